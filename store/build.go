@@ -1,0 +1,74 @@
+package store
+
+import (
+	"time"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// keptBuilds is how many builds of an app are remembered.
+const keptBuilds = 200
+
+// BuildStatus is where a build stands.
+type BuildStatus string
+
+// The life of a build.
+const (
+	BuildRunning   BuildStatus = "running"
+	BuildSucceeded BuildStatus = "succeeded"
+	BuildFailed    BuildStatus = "failed"
+	BuildCancelled BuildStatus = "cancelled" // a newer push took its place, or someone said so
+)
+
+// Build is one try to turn a commit into a release.
+type Build struct {
+	App        string      `json:"app"`
+	Number     int         `json:"number"`
+	Status     BuildStatus `json:"status"`
+	Commit     string      `json:"commit"`
+	Subject    string      `json:"subject"`
+	Branch     string      `json:"branch"`
+	By         string      `json:"by"`
+	StartedAt  time.Time   `json:"started_at"`
+	FinishedAt time.Time   `json:"finished_at,omitzero"`
+	Release    int         `json:"release,omitempty"` // what came of it
+	Steps      []Step      `json:"steps,omitempty"`   // where the time went
+	Error      string      `json:"error,omitempty"`
+}
+
+// Build returns one build of an app, or a fault (E106).
+func (tx *Tx) Build(app string, n int) (Build, error) {
+	build, found, err := get[Build](tx.of("builds", app), number(n))
+	build.App = app
+	if err == nil && !found {
+		err = fault.New(fault.NotFound, "E106", "%s has no build %d", app, n)
+	}
+	return build, err
+}
+
+// Builds returns up to limit builds of an app, the newest first; 0 is no limit.
+func (tx *Tx) Builds(app string, limit int) ([]Build, error) {
+	builds, err := newest[Build](tx.of("builds", app), limit, nil)
+	for i := range builds {
+		builds[i].App = app
+	}
+	return builds, err
+}
+
+// PutBuild stores a build.
+func (tx *Tx) PutBuild(build Build) error {
+	b, err := tx.makeOf("builds", build.App)
+	if err != nil {
+		return err
+	}
+	if err := put(b, number(build.Number), build); err != nil {
+		return err
+	}
+	return trim(b, keptBuilds)
+}
+
+// Step is a part of a build and the time it took.
+type Step struct {
+	Name string        `json:"name"`
+	Took time.Duration `json:"took"` // nanoseconds
+}

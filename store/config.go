@@ -1,0 +1,56 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// MaxConfigValue is the longest value of a config variable in bytes: what the
+// kernel takes as one string of a program's environment (MAX_ARG_STRLEN).
+const MaxConfigValue = 128<<10 - 1
+
+var configName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// ValidConfig returns nil when the variable may be set, else a fault (E107).
+func ValidConfig(name, value string) error {
+	switch {
+	case !configName.MatchString(name):
+		return fault.New(fault.Usage, "E107", "%.60q cannot be the name of a config variable", name).
+			Hint("use letters, digits and _, and no digit first")
+	case strings.ContainsRune(value, 0):
+		return fault.New(fault.Usage, "E107", "the value of %s contains a NUL byte", name)
+	case len(name)+1+len(value) > MaxConfigValue:
+		return fault.New(fault.Usage, "E107", "the value of %s has %d bytes; at most %d fit", name, len(value), MaxConfigValue-len(name)-1)
+	}
+	return nil
+}
+
+// Config returns an app's config. It is never nil.
+func (tx *Tx) Config(app string) (map[string]string, error) {
+	config := map[string]string{}
+	sealed := tx.bucket("config").Get([]byte(app))
+	if sealed == nil {
+		return config, nil
+	}
+	plain, err := tx.seal.open("config "+app, sealed)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(plain, &config); err != nil {
+		return nil, fmt.Errorf("read the config of %s: %w", app, err)
+	}
+	return config, nil
+}
+
+// PutConfig stores an app's config, encrypted.
+func (tx *Tx) PutConfig(app string, config map[string]string) error {
+	plain, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return tx.bucket("config").Put([]byte(app), tx.seal.seal("config "+app, plain))
+}

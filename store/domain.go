@@ -1,0 +1,68 @@
+package store
+
+import (
+	"slices"
+	"time"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// Domain is a host name that leads to an app.
+type Domain struct {
+	Host      string    `json:"host"` // lower case, ASCII (punycode), no port
+	App       string    `json:"app"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Settings are the appliance's own.
+type Settings struct {
+	// Domain is the global domain: an app answers at APP.DOMAIN, the admin
+	// page at berth.DOMAIN and at DOMAIN itself.
+	Domain string `json:"domain"`
+	// Email is the contact of the ACME account; empty means that certificates
+	// come from the appliance's own local CA.
+	Email string `json:"email,omitempty"`
+	// ACME is the directory address of the CA; empty is Let's Encrypt.
+	ACME string `json:"acme,omitempty"`
+	// ACMERoots is a PEM bundle that is trusted for the directory, for a CA of one's own.
+	ACMERoots string `json:"acme_roots,omitempty"`
+}
+
+// Domain returns the domain of that host; found is false when no app has it.
+func (tx *Tx) Domain(host string) (d Domain, found bool, err error) {
+	return get[Domain](tx.bucket("domains"), []byte(host))
+}
+
+// Domains returns the domains of an app, by host; "" is of every app.
+func (tx *Tx) Domains(app string) ([]Domain, error) {
+	domains, err := all[Domain](tx.bucket("domains"))
+	if app == "" || err != nil {
+		return domains, err
+	}
+	return slices.DeleteFunc(domains, func(d Domain) bool { return d.App != app }), nil
+}
+
+// PutDomain stores a domain, or returns a fault (E104) when another app has it.
+func (tx *Tx) PutDomain(d Domain) error {
+	old, found, err := tx.Domain(d.Host)
+	if err != nil {
+		return err
+	}
+	if found && old.App != d.App {
+		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Host, old.App).
+			Hint("berth domains:remove %s %s frees it", old.App, d.Host)
+	}
+	return put(tx.bucket("domains"), []byte(d.Host), d)
+}
+
+// DeleteDomain removes a domain.
+func (tx *Tx) DeleteDomain(host string) error { return tx.bucket("domains").Delete([]byte(host)) }
+
+// Settings returns the appliance's settings.
+func (tx *Tx) Settings() (Settings, error) {
+	settings, _, err := get[Settings](tx.bucket("meta"), []byte("settings"))
+	return settings, err
+}
+
+// PutSettings stores the appliance's settings.
+func (tx *Tx) PutSettings(s Settings) error { return put(tx.bucket("meta"), []byte("settings"), s) }

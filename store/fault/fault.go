@@ -1,0 +1,78 @@
+// Package fault is how the house says no: one sentence of what happened,
+// a stable code, the evidence and a hint, in a shape that every door (CLI, SSH,
+// git push, HTTP) can show.
+//
+// A room that must not know this package returns an error with the methods of
+// Detailed; From finds it wherever it stands in the chain.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind sorts a fault for whoever answers: it is the exit code of the command
+// and the status of the HTTP answer.
+type Kind int
+
+// The kinds, numbered as the exit codes of berth's commands.
+const (
+	Failed   Kind = 1 // the work was tried and did not succeed
+	Usage    Kind = 2 // the request makes no sense as written
+	NotFound Kind = 3
+	Denied   Kind = 4
+	Conflict Kind = 5 // the state of things forbids it now
+	Timeout  Kind = 6
+)
+
+// Error is a failure that a user can act on.
+type Error struct {
+	Kind     Kind     `json:"kind"`
+	Code     string   `json:"code"`               // stable, "E301"
+	Message  string   `json:"message"`            // one plain sentence, no full stop
+	Evidence []string `json:"evidence,omitempty"` // lines, as they were seen
+	Hints    []string `json:"hints,omitempty"`    // what to do about it, what is still running
+	Cause    error    `json:"-"`                  // for the log
+}
+
+// New returns a fault of the given kind and code.
+func New(kind Kind, code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Kind: kind, Code: code, Message: err.Error(), Cause: errors.Unwrap(err)}
+}
+
+// Hint adds a line of advice and returns the same fault.
+func (e *Error) Hint(format string, args ...any) *Error {
+	e.Hints = append(e.Hints, fmt.Sprintf(format, args...))
+	return e
+}
+
+// With adds evidence and returns the same fault.
+func (e *Error) With(lines ...string) *Error {
+	e.Evidence = append(e.Evidence, lines...)
+	return e
+}
+
+func (e *Error) Error() string { return e.Message + " [" + e.Code + "]" }
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Detailed is what an error of a room that does not know this package offers
+// to be shown as a fault.
+type Detailed interface {
+	error
+	FaultCode() string       // "E201"
+	FaultEvidence() []string // may be empty
+	FaultHints() []string    // may be empty
+}
+
+// From finds the fault in err's chain. It returns nil when there is none: the
+// error is then an internal one, not for a user's eyes.
+func From(err error) *Error {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f
+	}
+	if d, ok := errors.AsType[Detailed](err); ok {
+		return &Error{Kind: Failed, Code: d.FaultCode(), Message: d.Error(), Evidence: d.FaultEvidence(), Hints: d.FaultHints(), Cause: err}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// ReleaseStatus is where a release stands in its life.
+type ReleaseStatus string
+
+// The life of a release.
+const (
+	ReleasePending ReleaseStatus = "pending" // recorded, being rolled out
+	ReleaseLive    ReleaseStatus = "live"    // the one that serves
+	ReleaseRetired ReleaseStatus = "retired" // served once, replaced since
+	ReleaseFailed  ReleaseStatus = "failed"  // never served, or fell over and was rolled back
+)
+
+// Release is one runnable state of an app: what was built, with which config.
+// It never changes but for Status and Error.
+type Release struct {
+	App         string        `json:"app"`
+	Number      int           `json:"number"`
+	Status      ReleaseStatus `json:"status"`
+	CreatedAt   time.Time     `json:"created_at"`
+	CreatedBy   string        `json:"created_by"`
+	Description string        `json:"description"` // "Deploy 4f1c9ab", "Set COLOR", "Rollback to v3"
+	Commit      string        `json:"commit,omitempty"`
+	Subject     string        `json:"subject,omitempty"` // first line of the commit's message
+	Build       int           `json:"build,omitempty"`
+	Error       string        `json:"error,omitempty"` // why it failed
+
+	// Layer is the key of the topmost layer of the image that its processes
+	// run in; Base is the layer below it, which holds all but the source.
+	Layer string `json:"layer"`
+	Base  string `json:"base"`
+
+	Processes []Process         `json:"processes"` // in the order of the Procfile
+	Env       map[string]string `json:"env,omitempty"`
+	Health    []HealthCheck     `json:"health,omitempty"`
+	Cron      []Job             `json:"cron,omitempty"`
+
+	// Config is the app's config as of this release. It is encrypted at rest
+	// and never part of what the API shows of a release.
+	Config map[string]string `json:"-"`
+}
+
+// sealedRelease is a release as it lies in the file.
+type sealedRelease struct {
+	Release
+	Sealed []byte `json:"sealed"`
+}
+
+func releasePlace(app string, number int) string { return fmt.Sprintf("release %s/%d", app, number) }
+
+func (tx *Tx) unsealed(s sealedRelease, app string) (Release, error) {
+	s.Release.App = app
+	plain, err := tx.seal.open(releasePlace(app, s.Number), s.Sealed)
+	if err != nil {
+		return Release{}, err
+	}
+	if err := json.Unmarshal(plain, &s.Release.Config); err != nil {
+		return Release{}, fmt.Errorf("read the config of release %d: %w", s.Number, err)
+	}
+	return s.Release, nil
+}
+
+// Release returns one release of an app, or a fault (E103).
+func (tx *Tx) Release(app string, n int) (Release, error) {
+	sealed, found, err := get[sealedRelease](tx.of("releases", app), number(n))
+	if err != nil {
+		return Release{}, err
+	}
+	if !found {
+		return Release{}, fault.New(fault.NotFound, "E103", "%s has no release v%d", app, n).Hint("berth releases %s shows them", app)
+	}
+	return tx.unsealed(sealed, app)
+}
+
+// Releases returns an app's releases, the newest first.
+func (tx *Tx) Releases(app string) ([]Release, error) {
+	sealed, err := newest[sealedRelease](tx.of("releases", app), 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	releases := make([]Release, len(sealed))
+	for i := range sealed {
+		if releases[i], err = tx.unsealed(sealed[i], app); err != nil {
+			return nil, err
+		}
+	}
+	return releases, nil
+}
+
+// PutRelease stores a release.
+func (tx *Tx) PutRelease(r Release) error {
+	b, err := tx.makeOf("releases", r.App)
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(r.Config)
+	if err != nil {
+		return err
+	}
+	return put(b, number(r.Number), sealedRelease{r, tx.seal.seal(releasePlace(r.App, r.Number), plain)})
+}
+
+// DeleteRelease forgets a release.
+func (tx *Tx) DeleteRelease(app string, n int) error {
+	if b := tx.of("releases", app); b != nil {
+		return b.Delete(number(n))
+	}
+	return nil
+}
+
+// Process is one line of the Procfile, or what was inferred in its place.
+type Process struct {
+	Type     string `json:"type"`
+	Command  string `json:"command"` // run by bash -c in /app
+	Inferred bool   `json:"inferred,omitempty"`
+}
+
+// Process returns the process of the given type.
+func (r Release) Process(kind string) (Process, bool) {
+	for _, p := range r.Processes {
+		if p.Type == kind {
+			return p, true
+		}
+	}
+	return Process{}, false
+}
+
+// HealthCheck is one entry of app.json's healthchecks, in Dokku's words.
+// Durations are seconds, as there.
+type HealthCheck struct {
+	Process      string       `json:"process"` // "web"
+	Name         string       `json:"name,omitempty"`
+	Type         string       `json:"type"` // "startup", "liveness", "readiness"
+	Path         string       `json:"path,omitempty"`
+	Port         int          `json:"port,omitempty"`
+	Content      string       `json:"content,omitempty"`
+	Command      []string     `json:"command,omitempty"`
+	Headers      []HTTPHeader `json:"http_headers,omitempty"`
+	Listening    bool         `json:"listening,omitempty"`
+	Uptime       int          `json:"uptime,omitempty"`
+	Attempts     int          `json:"attempts,omitempty"`
+	Timeout      int          `json:"timeout,omitempty"`
+	Wait         int          `json:"wait,omitempty"`
+	InitialDelay int          `json:"initial_delay,omitempty"`
+}
+
+// HTTPHeader is one header sent with a health check's request.
+type HTTPHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}

@@ -1,0 +1,324 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+func open(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func create(t *testing.T, s *store.Store, name string) store.App {
+	t.Helper()
+	var app store.App
+	err := s.Update(func(tx *store.Tx) (err error) {
+		app, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now()})
+		return err
+	})
+	if err != nil {
+		t.Fatalf("create %s: %v", name, err)
+	}
+	return app
+}
+
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	if f := fault.From(err); f == nil || f.Code != code {
+		t.Errorf("got error %v, want a fault %s", err, code)
+	}
+}
+
+func TestOpen_RefusesStateThatIsGone(t *testing.T) {
+	rows := []struct {
+		name   string
+		damage func(t *testing.T, dir string)
+		code   string
+	}{
+		{"missing file", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "berth.db")) }, "E120"},
+		{"empty file", func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, "berth.db"), 0) }, "E120"},
+		{"garbage", func(t *testing.T, dir string) {
+			os.WriteFile(filepath.Join(dir, "berth.db"), bytes.Repeat([]byte("garbage "), 8192), 0o600)
+		}, "E121"},
+		{"truncated", func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, "berth.db"), 8192) }, "E121"},
+		{"zeroed pages", func(t *testing.T, dir string) {
+			path := filepath.Join(dir, "berth.db")
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clear(raw[2*os.Getpagesize():])
+			os.WriteFile(path, raw, 0o600)
+		}, "E121"},
+		{"missing key", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "secret.key")) }, "E123"},
+		{"short key", func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, "secret.key"), 5) }, "E123"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			create(t, s, "shop")
+			s.Close()
+			row.damage(t, dir)
+			s, err := store.Open(dir)
+			if err == nil {
+				s.Close()
+			}
+			wantCode(t, err, row.code)
+		})
+	}
+}
+
+func TestOpen_SecondProcessIsToldWhoHasIt(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := store.Open(dir)
+	wantCode(t, err, "E122")
+}
+
+func TestUpdate_ErrorChangesNothing(t *testing.T) {
+	s := open(t, t.TempDir())
+	boom := errors.New("boom")
+	err := s.Update(func(tx *store.Tx) error {
+		if _, err := tx.CreateApp(store.App{Name: "shop"}); err != nil {
+			return err
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Fatalf("got %v, want the error of the function", err)
+	}
+	err = s.View(func(tx *store.Tx) error { _, err := tx.App("shop"); return err })
+	wantCode(t, err, "E101")
+}
+
+func TestApp_UserIDIsNeverGivenTwice(t *testing.T) {
+	s := open(t, t.TempDir())
+	first := create(t, s, "a")
+	if err := s.Update(func(tx *store.Tx) error { return tx.DeleteApp("a") }); err != nil {
+		t.Fatal(err)
+	}
+	if second := create(t, s, "a"); second.UID == first.UID {
+		t.Errorf("the app made after another was deleted got its user id %d", second.UID)
+	}
+}
+
+func TestApp_MissingOneOffersTheNearest(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "blog")
+	create(t, s, "shop")
+	err := s.View(func(tx *store.Tx) error { _, err := tx.App("blgo"); return err })
+	f := fault.From(err)
+	if f == nil || !strings.Contains(strings.Join(f.Hints, "\n"), `"blog"`) {
+		t.Errorf("got %+v, want a hint that offers blog", f)
+	}
+}
+
+func TestValidAppName(t *testing.T) {
+	for _, name := range []string{"a", "shop", "my-shop-2", strings.Repeat("a", store.MaxAppName)} {
+		if err := store.ValidAppName(name); err != nil {
+			t.Errorf("%q: got %v, want it valid", name, err)
+		}
+	}
+	for _, name := range []string{
+		"", "-", "-a", "a-", "2shop", "Shop", "a.b", "a b", "a/b", "../a", "a\n", "é", "berth", "a;id", "$(id)",
+		strings.Repeat("a", store.MaxAppName+1), strings.Repeat("x", 1<<20),
+	} {
+		wantCode(t, store.ValidAppName(name), "E100")
+	}
+}
+
+func TestRenameApp_TakesEverythingAlong(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "old")
+	create(t, s, "taken")
+	update := func(fn func(tx *store.Tx) error) {
+		t.Helper()
+		if err := s.Update(fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *store.Tx) error {
+		_, runErr := tx.PutJobRun(store.JobRun{App: "old", Job: "j"})
+		return errors.Join(
+			tx.PutConfig("old", map[string]string{"A": "1"}),
+			tx.PutRelease(store.Release{App: "old", Number: 1, Config: map[string]string{"A": "0"}}),
+			tx.PutBuild(store.Build{App: "old", Number: 1}),
+			tx.PutDomain(store.Domain{App: "old", Host: "example.com"}),
+			runErr,
+		)
+	})
+	err := s.Update(func(tx *store.Tx) error { _, err := tx.RenameApp("old", "taken"); return err })
+	wantCode(t, err, "E102")
+	update(func(tx *store.Tx) error { _, err := tx.RenameApp("old", "new"); return err })
+	update(func(tx *store.Tx) error {
+		config, err := tx.Config("new")
+		if err != nil || config["A"] != "1" {
+			t.Errorf("config: got %v, %v", config, err)
+		}
+		release, err := tx.Release("new", 1)
+		if err != nil || release.App != "new" || release.Config["A"] != "0" {
+			t.Errorf("release: got %+v, %v", release, err)
+		}
+		build, err := tx.Build("new", 1)
+		if err != nil || build.App != "new" {
+			t.Errorf("build: got %+v, %v", build, err)
+		}
+		domains, err := tx.Domains("new")
+		if err != nil || len(domains) != 1 || domains[0].Host != "example.com" {
+			t.Errorf("domains: got %v, %v", domains, err)
+		}
+		runs, err := tx.JobRuns("new", "j", 0)
+		if err != nil || len(runs) != 1 {
+			t.Errorf("job runs: got %v, %v", runs, err)
+		}
+		_, err = tx.App("old")
+		wantCode(t, err, "E101")
+		return nil
+	})
+}
+
+func TestConfig_IsNotReadableInTheFile(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	create(t, s, "shop")
+	const secret = "correct-horse-battery-staple"
+	err := s.Update(func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutConfig("shop", map[string]string{"TOKEN": secret}),
+			tx.PutRelease(store.Release{App: "shop", Number: 1, Config: map[string]string{"TOKEN": secret}}),
+			tx.PutHostKey("ed25519", []byte(secret)),
+		)
+	})
+	if err == nil {
+		err = s.Certificates().Store(t.Context(), "example.com/example.com.key", []byte(secret))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var snapshot bytes.Buffer
+	if err := s.Snapshot(&snapshot); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	raw, err := os.ReadFile(filepath.Join(dir, "berth.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"file": raw, "snapshot": snapshot.Bytes()} {
+		if bytes.Contains(content, []byte(secret)) {
+			t.Errorf("the secret can be read in the %s", name)
+		}
+		if !bytes.Contains(content, []byte("shop")) {
+			t.Errorf("the %s does not hold the app at all", name)
+		}
+	}
+}
+
+func TestValidConfig(t *testing.T) {
+	rows := []struct {
+		name, value string
+		ok          bool
+	}{
+		{"A", "1", true}, {"_x9", "", true}, {"A", "line\nbreak ü", true},
+		{"", "1", false}, {"9A", "1", false}, {"A-B", "1", false}, {"A B", "1", false}, {"É", "1", false},
+		{"A", "nul\x00", false}, {"A", strings.Repeat("x", store.MaxConfigValue), false},
+	}
+	for _, row := range rows {
+		if err := store.ValidConfig(row.name, row.value); (err == nil) != row.ok {
+			t.Errorf("%q: got %v, want ok %v", row.name, err, row.ok)
+		}
+	}
+}
+
+func TestUser_May(t *testing.T) {
+	rows := []struct {
+		user store.User
+		role store.Role
+		app  string
+		ok   bool
+	}{
+		{store.Root, store.RoleAdmin, "", true},
+		{store.User{Role: store.RoleDeploy}, store.RoleDeploy, "any", true},
+		{store.User{Role: store.RoleDeploy}, store.RoleAdmin, "", false},
+		{store.User{Role: store.RoleRead}, store.RoleDeploy, "any", false},
+		{store.User{Role: store.RoleDeploy, Apps: []string{"a"}}, store.RoleDeploy, "a", true},
+		{store.User{Role: store.RoleDeploy, Apps: []string{"a"}}, store.RoleRead, "b", false},
+		{store.User{Role: store.RoleDeploy, Apps: []string{"a"}}, store.RoleDeploy, "", false},
+		{store.User{Role: store.RoleDeploy, Apps: []string{"a"}}, store.RoleRead, "", true},
+		{store.User{}, store.RoleRead, "", false},
+		{store.User{Role: "owner"}, store.RoleRead, "", false},
+	}
+	for _, row := range rows {
+		if err := row.user.May(row.role, row.app); (err == nil) != row.ok {
+			t.Errorf("%+v as %s on %q: got %v, want ok %v", row.user, row.role, row.app, err, row.ok)
+		}
+	}
+}
+
+func TestHistory_IsBounded(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "shop")
+	const more = 620 // runs, of which 500 are kept
+	for range 2 {
+		err := s.Update(func(tx *store.Tx) error {
+			for range more / 2 {
+				if _, err := tx.PutJobRun(store.JobRun{App: "shop", Job: "j"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.View(func(tx *store.Tx) error {
+		runs, err := tx.JobRuns("shop", "j", 0)
+		if err != nil || len(runs) > 500 || runs[0].Number != more {
+			t.Errorf("got %d runs (newest %d), %v; want at most 500, the newest %d", len(runs), runs[0].Number, err, more)
+		}
+		return nil
+	})
+}
+
+func TestDomain_BelongsToOneApp(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "a")
+	create(t, s, "b")
+	put := func(app string) error {
+		return s.Update(func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "example.com", App: app}) })
+	}
+	if err := put("a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("a"); err != nil {
+		t.Errorf("a second time for the same app: %v", err)
+	}
+	wantCode(t, put("b"), "E104")
+}
+
+func TestKey_IsKnownUnderOneName(t *testing.T) {
+	s := open(t, t.TempDir())
+	put := func(name string) error {
+		return s.Update(func(tx *store.Tx) error { return tx.PutKey(store.Key{Name: name, Fingerprint: "SHA256:x"}) })
+	}
+	if err := put("alice"); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, put("bob"), "E109")
+}

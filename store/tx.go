@@ -1,0 +1,107 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Tx is a view of the state, or a change of it that is not yet made.
+type Tx struct {
+	bolt *bolt.Tx
+	seal sealer
+}
+
+func (tx *Tx) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]byte(name)) }
+
+// of returns the bucket of an app's records, nil when it has none.
+func (tx *Tx) of(name, app string) *bolt.Bucket { return tx.bucket(name).Bucket([]byte(app)) }
+
+func (tx *Tx) makeOf(name, app string) (*bolt.Bucket, error) {
+	return tx.bucket(name).CreateBucketIfNotExists([]byte(app))
+}
+
+// number makes a key that sorts as the number does.
+func number(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+
+// get reads one record; found is false when there is none.
+func get[T any](b *bolt.Bucket, key []byte) (record T, found bool, err error) {
+	if b == nil {
+		return record, false, nil
+	}
+	raw := b.Get(key)
+	if raw == nil {
+		return record, false, nil
+	}
+	if err := json.Unmarshal(raw, &record); err != nil {
+		return record, true, fmt.Errorf("read record %q: %w", key, err)
+	}
+	return record, true, nil
+}
+
+func put[T any](b *bolt.Bucket, key []byte, record T) error {
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("write record %q: %w", key, err)
+	}
+	return b.Put(key, raw)
+}
+
+// all reads a bucket's records in the order of their keys.
+func all[T any](b *bolt.Bucket) ([]T, error) {
+	var records []T
+	if b == nil {
+		return nil, nil
+	}
+	err := b.ForEach(func(key, raw []byte) error {
+		if raw == nil {
+			return nil // a nested bucket
+		}
+		var record T
+		if err := json.Unmarshal(raw, &record); err != nil {
+			return fmt.Errorf("read record %q: %w", key, err)
+		}
+		records = append(records, record)
+		return nil
+	})
+	return records, err
+}
+
+// newest reads up to limit records of a bucket, the last key first; 0 is no limit.
+func newest[T any](b *bolt.Bucket, limit int, keep func(T) bool) ([]T, error) {
+	var records []T
+	if b == nil {
+		return nil, nil
+	}
+	c := b.Cursor()
+	for key, raw := c.Last(); key != nil && (limit == 0 || len(records) < limit); key, raw = c.Prev() {
+		var record T
+		if err := json.Unmarshal(raw, &record); err != nil {
+			return nil, fmt.Errorf("read record %q: %w", key, err)
+		}
+		if keep == nil || keep(record) {
+			records = append(records, record)
+		}
+	}
+	return records, nil
+}
+
+// trim removes all but a bucket's newest records.
+func trim(b *bolt.Bucket, keep int) error {
+	var old [][]byte
+	n := 0
+	c := b.Cursor()
+	for key, _ := c.Last(); key != nil; key, _ = c.Prev() {
+		if n++; n > keep {
+			old = append(old, key)
+		}
+	}
+	for _, key := range old {
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"slices"
+	"time"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// Role is what a user may do.
+type Role string
+
+// The roles. Each includes the one below it.
+const (
+	RoleAdmin  Role = "admin"  // everything, keys and settings included
+	RoleDeploy Role = "deploy" // create apps and change them
+	RoleRead   Role = "read"   // look
+)
+
+// User is who asks. It comes from the SSH key that signed, from the session
+// of the admin page, or is root on the machine's own socket.
+type User struct {
+	Name string   `json:"name"`
+	Role Role     `json:"role"`
+	Apps []string `json:"apps,omitempty"` // when set, these apps alone, and no new ones
+}
+
+// Root is the user of the machine's own socket.
+var Root = User{Name: "root", Role: RoleAdmin}
+
+// May returns nil if the user may act as role on app, else a fault that says
+// what is missing. An empty app stands for what is no app's own: creating one,
+// listing, settings.
+func (u User) May(role Role, app string) error {
+	rank := []Role{RoleRead, RoleDeploy, RoleAdmin}
+	if slices.Index(rank, u.Role) < slices.Index(rank, role) {
+		return fault.New(fault.Denied, "E110", "%s has the role %q and this needs %q", u.Name, u.Role, role)
+	}
+	if len(u.Apps) == 0 {
+		return nil
+	}
+	if app != "" && !slices.Contains(u.Apps, app) {
+		return fault.New(fault.Denied, "E111", "%s has no access to the app %q", u.Name, app)
+	}
+	if app == "" && role != RoleRead {
+		return fault.New(fault.Denied, "E111", "%s has access to its own apps alone", u.Name)
+	}
+	return nil
+}
+
+// Key is an SSH public key that may enter.
+type Key struct {
+	Name        string    `json:"name"` // unique
+	Fingerprint string    `json:"fingerprint"`
+	Authorized  string    `json:"authorized"` // the line of authorized_keys, without options and comment
+	Role        Role      `json:"role"`
+	Apps        []string  `json:"apps,omitempty"`
+	CreatedAt   time.Time `json:"created_at"`
+	LastUsed    time.Time `json:"last_used,omitzero"`
+}
+
+// User returns who enters with the key.
+func (k Key) User() User { return User{Name: k.Name, Role: k.Role, Apps: k.Apps} }
+
+// Login is a single-use link to the admin page, or the session made of one.
+// Only the SHA-256 of its token is kept.
+type Login struct {
+	Hash      string    `json:"hash"`
+	User      User      `json:"user"`
+	Session   bool      `json:"session"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Keys returns all keys by name.
+func (tx *Tx) Keys() ([]Key, error) { return all[Key](tx.bucket("keys")) }
+
+// Key returns the key of that name, or a fault (E108).
+func (tx *Tx) Key(name string) (Key, error) {
+	key, found, err := get[Key](tx.bucket("keys"), []byte(name))
+	if err == nil && !found {
+		err = fault.New(fault.NotFound, "E108", "no key named %q", name).Hint("berth ssh-keys:list shows them")
+	}
+	return key, err
+}
+
+// KeyByFingerprint returns the key with that fingerprint; found is false when
+// nobody has it.
+func (tx *Tx) KeyByFingerprint(fingerprint string) (key Key, found bool, err error) {
+	keys, err := tx.Keys()
+	i := slices.IndexFunc(keys, func(k Key) bool { return k.Fingerprint == fingerprint })
+	if err != nil || i < 0 {
+		return Key{}, false, err
+	}
+	return keys[i], true, nil
+}
+
+// PutKey stores a key. A fingerprint that another name has is a fault (E109).
+func (tx *Tx) PutKey(key Key) error {
+	other, found, err := tx.KeyByFingerprint(key.Fingerprint)
+	if err != nil {
+		return err
+	}
+	if found && other.Name != key.Name {
+		return fault.New(fault.Conflict, "E109", "this key is known already, as %q", other.Name)
+	}
+	return put(tx.bucket("keys"), []byte(key.Name), key)
+}
+
+// DeleteKey removes a key.
+func (tx *Tx) DeleteKey(name string) error {
+	if _, err := tx.Key(name); err != nil {
+		return err
+	}
+	return tx.bucket("keys").Delete([]byte(name))
+}
+
+// Login returns the login whose token has that hash; found is false when there
+// is none. It does not look at its age.
+func (tx *Tx) Login(hash string) (l Login, found bool, err error) {
+	return get[Login](tx.bucket("logins"), []byte(hash))
+}
+
+// Logins returns all links and sessions, those that have expired included.
+func (tx *Tx) Logins() ([]Login, error) { return all[Login](tx.bucket("logins")) }
+
+// PutLogin stores a link or session.
+func (tx *Tx) PutLogin(l Login) error { return put(tx.bucket("logins"), []byte(l.Hash), l) }
+
+// DeleteLogin removes a link or session.
+func (tx *Tx) DeleteLogin(hash string) error { return tx.bucket("logins").Delete([]byte(hash)) }
+
+// HostKeys returns the SSH host keys as PEM, by kind.
+func (tx *Tx) HostKeys() (map[string][]byte, error) {
+	keys := map[string][]byte{}
+	err := eachRecord(tx.bucket("hostkeys"), func(kind, sealed []byte) (err error) {
+		keys[string(kind)], err = tx.seal.open("hostkey "+string(kind), sealed)
+		return err
+	})
+	return keys, err
+}
+
+// PutHostKey stores an SSH host key, encrypted.
+func (tx *Tx) PutHostKey(kind string, pem []byte) error {
+	return tx.bucket("hostkeys").Put([]byte(kind), tx.seal.seal("hostkey "+kind, pem))
+}
