@@ -1,0 +1,134 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxIdlePerBackend      = 256              // kept connections; more are closed after use
+	maxResponseHeaderBytes = 1 << 20          // an app's headers; net/http's 10 MB is a memory attack by a broken app
+	continueTimeout        = time.Second      // how long we wait for the app's 100 before sending the body
+	firstBackoff           = time.Second      // out of the turn after one refused connection, doubling …
+	maxBackoff             = 10 * time.Second // … up to this: a backend that is back is found again soon
+)
+
+// backend is a Backend with its connections, its health and the requests that
+// are with it now.
+type backend struct {
+	id        string
+	dial      atomic.Pointer[func(context.Context) (net.Conn, error)]
+	transport *http.Transport
+	timeout   time.Duration // of a dial
+	health    health
+
+	mu        sync.Mutex // guards what follows
+	exchanges map[*exchange]struct{}
+	empty     chan struct{} // not nil once draining; closed when the last exchange has left
+}
+
+func newBackend(b Backend, cfg Config) *backend {
+	own := &backend{id: b.ID, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
+	own.dial.Store(&b.Dial)
+	own.transport = &http.Transport{
+		DialContext:            own.dialContext,
+		DisableCompression:     true, // what the client accepts is between it and the app
+		MaxIdleConnsPerHost:    maxIdlePerBackend,
+		IdleConnTimeout:        cfg.UpstreamIdle,
+		ResponseHeaderTimeout:  cfg.ResponseTimeout,
+		ExpectContinueTimeout:  continueTimeout,
+		MaxResponseHeaderBytes: maxResponseHeaderBytes,
+	}
+	return own
+}
+
+// dialError is a connection that was not made: nothing has reached the backend.
+type dialError struct {
+	backend string
+	err     error
+}
+
+func (e *dialError) Error() string { return fmt.Sprintf("dial %s: %v", e.backend, e.err) }
+func (e *dialError) Unwrap() error { return e.err }
+
+func (b *backend) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	c, err := (*b.dial.Load())(ctx)
+	if err != nil {
+		return nil, &dialError{b.id, err}
+	}
+	b.health.recovered()
+	return &upstreamConn{Conn: c}, nil
+}
+
+// claim counts the exchange in, unless the backend is draining: one step
+// against drain, so that a drained backend gets no request.
+func (b *backend) claim(x *exchange) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.empty != nil {
+		return false
+	}
+	b.exchanges[x] = struct{}{}
+	return true
+}
+
+// release counts the exchange out.
+func (b *backend) release(x *exchange) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.exchanges, x)
+	if b.empty != nil && len(b.exchanges) == 0 {
+		close(b.empty)
+	}
+}
+
+// drain makes the backend refuse claims from now on.
+func (b *backend) drain() {
+	b.mu.Lock()
+	b.empty = make(chan struct{})
+	if len(b.exchanges) == 0 {
+		close(b.empty)
+	}
+	b.mu.Unlock()
+	b.transport.CloseIdleConnections()
+}
+
+// cut ends the exchanges that which chooses, and tells how many it ended.
+func (b *backend) cut(which func(*exchange) bool) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for x := range b.exchanges {
+		if which(x) && x.cut() {
+			n++
+		}
+	}
+	return n
+}
+
+// health is what requests have found out about a backend: one that refuses
+// connections gets a rest.
+type health struct {
+	until atomic.Int64 // Unix nanoseconds; 0 is healthy
+	fails atomic.Int32
+}
+
+func (h *health) ok(now time.Time) bool { return h.until.Load() <= now.UnixNano() }
+
+func (h *health) failed(now time.Time) {
+	shift := min(h.fails.Add(1)-1, 10)
+	h.until.Store(now.Add(min(firstBackoff<<shift, maxBackoff)).UnixNano())
+}
+
+func (h *health) recovered() {
+	if h.until.Load() != 0 {
+		h.fails.Store(0)
+		h.until.Store(0)
+	}
+}

@@ -1,0 +1,206 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// handshake returns the certificate that a client with this SNI is shown.
+func handshake(t testing.TB, addr, serverName string) *x509.Certificate {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: serverName})
+	if err != nil {
+		t.Fatalf("handshake for %q: %v", serverName, err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0]
+}
+
+func newCertificates(t testing.TB, storage certmagic.Storage) *Certificates {
+	t.Helper()
+	c, err := NewCertificates(t.Context(), CertificatesConfig{Storage: storage}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestCertificates_LocalCAServesKnownHostsAndAddresses(t *testing.T) {
+	s := start(t, Config{})
+	s.swap(t, "shop", []string{"shop.localhost", "shop.example.com"}, app(t, "1", says("shop")))
+	for _, host := range []string{"shop.localhost", "shop.example.com", "SHOP.localhost"} {
+		cert := handshake(t, s.secure, host)
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: s.roots(), DNSName: host}); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+		if life := cert.NotAfter.Sub(cert.NotBefore); life > 90*24*time.Hour {
+			t.Errorf("%s: lives for %v, want 90 days at most", host, life)
+		}
+	}
+	for _, sni := range []string{"", "nobody.example.com", "127.0.0.1"} {
+		cert := handshake(t, s.secure, sni)
+		for _, addr := range []string{"127.0.0.1", "::1", "192.0.2.7"} {
+			if _, err := cert.Verify(x509.VerifyOptions{Roots: s.roots(), DNSName: addr}); err != nil {
+				t.Errorf("SNI %q: %v", sni, err)
+			}
+		}
+		if len(cert.DNSNames) != 0 {
+			t.Errorf("SNI %q: the default certificate names %q", sni, cert.DNSNames)
+		}
+	}
+	if st := s.certs.State("shop.localhost"); !st.Local || st.NotAfter.IsZero() || !strings.HasPrefix(st.Issuer, "berth local CA ") {
+		t.Errorf("state: %+v", st)
+	}
+}
+
+func TestCertificates_OldProtocolsAreRefused(t *testing.T) {
+	s := start(t, Config{})
+	if _, err := tls.Dial("tcp", s.secure, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
+		t.Error("TLS 1.1 is spoken")
+	}
+	weak := []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+	if _, err := tls.Dial("tcp", s.secure, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: weak}); err == nil {
+		t.Error("a weak suite is spoken")
+	}
+}
+
+func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	ctx := t.Context()
+	first := newCertificates(t, storage)
+	leaf, err := first.local.certificate(ctx, "shop.localhost", "shop.localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	first.local.stores.Wait()
+
+	second := newCertificates(t, storage)
+	if string(second.RootPEM()) != string(first.RootPEM()) {
+		t.Error("the root changed with a restart")
+	}
+	again, err := second.local.certificate(ctx, "shop.localhost", "shop.localhost")
+	if err != nil || !again.Leaf.Equal(leaf.Leaf) {
+		t.Errorf("the leaf changed with a restart (%v)", err)
+	}
+
+	// A truncated leaf is made anew, under the same root.
+	whole, err := storage.Load(ctx, leafKey("shop.localhost"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage.Store(ctx, leafKey("shop.localhost"), whole[:len(whole)/2])
+	third := newCertificates(t, storage)
+	healed, err := third.local.certificate(ctx, "shop.localhost", "shop.localhost")
+	if err != nil || healed.Leaf.Equal(leaf.Leaf) || healed.Leaf.CheckSignatureFrom(first.local.root) != nil {
+		t.Errorf("a truncated leaf is not healed (%v)", err)
+	}
+
+	// A truncated root is replaced, and the leaves that it had signed with it.
+	third.local.stores.Wait()
+	storage.Store(ctx, rootKey, []byte("-----BEGIN PRIVATE KEY-----\n"))
+	fourth := newCertificates(t, storage)
+	fresh, err := fourth.local.certificate(ctx, "shop.localhost", "shop.localhost")
+	if err != nil || fresh.Leaf.CheckSignatureFrom(fourth.local.root) != nil {
+		t.Errorf("the leaf of a lost root is still served (%v)", err)
+	}
+}
+
+func TestLocalCA_LeafIsRenewedInTheLastThirdOfItsLife(t *testing.T) {
+	ca := newCertificates(t, &certmagic.FileStorage{Path: t.TempDir()}).local
+	old, err := ca.issue([]string{"shop.localhost"}, time.Now().Add(-61*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.storage.Store(t.Context(), leafKey("shop.localhost"), old); err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.certificate(t.Context(), "shop.localhost", "shop.localhost")
+	if err != nil || time.Until(cert.Leaf.NotAfter) < 80*24*time.Hour {
+		t.Errorf("got one until %v, %v", cert.Leaf.NotAfter, err)
+	}
+}
+
+func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
+	c := newCertificates(t, &certmagic.FileStorage{Path: t.TempDir()})
+	ctx := t.Context()
+	if err := c.SetHosts(ctx, []string{"a.localhost", "b.localhost"}, ACMEConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"a.localhost", "b.localhost"} {
+		if _, err := c.local.certificate(ctx, host, host); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.local.stores.Wait()
+	if err := c.SetHosts(ctx, []string{"a.localhost"}, ACMEConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if c.State("a.localhost").NotAfter.IsZero() || !c.State("b.localhost").NotAfter.IsZero() {
+		t.Errorf("states: %+v, %+v", c.State("a.localhost"), c.State("b.localhost"))
+	}
+	if c.cfg.Storage.Exists(ctx, leafKey("b.localhost")) {
+		t.Error("the certificate of a host that is gone is still stored")
+	}
+	if err := c.SetHosts(ctx, nil, ACMEConfig{Email: "a@example.com", Roots: "no PEM"}); err == nil {
+		t.Error("roots that are none were accepted")
+	}
+}
+
+func TestPublic_TellsNamesThatACACanVouchFor(t *testing.T) {
+	for host, want := range map[string]bool{
+		"shop.example.com": true, "example.com": true, "shop.203.0.113.9.sslip.io": true, "xn--mnchen-3ya.de": true,
+		"localhost": false, "shop.localhost": false, "server": false, "nas.local": false, "app.internal": false,
+		"a.test": false, "box.lan": false, "box.home.arpa": false, "203.0.113.9": false, "2001:db8::1": false,
+	} {
+		if got := public(host); got != want {
+			t.Errorf("public(%q) is %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestCanonicalHost(t *testing.T) {
+	for authority, want := range map[string]string{
+		"shop.example.com": "shop.example.com", "Shop.Example.COM:8443": "shop.example.com", "shop.example.com.": "shop.example.com",
+		"shop.example.com.:80": "shop.example.com", "127.0.0.1:80": "127.0.0.1", "[::1]:80": "::1", "[2001:DB8::1]": "2001:db8::1",
+		"::1": "::1", "": "", "[": "", ":80": "",
+	} {
+		if got := canonicalHost(authority); got != want {
+			t.Errorf("canonicalHost(%q) is %q, want %q", authority, got, want)
+		}
+	}
+}
+
+func TestNewCertificates_UnreadableStorageDoesNotReplaceTheCA(t *testing.T) {
+	_, err := NewCertificates(t.Context(), CertificatesConfig{Storage: failing{}}, slog.New(slog.DiscardHandler))
+	if err == nil {
+		t.Error("a CA was made although the stored one could not be read")
+	}
+}
+
+// failing is a storage whose disk is broken.
+type failing struct{ certmagic.Storage }
+
+func (failing) Load(context.Context, string) ([]byte, error) { return nil, io.ErrUnexpectedEOF }
+
+func BenchmarkLocalCA_FirstHandshakeOfAHost(b *testing.B) {
+	ca := newCertificates(b, &certmagic.FileStorage{Path: b.TempDir()}).local
+	n := 0
+	for b.Loop() {
+		n++
+		host := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()
+		if _, err := ca.certificate(b.Context(), host, host); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package router
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// challengePath is where an ACME CA looks for proof over plain HTTP.
+const challengePath = "/.well-known/acme-challenge/"
+
+// door is one of the router's two entrances, plain or TLS.
+type door struct {
+	*Router
+	secure   bool
+	redirect bool            // plain requests are sent to the other door
+	stopping context.Context // done when Serve ends: streams are cut then
+	errorLog *log.Logger
+}
+
+// ServeHTTP finds out who answers the request.
+func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	d.exchanges.Add(1)
+	defer d.exchanges.Done()
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	req = req.WithContext(ctx)
+	x := &exchange{
+		door:   d,
+		in:     req,
+		id:     newRequestID(),
+		host:   canonicalHost(req.Host),
+		start:  time.Now(),
+		cancel: cancel,
+	}
+	x.w = &responseWriter{ResponseWriter: w, exchange: x}
+	defer x.finish()
+	defer x.contain()
+
+	challenge := strings.HasPrefix(req.URL.Path, challengePath)
+	if challenge && !d.secure && d.cfg.Certificates.answerChallenge(x.w, req) {
+		return
+	}
+	if d.secure && !sameHost(req.TLS.ServerName, x.host) {
+		x.page(misdirected)
+		return
+	}
+	to, ok := d.table.Load().hosts[x.host]
+	switch {
+	case !ok:
+		x.page(unknownHost)
+	case req.Method == http.MethodConnect:
+		x.page(noTunnel)
+	case d.redirect && !challenge:
+		x.redirect()
+	case to.handler != nil:
+		x.setForwarded(req.Header)
+		to.handler.ServeHTTP(x.w, req)
+	default:
+		x.route = to.route
+		x.proxy()
+	}
+}
+
+// contain logs a panic where it is seen, and cuts the connection as net/http
+// would have done.
+func (x *exchange) contain() {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		x.door.log.Error("handler panicked", "request", x.id, "panic", p, "stack", string(debug.Stack()))
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// sameHost tells whether a request may come over a connection that was opened
+// for a server name. No name (an address was dialled) fits every host.
+func sameHost(serverName, host string) bool {
+	return serverName == "" || canonicalHost(serverName) == host
+}
+
+// redirect sends the client to the same place over HTTPS.
+func (x *exchange) redirect() {
+	location := "https://" + urlHost(x.host, x.door.cfg.HTTPSPort, 443) + x.in.URL.RequestURI()
+	x.w.Header().Set("Location", location)
+	x.w.WriteHeader(http.StatusPermanentRedirect)
+}

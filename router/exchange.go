@@ -1,0 +1,289 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxTries bounds how many backends one request is offered to; each refusal
+// may cost a dial timeout.
+const maxTries = 3
+
+// statusClientGone is nginx's name for a client that left before its response.
+const statusClientGone = 499
+
+var (
+	errDown = errors.New("the route has no backend")
+	errGone = errors.New("every backend was tried")
+)
+
+// exchange is one request on its way through the router, and its response.
+type exchange struct {
+	door   *door
+	in     *http.Request
+	w      *responseWriter
+	id     string
+	host   string
+	start  time.Time
+	cancel context.CancelFunc
+
+	// Set once a route is found.
+	route   *route
+	backend *backend // claimed
+	tried   []*backend
+	body    *body // nil when the request has none
+	bytesIn atomic.Int64
+
+	stream  atomic.Bool // upgraded or an event stream: it may never end by itself
+	unwatch func() bool // of a stream
+	hungUp  bool        // the client's connection closes after this response
+
+	end    sync.Mutex // guards over: a writer must not be touched once its handler has returned
+	over   bool
+	wasCut atomic.Bool
+
+	conn                       *upstreamConn // of the try under way
+	reused                     bool
+	sentBefore, receivedBefore int64
+}
+
+// proxy claims a backend, passes the request to it and its response back.
+func (x *exchange) proxy() {
+	x.route.counters.begin()
+	x.w.count = &x.route.counters.out
+	defer func() { x.route.counters.end(x.w.status) }()
+	defer func() {
+		x.release()
+		if x.wasCut.Load() && !x.hungUp {
+			panic(http.ErrAbortHandler) // its connection has deadlines that no next request should meet
+		}
+	}()
+
+	// The seam to another way of speaking to backends is RoundTrip below: what
+	// is above it (headers, upgrades, copying) belongs to ReverseProxy.
+	proxy := httputil.ReverseProxy{
+		Rewrite:      x.rewrite,
+		Transport:    x,
+		ErrorHandler: x.failed,
+		ErrorLog:     x.door.errorLog,
+		BufferPool:   &x.door.buffers,
+	}
+	proxy.ServeHTTP(x.w, x.in)
+}
+
+// rewrite makes the request that the backend gets.
+func (x *exchange) rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.Scheme, p.Out.URL.Host = "http", "backend" // the transport dials only its own
+	p.Out.URL.RawQuery = p.In.URL.RawQuery               // semicolons and all: we never read it
+	p.Out.Host = p.In.Host
+	x.setForwarded(p.Out.Header)
+	if p.Out.Body == nil {
+		return
+	}
+	x.body = &body{src: p.Out.Body, count: x.countIn}
+	p.Out.Body = x.body.reader()
+	p.Out.GetBody = func() (io.ReadCloser, error) {
+		if !x.body.replayable() {
+			return nil, errBodyGone
+		}
+		return x.body.reader(), nil
+	}
+	// Trailers have no values before the body has ended.
+	p.Out.Trailer = maps.Clone(p.In.Trailer)
+	maps.DeleteFunc(p.Out.Trailer, func(name string, _ []string) bool { return untrusted(name) })
+	x.body.atEnd = func() {
+		for name := range p.Out.Trailer {
+			p.Out.Trailer[name] = p.In.Trailer[name]
+		}
+	}
+}
+
+func (x *exchange) countIn(n int) {
+	x.bytesIn.Add(int64(n))
+	x.route.counters.in.Add(uint64(n))
+}
+
+// RoundTrip sends the request to a claimed backend. While nothing has reached
+// a backend the next one is tried; a kept connection that turns out to be dead
+// gives way once to a fresh one.
+func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
+	trace := &httptrace.ClientTrace{GotConn: x.gotConn}
+	out = out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
+	if err := x.claim(); err != nil {
+		return nil, err
+	}
+	for replayed := false; ; {
+		x.conn = nil
+		res, err := x.backend.transport.RoundTrip(out)
+		if err == nil {
+			return res, nil
+		}
+		if out.Context().Err() != nil {
+			return nil, err
+		}
+		if _, refused := errors.AsType[*dialError](err); refused {
+			x.backend.health.failed(time.Now())
+			if x.claim() != nil {
+				return nil, err // the refusal says more than that there is no other
+			}
+		} else if !replayed && x.mayReplay(out.Method) {
+			replayed = true
+			x.backend.transport.CloseIdleConnections() // as old as the dead one
+		} else {
+			return nil, err
+		}
+		if x.body != nil {
+			out.Body = x.body.reader()
+		}
+	}
+}
+
+// claim takes a place at the next backend that was not tried yet. A backend
+// that is draining means that the table has changed since it was read.
+func (x *exchange) claim() error {
+	x.release()
+	for len(x.tried) < maxTries {
+		rt := x.door.table.Load().routes[x.route.name]
+		if rt == nil || len(rt.backends) == 0 {
+			return errDown
+		}
+		b := rt.pick(x.tried, time.Now())
+		if b == nil {
+			break
+		}
+		if b.claim(x) {
+			x.backend, x.tried = b, append(x.tried, b)
+			return nil
+		}
+	}
+	return errGone
+}
+
+func (x *exchange) release() {
+	if x.backend != nil {
+		x.backend.release(x)
+		x.backend = nil
+	}
+}
+
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	c, ok := info.Conn.(*upstreamConn)
+	if !ok {
+		return
+	}
+	x.conn, x.reused = c, info.Reused
+	x.sentBefore, x.receivedBefore = c.sent.Load(), c.received.Load()
+}
+
+// mayReplay tells whether the request that has just failed met a kept
+// connection that was dead, and can be sent again without being done twice.
+func (x *exchange) mayReplay(method string) bool {
+	if x.conn == nil || !x.reused || x.conn.received.Load() != x.receivedBefore {
+		return false
+	}
+	if x.body != nil && (!x.body.replayable() || x.body.failure() != nil) {
+		return false
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true // idempotent, RFC 9110 section 9.2.2
+	}
+	return x.conn.unread(x.sentBefore)
+}
+
+// becameStream is called when the response turns out to be an upgrade or an
+// event stream. Nobody waits for the end of those when the router stops.
+func (x *exchange) becameStream() {
+	x.stream.Store(true)
+	x.unwatch = context.AfterFunc(x.door.stopping, func() { x.cut() })
+}
+
+// failed answers for a backend that did not.
+func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
+	log := x.door.log.With("route", x.route.name, "request", x.id)
+	var timeout net.Error
+	switch {
+	case x.wasCut.Load():
+		x.hangUp() // deadlines have been set on it
+		x.page(restarted)
+	case x.in.Context().Err() != nil:
+		x.w.status = statusClientGone
+		panic(http.ErrAbortHandler) // nothing is better than an empty 200
+	case errors.Is(err, errDown):
+		x.page(down)
+	case x.body != nil && x.body.failure() != nil:
+		x.hangUp() // where the next request would begin is anyone's guess
+		x.page(malformed)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		log.Warn("backend timed out", "err", err)
+		x.page(timedOut)
+	default:
+		log.Warn("backend failed", "err", err)
+		x.page(badGateway)
+	}
+}
+
+// hangUp closes the client's connection after the response. HTTP/2 has many
+// requests on it, and frames that keep them apart.
+func (x *exchange) hangUp() {
+	x.hungUp = true
+	if x.in.ProtoMajor == 1 {
+		x.w.Header().Set("Connection", "close")
+	}
+}
+
+// cut ends the exchange from outside: its context first, so that a page can
+// still be written, then its connection. It tells whether there was one to end.
+func (x *exchange) cut() bool {
+	x.end.Lock()
+	defer x.end.Unlock()
+	if x.over || x.wasCut.Swap(true) {
+		return false
+	}
+	x.cancel()
+	soon := time.Now().Add(cutGrace)
+	control := http.NewResponseController(x.w)
+	control.SetReadDeadline(soon)
+	control.SetWriteDeadline(soon)
+	return true
+}
+
+// finish lets go of the exchange and writes the access log.
+func (x *exchange) finish() {
+	x.end.Lock()
+	x.over = true
+	x.end.Unlock()
+	if x.unwatch != nil {
+		x.unwatch()
+	}
+	if x.door.cfg.AccessLog == nil {
+		return
+	}
+	a := Access{
+		Time: x.start, Duration: time.Since(x.start), ID: x.id,
+		Client: x.client(), TLS: x.door.secure, Proto: x.in.Proto,
+		Method: x.in.Method, Host: x.host, URI: x.in.RequestURI,
+		Status: x.w.status, BytesIn: x.bytesIn.Load(), BytesOut: x.w.written.Load(),
+	}
+	if x.route != nil {
+		a.Route = x.route.name
+	}
+	if n := len(x.tried); n > 0 {
+		a.Backend = x.tried[n-1].id
+	}
+	x.door.cfg.AccessLog(a)
+}
+
+// newRequestID returns 128 random bits in letters and digits.
+func newRequestID() string { return strings.ToLower(rand.Text()) }

@@ -1,0 +1,63 @@
+package router
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// untrusted tells whether a header is ours to set: a client's own is dropped.
+// Underscores count as hyphens, since CGI and WSGI apps cannot tell them apart.
+func untrusted(name string) bool {
+	if strings.IndexByte(name, '_') >= 0 {
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
+	switch name {
+	case "Forwarded", "X-Forwarded", "X-Real-Ip", "X-Request-Id", "X-Request-Start":
+		return true
+	case "Proxy": // becomes HTTP_PROXY in a CGI environment
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// setForwarded puts what we know of the client in place of what it claims.
+func (x *exchange) setForwarded(h http.Header) {
+	for name := range h {
+		if untrusted(name) {
+			delete(h, name)
+		}
+	}
+	client, proto, port := x.client(), "http", x.door.cfg.HTTPPort
+	if x.door.secure {
+		proto, port = "https", x.door.cfg.HTTPSPort
+	}
+	h["X-Forwarded-For"] = []string{client}
+	h["X-Forwarded-Host"] = []string{x.in.Host}
+	h["X-Forwarded-Port"] = []string{strconv.Itoa(port)}
+	h["X-Forwarded-Proto"] = []string{proto}
+	h["X-Real-Ip"] = []string{client}
+	h["X-Request-Id"] = []string{x.id}
+	h["X-Request-Start"] = []string{requestStart(x.start)}
+}
+
+// client returns the client's address without port and zone.
+func (x *exchange) client() string {
+	host, _, err := net.SplitHostPort(x.in.RemoteAddr)
+	if err != nil {
+		return x.in.RemoteAddr
+	}
+	host, _, _ = strings.Cut(host, "%") // our name of the interface means nothing to the app
+	return host
+}
+
+// requestStart writes a time as nginx's msec, "t=1700000000.123": what the
+// queue-time meters of Ruby, Python and Node read.
+func requestStart(t time.Time) string {
+	b := append(make([]byte, 0, 20), "t="...)
+	b = strconv.AppendInt(b, t.Unix(), 10)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return string(append(b, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10)))
+}

@@ -1,0 +1,128 @@
+package router
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// page is an answer of our own. It names no app and no host.
+type page struct {
+	status     int
+	code       string // stable, for those who read JSON
+	title      string
+	text       string
+	retryAfter int // seconds; 0 is not worth a retry
+}
+
+// The pages of the router.
+var (
+	unknownHost = page{http.StatusNotFound, "unknown_host", "Nothing here",
+		"No site is served at this address.", 0}
+	misdirected = page{http.StatusMisdirectedRequest, "misdirected", "Wrong connection",
+		"This connection was opened for another address. A new one will do.", 0}
+	noTunnel = page{http.StatusMethodNotAllowed, "no_tunnel", "Not a proxy",
+		"This server opens no connections on behalf of others.", 0}
+	malformed = page{http.StatusBadRequest, "malformed", "Bad request",
+		"The request did not arrive whole.", 0}
+	down = page{http.StatusServiceUnavailable, "down", "This site is down",
+		"Nothing is running here right now. It may be back in a moment.", 10}
+	restarted = page{http.StatusServiceUnavailable, "restarted", "This site was restarted",
+		"The request took longer than the restart could wait for. Please try again.", 1}
+	badGateway = page{http.StatusBadGateway, "bad_gateway", "This site is not answering",
+		"The request was passed on, but no proper answer came back.", 0}
+	timedOut = page{http.StatusGatewayTimeout, "gateway_timeout", "This site is taking too long",
+		"The request was passed on, but no answer came back in time.", 0}
+)
+
+//go:embed pages/error.html
+var errorHTML string
+
+//go:embed pages/error.css
+var errorCSS string
+
+// pages writes pages in the form that the client likes best.
+type pages struct {
+	html   *template.Template
+	style  template.CSS
+	policy string // Content-Security-Policy: this very style and nothing else
+}
+
+func newPages() pages {
+	sum := sha256.Sum256([]byte(errorCSS))
+	return pages{
+		html:  template.Must(template.New("error").Parse(errorHTML)),
+		style: template.CSS(errorCSS),
+		policy: fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			base64.StdEncoding.EncodeToString(sum[:])),
+	}
+}
+
+// page answers with a page of our own.
+func (x *exchange) page(p page) {
+	kind, content := x.door.pages.render(p, x.id, x.in.Header.Get("Accept"))
+	h := x.w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	h.Set("Content-Security-Policy", x.door.pages.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept")
+	h.Set("X-Request-Id", x.id)
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	x.w.WriteHeader(p.status)
+	if x.in.Method != http.MethodHead {
+		x.w.Write(content)
+	}
+}
+
+func (ps pages) render(p page, id, accept string) (kind string, content []byte) {
+	var b bytes.Buffer
+	switch preferred(accept) {
+	case "text/html":
+		if err := ps.html.Execute(&b, map[string]any{
+			"Status": p.status, "Title": p.title, "Text": p.text, "ID": id, "Style": ps.style,
+		}); err != nil {
+			break
+		}
+		return "text/html; charset=utf-8", b.Bytes()
+	case "application/json":
+		json.NewEncoder(&b).Encode(map[string]any{"error": map[string]any{
+			"status": p.status, "code": p.code, "title": p.title, "text": p.text, "request_id": id,
+		}})
+		return "application/json", b.Bytes()
+	}
+	b.Reset()
+	fmt.Fprintf(&b, "%d %s\n%s\nrequest %s\n", p.status, p.title, p.text, id)
+	return "text/plain; charset=utf-8", b.Bytes()
+}
+
+// preferred returns the first type that both sides know, in the order in which
+// the client names them; browsers name HTML first, and curl has no wish.
+func preferred(accept string) string {
+	for kind := range strings.SplitSeq(accept, ",") {
+		kind, _, _ = strings.Cut(kind, ";")
+		switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+		case "text/html", "application/json", "text/plain":
+			return kind
+		case "application/xhtml+xml", "text/*":
+			return "text/html"
+		case "application/*":
+			return "application/json"
+		}
+		if strings.HasSuffix(kind, "+json") {
+			return "application/json"
+		}
+	}
+	return "text/plain"
+}

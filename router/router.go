@@ -1,0 +1,157 @@
+// Package router is the HTTP and HTTPS door of the appliance: it finds the
+// route of a request by its host, spreads requests round-robin over the
+// route's healthy backends, and swaps and drains backends without failing a
+// request. It knows no apps: a route has a name, hosts and backends.
+//
+//	listener ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
+//	(plain, TLS)   (by host) ├─ handler (the admin page)
+//	                         └─ a page of our own
+//
+// Requests read the table through an atomic pointer and never lock it. What
+// makes a swap safe is the claim: a request is counted by the backend that it
+// goes to in the same step that finds the backend not draining. Whoever comes
+// too late reads the table again, and finds the new one.
+//
+// Certificates, in the same room, are the other half of the door: ACME for
+// public names, the appliance's own CA for everything else and until then.
+package router
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of Config, each with its reason.
+const (
+	DefaultHeaderTimeout   = 10 * time.Second        // a slow-header attack holds a connection no longer than this
+	DefaultIdleTimeout     = 2 * time.Minute         // browsers come back within a page's reading time
+	DefaultMaxHeaderBytes  = 64 << 10                // twice what nginx takes; room for fat cookies
+	DefaultDialTimeout     = 5 * time.Second         // backends are on this machine: a connect is instant or hopeless
+	DefaultResponseTimeout = time.Minute             // to the first byte, as nginx does; streams may last
+	DefaultUpstreamIdle    = 1500 * time.Millisecond // below gunicorn's 2 s and Node's 5 s, so that we hang up first
+	DefaultDrain           = 30 * time.Second        // the longest request we promise to finish
+)
+
+// Config says how the router treats connections. Zero values are the defaults.
+type Config struct {
+	// HTTPPort and HTTPSPort are the ports as clients see them, for redirects
+	// and X-Forwarded-Port. Zero is 80 and 443.
+	HTTPPort, HTTPSPort int
+
+	HeaderTimeout   time.Duration // for a client to send its headers, TLS handshake included
+	IdleTimeout     time.Duration // a client's kept connection
+	MaxHeaderBytes  int
+	DialTimeout     time.Duration // for one backend to accept
+	ResponseTimeout time.Duration // for a backend to begin its response
+	UpstreamIdle    time.Duration // a backend's kept connection
+	Drain           time.Duration // for requests in flight when Serve ends
+
+	// Certificates answer TLS handshakes; without them Serve takes no HTTPS listeners.
+	Certificates *Certificates
+
+	// AccessLog, when set, is called after each request, on the request's own
+	// goroutine: it must not block.
+	AccessLog func(Access)
+}
+
+// Access is one finished request.
+type Access struct {
+	Time     time.Time
+	Duration time.Duration
+	ID       string // the X-Request-ID
+	Route    string // empty when no route has the host
+	Backend  string // the ID of the backend that was asked last
+	Client   string // address without port
+	TLS      bool
+	Proto    string
+	Method   string
+	Host     string
+	URI      string
+	Status   int // 499 when the client left before the response began
+	BytesIn  int64
+	BytesOut int64
+}
+
+// Validate reports every value that makes no sense.
+func (c Config) Validate() error {
+	var errs []error
+	for name, port := range map[string]int{"HTTPPort": c.HTTPPort, "HTTPSPort": c.HTTPSPort} {
+		if port < 0 || port > 65535 {
+			errs = append(errs, fmt.Errorf("%s %d is not a port", name, port))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"HeaderTimeout": c.HeaderTimeout, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
+		"ResponseTimeout": c.ResponseTimeout, "UpstreamIdle": c.UpstreamIdle, "Drain": c.Drain,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s %v is negative", name, d))
+		}
+	}
+	if c.MaxHeaderBytes < 0 {
+		errs = append(errs, fmt.Errorf("MaxHeaderBytes %d is negative", c.MaxHeaderBytes))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	or := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	or(&c.HeaderTimeout, DefaultHeaderTimeout)
+	or(&c.IdleTimeout, DefaultIdleTimeout)
+	or(&c.DialTimeout, DefaultDialTimeout)
+	or(&c.ResponseTimeout, DefaultResponseTimeout)
+	or(&c.UpstreamIdle, DefaultUpstreamIdle)
+	or(&c.Drain, DefaultDrain)
+	if c.HTTPPort == 0 {
+		c.HTTPPort = 80
+	}
+	if c.HTTPSPort == 0 {
+		c.HTTPSPort = 443
+	}
+	if c.MaxHeaderBytes == 0 {
+		c.MaxHeaderBytes = DefaultMaxHeaderBytes
+	}
+	return c
+}
+
+// Router holds the routing table, one immutable snapshot behind an atomic
+// pointer. Its methods are safe for concurrent use.
+type Router struct {
+	cfg   Config
+	log   *slog.Logger
+	pages pages
+
+	table atomic.Pointer[table]
+	write sync.Mutex // serialises those who replace the table
+
+	exchanges sync.WaitGroup // requests in flight, upgraded ones included
+	buffers   buffers
+}
+
+// New returns a router with an empty table. cfg has been validated.
+func New(cfg Config, log *slog.Logger) *Router {
+	r := &Router{cfg: cfg.withDefaults(), log: log, pages: newPages()}
+	r.table.Store(newTable())
+	return r
+}
+
+// knows tells whether a host is in the table.
+func (r *Router) knows(host string) bool {
+	_, ok := r.table.Load().hosts[host]
+	return ok
+}
+
+// target is what a host leads to: a route, or a handler in the process.
+type target struct {
+	route   *route
+	handler http.Handler
+}

@@ -1,0 +1,131 @@
+package router
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync/atomic"
+)
+
+// table is one snapshot of who answers which host. It never changes once it
+// can be seen.
+type table struct {
+	hosts  map[string]target
+	routes map[string]*route // by name
+}
+
+func newTable() *table {
+	return &table{hosts: map[string]target{}, routes: map[string]*route{}}
+}
+
+func (t *table) clone() *table {
+	return &table{hosts: maps.Clone(t.hosts), routes: maps.Clone(t.routes)}
+}
+
+// HostTakenError says that a host already leads elsewhere.
+type HostTakenError struct {
+	Host string
+	By   string // the route that has it; empty is the router's own handler
+}
+
+func (e *HostTakenError) Error() string {
+	if e.By == "" {
+		return fmt.Sprintf("%s is the appliance's own host", e.Host)
+	}
+	return fmt.Sprintf("%s already leads to %s", e.Host, e.By)
+}
+
+// claimHosts enters hosts for a target, unless another has one of them.
+func (t *table) claimHosts(hosts []string, to target) error {
+	for _, host := range hosts {
+		if other, ok := t.hosts[host]; ok && other.route != to.route {
+			taken := &HostTakenError{Host: host}
+			if other.route != nil {
+				taken.By = other.route.name
+			}
+			return taken
+		}
+		t.hosts[host] = to
+	}
+	return nil
+}
+
+// Handle serves hosts by a handler in the process, in place of the hosts and
+// the handler of the call before. A host of a route is an error (*HostTakenError),
+// and nothing has changed then.
+func (r *Router) Handle(hosts []string, h http.Handler) error {
+	for _, host := range hosts {
+		if err := checkHost(host); err != nil {
+			return err
+		}
+	}
+	r.write.Lock()
+	defer r.write.Unlock()
+	next := r.table.Load().clone()
+	maps.DeleteFunc(next.hosts, func(_ string, to target) bool { return to.handler != nil })
+	if err := next.claimHosts(hosts, target{handler: h}); err != nil {
+		return err
+	}
+	r.table.Store(next)
+	return nil
+}
+
+// Swap puts the route in place of the one of the same name. A backend whose ID
+// stays keeps its connections and requests. It returns a drain of the backends
+// that left. A host that another route or the handler has is an error
+// (*HostTakenError), and nothing has changed then.
+func (r *Router) Swap(rt Route) (*Drain, error) {
+	if err := rt.validate(); err != nil {
+		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+	}
+	r.write.Lock()
+	defer r.write.Unlock()
+	next := r.table.Load().clone()
+	fresh := &route{name: rt.Name, hosts: slices.Clone(rt.Hosts), turn: new(atomic.Uint64), counters: new(counters)}
+	var before []*backend
+	if old := next.routes[rt.Name]; old != nil {
+		before, fresh.turn, fresh.counters = old.backends, old.turn, old.counters
+		for _, host := range old.hosts {
+			delete(next.hosts, host)
+		}
+	}
+	if err := next.claimHosts(fresh.hosts, target{route: fresh}); err != nil {
+		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+	}
+	next.routes[rt.Name] = fresh
+
+	for _, b := range rt.Backends {
+		i := slices.IndexFunc(before, func(o *backend) bool { return o.id == b.ID })
+		if i < 0 {
+			fresh.backends = append(fresh.backends, newBackend(b, r.cfg))
+			continue
+		}
+		before[i].dial.Store(&b.Dial)
+		fresh.backends = append(fresh.backends, before[i])
+	}
+	left := slices.DeleteFunc(slices.Clone(before), func(b *backend) bool {
+		return slices.Contains(fresh.backends, b)
+	})
+
+	r.table.Store(next)     // first the new table can be seen, …
+	return drain(left), nil // … then the old backends refuse
+}
+
+// Remove takes the route out of the table and returns the drain of its
+// backends. Removing what is not there is done already.
+func (r *Router) Remove(name string) *Drain {
+	r.write.Lock()
+	defer r.write.Unlock()
+	next := r.table.Load().clone()
+	old := next.routes[name]
+	if old == nil {
+		return drain(nil)
+	}
+	delete(next.routes, name)
+	for _, host := range old.hosts {
+		delete(next.hosts, host)
+	}
+	r.table.Store(next)
+	return drain(old.backends)
+}

@@ -1,0 +1,98 @@
+package router
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// responseWriter remembers what went out.
+type responseWriter struct {
+	http.ResponseWriter
+	exchange *exchange
+	status   int
+	written  atomic.Int64
+	count    *atomic.Uint64 // of the route, once one is found
+}
+
+// Unwrap lets http.ResponseController through to the server's own writer.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader remembers the first status that is final, and notices the
+// beginning of an event stream.
+func (w *responseWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
+			w.exchange.becameStream()
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.wrote(n)
+	return n, err
+}
+
+func (w *responseWriter) wrote(n int) {
+	w.written.Add(int64(n))
+	if w.count != nil {
+		w.count.Add(uint64(n))
+	}
+}
+
+// Flush is for handlers that look for an http.Flusher.
+func (w *responseWriter) Flush() { w.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (w *responseWriter) FlushError() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack hands out the connection of an upgrade, which goes on being counted.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.status = http.StatusSwitchingProtocols
+	w.exchange.becameStream()
+	return &upgradedConn{c, w}, rw, nil
+}
+
+type upgradedConn struct {
+	net.Conn
+	w *responseWriter
+}
+
+func (c *upgradedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.w.exchange.route != nil {
+		c.w.exchange.countIn(n)
+	}
+	return n, err
+}
+
+func (c *upgradedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.w.wrote(n)
+	return n, err
+}
+
+// CloseWrite passes the end of one direction on; TLS and TCP both can.
+func (c *upgradedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return http.ErrNotSupported
+}
