@@ -1,0 +1,96 @@
+package buildpacks
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// keyVersion is part of every key. A change of what layers mean, without a
+// change of their fields, counts it up.
+const keyVersion = "berth layer 1"
+
+// chain stacks layers on a stack and gives them their keys.
+type chain struct {
+	src   Source
+	plan  *Plan
+	stack string
+}
+
+// add appends a layer that is stacked on parent and returns its key.
+func (c *chain) add(l Layer, parent string) (string, error) {
+	l.Parent = parent
+	if l.Inputs != nil {
+		l.Inputs = slices.Compact(slices.Sorted(slices.Values(l.Inputs)))
+	}
+	key, err := c.key(l)
+	if err != nil {
+		return "", err
+	}
+	l.Key = key
+	c.plan.Layers = append(c.plan.Layers, l)
+	return key, nil
+}
+
+// key digests everything that decides what is in the layer. Each field is
+// preceded by its name and length, so that no two layers read the same.
+func (c *chain) key(l Layer) (string, error) {
+	h := sha256.New()
+	put := func(name, value string) { fmt.Fprintf(h, "%s %d:%s\n", name, len(value), value) }
+	put("version", keyVersion)
+	put("name", l.Name)
+	put("parent", l.Parent)
+	put("builder", l.Builder)
+	put("kind", fmt.Sprintf("root=%t build=%t", l.Root, l.Build))
+	if !l.Root {
+		put("owner", c.src.Owner)
+	}
+	for _, cmd := range l.Commands {
+		put("command", fmt.Sprint(len(cmd.Args)))
+		for _, arg := range cmd.Args {
+			put("arg", arg)
+		}
+		put("dir", cmd.Dir)
+	}
+	for _, env := range l.Env {
+		put("env", env)
+	}
+	for _, cache := range l.Caches {
+		put("cache", cache.Name)
+		put("target", cache.Target)
+	}
+	for _, name := range l.Inputs {
+		put("input", name)
+		if name == "." {
+			put("tree", c.src.Digest)
+			continue
+		}
+		sum, err := c.digest(name)
+		if err != nil {
+			return "", fmt.Errorf("digest %s: %w", name, err)
+		}
+		put("content", sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// digest returns a digest of an input's content. It reads the file anew
+// rather than trusting what was parsed of it: all of it decides.
+func (c *chain) digest(name string) (string, error) {
+	f, err := c.src.FS.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(f, maxInput+1))
+	if err != nil {
+		return "", err
+	}
+	if n > maxInput {
+		return "", problem(codeFile, "%s is larger than %s", printable(name), size(maxInput))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

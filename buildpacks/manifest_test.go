@@ -1,0 +1,151 @@
+package buildpacks
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
+	m, notes, err := parseManifest(`{
+  "name": "ignored", "addons": ["x"], "buildpacks": [{"url": "heroku/python"}],
+  "formation": {"web": {"quantity": 2, "max_parallel": 1}, "worker": {"quantity": 0}, "other": {}},
+  "cron": [
+    {"command": "python job.py", "schedule": "*/5 * * * *"},
+    {"command": "python job.py", "schedule": "@daily", "maintenance": true, "concurrency_policy": "forbid"},
+    {"command": "ä", "schedule": "CRON_TZ=UTC 0 3 * * MON-FRI"}
+  ],
+  "healthchecks": {
+    "web": [
+      {"type": "startup", "name": "up", "path": "/health?x=1", "port": 8080, "content": "ok", "attempts": 9, "timeout": 2, "wait": 1,
+       "initialDelay": 3, "httpHeaders": [{"name": "Host", "value": "a.example"}], "description": "ignored"},
+      {"type": "liveness", "command": ["/app/check", "-v"], "warn": true},
+      {"type": "readiness", "listening": true},
+      {"content": "only"}
+    ],
+    "worker": [{"type": "", "uptime": 30, "path": null}]
+  },
+  "env": {"A": "1", "B": {"value": "", "sync": true}, "C": {"generator": "secret", "description": "x"},
+          "D": {"description": "needed"}, "E": {"required": false}},
+  "scripts": {"postdeploy": "x"}
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Manifest{
+		Formation: map[string]int{"web": 2, "worker": 0},
+		Cron: []CronEntry{
+			{Command: "python job.py", Schedule: "*/5 * * * *", Concurrency: "allow"},
+			{Command: "python job.py", Schedule: "@daily", Concurrency: "forbid", Maintenance: true},
+			{Command: "ä", Schedule: "CRON_TZ=UTC 0 3 * * MON-FRI", Concurrency: "allow"},
+		},
+		Health: map[string][]HealthCheck{
+			"web": {
+				{Type: "startup", Name: "up", Path: "/health?x=1", Port: 8080, Content: "ok", Attempts: 9, Timeout: 2, Wait: 1, InitialDelay: 3,
+					Scheme: "http", Headers: [][2]string{{"Host", "a.example"}}},
+				{Type: "liveness", Command: []string{"/app/check", "-v"}, Warn: true, Scheme: "http", Attempts: 3, Timeout: 5, Wait: 5},
+				{Type: "readiness", Listening: true, Scheme: "http", Attempts: 3, Timeout: 5, Wait: 5},
+				{Type: "startup", Path: "/", Content: "only", Scheme: "http", Attempts: 3, Timeout: 5, Wait: 5},
+			},
+			"worker": {{Type: "startup", Uptime: 30, Scheme: "http", Attempts: 3, Timeout: 5, Wait: 5}},
+		},
+		Env:      map[string]string{"A": "1", "B": ""},
+		Sync:     []string{"B"},
+		Secrets:  []string{"C"},
+		Required: []string{"D"},
+	}
+	if !reflect.DeepEqual(m, want) {
+		t.Errorf("got  %+v\nwant %+v", m, want)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "scripts") {
+		t.Errorf("notes: got %q, want one about scripts", notes)
+	}
+}
+
+func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
+	for text, want := range map[string]string{
+		``:                             "line 1, column 1: unexpected end",
+		`[]`:                           "line 1, column 1: the file is a list and should be an object",
+		"{\n  \"cron\": {}\n}":         "line 2, column 11: cron is an object and should be a list",
+		"{\n \"cron\": [],\n}":         "line 3, column 1: invalid character",
+		"{ // no":                      "JSON has no comments",
+		"{'a': 1}":                     "JSON has double quotes only",
+		`{"a": 1} {}`:                  "line 1, column 10",
+		`{"cron": [{"command": "x"}]}`: "cron[0] has no schedule",
+		`{"cron": [null]}`:             "cron[0] is null",
+		`{"cron": [{"schedule": "@daily", "command": " "}]}`:                                                             "cron[0].command is empty",
+		`{"cron": [{"schedule": 5, "command": "x"}]}`:                                                                    "cron[0].schedule is a number and should be a string",
+		`{"cron": [{"schedule": "* * *", "command": "x"}]}`:                                                              "five fields",
+		`{"cron": [{"schedule": "* * * * * *", "command": "x"}]}`:                                                        "five fields",
+		`{"cron": [{"schedule": "0 0 30 2 *", "command": "x"}]}`:                                                         "there is no such day",
+		`{"cron": [{"schedule": "@every 1s", "command": "x"}]}`:                                                          "more often than once a minute",
+		`{"cron": [{"schedule": "TZ=UTC", "command": "x"}]}`:                                                             "nothing follows the time zone",
+		`{"cron": [{"schedule": "@daily", "command": "x", "concurrency_policy": "no"}]}`:                                 "one of allow, forbid, replace",
+		`{"cron": [{"schedule": "@daily", "command": "x"}, {"schedule": "@daily", "command": "x"}]}`:                     "cron[1] is the same as cron[0]",
+		`{"cron": [` + strings.TrimSuffix(strings.Repeat(`{"command":"x","schedule":"@daily"},`, maxCron+1), ",") + `]}`: "cron[100] is one too many",
+		`{"formation": {"web": {"quantity": "2"}}}`:                                                                      "write it without quotes: 2",
+		`{"formation": {"web": {"quantity": 1.5}}}`:                                                                      "whole number",
+		`{"formation": {"web": {"quantity": -1}}}`:                                                                       "from 0 to 100",
+		`{"formation": {"web": {"quantity": 1e9}}}`:                                                                      "from 0 to 100",
+		`{"formation": {"we b": {"quantity": 1}}}`:                                                                       "cannot name a process",
+		`{"formation": {"web": 2}}`:                                                                                      "formation.web is a number and should be an object",
+		"{\"formation\": {\"web\": {},\n\"web\": {}}}":                                                                   "line 2, column 1: formation.web is there twice",
+		`{"env": {"A": 5}}`:                                                                             `put it in quotes: "5"`,
+		`{"env": {"A-B": "x"}}`:                                                                         "cannot name a variable",
+		`{"env": {"A": {"generator": "uuid"}}}`:                                                         "one of secret",
+		`{"env": {"A": "\u0000"}}`:                                                                      "NUL",
+		`{"healthchecks": {"web": [{}]}}`:                                                               "checks nothing",
+		`{"healthchecks": {"web": [{"path": "/", "uptime": 3}]}}`:                                       "path and uptime",
+		`{"healthchecks": {"web": [{"path": "health"}]}}`:                                               "should begin with /",
+		`{"healthchecks": {"web": [{"path": "/a b"}]}}`:                                                 "%20",
+		`{"healthchecks": {"web": [{"command": "true"}]}}`:                                              `["bash", "-c", "true"]`,
+		`{"healthchecks": {"web": [{"path": "/", "port": 0}]}}`:                                         "from 1 to 65535",
+		`{"healthchecks": {"web": [{"path": "/", "type": "x"}]}}`:                                       "startup, liveness, readiness",
+		`{"healthchecks": {"web": [{"path": "/", "httpHeaders": [{"name": "a b", "value": "x"}]}]}}`:    "cannot name a header",
+		`{"healthchecks": {"web": [{"path": "/", "httpHeaders": [{"name": "a", "value": "x\r\ny"}]}]}}`: "line break",
+		`{"x": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`:                            "64 levels",
+	} {
+		_, _, err := parseManifest(text)
+		p, ok := errors.AsType[*Problem](err)
+		if !ok {
+			t.Errorf("%.60s: got %v, want a problem", text, err)
+			continue
+		}
+		all := strings.Join(append([]string{p.Message}, p.Hints...), " ")
+		if p.Code != "E204" || !strings.HasPrefix(p.Message, "app.json, line ") || !strings.Contains(all, want) {
+			t.Errorf("%.60s: got %s %q, want %q", text, p.Code, all, want)
+		}
+	}
+}
+
+func TestManifest_ByteOrderMarkAndForeignEncodings(t *testing.T) {
+	plan := detect(t, repo("web.py", flaskApp, "app.json", "\ufeff{\"formation\": {\"web\": {\"quantity\": 3}}}"))
+	if got := plan.Manifest.Formation["web"]; got != 3 {
+		t.Errorf("quantity after a byte order mark: got %d, want 3", got)
+	}
+	for _, text := range []string{"\xff\xfe{\x00}\x00", "{\"a\": \"\xe4\"}", "{\x00}"} {
+		if p, _ := problemOf(t, repo("web.py", flaskApp, "app.json", text)); p.Code != "E205" {
+			t.Errorf("%q: got %s, want E205", text, p.Code)
+		}
+	}
+}
+
+func TestManifest_NamesOfNoProcessAreNoted(t *testing.T) {
+	plan := detect(t, repo("web.py", flaskApp, "app.json", `{"formation": {"worker": {"quantity": 1}}}`))
+	if text := strings.Join(plan.Notes, "\n"); !strings.Contains(text, `formation names "worker"`) {
+		t.Errorf("notes: got %q", text)
+	}
+}
+
+func FuzzManifest(f *testing.F) {
+	f.Add(`{"cron": [{"command": "x", "schedule": "0 0 * * *"}], "env": {"A": {"generator": "secret"}}}`)
+	f.Add(`{"healthchecks": {"web": [{"path": "/", "attempts": 3}]}, "formation": {"web": {"quantity": 1}}}`)
+	f.Add(`{"cron": [{"command": "x", "schedule": "TZ=A/B @every 1h"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		m, _, err := parseManifest(text)
+		if err == nil && len(m.Cron) > maxCron {
+			t.Error("let too many jobs through")
+		}
+	})
+}

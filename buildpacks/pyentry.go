@@ -1,0 +1,394 @@
+package buildpacks
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// pyFramework is a way to write a web app in Python.
+type pyFramework struct {
+	name   string // "Flask"
+	module string // that is imported: "flask"
+	server string // "gunicorn" for WSGI, "uvicorn" for ASGI
+}
+
+// pyMakers tells the framework of an app by what is called to make one.
+var pyMakers = map[string]pyFramework{
+	"flask.Flask":                           {"Flask", "flask", "gunicorn"},
+	"flask.app.Flask":                       {"Flask", "flask", "gunicorn"},
+	"apiflask.APIFlask":                     {"APIFlask", "apiflask", "gunicorn"},
+	"flask_openapi3.OpenAPI":                {"Flask", "flask_openapi3", "gunicorn"},
+	"dash.Dash":                             {"Dash", "dash", "gunicorn"},
+	"bottle.Bottle":                         {"Bottle", "bottle", "gunicorn"},
+	"bottle.default_app":                    {"Bottle", "bottle", "gunicorn"},
+	"falcon.App":                            {"Falcon", "falcon", "gunicorn"},
+	"django.core.wsgi.get_wsgi_application": {"Django", "django", "gunicorn"},
+	"fastapi.FastAPI":                       {"FastAPI", "fastapi", "uvicorn"},
+	"fastapi.applications.FastAPI":          {"FastAPI", "fastapi", "uvicorn"},
+	"starlette.applications.Starlette":      {"Starlette", "starlette", "uvicorn"},
+	"quart.Quart":                           {"Quart", "quart", "uvicorn"},
+	"litestar.Litestar":                     {"Litestar", "litestar", "uvicorn"},
+}
+
+// dash is no WSGI app itself; its attribute server is.
+const dash, dashServer = "dash.Dash", ".server"
+
+// pyServers are modules whose import makes a script a server of its own.
+var pyServers = []string{"http.server", "socketserver", "wsgiref.simple_server", "aiohttp.web", "tornado.web",
+	"waitress", "uvicorn", "hypercorn", "cherrypy", "sanic", "websockets", "gradio", "nicegui", "flask", "fastapi", "dash", "bottle"}
+
+// pyEntry is where a web app begins.
+type pyEntry struct {
+	framework pyFramework
+	file      string // "web.py"
+	module    string // "web"
+	dir       string // to start in, "" is the root
+	object    string // "app", "create_app()"; "" when the file is run as a script
+	path      string // directory to put on PYTHONPATH, "" is none
+}
+
+// command returns the command that serves the app.
+func (e pyEntry) command() string {
+	if e.object == "" {
+		return "python " + shellWord(e.file)
+	}
+	target := e.module + ":" + e.object
+	switch {
+	case e.framework.server == "uvicorn":
+		cmd := "uvicorn "
+		if strings.HasSuffix(target, "()") {
+			target = strings.TrimSuffix(target, "()")
+			cmd += "--factory "
+		}
+		if e.dir != "" {
+			cmd += "--app-dir " + shellWord(e.dir) + " "
+		}
+		return cmd + shellWord(target) + " --host 0.0.0.0 --port $PORT"
+	case e.dir != "":
+		return "gunicorn --chdir " + shellWord(e.dir) + " " + shellWord(target)
+	}
+	// gunicorn binds to 0.0.0.0:$PORT by itself when PORT is set.
+	return "gunicorn " + shellWord(target)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=-]+$`)
+
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// why tells how the entry was found, for the plan's summary.
+func (e pyEntry) why() string { return e.file + " imports " + e.framework.module }
+
+// findEntry finds the web app in the sources. FLASK_APP comes first; then the
+// module that holds an app comes before one that has a function to make one,
+// and that before a script that serves by itself.
+func (p *pyProject) findEntry() (pyEntry, bool) {
+	if e, ok := p.flaskEnv(); ok {
+		return e, true
+	}
+	modules := p.ranked()
+	for _, m := range modules {
+		if name, maker, ok := p.instance(m); ok {
+			return p.entry(m, name, pyMakers[maker]), true
+		}
+	}
+	for _, m := range modules {
+		if name, maker, ok := p.factory(m); ok {
+			return p.entry(m, name+"()", pyMakers[maker]), true
+		}
+	}
+	for _, m := range modules {
+		if strings.Contains(m.file, "/") || !m.script {
+			continue
+		}
+		for _, server := range pyServers {
+			if m.requires(server) {
+				e := p.entry(m, "", pyFramework{name: "a server of its own", module: server})
+				for _, maker := range p.makers(m) {
+					e.framework.name = pyMakers[maker].name
+				}
+				return e, true
+			}
+		}
+	}
+	return pyEntry{}, false
+}
+
+// requires tells whether the module imports another, or something from it.
+func (m *pyModule) requires(module string) bool {
+	return slices.ContainsFunc(m.imports, func(i pyImport) bool {
+		full := i.module
+		if i.name != "" {
+			full += "." + i.name
+		}
+		return i.level == 0 && (full == module || strings.HasPrefix(full, module+"."))
+	})
+}
+
+func (p *pyProject) entry(m *pyModule, object string, f pyFramework) pyEntry {
+	e := pyEntry{framework: f, file: m.file, object: object}
+	e.module, e.dir, e.path = p.importable(m.file)
+	return e
+}
+
+// importable returns the name by which a file is imported, and from where. A
+// folder that is no package is started in, since that is how its author runs
+// it; src is a root of packages.
+func (p *pyProject) importable(file string) (module, dir, pythonPath string) {
+	name := strings.TrimSuffix(file, ".py")
+	root := path.Dir(name)
+	for root != "." && p.modules[root+"/__init__.py"] != nil {
+		root = path.Dir(root)
+	}
+	if root != "." {
+		name = strings.TrimPrefix(name, root+"/")
+		if root == "src" {
+			pythonPath = root
+		} else {
+			dir = root
+		}
+	}
+	name = strings.TrimSuffix(name, "/__init__")
+	return strings.ReplaceAll(name, "/", "."), dir, pythonPath
+}
+
+// preferred are the files that usually hold the app, first the most usual.
+var preferred = []string{"app.py", "wsgi.py", "main.py", "web.py"}
+
+// moduleName is what an import can name, and what no program takes for an option.
+var moduleName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*\.py$`)
+
+// ranked returns the modules in the order in which an app is looked for: the
+// preferred names, the others of the root, the packages, whatever lies deeper.
+func (p *pyProject) ranked() []*pyModule {
+	var mods []*pyModule
+	for _, file := range sortedKeys(p.modules) {
+		ok := true
+		for _, part := range strings.Split(strings.TrimSuffix(file, ".py"), "/") {
+			ok = ok && moduleName.MatchString(part+".py")
+		}
+		if ok {
+			mods = append(mods, p.modules[file])
+		}
+	}
+	rank := func(m *pyModule) int {
+		base := path.Base(m.file)
+		r := strings.Count(m.file, "/") * 1000
+		if base == "__init__.py" {
+			r -= 500 // a package stands for its directory
+		} else if i := slices.Index(preferred, base); i >= 0 {
+			return r + i
+		}
+		return r + 100
+	}
+	slices.SortStableFunc(mods, func(a, b *pyModule) int { return rank(a) - rank(b) })
+	return mods
+}
+
+// instance returns the name of an app that a module has at its top level.
+func (p *pyProject) instance(m *pyModule) (name, maker string, ok bool) {
+	found := map[string]string{}
+	var order []string
+	add := func(name, maker string) {
+		if _, ok := found[name]; !ok {
+			found[name] = maker
+			order = append(order, name)
+		}
+	}
+	for _, a := range m.assigns {
+		if maker, ok := p.value(m, a, 0); ok {
+			add(a.name, maker)
+		}
+	}
+	for _, local := range sortedKeys(m.names) {
+		meaning := m.names[local]
+		switch meaning[strings.LastIndexByte(meaning, '.')+1:] {
+		case "app", "application", "server":
+			if maker, ok := p.object(meaning, 0); ok {
+				add(local, maker)
+			}
+		}
+	}
+	for _, name := range append([]string{"app", "application"}, order...) {
+		if maker, ok := found[name]; ok && maker != dash {
+			return name, maker, true
+		}
+	}
+	return "", "", false
+}
+
+// maxHops bounds how far a name is followed from module to module; a circle of
+// imports has no end.
+const maxHops = 8
+
+// value tells what the right side of an assignment makes, if it makes an app.
+func (p *pyProject) value(m *pyModule, a pyAssign, hops int) (maker string, ok bool) {
+	if hops > maxHops {
+		return "", false
+	}
+	if !a.call {
+		owner, isServer := strings.CutSuffix(a.value, dashServer)
+		for _, b := range m.assigns {
+			if isServer && b.name == owner && b.call && m.meaning(b.value) == dash {
+				return "flask.Flask", true
+			}
+		}
+		return "", false
+	}
+	meaning := m.meaning(a.value)
+	if _, ok := pyMakers[meaning]; ok {
+		return meaning, true
+	}
+	for _, star := range m.stars {
+		if _, ok := pyMakers[star+"."+a.value]; ok {
+			return star + "." + a.value, true
+		}
+	}
+	if !strings.Contains(strings.ToLower(path.Base(strings.ReplaceAll(meaning, ".", "/"))), "app") {
+		return "", false
+	}
+	if meaning == a.value && !strings.Contains(meaning, ".") {
+		return p.made(m, meaning)
+	}
+	return p.function(meaning, hops+1)
+}
+
+// object tells what app a full name such as "pkg.app" stands for.
+func (p *pyProject) object(full string, hops int) (maker string, ok bool) {
+	m, name := p.split(full)
+	if m == nil || hops > maxHops {
+		return "", false
+	}
+	for _, a := range m.assigns {
+		if a.name == name {
+			if maker, ok := p.value(m, a, hops+1); ok && maker != dash {
+				return maker, true
+			}
+		}
+	}
+	if meaning, ok := m.names[name]; ok && meaning != full {
+		return p.object(meaning, hops+1)
+	}
+	return "", false
+}
+
+// function tells what app a function of the repository makes.
+func (p *pyProject) function(full string, hops int) (maker string, ok bool) {
+	m, name := p.split(full)
+	if m == nil || hops > maxHops {
+		return "", false
+	}
+	if maker, ok := p.made(m, name); ok {
+		return maker, true
+	}
+	if meaning, ok := m.names[name]; ok && meaning != full {
+		return p.function(meaning, hops+1)
+	}
+	return "", false
+}
+
+// made tells what app the function of that name in the module makes: the one
+// whose maker the module calls.
+func (p *pyProject) made(m *pyModule, name string) (maker string, ok bool) {
+	if !slices.ContainsFunc(m.defs, func(d pyDef) bool { return d.name == name }) {
+		return "", false
+	}
+	makers := p.makers(m)
+	if len(makers) == 0 {
+		return "", false
+	}
+	return makers[0], true
+}
+
+// makers returns the makers of apps that the module calls anywhere.
+func (p *pyProject) makers(m *pyModule) []string {
+	var makers []string
+	for _, call := range m.calls {
+		meaning := m.meaning(call)
+		if _, ok := pyMakers[meaning]; ok && meaning != dash {
+			makers = append(makers, meaning)
+		}
+	}
+	return makers
+}
+
+// split finds the module of a full name and the name within it.
+func (p *pyProject) split(full string) (*pyModule, string) {
+	dot := strings.LastIndexByte(full, '.')
+	if dot < 0 {
+		return nil, ""
+	}
+	file := strings.ReplaceAll(full[:dot], ".", "/")
+	for _, name := range []string{file + ".py", file + "/__init__.py", "src/" + file + ".py", "src/" + file + "/__init__.py"} {
+		if m := p.modules[name]; m != nil {
+			return m, full[dot+1:]
+		}
+	}
+	return nil, ""
+}
+
+// factory returns a function of the module that makes an app, by Flask's own
+// convention for its name.
+func (p *pyProject) factory(m *pyModule) (name, maker string, ok bool) {
+	for _, want := range []string{"create_app", "make_app"} {
+		for _, d := range m.defs {
+			if d.name != want {
+				continue
+			}
+			if maker, ok := p.made(m, want); ok {
+				if d.bare {
+					return want, maker, true
+				}
+				p.tree.note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
+			}
+		}
+	}
+	return "", "", false
+}
+
+// flaskEnv follows FLASK_APP of .flaskenv, the file of the flask command.
+func (p *pyProject) flaskEnv() (pyEntry, bool) {
+	text, err := p.tree.text(".flaskenv", maxManifest)
+	if err != nil {
+		return pyEntry{}, false
+	}
+	value := ""
+	for _, line := range lines(text) {
+		name, v, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		if strings.TrimSpace(name) == "FLASK_APP" {
+			v, _, _ = strings.Cut(v, " #")
+			value = strings.Trim(strings.TrimSpace(v), `"'`)
+		}
+	}
+	if value == "" {
+		return pyEntry{}, false
+	}
+	file, object, _ := strings.Cut(value, ":")
+	file = path.Clean(strings.ReplaceAll(strings.TrimSuffix(file, ".py"), ".", "/"))
+	for _, name := range []string{file + ".py", file + "/__init__.py"} {
+		m := p.modules[name]
+		if m == nil {
+			continue
+		}
+		if flaskObject.MatchString(object) {
+			return p.entry(m, object, pyMakers["flask.Flask"]), true
+		}
+		if found, maker, ok := p.instance(m); ok && object == "" {
+			return p.entry(m, found, pyMakers[maker]), true
+		}
+		if found, maker, ok := p.factory(m); ok && object == "" {
+			return p.entry(m, found+"()", pyMakers[maker]), true
+		}
+	}
+	p.tree.note(".flaskenv: FLASK_APP=%s names no app that was found", printable(value))
+	return pyEntry{}, false
+}
+
+// flaskObject is what may follow the colon of FLASK_APP: a name, or the call of one.
+var flaskObject = regexp.MustCompile(`^[\pL_][\pL\pN_]*(\([\pL\pN_='", ]*\))?$`)

@@ -1,0 +1,292 @@
+package buildpacks
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// pyManifest is the file, or the pair of files, that says what an app needs,
+// and how that is installed.
+type pyManifest struct {
+	name     string          // as it is told of: "requirements.txt", "uv.lock"
+	inputs   []string        // that decide what is installed
+	names    map[string]bool // distributions that are asked for, normalised
+	local    bool            // the tree itself, or a part of it, is installed
+	commands []Command       // run where the inputs are
+}
+
+// pyProjectFile is the part of pyproject.toml that is acted on.
+type pyProjectFile struct {
+	Project *struct {
+		RequiresPython string            `toml:"requires-python"`
+		Dependencies   []string          `toml:"dependencies"`
+		Dynamic        []string          `toml:"dynamic"`
+		Scripts        map[string]string `toml:"scripts"`
+	} `toml:"project"`
+	BuildSystem map[string]any `toml:"build-system"`
+	Tool        struct {
+		Poetry *struct {
+			Dependencies map[string]any `toml:"dependencies"`
+			Scripts      map[string]any `toml:"scripts"`
+		} `toml:"poetry"`
+		UV struct {
+			Sources   map[string]any `toml:"sources"`
+			Workspace map[string]any `toml:"workspace"`
+		} `toml:"uv"`
+	} `toml:"tool"`
+}
+
+// projectFile reads pyproject.toml; nil when there is none.
+func (t *tree) projectFile() (*pyProjectFile, error) {
+	var p pyProjectFile
+	if err := t.toml("pyproject.toml", maxManifest, &p); missing(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// toml decodes a file. A file may be hostile: the decoder calls itself for
+// each bracket, so they may not nest without end.
+func (t *tree) toml(name string, limit int64, into any) error {
+	text, err := t.text(name, limit)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(text, "[") + strings.Count(text, "{"); n > 1000 {
+		if depth := nesting(text); depth > 1000 {
+			return problem(codeProject, "%s nests its brackets too deep", name)
+		}
+	}
+	if _, err := toml.Decode(text, into); err != nil {
+		p := problem(codeProject, "%s: %s", name, printable(strings.TrimPrefix(err.Error(), "toml: ")))
+		if parse, ok := errors.AsType[toml.ParseError](err); ok {
+			all := lines(text)
+			if n := parse.Position.Line; n > 0 && n <= len(all) {
+				p.with(fmt.Sprintf("%d | %s", n, printable(all[n-1])))
+			}
+		}
+		return p
+	}
+	return nil
+}
+
+// nesting returns how deep brackets nest at the most, strings and comments
+// included.
+func nesting(text string) int {
+	depth, deepest := 0, 0
+	for i := range len(text) {
+		switch text[i] {
+		case '[', '{':
+			depth++
+			deepest = max(deepest, depth)
+		case ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return deepest
+}
+
+// findManifest finds what says what the app needs: a lock file before a list, a list
+// before a package. nil when there is nothing.
+func (p *pyProject) findManifest(v pyVersion) (*pyManifest, error) {
+	makers := []struct {
+		file string
+		read func() (*pyManifest, error)
+	}{
+		{"uv.lock", func() (*pyManifest, error) { return p.uvLock(v) }},
+		{"poetry.lock", p.poetryLock},
+		{"Pipfile.lock", p.pipfileLock},
+		{"requirements.txt", p.requirementsFile},
+		{"pyproject.toml", func() (*pyManifest, error) { return p.projectTable(v) }},
+		{"Pipfile", p.pipfile},
+		{"setup.py", p.setup},
+	}
+	var chosen *pyManifest
+	for _, maker := range makers {
+		if !p.tree.has(maker.file) {
+			continue
+		}
+		if chosen != nil {
+			if maker.file != "pyproject.toml" && maker.file != "setup.py" && !slices.Contains(chosen.inputs, maker.file) {
+				p.tree.note("%s is installed, %s is passed over", chosen.name, maker.file)
+			}
+			continue
+		}
+		m, err := maker.read()
+		if err != nil {
+			return nil, err
+		}
+		chosen = m // may still be nil: a pyproject.toml that only sets up a linter
+	}
+	return chosen, nil
+}
+
+// uvLock installs a uv project as it is locked. The project itself is
+// installed only when it has programs to be called by name: otherwise the
+// source alone is enough, and a change of it installs nothing.
+func (p *pyProject) uvLock(v pyVersion) (*pyManifest, error) {
+	if p.file == nil {
+		p.tree.note("uv.lock without pyproject.toml is passed over")
+		return nil, nil
+	}
+	var lock struct {
+		Package []struct {
+			Name string `toml:"name"`
+		} `toml:"package"`
+	}
+	if err := p.tree.toml("uv.lock", maxLock, &lock); err != nil {
+		return nil, err
+	}
+	m := &pyManifest{name: "uv.lock", inputs: []string{"pyproject.toml", "uv.lock"}, names: map[string]bool{}}
+	for _, pkg := range lock.Package {
+		m.names[normal(pkg.Name)] = true
+	}
+	sync := []string{"uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--python", v.interpreter()}
+	m.local = p.localSources() || p.programs()
+	if !p.programs() {
+		sync = append(sync, "--no-install-project")
+	}
+	m.commands = []Command{{Args: sync}}
+	return m, nil
+}
+
+// localSources tells whether a dependency is a part of the tree.
+func (p *pyProject) localSources() bool {
+	uv := p.file.Tool.UV
+	if uv.Workspace != nil {
+		return true
+	}
+	for _, source := range uv.Sources {
+		if hasKey(source, "path", "workspace") {
+			return true
+		}
+	}
+	return false
+}
+
+// hasKey tells whether a table, or one of a list of tables, has one of the keys.
+func hasKey(v any, keys ...string) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		return slices.ContainsFunc(keys, func(k string) bool { _, ok := v[k]; return ok })
+	case []map[string]any:
+		return slices.ContainsFunc(v, func(m map[string]any) bool { return hasKey(m, keys...) })
+	case []any:
+		return slices.ContainsFunc(v, func(m any) bool { return hasKey(m, keys...) })
+	}
+	return false
+}
+
+// programs tells whether the project, once installed, has programs of its own
+// that a process calls.
+func (p *pyProject) programs() bool {
+	if p.file == nil || p.file.BuildSystem == nil {
+		return false
+	}
+	names := map[string]bool{}
+	if p.file.Project != nil {
+		for name := range p.file.Project.Scripts {
+			names[name] = true
+		}
+	}
+	if p.file.Tool.Poetry != nil {
+		for name := range p.file.Tool.Poetry.Scripts {
+			names[name] = true
+		}
+	}
+	for _, command := range p.commands {
+		for _, w := range words(command) {
+			if names[w[0]] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// requirementsFile installs what requirements.txt lists.
+func (p *pyProject) requirementsFile() (*pyManifest, error) {
+	r, err := p.tree.requirementsFrom("requirements.txt")
+	if err != nil {
+		return nil, err
+	}
+	m := &pyManifest{name: "requirements.txt", inputs: r.files, names: r.names, local: r.local}
+	file := "requirements.txt"
+	if r.utf16 {
+		p.tree.note("requirements.txt is UTF-16, as PowerShell writes it; save it as UTF-8")
+		m.commands = []Command{{Args: []string{"iconv", "-f", "UTF-16", "-t", "UTF-8", "-o", "/tmp/requirements.txt", file}}}
+		file = "/tmp/requirements.txt"
+	}
+	m.commands = append(m.commands, pipInstall("-r", file))
+	return m, nil
+}
+
+func pipInstall(args ...string) Command {
+	return Command{Args: append([]string{"uv", "pip", "install", "--compile-bytecode"}, args...)}
+}
+
+// projectTable installs what pyproject.toml lists. A file that lists nothing
+// (it sets up a linter) is no manifest.
+func (p *pyProject) projectTable(v pyVersion) (*pyManifest, error) {
+	project, poetry := p.file.Project, p.file.Tool.Poetry
+	switch {
+	case project == nil && poetry != nil && len(poetry.Dependencies) > 0:
+		return p.poetryTable(v)
+	case project == nil:
+		return nil, nil
+	}
+	m := &pyManifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
+	for _, dep := range project.Dependencies {
+		m.names[nameOf(dep)] = true
+		m.local = m.local || strings.Contains(dep, "@ file:") || strings.Contains(dep, "@file:")
+	}
+	if slices.Contains(project.Dynamic, "dependencies") || p.programs() {
+		m.local = true
+		m.commands = []Command{pipInstall("-e", ".")}
+		return m, nil
+	}
+	m.local = m.local || p.localSources()
+	m.commands = []Command{pipInstall("-r", "pyproject.toml")}
+	return m, nil
+}
+
+// setup installs a package that says what it needs by running setup.py.
+func (p *pyProject) setup() (*pyManifest, error) {
+	return &pyManifest{name: "setup.py", local: true, names: map[string]bool{}, commands: []Command{pipInstall("-e", ".")}}, nil
+}
+
+// requiresPython returns what the manifest says of the Python it needs, and
+// which file says it.
+func (p *pyProject) requiresPython() (spec, file string) {
+	if p.file != nil {
+		if p.file.Project != nil && p.file.Project.RequiresPython != "" {
+			return p.file.Project.RequiresPython, "pyproject.toml"
+		}
+		if poetry := p.file.Tool.Poetry; poetry != nil {
+			if s, ok := poetry.Dependencies["python"].(string); ok {
+				return s, "pyproject.toml"
+			}
+		}
+	}
+	var pipfile struct {
+		Requires struct {
+			Version string `toml:"python_version"`
+			Full    string `toml:"python_full_version"`
+		} `toml:"requires"`
+	}
+	if p.tree.toml("Pipfile", maxManifest, &pipfile) == nil {
+		if full := pipfile.Requires.Full; full != "" {
+			return "==" + full, "Pipfile"
+		}
+		if v := pipfile.Requires.Version; v != "" {
+			return "==" + v + ".*", "Pipfile"
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,113 @@
+package buildpacks
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestVersion_WhatFilesAskFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"nothing":            {nil, "3.13"},
+		"python-version":     {[]string{".python-version", "# mine\n\n3.12 # newer breaks\n3.11\n"}, "3.12"},
+		"exact":              {[]string{".python-version", "3.12.4\r\n"}, "3.12.4"},
+		"of the stack":       {[]string{".python-version", "3.13.1"}, "3.13"},
+		"runtime.txt":        {[]string{"runtime.txt", "python-3.12.4\n"}, "3.12.4"},
+		"partial":            {[]string{"runtime.txt", "python-3.13"}, "3.13"},
+		"byte order mark":    {[]string{"runtime.txt", "\ufeffpython-3.11"}, "3.11"},
+		"any Python 3":       {[]string{".python-version", "3"}, "3.13"},
+		"system":             {[]string{".python-version", "system"}, "3.13"},
+		"both":               {[]string{".python-version", "3.12", "runtime.txt", "python-3.11.1"}, "3.12"},
+		"requires, stack":    {[]string{"pyproject.toml", "[project]\nrequires-python = '>=3.9'"}, "3.13"},
+		"requires, older":    {[]string{"pyproject.toml", "[project]\nrequires-python = '>=3.9,<3.12'"}, "3.11"},
+		"requires, newer":    {[]string{"pyproject.toml", "[project]\nrequires-python = '>3.13'\n"}, "3.13"},
+		"requires, next":     {[]string{"pyproject.toml", "[project]\nrequires-python = '>=3.14'\n"}, "3.14"},
+		"requires, wildcard": {[]string{"pyproject.toml", "[project]\nrequires-python = '==3.10.*'"}, "3.10"},
+		"requires, exact":    {[]string{"pyproject.toml", "[project]\nrequires-python = '==3.10.4'"}, "3.10.4"},
+		"requires, tilde":    {[]string{"pyproject.toml", "[project]\nrequires-python = '~=3.11.2'"}, "3.11"},
+		"requires, not":      {[]string{"pyproject.toml", "[project]\nrequires-python = '!=3.13.*,>=3.8,<3.14'"}, "3.12"},
+		"file before table":  {[]string{".python-version", "3.10", "pyproject.toml", "[project]\nrequires-python = '>=3.9'"}, "3.10"},
+		"poetry":             {[]string{"pyproject.toml", "[tool.poetry.dependencies]\npython = '~3.11'"}, "3.11"},
+		"poetry, caret":      {[]string{"pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.8'"}, "3.13"},
+		"pipfile":            {[]string{"Pipfile", "[requires]\npython_version = '3.12'\n"}, "3.12"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := detect(t, repo(append([]string{"web.py", flaskApp}, c.files...)...))
+			if want := "Python " + c.want + ", "; !strings.HasPrefix(plan.Summary, want) {
+				t.Errorf("got %q, want %q", plan.Summary, want)
+			}
+			own := 0
+			for _, l := range plan.Layers {
+				if strings.HasPrefix(l.Name, "Python 3") {
+					own++
+				}
+			}
+			if want := map[bool]int{true: 0, false: 1}[c.want == "3.13"]; own != want {
+				t.Errorf("%d layers with a Python of the app's own, want %d", own, want)
+			}
+		})
+	}
+}
+
+func TestVersion_WhatCannotBeHadIsSaidWithItsLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fstest.MapFS
+		code string
+		want string
+	}{
+		"word":         {repo("a.py", "", "runtime.txt", "# x\npython three"), "E211", "runtime.txt, line 2"},
+		"spelling":     {repo("a.py", "", "runtime.txt", "Python 3.8.5"), "E211", "python-3.13"},
+		"pypy":         {repo("a.py", "", ".python-version", "pypy3.10-7.3"), "E211", "line 1"},
+		"free threads": {repo("a.py", "", ".python-version", "3.13t"), "E211", "line 1"},
+		"Python 2":     {repo("a.py", "", "runtime.txt", "python-2.7.18"), "E212", "Python 2.7.18 cannot be had"},
+		"too old":      {repo("a.py", "", ".python-version", "3.5"), "E212", "3.8 to 3.14"},
+		"too new":      {repo("a.py", "", ".python-version", "3.99"), "E212", "3.8 to 3.14"},
+		"empty":        {repo("a.py", "", ".python-version", "\n"), "E211", "is empty"},
+		"control":      {repo("a.py", "", ".python-version", "3.1\x1b[31m"), "E211", "line 1"},
+		"impossible":   {repo("a.py", "", "pyproject.toml", "[project]\nrequires-python = '<3'"), "E212", "requires Python <3"},
+		"no specifier": {repo("a.py", "", "pyproject.toml", "[project]\nrequires-python = 'new'"), "E211", `"new"`},
+		"wrong type":   {repo("a.py", "", "pyproject.toml", "[project]\nrequires-python = 3.12"), "E222", "pyproject.toml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, text := problemOf(t, c.tree)
+			if p.Code != c.code || !strings.Contains(text, c.want) {
+				t.Errorf("got %s %q, want %s %q", p.Code, text, c.code, c.want)
+			}
+		})
+	}
+}
+
+func TestVersion_FailedDownloadNamesWhatIsAtHand(t *testing.T) {
+	l := layer(t, detect(t, repo("web.py", flaskApp, "runtime.txt", "python-3.12.4")), "Python 3.12.4")
+	if p := l.Failure; p == nil || p.Code != "E212" || !strings.Contains(strings.Join(p.Hints, " "), "3.13") || !strings.Contains(p.Evidence[0], "runtime.txt") {
+		t.Errorf("got %+v, want E212 with the file and the version at hand", p)
+	}
+}
+
+func FuzzVersionFile(f *testing.F) {
+	f.Add("python-3.12.4\n")
+	f.Add("# x\n3.13")
+	f.Fuzz(func(t *testing.T, text string) {
+		v, ok, err := parseVersionFile("runtime.txt", text)
+		if err != nil {
+			if _, isProblem := errors.AsType[*Problem](err); !isProblem {
+				t.Errorf("got %v, want a problem", err)
+			}
+		} else if ok && (v.minor < oldestMinor || v.minor > newestMinor) {
+			t.Errorf("let through %+v", v)
+		}
+	})
+}
+
+func FuzzSpecifiers(f *testing.F) {
+	f.Add(">=3.9,<3.12")
+	f.Add("^3.8,~3.9,~=3.8.1,==3.*")
+	f.Fuzz(func(t *testing.T, spec string) {
+		versionFor(spec, "pyproject.toml")
+		poetryVersion(spec)
+	})
+}

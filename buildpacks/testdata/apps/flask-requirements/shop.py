@@ -1,0 +1,8 @@
+import flask
+
+app: flask.Flask = flask.Flask(__name__)
+
+
+@app.get("/")
+def index():
+    return "shop"

@@ -1,0 +1,9 @@
+import mylib
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def index():
+    return mylib.NAME
