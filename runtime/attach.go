@@ -1,0 +1,300 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Size is a terminal's size in character cells.
+type Size struct{ Rows, Cols uint16 }
+
+// Attachment connects a one-off's standard streams to whoever asked for it.
+type Attachment struct {
+	Stdin          io.Reader // nil is empty
+	Stdout, Stderr io.Writer // may be the same; Stderr is not used with a terminal
+	Terminal       bool
+	Size           Size
+	Resize         <-chan Size   // may be nil
+	Signals        <-chan string // "INT", "TERM", …; may be nil
+}
+
+// Attach runs a program in a container of its own with its streams attached,
+// waits for its end and removes the container. Cancelling ctx kills it.
+func (e *Engine) Attach(ctx context.Context, spec Spec, cmd Command, att Attachment) (Exit, error) {
+	if att.Terminal {
+		cmd.Env = slices.Insert(slices.Clone(cmd.Env), 0, "TERM=xterm-256color")
+	}
+	exit, err := e.run(ctx, job{spec: spec, snapshot: spec.ID, env: environment(spec.UID, caBundle, cmd.Env), cmd: cmd, att: att, caps: nil, ca: caBundle})
+	if err != nil {
+		return exit, fmt.Errorf("run in container %s: %w", spec.ID, err)
+	}
+	return exit, nil
+}
+
+// job is one program run to its end as a container's OCI process.
+type job struct {
+	spec     Spec
+	snapshot string // its root; one that does not exist is prepared over spec.Layer and thrown away
+	prepared []mount.Mount
+	cmd      Command
+	env      []string // all of it
+	ca       string   // where the CA bundle is wanted
+	caps     []string
+	merged   bool // stderr goes where stdout goes, in the order of writing
+	att      Attachment
+}
+
+// The program's environment may hold secrets, and containerd keeps the spec of
+// a container on the disk, pages that were deleted included. So the spec holds
+// none: the environment lies in a file of the state directory, for the
+// container's user alone, until the run ends, and a shell reads it in. The
+// shell stays as the first process, for the kernel spares that one the signals
+// it has no handler for: a program in its place would not hear ^C.
+const (
+	readEnv   = `while IFS= read -r -d "" kv; do export "$kv"; done <` + envPath + `; `
+	runMerged = readEnv + `"$@" 2>&1; exit $?`
+	runApart  = readEnv + `"$@"; exit $?`
+)
+
+// run runs the job and removes its container.
+func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
+	if err := e.claim(j.spec.ID); err != nil {
+		return exit, err
+	}
+	defer func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		err = errors.Join(err, e.discard(ctx, j.spec.ID))
+	}()
+	step := e.timer("run", j.spec.ID)
+	spec := j.spec
+	if err := e.net.makeNetns(e.net.path(spec.ID)); err != nil {
+		return exit, err
+	}
+	var attached attachment
+	join := attached.begin(ctx, e.net, spec)
+	defer join()
+
+	if j.prepared == nil {
+		if j.prepared, err = e.prepare(ctx, j.snapshot, spec.Layer); err != nil {
+			return exit, fmt.Errorf("snapshot of layer %s: %w", spec.Layer, err)
+		}
+	}
+	step("snapshot")
+	users := lowerFile(j.prepared)
+	if spec.UID == 0 {
+		users = nil // dpkg adds users, and must find the real files
+	}
+	binds, err := e.etcFiles(spec, j.ca, users)
+	if err != nil {
+		return exit, err
+	}
+	env, err := e.envFile(spec, j.env)
+	if err != nil {
+		return exit, err
+	}
+	script := runApart
+	if j.merged {
+		script = runMerged
+	}
+	dir := j.cmd.Dir
+	if dir == "" {
+		dir = homeOf(spec.UID)
+	}
+	s, err := e.ociSpec(ctx, spec, process{
+		args: slices.Concat([]string{"/bin/bash", "-c", script, "bash"}, j.cmd.Args),
+		env:  []string{"PATH=/usr/bin:/bin"},
+		dir:  dir, uid: spec.UID, caps: j.caps,
+		terminal: j.att.Terminal, size: j.att.Size,
+	}, append(binds, env))
+	if err != nil {
+		return exit, err
+	}
+	record, err := e.record(ctx, spec, kindRun, j.snapshot, s)
+	if err != nil {
+		return exit, fmt.Errorf("record: %w", err)
+	}
+	step("record")
+
+	stdin := &finiteReader{r: j.att.Stdin, end: make(chan struct{})}
+	task, err := record.NewTask(ctx, e.streams(spec.ID, j.att, stdin))
+	if err != nil {
+		return exit, fmt.Errorf("task: %w", interrupted(err))
+	}
+	streams := task.IO()
+	defer streams.Close()
+	defer streams.Cancel()
+	step("task")
+	if err := join(); err != nil {
+		return exit, err
+	}
+	if err := e.nameAddress(spec, attached.address); err != nil {
+		return exit, err
+	}
+	proc, err := openPidfd(int(task.Pid()))
+	if err != nil {
+		return exit, err
+	}
+	defer proc.Close()
+	if err := task.Start(ctx); err != nil {
+		return exit, fmt.Errorf("start: %w", err)
+	}
+	step("start")
+
+	ended := make(chan struct{})
+	oom := false // written before ended is closed
+	go func() {
+		defer close(ended)
+		awaitPidfd(context.Background(), proc)
+		oom = e.oomKilled(spec.ID)
+	}()
+	e.attend(ctx, spec.ID, j.att, stdin.end, ended)
+	if ctx.Err() != nil {
+		signalPidfd(proc, unix.SIGKILL)
+		<-ended
+		return exit, context.Cause(ctx)
+	}
+	code, at, err := e.taskExit(ctx, spec.ID)
+	switch {
+	case errors.Is(err, errGone):
+		exit = Exit{Code: 137, Signal: int(unix.SIGKILL), Lost: true}
+	case err != nil:
+		return exit, err
+	default:
+		exit = exitOf(code, at)
+	}
+	exit.OOM = oom
+	streams.Wait() // for the last of the output
+	step("end")
+	return exit, nil
+}
+
+// attend passes on signals, sizes and the end of the input until the program ends.
+func (e *Engine) attend(ctx context.Context, id string, att Attachment, inputEnd, ended <-chan struct{}) {
+	service := e.client.TaskService()
+	call := func(what string, err error) {
+		if err != nil && ctx.Err() == nil {
+			e.log.Debug("one-off: "+what, "id", id, "err", err)
+		}
+	}
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-inputEnd:
+			inputEnd = nil
+			_, err := service.CloseIO(ctx, &tasks.CloseIORequest{ContainerID: id, Stdin: true})
+			call("close input", err)
+		case size, ok := <-att.Resize:
+			if !ok {
+				att.Resize = nil
+				continue
+			}
+			_, err := service.ResizePty(ctx, &tasks.ResizePtyRequest{ContainerID: id, Width: uint32(size.Cols), Height: uint32(size.Rows)})
+			call("resize", err)
+		case name, ok := <-att.Signals:
+			if !ok {
+				att.Signals = nil
+				continue
+			}
+			// All: the shell that came first does not pass signals on.
+			if sig := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); sig != 0 {
+				_, err := service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(sig), All: true})
+				call("signal", err)
+			}
+		}
+	}
+}
+
+// streams makes the FIFOs between the shim and us.
+func (e *Engine) streams(id string, att Attachment, stdin *finiteReader) cio.Creator {
+	if att.Stdout == nil {
+		att.Stdout = io.Discard
+	}
+	if att.Stderr == nil {
+		att.Stderr = io.Discard
+	}
+	if !att.Terminal && sameWriter(att.Stdout, att.Stderr) {
+		both := &lockedWriter{w: att.Stdout}
+		att.Stdout, att.Stderr = both, both
+	}
+	var in io.Reader
+	if att.Stdin != nil {
+		in = stdin
+	}
+	opts := []cio.Opt{cio.WithStreams(in, att.Stdout, att.Stderr), cio.WithFIFODir(e.state("io", id))}
+	if att.Terminal {
+		opts = append(opts, cio.WithTerminal)
+	}
+	return cio.NewCreator(opts...)
+}
+
+// sameWriter compares writers of whatever types.
+func sameWriter(a, b io.Writer) bool {
+	defer func() { recover() }() // types that cannot be compared are not the same
+	return a == b
+}
+
+// lockedWriter is a writer for two streams at once.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// finiteReader tells when its input has ended: the shim keeps the container's
+// input open until it is told.
+type finiteReader struct {
+	r    io.Reader
+	once sync.Once
+	end  chan struct{}
+}
+
+func (f *finiteReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil {
+		f.once.Do(func() { close(f.end) })
+	}
+	return n, err
+}
+
+// envFile writes the program's environment and returns the mount that brings
+// it in. It is removed with the container.
+func (e *Engine) envFile(spec Spec, env []string) (specs.Mount, error) {
+	var data strings.Builder
+	for _, kv := range env {
+		data.WriteString(kv)
+		data.WriteByte(0)
+	}
+	name := e.state("e", spec.ID, "env")
+	if err := os.WriteFile(name, []byte(data.String()), 0o400); err != nil {
+		return specs.Mount{}, err
+	}
+	return bind(name, envPath, false), os.Chown(name, spec.UID, spec.UID)
+}
+
+func homeOf(uid int) string {
+	if uid == 0 {
+		return "/root"
+	}
+	return homeDir
+}

@@ -1,0 +1,122 @@
+package runtime_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/runtime"
+)
+
+func attach(t testing.TB, ctx context.Context, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error) {
+	t.Helper()
+	e, stack := open(t)
+	return e.Attach(ctx, runtime.Spec{ID: runtime.NewID(), Layer: stack, UID: 20001}, cmd, att)
+}
+
+func TestAttach_StreamsAndExitCode(t *testing.T) {
+	var out, errs bytes.Buffer
+	exit, err := attach(t, t.Context(), sh("cat; echo bad >&2; exit 5"), runtime.Attachment{Stdin: strings.NewReader("from stdin\n"), Stdout: &out, Stderr: &errs})
+	if err != nil || exit.Code != 5 {
+		t.Errorf("exit %+v, %v", exit, err)
+	}
+	if out.String() != "from stdin\n" || errs.String() != "bad\n" {
+		t.Errorf("stdout %q, stderr %q", &out, &errs)
+	}
+}
+
+func TestAttach_OutputIsWhole(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := attach(t, t.Context(), sh("seq 200000"), runtime.Attachment{Stdout: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 200000 {
+		t.Errorf("%d lines of 200000", n)
+	}
+}
+
+func TestAttach_Terminal(t *testing.T) {
+	in, typed := io.Pipe()
+	defer typed.Close()
+	out := &watched{want: make(map[string]chan struct{})}
+	resize := make(chan runtime.Size)
+	ready, resized := out.on("ready"), out.on("40 100")
+	go func() {
+		<-ready
+		resize <- runtime.Size{Rows: 40, Cols: 100}
+		for range 100 { // until the new size has arrived
+			typed.Write([]byte("size\n"))
+			select {
+			case <-resized:
+				typed.Write([]byte("\x03"))
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	exit, err := attach(t, t.Context(), sh(`tty; stty size; echo $TERM; trap 'exit 42' INT; echo ready; while read x; do stty size; done`),
+		runtime.Attachment{Stdin: in, Stdout: out, Terminal: true, Size: runtime.Size{Rows: 30, Cols: 90}, Resize: resize})
+	if err != nil || exit.Code != 42 {
+		t.Errorf("exit %+v, %v", exit, err)
+	}
+	for _, want := range []string{"/dev/pts/", "30 90", "xterm-256color", "40 100"} {
+		if !strings.Contains(out.buf.String(), want) {
+			t.Errorf("no %q in %q", want, out.buf.String())
+		}
+	}
+}
+
+// watched is output that tells when something was written. It has one writer.
+type watched struct {
+	buf  bytes.Buffer
+	want map[string]chan struct{}
+}
+
+func (w *watched) on(text string) <-chan struct{} {
+	w.want[text] = make(chan struct{})
+	return w.want[text]
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.buf.Write(p)
+	for text, ch := range w.want {
+		if strings.Contains(w.buf.String(), text) {
+			close(ch)
+			delete(w.want, text)
+		}
+	}
+	return len(p), nil
+}
+
+func TestAttach_InterruptEndsAProgramWithoutHandlers(t *testing.T) {
+	out := &watched{want: make(map[string]chan struct{})}
+	ready := out.on("ready")
+	signals := make(chan string, 1)
+	go func() {
+		<-ready
+		signals <- "TERM"
+	}()
+	exit, err := attach(t, t.Context(), sh("echo ready; exec sleep 1000"), runtime.Attachment{Stdout: out, Signals: signals})
+	if err != nil || exit.Code != 143 || exit.Signal != 15 {
+		t.Errorf("exit %+v, %v; want 143", exit, err)
+	}
+}
+
+func TestAttach_CancelKills(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{want: make(map[string]chan struct{})}
+	ready := out.on("ready")
+	go func() {
+		<-ready
+		cancel()
+	}()
+	if _, err := attach(t, ctx, sh("trap '' TERM INT; echo ready; sleep 1000"), runtime.Attachment{Stdout: out}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	nothingLeft(t)
+}

@@ -1,0 +1,254 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"golang.org/x/sys/unix"
+)
+
+// LayerSpec says how a layer is made. The layer's content is what the commands
+// leave in the root filesystem (UID 0), or under /app alone (any other UID).
+type LayerSpec struct {
+	Key    string // identity: a digest of all that goes in; names the committed snapshot
+	Parent string // key of the layer below; "" for none
+
+	// Builder is the key of the layer whose root filesystem the commands see
+	// when UID is not 0; "" is Parent. What they change outside /app is thrown
+	// away, so that compilers can be there to build and be absent from the result.
+	Builder string
+
+	Commands []Command
+	UID      int
+	Mounts   []Mount
+	Limits   Limits
+	Labels   map[string]string
+}
+
+const (
+	tailLines = 15       // of a failed command's output, as evidence
+	lineBytes = 16 << 10 // of a line of output; the rest goes on the next
+)
+
+// CommandError is a command that ended with a code other than 0.
+type CommandError struct {
+	Args []string
+	Exit Exit
+	Tail []string // the last lines of its output
+}
+
+func (e *CommandError) Error() string {
+	name := strings.Join(e.Args, " ")
+	if len(name) > 60 {
+		name = name[:57] + "..."
+	}
+	switch {
+	case e.Exit.OOM:
+		return fmt.Sprintf("%s: killed, it needed more memory than its limit", name)
+	case e.Exit.Lost:
+		return fmt.Sprintf("%s: its container vanished", name)
+	case e.Exit.Signal != 0:
+		return fmt.Sprintf("%s: ended by signal %d (%s)", name, e.Exit.Signal, unix.SignalName(unix.Signal(e.Exit.Signal)))
+	}
+	return fmt.Sprintf("%s: exit code %d", name, e.Exit.Code)
+}
+
+// BuildLayer makes the layer by running the commands in a container and
+// commits it. It does nothing when the layer exists. Two calls with the same
+// key wait for each other. A command that fails returns a *CommandError and
+// nothing is kept. Cancelling ctx kills the commands.
+func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
+	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
+		if spec.UID == 0 {
+			return e.buildRoot(ctx, spec, active, out)
+		}
+		return e.buildApp(ctx, spec, active, out)
+	})
+	if err != nil {
+		return fmt.Errorf("build layer %s: %w", spec.Key, err)
+	}
+	return nil
+}
+
+// buildRoot runs the commands as root on the snapshot itself.
+func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, out io.Writer) error {
+	mounts, err := e.prepare(ctx, active, spec.Parent)
+	if err != nil {
+		return err
+	}
+	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, out); err != nil {
+		return err
+	}
+	return e.commit(ctx, active, spec.Key, spec.Labels)
+}
+
+// buildApp runs the commands as the app's user on a filesystem that is thrown
+// away. Only /app is the snapshot's, which is mounted for us and bound in.
+func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, out io.Writer) (err error) {
+	mounts, err := e.prepare(ctx, active, spec.Parent)
+	if err != nil {
+		return err
+	}
+	dir := e.state("b", active)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	root := filepath.Join(dir, "root")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		return err
+	}
+	if err := mount.All(mounts, root); err != nil {
+		return fmt.Errorf("mount the layer: %w", err)
+	}
+	unmount := sync.OnceValue(func() error {
+		if err := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount the layer: %w", err)
+		}
+		return os.RemoveAll(dir)
+	})
+	defer func() { err = errors.Join(err, unmount()) }()
+	app, err := ownHome(root, spec.UID)
+	if err != nil {
+		return err
+	}
+
+	scratch := active + "-scratch"
+	builder := spec.Builder
+	if builder == "" {
+		builder = spec.Parent
+	}
+	below, err := e.prepare(ctx, scratch, builder)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+	}()
+	binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
+	if err := e.runCommands(ctx, spec, scratch, below, binds, out); err != nil {
+		return err
+	}
+	if err := unmount(); err != nil {
+		return err
+	}
+	return e.commit(ctx, active, spec.Key, spec.Labels)
+}
+
+// ownHome makes /app of a mounted filesystem, when it is not there, and gives
+// it to the user.
+func ownHome(root string, uid int) (string, error) {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	name := strings.TrimPrefix(homeDir, "/")
+	if err := r.Mkdir(name, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	info, err := r.Lstat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s of the layer below is not a directory", homeDir)
+	}
+	return filepath.Join(root, name), r.Lchown(name, uid, uid)
+}
+
+// runCommands runs the commands one after the other, each in a container of
+// its own, on the same filesystem.
+func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, out io.Writer) error {
+	ca, caps := caBundle, []string(nil)
+	if spec.UID == 0 {
+		ca, caps = rootCABundle, rootCaps
+	}
+	for _, cmd := range spec.Commands {
+		lines := &lineWriter{out: out}
+		j := job{
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds},
+			snapshot: snapshot, prepared: prepared,
+			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
+			ca: ca, caps: caps, merged: true,
+			att: Attachment{Stdout: lines},
+		}
+		exit, err := Exit{}, ErrInterrupted
+		for try := 0; try < 3 && errors.Is(err, ErrInterrupted); try++ { // before the command has begun
+			j.spec.ID = NewID()
+			exit, err = e.run(ctx, j)
+		}
+		lines.flush()
+		if err != nil {
+			return fmt.Errorf("%s: %w", cmd.Args[0], err)
+		}
+		if exit.Code != 0 {
+			return &CommandError{Args: cmd.Args, Exit: exit, Tail: lines.tail}
+		}
+	}
+	return nil
+}
+
+// lineWriter passes whole lines on and remembers the last ones. Of a line that
+// was written over with carriage returns, as progress bars are, the last state
+// is passed on.
+type lineWriter struct {
+	out  io.Writer
+	mu   sync.Mutex
+	line []byte
+	tail []string
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			w.line = append(w.line, p...)
+			if len(w.line) >= lineBytes {
+				w.end()
+			}
+			break
+		}
+		w.line = append(w.line, p[:i]...)
+		p = p[i+1:]
+		w.end()
+	}
+	return n, nil
+}
+
+// end passes the line on. An error of the reader's is not the command's: the
+// build goes on, and its tail is kept.
+func (w *lineWriter) end() {
+	line := bytes.TrimRight(w.line, "\r")
+	line = line[bytes.LastIndexByte(line, '\r')+1:]
+	if w.out != nil {
+		fmt.Fprintf(w.out, "%s\n", line)
+	}
+	w.tail = append(w.tail, string(line))
+	if len(w.tail) > tailLines {
+		w.tail = slices.Delete(w.tail, 0, len(w.tail)-tailLines)
+	}
+	w.line = w.line[:0]
+}
+
+// flush passes on a last line that has no end.
+func (w *lineWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.line) > 0 {
+		w.end()
+	}
+}

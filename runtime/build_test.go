@@ -1,0 +1,220 @@
+package runtime_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/runtime"
+)
+
+// key returns a layer key of this test run.
+func key(t testing.TB) string {
+	k := strings.ReplaceAll(t.Name(), "/", "-") + "-" + runtime.NewID()[:6]
+	t.Cleanup(func() {
+		if err := shared.engine.RemoveLayer(context.Background(), k); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func build(t testing.TB, spec runtime.LayerSpec) (string, error) {
+	t.Helper()
+	e, stack := open(t)
+	if spec.Parent == "" {
+		spec.Parent = stack
+	}
+	var out bytes.Buffer
+	err := e.BuildLayer(t.Context(), spec, &out)
+	return out.String(), err
+}
+
+func TestBuildLayer_RootLayerIsTheWholeFilesystem(t *testing.T) {
+	k := key(t)
+	out, err := build(t, runtime.LayerSpec{Key: k, Commands: []runtime.Command{
+		sh("id -u; echo one; echo two >&2; echo three; echo tool > /usr/local/bin/tool; chown 33:33 /usr/local/bin/tool"),
+		sh("cat /usr/local/bin/tool"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out != "0\none\ntwo\nthree\ntool\n" {
+		t.Errorf("output %q", out)
+	}
+	if got, _ := output(t, runtime.Spec{Layer: k}, "stat -c %u /usr/local/bin/tool; ls /run; ls -A /.berth"); !strings.HasPrefix(got, "33\n") {
+		t.Errorf("in the layer: %q", got)
+	}
+}
+
+func TestBuildLayer_OnlyAppIsCaptured(t *testing.T) {
+	tools, app := key(t), key(t) // removed in the opposite order
+	if _, err := build(t, runtime.LayerSpec{Key: tools, Commands: []runtime.Command{sh("echo '#!/bin/sh' > /usr/bin/cc; chmod 755 /usr/bin/cc")}}); err != nil {
+		t.Fatal(err)
+	}
+	src := t.TempDir()
+	os.Chmod(src, 0o755)
+	os.WriteFile(filepath.Join(src, "lock"), []byte("v1"), 0o644)
+	out, err := build(t, runtime.LayerSpec{Key: app, Builder: tools, UID: 20001, Mounts: []runtime.Mount{{Source: src, Target: "/src"}},
+		Labels:   map[string]string{"app": "shop"},
+		Commands: []runtime.Command{{Args: []string{"bash", "-c", `pwd; cc && cp /src/lock "$WHERE" && echo x > /tmp/outside; touch /usr/bin/x; id -un`}, Env: []string{"WHERE=/app/my lock"}}}})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.Contains(out, "/app\n") || !strings.Contains(out, "Permission denied") || !strings.HasSuffix(out, "app\n") {
+		t.Errorf("output %q", out)
+	}
+	got, _ := output(t, runtime.Spec{Layer: app}, `cat "/app/my lock"; stat -c " %u" "/app/my lock" /app; ls /tmp /src; command -v cc || echo no compiler`)
+	if got != "v1 20001\n 20001\nls: cannot access '/src': No such file or directory\n/tmp:\nno compiler" && !strings.Contains(got, "no compiler") || strings.Contains(got, "outside") {
+		t.Errorf("in the layer: %q", got)
+	}
+	layers, err := shared.engine.Layers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		if l.Key == app && (l.Parent != shared.stack || l.Labels["app"] != "shop" || l.Bytes == 0 || l.Created.IsZero()) {
+			t.Errorf("listed as %+v", l)
+		}
+	}
+}
+
+func TestBuildLayer_SameKeyIsBuiltOnce(t *testing.T) {
+	e, stack := open(t)
+	count := t.TempDir()
+	spec := runtime.LayerSpec{Key: key(t), Parent: stack, Mounts: []runtime.Mount{{Source: count, Target: "/count", Writable: true}},
+		Commands: []runtime.Command{sh("echo . >> /count/runs; sleep 0.2")}}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if err := e.BuildLayer(t.Context(), spec, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if data, _ := os.ReadFile(filepath.Join(count, "runs")); string(data) != ".\n" {
+		t.Errorf("the commands ran %d times", strings.Count(string(data), "."))
+	}
+}
+
+func TestBuildLayer_FailureLeavesNothing(t *testing.T) {
+	e, _ := open(t)
+	for name, uid := range map[string]int{"root": 0, "app": 20001} {
+		t.Run(name, func(t *testing.T) {
+			k := key(t)
+			_, err := build(t, runtime.LayerSpec{Key: k, UID: uid, Commands: []runtime.Command{sh("for i in $(seq 30); do echo line $i; done; echo why >&2; exit 9")}})
+			failed, ok := errors.AsType[*runtime.CommandError](err)
+			if !ok {
+				t.Fatalf("error %v, want a CommandError", err)
+			}
+			if failed.Exit.Code != 9 || len(failed.Tail) < 15 || failed.Tail[len(failed.Tail)-1] != "why" {
+				t.Errorf("error %+v", failed)
+			}
+			if has, _ := e.HasLayer(t.Context(), k); has {
+				t.Error("the layer is there")
+			}
+			nothingLeft(t)
+		})
+	}
+}
+
+func TestBuildLayer_CancelKillsTheCommand(t *testing.T) {
+	e, stack := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	started := make(chan struct{})
+	var once sync.Once
+	out := writerFunc(func(p []byte) (int, error) { once.Do(func() { close(started) }); return len(p), nil })
+	go func() {
+		<-started
+		cancel()
+	}()
+	began := time.Now()
+	err := e.BuildLayer(ctx, runtime.LayerSpec{Key: key(t), Parent: stack, UID: 20001, Commands: []runtime.Command{sh("echo go; exec sleep 1000")}}, out)
+	if !errors.Is(err, context.Canceled) || time.Since(began) > 20*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	nothingLeft(t)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// nothingLeft fails when the state directory holds anything of a container, or
+// something is mounted below it. It must not run beside other tests.
+func nothingLeft(t testing.TB) {
+	t.Helper()
+	for _, dir := range []string{"b", "io", "e", "c", "netns"} {
+		entries, _ := os.ReadDir(filepath.Join(shared.cfg.State, dir))
+		for _, entry := range entries {
+			t.Errorf("%s/%s is left", dir, entry.Name())
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	if strings.Contains(string(mounts), shared.cfg.State) {
+		t.Error("a mount is left")
+	}
+}
+
+func TestBuildLayer_ReachesPackages(t *testing.T) {
+	k := key(t)
+	out, err := build(t, runtime.LayerSpec{Key: k, Limits: runtime.Limits{Memory: 1 << 30}, Commands: []runtime.Command{
+		{Args: []string{"apt-get", "-q", "update"}},
+		{Args: []string{"apt-get", "-qy", "install", "--no-install-recommends", "python3-minimal"}, Env: []string{"DEBIAN_FRONTEND=noninteractive"}},
+	}})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got, _ := output(t, runtime.Spec{Layer: k}, "python3 -c 'print(6*7)'"); got != "42" {
+		t.Errorf("python says %q", got)
+	}
+}
+
+func TestAddTree_IsALayerOwnedByTheUser(t *testing.T) {
+	e, stack := open(t)
+	k := key(t)
+	for range 2 {
+		tree, err := e.Scratch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.WriteFile(filepath.Join(tree, "web.py"), []byte("print(1)"), 0o644)
+		os.Symlink("/etc/passwd", filepath.Join(tree, "link"))
+		if err := e.AddTree(t.Context(), k, stack, tree, "/app", 20001, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(tree); err == nil {
+			t.Error("the tree is still there")
+		}
+	}
+	if got, _ := output(t, runtime.Spec{Layer: k}, "cd /app; cat web.py; stat -c ' %u' . web.py link"); got != "print(1) 20001\n 20001\n 20001" {
+		t.Errorf("in the layer: %q", got)
+	}
+	if info, err := os.Stat("/etc/passwd"); err != nil || info.Sys() == nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRemoveLayer_RefusesWhileContainersStandOnIt(t *testing.T) {
+	e, stack := open(t)
+	k := key(t)
+	tree, _ := e.Scratch()
+	if err := e.AddTree(t.Context(), k, stack, tree, "/app", 20001, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := create(t, runtime.Spec{Layer: k})
+	if err := e.RemoveLayer(t.Context(), k); err == nil {
+		t.Error("removed a layer under a container")
+	}
+	launch(t, c, sh("exit 0"))
+	if exit := ended(t, c); exit.Code != 0 {
+		t.Errorf("the container was harmed: %+v", exit)
+	}
+}

@@ -1,0 +1,160 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Containers are in the cgroup /berth/INSTALLATION/ID, at the root of the
+// hierarchy as other engines without systemd's driver have theirs. Under
+// berth.service's own cgroup, delegated or not, they would share its fate: the
+// unit's memory would be theirs, and processes in the unit's own cgroup would
+// keep cgroup v2 from handing controllers down.
+const (
+	cgroupRoot   = "/sys/fs/cgroup"
+	cgroupParent = "/berth"
+)
+
+// unified tells cgroup v2 from v1, which has a tree for each controller.
+func unified() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(cgroupRoot, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+func (e *Engine) cgroupPath(id string) string { return filepath.Join(cgroupParent, e.id, id) }
+
+// swapAccounted tells whether swap can be limited: on v1 a boot option decides,
+// and runc fails when asked for what is not there.
+func swapAccounted() bool {
+	if unified() {
+		return true // runc lets it be where the file is missing
+	}
+	_, err := os.Stat(filepath.Join(cgroupRoot, "memory", "memory.memsw.limit_in_bytes"))
+	return err == nil
+}
+
+// cgroupFile returns the path of a container's control file.
+func (e *Engine) cgroupFile(id, controller, name string) string {
+	if unified() {
+		controller = ""
+	}
+	return filepath.Join(cgroupRoot, controller, e.cgroupPath(id), name)
+}
+
+// cgroupKeyed reads one value of a file of "key value" lines.
+func cgroupKeyed(name, key string) (int64, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if k, v, _ := strings.Cut(strings.TrimSpace(line), " "); k == key {
+			return strconv.ParseInt(v, 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", name, key)
+}
+
+func cgroupValue(name string) (int64, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+}
+
+// oomKilled tells whether the kernel killed something of the container for the
+// memory limit.
+func (e *Engine) oomKilled(id string) bool {
+	name := e.cgroupFile(id, "memory", "memory.events")
+	if !unified() {
+		name = e.cgroupFile(id, "memory", "memory.oom_control")
+	}
+	n, err := cgroupKeyed(name, "oom_kill")
+	return err == nil && n > 0
+}
+
+// Usage is what a container takes.
+type Usage struct {
+	Memory int64         // bytes, without the page cache that can be dropped
+	CPU    time.Duration // since its start
+	Pids   int64
+}
+
+// Usage reads the container's cgroups.
+func (c *Container) Usage(ctx context.Context) (Usage, error) {
+	e := c.engine
+	var u Usage
+	var cpu, cache int64
+	var errs [4]error
+	if unified() {
+		u.Memory, errs[0] = cgroupValue(e.cgroupFile(c.ID, "", "memory.current"))
+		cache, errs[1] = cgroupKeyed(e.cgroupFile(c.ID, "", "memory.stat"), "inactive_file")
+		cpu, errs[2] = cgroupKeyed(e.cgroupFile(c.ID, "", "cpu.stat"), "usage_usec")
+		cpu *= 1000
+	} else {
+		u.Memory, errs[0] = cgroupValue(e.cgroupFile(c.ID, "memory", "memory.usage_in_bytes"))
+		cache, errs[1] = cgroupKeyed(e.cgroupFile(c.ID, "memory", "memory.stat"), "total_inactive_file")
+		cpu, errs[2] = cgroupValue(e.cgroupFile(c.ID, "cpuacct", "cpuacct.usage"))
+	}
+	u.Pids, errs[3] = cgroupValue(e.cgroupFile(c.ID, "pids", "pids.current"))
+	if err := errors.Join(errs[:]...); err != nil {
+		return Usage{}, fmt.Errorf("usage of %s: %w", c.ID, err)
+	}
+	u.Memory = max(0, u.Memory-cache)
+	u.CPU = time.Duration(cpu)
+	return u, nil
+}
+
+// cgroups returns the container's directories in every tree.
+func (e *Engine) cgroups(id string) []string {
+	if unified() {
+		return []string{filepath.Join(cgroupRoot, e.cgroupPath(id))}
+	}
+	trees, _ := os.ReadDir(cgroupRoot)
+	var dirs []string
+	for _, tree := range trees {
+		if tree.Type().IsDir() { // cpu and cpuacct are often links to one tree
+			dirs = append(dirs, filepath.Join(cgroupRoot, tree.Name(), e.cgroupPath(id)))
+		}
+	}
+	return dirs
+}
+
+// clearCgroup kills what is left in the container's cgroup and removes it.
+func (e *Engine) clearCgroup(ctx context.Context, id string) error {
+	var errs []error
+	for _, dir := range e.cgroups(id) {
+		errs = append(errs, clearCgroupDir(ctx, dir))
+	}
+	return errors.Join(errs...)
+}
+
+func clearCgroupDir(ctx context.Context, dir string) error {
+	for {
+		err := os.Remove(dir) // the directory alone: its files are the kernel's
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for line := range strings.Lines(string(data)) {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cgroup %s is not empty: %w", dir, err)
+		case <-time.After(5 * time.Millisecond): // the killed are being reaped
+		}
+	}
+}

@@ -1,0 +1,352 @@
+// Package runtime runs processes in containers and keeps their files in layers,
+// on containerd. It knows no apps: it speaks of specs, containers, processes
+// and layers, and whoever lifts it out gets a small container engine.
+//
+// What it keeps, and where:
+//
+//	Root/lock               held while an engine is open
+//	Root/containerd/        the embedded containerd's own: layers and records
+//	Root/scratch/           Scratch; emptied by Open
+//	State/containerd.*      the embedded containerd's socket, pid and configuration
+//	State/runc/             runc's state, of our own so that no other containerd shares it
+//	State/c/ID/             a container's control directory (/.berth/control inside)
+//	State/e/ID/             files bound into it: hosts, passwd, group
+//	State/b/ID/             where a build's layer is mounted while it is made
+//	State/io/ID/            FIFOs of one-offs and builds
+//	State/netns/ID          its pinned network namespace
+//	State/cni/              addresses that are given out
+//
+// In containerd everything lies in the namespace "berth" and carries the
+// installation's id, so that two installations on one containerd leave each
+// other alone. Snapshots carry containerd's label for garbage collection roots
+// from the moment they are prepared: nothing of ours is ever collected under
+// our feet, and Open sweeps what nobody uses.
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/dialer"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+const (
+	namespace   = "berth"     // containerd's word for a tenant
+	snapshotter = "overlayfs" // in every containerd of the last eight years
+
+	systemSocket = "/run/containerd/containerd.sock"
+
+	// DefaultBridge is the network bridge of the only installation on a machine.
+	DefaultBridge = "berth0"
+
+	// maxState bounds the length of the state directory's path: a socket's
+	// path has at most 107 bytes.
+	maxState = 80
+)
+
+// Config says where the engine lives.
+type Config struct {
+	// Containerd is "embedded", "auto" or the address of a socket.
+	Containerd string
+	// Root is the directory of what must last: layers, containerd's own root.
+	Root string
+	// State is the directory of what a reboot may take: sockets, network
+	// namespaces, the control sockets of containers.
+	State string
+	// Init is the path of the static program that is the first process of each
+	// container (berth itself, see package pid1).
+	Init string
+
+	// Bridge is the network bridge's name; "" is DefaultBridge. Two
+	// installations on one machine need two.
+	Bridge string
+	// Subnet is the containers' IPv4 range; "" is the first of a few that no
+	// route of the host overlaps.
+	Subnet string
+	// StackCache is a directory where made base filesystems are kept and
+	// looked for, so that a reinstallation need not bootstrap again; "" is none.
+	StackCache string
+}
+
+// Validate tells what is wrong with the configuration, all of it.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Containerd != "embedded" && c.Containerd != "auto" && !filepath.IsAbs(c.Containerd) {
+		errs = append(errs, fmt.Errorf("containerd must be embedded, auto or the path of a socket, not %q", c.Containerd))
+	}
+	for _, dir := range []struct{ what, path string }{{"root", c.Root}, {"state", c.State}, {"init", c.Init}} {
+		if !filepath.IsAbs(dir.path) {
+			errs = append(errs, fmt.Errorf("%s must be an absolute path, not %q", dir.what, dir.path))
+		}
+	}
+	if len(c.State) > maxState {
+		errs = append(errs, fmt.Errorf("state directory %s is longer than %d bytes: sockets in it would have no valid address", c.State, maxState))
+	}
+	if len(c.Bridge) > 15 {
+		errs = append(errs, fmt.Errorf("bridge name %q is longer than the kernel's 15 bytes", c.Bridge))
+	}
+	if c.Subnet != "" {
+		if p, err := netip.ParsePrefix(c.Subnet); err != nil || !p.Addr().Is4() || p.Bits() > 28 {
+			errs = append(errs, fmt.Errorf("subnet %q is not an IPv4 range of at least 16 addresses", c.Subnet))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Engine is the container engine. It is safe for concurrent use.
+type Engine struct {
+	cfg    Config
+	log    *slog.Logger
+	id     string   // of the installation, derived from Root
+	lock   *os.File // on Root
+	daemon *daemon  // nil when containerd is not ours to keep alive
+	client *containerd.Client
+	net    *network
+
+	mu         sync.Mutex               // guards what follows, held for memory only
+	containers map[string]*Container    // those whose end is watched
+	making     map[string]chan struct{} // layers being made, closed when done
+	used       map[string]time.Time     // when a layer's use was last written down
+}
+
+// Open connects to containerd, starting it when it is embedded, sets up the
+// network and sweeps what a crash left behind. The engine works as soon as
+// Open returns.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err error) {
+	if cfg.Bridge == "" {
+		cfg.Bridge = DefaultBridge
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("open engine: %w", err)
+	}
+	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	e := &Engine{
+		cfg:        cfg,
+		log:        log,
+		id:         hex.EncodeToString(sum[:4]),
+		containers: make(map[string]*Container),
+		making:     make(map[string]chan struct{}),
+		used:       make(map[string]time.Time),
+	}
+	defer func() {
+		if err != nil {
+			e.Close()
+		}
+	}()
+	for _, dir := range []string{cfg.Root, e.scratchDir(), cfg.State, e.state("c"), e.state("e"), e.state("b"), e.state("io"), e.state("netns")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open engine: %w", err)
+		}
+	}
+	if e.lock, err = lockFile(filepath.Join(cfg.Root, "lock")); err != nil {
+		return nil, fmt.Errorf("open engine: %w", err)
+	}
+	if err := e.connect(ctx); err != nil {
+		return nil, fmt.Errorf("open engine: %w", err)
+	}
+	if e.net, err = openNetwork(ctx, cfg, e.id, log); err != nil {
+		return nil, fmt.Errorf("open network: %w", err)
+	}
+	if err := e.sweep(ctx); err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	return e, nil
+}
+
+// connect finds or starts containerd.
+func (e *Engine) connect(ctx context.Context) error {
+	address := e.cfg.Containerd
+	if address == "auto" && answers(ctx, systemSocket) == nil {
+		address = systemSocket
+	}
+	if address == "auto" || address == "embedded" {
+		e.daemon = newDaemon(e.cfg, e.log)
+		if err := e.daemon.ensure(ctx); err != nil {
+			return err
+		}
+		address = e.daemon.socket
+	} else if err := answers(ctx, address); err != nil {
+		return fmt.Errorf("containerd at %s: %w", address, err)
+	}
+	client, err := dial(address)
+	if err != nil {
+		return err
+	}
+	e.client = client
+	e.log.Debug("connected to containerd", "address", address, "embedded", e.daemon != nil)
+	return nil
+}
+
+// dial returns a client whose calls wait for a containerd that is away, up to
+// their context, rather than fail.
+func dial(address string, call ...grpc.CallOption) (*containerd.Client, error) {
+	if call == nil {
+		call = []grpc.CallOption{grpc.WaitForReady(true)}
+	}
+	return containerd.New(address,
+		containerd.WithDefaultNamespace(namespace),
+		containerd.WithDefaultRuntime("io.containerd.runc.v2"),
+		containerd.WithDialOpts([]grpc.DialOption{
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(dialer.ContextDialer),
+			// A restarted containerd answers after 0.13 s; grpc's usual pauses
+			// of up to 120 s would be most of an outage.
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 250 * time.Millisecond},
+				MinConnectTimeout: 5 * time.Second,
+			}),
+		}),
+		containerd.WithCallOpts(call))
+}
+
+// answers tells whether a containerd serves at the address, now.
+func answers(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	client, err := dial(address, grpc.WaitForReady(false))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Version(ctx)
+	return err
+}
+
+// Run keeps the engine alive until ctx ends: it restarts an embedded
+// containerd that died and reconnects. Containers outlive it.
+func (e *Engine) Run(ctx context.Context) error {
+	if e.daemon != nil {
+		return e.daemon.run(ctx)
+	}
+	<-ctx.Done() // somebody else keeps it alive, and grpc reconnects by itself
+	return nil
+}
+
+// Close lets go of containerd and leaves it, and all containers, running.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	for id, c := range e.containers {
+		c.release()
+		delete(e.containers, id)
+	}
+	e.mu.Unlock()
+	var errs []error
+	if e.net != nil {
+		errs = append(errs, e.net.close())
+	}
+	if e.client != nil {
+		errs = append(errs, e.client.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown stops an embedded containerd too, and takes the bridge and the
+// firewall's table down (for tests and uninstall). All containers must have
+// been removed. Call it instead of Close.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	left, err := e.client.ContainerService().List(ctx, e.ours())
+	if err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("shut down: %d containers are left", len(left))
+	}
+	errs := []error{e.net.remove(ctx)}
+	for _, dir := range e.cgroups("") { // the installation's own; it stays while anything is in it
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if e.daemon != nil {
+		errs = append(errs, e.daemon.stop(ctx))
+	}
+	return errors.Join(append(errs, e.Close())...)
+}
+
+// state returns a path in the state directory.
+func (e *Engine) state(elem ...string) string {
+	return filepath.Join(slices.Insert(elem, 0, e.cfg.State)...)
+}
+
+// in returns ctx within containerd's namespace of ours. The client does so by
+// itself for its calls; the helpers that make specs want it too.
+func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, namespace) }
+
+// The labels of everything of ours in containerd.
+const (
+	labelInstallation = "berth.installation"
+	labelKind         = "berth.kind" // kindApp, kindRun
+	labelUID          = "berth.uid"
+	labelKey          = "berth.key"  // of a layer
+	labelUsed         = "berth.used" // of a layer: when something last stood on it
+	labelUser         = "berth.user/"
+	labelRoot         = "containerd.io/gc.root"
+)
+
+// ours filters containerd's lists for this installation.
+func (e *Engine) ours() string {
+	return fmt.Sprintf(`labels.%q==%s`, labelInstallation, e.id)
+}
+
+// snapshots returns containerd's snapshotter.
+func (e *Engine) snapshots() snapshots.Snapshotter { return e.client.SnapshotService(snapshotter) }
+
+// prepare makes an active snapshot over a layer that nothing but remove takes away.
+func (e *Engine) prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
+	if parent != "" {
+		e.touch(ctx, parent)
+		parent = e.layerName(parent)
+	}
+	labels := map[string]string{labelInstallation: e.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
+	var mounts []mount.Mount
+	err := retryGone(ctx, func() (err error) {
+		mounts, err = e.snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
+		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
+			mounts, err = e.snapshots().Mounts(ctx, name)
+		}
+		return err
+	})
+	return mounts, err
+}
+
+// lasting returns a context for cleaning up after ctx has ended, in bounded time.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+}
+
+// lockFile takes the file's lock for as long as the process lives. It fails
+// when another process has it: two engines on one root would sweep each other's
+// containers.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is locked: another engine runs on this root", name)
+	}
+	return f, nil
+}

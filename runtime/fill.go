@@ -1,0 +1,125 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+// Fill copies the directory tree of the host into dir in the container, owned
+// by the container's user. It is for containers that were created before the
+// tree was known.
+func (c *Container) Fill(ctx context.Context, tree, dir string) error {
+	// The first process's root is the container's filesystem, as it is mounted.
+	err := copyTree(ctx, tree, fmt.Sprintf("/proc/%d/root", c.pid), dir, c.uid)
+	if err != nil {
+		return fmt.Errorf("fill container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// copyTree copies a tree into dir below root, owned by uid: files, directories
+// and symbolic links as they are. Both sides are os.Roots: whatever links are
+// in either, none leads out.
+func copyTree(ctx context.Context, tree, root, dir string, uid int) error {
+	from, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if dir = strings.TrimPrefix(path.Clean("/"+dir), "/"); dir == "" {
+		dir = "."
+	}
+	if err := to.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := to.Lchown(dir, uid, uid); err != nil {
+		return err
+	}
+	return fs.WalkDir(from.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := copyEntry(from, to, name, path.Join(dir, name), entry.Type(), uid); err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+func copyEntry(from, to *os.Root, name, target string, kind fs.FileMode, uid int) error {
+	info, err := from.Lstat(name)
+	if err != nil {
+		return err
+	}
+	there, err := to.Lstat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case kind.IsDir() && there.IsDir():
+		return errors.Join(to.Lchown(target, uid, uid), to.Chmod(target, info.Mode().Perm()))
+	default: // of another kind, or a file to be replaced and not written through a link
+		if err := to.RemoveAll(target); err != nil {
+			return err
+		}
+	}
+	switch {
+	case kind.IsDir():
+		if err := to.Mkdir(target, 0o755); err != nil {
+			return err
+		}
+	case kind&fs.ModeSymlink != 0:
+		link, err := from.Readlink(name)
+		if err != nil {
+			return err
+		}
+		if err := to.Symlink(link, target); err != nil {
+			return err
+		}
+		return to.Lchown(target, uid, uid) // a link has no mode of its own
+	case kind.IsRegular():
+		if err := copyFile(from, to, name, target); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("neither a file, a directory nor a symbolic link: %s", kind)
+	}
+	if err := to.Lchown(target, uid, uid); err != nil {
+		return err
+	}
+	if err := to.Chmod(target, info.Mode().Perm()); err != nil { // after the owner, whose change clears bits
+		return err
+	}
+	if kind.IsRegular() { // compiled Python is valid for the source's time
+		return to.Chtimes(target, info.ModTime(), info.ModTime())
+	}
+	return nil
+}
+
+func copyFile(from, to *os.Root, name, target string) error {
+	src, err := from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := to.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return errors.Join(err, dst.Close())
+}

@@ -1,0 +1,271 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// Layer is a committed layer.
+type Layer struct {
+	Key      string
+	Parent   string
+	Bytes    int64
+	Created  time.Time
+	LastUsed time.Time // to the hour
+	Labels   map[string]string
+}
+
+// layerName is a layer's name in containerd, where other installations may
+// have the same layer.
+func (e *Engine) layerName(key string) string { return e.id + "-" + key }
+func (e *Engine) layerKey(name string) string { return strings.TrimPrefix(name, e.id+"-") }
+
+// HasLayer tells whether the layer is there, whole.
+func (e *Engine) HasLayer(ctx context.Context, key string) (bool, error) {
+	var info snapshots.Info
+	err := retryGone(ctx, func() (err error) {
+		info, err = e.snapshots().Stat(ctx, e.layerName(key))
+		return err
+	})
+	if errors.Is(err, errGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for layer %s: %w", key, err)
+	}
+	return info.Kind == snapshots.KindCommitted, nil
+}
+
+// Layers lists all committed layers.
+func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
+	var list []Layer
+	err := e.walkSnapshots(ctx, func(info snapshots.Info) error {
+		if info.Kind != snapshots.KindCommitted {
+			return nil
+		}
+		usage, err := e.snapshots().Usage(ctx, info.Name)
+		if err != nil && !errdefs.IsNotFound(err) { // removed meanwhile
+			return err
+		}
+		l := Layer{Key: e.layerKey(info.Name), Bytes: usage.Size, Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
+		if info.Parent != "" {
+			l.Parent = e.layerKey(info.Parent)
+		}
+		if t, err := time.Parse(time.RFC3339, info.Labels[labelUsed]); err == nil {
+			l.LastUsed = t
+		}
+		for k, v := range info.Labels {
+			if name, ok := strings.CutPrefix(k, labelUser); ok {
+				l.Labels[name] = v
+			}
+		}
+		list = append(list, l)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
+	return list, nil
+}
+
+// walkSnapshots calls fn with every snapshot of ours.
+func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) error) error {
+	return e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		if info.Labels[labelInstallation] != e.id {
+			return nil
+		}
+		return fn(info)
+	}, e.ours())
+}
+
+// RemoveLayer removes a layer. It is an error while layers or containers stand on it.
+func (e *Engine) RemoveLayer(ctx context.Context, key string) error {
+	if err := retry(ctx, func() error { return e.snapshots().Remove(ctx, e.layerName(key)) }); err != nil {
+		return fmt.Errorf("remove layer %s: %w", key, err)
+	}
+	return nil
+}
+
+// touch writes down that something stands on a layer now, at most once an hour:
+// it costs a synced write.
+func (e *Engine) touch(ctx context.Context, key string) {
+	now := time.Now()
+	e.mu.Lock()
+	fresh := now.Sub(e.used[key]) < time.Hour
+	e.used[key] = now
+	e.mu.Unlock()
+	if fresh {
+		return
+	}
+	info := snapshots.Info{Name: e.layerName(key), Labels: map[string]string{labelUsed: now.UTC().Format(time.RFC3339)}}
+	if _, err := e.snapshots().Update(ctx, info, "labels."+labelUsed); err != nil {
+		e.log.Debug("use of a layer not written down", "layer", key, "err", err)
+	}
+}
+
+// AddTree makes a layer whose only content is the directory tree, as dir in
+// the container's filesystem (usually "/app"), owned by uid. The tree is moved,
+// not copied: it must lie on the same filesystem as the engine's root (see
+// Scratch) and is gone afterwards. When the layer exists already, it is removed.
+// Where containerd's own files lie on another filesystem, it is copied all the same.
+func (e *Engine) AddTree(ctx context.Context, key, parent, tree, dir string, uid int, labels map[string]string) error {
+	err := e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
+		mounts, err := e.prepare(ctx, active, parent)
+		if err != nil {
+			return err
+		}
+		upper := layerDirs(mounts)[0]
+		target := filepath.Join(upper, filepath.Clean("/"+dir))
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		if err := os.Rename(tree, target); errors.Is(err, unix.EXDEV) {
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				return err
+			}
+			err = copyTree(ctx, tree, target, ".", uid)
+			if err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		} else if err := ownTree(target, uid); err != nil {
+			return err
+		}
+		return e.commit(ctx, active, key, labels)
+	})
+	if err != nil {
+		return fmt.Errorf("add tree as layer %s: %w", key, err)
+	}
+	return os.RemoveAll(tree)
+}
+
+// ownTree gives everything in a tree to a user. Scratch directories are 0700;
+// the root of a layer's tree is for all to enter.
+func ownTree(tree string, uid int) error {
+	if err := os.Chmod(tree, 0o755); err != nil {
+		return err
+	}
+	return filepath.WalkDir(tree, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, uid)
+	})
+}
+
+// Scratch returns a new empty directory on the filesystem of the engine's
+// root, mode 0700. The caller removes it. All scratch directories are removed by Open.
+func (e *Engine) Scratch() (string, error) { return os.MkdirTemp(e.scratchDir(), "") }
+
+func (e *Engine) scratchDir() string { return filepath.Join(e.cfg.Root, "scratch") }
+
+// makeLayer calls fn to make and commit a layer, unless it exists. Two calls
+// for one key wait for each other. What fn leaves of its active snapshot is
+// removed.
+func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
+	for {
+		e.mu.Lock()
+		busy, ok := e.making[key]
+		if !ok {
+			done := make(chan struct{})
+			e.making[key] = done
+			e.mu.Unlock()
+			defer func() {
+				e.mu.Lock()
+				delete(e.making, key)
+				e.mu.Unlock()
+				close(done)
+			}()
+			break
+		}
+		e.mu.Unlock()
+		select {
+		case <-busy: // made, or failed: then it is our turn
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if ok, err := e.HasLayer(ctx, key); err != nil || ok {
+		return err
+	}
+	active := "make-" + NewID()
+	if err := fn(ctx, active); err != nil {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		return errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, active) }))
+	}
+	return nil
+}
+
+// commit makes a layer of an active snapshot. The layer is on the disk when it
+// returns: containerd syncs its books, and not the files, which after a power
+// cut would be empty under a key that promises them.
+func (e *Engine) commit(ctx context.Context, active, key string, user map[string]string) error {
+	mounts, err := e.snapshots().Mounts(ctx, active)
+	if err != nil {
+		return err
+	}
+	if err := syncFilesystem(layerDirs(mounts)[0]); err != nil {
+		return err
+	}
+	now := time.Now().UTC().Format(time.RFC3339)
+	labels := map[string]string{labelInstallation: e.id, labelKey: key, labelRoot: now, labelUsed: now}
+	for k, v := range user {
+		labels[labelUser+k] = v
+	}
+	return retryGone(ctx, func() error {
+		err := e.snapshots().Commit(ctx, e.layerName(key), active, snapshots.WithLabels(maps.Clone(labels)))
+		if errdefs.IsNotFound(err) { // by a first try, of which containerd died before it could tell
+			if made, _ := e.HasLayer(ctx, key); made {
+				return nil
+			}
+		}
+		return err
+	})
+}
+
+func syncFilesystem(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// layerDirs returns the directories that a snapshot's mounts lay over each
+// other, the writable one first.
+func layerDirs(mounts []mount.Mount) []string {
+	if len(mounts) == 0 {
+		return nil
+	}
+	m := mounts[len(mounts)-1]
+	if m.Type != "overlay" {
+		return []string{m.Source}
+	}
+	var dirs []string
+	for _, o := range m.Options {
+		if upper, ok := strings.CutPrefix(o, "upperdir="); ok {
+			dirs = slices.Insert(dirs, 0, upper)
+		} else if lower, ok := strings.CutPrefix(o, "lowerdir="); ok {
+			dirs = append(dirs, strings.Split(lower, ":")...)
+		}
+	}
+	return dirs
+}
