@@ -1,0 +1,115 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+func errEmpty(app string) error {
+	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
+}
+
+// CreateApp makes an empty app.
+func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+	err = d.db.Update(func(tx *store.Tx) error {
+		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
+		return err
+	})
+	if err != nil {
+		return record, d.full(err)
+	}
+	if _, err := d.cfg.Git.Open(ctx, name); err != nil {
+		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
+		return record, d.full(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
+	}
+	d.reroute(d.app(record))
+	d.announceHosts()
+	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	return record, nil
+}
+
+// RenameApp gives an app, its repository, logs and default host a new name.
+// Its processes go on.
+func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error) {
+	_, a, leave, err := d.hold(ctx, from, "the renaming by "+by.Name, nil)
+	if err != nil {
+		return store.App{}, err
+	}
+	defer leave()
+	var record store.App
+	err = d.db.Update(func(tx *store.Tx) error {
+		record, err = tx.RenameApp(from, to)
+		if err != nil {
+			return err
+		}
+		// Inside the transaction: when a directory cannot be moved, nothing was.
+		if err := d.cfg.Git.Rename(from, to); err != nil {
+			return fmt.Errorf("rename the repository: %w", err)
+		}
+		err := os.Rename(filepath.Join(d.cfg.Logs, from), filepath.Join(d.cfg.Logs, to))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(fmt.Errorf("rename the logs: %w", err), d.cfg.Git.Rename(to, from))
+		}
+		return nil
+	})
+	if err != nil {
+		return store.App{}, err
+	}
+	a.mu.Lock()
+	a.name = to
+	d.table.Remove(from)
+	a.mu.Unlock()
+	d.reroute(a)
+	d.announceHosts()
+	if release, err := d.liveRelease(record); err == nil {
+		d.schedule(a, to, release)
+	}
+	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
+	d.changes.publish(from)
+	return record, nil
+}
+
+// DestroyApp removes an app and everything that is its own.
+func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) error {
+	record, a, leave, err := d.hold(ctx, name, "its destruction by "+by.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) }); err != nil {
+		return err
+	}
+	d.unschedule(a)
+	a.mu.Lock()
+	left := a.live
+	a.live = nil
+	drain := d.table.Remove(name)
+	ready := a.standby
+	a.standby = nil
+	a.mu.Unlock()
+	d.dismiss(ready)
+	d.background(func(ctx context.Context) {
+		d.retire(ctx, left, drain)
+		d.collect(ctx, name)
+	})
+	err = errors.Join(
+		d.cfg.Git.Remove(name),
+		os.RemoveAll(filepath.Join(d.cfg.Logs, name)),
+		os.RemoveAll(filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID))),
+	)
+	d.mu.Lock()
+	delete(d.apps, record.UID)
+	d.mu.Unlock()
+	d.announceHosts()
+	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
+	return err
+}

@@ -1,0 +1,203 @@
+// Package deploy turns a push into a running release and keeps it running:
+// build, rollout, scale, one-offs, cron, watch and heal. It alone translates
+// between apps (store) and containers, routes and plans.
+//
+// A rollout is one transaction:
+//
+//	recorded   the release is in the store, pending
+//	started    its instances run, beside the old ones
+//	healthy    every one of them answers
+//	swapped    the store names the release, then the router leads to it
+//	drained    the old instances have finished what they were at
+//	retired    and are gone
+//
+// Until swapped, a failure or a crash leaves the old release as it was. Boot,
+// scaling, restarting and rolling back walk the same steps (see converge).
+package deploy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+// Config says where deploys keep what is not in the store.
+type Config struct {
+	Logs string // directory of the apps' logs
+	Git  git.Repositories
+
+	// HTTPSPort and SSHPort are the ports that URLs name when they are not 443 and 22.
+	HTTPSPort, SSHPort int
+
+	// Caches is the directory of the apps' build caches.
+	Caches string
+}
+
+// Hosts is told which hosts are to have certificates. SetHosts is called with
+// all of them whenever one changes, and returns without waiting for any.
+type Hosts interface {
+	SetHosts(hosts []string, settings store.Settings)
+}
+
+// Deployer does everything that happens to apps. Its methods are safe for
+// concurrent use; slow work on one app is done one after the other.
+type Deployer struct {
+	cfg    Config
+	db     *store.Store
+	engine *runtime.Engine
+	table  *router.Router
+	hosts  Hosts
+	log    *slog.Logger
+
+	booted chan struct{}
+	life   context.Context // ends with Run; what outlives a request hangs on it
+	end    context.CancelFunc
+	work   sync.WaitGroup // everything that Run waits for
+	cron   *cron.Cron
+
+	mu     sync.Mutex // guards what follows
+	apps   map[int]*app
+	builds map[buildID]*transcript // those that run now
+
+	changes    changes
+	collecting sync.Mutex // serialises collect
+	announcing sync.Mutex // serialises announceHosts
+}
+
+// app is the live half of an app: what runs, and whose turn it is. It is found
+// by the app's user id, which outlives a change of name.
+type app struct {
+	uid  int
+	line line // slow work, one after the other
+
+	mu      sync.Mutex // guards what follows; held for memory only
+	name    string
+	live    []*instance // the set that serves, in the order of the formation
+	swapped time.Time   // when it became the one that serves
+	before  int         // the release that served before it, 0 once it is trusted
+	standby *standby
+	jobs    []cron.EntryID
+	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+}
+
+// called returns the app's name as it is now.
+func (a *app) called() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.name
+}
+
+// New returns a deployer; Run brings it to life.
+func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
+	life, end := context.WithCancel(context.Background())
+	return &Deployer{
+		cfg: cfg, db: db, engine: engine, table: table, hosts: hosts, log: log,
+		booted: make(chan struct{}),
+		life:   life, end: end,
+		cron:   cron.New(cron.WithLocation(time.UTC)),
+		apps:   map[int]*app{},
+		builds: map[buildID]*transcript{},
+	}
+}
+
+// Run rolls every app to the release that the store names, then watches, heals
+// and runs cron jobs until ctx ends. It returns once all its work has come to
+// rest; containers go on.
+func (d *Deployer) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, d.end)
+	defer stop()
+	if err := d.boot(d.life); err != nil && ctx.Err() == nil {
+		d.end()
+		d.work.Wait()
+		return err
+	}
+	close(d.booted)
+	d.cron.Start()
+	<-ctx.Done()
+	<-d.cron.Stop().Done()
+	d.work.Wait()
+	return nil
+}
+
+// Booted is closed when Run has routed every app that can be.
+func (d *Deployer) Booted() <-chan struct{} { return d.booted }
+
+// live returns the live half of an app.
+func (d *Deployer) app(record store.App) *app {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.apps[record.UID]
+	if a == nil {
+		a = &app{uid: record.UID, name: record.Name, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		d.apps[record.UID] = a
+	}
+	return a
+}
+
+// find returns an app's record and its live half.
+func (d *Deployer) find(name string) (record store.App, a *app, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		record, err = tx.App(name)
+		return err
+	})
+	if err != nil {
+		return record, nil, err
+	}
+	return record, d.app(record), nil
+}
+
+// hold waits for the app's turn, then returns its record as it is by then.
+// waiting is called once if there is a wait, with what is being waited for.
+func (d *Deployer) hold(ctx context.Context, name, what string, waiting func(holder string)) (record store.App, a *app, release func(), err error) {
+	_, a, err = d.find(name)
+	if err != nil {
+		return record, nil, nil, err
+	}
+	release, err = a.line.enter(ctx, ticket{what: what}, waiting)
+	if err != nil {
+		return record, nil, nil, err
+	}
+	if record, _, err = d.find(name); err != nil { // it may have been destroyed meanwhile
+		release()
+		return record, nil, nil, err
+	}
+	return record, a, release, nil
+}
+
+// detached is the context of work that goes on when the one who asked has
+// gone, but not when the deployer ends.
+func (d *Deployer) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(d.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// background runs fn beside the caller; Run waits for it.
+func (d *Deployer) background(fn func(ctx context.Context)) {
+	d.work.Go(func() { fn(d.life) })
+}
+
+// happened remembers an event and wakes those who watch.
+func (d *Deployer) happened(e store.Event) {
+	e.Time = time.Now().UTC()
+	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
+		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
+	}
+	d.changes.publish(e.App)
+}
+
+// warn logs the failure of work that nobody waits for.
+func (d *Deployer) warn(what string, err error, args ...any) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		d.log.Warn(what, append(args, "err", err)...)
+	}
+}

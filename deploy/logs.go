@@ -1,0 +1,183 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/runtime"
+)
+
+// lookAgain is how often a follower looks for log files that are new.
+const lookAgain = 300 * time.Millisecond
+
+// LogQuery chooses lines of an app's logs.
+type LogQuery struct {
+	App     string
+	Process string // "web", "web.1", "cron.ID"; "" is every process of the formation
+	Lines   int    // the last n; negative is all
+	Follow  bool
+}
+
+// LogLine is one line of an app's log.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Source  string    `json:"source"` // "web.1"
+	Release int       `json:"release"`
+	Stream  string    `json:"stream"` // "stdout", "stderr", "berth"
+	Text    string    `json:"text"`
+}
+
+// logFile is one container's log.
+type logFile struct {
+	path    string
+	source  string
+	release int
+}
+
+// Logs calls fn with each line that the query asks for, oldest first; with
+// Follow until ctx ends. Calls do not overlap.
+func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
+	if _, _, err := d.find(q.App); err != nil {
+		return err
+	}
+	seen := map[string]time.Time{} // file → time of its last line that was given out
+	files, err := d.logFiles(q)
+	if err != nil {
+		return err
+	}
+	var lines []LogLine
+	for _, file := range files {
+		part, err := runtime.ReadLog(file.path, q.Lines)
+		if err != nil {
+			return fmt.Errorf("read a log of %s: %w", q.App, err)
+		}
+		for _, l := range part {
+			lines = append(lines, file.line(l))
+			seen[file.path] = l.Time
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b LogLine) int { return a.Time.Compare(b.Time) })
+	if q.Lines >= 0 && len(lines) > q.Lines {
+		lines = lines[len(lines)-q.Lines:]
+	}
+	for _, l := range lines {
+		if err := fn(l); err != nil {
+			return err
+		}
+	}
+	if !q.Follow {
+		return nil
+	}
+	return d.followLogs(ctx, q, files, seen, fn)
+}
+
+// followLogs follows the files there are, and those that appear.
+func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, seen map[string]time.Time, fn func(LogLine) error) error {
+	began := time.Now()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var followers sync.WaitGroup
+	defer followers.Wait()
+	defer cancel(nil)
+	var one sync.Mutex // calls of fn do not overlap
+	followed := map[string]bool{}
+	follow := func(file logFile, start time.Time) {
+		followed[file.path] = true
+		followers.Go(func() {
+			err := runtime.FollowLog(ctx, file.path, start, func(l runtime.LogLine) error {
+				one.Lock()
+				defer one.Unlock()
+				return fn(file.line(l))
+			})
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	for _, file := range files {
+		start := began
+		if last, ok := seen[file.path]; ok {
+			start = last.Add(1)
+		}
+		follow(file, start)
+	}
+	ticker := time.NewTicker(lookAgain)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+		files, err := d.logFiles(q)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			if !followed[file.path] {
+				follow(file, time.Time{}.Add(1)) // it is new: from its first line
+			}
+		}
+	}
+}
+
+// logFiles finds the log files that a query is about.
+func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
+	dirs, err := os.ReadDir(filepath.Join(d.cfg.Logs, q.App))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)
+	}
+	var files []logFile
+	for _, dir := range dirs {
+		release, err := strconv.Atoi(strings.TrimPrefix(dir.Name(), "v"))
+		if err != nil {
+			continue // the build logs
+		}
+		path := filepath.Join(d.cfg.Logs, q.App, dir.Name())
+		names, err := os.ReadDir(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
+			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)
+		}
+		for _, name := range names {
+			base, isLog := strings.CutSuffix(name.Name(), ".log")
+			dot := strings.LastIndexByte(base, '.')
+			if !isLog || dot < 0 {
+				continue // a rotated one, which its successor leads to
+			}
+			if source := base[:dot]; q.wants(source) {
+				files = append(files, logFile{filepath.Join(path, name.Name()), source, release})
+			}
+		}
+	}
+	return files, nil
+}
+
+// wants tells whether a query asks for a source: "web.1", "cron.ID.NUMBER".
+func (q LogQuery) wants(source string) bool {
+	if q.Process == "" {
+		return !strings.HasPrefix(source, cronSource+".")
+	}
+	return source == q.Process || strings.HasPrefix(source, q.Process+".")
+}
+
+func (f logFile) line(l runtime.LogLine) LogLine {
+	stream := "stdout"
+	switch l.Stream {
+	case 'e':
+		stream = "stderr"
+	case '-':
+		stream = "berth"
+	}
+	return LogLine{Time: l.Time, Source: f.source, Release: f.release, Stream: stream, Text: l.Text}
+}

@@ -1,0 +1,26 @@
+package deploy
+
+import "testing"
+
+func TestLogQuery_Wants(t *testing.T) {
+	rows := []struct {
+		process, source string
+		want            bool
+	}{
+		{"", "web.1", true},
+		{"", "worker.12", true},
+		{"", "cron.1a2b3c4d.7", false},
+		{"web", "web.1", true},
+		{"web", "webhook.1", false},
+		{"web.1", "web.1", true},
+		{"web.1", "web.10", false},
+		{"cron", "cron.1a2b3c4d.7", true},
+		{"cron.1a2b3c4d", "cron.1a2b3c4d.7", true},
+		{"cron.1a2b3c4d.7", "cron.1a2b3c4d.7", true},
+	}
+	for _, row := range rows {
+		if got := (LogQuery{Process: row.process}).wants(row.source); got != row.want {
+			t.Errorf("%q asks for %q: got %v, want %v", row.process, row.source, got, row.want)
+		}
+	}
+}

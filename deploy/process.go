@@ -1,0 +1,131 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// MaxInstances is how many instances of a process type one may ask for: more
+// are a slip of the finger on a single machine.
+const MaxInstances = 100
+
+// Scale sets how many instances of each named process type run.
+func (d *Deployer) Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error {
+	names := slices.Sorted(maps.Keys(formation))
+	var parts []string
+	for _, name := range names {
+		n := formation[name]
+		if n < 0 || n > MaxInstances {
+			return fault.New(fault.Usage, "E114", "%s=%d is not possible", name, n).Hint("between 0 and %d instances can run", MaxInstances)
+		}
+		parts = append(parts, fmt.Sprintf("%s=%d", name, n))
+	}
+	text := strings.Join(parts, " ")
+	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
+		for _, name := range names {
+			if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
+				return change{}, fault.New(fault.NotFound, "E115", "%s has no process type %q", app, name).
+					Hint("it has %s", strings.Join(processTypes(release), ", "))
+			}
+			if record.Formation == nil {
+				record.Formation = map[string]int{}
+			}
+			record.Formation[name] = formation[name]
+		}
+		return change{}, nil
+	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
+}
+
+func processTypes(r store.Release) []string {
+	var types []string
+	for _, p := range r.Processes {
+		if p.Type != "release" {
+			types = append(types, p.Type)
+		}
+	}
+	return types
+}
+
+// Restart replaces the instances of a process type, or one instance ("web.1"),
+// without failing a request; "" is all of them.
+func (d *Deployer) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
+		if record.Release == 0 {
+			return change{}, errEmpty(app)
+		}
+		if record.Stopped {
+			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
+		}
+		if !slices.ContainsFunc(places(*record, release), func(p place) bool {
+			return process == "" || process == p.process.Type || process == p.String()
+		}) {
+			return change{}, fault.New(fault.NotFound, "E115", "%s runs nothing called %q", app, process).
+				Hint("berth ps:report %s shows what it runs", app)
+		}
+		return change{fresh: true, process: process}, nil
+	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})
+}
+
+// Stop stops all instances and keeps the release.
+func (d *Deployer) Stop(ctx context.Context, app string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the stop by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
+		record.Stopped = true
+		return change{}, nil
+	}, store.Event{App: app, By: by.Name, Kind: "stop", Text: "stopped"})
+}
+
+// Start undoes Stop.
+func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
+		if record.Release == 0 {
+			return change{}, errEmpty(app)
+		}
+		record.Stopped = false
+		return change{}, nil
+	}, store.Event{App: app, By: by.Name, Kind: "start", Text: "started"})
+}
+
+// reshape changes how the live release runs: edit changes the record and says
+// what else is to change, and the new record is stored at the swap.
+func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
+	out := newReport(w)
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
+	record, a, leave, err := d.hold(ctx, app, what, func(holder string) { out.Title("waiting for %s", holder) })
+	if err != nil {
+		return err
+	}
+	defer leave()
+	release, err := d.liveRelease(record)
+	if err != nil && record.Release != 0 {
+		return err
+	}
+	c, err := edit(&record, release)
+	if err != nil {
+		return err
+	}
+	c.record, c.release, c.report = record, release, out
+	c.commit = func(tx *store.Tx) error {
+		now, err := tx.App(app)
+		if err != nil {
+			return err
+		}
+		now.Formation, now.Stopped = record.Formation, record.Stopped
+		return tx.PutApp(now)
+	}
+	if err := d.converge(ctx, a, c); err != nil {
+		return err
+	}
+	if record.Release != 0 {
+		d.schedule(a, app, release)
+	}
+	d.happened(e)
+	return nil
+}

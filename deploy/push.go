@@ -1,0 +1,426 @@
+package deploy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// Push is one push of a commit to the deploy branch.
+type Push struct {
+	App    string
+	Branch string
+	Commit string
+	Repo   git.Repository // sees the pushed objects
+	By     store.User
+	Out    io.Writer // progress and, on failure, the whole error text
+}
+
+// ErrReported is what a push ends with when its reason has been written to Out.
+var ErrReported = errors.New("the push was refused")
+
+// Push builds, releases and rolls out. It returns once the new release serves,
+// or with ErrReported, when the reason has been written to Out. The build goes
+// on when ctx ends: a dropped connection does not stop it.
+func (d *Deployer) Push(ctx context.Context, p Push) error {
+	began := time.Now()
+	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
+	if err != nil {
+		return d.refuse(newReport(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
+	}
+	wait := newReport(p.Out)
+	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
+	_, a, err := d.find(p.App)
+	if err != nil {
+		return d.refuse(wait, p.App, err)
+	}
+	leave, err := a.line.enter(ctx, ticket{what: what, push: true}, func(holder string) {
+		wait.Title("waiting for %s", holder)
+	})
+	if err != nil {
+		return d.refuse(wait, p.App, err)
+	}
+	defer leave()
+
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
+	record, build, err := d.beginBuild(p, commit)
+	if err != nil {
+		return d.refuse(wait, p.App, err)
+	}
+	script, err := d.transcribe(record, build)
+	if err != nil {
+		return d.refuse(wait, p.App, err)
+	}
+	defer d.close(script)
+	out := newReport(p.Out, script)
+	out.Title("%s  %s %q  by %s  build %d", record.Name, short(commit.ID), commit.Subject, p.By.Name, build.Number)
+
+	release, err := d.deploy(ctx, a, record, build, commit, p, out)
+	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
+	if err != nil {
+		build.Status, build.Error = store.BuildFailed, err.Error()
+		if errors.Is(err, context.Canceled) {
+			err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
+		}
+		d.endBuild(build)
+		return d.refuse(out, p.App, err)
+	}
+	build.Status, build.Release = store.BuildSucceeded, release.Number
+	d.endBuild(build)
+	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject)})
+	d.applaud(out, record, release, time.Since(began))
+	return nil
+}
+
+// deploy is the story of a push: source, plan, layers, release, rollout.
+func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build store.Build, commit git.Commit, p Push, out *report) (store.Release, error) {
+	tree, err := d.checkout(ctx, commit, p.Repo, out)
+	if err != nil {
+		return store.Release{}, err
+	}
+	defer tree.remove()
+	plan, err := d.plan(ctx, record, tree, out)
+	if err != nil {
+		return store.Release{}, err
+	}
+	config, err := d.configFor(record, plan.Manifest)
+	if err != nil {
+		return store.Release{}, err
+	}
+	image, err := d.build(ctx, record, plan, tree, out)
+	if err != nil {
+		return store.Release{}, err
+	}
+	release := releaseOf(record, build, commit, plan, image)
+	release.Config = config
+	ready := d.claim(a, image.base, release.Number)
+	defer d.dismiss(ready)
+	out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
+
+	// The layer of the source is made while the readied containers start: they
+	// hold the source already.
+	layered := sync.OnceValue(func() error { return d.addSource(ctx, record, image, tree) })
+	defer layered() // before the tree is removed
+	go layered()
+	return release, d.roll(ctx, a, record, release, rollout{
+		standby: ready, layered: layered,
+		edit: func(app *store.App) { settle(app, plan.Manifest) },
+		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
+	}, out)
+}
+
+// source is a commit's tree on disk.
+type source struct {
+	root   *os.Root
+	path   string // of the tree
+	dir    string // of all that is scratch
+	digest string
+}
+
+func (s *source) remove() {
+	s.root.Close()
+	os.RemoveAll(s.dir)
+}
+
+// checkout writes the pushed tree to disk.
+func (d *Deployer) checkout(ctx context.Context, commit git.Commit, repo git.Repository, out *report) (s *source, err error) {
+	dir, err := d.engine.Scratch()
+	if err != nil {
+		return nil, d.full(fmt.Errorf("make a directory for the source: %w", err))
+	}
+	s = &source{dir: dir, path: filepath.Join(dir, "source"), digest: commit.Tree}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(dir)
+		}
+	}()
+	if err := os.Mkdir(s.path, 0o755); err != nil {
+		return nil, d.full(err)
+	}
+	if s.root, err = os.OpenRoot(s.path); err != nil {
+		return nil, err
+	}
+	err = out.timed("checkout", func() error {
+		notes, err := repo.Extract(ctx, commit.ID, s.root, git.DefaultTreeLimits)
+		for _, note := range notes {
+			out.Line("warning: %s", note)
+		}
+		return d.full(err)
+	})
+	return s, err
+}
+
+// plan finds out what the source is and says so.
+func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (plan *buildpacks.Plan, err error) {
+	stack, err := d.stack(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	err = out.timed("detect", func() error {
+		plan, err = buildpacks.Detect(buildpacks.Source{FS: tree.root.FS(), Digest: tree.digest, Owner: strconv.Itoa(record.UID)}, stack)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Step("Detect", "%s", plan.Summary)
+	for _, line := range plan.Overview(columns - len(indent)) {
+		out.Detail("%s", line)
+	}
+	for _, note := range plan.Notes {
+		out.Detail("%s", note)
+	}
+	return plan, nil
+}
+
+// configFor returns the app's config with what app.json adds to it: defaults
+// of what is not set, secrets that are made up once. What it requires and
+// nobody has set is a fault (E127).
+func (d *Deployer) configFor(record store.App, manifest buildpacks.Manifest) (config map[string]string, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		config, err = tx.Config(record.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range manifest.Env {
+		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
+			config[name] = value
+		}
+	}
+	for _, name := range manifest.Secrets {
+		if _, set := config[name]; !set {
+			secret := make([]byte, 32)
+			rand.Read(secret)
+			config[name] = hex.EncodeToString(secret)
+		}
+	}
+	for _, name := range manifest.Required {
+		if _, set := config[name]; !set {
+			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
+				Hint("%s config:set %s %s=VALUE", d.sshCommand(), record.Name, name)
+		}
+	}
+	return config, nil
+}
+
+// settle applies to the app's record what a push brings: app.json's formation
+// where nobody has scaled yet, and that the app runs.
+func settle(app *store.App, manifest buildpacks.Manifest) {
+	app.Stopped = false
+	for process, n := range manifest.Formation {
+		if _, set := app.Formation[process]; !set {
+			if app.Formation == nil {
+				app.Formation = map[string]int{}
+			}
+			app.Formation[process] = n
+		}
+	}
+}
+
+// releaseOf puts together what a build has made.
+func releaseOf(record store.App, build store.Build, commit git.Commit, plan *buildpacks.Plan, image image) store.Release {
+	r := store.Release{
+		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
+		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
+		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
+		Layer: image.top, Base: image.base, Env: plan.Env,
+	}
+	for _, p := range plan.Processes {
+		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})
+	}
+	for _, entry := range plan.Manifest.Cron {
+		r.Cron = append(r.Cron, newJob(entry))
+	}
+	for process, checks := range plan.Manifest.Health {
+		for _, c := range checks {
+			r.Health = append(r.Health, healthCheck(process, c))
+		}
+	}
+	return r
+}
+
+func healthCheck(process string, c buildpacks.HealthCheck) store.HealthCheck {
+	h := store.HealthCheck{
+		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
+		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,
+		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn,
+	}
+	for _, header := range c.Headers {
+		h.Headers = append(h.Headers, store.HTTPHeader{Name: header[0], Value: header[1]})
+	}
+	return h
+}
+
+// rollout is what comes with a release that is rolled out.
+type rollout struct {
+	standby *standby                 // containers that were readied for it
+	layered func() error             // waits for its layer
+	edit    func(*store.App)         // changes the app's record, with the swap
+	also    func(tx *store.Tx) error // stored with the swap
+}
+
+// roll records a release, rolls it out and tells how it went.
+func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *report) error {
+	config, err := d.record(&record, &release)
+	if err != nil {
+		return err
+	}
+	out.Step("Release", "v%d, %s", release.Number, config)
+	before := record.Release
+	if with.edit != nil {
+		with.edit(&record)
+	}
+	err = out.timed("start", func() error {
+		return d.converge(ctx, a, change{
+			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
+			commit: func(tx *store.Tx) error {
+				if err := makeLive(tx, record.Name, release.Number, with.edit); err != nil || with.also == nil {
+					return err
+				}
+				return with.also(tx)
+			},
+		})
+	})
+	if err != nil {
+		d.forsake(record.Name, release, err)
+		return err
+	}
+	a.mu.Lock()
+	a.swapped, a.before = time.Now(), before
+	a.mu.Unlock()
+	if before != 0 && before != release.Number {
+		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, drainRequests.Seconds())
+	}
+	d.schedule(a, record.Name, release)
+	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+	return nil
+}
+
+// record stores a release as pending, with the config of now, and says how
+// that differs from the live one's.
+func (d *Deployer) record(record *store.App, release *store.Release) (config string, err error) {
+	err = d.db.Update(func(tx *store.Tx) error {
+		fresh, err := tx.App(record.Name)
+		if err != nil {
+			return err
+		}
+		if release.Config == nil {
+			if release.Config, err = tx.Config(record.Name); err != nil {
+				return err
+			}
+		}
+		config = "config unchanged"
+		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !sameConfig(live.Config, release.Config) {
+			config = "config changed"
+		}
+		fresh.LastRelease = release.Number
+		*record = fresh
+		if err := tx.PutApp(fresh); err != nil {
+			return err
+		}
+		return tx.PutRelease(*release)
+	})
+	if err != nil {
+		return "", d.full(fmt.Errorf("record the release: %w", err))
+	}
+	return config, nil
+}
+
+// makeLive names the release as the one that should be live.
+func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
+	app, err := tx.App(name)
+	if err != nil {
+		return err
+	}
+	if edit != nil {
+		edit(&app)
+	}
+	if app.Release != 0 && app.Release != n {
+		if old, err := tx.Release(name, app.Release); err == nil && old.Status == store.ReleaseLive {
+			old.Status = store.ReleaseRetired
+			if err := tx.PutRelease(old); err != nil {
+				return err
+			}
+		}
+	}
+	release, err := tx.Release(name, n)
+	if err != nil {
+		return err
+	}
+	release.Status = store.ReleaseLive
+	app.Release = n
+	if err := tx.PutRelease(release); err != nil {
+		return err
+	}
+	return tx.PutApp(app)
+}
+
+// forsake notes that a release never came to serve.
+func (d *Deployer) forsake(app string, release store.Release, why error) {
+	release.Status, release.Error = store.ReleaseFailed, why.Error()
+	err := d.db.Update(func(tx *store.Tx) error { return tx.PutRelease(release) })
+	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
+	d.changes.publish(app)
+}
+
+// refuse reports why a push is refused, and what is still running.
+func (d *Deployer) refuse(out *report, name string, err error) error {
+	out.Fail(err, d.refer, d.still(name))
+	return fmt.Errorf("%w: %w", ErrReported, err)
+}
+
+// refer logs an internal error and returns the ref it can be found under.
+func (d *Deployer) refer(err error) string {
+	raw := make([]byte, 2)
+	rand.Read(raw)
+	ref := hex.EncodeToString(raw)
+	d.log.Error("internal error", "ref", ref, "err", err)
+	return ref
+}
+
+// still says what serves while a new release does not.
+func (d *Deployer) still(name string) string {
+	record, a, err := d.find(name)
+	if err != nil || record.Release == 0 {
+		return ""
+	}
+	a.mu.Lock()
+	serving := slices.ContainsFunc(a.live, func(i *instance) bool { _, state, _ := i.running(); return state == InstanceUp })
+	a.mu.Unlock()
+	if !serving {
+		return ""
+	}
+	return fmt.Sprintf("v%d still serves all traffic", record.Release)
+}
+
+// applaud prints how a deploy that went well ends.
+func (d *Deployer) applaud(out *report, record store.App, release store.Release, took time.Duration) {
+	out.Line("")
+	out.Line("success: v%d live after %s", release.Number, seconds(took))
+	for _, url := range d.urls(record.Name) {
+		out.Detail("%s", url)
+	}
+	if release.Number > 1 {
+		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
+	}
+}
+
+// short is a commit id as people say it.
+func short(id string) string { return id[:min(7, len(id))] }

@@ -1,0 +1,196 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// SetConfig sets and unsets config and rolls out a release with it, when the
+// app has one. noRestart only stores it, for the next release.
+func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
+	for name, value := range set {
+		if err := store.ValidConfig(name, value); err != nil {
+			return store.Release{}, err
+		}
+	}
+	out := newReport(w)
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
+	record, a, leave, err := d.hold(ctx, app, "the config change by "+by.Name, func(holder string) { out.Title("waiting for %s", holder) })
+	if err != nil {
+		return store.Release{}, err
+	}
+	defer leave()
+
+	var before, after map[string]string
+	err = d.db.View(func(tx *store.Tx) error {
+		before, err = tx.Config(app)
+		return err
+	})
+	if err != nil {
+		return store.Release{}, err
+	}
+	after = maps.Clone(before)
+	maps.Copy(after, set)
+	for _, name := range unset {
+		delete(after, name)
+	}
+	if sameConfig(before, after) {
+		return d.liveReleaseOrNone(record)
+	}
+	text := configText(set, unset)
+	if noRestart || record.Release == 0 {
+		err := d.db.Update(func(tx *store.Tx) error { return tx.PutConfig(app, after) })
+		if err != nil {
+			return store.Release{}, d.full(err)
+		}
+		d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: text})
+		return d.liveReleaseOrNone(record)
+	}
+	release, err := d.liveRelease(record)
+	if err != nil {
+		return store.Release{}, err
+	}
+	release = successor(record, release, by.Name, text)
+	release.Config = after
+	// The config is stored with the swap alone: one that the app cannot start
+	// with is not kept.
+	err = d.rollTo(ctx, a, record, release, out, func(tx *store.Tx) error { return tx.PutConfig(app, after) })
+	if err != nil {
+		return store.Release{}, err
+	}
+	d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)})
+	return release, nil
+}
+
+// configText says what changed, and no value.
+func configText(set map[string]string, unset []string) string {
+	var parts []string
+	if len(set) > 0 {
+		parts = append(parts, "Set "+strings.Join(slices.Sorted(maps.Keys(set)), ", "))
+	}
+	if len(unset) > 0 {
+		parts = append(parts, "Unset "+strings.Join(unset, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func sameConfig(a, b map[string]string) bool { return maps.Equal(a, b) }
+
+func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
+	if record.Release == 0 {
+		return store.Release{}, nil
+	}
+	return d.liveRelease(record)
+}
+
+// successor is a new release that runs what an earlier one ran.
+func successor(record store.App, r store.Release, by, description string) store.Release {
+	r.Number, r.Status, r.Error = record.LastRelease+1, store.ReleasePending, ""
+	r.CreatedAt, r.CreatedBy, r.Description = time.Now().UTC(), by, description
+	return r
+}
+
+// Rollback rolls out a copy of an earlier release, its config included; 0 is
+// the one that served before the live one.
+func (d *Deployer) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
+	return d.rollback(ctx, app, number, 0, by.Name, "", newReport(w))
+}
+
+// rollback is Rollback; fallen, when not 0, is the release that fell over, and
+// why says how: nothing is done when another one is live by then.
+func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
+	record, a, leave, err := d.hold(ctx, app, "the rollback by "+by, func(holder string) { out.Title("waiting for %s", holder) })
+	if err != nil {
+		return store.Release{}, err
+	}
+	defer leave()
+	if record.Release == 0 {
+		return store.Release{}, errEmpty(app)
+	}
+	if fallen != 0 && record.Release != fallen {
+		return store.Release{}, nil
+	}
+	target, err := d.rollbackTarget(record, number)
+	if err != nil {
+		return store.Release{}, err
+	}
+	have, err := d.engine.HasLayer(ctx, target.Layer)
+	if err != nil {
+		return store.Release{}, fmt.Errorf("look for the layer of v%d: %w", target.Number, err)
+	}
+	if !have {
+		return store.Release{}, fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", target.Number, app).
+			Hint("push the commit %s again", short(target.Commit))
+	}
+	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
+	err = d.rollTo(ctx, a, record, release, out, func(tx *store.Tx) error {
+		if fallen != 0 {
+			old, err := tx.Release(app, fallen)
+			if err != nil {
+				return err
+			}
+			old.Status, old.Error = store.ReleaseFailed, why
+			if err := tx.PutRelease(old); err != nil {
+				return err
+			}
+		}
+		return tx.PutConfig(app, target.Config)
+	})
+	if err != nil {
+		return store.Release{}, err
+	}
+	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
+	if why != "" {
+		text += ": " + why
+	}
+	d.happened(store.Event{App: app, By: by, Kind: "rollback", Text: text})
+	return release, nil
+}
+
+func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Release, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		if number != 0 {
+			if target, err = tx.Release(record.Name, number); err != nil {
+				return err
+			}
+			if target.Status == store.ReleaseFailed {
+				return fault.New(fault.Conflict, "E118", "v%d of %s failed", number, record.Name).Hint("choose one that has served")
+			}
+			return nil
+		}
+		releases, err := tx.Releases(record.Name)
+		if err != nil {
+			return err
+		}
+		for _, r := range releases {
+			if r.Number < record.Release && r.Status == store.ReleaseRetired {
+				target = r
+				return nil
+			}
+		}
+		return fault.New(fault.Conflict, "E119", "%s has no earlier release to go back to", record.Name)
+	})
+	return target, err
+}
+
+// rollTo rolls out a release of which all layers are there. also is stored with
+// the swap.
+func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, also func(tx *store.Tx) error) error {
+	began := time.Now()
+	if err := d.roll(ctx, a, record, release, rollout{also: also}, out); err != nil {
+		return err
+	}
+	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))
+	return nil
+}

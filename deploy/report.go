@@ -1,0 +1,200 @@
+package deploy
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// The push output is as wide as a terminal of 80 columns leaves beside git's
+// own "remote: ".
+const (
+	columns = 72
+	indent  = "       "
+)
+
+// silence is how long a step may say nothing before its elapsed time is shown.
+const silence = 15 * time.Second
+
+// report is what the one who waits for slow work reads: plain lines, no cursor
+// codes. It is safe for concurrent use, and a reader that has gone does not
+// disturb the work.
+type report struct {
+	mu      sync.Mutex
+	outs    []io.Writer
+	last    time.Time // when something was printed last
+	partial []byte
+	steps   []store.Step
+	old     []string // layers that were there already
+	notes   []string // for after the step that is under way
+}
+
+func newReport(outs ...io.Writer) *report {
+	return &report{outs: outs, last: time.Now()}
+}
+
+// Title prints the line that a deploy begins with.
+func (r *report) Title(format string, args ...any) {
+	r.print("-----> " + fmt.Sprintf(format, args...))
+}
+
+// Step prints a line that begins a step.
+func (r *report) Step(name, format string, args ...any) {
+	r.print(fmt.Sprintf("-----> %-8s ", name) + fmt.Sprintf(format, args...))
+}
+
+// Detail prints a line that belongs to the step above it.
+func (r *report) Detail(format string, args ...any) {
+	r.print(indent + fmt.Sprintf(format, args...))
+}
+
+// Line prints a line as it is: one that git colours by its first word.
+func (r *report) Line(format string, args ...any) { r.print(fmt.Sprintf(format, args...)) }
+
+func (r *report) print(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush()
+	r.write(line)
+}
+
+func (r *report) write(line string) {
+	r.last = time.Now()
+	for _, out := range r.outs {
+		io.WriteString(out, strings.TrimRight(line, " ")+"\n")
+	}
+}
+
+// terminalCodes are what a program writes to move a cursor or to colour.
+var terminalCodes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\^_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+// Write takes a program's output and prints its lines indented, without
+// terminal codes. Of a line that is drawn over and over, only its last state
+// is shown.
+func (r *report) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.partial = append(r.partial, p...)
+	for {
+		line, rest, found := strings.Cut(string(r.partial), "\n")
+		if !found {
+			break
+		}
+		r.partial = []byte(rest)
+		r.writeOutput(line)
+	}
+	return len(p), nil
+}
+
+func (r *report) flush() {
+	if len(r.partial) > 0 {
+		line := string(r.partial)
+		r.partial = nil
+		r.writeOutput(line)
+	}
+}
+
+func (r *report) writeOutput(line string) {
+	line = strings.TrimRight(line, "\r")
+	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	r.write(indent + terminalCodes.ReplaceAllString(line, ""))
+}
+
+// reuse notes that a layer is there already.
+func (r *report) reuse(layer string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.old = append(r.old, layer)
+}
+
+// reused says which of a plan's layers were there already: just the last, when
+// all were.
+func (r *report) reused(layers int) {
+	r.mu.Lock()
+	old := r.old
+	r.old = nil
+	r.mu.Unlock()
+	switch {
+	case len(old) == layers && layers > 0:
+		r.Step("Build", "%s reused", old[layers-1])
+	case len(old) > 0:
+		r.Detail("reused: %s", strings.Join(old, ", "))
+	}
+}
+
+// timed runs a step's work: it notes how long it took, and prints the elapsed
+// time whenever the work has been silent for a while.
+func (r *report) timed(name string, work func() error) error {
+	start := time.Now()
+	done := make(chan struct{})
+	var ticker sync.WaitGroup
+	ticker.Go(func() { r.breakSilence(start, done) })
+	err := work()
+	close(done)
+	ticker.Wait()
+	r.took(name, time.Since(start))
+	return err
+}
+
+func (r *report) took(name string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.steps = append(r.steps, store.Step{Name: name, Took: d})
+}
+
+func (r *report) breakSilence(start time.Time, done <-chan struct{}) {
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-timer.C:
+		}
+		r.mu.Lock()
+		quiet := time.Since(r.last)
+		if quiet >= silence {
+			r.write(fmt.Sprintf("       ... %s", time.Since(start).Round(time.Second)))
+			quiet = 0
+		}
+		r.mu.Unlock()
+		timer.Reset(silence - quiet)
+	}
+}
+
+// Fail prints an error the way a user can act on it: what happened, the
+// evidence, what to do, what is still running.
+func (r *report) Fail(err error, ref func(error) string, still string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush()
+	r.write("")
+	f := fault.From(err)
+	if f == nil {
+		f = fault.New(fault.Failed, "E500", "internal error (ref %s)", ref(err)).Hint("the machine's log has the details under that ref")
+	}
+	r.write("error: " + f.Message + " [" + f.Code + "]")
+	for _, line := range f.Evidence {
+		r.write(indent + terminalCodes.ReplaceAllString(line, ""))
+	}
+	lead := "hint:  "
+	hints := f.Hints
+	if still != "" {
+		hints = append(hints[:len(hints):len(hints)], still)
+	}
+	for _, hint := range hints {
+		r.write(lead + hint)
+		lead = "       "
+	}
+}
+
+// seconds shows a duration as the push output does: "0.3s".
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -1,0 +1,330 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+const (
+	// drainRequests is the longest request we promise to finish.
+	drainRequests = 30 * time.Second
+
+	// drainUpgraded is the grace of WebSockets and event streams, which may
+	// never end by themselves.
+	drainUpgraded = 30 * time.Second
+
+	// startsAtOnce bounds how many containers of an app start side by side:
+	// more would only slow each other down.
+	startsAtOnce = 4
+)
+
+// change is a new state for an app to run in.
+type change struct {
+	record  store.App
+	release store.Release
+
+	// fresh replaces instances that run this release already; process limits
+	// it to one type.
+	fresh   bool
+	process string
+
+	standby *standby     // containers readied for this change; may be nil
+	layered func() error // waits for the release's layer; nil when it is there
+
+	// commit is what the store learns at the swap. An error from it is a
+	// failure before the swap.
+	commit func(tx *store.Tx) error
+
+	report *report
+}
+
+func (c change) wait() error {
+	if c.layered == nil {
+		return nil
+	}
+	return c.layered()
+}
+
+// converge makes an app run what the change says: it starts what is missing
+// beside what runs, waits until all of it is healthy, swaps, and retires what
+// is left over. A failure leaves everything as it was. The caller holds the
+// app's line.
+func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
+	kept, missing := a.compare(c)
+	if err := d.start(ctx, a, c, missing); err != nil {
+		return err
+	}
+	if err := c.wait(); err != nil {
+		d.discard(missing)
+		return err
+	}
+	if c.commit != nil {
+		if err := d.db.Update(c.commit); err != nil {
+			d.discard(missing)
+			return fmt.Errorf("record the swap: %w", err)
+		}
+	}
+	left, drain, err := d.swap(a, c.record.Name, kept, missing)
+	for _, i := range missing {
+		d.supervise(i)
+	}
+	d.background(func(ctx context.Context) { d.retire(ctx, left, drain) })
+	d.changes.publish(c.record.Name)
+	return err
+}
+
+// place is one place in a formation, by process type and number.
+type place struct {
+	process store.Process
+	number  int
+}
+
+func (p place) String() string { return p.process.Type + "." + strconv.Itoa(p.number) }
+
+// places lists the formation of a release. A process of type release is run
+// once by the deploy, never kept.
+func places(record store.App, r store.Release) []place {
+	var all []place
+	for _, p := range r.Processes {
+		if p.Type == "release" {
+			continue
+		}
+		for n := 1; n <= record.Instances(p.Type); n++ {
+			all = append(all, place{p, n})
+		}
+	}
+	return all
+}
+
+// compare finds which live instances a change keeps and which are missing.
+func (a *app) compare(c change) (kept, missing []*instance) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	byName := map[string]*instance{}
+	for _, i := range a.live {
+		byName[i.name()] = i
+	}
+	for _, p := range places(c.record, c.release) {
+		old := byName[p.String()]
+		replaced := c.fresh && (c.process == "" || c.process == p.process.Type || c.process == p.String())
+		if old != nil && old.release.Number == c.release.Number && !replaced {
+			kept = append(kept, old)
+			continue
+		}
+		missing = append(missing, &instance{app: a, release: c.release, process: p.process, number: p.number})
+	}
+	return kept, missing
+}
+
+// start brings the instances up, all or none.
+func (d *Deployer) start(ctx context.Context, a *app, c change, instances []*instance) error {
+	if len(instances) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	took := make([]time.Duration, len(instances))
+	slots := make(chan struct{}, startsAtOnce)
+	var all sync.WaitGroup
+	for n, i := range instances {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			began := time.Now()
+			if err := d.bringUp(ctx, c, i); err != nil {
+				cancel(err) // the first failure is the reason; the others follow from it
+			}
+			took[n] = time.Since(began)
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); err != nil {
+		d.discard(instances)
+		return err
+	}
+	if c.report != nil {
+		c.report.up(instances, took)
+	}
+	return nil
+}
+
+// bringUp fills an instance's place with a container and waits until it is healthy.
+func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
+	container, err := d.container(ctx, c, i)
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.container = container
+	i.mu.Unlock()
+	i.set(InstanceStarting, "")
+	if err := i.launch(ctx, c.record); err != nil {
+		return fault.New(fault.Failed, "E304", "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
+	}
+	if err := d.awaitHealthy(ctx, i, d.host(c.record.Name), c.report.note); err != nil {
+		return err
+	}
+	_, _, address := i.running()
+	i.set(InstanceUp, i.said())
+	if address != "" {
+		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(port) {
+			c.report.note(fmt.Sprintf("%s listens on %s; 0.0.0.0:$PORT is the custom", i.name(), address))
+		}
+	}
+	return nil
+}
+
+// container returns the one that was readied for the instance, or makes one.
+func (d *Deployer) container(ctx context.Context, c change, i *instance) (*runtime.Container, error) {
+	if ready := c.standby.take(ctx, i.name()); ready != nil {
+		return ready, nil
+	}
+	if err := c.wait(); err != nil {
+		return nil, err
+	}
+	_, container, err := d.create(ctx, func() runtime.Spec {
+		return d.instanceSpec(c.record, c.release.Layer, c.release.Number, i.process.Type, i.number)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the container of %s: %w", i.name(), err)
+	}
+	return container, nil
+}
+
+// discard removes the containers of instances that never served.
+func (d *Deployer) discard(instances []*instance) {
+	for _, i := range instances {
+		if c, _, _ := i.running(); c != nil {
+			d.background(func(context.Context) { d.remove(c) })
+		}
+	}
+}
+
+// swap puts the new set in the place of the old one and leads requests to it.
+// It returns the instances that are left over and the drain of their requests.
+func (d *Deployer) swap(a *app, name string, kept, started []*instance) (left []*instance, drain *router.Drain, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	stays := map[*instance]bool{}
+	for _, i := range kept {
+		stays[i] = true
+	}
+	for _, i := range a.live {
+		if !stays[i] {
+			left = append(left, i)
+		}
+	}
+	a.live = append(kept[:len(kept):len(kept)], started...)
+	drain, err = d.route(a)
+	return left, drain, err
+}
+
+// route tells the router which instances of the app take requests now; the
+// caller holds a.mu.
+func (d *Deployer) route(a *app) (*router.Drain, error) {
+	var backends []router.Backend
+	for _, i := range a.live {
+		if b, ok := i.backend(); ok {
+			backends = append(backends, b)
+		}
+	}
+	hosts, err := d.hostsOf(a.name)
+	if err != nil {
+		return nil, err
+	}
+	drain, err := d.table.Swap(router.Route{Name: a.name, Hosts: hosts, Backends: backends})
+	if err != nil {
+		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)
+	}
+	return drain, nil
+}
+
+// reroute is route for whoever does not wait for the drain: what left the set
+// is dead already, or stays in it under other hosts.
+func (d *Deployer) reroute(a *app) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, err := d.route(a); err != nil {
+		d.log.Error("an app could not be routed", "app", a.name, "err", err)
+	}
+	d.changes.publish(a.name)
+}
+
+// retire lets instances finish what they are at, and removes them.
+func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.Drain) {
+	for _, i := range left {
+		i.retire()
+		i.set(InstanceStopping, "")
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		if drain == nil {
+			return
+		}
+		if cut := drain.Wait(ctx, drainRequests, drainUpgraded); cut > 0 && ctx.Err() == nil {
+			d.log.Warn("requests were cut at the end of a drain", "requests", cut)
+		}
+	}()
+	var all sync.WaitGroup
+	for _, i := range left {
+		all.Go(func() {
+			i.supervised.Wait()
+			if i.process.Type == "web" {
+				<-drained
+			}
+			if ctx.Err() != nil {
+				return // berth is ending; whoever comes next sweeps it
+			}
+			c, _, _ := i.running()
+			d.warn("an old instance did not stop", c.Stop(ctx, stopGrace), "instance", i.name())
+			d.remove(c)
+		})
+	}
+	all.Wait()
+	<-drained
+}
+
+// remove removes a container, with a bound: a removal that hangs is left to the
+// sweep of the next start.
+func (d *Deployer) remove(c *runtime.Container) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.life), time.Minute)
+	defer cancel()
+	d.warn("a container was not removed", c.Remove(ctx), "container", c.ID)
+}
+
+// up prints that instances are up: "web.1 ok 0.3s   web.2 ok 0.3s".
+func (r *report) up(instances []*instance, took []time.Duration) {
+	var parts []string
+	for n, i := range instances {
+		parts = append(parts, fmt.Sprintf("%s ok %s", i.name(), seconds(took[n])))
+	}
+	r.Step("Start", "%s", strings.Join(parts, "   "))
+	r.mu.Lock()
+	notes := r.notes
+	r.notes = nil
+	r.mu.Unlock()
+	for _, note := range notes {
+		r.Detail("%s", note)
+	}
+}
+
+// note keeps a line for after the step that is under way.
+func (r *report) note(line string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notes = append(r.notes, line)
+}

@@ -1,0 +1,132 @@
+package deploy
+
+import (
+	"context"
+	"time"
+
+	"github.com/berthd/berth/store"
+)
+
+// AppState is the state of an app in one word.
+type AppState string
+
+// The states of an app.
+const (
+	StateEmpty     AppState = "empty"     // nothing was ever deployed
+	StateRunning   AppState = "running"   // all instances healthy
+	StateDegraded  AppState = "degraded"  // some instances are not
+	StateDown      AppState = "down"      // none is
+	StateStopped   AppState = "stopped"   // ps:stop
+	StateDeploying AppState = "deploying" // first deploy under way
+)
+
+// AppStatus is an app and what is seen of it now.
+type AppStatus struct {
+	store.App
+	State     AppState   `json:"state"`
+	URLs      []string   `json:"urls"`
+	Instances []Instance `json:"instances"`
+	Building  int        `json:"building,omitempty"` // number of the build that runs now
+	Working   string     `json:"working,omitempty"`  // what is being done to it now
+	Waiting   string     `json:"waiting,omitempty"`  // the push that waits
+	GitURL    string     `json:"git_url"`
+}
+
+// Instance is one running copy of a process type, as it is seen now.
+type Instance struct {
+	Name      string        `json:"name"` // "web.1"
+	Process   string        `json:"process"`
+	Number    int           `json:"number"`
+	Release   int           `json:"release"`
+	State     InstanceState `json:"state"`
+	Container string        `json:"container"`
+	Since     time.Time     `json:"since"`
+	Restarts  int           `json:"restarts"`
+	Memory    int64         `json:"memory,omitempty"` // bytes
+	Detail    string        `json:"detail,omitempty"` // "exit code 1", "listens on 127.0.0.1:5000"
+}
+
+// Status returns the status of one app.
+func (d *Deployer) Status(ctx context.Context, name string) (AppStatus, error) {
+	record, _, err := d.find(name)
+	if err != nil {
+		return AppStatus{}, err
+	}
+	return d.status(ctx, record), nil
+}
+
+// Statuses returns the status of every app, by name.
+func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
+	var records []store.App
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		records, err = tx.Apps()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	statuses := make([]AppStatus, len(records))
+	for n, record := range records {
+		statuses[n] = d.status(ctx, record)
+	}
+	return statuses, nil
+}
+
+func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
+	a := d.app(record)
+	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.urls(record.Name), GitURL: d.gitURL(record.Name)}
+	s.Working, s.Waiting = a.line.state()
+	d.mu.Lock()
+	for id := range d.builds {
+		if id.uid == record.UID {
+			s.Building = id.number
+		}
+	}
+	d.mu.Unlock()
+
+	a.mu.Lock()
+	live := a.live
+	a.mu.Unlock()
+	up := 0
+	for _, i := range live {
+		seen := i.look(ctx)
+		if seen.State == InstanceUp {
+			up++
+		}
+		s.Instances = append(s.Instances, seen)
+	}
+	switch {
+	case record.Release == 0 && s.Building != 0:
+		s.State = StateDeploying
+	case record.Release == 0:
+		s.State = StateEmpty
+	case record.Stopped:
+		s.State = StateStopped
+	case up == 0:
+		s.State = StateDown
+	case up < len(live):
+		s.State = StateDegraded
+	default:
+		s.State = StateRunning
+	}
+	return s
+}
+
+// look returns what is seen of the instance now.
+func (i *instance) look(ctx context.Context) Instance {
+	i.mu.Lock()
+	seen := Instance{
+		Name: i.name(), Process: i.process.Type, Number: i.number, Release: i.release.Number,
+		State: i.state, Since: i.since, Restarts: i.restarts, Detail: i.detail,
+	}
+	c := i.container
+	i.mu.Unlock()
+	if c == nil {
+		return seen
+	}
+	seen.Container = c.ID
+	if usage, err := c.Usage(ctx); err == nil { // it may be gone by now
+		seen.Memory = usage.Memory
+	}
+	return seen
+}
