@@ -1,0 +1,83 @@
+package sshd
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// columns is how wide what we say may be: git puts "remote: " before it and
+// pads it behind.
+const columns = 72
+
+// told wraps an error that the pusher has read already.
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
+
+// complain tells the client what went wrong and returns the exit code. What is
+// not theirs to know goes to the log, under a reference that both can quote.
+func complain(w io.Writer, log *slog.Logger, err error) int {
+	f := fault.From(err)
+	if _, ok := errors.AsType[told](err); ok {
+		if f == nil {
+			return int(fault.Failed)
+		}
+		return int(f.Kind)
+	}
+	if f == nil {
+		ref := make([]byte, 2)
+		rand.Read(ref)
+		log.Error("SSH session failed", "ref", hex.EncodeToString(ref), "error", err)
+		fmt.Fprintf(w, "error: internal error (ref %x)\n", ref)
+		return int(fault.Failed)
+	}
+	say(w, f)
+	return int(f.Kind)
+}
+
+// say writes a fault: error, evidence, hints.
+func say(w io.Writer, f *fault.Error) {
+	var b strings.Builder
+	paragraph(&b, "error: ", f.Error())
+	for _, line := range f.Evidence {
+		fmt.Fprintf(&b, "       | %s\n", line)
+	}
+	for i, hint := range f.Hints {
+		first := "hint:  "
+		if i > 0 {
+			first = "       "
+		}
+		paragraph(&b, first, hint)
+	}
+	io.WriteString(w, b.String())
+}
+
+// paragraph writes text in lines of at most columns, the first one behind the
+// label. A word that is longer stands alone.
+func paragraph(b *strings.Builder, label, text string) {
+	b.WriteString(label)
+	at := len(label)
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > columns:
+			b.WriteString("\n       ")
+			at = 7
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	b.WriteByte('\n')
+}

@@ -1,0 +1,117 @@
+package sshd
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/store"
+)
+
+func (d *door) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", "127.0.0.1:"+d.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn
+}
+
+func TestLobby_SilentConnectionIsClosedAtTheDeadline(t *testing.T) {
+	d := openDoor(t, Config{Handshake: 200 * time.Millisecond})
+	start := time.Now()
+	conn := d.dial(t)
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Errorf("not closed: %v", err)
+	}
+	if took := time.Since(start); took < 200*time.Millisecond || took > 3*time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	// One that speaks, slowly, does not get longer.
+	conn = d.dial(t)
+	start = time.Now()
+	go func() {
+		for range 100 {
+			if _, err := conn.Write([]byte("SSH-2.0-x"[:1])); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond) // the slowness is what is tested
+		}
+	}()
+	io.ReadAll(conn)
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("a slow talker was closed after %v", took)
+	}
+}
+
+func TestLobby_TooManyStrangersAreTurnedAwayAndFriendsGetInAgain(t *testing.T) {
+	d := openDoor(t, Config{PerAddress: 3})
+	d.runs(func(context.Context, Request) int { return 0 })
+	c := d.client(t, "alice", store.RoleAdmin)
+	var waiting []net.Conn
+	for range 3 {
+		conn := d.dial(t)
+		if _, err := conn.Read(make([]byte, 4)); err != nil {
+			t.Fatalf("within the cap: %v", err)
+		}
+		waiting = append(waiting, conn)
+	}
+	if text, err := io.ReadAll(d.dial(t)); len(text) > 0 {
+		t.Errorf("the fourth got %q, %v", text, err)
+	}
+	wantText(t, d.log.String(), "too many are waiting")
+	for _, conn := range waiting {
+		conn.Close()
+	}
+	// More sessions, one after the other, than the cap: none may stay counted.
+	for i := range 6 {
+		var err error
+		for range 50 { // until the server has noticed the closed ones
+			if err = c.ssh(nil, "version").Run(); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatalf("session %d: %v", i, err)
+		}
+	}
+}
+
+func TestLobby_GarbageIsClosedAtOnceAndDoesNotFloodTheLog(t *testing.T) {
+	d := openDoor(t, Config{})
+	for _, garbage := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00", "\x00\x00\x00\x00", "SSX"} {
+		conn := d.dial(t)
+		start := time.Now()
+		conn.Write([]byte(garbage))
+		io.ReadAll(conn)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%q: closed after %v", garbage, took)
+		}
+	}
+	for range 40 {
+		conn := d.dial(t)
+		conn.Write([]byte("\xff\xfe\xfd\xfc"))
+		io.ReadAll(conn)
+	}
+	if lines := strings.Count(d.log.String(), "handshake failed"); lines == 0 || lines > lobbyLines {
+		t.Errorf("%d lines in the log, want some and at most %d:\n%s", lines, lobbyLines, d.log.String())
+	}
+}
+
+func TestOrigin_IPv6CountsByNetwork(t *testing.T) {
+	addr := func(s string) net.Addr { a, _ := net.ResolveTCPAddr("tcp", s); return a }
+	if origin(addr("[2001:db8::1]:1")) != origin(addr("[2001:db8::2:3]:4")) {
+		t.Error("two addresses of one /64 count apart")
+	}
+	if origin(addr("192.0.2.1:1")) == origin(addr("192.0.2.2:1")) {
+		t.Error("two IPv4 addresses count as one")
+	}
+	if origin(addr("[::ffff:192.0.2.1]:1")) != origin(addr("192.0.2.1:2")) {
+		t.Error("a mapped address counts apart")
+	}
+}

@@ -1,0 +1,410 @@
+package sshd
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+func (d *door) ref(t *testing.T, app, ref string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(d.repos.Dir, app+".git", ref))
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func TestPush_CreatesTheAppDeploysAndCanBeClonedBack(t *testing.T) {
+	d := openDoor(t, Config{})
+	d.deploys(func(_ context.Context, p deploy.Push) error {
+		fmt.Fprintf(p.Out, "success: v1 live\n")
+		return nil
+	})
+	c := d.client(t, "alice", store.RoleDeploy)
+	id := c.git("rev-parse", "HEAD")
+	out, err := c.push("shop", "main")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantText(t, out, "remote: -----> shop  new app, created by this push", "success: v1 live")
+	if len(d.pushed()) != 1 || d.pushed()[0].Commit != id || d.pushed()[0].Branch != "main" || d.pushed()[0].By.Name != "alice" {
+		t.Errorf("pushes %+v", d.pushed())
+	}
+	if got := d.ref(t, "shop", "refs/heads/main"); got != id {
+		t.Errorf("main is at %s, want %s", got, id)
+	}
+	c.git("clone", "-q", c.remote("shop"), "copy")
+	if text, err := os.ReadFile(filepath.Join(c.home, "copy", "hello.py")); err != nil || len(text) == 0 {
+		t.Errorf("clone: %v", err)
+	}
+	c.commit("hello.py", "print('Hello again!')\n")
+	for _, spelling := range []string{"/shop", "shop.git", "~/shop.git"} {
+		c.commit("hello.py", "print('"+spelling+"')\n")
+		if out, err := c.push(spelling, "main"); err != nil {
+			t.Errorf("push to %s: %v\n%s", spelling, err, out)
+		}
+	}
+	if expected := d.expecting(); len(expected) != 3 {
+		t.Errorf("expected %v: a push to an app that is there is told beforehand", expected)
+	}
+	if strings.Contains(d.log.String(), "level=ERROR") || strings.Contains(d.log.String(), "level=WARN") {
+		t.Errorf("log:\n%s", d.log.String())
+	}
+}
+
+func TestPush_FailedDeployRefusesAndTheSameCommitCanBePushedAgain(t *testing.T) {
+	d := openDoor(t, Config{})
+	var mended atomic.Bool
+	d.deploys(func(_ context.Context, p deploy.Push) error {
+		if !mended.Load() {
+			fmt.Fprintln(p.Out, "error: it does not build [E201]")
+			return fault.New(fault.Failed, "E201", "it does not build")
+		}
+		return nil
+	})
+	c := d.client(t, "alice", store.RoleDeploy)
+	out, err := c.push("shop", "main")
+	if err == nil {
+		t.Error("a failed build was accepted")
+	}
+	if strings.Count(out, "does not build") != 1 || !strings.Contains(out, "pre-receive hook declined") {
+		t.Errorf("said:\n%s", out)
+	}
+	if !d.has("shop") {
+		t.Error("the app is gone: its config could not be set now")
+	}
+	mended.Store(true)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Errorf("second push: %v\n%s", err, out)
+	}
+}
+
+func TestPush_PanicInADeployRefusesThePushAlone(t *testing.T) {
+	d := openDoor(t, Config{})
+	d.deploys(func(context.Context, deploy.Push) error { panic("boom") })
+	c := d.client(t, "alice", store.RoleDeploy)
+	out, err := c.push("shop", "main")
+	if err == nil {
+		t.Error("the push went through")
+	}
+	wantText(t, out, "internal error (ref ", "pre-receive hook declined")
+	wantText(t, d.log.String(), "boom")
+	d.deploys(nil)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Errorf("the next push: %v\n%s", err, out)
+	}
+}
+
+func TestPush_DryRunAndRefusedPackCreateNothing(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	if out, err := c.gitCommand("push", "--dry-run", c.remote("shop"), "main").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// A tree that fsck refuses: a link and a directory of the same name.
+	blob := c.git("hash-object", "-w", "hello.py")
+	inner := c.input("100644 blob "+blob+"\tpasswd\n", "mktree")
+	raw := func(id string) string { return hexDecode(t, id) }
+	tree := c.input("120000 a\x00"+raw(blob)+"40000 a\x00"+raw(inner), "hash-object", "-t", "tree", "-w", "--stdin", "--literally")
+	c.git("update-ref", "refs/heads/evil", c.input("evil\n", "commit-tree", tree))
+	out, err := c.push("shop", "evil")
+	if err == nil {
+		t.Error("a hostile tree was accepted")
+	}
+	wantText(t, out, "duplicateEntries")
+	if d.has("shop") {
+		t.Error("the app was created")
+	}
+	eventually(t, "no repository left", func() bool {
+		_, err := os.Stat(filepath.Join(d.repos.Dir, "shop.git"))
+		return os.IsNotExist(err)
+	})
+}
+
+func TestPush_OtherRefsAreStoredAndTheDeployBranchStays(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	c.git("branch", "feature")
+	c.git("tag", "v1")
+	// Several at once: main is the one, whatever the order.
+	out, err := c.push("shop", "feature", "main", "v1")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantText(t, out, "2 refs stored; only main is deployed")
+	if len(d.pushed()) != 1 || d.pushed()[0].Branch != "main" {
+		t.Errorf("pushes %+v", d.pushed())
+	}
+	c.git("checkout", "-q", "feature")
+	id := c.commit("hello.py", "print('feature')\n")
+	out, err = c.push("shop", "feature")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantText(t, out, "feature stored; only main is deployed")
+	if len(d.pushed()) != 1 || d.ref(t, "shop", "refs/heads/feature") != id {
+		t.Errorf("%d deploys, feature at %s", len(d.pushed()), d.ref(t, "shop", "refs/heads/feature"))
+	}
+	out, err = c.push("shop", ":main")
+	if err == nil {
+		t.Error("the deploy branch was deleted")
+	}
+	wantText(t, out, "cannot be deleted [E174]")
+	if out, err := c.push("shop", ":feature"); err != nil {
+		t.Errorf("deleting another branch: %v\n%s", err, out)
+	}
+	// A forced push deploys too.
+	c.git("checkout", "-q", "main")
+	c.git("commit", "-q", "--amend", "-m", "other")
+	if out, err := c.push("shop", "+main"); err != nil || len(d.pushed()) != 2 {
+		t.Errorf("forced: %v\n%s", err, out)
+	}
+}
+
+func TestPush_Roles(t *testing.T) {
+	d := openDoor(t, Config{})
+	alice := d.client(t, "alice", store.RoleDeploy)
+	if out, err := alice.push("shop", "main"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	reader := d.client(t, "reader", store.RoleRead)
+	out, err := reader.push("shop", "main")
+	if err == nil {
+		t.Error("a reader pushed")
+	}
+	wantText(t, out, "E110")
+	reader.git("clone", "-q", reader.remote("shop"), "copy")
+	ci := d.client(t, "ci", store.RoleDeploy, "blog")
+	for _, app := range []string{"shop", "new-app"} {
+		out, err := ci.push(app, "main")
+		if err == nil {
+			t.Errorf("ci pushed to %s", app)
+		}
+		wantText(t, out, "E111")
+	}
+	if out, err := ci.gitCommand("clone", ci.remote("shop"), "copy").CombinedOutput(); err == nil {
+		t.Errorf("ci cloned shop:\n%s", out)
+	}
+	out2, err := alice.gitCommand("clone", alice.remote("nowhere"), "copy").CombinedOutput()
+	if err == nil {
+		t.Error("cloned what is not there")
+	}
+	wantText(t, string(out2), "E101")
+}
+
+func TestPush_HostileNames(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleAdmin)
+	for _, name := range []string{"../x", "a;id", "-x", "--upload-pack=id", "a/b", "$(id)", ".git", "a'b", "x\x1b[31m", "UP"} {
+		out, err := c.push(name, "main")
+		if err == nil {
+			t.Errorf("pushed to %q:\n%s", name, out)
+		}
+		if strings.Contains(out, "\x1b") {
+			t.Errorf("%q: the escape came back: %q", name, out)
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "*")); len(found) > 0 {
+		t.Errorf("made: %v", found)
+	}
+}
+
+func TestPush_SecondWaitsSaysForWhomAndFits(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan bool), make(chan bool)
+	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- true; <-release; return nil })
+	alice := d.client(t, "alice", store.RoleDeploy)
+	alice.commit("hello.py", "print(1)\n")
+	type result struct {
+		out string
+		err error
+	}
+	push := func(c *client, refs ...string) chan result {
+		done := make(chan result, 1)
+		go func() { out, err := c.push("shop", refs...); done <- result{out, err} }()
+		return done
+	}
+	first := push(alice, "main")
+	<-entered
+	// The same developer goes on and pushes again while the first one builds.
+	id := alice.commit("hello.py", "print(2)\n")
+	second := push(alice, "main")
+	// And somebody with another history.
+	bob := d.client(t, "bob", store.RoleDeploy)
+	eventuallyWaiting(t, d, 1)
+	release <- true
+	<-entered
+	third := push(bob, "+main")
+	eventuallyWaiting(t, d, 1)
+	release <- true
+	if r := <-first; r.err != nil {
+		t.Errorf("first: %v\n%s", r.err, r.out)
+	}
+	r := <-second
+	if r.err != nil {
+		t.Errorf("second: %v\n%s", r.err, r.out)
+	}
+	wantText(t, r.out, "-----> shop  waiting for the push by alice")
+	if got := d.ref(t, "shop", "refs/heads/main"); got != id {
+		t.Errorf("main is at %s, want the second push, %s", got, id)
+	}
+	<-entered
+	release <- true
+	if r := <-third; r.err != nil {
+		t.Errorf("third: %v\n%s", r.err, r.out)
+	}
+}
+
+func TestPush_NewestOfThoseWhoWaitWins(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan string), make(chan bool)
+	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- p.By.Name; <-release; return nil })
+	type result struct {
+		out string
+		err error
+	}
+	push := func(name string) (*client, chan result) {
+		c := d.client(t, name, store.RoleDeploy)
+		c.commit("who", name)
+		done := make(chan result, 1)
+		go func() { out, err := c.push("shop", "+main"); done <- result{out, err} }()
+		return c, done
+	}
+	_, alice := push("alice")
+	<-entered
+	_, bob := push("bob")
+	eventuallyWaiting(t, d, 1)
+	carolClient, carol := push("carol")
+	eventuallyWaiting(t, d, 2)
+	release <- true
+	<-alice
+	if who := <-entered; who != "carol" {
+		t.Errorf("%s came next, want carol", who)
+	}
+	release <- true
+	if r := <-carol; r.err != nil {
+		t.Errorf("carol: %v\n%s", r.err, r.out)
+	}
+	r := <-bob
+	if r.err == nil {
+		t.Error("bob's older push replaced carol's newer one")
+	}
+	wantText(t, r.out, "carol pushed after you", "E176")
+	if got, want := d.ref(t, "shop", "refs/heads/main"), carolClient.git("rev-parse", "HEAD"); got != want {
+		t.Errorf("main is at %s, want carol's %s", got, want)
+	}
+}
+
+func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan bool), make(chan bool)
+	ctxErr := make(chan error, 2)
+	d.deploys(func(ctx context.Context, p deploy.Push) error {
+		entered <- true
+		<-release
+		for range 1000 {
+			fmt.Fprintln(p.Out, strings.Repeat("x", 70))
+		}
+		ctxErr <- ctx.Err()
+		return nil
+	})
+	c := d.client(t, "alice", store.RoleDeploy)
+	kill := c.startPush("shop", "main")
+	<-entered
+	kill()
+	release <- true
+	want := c.git("rev-parse", "HEAD")
+	eventually(t, "the ref of what was deployed", func() bool { return d.ref(t, "shop", "refs/heads/main") == want })
+	if err := <-ctxErr; err != nil {
+		t.Errorf("the deploy's context ended with its pusher: %v", err)
+	}
+	// One that dies while its pack is on the way.
+	big := make([]byte, 32<<20)
+	f, _ := os.Open("/dev/urandom")
+	f.Read(big)
+	f.Close()
+	c.commit("big", string(big))
+	kill = c.startPush("shop", "main")
+	eventually(t, "a quarantine", func() bool {
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_objdir-*"))
+		return len(found) > 0
+	})
+	kill()
+	eventually(t, "no debris", func() bool {
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_*"))
+		return len(found) == 0
+	})
+}
+
+// startPush starts a push and returns what kills it and all of its helpers, as
+// a closed terminal does.
+func (c *client) startPush(app, ref string) (kill func()) {
+	c.t.Helper()
+	cmd := c.gitCommand("push", c.remote(app), ref)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	return func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		cmd.Wait()
+	}
+}
+
+func TestPush_LinesFitTheScreen(t *testing.T) {
+	var b strings.Builder
+	say(&b, fault.New(fault.Conflict, "E176", "%s pushed after you and was deployed while you waited", strings.Repeat("n", 40)).
+		Hint("look at what is live, then push again to replace it, or do not; this hint is long").Hint("second"))
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	for _, line := range append(lines, "       "+stored([]git.Update{{Ref: "refs/heads/" + strings.Repeat("b", 99), New: "1"}}, strings.Repeat("d", 99))) {
+		if len(line) > columns {
+			t.Errorf("%d columns: %q", len(line), line)
+		}
+	}
+}
+
+func hexDecode(t *testing.T, id string) string {
+	t.Helper()
+	raw, err := hex.DecodeString(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// eventually waits for something that another process does.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func eventuallyWaiting(t *testing.T, d *door, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d waiting", n), func() bool {
+		d.turns.mu.Lock()
+		defer d.turns.mu.Unlock()
+		q := d.turns.apps["shop"]
+		return q != nil && len(q.waiting) == n
+	})
+}
