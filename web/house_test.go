@@ -1,0 +1,222 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+// house is a door with a real store behind it, and a deployer without containers.
+type house struct {
+	*Server
+	db       *store.Store
+	deployer *puppet
+	log      *lockedBuffer
+	socket   string
+	stop     func() // ends Serve and waits for it
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	h := &house{db: db, deployer: &puppet{db: db}, log: &lockedBuffer{}, socket: filepath.Join(dir, "berth.sock")}
+	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h.Server = New(Config{
+		Version: "1.2.3",
+		RootCA:  func() ([]byte, error) { return []byte("PEM\n"), nil },
+	}, h.deployer, db, log)
+	h.update(t, func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
+	socket, err := net.Listen("unix", h.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(ctx, socket, 5*time.Second) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *house) update(t *testing.T, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := h.db.Update(fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *house) makeApp(t *testing.T, name string) {
+	t.Helper()
+	h.update(t, func(tx *store.Tx) error {
+		_, err := tx.CreateApp(store.App{Name: name, CreatedBy: "alice"})
+		return err
+	})
+}
+
+// puppet does with the store alone what a deployer does with containers. A
+// test may put a function of its own in its place.
+type puppet struct {
+	Deployer // what is not there panics
+	db       *store.Store
+
+	scale   func(ctx context.Context, out io.Writer) error
+	runOnce func(ctx context.Context, args []string, att runtime.Attachment) (int, error)
+	status  func(app string) error
+}
+
+func (p *puppet) CreateApp(_ context.Context, name string, by store.User) (app store.App, err error) {
+	err = p.db.Update(func(tx *store.Tx) error {
+		app, err = tx.CreateApp(store.App{Name: name, CreatedBy: by.Name})
+		return err
+	})
+	return app, err
+}
+
+func (p *puppet) DestroyApp(_ context.Context, name string, _ store.User) error {
+	return p.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
+}
+
+func (p *puppet) RenameApp(_ context.Context, from, to string, _ store.User) (app store.App, err error) {
+	err = p.db.Update(func(tx *store.Tx) error { app, err = tx.RenameApp(from, to); return err })
+	return app, err
+}
+
+func (p *puppet) Status(_ context.Context, name string) (s deploy.AppStatus, err error) {
+	if p.status != nil {
+		if err := p.status(name); err != nil {
+			return s, err
+		}
+	}
+	err = p.db.View(func(tx *store.Tx) error { s.App, err = tx.App(name); return err })
+	s.State, s.GitURL = deploy.StateEmpty, "berth@example.com:"+name
+	return s, err
+}
+
+func (p *puppet) Statuses(ctx context.Context) (all []deploy.AppStatus, err error) {
+	err = p.db.View(func(tx *store.Tx) error {
+		apps, err := tx.Apps()
+		for _, app := range apps {
+			all = append(all, deploy.AppStatus{App: app, State: deploy.StateEmpty})
+		}
+		return err
+	})
+	return all, err
+}
+
+func (p *puppet) SetConfig(_ context.Context, app string, set map[string]string, unset []string, _ bool, _ store.User, out io.Writer) (store.Release, error) {
+	fmt.Fprintln(out, "-----> Start")
+	return store.Release{}, p.db.Update(func(tx *store.Tx) error {
+		config, err := tx.Config(app)
+		if err != nil {
+			return err
+		}
+		maps.Copy(config, set)
+		for _, name := range unset {
+			delete(config, name)
+		}
+		return tx.PutConfig(app, config)
+	})
+}
+
+func (p *puppet) Scale(ctx context.Context, _ string, _ map[string]int, _ store.User, out io.Writer) error {
+	return p.scale(ctx, out)
+}
+
+func (p *puppet) AddDomains(_ context.Context, app string, hosts []string, _ store.User) error {
+	return p.db.Update(func(tx *store.Tx) error {
+		for _, host := range hosts {
+			if err := tx.PutDomain(store.Domain{Host: host, App: app}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) error, _ store.User) (s store.Settings, err error) {
+	err = p.db.Update(func(tx *store.Tx) error {
+		if s, err = tx.Settings(); err != nil {
+			return err
+		}
+		if err := change(&s); err != nil {
+			return err
+		}
+		return tx.PutSettings(s)
+	})
+	return s, err
+}
+
+// Logs has three lines, and for those who follow one more, then none.
+func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
+	lines := []string{"one", "two", "three"}
+	if q.Lines >= 0 && q.Lines < len(lines) {
+		lines = lines[len(lines)-q.Lines:]
+	}
+	if q.Follow {
+		lines = append(lines, "followed")
+	}
+	for _, text := range lines {
+		if err := fn(deploy.LogLine{Source: "web.1", Text: text}); err != nil {
+			return err
+		}
+	}
+	if q.Follow {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) error {
+	for _, part := range []string{"-----> De", "tect\n       Python\n-----", "> Build"} {
+		if _, err := io.WriteString(w, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
+
+func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
+	return p.runOnce(ctx, args, att)
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

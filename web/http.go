@@ -1,0 +1,257 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// The API over HTTP:
+//
+//	POST /api/v1/VERB   arguments as a JSON object
+//	GET  /api/v1/VERB   arguments as query parameters, for verbs that change nothing
+//	GET  /api/v1/run    a WebSocket, see run.go
+//
+// The answer is the result as JSON, or {"error": FAULT} with a status that fits.
+// Asked for with Accept: application/x-ndjson it is a line of JSON for each
+// thing as it happens: {"out": TEXT} for progress, {"item": …} for each item of
+// a verb that streams, and last {"result": …} or {"error": FAULT}.
+
+const (
+	apiPath  = "/api/v1/"
+	ndjson   = "application/x-ndjson"
+	maxBody  = 4 << 20          // the config of an app whose values are all as long as may be, many times over
+	sendTime = 30 * time.Second // how long progress waits for a reader before it goes on unread
+)
+
+// handler serves the API to whoever who lets in.
+func (a *API) handler(who func(*http.Request) (store.User, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		name := strings.TrimPrefix(r.URL.Path, apiPath)
+		user, err := who(r)
+		if err != nil {
+			answerError(w, a.answerable(err, name, user))
+			return
+		}
+		if name == "run" {
+			a.serveRun(w, r, user)
+			return
+		}
+		raw, err := a.readArguments(w, r, name)
+		if err != nil {
+			answerError(w, a.answerable(err, name, user))
+			return
+		}
+		if strings.Contains(r.Header.Get("Accept"), ndjson) {
+			a.serveStream(w, r, user, name, raw)
+			return
+		}
+		var result json.RawMessage
+		if err := a.Call(r.Context(), user, name, json.RawMessage(raw), &result, nil); err != nil {
+			answerError(w, fault.From(err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(append(result, '\n'))
+	})
+}
+
+func (a *API) readArguments(w http.ResponseWriter, r *http.Request, name string) ([]byte, error) {
+	v, err := a.verb(name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Method == http.MethodPost:
+		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, fault.New(fault.Usage, "E145", "the arguments are larger than %d MiB", maxBody>>20)
+		}
+		if err != nil {
+			return nil, fault.New(fault.Usage, "E140", "the arguments broke off: %w", err)
+		}
+		if len(raw) == 0 {
+			raw = []byte("{}")
+		}
+		// Checked here, so that what Call gets to marshal is JSON.
+		if !json.Valid(raw) {
+			return nil, fault.New(fault.Usage, "E140", "the arguments are not JSON")
+		}
+		return raw, nil
+	case r.Method == http.MethodGet && v.reads:
+		return v.fromQuery(r.URL.Query())
+	default:
+		return nil, fault.New(fault.Usage, "E142", "%s is not done by %s", name, r.Method).Hint("use POST")
+	}
+}
+
+func (a *API) serveStream(w http.ResponseWriter, r *http.Request, user store.User, name string, raw []byte) {
+	w.Header().Set("Content-Type", ndjson)
+	s := &stream{w: w, ctl: http.NewResponseController(w)}
+	c := call{user: user, out: &progress{stream: s}, emit: func(item any) error { return s.send(message{Item: item}) }}
+	result, err := a.do(r.Context(), c, name, raw)
+	if err != nil {
+		s.send(message{Error: a.answerable(err, name, user)})
+		return
+	}
+	if err := s.send(message{Result: &result}); err != nil {
+		a.log.Debug("nobody read the answer", "verb", name, "user", user.Name, "err", err)
+	}
+}
+
+// message is one line of a stream. Exactly one field is set.
+type message struct {
+	Out    string       `json:"out,omitempty"`
+	Item   any          `json:"item,omitempty"`
+	Result *any         `json:"result,omitempty"`
+	Error  *fault.Error `json:"error,omitempty"`
+}
+
+// stream writes messages. It is safe for concurrent use.
+type stream struct {
+	w   http.ResponseWriter
+	ctl *http.ResponseController
+
+	mu   sync.Mutex // guards the writing of one message
+	dead bool       // a reader was given up
+}
+
+func (s *stream) send(m message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sendLocked(m)
+}
+
+func (s *stream) sendLocked(m message) error {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if _, err := s.w.Write(append(raw, '\n')); err != nil {
+		return err
+	}
+	return s.ctl.Flush()
+}
+
+// progress sends text as it is written. A reader that went away or stopped
+// reading must not hold up a rollout: after sendTime the rest goes unread.
+type progress struct {
+	*stream
+	half []byte // of a character whose other half comes with the next write
+}
+
+func (p *progress) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	whole := append(p.half, text...)
+	whole, p.half = splitHalfRune(whole)
+	if len(whole) == 0 || p.dead {
+		return len(text), nil
+	}
+	p.ctl.SetWriteDeadline(time.Now().Add(sendTime))
+	if err := p.sendLocked(message{Out: string(whole)}); err != nil {
+		p.dead = true
+	} else {
+		p.ctl.SetWriteDeadline(time.Time{})
+	}
+	return len(text), nil
+}
+
+// splitHalfRune cuts off the beginning of a character that is not all there.
+func splitHalfRune(text []byte) (whole, half []byte) {
+	for i := len(text) - 1; i >= max(0, len(text)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(text[i]) {
+			if !utf8.FullRune(text[i:]) {
+				return text[:i], slices.Clone(text[i:])
+			}
+			break
+		}
+	}
+	return text, nil
+}
+
+func answerError(w http.ResponseWriter, f *fault.Error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(statusOf(f))
+	json.NewEncoder(w).Encode(message{Error: f})
+}
+
+func statusOf(f *fault.Error) int {
+	switch f.Code {
+	case codeInternal:
+		return http.StatusInternalServerError
+	case "E142":
+		return http.StatusMethodNotAllowed
+	case "E145":
+		return http.StatusRequestEntityTooLarge
+	case "E148":
+		return http.StatusUnauthorized
+	}
+	switch f.Kind {
+	case fault.Usage:
+		return http.StatusBadRequest
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Denied:
+		return http.StatusForbidden
+	case fault.Conflict:
+		return http.StatusConflict
+	case fault.Timeout:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// queryToJSON turns query parameters into the JSON of A: text and lists of text
+// as they are, numbers and booleans by the type of the field they go to.
+func queryToJSON[A any](query map[string][]string) ([]byte, error) {
+	fields := map[string]reflect.Kind{}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[A]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[name] = f.Type.Kind()
+	}
+	object := map[string]any{}
+	for name, values := range query {
+		kind := fields[name]
+		if kind == reflect.Slice {
+			object[name] = values
+			continue
+		}
+		if len(values) != 1 {
+			return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is given more than once", name)
+		}
+		switch kind {
+		case reflect.Int:
+			n, err := strconv.Atoi(values[0])
+			if err != nil {
+				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not a number", name)
+			}
+			object[name] = n
+		case reflect.Bool:
+			yes, err := strconv.ParseBool(values[0])
+			if err != nil {
+				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not true or false", name)
+			}
+			object[name] = yes
+		default: // unknown ones are refused by name when the JSON is read
+			if !utf8.ValidString(values[0]) {
+				return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is not UTF-8", name)
+			}
+			object[name] = values[0]
+		}
+	}
+	return json.Marshal(object)
+}

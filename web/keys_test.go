@@ -1,0 +1,144 @@
+package web
+
+import (
+	"crypto/dsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/berthd/berth/store"
+)
+
+func authorized(t *testing.T, key any) string {
+	t.Helper()
+	public, err := ssh.NewPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))
+}
+
+func newKey(t *testing.T) string {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authorized(t, public)
+}
+
+func addKey(t *testing.T, h *house, args KeyAddArgs) (key store.Key, code string) {
+	t.Helper()
+	code = codeOf(h.API.Call(t.Context(), store.Root, "ssh-keys:add", args, &key, nil))
+	return key, code
+}
+
+func TestKeys_FirstIsAdminThenDeploy(t *testing.T) {
+	h := newHouse(t)
+	line := newKey(t) + " alice@laptop\n"
+	first, code := addKey(t, h, KeyAddArgs{Name: "alice", Key: line})
+	if code != "" || first.Role != store.RoleAdmin || strings.Contains(first.Authorized, "laptop") {
+		t.Errorf("the first: got %+v %s, want an admin", first, code)
+	}
+	if second, code := addKey(t, h, KeyAddArgs{Name: "bob", Key: newKey(t)}); code != "" || second.Role != store.RoleDeploy {
+		t.Errorf("the second: got %+v %s, want deploy", second, code)
+	}
+	// The same key again changes nothing, under another name it is a conflict,
+	// and a name is not taken over by another key.
+	if again, code := addKey(t, h, KeyAddArgs{Name: "alice", Key: line}); code != "" || again.Role != store.RoleAdmin || !again.CreatedAt.Equal(first.CreatedAt) {
+		t.Errorf("again: got %+v %s", again, code)
+	}
+	if _, code := addKey(t, h, KeyAddArgs{Name: "eve", Key: line}); code != "E109" {
+		t.Errorf("under another name: got %s, want E109", code)
+	}
+	if _, code := addKey(t, h, KeyAddArgs{Name: "alice", Key: newKey(t), Role: store.RoleAdmin}); code != "E157" {
+		t.Errorf("another key under the name: got %s, want E157", code)
+	}
+}
+
+func TestKeys_LastAdminStays(t *testing.T) {
+	h := newHouse(t)
+	line := newKey(t)
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: line})
+	addKey(t, h, KeyAddArgs{Name: "bob", Key: newKey(t)})
+	if _, code := addKey(t, h, KeyAddArgs{Name: "alice", Key: line, Role: store.RoleRead}); code != "E158" {
+		t.Errorf("made a reader: got %s, want E158", code)
+	}
+	remove := func(name string, force bool) string {
+		return codeOf(h.API.Call(t.Context(), store.Root, "ssh-keys:remove", KeyRemoveArgs{Name: name, Force: force}, nil, nil))
+	}
+	if got := remove("alice", false); got != "E158" {
+		t.Errorf("removed: got %s, want E158", got)
+	}
+	if got := remove("bob", false); got != "" {
+		t.Errorf("another one: got %s", got)
+	}
+	if got := remove("alice", true); got != "" {
+		t.Errorf("by force: got %s", got)
+	}
+	if got := remove("alice", true); got != "E108" {
+		t.Errorf("twice: got %s, want E108", got)
+	}
+}
+
+func TestKeys_RemovalEndsSessions(t *testing.T) {
+	h := newHouse(t)
+	line := newKey(t)
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: line})
+	link, _, err := h.Sessions.Link(alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := h.Sessions.Redeem(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.API.Call(t.Context(), store.Root, "ssh-keys:remove", KeyRemoveArgs{Name: "alice", Force: true}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: newKey(t)}) // somebody else of the same name
+	if _, err := h.Sessions.Lookup(session); codeOf(err) != "E148" {
+		t.Errorf("got %v, want E148", err)
+	}
+}
+
+func TestKeys_RefusesWhatIsNoGoodKey(t *testing.T) {
+	h := newHouse(t)
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old dsa.PrivateKey
+	if err := dsa.GenerateParameters(&old.Parameters, rand.Reader, dsa.L1024N160); err != nil {
+		t.Fatal(err)
+	}
+	if err := dsa.GenerateKey(&old, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	good := newKey(t)
+	for name, args := range map[string]KeyAddArgs{
+		"empty":            {Name: "a", Key: ""},
+		"garbage":          {Name: "a", Key: "Host berth\n  User berth\n"},
+		"private":          {Name: "a", Key: "-----BEGIN OPENSSH PRIVATE KEY-----\n"},
+		"two lines":        {Name: "a", Key: good + "\n" + newKey(t)},
+		"options":          {Name: "a", Key: `command="id" ` + good},
+		"short RSA":        {Name: "a", Key: authorized(t, &short.PublicKey)},
+		"DSA":              {Name: "a", Key: authorized(t, &old.PublicKey)},
+		"no name":          {Name: "", Key: good},
+		"root's name":      {Name: "root", Key: good},
+		"name of a path":   {Name: "../x", Key: good},
+		"unknown role":     {Name: "a", Key: good, Role: "owner"},
+		"admin of one app": {Name: "a", Key: good, Role: store.RoleAdmin, Apps: []string{"shop"}},
+	} {
+		if _, code := addKey(t, h, args); code != "E156" {
+			t.Errorf("%s: got %q, want E156", name, code)
+		}
+	}
+	if _, code := addKey(t, h, KeyAddArgs{Name: "a", Key: good, Apps: []string{"none"}}); code != "E101" {
+		t.Errorf("of an app that is not there: got %q, want E101", code)
+	}
+}

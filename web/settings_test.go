@@ -1,0 +1,108 @@
+package web
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/berthd/berth/store"
+)
+
+func TestNormalHost(t *testing.T) {
+	for in, want := range map[string]string{
+		"Shop.Example.COM":   "shop.example.com",
+		"shop.example.com.":  "shop.example.com",
+		"bücher.example":     "xn--bcher-kva.example",
+		"localhost":          "localhost",
+		"1-2-3-4.sslip.io":   "1-2-3-4.sslip.io",
+		"xn--bcher-kva.ch":   "xn--bcher-kva.ch",
+		"a.b.c.d.example.io": "a.b.c.d.example.io",
+	} {
+		if got, err := NormalHost(in); got != want || err != nil {
+			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{
+		"", ".", "..", "a..b", ".a", "*.example.com", "https://example.com", "example.com/x", "example.com:80",
+		"10.0.0.1", "[::1]", "::1", "2001:db8::1", "1.2.3", "256.256.256.256", "a b", "a_b.example", "-a.example", "a-.example",
+		"user@example.com", "x\x00y", "a\nb", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 130) + "example", "xn--a", "\xff.example",
+	} {
+		if got, err := NormalHost(in); codeOf(err) != "E152" {
+			t.Errorf("%q: got %q, %v; want E152", in, got, err)
+		}
+	}
+}
+
+func FuzzNormalHost(f *testing.F) {
+	for _, seed := range []string{"shop.example.com", "bücher.example", "*.a", "1.2.3.4", "a:80", "xn--a", "。", "ß.de"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		host, err := NormalHost(name)
+		if err != nil {
+			return
+		}
+		if strings.ToLower(host) != host || strings.ContainsAny(host, " \n\t:/*@_[]") || len(host) > 253 {
+			t.Errorf("%q gave %q", name, host)
+		}
+		if again, err := NormalHost(host); again != host || err != nil {
+			t.Errorf("%q gave %q, which gave %q, %v", name, host, again, err)
+		}
+	})
+}
+
+func TestDomains_AreStoredAsTheRouterKnowsThem(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	var got Domains
+	err := h.API.Call(t.Context(), deployer, "domains:add", DomainsArgs{AppArgs{"shop"}, []string{"WWW.Bücher.example."}}, &got, nil)
+	if err != nil || got.Default != "shop.example.com" || len(got.Domains) != 1 || got.Domains[0] != "www.xn--bcher-kva.example" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	err = h.API.Call(t.Context(), deployer, "domains:add", DomainsArgs{AppArgs{"shop"}, []string{"ok.example", "*.example"}}, nil, nil)
+	if codeOf(err) != "E152" {
+		t.Errorf("got %v, want E152", err)
+	}
+}
+
+func TestLetsencrypt_RefusesWhatMakesNoSense(t *testing.T) {
+	h := newHouse(t)
+	set := func(property, value string) string {
+		return codeOf(h.API.Call(t.Context(), store.Root, "letsencrypt:set", SetArgs{Property: property, Value: value}, nil, nil))
+	}
+	for _, c := range []struct{ property, value, want string }{
+		{"email", "ops@example.com", ""},
+		{"email", "Ops <ops@example.com>", "E155"},
+		{"email", "nobody", "E155"},
+		{"server", "https://ca.internal/directory", ""},
+		{"server", "http://ca.internal/directory", "E155"},
+		{"roots", "no PEM", "E155"},
+		{"colour", "blue", "E155"},
+		{"server", "", ""},
+	} {
+		if got := set(c.property, c.value); got != c.want {
+			t.Errorf("%s=%q: got %q, want %q", c.property, c.value, got, c.want)
+		}
+	}
+	var now LetsEncrypt
+	if err := h.API.Call(t.Context(), reader, "letsencrypt:report", nil, &now, nil); err != nil || now != (LetsEncrypt{Email: "ops@example.com"}) {
+		t.Errorf("got %+v, %v", now, err)
+	}
+}
+
+func TestLogin_LinkLeadsToTheAdminHost(t *testing.T) {
+	h := newHouse(t)
+	h.update(t, func(tx *store.Tx) error {
+		return tx.PutKey(store.Key{Name: reader.Name, Role: reader.Role, Fingerprint: "SHA256:r"})
+	})
+	var login Login
+	if err := h.API.Call(t.Context(), reader, "login", nil, &login, nil); err != nil {
+		t.Fatal(err)
+	}
+	token, ok := strings.CutPrefix(login.URL, "https://berth.example.com/login?token=")
+	if !ok {
+		t.Fatalf("got %s", login.URL)
+	}
+	if user, err := h.Sessions.Check(token); err != nil || user.Name != "rita" || user.Role != store.RoleRead {
+		t.Errorf("the link is of %v, %v", user, err)
+	}
+}

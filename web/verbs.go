@@ -1,0 +1,132 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// table is every verb of the house but run, which is a WebSocket. The names
+// are Dokku's wherever it has the verb.
+func (a *API) table() []verb {
+	const (
+		admin   = store.RoleAdmin
+		deploys = store.RoleDeploy
+		reads   = store.RoleRead
+	)
+	return []verb{
+		// apps.go
+		act("apps:create", deploys, a.appsCreate),
+		look("apps:list", reads, a.appsList),
+		look("apps:info", reads, a.appsInfo),
+		act("apps:rename", deploys, a.appsRename),
+		act("apps:destroy", deploys, a.appsDestroy),
+		look("ps:report", reads, a.psReport),
+		act("ps:scale", deploys, a.psScale),
+		act("ps:restart", deploys, a.psRestart),
+		act("ps:stop", deploys, a.psStop),
+		act("ps:start", deploys, a.psStart),
+
+		// releases.go; config is for those who may change it, since its values are secrets
+		look("config:show", deploys, a.configShow),
+		look("config:get", deploys, a.configGet),
+		act("config:set", deploys, a.configSet),
+		act("config:unset", deploys, a.configUnset),
+		look("releases", reads, a.releases),
+		look("releases:info", reads, a.releasesInfo),
+		act("rollback", deploys, a.rollback),
+		look("builds:list", reads, a.buildsList),
+		look("builds:info", reads, a.buildsInfo),
+		follow("builds:output", reads, a.buildsOutput),
+
+		// watch.go
+		follow("logs", reads, a.logs),
+		look("events", reads, a.events),
+		look("cron:list", reads, a.cronList),
+		act("cron:run", deploys, a.cronRun),
+
+		// settings.go
+		look("domains:report", reads, a.domainsReport),
+		act("domains:add", deploys, a.domainsAdd),
+		act("domains:remove", deploys, a.domainsRemove),
+		act("domains:set-global", admin, a.domainsSetGlobal),
+		look("letsencrypt:report", reads, a.letsencryptReport),
+		act("letsencrypt:set", admin, a.letsencryptSet),
+		look("certs:root", reads, a.certsRoot),
+
+		// keys.go
+		look("ssh-keys:list", admin, a.keysList),
+		act("ssh-keys:add", admin, a.keysAdd),
+		act("ssh-keys:remove", admin, a.keysRemove),
+		act("login", reads, a.login),
+
+		look("version", reads, a.version),
+	}
+}
+
+// NoArgs are no arguments.
+type NoArgs struct{}
+
+func (NoArgs) target() (string, bool) { return "", false }
+
+// AppArgs name an app.
+type AppArgs struct {
+	App string `json:"app"`
+}
+
+func (a AppArgs) target() (string, bool) { return a.App, true }
+
+// Version is what answers.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+func (a *API) version(context.Context, call, NoArgs) (Version, error) {
+	return Version{a.cfg.Version, runtime.Version()}, nil
+}
+
+// Login is a link to sign in with, once.
+type Login struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (a *API) login(_ context.Context, c call, _ NoArgs) (Login, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return Login{}, err
+	}
+	if settings.Domain == "" {
+		return Login{}, fault.New(fault.Conflict, "E149", "the appliance has no domain yet").
+			Hint("berth domains:set-global DOMAIN sets it")
+	}
+	token, expires, err := a.sessions.Link(c.user)
+	if err != nil {
+		return Login{}, err
+	}
+	port := ""
+	if a.cfg.HTTPSPort != 0 && a.cfg.HTTPSPort != 443 {
+		port = fmt.Sprintf(":%d", a.cfg.HTTPSPort)
+	}
+	return Login{"https://" + adminHost(settings) + port + "/login?token=" + token, expires}, nil
+}
+
+func adminHost(s store.Settings) string { return "berth." + s.Domain }
+
+// list makes an empty result [] and not null.
+func list[T any](records []T, err error) ([]T, error) {
+	if records == nil {
+		records = []T{}
+	}
+	return records, err
+}
+
+// event remembers that someone did something.
+func event(tx *store.Tx, by store.User, app, kind, format string, args ...any) error {
+	return tx.AddEvent(store.Event{Time: time.Now(), App: app, By: by.Name, Kind: kind, Text: fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,103 @@
+// Package web is the HTTP door: the JSON API and its client, and the admin
+// pages.
+//
+// Every verb of the house ("apps:create", "ps:scale") is one entry in a table
+// (verbs.go): its arguments, its result, the role it needs and the function
+// that does it. Whoever comes in is turned into a store.User first, and then
+// meets the same table:
+//
+//	the machine's own socket   who the kernel says is at the other end (root)
+//	a command over SSH         whose key signed; a socket pair within the process
+//	HTTPS at the admin host    whose session's cookie it is
+//
+// The package knows how to ask and answer. What a verb does is package
+// deploy's business and what it shows is package store's.
+package web
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+// Config is what the door has to be told.
+type Config struct {
+	Version string
+	// HTTPSPort stands in links when it is neither 0 nor 443.
+	HTTPSPort int
+	// SSHPort stands in commands when it is neither 0 nor 22.
+	SSHPort int
+	// RootCA returns the certificate of the appliance's own CA as PEM.
+	RootCA func() ([]byte, error)
+}
+
+// Deployer is what the verbs ask of *deploy.Deployer, whose documentation is
+// the contract. Tests of this package put one in its place that needs no
+// containers.
+type Deployer interface {
+	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
+	RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error)
+	DestroyApp(ctx context.Context, name string, by store.User) error
+	Status(ctx context.Context, app string) (deploy.AppStatus, error)
+	Statuses(ctx context.Context) ([]deploy.AppStatus, error)
+	FollowBuild(ctx context.Context, app string, number int, w io.Writer) error
+	SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, out io.Writer) (store.Release, error)
+	Rollback(ctx context.Context, app string, number int, by store.User, out io.Writer) (store.Release, error)
+	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error
+	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
+	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
+	Start(ctx context.Context, app string, by store.User, out io.Writer) error
+	AddDomains(ctx context.Context, app string, hosts []string, by store.User) error
+	RemoveDomains(ctx context.Context, app string, hosts []string, by store.User) error
+	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
+	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
+	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
+	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
+	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
+	Subscribe(ctx context.Context) <-chan string
+}
+
+var _ Deployer = (*deploy.Deployer)(nil)
+
+// Server is the door. It is safe for concurrent use.
+type Server struct {
+	cfg      Config
+	deployer Deployer
+	db       *store.Store
+	log      *slog.Logger
+
+	API      *API
+	Sessions *Sessions
+	inside   *insideListener
+}
+
+// New returns a door to the deployer and the store. Handler answers at the
+// admin host at once; the local doors open with Serve.
+func New(cfg Config, deployer Deployer, db *store.Store, log *slog.Logger) *Server {
+	sessions := &Sessions{db: db}
+	return &Server{
+		cfg: cfg, deployer: deployer, db: db, log: log,
+		API:      newAPI(cfg, deployer, db, sessions, log),
+		Sessions: sessions,
+		inside:   newInsideListener(),
+	}
+}
+
+// Closing is closed when berth is on its way out, and whoever follows
+// something has to let go.
+func (s *Server) Closing() <-chan struct{} { return s.API.closing }
+
+// Handler serves the admin host: the pages, and the API to whoever has a
+// session. A browser's request that changes something must come from the admin
+// host's own pages.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", s.API.handler(func(r *http.Request) (store.User, error) { return s.Sessions.User(r) }))
+	mux.Handle("/", newAdmin(s))
+	return http.NewCrossOriginProtection().Handler(mux)
+}
