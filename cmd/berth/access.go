@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) accessCommands() []command {
+	var add web.KeyAddArgs
+	var remove web.KeyRemoveArgs
+	role := ""
+	return []command{
+		{
+			use: "ssh-keys:add NAME [FILE]", short: "let a public key in",
+			long: "The key is read from standard input without FILE. The role is admin, deploy or\n" +
+				"read: admin for the first key, deploy for those that follow, unless --role\nsays otherwise.",
+			example: "ssh-keys:add alice <alice.pub\nssh-keys:add ci --role deploy --app shop <ci.pub",
+			noApp:   true, min: 1, max: 2,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().StringVar(&role, "role", "", "admin, deploy or read")
+				cmd.Flags().StringSliceVarP(&add.Apps, "app", "a", nil, "this app alone; may be given again")
+			},
+			run: func(ctx context.Context, _ string, words []string) error {
+				add.Name, add.Role = words[0], store.Role(role)
+				file := "-"
+				if len(words) > 1 {
+					file = words[1]
+				}
+				if file == "-" && c.term != nil {
+					c.say("paste the public key, then press Ctrl-D on a line of its own")
+				}
+				var err error
+				if add.Key, err = c.readFile(file); err != nil {
+					return err
+				}
+				var key store.Key
+				if err := c.ask(ctx, "ssh-keys:add", add, &key); err != nil {
+					return err
+				}
+				c.say("%s may enter as %s (%s)", key.Name, scope(key), key.Fingerprint)
+				return nil
+			},
+		},
+		{
+			use: "ssh-keys:list", short: "list who may enter", example: "ssh-keys:list",
+			aliases: []string{"ssh-keys"}, noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				return read(ctx, c, "ssh-keys:list", nil, func(t *table, keys []store.Key) {
+					t.row("NAME", "ROLE", "LAST USED", "FINGERPRINT")
+					for _, key := range keys {
+						t.row(key.Name, scope(key), ago(key.LastUsed), key.Fingerprint)
+					}
+				})
+			},
+		},
+		{
+			use: "ssh-keys:remove NAME", short: "shut a key out, and its sessions", example: "ssh-keys:remove alice",
+			noApp: true, min: 1, max: 1,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVarP(&remove.Force, "force", "f", false, "even the last key of an admin")
+			},
+			run: func(ctx context.Context, _ string, words []string) error {
+				remove.Name = words[0]
+				if err := c.ask(ctx, "ssh-keys:remove", remove, nil); err != nil {
+					return err
+				}
+				c.say("%s may not enter any more", remove.Name)
+				return nil
+			},
+		},
+		{
+			use: "login", short: "print a link to sign in with, once",
+			example: "login", noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				if c.format == "json" {
+					return read(ctx, c, "login", nil, func(*table, web.Login) {})
+				}
+				var login web.Login
+				if err := c.ask(ctx, "login", nil, &login); err != nil {
+					return err
+				}
+				c.say("good once, for %d minutes:", web.LinkLife/time.Minute)
+				_, err := fmt.Fprintln(c.out, login.URL)
+				return err
+			},
+		},
+	}
+}
+
+// scope is what a key may do.
+func scope(key store.Key) string {
+	if len(key.Apps) == 0 {
+		return string(key.Role)
+	}
+	return fmt.Sprintf("%s of %s", key.Role, strings.Join(key.Apps, ", "))
+}

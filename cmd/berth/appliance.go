@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	goruntime "runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) applianceCommands() []command {
+	purge := false
+	serving := defaultServe()
+	return []command{
+		{
+			use: "version", short: "print the version", example: "version", noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error { return c.printVersion(ctx) },
+		},
+		{
+			use: "completion SHELL", short: "print completion for bash, zsh or fish",
+			example: "completion bash >/etc/bash_completion.d/berth", local: true, noApp: true, min: 1, max: 1,
+			run: func(_ context.Context, _ string, words []string) error {
+				root := c.tree()
+				switch words[0] {
+				case "bash":
+					return root.GenBashCompletionV2(c.out, true)
+				case "zsh":
+					return root.GenZshCompletion(c.out)
+				case "fish":
+					return root.GenFishCompletion(c.out, true)
+				}
+				return usage("there is no completion for %.60q", words[0]).Hint("there is bash, zsh and fish")
+			},
+		},
+		{
+			use: "serve", short: "be the appliance", local: true, noApp: true,
+			long:    "Every flag can be given as a variable too: --stack-cache as BERTH_STACK_CACHE.",
+			example: "serve --domain example.com", flags: serving.flags,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				return serving.serve(ctx, c.version, c.err)
+			},
+		},
+		{
+			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
+			long:    "The data stays, unless --purge is given.",
+			example: "uninstall --purge",
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVar(&purge, "purge", false, "remove apps, certificates and all other data too")
+			},
+			run: func(ctx context.Context, _ string, _ []string) error { return uninstall(ctx, purge, c.out) },
+		},
+	}
+}
+
+// printVersion prints the version of this program and says so when the daemon
+// is another one, or none.
+func (c *cli) printVersion(ctx context.Context) error {
+	var daemon web.Version
+	err := c.ask(ctx, "version", nil, &daemon)
+	if f := fault.From(err); err != nil && f == nil {
+		return err
+	} else if f != nil {
+		c.say("the daemon does not answer: %s", f.Message)
+	} else if daemon.Version != c.version {
+		c.say("the daemon is %s: restart it to run this one", daemon.Version)
+	}
+	if c.format == "json" {
+		raw, err := json.Marshal(web.Version{Version: c.version, Go: goruntime.Version()})
+		if err != nil {
+			return err
+		}
+		return c.printJSON(raw)
+	}
+	t := newTable(c.out)
+	t.row("berth", c.version)
+	return t.flush()
+}

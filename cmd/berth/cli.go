@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/web"
+)
+
+// cli is one command line, asked for once: on the machine itself, or over SSH
+// in the daemon's own process, where many run at a time. It holds nothing that
+// another one could see.
+type cli struct {
+	client  *web.Client
+	in      io.Reader
+	out     io.Writer // data
+	err     io.Writer // talk
+	term    *terminal // nil when nobody sits at one
+	color   bool
+	local   bool // on the machine itself, where serve and its like make sense
+	version string
+	signals <-chan string // for the program that run runs; may be nil
+
+	app    string // --app
+	format string // --format
+}
+
+// terminal is where whoever asks sits.
+type terminal struct {
+	size   runtime.Size
+	resize <-chan runtime.Size
+	out    io.Writer // as it is, for a program that drives it itself
+	// raw hands every key to the program that is run; restore undoes it.
+	raw func() (restore func(), err error)
+}
+
+// exitCode ends a command with the code of the program that it ran.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// run does what the words say and returns the exit code.
+func (c *cli) run(ctx context.Context, words []string) int {
+	err := c.execute(ctx, words)
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
+	}
+	if err == nil {
+		return 0
+	}
+	f := fault.From(err)
+	if f == nil {
+		f = &fault.Error{Kind: fault.Failed, Message: err.Error()}
+	}
+	if errors.Is(err, context.Canceled) {
+		return 130 // as a shell says of a command that was interrupted
+	}
+	c.printFault(f)
+	return int(f.Kind)
+}
+
+func (c *cli) execute(ctx context.Context, words []string) error {
+	for _, word := range words {
+		if !utf8.ValidString(word) {
+			return usage("the command line holds text that is not UTF-8").Hint("encode binary values, as base64 say")
+		}
+	}
+	root := c.tree()
+	root.SetArgs(append([]string{}, words...)) // nil would be the process's own
+	return root.ExecuteContext(ctx)
+}
+
+// usage is a command line that makes no sense (exit code 2).
+func usage(format string, args ...any) *fault.Error {
+	return fault.New(fault.Usage, "E151", format, args...)
+}
+
+// command is one entry of the help, and what it does.
+type command struct {
+	use     string // "ps:scale APP [TYPE=N ...]"
+	short   string // a line of at most 40 columns
+	long    string
+	example string // without "berth "
+	aliases []string
+
+	local    bool // not over SSH
+	noApp    bool // the first word is no app
+	maybeApp bool // it may be left out
+	min, max int  // words after the app; max < 0 is any number
+	reads    bool // has --format
+	literal  bool // flags end at the first word, the rest is another program's
+
+	flags func(*cobra.Command)
+	run   func(ctx context.Context, app string, words []string) error
+}
+
+// topic is a heading of the help.
+type topic struct {
+	title    string
+	commands []command
+}
+
+func (c *cli) topics() []topic {
+	return []topic{
+		{"Apps", c.appCommands()},
+		{"Processes", c.processCommands()},
+		{"Config", c.configCommands()},
+		{"Releases and builds", c.releaseCommands()},
+		{"Logs, events and cron", c.watchCommands()},
+		{"Domains and certificates", c.domainCommands()},
+		{"Access", c.accessCommands()},
+		{"The appliance", c.applianceCommands()},
+	}
+}
+
+func (c *cli) tree() *cobra.Command {
+	root := &cobra.Command{
+		Use:                "berth",
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true, // ours knows all names
+		Args:               cobra.ArbitraryArgs,
+		CompletionOptions:  cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.PersistentFlags().StringVarP(&c.app, "app", "a", "", "the app, in place of the first word")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%v", err).Hint("usage: berth %s", cmd.Use)
+	})
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { c.help(cmd) })
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "tell what a command does", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return c.names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, words []string) error {
+			if len(words) == 0 {
+				c.help(root)
+				return nil
+			}
+			cmd, _, err := root.Find(words)
+			if err != nil || cmd == root {
+				return c.unknown(words[0])
+			}
+			c.help(cmd)
+			return nil
+		},
+	})
+	root.RunE = func(_ *cobra.Command, words []string) error {
+		if len(words) == 0 {
+			c.help(root)
+			return nil
+		}
+		return c.unknown(words[0])
+	}
+	for _, t := range c.topics() {
+		for _, cmd := range t.commands {
+			if c.local || !cmd.local {
+				root.AddCommand(c.cobra(cmd))
+			}
+		}
+	}
+	return root
+}
+
+func (c *cli) cobra(spec command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: spec.use, Short: spec.short, Long: spec.long, Example: spec.example, Aliases: spec.aliases,
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, words []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if spec.noApp || len(words) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return c.appNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	if spec.reads {
+		cmd.Flags().StringVar(&c.format, "format", "table", "table, or json for scripts")
+	}
+	if spec.literal {
+		cmd.Flags().SetInterspersed(false)
+	}
+	if spec.flags != nil {
+		spec.flags(cmd)
+	}
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		if spec.reads && c.format != "table" && c.format != "json" {
+			return usage("there is no format %q", c.format).Hint("the formats are table and json")
+		}
+		app := c.app
+		if !spec.noApp && app == "" && len(words) > 0 {
+			app, words = words[0], words[1:]
+		}
+		switch {
+		case app == "" && !spec.noApp && !spec.maybeApp:
+			return usage("%s needs the name of an app", cmd.Name()).Hint("usage: berth %s", spec.use)
+		case len(words) < spec.min:
+			return usage("%s needs more words than these", cmd.Name()).Hint("usage: berth %s", spec.use)
+		case spec.max >= 0 && len(words) > spec.max:
+			return usage("%s does not take %q", cmd.Name(), words[spec.max]).Hint("usage: berth %s", spec.use)
+		}
+		return spec.run(cmd.Context(), app, words)
+	}
+	return cmd
+}
+
+// unknown is a word that is no command.
+func (c *cli) unknown(word string) error {
+	f := fault.New(fault.Usage, "E150", "berth has no command %.60q", word)
+	if near := fault.Nearest(word, c.names()); near != "" {
+		return f.Hint("did you mean %q?", near)
+	}
+	return f.Hint("berth help lists them")
+}
+
+func (c *cli) names() (names []string) {
+	for _, t := range c.topics() {
+		for _, cmd := range t.commands {
+			if c.local || !cmd.local {
+				name, _, _ := strings.Cut(cmd.use, " ")
+				names = append(append(names, name), cmd.aliases...)
+			}
+		}
+	}
+	return append(names, "help")
+}
+
+// appNames completes the name of an app; when it cannot, it says nothing.
+func (c *cli) appNames(ctx context.Context) (names []string) {
+	var apps []struct {
+		Name string `json:"name"`
+	}
+	if c.client.Call(ctx, "apps:list", nil, &apps, nil) != nil {
+		return nil
+	}
+	for _, app := range apps {
+		names = append(names, app.Name)
+	}
+	return names
+}
+
+// ask asks the daemon for a verb; its progress is talk.
+func (c *cli) ask(ctx context.Context, verb string, args, result any) error {
+	return c.client.Call(ctx, verb, args, result, c.err)
+}
+
+// read asks for a verb and prints its result: as it is with --format json, else
+// by table.
+func read[R any](ctx context.Context, c *cli, verb string, args any, table func(*table, R)) error {
+	var raw json.RawMessage
+	if err := c.ask(ctx, verb, args, &raw); err != nil {
+		return err
+	}
+	if c.format == "json" {
+		return c.printJSON(raw)
+	}
+	var result R
+	if err := json.Unmarshal(raw, &result); err != nil {
+		return fmt.Errorf("read the answer to %s: %w", verb, err)
+	}
+	t := newTable(c.out)
+	table(t, result)
+	return t.flush()
+}
+
+// say writes a line of talk.
+func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+
+// help prints what there is, or what one command does.
+func (c *cli) help(cmd *cobra.Command) {
+	if cmd.HasParent() {
+		c.helpCommand(cmd)
+		return
+	}
+	fmt.Fprint(c.out, "berth: git push an app, and it runs\n\nusage: berth COMMAND [WORDS]      elsewhere: ssh berth@HOST COMMAND [WORDS]\n")
+	for _, t := range c.topics() {
+		fmt.Fprintf(c.out, "\n%s\n", t.title)
+		for _, cmd := range t.commands {
+			if c.local || !cmd.local {
+				fmt.Fprintf(c.out, "  %-37s %s\n", cmd.use, cmd.short)
+			}
+		}
+	}
+	fmt.Fprint(c.out, "\nberth help COMMAND shows its flags and an example. APP may be given as -a APP.\n")
+}
+
+func (c *cli) helpCommand(cmd *cobra.Command) {
+	fmt.Fprintf(c.out, "%s\n\nusage: berth %s\n", cmd.Short, cmd.Use)
+	if cmd.Long != "" {
+		fmt.Fprintf(c.out, "\n%s\n", cmd.Long)
+	}
+	if flags := cmd.LocalNonPersistentFlags().FlagUsagesWrapped(80); flags != "" {
+		fmt.Fprintf(c.out, "\nflags\n%s", flags)
+	}
+	if cmd.Example != "" {
+		fmt.Fprint(c.out, "\nexample\n")
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			fmt.Fprintf(c.out, "  berth %s\n", line)
+		}
+	}
+	if len(cmd.Aliases) > 0 {
+		fmt.Fprintf(c.out, "\nalso: %s\n", strings.Join(slices.Sorted(slices.Values(cmd.Aliases)), ", "))
+	}
+}

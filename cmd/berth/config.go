@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/web"
+)
+
+// maxStdin is more than an app's environment can hold.
+const maxStdin = 1 << 20
+
+func (c *cli) configCommands() []command {
+	noRestart, fromStdin := false, false
+	form := ""
+	restarts := func(cmd *cobra.Command) {
+		cmd.Flags().BoolVar(&noRestart, "no-restart", false, "keep it for the next release")
+	}
+	return []command{
+		{
+			use: "config:show APP", short: "show the config", example: "config:show shop",
+			aliases: []string{"config"}, reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "config:show", web.AppArgs{App: app}, func(t *table, config map[string]string) {
+					for _, name := range slices.Sorted(maps.Keys(config)) {
+						t.row(name, config[name])
+					}
+				})
+			},
+		},
+		{
+			use: "config:get APP NAME", short: "print one value, as it is", example: "config:get shop DATABASE_URL",
+			min: 1, max: 1,
+			run: func(ctx context.Context, app string, words []string) error {
+				var got web.Variable
+				args := web.ConfigGetArgs{AppArgs: web.AppArgs{App: app}, Name: words[0]}
+				if err := c.ask(ctx, "config:get", args, &got); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.out, got.Value)
+				return err
+			},
+		},
+		{
+			use: "config:set APP NAME=VALUE ...", short: "set values and roll them out",
+			long:    "With --stdin they are read as the lines of an .env file, which keeps them\nout of the shell's history.",
+			example: "config:set shop COLOR=blue 'MOTTO=two words'\nconfig:set shop --stdin <.env", max: -1,
+			flags: func(cmd *cobra.Command) {
+				restarts(cmd)
+				cmd.Flags().BoolVar(&fromStdin, "stdin", false, "read NAME=VALUE lines from standard input")
+			},
+			run: func(ctx context.Context, app string, words []string) error {
+				set, err := parseConfig(words)
+				if err != nil {
+					return err
+				}
+				if fromStdin {
+					text, err := readAtMost(c.in, maxStdin)
+					if err != nil {
+						return err
+					}
+					more, err := parseDotenv(text)
+					if err != nil {
+						return err
+					}
+					maps.Copy(set, more)
+				}
+				if len(set) == 0 {
+					return usage("config:set needs at least one NAME=VALUE").Hint("usage: berth config:set APP NAME=VALUE ...")
+				}
+				var release store.Release
+				args := web.ConfigSetArgs{AppArgs: web.AppArgs{App: app}, Set: set, NoRestart: noRestart}
+				if err := c.ask(ctx, "config:set", args, &release); err != nil {
+					return err
+				}
+				c.sayConfigured(app, release, noRestart)
+				return nil
+			},
+		},
+		{
+			use: "config:unset APP NAME ...", short: "remove values and roll that out", example: "config:unset shop COLOR",
+			min: 1, max: -1, flags: restarts,
+			run: func(ctx context.Context, app string, words []string) error {
+				var release store.Release
+				args := web.ConfigUnsetArgs{AppArgs: web.AppArgs{App: app}, Names: words, NoRestart: noRestart}
+				if err := c.ask(ctx, "config:unset", args, &release); err != nil {
+					return err
+				}
+				c.sayConfigured(app, release, noRestart)
+				return nil
+			},
+		},
+		{
+			use: "config:export APP", short: "print it for a shell or a file",
+			example: "config:export shop --format env >.env",
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file) or json")
+			},
+			run: func(ctx context.Context, app string, _ []string) error {
+				write, ok := exports[form]
+				if !ok {
+					return usage("there is no format %q", form).Hint("the formats are shell, env and json")
+				}
+				var config map[string]string
+				if err := c.ask(ctx, "config:show", web.AppArgs{App: app}, &config); err != nil {
+					return err
+				}
+				return write(c.out, config)
+			},
+		},
+	}
+}
+
+// exports are the forms of config:export; the second names are Dokku's.
+var exports = map[string]func(io.Writer, map[string]string) error{
+	"shell": exportShell, "exports": exportShell,
+	"env": exportDotenv, "envfile": exportDotenv, "dotenv": exportDotenv,
+	"json": exportJSON,
+}
+
+func exportShell(w io.Writer, config map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		if _, err := fmt.Fprintf(w, "export %s=%s\n", name, shellQuote(config[name])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exportDotenv(w io.Writer, config map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		if _, err := fmt.Fprintf(w, "%s=%s\n", name, dotenvQuote(config[name])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exportJSON(w io.Writer, config map[string]string) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(config)
+}
+
+func (c *cli) sayConfigured(app string, release store.Release, noRestart bool) {
+	if noRestart || release.Number == 0 {
+		c.say("kept for the next release of %s", app)
+		return
+	}
+	c.say("%s runs %s with it", app, releaseName(release.Number))
+}
+
+// readAtMost reads text to its end, and refuses more than limit bytes.
+func readAtMost(r io.Reader, limit int64) (string, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read standard input: %w", err)
+	case int64(len(raw)) > limit:
+		return "", usage("standard input holds more than %d KiB", limit>>10)
+	case !utf8.Valid(raw):
+		return "", usage("standard input holds text that is not UTF-8").Hint("encode binary values, as base64 say")
+	}
+	return string(raw), nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/web"
+)
+
+// logTime is when a line was written, in UTC, with what a person can use of it.
+const logTime = "2006-01-02T15:04:05.000Z"
+
+func (c *cli) watchCommands() []command {
+	var logs web.LogArgs
+	tail := false
+	limit := 0
+	return []command{
+		{
+			use: "logs APP", short: "show or follow what an app writes",
+			example: "logs shop -f\nlogs shop --ps worker -n 1000",
+			reads:   true,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVarP(&logs.Follow, "follow", "f", false, "go on until interrupted")
+				cmd.Flags().BoolVarP(&tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
+				cmd.Flags().IntVarP(&logs.Lines, "num", "n", 100, "how many of the last lines, -1 is all")
+				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "one type (web), instance (web.1) or job (cron.ID)")
+			},
+			run: func(ctx context.Context, app string, _ []string) error {
+				logs.App, logs.Follow = app, logs.Follow || tail
+				if logs.Lines == 0 && !logs.Follow {
+					return usage("the last 0 lines are none").Hint("-n -1 shows all")
+				}
+				return c.logs(ctx, logs)
+			},
+		},
+		{
+			use: "events [APP]", short: "show what happened, and who did it", example: "events shop -n 20",
+			maybeApp: true, reads: true,
+			flags: func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "num", "n", 50, "how many of the newest") },
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "events", web.EventArgs{App: app, Limit: limit}, func(t *table, events []store.Event) {
+					t.row("WHEN", "APP", "BY", "KIND", "WHAT")
+					for _, e := range events {
+						t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
+					}
+				})
+			},
+		},
+		{
+			use: "cron:list APP", short: "list the jobs, with next and last run", example: "cron:list shop",
+			aliases: []string{"cron"}, reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "cron:list", web.AppArgs{App: app}, printJobs)
+			},
+		},
+		{
+			use: "cron:run APP ID", short: "run a job now and wait for its end",
+			long:    "Its exit code is the command's own.",
+			example: "cron:run shop 3f2a91c0", min: 1, max: 1,
+			run: func(ctx context.Context, app string, words []string) error {
+				var ran store.JobRun
+				args := web.JobArgs{AppArgs: web.AppArgs{App: app}, ID: words[0]}
+				if err := c.client.Call(ctx, "cron:run", args, &ran, c.out); err != nil {
+					return err
+				}
+				if ran.Error != "" {
+					return errors.New(ran.Error)
+				}
+				c.say("run %d of %s ended with %d after %.1fs", ran.Number, ran.Job, ran.ExitCode, ran.FinishedAt.Sub(ran.StartedAt).Seconds())
+				if ran.ExitCode != 0 {
+					return exitCode(ran.ExitCode)
+				}
+				return nil
+			},
+		},
+	}
+}
+
+func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
+	if c.format == "json" { // an object a line: following has no end that could close a list
+		return web.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
+			_, err := fmt.Fprintf(c.out, "%s\n", line)
+			return err
+		})
+	}
+	dim, plain := "", ""
+	if c.color {
+		dim, plain = "\x1b[2m", "\x1b[0m"
+	}
+	return web.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
+		_, err := fmt.Fprintf(c.out, "%s%s %s |%s %s\n", dim, line.Time.UTC().Format(logTime), line.Source, plain, line.Text)
+		return err
+	})
+}
+
+func printJobs(t *table, jobs []deploy.JobStatus) {
+	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
+	for _, job := range jobs {
+		last := ""
+		if run := job.Last; run != nil {
+			last = fmt.Sprintf("exit %d, %s", run.ExitCode, ago(run.StartedAt))
+			switch {
+			case run.Error != "":
+				last = "failed, " + ago(run.StartedAt)
+			case run.FinishedAt.IsZero():
+				last = "running, since " + span(time.Since(run.StartedAt))
+			}
+		}
+		t.row(job.ID, job.Schedule, ago(job.Next), last, job.Command)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// printFault shows a failure: what happened, what was seen, what to do.
+//
+//	error: web.1 did not become healthy in 30s [E301]
+//	       | ModuleNotFoundError: No module named 'flask'
+//	hint:  add flask to requirements.txt
+//	       v18 stopped; v17 still serves all traffic
+func (c *cli) printFault(f *fault.Error) {
+	red, yellow, plain := "", "", ""
+	if c.color {
+		red, yellow, plain = "\x1b[31m", "\x1b[33m", "\x1b[0m"
+	}
+	code := ""
+	if f.Code != "" {
+		code = " [" + f.Code + "]"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%serror:%s %s%s\n", red, plain, printable(f.Message), code)
+	for _, line := range f.Evidence {
+		fmt.Fprintf(&b, "       | %s\n", printable(line))
+	}
+	for i, hint := range f.Hints {
+		if i == 0 {
+			fmt.Fprintf(&b, "%shint:%s  %s\n", yellow, plain, printable(hint))
+		} else {
+			fmt.Fprintf(&b, "       %s\n", printable(hint))
+		}
+	}
+	io.WriteString(c.err, b.String())
+}
+
+// printable shows control characters instead of obeying them: messages quote
+// what apps and repositories say.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return '·'
+		}
+		return r
+	}, text)
+}
+
+func (c *cli) printJSON(raw []byte) error {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, raw, "", "  "); err != nil {
+		return err
+	}
+	indented.WriteByte('\n')
+	_, err := indented.WriteTo(c.out)
+	return err
+}
+
+// table aligns columns.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(out io.Writer) *table { return &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)} }
+
+func (t *table) row(cells ...any) {
+	texts := make([]string, len(cells))
+	for i, cell := range cells {
+		texts[i] = printable(fmt.Sprint(cell))
+		if texts[i] == "" {
+			texts[i] = "-" // so that columns can be counted
+		}
+	}
+	fmt.Fprintln(t.w, strings.Join(texts, "\t"))
+}
+
+func (t *table) flush() error { return t.w.Flush() }
+
+// ago says when something was, as people do.
+func ago(at time.Time) string {
+	switch d := time.Since(at); {
+	case at.IsZero():
+		return "-"
+	case d < 0:
+		return "in " + span(-d)
+	default:
+		return span(d) + " ago"
+	}
+}
+
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// size says how many bytes, as people do.
+func size(n int64) string {
+	switch {
+	case n <= 0:
+		return "-"
+	case n < 1<<20:
+		return fmt.Sprintf("%d KB", (n+1023)>>10)
+	case n < 10<<30:
+		return fmt.Sprintf("%d MB", n>>20)
+	}
+	return fmt.Sprintf("%d GB", n>>30)
+}
+
+// releaseName is how a release is called.
+func releaseName(number int) string {
+	if number == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("v%d", number)
+}
+
+// short is a commit's id as people use it.
+func short(commit string) string { return commit[:min(7, len(commit))] }

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/web"
+)
+
+const (
+	defaultData  = "/var/lib/berth"
+	defaultState = "/run/berth"
+
+	// bootPatience is how long requests wait at the door for every app to be
+	// routed. After a restart of berth that is well under a second. After one
+	// of the machine, apps that are up need not wait for one that is not.
+	bootPatience = 15 * time.Second
+
+	// apiGrace is what a command in progress gets when berth stops.
+	apiGrace = 30 * time.Second
+
+	gitUser = "berth" // git's programs run as it, where it exists
+)
+
+// serve is the appliance's configuration.
+type serve struct {
+	data, engine, state, containerd string
+	http, https, ssh                string
+	domain, stackCache              string
+	bridge, subnet                  string
+}
+
+func defaultServe() *serve { return &serve{} }
+
+func (s *serve) flags(cmd *cobra.Command) {
+	flag := func(into *string, name, fallback, usage string) {
+		cmd.Flags().StringVar(into, name, fromEnv(strings.ReplaceAll(strings.ToUpper(name), "-", "_"), fallback), usage)
+	}
+	flag(&s.data, "data", defaultData, "directory of all that must last")
+	flag(&s.engine, "engine", "", "directory of containers and layers (default DATA/engine)")
+	flag(&s.state, "state", defaultState, "directory of what a reboot may take")
+	flag(&s.containerd, "containerd", "auto", "auto, embedded or the path of its socket")
+	flag(&s.http, "http", ":80", "address for HTTP")
+	flag(&s.https, "https", ":443", "address for HTTPS")
+	flag(&s.ssh, "ssh", ":2222", "address for SSH")
+	flag(&s.domain, "domain", "", "the first domain; domains:set-global changes it")
+	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
+	flag(&s.bridge, "bridge", "", "name of the network bridge")
+	flag(&s.subnet, "subnet", "", "IPv4 range of the containers")
+}
+
+// fromEnv reads BERTH_NAME.
+func fromEnv(name, fallback string) string {
+	if value := os.Getenv("BERTH_" + name); value != "" {
+		return value
+	}
+	return fallback
+}
+
+// serve is the life of the appliance: it opens what lasts, opens the doors and
+// runs until ctx ends. Apps run on without it.
+func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err error) {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Denied, "E135", "berth serve has to be root").
+			Hint("it makes containers and networks: sudo berth serve")
+	}
+	log := slog.New(slog.NewTextHandler(logTo, nil))
+	var opened closers
+	defer func() { err = errors.Join(err, opened.close()) }()
+
+	passed, err := passedListeners()
+	if err != nil {
+		return err
+	}
+	repositories, err := s.directories()
+	if err != nil {
+		return err
+	}
+	// The state file comes first: it is what tells two berths apart.
+	db, err := store.Open(s.data)
+	if err != nil {
+		return err
+	}
+	opened.add(db.Close)
+	if err := s.nameMachine(db, log); err != nil {
+		return err
+	}
+	doors, err := s.openDoors(passed)
+	if err != nil {
+		return err
+	}
+	opened.add(doors.close)
+
+	certificates, err := s.certificates(ctx, db, doors, log)
+	if err != nil {
+		return err
+	}
+	opened.add(func() error { certificates.Close(); return nil })
+	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: certificates}
+	if err := routes.Validate(); err != nil {
+		return fmt.Errorf("configure the router: %w", err)
+	}
+	table := router.New(routes, log)
+
+	engine, err := s.openEngine(ctx, log)
+	if err != nil {
+		return err
+	}
+	opened.add(engine.Close)
+
+	plate := &plate{table: table, certificates: certificates, log: log}
+	deployer := deploy.New(deploy.Config{
+		Logs:      filepath.Join(s.data, "logs"),
+		Caches:    filepath.Join(s.data, "caches"),
+		Git:       repositories,
+		HTTPSPort: port(doors.https),
+		SSHPort:   port(doors.ssh),
+	}, db, engine, table, plate, log)
+	api := web.New(web.Config{
+		Version:   version,
+		HTTPSPort: port(doors.https),
+		SSHPort:   port(doors.ssh),
+		RootCA:    func() ([]byte, error) { return certificates.RootPEM(), nil },
+	}, deployer, db, log)
+	plate.admin = api.Handler()
+	ssh, err := newSSH(db, repositories, deployer, api, version, log)
+	if err != nil {
+		return err
+	}
+
+	log.Info("berth starts", "version", version, "data", s.data)
+	jobs := newGroup(ctx)
+	jobs.run("engine", engine.Run)
+	jobs.run("deployer", deployer.Run)
+	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
+	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })
+	jobs.run("router", func(ctx context.Context) error {
+		// Until every app is routed, whoever comes waits in the listener's
+		// backlog: better late than told that there is no such app.
+		select {
+		case <-deployer.Booted():
+		case <-time.After(bootPatience):
+			log.Warn("apps still start; those that are ready are served", "after", bootPatience)
+		case <-ctx.Done():
+			return nil
+		}
+		return table.Serve(ctx, doors.http, doors.https)
+	})
+	jobs.run("service manager", func(ctx context.Context) error { return keepNotified(ctx, db, log) })
+	err = jobs.wait()
+	log.Info("berth ends")
+	return err
+}
+
+// directories makes what is missing and returns the repositories' place. git
+// runs as its own user, who may pass through the data directory and no more.
+func (s *serve) directories() (git.Repositories, error) {
+	repositories := git.Repositories{Dir: filepath.Join(s.data, "git")}
+	if s.engine == "" {
+		s.engine = filepath.Join(s.data, "engine")
+	}
+	for _, dir := range []*string{&s.data, &s.engine, &s.state} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return repositories, err
+		}
+		*dir = abs
+	}
+	if err := errors.Join(os.MkdirAll(s.data, 0o700), os.MkdirAll(s.engine, 0o711), os.MkdirAll(s.state, 0o711)); err != nil {
+		return repositories, fmt.Errorf("make berth's directories: %w", err)
+	}
+	mode := os.FileMode(0o700)
+	if account, err := user.Lookup(gitUser); err == nil {
+		uid, uidErr := strconv.Atoi(account.Uid)
+		gid, gidErr := strconv.Atoi(account.Gid)
+		if err := errors.Join(uidErr, gidErr, os.Chown(s.data, 0, gid)); err != nil {
+			return repositories, fmt.Errorf("open the data directory to git: %w", err)
+		}
+		repositories.UID, repositories.GID, mode = uid, gid, 0o710
+	}
+	return repositories, os.Chmod(s.data, mode)
+}
+
+// nameMachine gives the machine a domain if it has none.
+func (s *serve) nameMachine(db *store.Store, log *slog.Logger) error {
+	return db.Update(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		if err != nil {
+			return err
+		}
+		first := s.domain
+		if first != "" {
+			if first, err = web.NormalHost(first); err != nil {
+				return err
+			}
+		}
+		if settings.Domain != "" {
+			if first != "" && first != settings.Domain {
+				log.Info("the stored domain stands, --domain is for the first start; domains:set-global changes it",
+					"domain", settings.Domain, "flag", first)
+			}
+			return nil
+		}
+		if first == "" {
+			first = guessDomain()
+		}
+		settings.Domain = first
+		return tx.PutSettings(settings)
+	})
+}
+
+// doors are all that berth listens on.
+type doors struct {
+	http, https, ssh []net.Listener
+	local            net.Listener
+}
+
+func (s *serve) openDoors(passed map[string][]net.Listener) (d doors, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	for _, door := range []struct {
+		into          *[]net.Listener
+		name, address string
+	}{{&d.http, "http", s.http}, {&d.https, "https", s.https}, {&d.ssh, "ssh", s.ssh}} {
+		if *door.into, err = listen(passed, door.name, door.address); err != nil {
+			return d, err
+		}
+	}
+	d.local, err = listenLocal(socketPath(s.state))
+	return d, err
+}
+
+// close closes what nobody has closed yet.
+func (d doors) close() (err error) {
+	all := append(append(append([]net.Listener{}, d.http...), d.https...), d.ssh...)
+	if d.local != nil {
+		all = append(all, d.local)
+	}
+	for _, l := range all {
+		if closeErr := l.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
+			err = errors.Join(err, closeErr)
+		}
+	}
+	return err
+}
+
+func (s *serve) certificates(ctx context.Context, db *store.Store, doors doors, log *slog.Logger) (*router.Certificates, error) {
+	addresses, err := ownAddresses()
+	if err != nil {
+		return nil, fmt.Errorf("list the machine's addresses: %w", err)
+	}
+	cfg := router.CertificatesConfig{
+		Storage: db.Certificates(), Addresses: addresses,
+		HTTPPort: port(doors.http), HTTPSPort: port(doors.https),
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure certificates: %w", err)
+	}
+	return router.NewCertificates(ctx, cfg, log)
+}
+
+func (s *serve) openEngine(ctx context.Context, log *slog.Logger) (*runtime.Engine, error) {
+	// The path and not /proc/self/exe: an upgrade puts a new program in its
+	// place, and the next container gets that.
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return nil, fmt.Errorf("find the program of the containers' first process: %w", err)
+	}
+	cfg := runtime.Config{
+		Containerd: s.containerd, Root: s.engine, State: s.state, Init: self,
+		Bridge: s.bridge, Subnet: s.subnet, StackCache: s.stackCache,
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, usage("%w", err).Hint("berth help serve lists the flags")
+	}
+	return runtime.Open(ctx, cfg, log)
+}
+
+// plate is what hangs at the door: which hosts are the admin page's, and which
+// have certificates.
+type plate struct {
+	table        *router.Router
+	certificates *router.Certificates
+	admin        http.Handler
+	log          *slog.Logger
+}
+
+// SetHosts is the deployer's deploy.Hosts.
+func (p *plate) SetHosts(hosts []string, settings store.Settings) {
+	own := []string{settings.Domain, "berth." + settings.Domain}
+	if err := p.table.Handle(own, p.admin); err != nil {
+		p.log.Error("the admin page has no host", "hosts", own, "err", err)
+	}
+	acme := router.ACMEConfig{Email: settings.Email, Directory: settings.ACME, Roots: settings.ACMERoots}
+	if err := p.certificates.SetHosts(context.Background(), append(own, hosts...), acme); err != nil {
+		p.log.Error("certificates are not kept", "err", err)
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+func TestDashed_IsOneLabel(t *testing.T) {
+	for in, want := range map[string]string{
+		"203.0.113.7": "203-0-113-7", "2001:db8::1": "2001-db8--1", "2001:db8::": "2001-db8--0",
+	} {
+		if got := dashed(netip.MustParseAddr(in)); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestIsPublic(t *testing.T) {
+	for in, want := range map[string]bool{
+		"203.0.113.7": true, "2001:db8::1": true, "10.1.2.3": false, "192.168.1.1": false, "172.16.0.1": false,
+		"100.64.0.1": false, "169.254.1.1": false, "127.0.0.1": false, "fe80::1": false, "fd00::1": false,
+	} {
+		if got := isPublic(netip.MustParseAddr(in)); got != want {
+			t.Errorf("%s: got %v, want %v", in, got, want)
+		}
+	}
+}
+
+func TestListenLocal_ReplacesTheDeadAndNotTheLiving(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.sock")
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // what a crash left
+		t.Fatal(err)
+	}
+	l, err := listenLocal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v; want mode 0600", info.Mode(), err)
+	}
+	if _, err := listenLocal(path); fault.From(err) == nil || fault.From(err).Code != "E122" {
+		t.Errorf("a second one: got %v, want E122", err)
+	}
+}
+
+func TestListen_SaysThatThePortIsTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := listen(nil, "http", l.Addr().String()); fault.From(err) == nil || fault.From(err).Code != "E133" {
+		t.Errorf("got %v, want E133", err)
+	}
+	passed := map[string][]net.Listener{"http": {l}}
+	if got, err := listen(passed, "http", l.Addr().String()); err != nil || len(got) != 1 || got[0] != l {
+		t.Errorf("got %v, %v; want the one that was passed", got, err)
+	}
+}
+
+func TestNotify_ReachesTheServiceManager(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	if err := notify("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, 64)
+	n, err := conn.Read(text)
+	if got := string(text[:n]); got != "READY=1" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestGroup_OneFailureEndsAll(t *testing.T) {
+	boom := errors.New("boom")
+	g := newGroup(t.Context())
+	g.run("waits", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	g.run("fails", func(context.Context) error { return boom })
+	if err := g.wait(); !errors.Is(err, boom) || err.Error() != "fails: boom" {
+		t.Errorf("got %v, want fails: boom", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	g = newGroup(ctx)
+	g.run("waits", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	cancel()
+	if err := g.wait(); err != nil {
+		t.Errorf("asked to end: got %v, want nil", err)
+	}
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store/fault"
+)
+
+// Where install.sh puts what uninstall must find again.
+const (
+	manifestFile   = "/etc/berth/manifest"
+	settingsFile   = "/etc/berth/berth.env"
+	serviceCommand = "/usr/local/lib/berth/service" // where systemd does not run
+)
+
+// uninstall removes what install.sh made: it stops berth and the apps, then
+// takes away the program and its units. With purge the data goes too: apps,
+// repositories, certificates, layers, the user. Debian packages stay in either
+// case, for something else may have come to need them.
+func uninstall(ctx context.Context, purge bool, out io.Writer) error {
+	items, err := readManifest(manifestFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "E160", "install.sh did not install berth here: there is no %s", manifestFile)
+	}
+	if err != nil {
+		return err
+	}
+	settings, err := readSettings(settingsFile)
+	if err != nil {
+		return err
+	}
+
+	fmt.Fprintln(out, "-----> Stop     berth")
+	if err := stopService(ctx, items); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "-----> Remove   containers")
+	if err := removeContainers(ctx, settings.engine(), purge, out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "-----> Remove   files")
+	if err := removeItems(ctx, items, purge, out); err != nil {
+		return err
+	}
+
+	fmt.Fprintln(out, "\nsuccess: berth is gone from this machine")
+	if !purge {
+		fmt.Fprintf(out, "       kept: %s and /etc/berth; install.sh finds them again\n", settings.data())
+	}
+	fmt.Fprintln(out, "       kept: Debian packages (containerd, runc, git and others)")
+	return nil
+}
+
+// item is one line of the manifest.
+type item struct {
+	kind string // "file", "directory", "user", "unit"
+	name string
+}
+
+// readManifest reads what install.sh recorded, in its order.
+func readManifest(name string) ([]item, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var items []item
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		kind, what, ok := strings.Cut(lines.Text(), " ")
+		known := slices.Contains([]string{"file", "directory", "user", "unit"}, kind)
+		if !ok || !known || isPath(kind) && !removable(what) {
+			return nil, fmt.Errorf("read %s: line %d makes no sense: %q", name, n, lines.Text())
+		}
+		items = append(items, item{kind, what})
+	}
+	return items, lines.Err()
+}
+
+// isData tells what only purge removes.
+func (it item) isData() bool {
+	return it.kind == "user" || slices.ContainsFunc([]string{"/etc/berth", "/var/lib/berth"}, func(dir string) bool {
+		return it.name == dir || strings.HasPrefix(it.name, dir+"/")
+	})
+}
+
+func isPath(kind string) bool { return kind == "file" || kind == "directory" }
+
+// removable guards against a damaged manifest: only an absolute path without
+// detours, at least two names deep, is ever removed.
+func removable(path string) bool {
+	return filepath.IsAbs(path) && filepath.Clean(path) == path && strings.Count(path, "/") >= 2
+}
+
+// settings are the lines of berth.env.
+type settings map[string]string
+
+func readSettings(name string) (settings, error) {
+	text, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	s := settings{}
+	for line := range strings.Lines(string(text)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && !strings.HasPrefix(key, "#") {
+			s[key] = strings.Trim(value, `"`)
+		}
+	}
+	return s, nil
+}
+
+func (s settings) get(name, fallback string) string {
+	if v := s[name]; v != "" {
+		return v
+	}
+	return fallback
+}
+
+func (s settings) data() string { return s.get("BERTH_DATA", defaultData) }
+
+func (s settings) engine() runtime.Config {
+	return runtime.Config{
+		Containerd: s.get("BERTH_CONTAINERD", "auto"),
+		Root:       s.get("BERTH_ENGINE", filepath.Join(s.data(), "engine")),
+		State:      s.get("BERTH_STATE", defaultState),
+		Init:       "/proc/self/exe", // not used: nothing is started any more
+		Bridge:     s["BERTH_BRIDGE"],
+		Subnet:     s["BERTH_SUBNET"],
+	}
+}
+
+// stopService stops berth and keeps it from coming back at the next boot.
+func stopService(ctx context.Context, items []item) error {
+	var units []string
+	for _, it := range items {
+		if it.kind == "unit" {
+			units = append(units, it.name)
+		}
+	}
+	if len(units) > 0 {
+		return run(ctx, "systemctl", append([]string{"disable", "--now"}, units...)...)
+	}
+	if _, err := os.Stat(serviceCommand); err == nil {
+		return run(ctx, serviceCommand, "stop")
+	}
+	return nil
+}
+
+// removeContainers ends every app through containerd itself, since berth is
+// stopped by now and cannot start them again behind our back.
+func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out io.Writer) error {
+	if _, err := os.Stat(cfg.Root); errors.Is(err, fs.ErrNotExist) {
+		return nil // berth never came up
+	}
+	engine, err := runtime.Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return fmt.Errorf("reach containerd: %w", err)
+	}
+	defer engine.Close()
+	containers, err := engine.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if err := c.Remove(ctx); err != nil {
+			return fmt.Errorf("remove container %s: %w", c.ID, err)
+		}
+	}
+	fmt.Fprintf(out, "       %d containers\n", len(containers))
+	if purge {
+		if err := removeLayers(ctx, engine); err != nil {
+			return err
+		}
+	}
+	return engine.Shutdown(ctx)
+}
+
+// removeLayers removes all layers, from the top of each chain down. In a
+// containerd that is not ours alone nothing else would ever remove them.
+func removeLayers(ctx context.Context, engine *runtime.Engine) error {
+	for {
+		layers, err := engine.Layers(ctx)
+		if err != nil || len(layers) == 0 {
+			return err
+		}
+		below := map[string]bool{}
+		for _, l := range layers {
+			below[l.Parent] = true
+		}
+		removed := 0
+		for _, l := range layers {
+			if below[l.Key] {
+				continue
+			}
+			if err := engine.RemoveLayer(ctx, l.Key); err != nil {
+				return fmt.Errorf("remove layer %s: %w", l.Key, err)
+			}
+			removed++
+		}
+		if removed == 0 {
+			return fmt.Errorf("remove layers: %d stand on each other in a circle", len(layers))
+		}
+	}
+}
+
+// removeItems removes what the manifest lists, what was made last first. What
+// stays without purge is there for an install.sh that comes back.
+func removeItems(ctx context.Context, items []item, purge bool, out io.Writer) error {
+	if purge {
+		// Not in the manifest: berth makes it at each start.
+		items = append(items, item{"directory", defaultState})
+	}
+	reload := false
+	for _, it := range slices.Backward(items) {
+		if it.isData() && !purge {
+			continue
+		}
+		var err error
+		switch it.kind {
+		case "unit":
+			reload = true
+			continue // its file stands in the manifest too
+		case "user":
+			err = run(ctx, "userdel", it.name)
+		default:
+			err = removeTree(it.name)
+		}
+		if err != nil {
+			return fmt.Errorf("remove %s %s: %w", it.kind, it.name, err)
+		}
+		fmt.Fprintf(out, "       %s %s\n", it.kind, it.name)
+	}
+	if reload {
+		return run(ctx, "systemctl", "daemon-reload")
+	}
+	return nil
+}
+
+// removeTree removes a file or a directory. What is mounted beneath it is
+// unmounted first, lest we delete through a mount.
+func removeTree(path string) error {
+	mounts, err := mountsBelow(path)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", m, err)
+		}
+	}
+	return os.RemoveAll(path)
+}
+
+// mountsBelow returns the mount points at and below path, the last mounted first.
+func mountsBelow(path string) ([]string, error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var points []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		point := unescape.Replace(fields[4])
+		if point == path || strings.HasPrefix(point, path+"/") {
+			points = append(points, point)
+		}
+	}
+	slices.Reverse(points)
+	return points, nil
+}
+
+// run runs a program; its error carries what the program said.
+func run(ctx context.Context, name string, args ...string) error {
+	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
