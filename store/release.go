@@ -141,6 +141,7 @@ type HealthCheck struct {
 	Type         string       `json:"type"` // "startup", "liveness", "readiness"
 	Path         string       `json:"path,omitempty"`
 	Port         int          `json:"port,omitempty"`
+	Scheme       string       `json:"scheme,omitempty"` // "https" for an app that speaks TLS itself
 	Content      string       `json:"content,omitempty"`
 	Command      []string     `json:"command,omitempty"`
 	Headers      []HTTPHeader `json:"http_headers,omitempty"`
@@ -150,6 +151,7 @@ type HealthCheck struct {
 	Timeout      int          `json:"timeout,omitempty"`
 	Wait         int          `json:"wait,omitempty"`
 	InitialDelay int          `json:"initial_delay,omitempty"`
+	Warn         bool         `json:"warn,omitempty"` // a failure is told and does not count
 }
 
 // HTTPHeader is one header sent with a health check's request.
