@@ -3,7 +3,6 @@ package deploy
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -71,9 +70,6 @@ func (r *report) write(line string) {
 	}
 }
 
-// terminalCodes are what a program writes to move a cursor or to colour.
-var terminalCodes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\^_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
 // Write takes a program's output and prints its lines indented, without
 // terminal codes. Of a line that is drawn over and over, only its last state
 // is shown.
@@ -105,7 +101,7 @@ func (r *report) writeOutput(line string) {
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
 		line = line[i+1:]
 	}
-	r.write(indent + terminalCodes.ReplaceAllString(line, ""))
+	r.write(indent + fault.Printable(line))
 }
 
 // reuse notes that a layer is there already.
@@ -181,18 +177,12 @@ func (r *report) Fail(err error, ref func(error) string, still string) {
 	if f == nil {
 		f = fault.New(fault.Failed, "E500", "internal error (ref %s)", ref(err)).Hint("the machine's log has the details under that ref")
 	}
-	r.write("error: " + f.Message + " [" + f.Code + "]")
-	for _, line := range f.Evidence {
-		r.write(indent + terminalCodes.ReplaceAllString(line, ""))
-	}
-	lead := "hint:  "
-	hints := f.Hints
+	shown := *f
 	if still != "" {
-		hints = append(hints[:len(hints):len(hints)], still)
+		shown.Hints = append(shown.Hints[:len(shown.Hints):len(shown.Hints)], still)
 	}
-	for _, hint := range hints {
-		r.write(lead + hint)
-		lead = "       "
+	for _, line := range shown.Lines(columns) {
+		r.write(line)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/berthd/berth/store/fault"
 )
@@ -45,39 +44,5 @@ func complain(w io.Writer, log *slog.Logger, err error) int {
 
 // say writes a fault: error, evidence, hints.
 func say(w io.Writer, f *fault.Error) {
-	var b strings.Builder
-	paragraph(&b, "error: ", f.Error())
-	for _, line := range f.Evidence {
-		fmt.Fprintf(&b, "       | %s\n", line)
-	}
-	for i, hint := range f.Hints {
-		first := "hint:  "
-		if i > 0 {
-			first = "       "
-		}
-		paragraph(&b, first, hint)
-	}
-	io.WriteString(w, b.String())
-}
-
-// paragraph writes text in lines of at most columns, the first one behind the
-// label. A word that is longer stands alone.
-func paragraph(b *strings.Builder, label, text string) {
-	b.WriteString(label)
-	at := len(label)
-	for i, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case at+1+n > columns:
-			b.WriteString("\n       ")
-			at = 7
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += n
-	}
-	b.WriteByte('\n')
+	io.WriteString(w, strings.Join(f.Lines(columns), "\n")+"\n")
 }

@@ -8,53 +8,26 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/berthd/berth/store/fault"
 )
 
 // printFault shows a failure: what happened, what was seen, what to do.
-//
-//	error: web.1 did not become healthy in 30s [E301]
-//	       | ModuleNotFoundError: No module named 'flask'
-//	hint:  add flask to requirements.txt
-//	       v18 stopped; v17 still serves all traffic
 func (c *cli) printFault(f *fault.Error) {
 	red, yellow, plain := "", "", ""
 	if c.color {
 		red, yellow, plain = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 	}
-	code := ""
-	if f.Code != "" {
-		code = " [" + f.Code + "]"
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%serror:%s %s%s\n", red, plain, printable(f.Message), code)
-	for _, line := range f.Evidence {
-		fmt.Fprintf(&b, "       | %s\n", printable(line))
-	}
-	for i, hint := range f.Hints {
-		if i == 0 {
-			fmt.Fprintf(&b, "%shint:%s  %s\n", yellow, plain, printable(hint))
-		} else {
-			fmt.Fprintf(&b, "       %s\n", printable(hint))
+	for _, line := range f.Lines(0) {
+		if rest, found := strings.CutPrefix(line, "error:"); found {
+			line = red + "error:" + plain + rest
+		} else if rest, found := strings.CutPrefix(line, "hint:"); found {
+			line = yellow + "hint:" + plain + rest
 		}
+		b.WriteString(line + "\n")
 	}
 	io.WriteString(c.err, b.String())
-}
-
-// printable shows control characters instead of obeying them: messages quote
-// what apps and repositories say.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r):
-			return '·'
-		}
-		return r
-	}, text)
 }
 
 func (c *cli) printJSON(raw []byte) error {
@@ -75,7 +48,7 @@ func newTable(out io.Writer) *table { return &table{tabwriter.NewWriter(out, 0, 
 func (t *table) row(cells ...any) {
 	texts := make([]string, len(cells))
 	for i, cell := range cells {
-		texts[i] = printable(fmt.Sprint(cell))
+		texts[i] = strings.ReplaceAll(fault.Printable(fmt.Sprint(cell)), "\t", " ")
 		if texts[i] == "" {
 			texts[i] = "-" // so that columns can be counted
 		}

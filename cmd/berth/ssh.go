@@ -106,14 +106,23 @@ func (k knownKeys) KeyByFingerprint(fingerprint string) (key store.Key, err erro
 }
 
 func (k knownKeys) Used(fingerprint string) {
-	err := k.db.Update(func(tx *store.Tx) error {
-		key, found, err := tx.KeyByFingerprint(fingerprint)
-		if err != nil || !found || time.Since(key.LastUsed) < usedEvery {
-			return err
-		}
-		key.LastUsed = time.Now()
-		return tx.PutKey(key)
+	// Looked at first: even a change of nothing is written to the disk, and
+	// this is in the way of every connection.
+	var key store.Key
+	var found bool
+	err := k.db.View(func(tx *store.Tx) (err error) {
+		key, found, err = tx.KeyByFingerprint(fingerprint)
+		return err
 	})
+	if err == nil && found && time.Since(key.LastUsed) >= usedEvery {
+		err = k.db.Update(func(tx *store.Tx) error {
+			if key, err = tx.Key(key.Name); err != nil {
+				return err // removed meanwhile
+			}
+			key.LastUsed = time.Now()
+			return tx.PutKey(key)
+		})
+	}
 	if err != nil {
 		k.log.Warn("the use of a key was not noted", "fingerprint", fingerprint, "err", err)
 	}
