@@ -178,8 +178,8 @@ func TestCommands_OutputAndExitCodes(t *testing.T) {
 		{"ps:scale shop web", 2, "", "\"web\" is not TYPE=N"},
 		{"ps:scale shop web=1 web=2", 2, "", "given twice"},
 		{"ps:scale shop web=2", 6, "", "error: web.1 did not become healthy in 30s [E301]\n" +
-			"       | ModuleNotFoundError: No module named 'flask'\n" +
-			"       | ·[2Jboom\n" +
+			"       ModuleNotFoundError: No module named 'flask'\n" +
+			"       boom\n" +
 			"hint:  add flask to requirements.txt\n" +
 			"       v18 stopped; v17 still serves all traffic\n"},
 		{"config:set shop COLOR=blue EMPTY= URL=a=b", 0, "", "-----> Switch   v1 -> v2\nshop runs v2 with it\n"},
