@@ -128,7 +128,9 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	}
 	step("record")
 
-	stdin := &finiteReader{r: j.att.Stdin, end: make(chan struct{})}
+	gone := make(chan struct{})
+	defer close(gone)
+	stdin := &finiteReader{r: j.att.Stdin, end: make(chan struct{}), terminal: j.att.Terminal, gone: gone}
 	task, err := record.NewTask(ctx, e.streams(spec.ID, j.att, stdin))
 	if err != nil {
 		return exit, fmt.Errorf("task: %w", interrupted(err))
@@ -262,19 +264,48 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 }
 
 // finiteReader tells when its input has ended: the shim keeps the container's
-// input open until it is told.
+// input open until it is told. The end of a terminal's input is typed instead,
+// for a terminal that is closed hangs up on its program.
 type finiteReader struct {
 	r    io.Reader
 	once sync.Once
 	end  chan struct{}
+
+	terminal bool
+	gone     <-chan struct{} // closed when nobody reads any more
+	typed    bool            // that it has ended
+	midline  bool
 }
 
+// eot is what ^D types. In the middle of a line it ends the line, and another
+// one the input.
+const eot = 0x04
+
 func (f *finiteReader) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if err != nil {
-		f.once.Do(func() { close(f.end) })
+	if f.typed {
+		<-f.gone
+		return 0, io.EOF
 	}
-	return n, err
+	n, err := f.r.Read(p)
+	if n > 0 {
+		f.midline = p[n-1] != '\n' && p[n-1] != '\r'
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case !f.terminal:
+		f.once.Do(func() { close(f.end) })
+		return n, err
+	case n > 0:
+		return n, nil // the next Read is told again
+	}
+	f.typed = true
+	if f.midline && len(p) > 1 {
+		p[0], p[1] = eot, eot
+		return 2, nil
+	}
+	p[0] = eot
+	return 1, nil
 }
 
 // envFile writes the program's environment and returns the mount that brings

@@ -48,12 +48,14 @@ func TestAttach_Terminal(t *testing.T) {
 	go func() {
 		<-ready
 		resize <- runtime.Size{Rows: 40, Cols: 100}
-		for range 100 { // until the new size has arrived
-			typed.Write([]byte("size\n"))
+		key := "size\n"
+		for { // until the new size has arrived, and then until ^C has: bash can miss one on its way into read
+			if _, err := typed.Write([]byte(key)); err != nil {
+				return
+			}
 			select {
 			case <-resized:
-				typed.Write([]byte("\x03"))
-				return
+				key, resized = "\x03", nil
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -66,6 +68,17 @@ func TestAttach_Terminal(t *testing.T) {
 	for _, want := range []string{"/dev/pts/", "30 90", "xterm-256color", "40 100"} {
 		if !strings.Contains(out.buf.String(), want) {
 			t.Errorf("no %q in %q", want, out.buf.String())
+		}
+	}
+}
+
+func TestAttach_TerminalReadsItsInputToTheEnd(t *testing.T) {
+	for _, input := range []string{"", "whole lines\n", "half a line"} {
+		out := &watched{want: make(map[string]chan struct{})}
+		exit, err := attach(t, t.Context(), sh(`cat >/tmp/read; echo "[$(cat /tmp/read)]"; exit 5`),
+			runtime.Attachment{Stdin: strings.NewReader(input), Stdout: out, Terminal: true})
+		if want := "[" + strings.TrimSpace(input) + "]"; err != nil || exit.Code != 5 || !strings.Contains(out.buf.String(), want) {
+			t.Errorf("%q: exit %+v, %v, output %q; want code 5 and %s", input, exit, err, out.buf.String(), want)
 		}
 	}
 }

@@ -47,6 +47,7 @@ type serve struct {
 	http, https, ssh                string
 	domain, stackCache              string
 	bridge, subnet                  string
+	logLevel                        string
 }
 
 func defaultServe() *serve { return &serve{} }
@@ -64,6 +65,7 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.ssh, "ssh", ":2222", "address for SSH")
 	flag(&s.domain, "domain", "", "the first domain; domains:set-global changes it")
 	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
+	flag(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flag(&s.bridge, "bridge", "", "name of the network bridge")
 	flag(&s.subnet, "subnet", "", "IPv4 range of the containers")
 }
@@ -83,7 +85,11 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return fault.New(fault.Denied, "E135", "berth serve has to be root").
 			Hint("it makes containers and networks: sudo berth serve")
 	}
-	log := slog.New(slog.NewTextHandler(logTo, nil))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return usage("%q is no log level", s.logLevel).Hint("the levels are debug, info, warn and error")
+	}
+	log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: level}))
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
 
