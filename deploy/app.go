@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,9 +28,14 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 	if err != nil {
 		return record, d.full(err)
 	}
-	if _, err := d.cfg.Git.Open(ctx, name); err != nil {
+	// Logs under a name that was free are what a crash left of a destroyed app.
+	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
+	if err == nil {
+		_, err = d.cfg.Git.Open(ctx, name)
+	}
+	if err != nil {
 		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
-		return record, d.full(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
+		return record, d.full(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
 	}
 	d.reroute(d.app(record))
 	d.announceHosts()
@@ -40,12 +46,13 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 // RenameApp gives an app, its repository, logs and default host a new name.
 // Its processes go on.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error) {
-	_, a, leave, err := d.hold(ctx, from, "the renaming by "+by.Name, nil)
+	_, a, leave, err := d.hold(ctx, from, ticket{what: "the renaming by " + by.Name}, nil)
 	if err != nil {
 		return store.App{}, err
 	}
 	defer leave()
 	var record store.App
+	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
 		record, err = tx.RenameApp(from, to)
 		if err != nil {
@@ -59,10 +66,18 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(fmt.Errorf("rename the logs: %w", err), d.cfg.Git.Rename(to, from))
 		}
+		moved = true
 		return nil
 	})
+	if err != nil && moved { // it could not be committed
+		back := os.Rename(filepath.Join(d.cfg.Logs, to), filepath.Join(d.cfg.Logs, from))
+		if errors.Is(back, fs.ErrNotExist) {
+			back = nil
+		}
+		err = errors.Join(err, back, d.cfg.Git.Rename(to, from))
+	}
 	if err != nil {
-		return store.App{}, err
+		return store.App{}, d.full(err)
 	}
 	a.mu.Lock()
 	a.name = to
@@ -80,16 +95,28 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 
 // DestroyApp removes an app and everything that is its own.
 func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) error {
-	record, a, leave, err := d.hold(ctx, name, "its destruction by "+by.Name, nil)
+	record, a, leave, err := d.hold(ctx, name, ticket{what: "its destruction by " + by.Name}, nil)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) }); err != nil {
+	// First what a crash would leave behind for good: while the record is there,
+	// the app can be destroyed again.
+	err = errors.Join(d.cfg.Git.Remove(name), os.RemoveAll(filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID))))
+	if err != nil {
 		return err
+	}
+	if err := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) }); err != nil {
+		return d.full(err)
 	}
 	d.unschedule(a)
 	a.mu.Lock()
+	a.gone = true
+	for _, runs := range a.runs {
+		for cancel := range maps.Values(runs) {
+			cancel(errDestroyed)
+		}
+	}
 	left := a.live
 	a.live = nil
 	drain := d.table.Remove(name)
@@ -101,11 +128,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 		d.retire(ctx, left, drain)
 		d.collect(ctx, name)
 	})
-	err = errors.Join(
-		d.cfg.Git.Remove(name),
-		os.RemoveAll(filepath.Join(d.cfg.Logs, name)),
-		os.RemoveAll(filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID))),
-	)
+	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()

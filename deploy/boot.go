@@ -17,9 +17,6 @@ const bootAtOnce = 4
 // boot brings every app to the release that the store names. Containers that
 // outlived us are taken back as they are; what is missing is started.
 func (d *Deployer) boot(ctx context.Context) error {
-	if err := d.interrupted(); err != nil {
-		return fmt.Errorf("close the records of what was interrupted: %w", err)
-	}
 	var records []store.App
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		records, err = tx.Apps()
@@ -32,7 +29,11 @@ func (d *Deployer) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
+	if err := d.interrupted(containers); err != nil {
+		return fmt.Errorf("close the records of what was interrupted: %w", err)
+	}
 	left := d.adopt(ctx, records, containers)
+	close(d.adopted)
 	d.announceHosts()
 
 	slots := make(chan struct{}, bootAtOnce)
@@ -54,15 +55,39 @@ func (d *Deployer) boot(ctx context.Context) error {
 }
 
 // interrupted closes the records of builds, releases and job runs that an
-// earlier life of ours began and did not end.
-func (d *Deployer) interrupted() error {
+// earlier life of ours began and did not end. A run that has a container is
+// still to be ended by it.
+func (d *Deployer) interrupted(containers []*runtime.Container) error {
 	const why = "interrupted: berth was stopped meanwhile"
+	now := time.Now().UTC()
+	running := map[[3]string]bool{} // app, job, run
+	for _, c := range containers {
+		if isJob(c) {
+			running[[3]string{c.Labels[labelApp], c.Labels[labelJob], c.Labels[labelRun]}] = true
+		}
+	}
 	return d.db.Update(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
 		}
 		for _, app := range apps {
+			releases, err := tx.Releases(app.Name)
+			if err != nil {
+				return err
+			}
+			made := map[int]int{} // build → the release that came of it and went live
+			for _, r := range releases {
+				switch r.Status {
+				case store.ReleasePending:
+					r.Status, r.Error = store.ReleaseFailed, why
+					if err := tx.PutRelease(r); err != nil {
+						return err
+					}
+				case store.ReleaseLive:
+					made[r.Build] = r.Number
+				}
+			}
 			builds, err := tx.Builds(app.Name, 0)
 			if err != nil {
 				return err
@@ -71,21 +96,26 @@ func (d *Deployer) interrupted() error {
 				if b.Status != store.BuildRunning {
 					continue
 				}
-				b.Status, b.Error, b.FinishedAt = store.BuildFailed, why, time.Now().UTC()
+				b.FinishedAt = now
+				if b.Release = made[b.Number]; b.Release != 0 {
+					b.Status = store.BuildSucceeded // all but its own last word was written
+				} else {
+					b.Status, b.Error = store.BuildFailed, why
+				}
 				if err := tx.PutBuild(b); err != nil {
 					return err
 				}
 			}
-			releases, err := tx.Releases(app.Name)
+			runs, err := tx.JobRuns(app.Name, "", 0)
 			if err != nil {
 				return err
 			}
-			for _, r := range releases {
-				if r.Status != store.ReleasePending {
+			for _, run := range runs {
+				if !run.FinishedAt.IsZero() || running[[3]string{strconv.Itoa(app.UID), run.Job, strconv.Itoa(run.Number)}] {
 					continue
 				}
-				r.Status, r.Error = store.ReleaseFailed, why
-				if err := tx.PutRelease(r); err != nil {
+				run.FinishedAt, run.ExitCode, run.Error = now, 1, why
+				if _, err := tx.PutJobRun(run); err != nil {
 					return err
 				}
 			}
@@ -93,6 +123,9 @@ func (d *Deployer) interrupted() error {
 		return nil
 	})
 }
+
+// isJob tells whether a container runs a job, or has run one whose end nobody saw.
+func isJob(c *runtime.Container) bool { return c.Labels[labelKind] == kindJob && c.Launched() }
 
 // adopt takes the containers back that belong to what should run, and routes
 // the web instances among them at once: they have been serving all along. It
@@ -116,7 +149,7 @@ func (d *Deployer) adopt(ctx context.Context, records []store.App, containers []
 			open[p.String()] = p
 		}
 		for _, c := range mine {
-			if c.Labels[labelKind] == kindJob && !ended(c) && c.Launched() {
+			if isJob(c) {
 				d.adoptJob(record, c)
 				continue
 			}
@@ -160,7 +193,7 @@ func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.C
 
 // bootApp starts what an app lacks and plans its jobs.
 func (d *Deployer) bootApp(ctx context.Context, record store.App) {
-	record, a, leave, err := d.hold(ctx, record.Name, "the start of berth", nil)
+	record, a, leave, err := d.hold(ctx, record.Name, ticket{what: "the start of berth"}, nil)
 	if err != nil {
 		return
 	}
@@ -171,38 +204,12 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	}
 	release, err := d.liveRelease(record)
 	if err == nil {
-		err = d.converge(ctx, a, change{record: record, release: release})
+		err = d.converge(ctx, a, change{record: record, release: release, patient: true})
 		d.schedule(a, record.Name, release)
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
 		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
-		d.background(func(ctx context.Context) { d.insist(ctx, record.Name) })
-	}
-}
-
-// insist tries to bring up an app that could not be started at boot, with the
-// pauses of a crashed instance, until it runs or something else was done to it.
-func (d *Deployer) insist(ctx context.Context, name string) {
-	for n := 2; ; n++ {
-		select {
-		case <-time.After(restartDelay(n)):
-		case <-ctx.Done():
-			return
-		}
-		record, a, leave, err := d.hold(ctx, name, "the start of berth", nil)
-		if err != nil {
-			return
-		}
-		release, err := d.liveRelease(record)
-		if err == nil {
-			err = d.converge(ctx, a, change{record: record, release: release})
-		}
-		leave()
-		if err == nil {
-			return
-		}
-		d.warn("an app could still not be started", err, "app", name)
 	}
 }
 

@@ -2,11 +2,15 @@ package deploy
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -19,14 +23,26 @@ const keptReleases = 5
 // are not of its last releases, and the logs of releases older than those.
 // Layers shared by all apps stay.
 func (d *Deployer) collect(ctx context.Context, name string) {
-	d.collecting.Lock() // one at a time: two would race for the same layers
-	defer d.collecting.Unlock()
+	// A push that builds may rely on a layer that no release names: what is
+	// left lying now goes with the next rollout.
+	if !d.relied.TryLock() {
+		return
+	}
+	defer d.relied.Unlock()
 	wanted := map[string]bool{}
 	oldest := map[string]int{} // app → number of the oldest release that is kept
+	firstBuild := 0            // of the app's that are remembered
 	err := d.db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
+		}
+		builds, err := tx.Builds(name, 0)
+		if err != nil {
+			return err
+		}
+		if len(builds) > 0 {
+			firstBuild = builds[len(builds)-1].Number
 		}
 		for _, app := range apps {
 			releases, err := tx.Releases(app.Name)
@@ -48,7 +64,7 @@ func (d *Deployer) collect(ctx context.Context, name string) {
 	}
 	d.collectLayers(ctx, wanted)
 	if first, ok := oldest[name]; ok {
-		d.collectLogs(name, first)
+		d.collectLogs(name, first, firstBuild)
 	}
 }
 
@@ -83,13 +99,10 @@ func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool) {
 			wanted[p] = true
 		}
 	}
-	// The youngest first: a layer can go once nothing stands on it. What a push
-	// has just made is younger than any release that could name it; it is left
-	// alone while the app's line is held.
+	// The youngest first: a layer can go once nothing stands on it.
 	slices.SortFunc(layers, func(a, b runtime.Layer) int { return b.Created.Compare(a.Created) })
 	for _, l := range layers {
-		uid, own := l.Labels[labelApp]
-		if !own || wanted[l.Key] || d.busyWith(uid) {
+		if _, own := l.Labels[labelApp]; !own || wanted[l.Key] {
 			continue
 		}
 		if err := d.engine.RemoveLayer(ctx, l.Key); err != nil {
@@ -98,31 +111,57 @@ func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool) {
 	}
 }
 
-// busyWith tells whether something is being done to the app of that user id.
-func (d *Deployer) busyWith(uid string) bool {
-	n, _ := strconv.Atoi(uid)
-	d.mu.Lock()
-	a := d.apps[n]
-	d.mu.Unlock()
-	if a == nil {
-		return false
+// collectLogs removes the logs of releases before the first that is kept, and
+// of builds that are no longer remembered. One of the releases may have failed:
+// its log has had its use.
+func (d *Deployer) collectLogs(app string, firstRelease, firstBuild int) {
+	dir := filepath.Join(d.cfg.Logs, app)
+	for _, old := range []struct {
+		dir, prefix, suffix string
+		first               int
+	}{{dir, "v", "", firstRelease}, {filepath.Join(dir, "builds"), "", ".log", firstBuild}} {
+		names, err := os.ReadDir(old.dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.warn("old logs cannot be listed", err, "app", app)
+		}
+		for _, name := range names {
+			number := strings.TrimSuffix(strings.TrimPrefix(name.Name(), old.prefix), old.suffix)
+			if n, err := strconv.Atoi(number); err == nil && n < old.first {
+				d.warn("old logs were not removed", os.RemoveAll(filepath.Join(old.dir, name.Name())), "app", app)
+			}
+		}
 	}
-	holder, _ := a.line.state()
-	return holder != ""
 }
 
-// collectLogs removes the logs of releases before the first that is kept. One
-// of them may be that of a release that failed: its log has had its use.
-func (d *Deployer) collectLogs(app string, first int) {
-	names, err := os.ReadDir(filepath.Join(d.cfg.Logs, app))
-	if err != nil {
+const (
+	keptRunLogs   = 500 // of a release's jobs; the store remembers as many runs
+	keptPlaceLogs = 20  // of one place in the formation: a crash begins a new one
+)
+
+// trimLogs removes all but the newest logs of a source ("web.1", "cron") of a
+// release: each container has its own, and a release may live for years.
+func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
+	dir := d.releaseLogs(app, release)
+	names, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.warn("old logs cannot be listed", err, "app", app)
-		return
 	}
+	files := map[string][]string{} // log → it and its rotated elders
+	written := map[string]time.Time{}
 	for _, name := range names {
-		number, isRelease := strings.CutPrefix(name.Name(), "v")
-		if n, err := strconv.Atoi(number); isRelease && err == nil && n < first {
-			d.warn("old logs were not removed", os.RemoveAll(d.releaseLogs(app, n)), "app", app)
+		log, _, isLog := strings.Cut(name.Name(), ".log")
+		if !isLog || !strings.HasPrefix(log, source+".") {
+			continue
+		}
+		files[log] = append(files[log], name.Name())
+		if info, err := name.Info(); err == nil && info.ModTime().After(written[log]) {
+			written[log] = info.ModTime()
+		}
+	}
+	logs := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return written[b].Compare(written[a]) })
+	for _, log := range logs[min(keep, len(logs)):] {
+		for _, name := range files[log] {
+			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
 		}
 	}
 }

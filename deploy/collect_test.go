@@ -1,8 +1,12 @@
 package deploy
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/berthd/berth/store"
 )
@@ -22,5 +26,64 @@ func TestKeep_LiveAndTheLastThatServed(t *testing.T) {
 	}
 	if want := []int{9, 7, 6, 5, 3, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTrimLogs_KeepsTheNewestOfASource(t *testing.T) {
+	d := newDeployer(t)
+	dir := d.releaseLogs("shop", 3)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, age int) {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-time.Duration(age) * time.Hour)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 4 {
+		write(fmt.Sprintf("web.1.c%d.log", n), n)
+	}
+	write("web.1.c1.log.1", 50)
+	write("web.1.c3.log.1", 60)
+	write("web.10.c0.log", 70)
+	d.trimLogs("shop", 3, "web.1", 2)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if want := []string{"web.1.c0.log", "web.1.c1.log", "web.1.c1.log.1", "web.10.c0.log"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
+	d := newDeployer(t)
+	for _, dir := range []string{"v8", "v9", "v10", "builds"} {
+		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, "shop", dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, build := range []string{"19.log", "20.log"} {
+		if err := os.WriteFile(filepath.Join(d.cfg.Logs, "shop", "builds", build), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.collectLogs("shop", 9, 20)
+	got, err := filepath.Glob(filepath.Join(d.cfg.Logs, "shop", "*", "*"))
+	if err != nil || len(got) != 1 || filepath.Base(got[0]) != "20.log" {
+		t.Errorf("builds: got %v, %v; want 20.log", got, err)
+	}
+	got, err = filepath.Glob(filepath.Join(d.cfg.Logs, "shop", "v*"))
+	if err != nil || len(got) != 2 {
+		t.Errorf("releases: got %v, %v; want v9 and v10", got, err)
 	}
 }

@@ -58,19 +58,20 @@ type Deployer struct {
 	hosts  Hosts
 	log    *slog.Logger
 
-	booted chan struct{}
-	life   context.Context // ends with Run; what outlives a request hangs on it
-	end    context.CancelFunc
-	work   sync.WaitGroup // everything that Run waits for
-	cron   *cron.Cron
+	adopted chan struct{} // closed when what ran before has been taken back
+	booted  chan struct{}
+	life    context.Context // ends with Run; what outlives a request hangs on it
+	end     context.CancelFunc
+	work    sync.WaitGroup // everything that Run waits for
+	cron    *cron.Cron
 
 	mu     sync.Mutex // guards what follows
 	apps   map[int]*app
 	builds map[buildID]*transcript // those that run now
 
 	changes    changes
-	collecting sync.Mutex // serialises collect
-	announcing sync.Mutex // serialises announceHosts
+	relied     sync.RWMutex // held to read while layers are relied on that no release names yet; to write by collect
+	announcing sync.Mutex   // serialises announceHosts
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -82,10 +83,10 @@ type app struct {
 	mu      sync.Mutex // guards what follows; held for memory only
 	name    string
 	live    []*instance // the set that serves, in the order of the formation
-	swapped time.Time   // when it became the one that serves
-	before  int         // the release that served before it, 0 once it is trusted
+	trial   *trial      // of the release that serves; nil once it is trusted
 	standby *standby
 	jobs    []cron.EntryID
+	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
 
@@ -101,8 +102,8 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
 		cfg: cfg, db: db, engine: engine, table: table, hosts: hosts, log: log,
-		booted: make(chan struct{}),
-		life:   life, end: end,
+		adopted: make(chan struct{}), booted: make(chan struct{}),
+		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
 		builds: map[buildID]*transcript{},
@@ -155,22 +156,44 @@ func (d *Deployer) find(name string) (record store.App, a *app, err error) {
 	return record, d.app(record), nil
 }
 
+// ready waits until what ran before berth's start has been taken back: whatever
+// was started earlier would be swept away as a left-over.
+func (d *Deployer) ready(ctx context.Context) error {
+	select {
+	case <-d.adopted:
+		return nil
+	case <-d.life.Done():
+		return d.life.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // hold waits for the app's turn, then returns its record as it is by then.
-// waiting is called once if there is a wait, with what is being waited for.
-func (d *Deployer) hold(ctx context.Context, name, what string, waiting func(holder string)) (record store.App, a *app, release func(), err error) {
-	_, a, err = d.find(name)
-	if err != nil {
+// waiting is called if there is a wait, with what is being waited for.
+func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	if err := d.ready(ctx); err != nil {
 		return record, nil, nil, err
 	}
-	release, err = a.line.enter(ctx, ticket{what: what}, waiting)
-	if err != nil {
-		return record, nil, nil, err
+	for {
+		_, a, err = d.find(name)
+		if err != nil {
+			return record, nil, nil, err
+		}
+		leave, err = a.line.enter(ctx, t, waiting)
+		if err != nil {
+			return record, nil, nil, err
+		}
+		// It may have been destroyed or renamed meanwhile, and the name be another app's.
+		record, now, err := d.find(name)
+		if err == nil && now == a {
+			return record, a, leave, nil
+		}
+		leave()
+		if err != nil {
+			return record, nil, nil, err
+		}
 	}
-	if record, _, err = d.find(name); err != nil { // it may have been destroyed meanwhile
-		release()
-		return record, nil, nil, err
-	}
-	return record, a, release, nil
 }
 
 // detached is the context of work that goes on when the one who asked has

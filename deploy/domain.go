@@ -140,7 +140,13 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, change 
 	if err != nil {
 		return err
 	}
-	if err := d.db.Update(change); err != nil {
+	err = d.db.Update(func(tx *store.Tx) error {
+		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: its domains would be nobody's
+			return err
+		}
+		return change(tx)
+	})
+	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)

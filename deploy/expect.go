@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -38,6 +39,11 @@ const kept = 2 * time.Minute
 // readied meanwhile. cancel lets go of those that no push has taken; it may be
 // called after the push.
 func (d *Deployer) Expect(name string) (cancel func()) {
+	select {
+	case <-d.adopted:
+	default:
+		return func() {} // berth is starting
+	}
 	record, a, err := d.find(name)
 	if err != nil || record.Release == 0 || record.Stopped {
 		return func() {}
@@ -52,8 +58,14 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	}
 	ctx, stop := context.WithTimeout(d.life, kept)
 	s := &standby{base: live.Base, release: record.LastRelease + 1, cancel: stop, ready: map[string]*readied{}}
+	formation := places(record, live)
+	formation = formation[:min(len(formation), mostReadied)]
+	for _, p := range formation {
+		s.ready[p.String()] = &readied{made: make(chan struct{})}
+	}
+	making := maps.Clone(s.ready) // s may be taken apart as soon as the app has it
 	a.mu.Lock()
-	if a.standby != nil || d.life.Err() != nil { // another push has come in just before
+	if a.standby != nil || a.gone || d.life.Err() != nil { // another push has come in just before
 		a.mu.Unlock()
 		stop()
 		return func() {}
@@ -61,10 +73,8 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	a.standby = s
 	a.mu.Unlock()
 
-	formation := places(record, live)
-	for _, p := range formation[:min(len(formation), mostReadied)] {
-		r := &readied{made: make(chan struct{})}
-		s.ready[p.String()] = r
+	for _, p := range formation {
+		r := making[p.String()]
 		d.background(func(context.Context) {
 			defer close(r.made)
 			_, c, err := d.create(ctx, func() runtime.Spec {

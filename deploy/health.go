@@ -71,13 +71,14 @@ func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, n
 // listens, then GET / answers below 500.
 func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, host string) error {
 	deadline := time.Now().Add(healthTimeout)
-	address, err := d.awaitListening(ctx, i, c, 0, deadline)
-	if err != nil {
-		return err
-	}
 	tried := tally{}
 	for pause := firstLook; ; pause = min(2*pause, laterLooks) {
-		err := get(ctx, c, address, host, store.HealthCheck{Path: "/"}, time.Until(deadline))
+		// Looked up each time: the port it was told may open after another one.
+		address, err := d.awaitListening(ctx, i, c, 0, deadline)
+		if err != nil {
+			return err
+		}
+		err = get(ctx, c, address, host, store.HealthCheck{Path: "/"}, min(time.Until(deadline), checkTimeout))
 		if err == nil {
 			return nil
 		}
@@ -103,12 +104,14 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 			told = want
 		}
 		if a := listensOn(addresses, told); a != "" {
-			i.listens(a)
+			if want == 0 { // a port of its own for checks takes no requests
+				i.listens(a)
+			}
 			return a, nil
 		}
 		if want == 0 && len(addresses) > 0 {
 			// It may open several ports one by one: PORT is given a moment to follow.
-			if other == "" {
+			if !slices.Contains(addresses, other) {
 				other, otherSince = addresses[0], time.Now()
 			} else if time.Since(otherSince) > 300*time.Millisecond {
 				i.listens(other)
@@ -184,13 +187,14 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 		if err == nil {
 			return nil
 		}
-		if f := fault.From(err); f != nil && what == "" {
-			what = f.Message
-		}
 		tried.add(err)
-		if n >= attempts || !wait(ctx, c, pause) {
-			return d.unhealthy(ctx, i, c, what, tried)
+		if n < attempts && wait(ctx, c, pause) {
+			continue
 		}
+		if fault.From(err) != nil && !ended(c) && ctx.Err() == nil {
+			return err // says all there is to say
+		}
+		return d.unhealthy(ctx, i, c, what, tried)
 	}
 }
 
@@ -219,7 +223,7 @@ func orSeconds(n int, otherwise time.Duration) time.Duration {
 // It comes as the router's requests do, so that an app which redirects plain
 // HTTP, or knows only its own hosts, does not trip over the check.
 func get(ctx context.Context, c *runtime.Container, address, host string, check store.HealthCheck, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, min(timeout, checkTimeout))
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	path := check.Path
 	if path == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -123,6 +124,9 @@ func (d *Deployer) RunJob(ctx context.Context, app, id string, by store.User, ou
 func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer) (run store.JobRun, err error) {
 	ctx, cancel := d.detached(ctx)
 	defer cancel()
+	if err := d.ready(ctx); err != nil {
+		return run, err
+	}
 	record, a, err := d.find(app)
 	if err != nil {
 		return run, err
@@ -151,6 +155,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 		return run, d.full(err)
 	}
 	d.changes.publish(app)
+	d.trimLogs(app, release.Number, cronSource, keptRunLogs)
 	source := fmt.Sprintf("%s.%s.%d", cronSource, id, run.Number)
 	spec, c, err := d.create(ctx, func() runtime.Spec {
 		spec := d.spec(record, release.Layer, kindJob, map[string]string{
@@ -166,7 +171,8 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 		if c != nil {
 			d.remove(c)
 		}
-		return d.endRun(run, runtime.Exit{}, d.full(fmt.Errorf("start the job: %w", err))), err
+		err = d.full(fmt.Errorf("start the job: %w", err))
+		return d.endRun(a, run, runtime.Exit{}, err), err
 	}
 	follow, stop := context.WithCancel(ctx)
 	copied := make(chan struct{})
@@ -177,7 +183,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 			return nil
 		})
 	}()
-	run = d.awaitRun(ctx, c, run)
+	run = d.awaitRun(ctx, a, c, run)
 	time.AfterFunc(logSettles, stop)
 	<-copied
 	return run, nil
@@ -188,7 +194,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 const logSettles = 300 * time.Millisecond
 
 // awaitRun waits for a job's container to end and records how it did.
-func (d *Deployer) awaitRun(ctx context.Context, c *runtime.Container, run store.JobRun) store.JobRun {
+func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, run store.JobRun) store.JobRun {
 	timeout := time.NewTimer(time.Until(run.StartedAt.Add(jobTimeout)))
 	defer timeout.Stop()
 	var err error
@@ -197,20 +203,23 @@ func (d *Deployer) awaitRun(ctx context.Context, c *runtime.Container, run store
 	case <-timeout.C:
 		err = fmt.Errorf("it ran longer than %s", jobTimeout)
 	case <-ctx.Done():
-		if err = context.Cause(ctx); !errors.Is(err, errReplaced) {
+		if err = context.Cause(ctx); !errors.Is(err, errReplaced) && !errors.Is(err, errDestroyed) {
 			return run // berth is ending; the job goes on and is taken back
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
 	d.warn("a job did not stop", c.Stop(ctx, stopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
-	run = d.endRun(run, exit, err)
+	run = d.endRun(a, run, exit, err)
 	d.remove(c)
 	return run
 }
 
-func (d *Deployer) endRun(run store.JobRun, exit runtime.Exit, err error) store.JobRun {
+func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error) store.JobRun {
 	run.FinishedAt, run.ExitCode = time.Now().UTC(), exit.Code
+	if !exit.At.IsZero() { // it may have ended while berth was away
+		run.FinishedAt = exit.At.UTC()
+	}
 	switch {
 	case err != nil:
 		run.Error = err.Error()
@@ -221,7 +230,17 @@ func (d *Deployer) endRun(run store.JobRun, exit runtime.Exit, err error) store.
 		run.ExitCode = 1
 	}
 	failed := d.db.Update(func(tx *store.Tx) error {
-		_, err := tx.PutJobRun(run)
+		apps, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		// The app may have another name by now. A destroyed one has no runs.
+		n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.uid })
+		if n < 0 {
+			return nil
+		}
+		run.App = apps[n].Name
+		_, err = tx.PutJobRun(run)
 		return err
 	})
 	d.warn("the end of a job was not recorded", failed, "app", run.App, "job", run.Job)
@@ -229,7 +248,7 @@ func (d *Deployer) endRun(run store.JobRun, exit runtime.Exit, err error) store.
 	return run
 }
 
-// adoptJob takes back a job that went on while berth was away.
+// adoptJob takes back a job that went on, or ended, while berth was away.
 func (d *Deployer) adoptJob(record store.App, c *runtime.Container) {
 	a, id := d.app(record), c.Labels[labelJob]
 	number, _ := strconv.Atoi(c.Labels[labelRun])
@@ -244,7 +263,7 @@ func (d *Deployer) adoptJob(record store.App, c *runtime.Container) {
 		return err
 	})
 	d.warn("the record of a running job cannot be read", err, "app", record.Name, "job", id)
-	if run.Number == 0 {
+	if run.Number == 0 || !run.FinishedAt.IsZero() {
 		d.background(func(context.Context) { d.remove(c) })
 		return
 	}
@@ -252,7 +271,7 @@ func (d *Deployer) adoptJob(record store.App, c *runtime.Container) {
 	d.warn("a running job was not taken back", err, "app", record.Name, "job", id)
 	d.background(func(context.Context) {
 		defer done()
-		d.awaitRun(ctx, c, run)
+		d.awaitRun(ctx, a, c, run)
 	})
 }
 
@@ -271,7 +290,11 @@ func findJob(release store.Release, id string) (store.Job, error) {
 	return store.Job{}, f
 }
 
-var errReplaced = errors.New("replaced by a newer run")
+// Why a run is ended before its time.
+var (
+	errReplaced  = errors.New("replaced by a newer run")
+	errDestroyed = errors.New("its app was destroyed")
+)
 
 // admit lets a run of a job begin, as its concurrency says. The context it
 // returns ends with errReplaced when a newer run takes this one's place; done
@@ -279,6 +302,9 @@ var errReplaced = errors.New("replaced by a newer run")
 func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.gone {
+		return nil, nil, errDestroyed
+	}
 	switch going := a.runs[job.ID]; {
 	case len(going) == 0, job.Concurrency == "allow":
 	case job.Concurrency == "replace":
@@ -298,6 +324,8 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 		cancel(nil)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		delete(a.runs[job.ID], key)
+		if delete(a.runs[job.ID], key); len(a.runs[job.ID]) == 0 {
+			delete(a.runs, job.ID)
+		}
 	}, nil
 }

@@ -49,6 +49,7 @@ func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error)
 	if _, _, err := d.find(q.App); err != nil {
 		return err
 	}
+	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
 	files, err := d.logFiles(q)
 	if err != nil {
@@ -77,12 +78,12 @@ func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error)
 	if !q.Follow {
 		return nil
 	}
-	return d.followLogs(ctx, q, files, seen, fn)
+	return d.followLogs(ctx, q, files, began, seen, fn)
 }
 
-// followLogs follows the files there are, and those that appear.
-func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, seen map[string]time.Time, fn func(LogLine) error) error {
-	began := time.Now()
+// followLogs follows the files there are, from their last line that was seen
+// or from when the looking began, and those that appear.
+func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, began time.Time, seen map[string]time.Time, fn func(LogLine) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var followers sync.WaitGroup
 	defer followers.Wait()

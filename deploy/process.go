@@ -98,7 +98,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	out := newReport(w)
 	ctx, cancel := d.detached(ctx)
 	defer cancel()
-	record, a, leave, err := d.hold(ctx, app, what, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return err
 	}

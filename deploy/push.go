@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/deploy/git"
@@ -44,11 +45,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	wait := newReport(p.Out)
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
-	_, a, err := d.find(p.App)
-	if err != nil {
-		return d.refuse(wait, p.App, err)
-	}
-	leave, err := a.line.enter(ctx, ticket{what: what, push: true}, func(holder string) {
+	_, a, leave, err := d.hold(ctx, p.App, ticket{what: what, push: true}, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -64,19 +61,18 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	script, err := d.transcribe(record, build)
 	if err != nil {
+		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
+		d.endBuild(build)
 		return d.refuse(wait, p.App, err)
 	}
 	defer d.close(script)
 	out := newReport(p.Out, script)
-	out.Title("%s  %s %q  by %s  build %d", record.Name, short(commit.ID), commit.Subject, p.By.Name, build.Number)
+	out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
 
 	release, err := d.deploy(ctx, a, record, build, commit, p, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
 	if err != nil {
 		build.Status, build.Error = store.BuildFailed, err.Error()
-		if errors.Is(err, context.Canceled) {
-			err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
-		}
 		d.endBuild(build)
 		return d.refuse(out, p.App, err)
 	}
@@ -85,6 +81,13 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject)})
 	d.applaud(out, record, release, time.Since(began))
 	return nil
+}
+
+// headline says what is being built. The subject gives way when the line is full.
+func headline(app string, commit git.Commit, by string, build int) string {
+	head, foot := app+"  "+short(commit.ID)+" ", fmt.Sprintf("  by %s  build %d", by, build)
+	room := columns - len("-----> ") - utf8.RuneCountInString(head+foot) - len(`""`)
+	return head + strconv.Quote(clip(commit.Subject, room)) + foot
 }
 
 // deploy is the story of a push: source, plan, layers, release, rollout.
@@ -102,6 +105,9 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 	if err != nil {
 		return store.Release{}, err
 	}
+	d.relied.RLock() // until the release that names the layers is recorded
+	named := sync.OnceFunc(d.relied.RUnlock)
+	defer named()
 	image, err := d.build(ctx, record, plan, tree, out)
 	if err != nil {
 		return store.Release{}, err
@@ -118,7 +124,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 	defer layered() // before the tree is removed
 	go layered()
 	return release, d.roll(ctx, a, record, release, rollout{
-		standby: ready, layered: layered,
+		standby: ready, layered: layered, named: named,
 		edit: func(app *store.App) { settle(app, plan.Manifest) },
 		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
 	}, out)
@@ -181,6 +187,9 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 	out.Step("Detect", "%s", plan.Summary)
 	for _, line := range plan.Overview(columns - len(indent)) {
 		out.Detail("%s", line)
+	}
+	if slices.ContainsFunc(plan.Processes, buildpacks.Process.Release) {
+		out.Detail("Procfile: release is not run by this version of berth")
 	}
 	for _, note := range plan.Notes {
 		out.Detail("%s", note)
@@ -272,6 +281,7 @@ func healthCheck(process string, c buildpacks.HealthCheck) store.HealthCheck {
 type rollout struct {
 	standby *standby                 // containers that were readied for it
 	layered func() error             // waits for its layer
+	named   func()                   // called once the record names its layers
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
 }
@@ -282,6 +292,9 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return err
 	}
+	if with.named != nil {
+		with.named()
+	}
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	if with.edit != nil {
@@ -290,6 +303,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	err = out.timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
+			trial: &trial{release: release.Number, before: before},
 			commit: func(tx *store.Tx) error {
 				if err := makeLive(tx, record.Name, release.Number, with.edit); err != nil || with.also == nil {
 					return err
@@ -302,9 +316,6 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		d.forsake(record.Name, release, err)
 		return err
 	}
-	a.mu.Lock()
-	a.swapped, a.before = time.Now(), before
-	a.mu.Unlock()
 	if before != 0 && before != release.Number {
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, drainRequests.Seconds())
 	}
@@ -382,6 +393,9 @@ func (d *Deployer) forsake(app string, release store.Release, why error) {
 
 // refuse reports why a push is refused, and what is still running.
 func (d *Deployer) refuse(out *report, name string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
+	}
 	out.Fail(err, d.refer, d.still(name))
 	return fmt.Errorf("%w: %w", ErrReported, err)
 }
@@ -417,7 +431,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	for _, url := range d.urls(record.Name) {
 		out.Detail("%s", url)
 	}
-	if release.Number > 1 {
+	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -24,7 +25,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	out := newReport(w)
 	ctx, cancel := d.detached(ctx)
 	defer cancel()
-	record, a, leave, err := d.hold(ctx, app, "the config change by "+by.Name, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -43,8 +44,13 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	for _, name := range unset {
 		delete(after, name)
 	}
-	if sameConfig(before, after) {
-		return d.liveReleaseOrNone(record)
+	live, err := d.liveReleaseOrNone(record)
+	if err != nil {
+		return store.Release{}, err
+	}
+	// What was stored without a restart is not live yet.
+	if sameConfig(before, after) && (noRestart || record.Release == 0 || sameConfig(live.Config, after)) {
+		return live, nil
 	}
 	text := configText(set, unset)
 	if noRestart || record.Release == 0 {
@@ -53,17 +59,13 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 			return store.Release{}, d.full(err)
 		}
 		d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: text})
-		return d.liveReleaseOrNone(record)
+		return live, nil
 	}
-	release, err := d.liveRelease(record)
-	if err != nil {
-		return store.Release{}, err
-	}
-	release = successor(record, release, by.Name, text)
+	release := successor(record, live, by.Name, text)
 	release.Config = after
 	// The config is stored with the swap alone: one that the app cannot start
 	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, func(tx *store.Tx) error { return tx.PutConfig(app, after) })
+	err = d.rollTo(ctx, a, record, release, out, rollout{also: func(tx *store.Tx) error { return tx.PutConfig(app, after) }})
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -110,7 +112,7 @@ func (d *Deployer) Rollback(ctx context.Context, app string, number int, by stor
 func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
 	ctx, cancel := d.detached(ctx)
 	defer cancel()
-	record, a, leave, err := d.hold(ctx, app, "the rollback by "+by, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -125,6 +127,9 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if err != nil {
 		return store.Release{}, err
 	}
+	d.relied.RLock() // until the new release names the layer
+	named := sync.OnceFunc(d.relied.RUnlock)
+	defer named()
 	have, err := d.engine.HasLayer(ctx, target.Layer)
 	if err != nil {
 		return store.Release{}, fmt.Errorf("look for the layer of v%d: %w", target.Number, err)
@@ -134,7 +139,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 			Hint("push the commit %s again", short(target.Commit))
 	}
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
-	err = d.rollTo(ctx, a, record, release, out, func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
 		if fallen != 0 {
 			old, err := tx.Release(app, fallen)
 			if err != nil {
@@ -146,7 +151,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 			}
 		}
 		return tx.PutConfig(app, target.Config)
-	})
+	}})
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -184,11 +189,10 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 	return target, err
 }
 
-// rollTo rolls out a release of which all layers are there. also is stored with
-// the swap.
-func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, also func(tx *store.Tx) error) error {
+// rollTo rolls out a release of which all layers are there.
+func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, with rollout) error {
 	began := time.Now()
-	if err := d.roll(ctx, a, record, release, rollout{also: also}, out); err != nil {
+	if err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
 	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))

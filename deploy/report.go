@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -184,6 +185,27 @@ func (r *report) Fail(err error, ref func(error) string, still string) {
 	for _, line := range shown.Lines(columns) {
 		r.write(line)
 	}
+}
+
+// pack joins parts to lines of at most the given width.
+func pack(parts []string, gap string, width int) (lines []string) {
+	for _, part := range parts {
+		last := len(lines) - 1
+		if last >= 0 && utf8.RuneCountInString(lines[last])+len(gap)+utf8.RuneCountInString(part) <= width {
+			lines[last] += gap + part
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
+}
+
+// clip shortens a text to a number of letters.
+func clip(text string, width int) string {
+	if letters := []rune(text); len(letters) > max(width, 4) {
+		return string(letters[:max(width, 4)-3]) + "..."
+	}
+	return text
 }
 
 // seconds shows a duration as the push output does: "0.3s".

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -79,5 +82,24 @@ func TestReport_FailKeepsInternalErrorsToItself(t *testing.T) {
 	newReport(&out).Fail(errors.New("dial unix /secret/path"), func(error) string { return "7f3a" }, "")
 	if got := out.String(); strings.Contains(got, "secret") || !strings.Contains(got, "internal error (ref 7f3a)") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestReport_LinesOfOursFitTheirColumns(t *testing.T) {
+	var out strings.Builder
+	r := newReport(&out)
+	r.Title("%s", headline("a-shop", git.Commit{ID: "4f1c9ab0", Subject: strings.Repeat("Füge Prüfung hinzu ", 10)}, "alice", 42))
+	var instances []*instance
+	for n := range 30 {
+		instances = append(instances, &instance{process: store.Process{Type: "web"}, number: n + 1})
+	}
+	r.up(instances, make([]time.Duration, len(instances)))
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if !strings.Contains(out.String(), "by alice  build 42") || !strings.Contains(out.String(), "web.30 ok") {
+		t.Errorf("something was lost:\n%s", out.String())
 	}
 }

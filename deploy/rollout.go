@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,8 +38,16 @@ type change struct {
 	fresh   bool
 	process string
 
+	// patient is for boot, when there is no old set to fall back to: an
+	// instance that does not come up keeps its place, and its supervisor goes
+	// on trying, while the others serve.
+	patient bool
+
 	standby *standby     // containers readied for this change; may be nil
 	layered func() error // waits for the release's layer; nil when it is there
+
+	// trial is set when the release is one that may yet fall over.
+	trial *trial
 
 	// commit is what the store learns at the swap. An error from it is a
 	// failure before the swap.
@@ -60,7 +68,7 @@ func (c change) wait() error {
 // is left over. A failure leaves everything as it was. The caller holds the
 // app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
-	kept, missing := a.compare(c)
+	set, missing := a.compare(c)
 	if err := d.start(ctx, a, c, missing); err != nil {
 		return err
 	}
@@ -71,16 +79,22 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	if c.commit != nil {
 		if err := d.db.Update(c.commit); err != nil {
 			d.discard(missing)
-			return fmt.Errorf("record the swap: %w", err)
+			return d.full(fmt.Errorf("record the swap: %w", err))
 		}
 	}
-	left, drain, err := d.swap(a, c.record.Name, kept, missing)
+	if c.trial != nil {
+		a.mu.Lock()
+		a.trial = c.trial // before its instances are watched
+		a.trial.since = time.Now()
+		a.mu.Unlock()
+	}
+	left, drain := d.swap(a, set)
 	for _, i := range missing {
 		d.supervise(i)
 	}
 	d.background(func(ctx context.Context) { d.retire(ctx, left, drain) })
 	d.changes.publish(c.record.Name)
-	return err
+	return nil
 }
 
 // place is one place in a formation, by process type and number.
@@ -91,8 +105,8 @@ type place struct {
 
 func (p place) String() string { return p.process.Type + "." + strconv.Itoa(p.number) }
 
-// places lists the formation of a release. A process of type release is run
-// once by the deploy, never kept.
+// places lists the formation of a release. A process of type release is not
+// one to be kept running.
 func places(record store.App, r store.Release) []place {
 	var all []place
 	for _, p := range r.Processes {
@@ -106,8 +120,9 @@ func places(record store.App, r store.Release) []place {
 	return all
 }
 
-// compare finds which live instances a change keeps and which are missing.
-func (a *app) compare(c change) (kept, missing []*instance) {
+// compare lists the instances that a change asks for, in the order of the
+// formation: those that live already, and the missing ones, also by themselves.
+func (a *app) compare(c change) (set, missing []*instance) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	byName := map[string]*instance{}
@@ -115,15 +130,15 @@ func (a *app) compare(c change) (kept, missing []*instance) {
 		byName[i.name()] = i
 	}
 	for _, p := range places(c.record, c.release) {
-		old := byName[p.String()]
+		i := byName[p.String()]
 		replaced := c.fresh && (c.process == "" || c.process == p.process.Type || c.process == p.String())
-		if old != nil && old.release.Number == c.release.Number && !replaced {
-			kept = append(kept, old)
-			continue
+		if i == nil || i.release.Number != c.release.Number || replaced {
+			i = &instance{app: a, release: c.release, process: p.process, number: p.number}
+			missing = append(missing, i)
 		}
-		missing = append(missing, &instance{app: a, release: c.release, process: p.process, number: p.number})
+		set = append(set, i)
 	}
-	return kept, missing
+	return set, missing
 }
 
 // start brings the instances up, all or none.
@@ -141,7 +156,12 @@ func (d *Deployer) start(ctx context.Context, a *app, c change, instances []*ins
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			began := time.Now()
-			if err := d.bringUp(ctx, c, i); err != nil {
+			err := d.bringUp(ctx, c, i)
+			switch {
+			case err == nil:
+			case c.patient && ctx.Err() == nil:
+				d.postpone(i, err)
+			default:
 				cancel(err) // the first failure is the reason; the others follow from it
 			}
 			took[n] = time.Since(began)
@@ -156,6 +176,17 @@ func (d *Deployer) start(ctx context.Context, a *app, c change, instances []*ins
 		c.report.up(instances, took)
 	}
 	return nil
+}
+
+// postpone leaves an instance that did not come up to its supervisor.
+func (d *Deployer) postpone(i *instance, why error) {
+	app := i.app.called()
+	i.mu.Lock()
+	i.restarts = 2 // not at once again
+	i.mu.Unlock()
+	i.set(InstanceCrashed, why.Error())
+	d.log.Warn("an instance could not be started", "app", app, "instance", i.name(), "err", why)
+	d.happened(store.Event{App: app, By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d could not be started: %v", i.name(), i.release.Number, why)})
 }
 
 // bringUp fills an instance's place with a container and waits until it is healthy.
@@ -196,7 +227,7 @@ func (d *Deployer) container(ctx context.Context, c change, i *instance) (*runti
 		return d.instanceSpec(c.record, c.release.Layer, c.release.Number, i.process.Type, i.number)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create the container of %s: %w", i.name(), err)
+		return nil, d.full(fmt.Errorf("create the container of %s: %w", i.name(), err))
 	}
 	return container, nil
 }
@@ -212,26 +243,29 @@ func (d *Deployer) discard(instances []*instance) {
 
 // swap puts the new set in the place of the old one and leads requests to it.
 // It returns the instances that are left over and the drain of their requests.
-func (d *Deployer) swap(a *app, name string, kept, started []*instance) (left []*instance, drain *router.Drain, err error) {
+// There is no way back: the store names the release already.
+func (d *Deployer) swap(a *app, set []*instance) (left []*instance, drain *router.Drain) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	stays := map[*instance]bool{}
-	for _, i := range kept {
-		stays[i] = true
-	}
 	for _, i := range a.live {
-		if !stays[i] {
+		if !slices.Contains(set, i) {
 			left = append(left, i)
 		}
 	}
-	a.live = append(kept[:len(kept):len(kept)], started...)
-	drain, err = d.route(a)
-	return left, drain, err
+	a.live = set
+	drain, err := d.route(a)
+	if err != nil {
+		d.log.Error("an app could not be routed", "app", a.name, "err", err)
+	}
+	return left, drain
 }
 
 // route tells the router which instances of the app take requests now; the
 // caller holds a.mu.
 func (d *Deployer) route(a *app) (*router.Drain, error) {
+	if a.gone {
+		return nil, nil
+	}
 	var backends []router.Backend
 	for _, i := range a.live {
 		if b, ok := i.backend(); ok {
@@ -287,6 +321,9 @@ func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.D
 				return // berth is ending; whoever comes next sweeps it
 			}
 			c, _, _ := i.running()
+			if c == nil {
+				return // it never came up
+			}
 			d.warn("an old instance did not stop", c.Stop(ctx, stopGrace), "instance", i.name())
 			d.remove(c)
 		})
@@ -298,6 +335,9 @@ func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.D
 // remove removes a container, with a bound: a removal that hangs is left to the
 // sweep of the next start.
 func (d *Deployer) remove(c *runtime.Container) {
+	if c == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.life), time.Minute)
 	defer cancel()
 	d.warn("a container was not removed", c.Remove(ctx), "container", c.ID)
@@ -309,7 +349,13 @@ func (r *report) up(instances []*instance, took []time.Duration) {
 	for n, i := range instances {
 		parts = append(parts, fmt.Sprintf("%s ok %s", i.name(), seconds(took[n])))
 	}
-	r.Step("Start", "%s", strings.Join(parts, "   "))
+	for n, line := range pack(parts, "   ", columns-len("-----> Start    ")) {
+		if n == 0 {
+			r.Step("Start", "%s", line)
+		} else {
+			r.Detail("%s", line)
+		}
+	}
 	r.mu.Lock()
 	notes := r.notes
 	r.notes = nil

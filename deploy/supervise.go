@@ -133,6 +133,7 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 	i.mu.Unlock()
 	i.set(InstanceStarting, "")
 	d.remove(old)
+	d.trimLogs(record.Name, i.release.Number, i.name(), keptPlaceLogs)
 	if err := i.launch(ctx, record); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
@@ -145,21 +146,29 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 	return nil
 }
 
+// trial is the first time of a release, in which it may fall back to the one
+// before it.
+type trial struct {
+	release int
+	before  int // 0 when there was none
+	since   time.Time
+}
+
 // fallBack rolls a release that falls over soon after its swap back to the one
 // before it. It does so once.
 func (d *Deployer) fallBack(i *instance, how string) {
 	a := i.app
 	a.mu.Lock()
-	before := a.before
-	if time.Since(a.swapped) > watched || before == 0 {
+	t := a.trial
+	if t == nil || t.release != i.release.Number || t.before == 0 || time.Since(t.since) > watched {
 		a.mu.Unlock()
 		return
 	}
-	a.before = 0
+	a.trial = nil
 	a.mu.Unlock()
 	d.background(func(ctx context.Context) {
-		text := fmt.Sprintf("v%d fell over soon after its start: %s: %s", i.release.Number, i.name(), how)
-		_, err := d.rollback(ctx, a.called(), before, i.release.Number, "berth", text, newReport())
-		d.warn("a release that fell over could not be rolled back", err, "app", a.called(), "release", i.release.Number)
+		text := fmt.Sprintf("v%d fell over soon after its start: %s: %s", t.release, i.name(), how)
+		_, err := d.rollback(ctx, a.called(), t.before, t.release, "berth", text, newReport())
+		d.warn("a release that fell over could not be rolled back", err, "app", a.called(), "release", t.release)
 	})
 }

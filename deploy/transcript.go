@@ -29,6 +29,7 @@ type transcript struct {
 	file *os.File
 
 	mu    sync.Mutex
+	size  int           // bytes in the file
 	grown chan struct{} // closed at the next write, and at the end
 	ended bool
 }
@@ -56,7 +57,6 @@ func (d *Deployer) beginBuild(p Push, commit git.Commit) (record store.App, buil
 		}
 		return tx.PutBuild(build)
 	})
-	d.changes.publish(p.App)
 	return record, build, d.full(err)
 }
 
@@ -78,19 +78,27 @@ func (d *Deployer) transcribe(record store.App, build store.Build) (*transcript,
 	}
 	t := &transcript{id: buildID{record.UID, build.Number}, file: file, grown: make(chan struct{})}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.builds[t.id] = t
+	d.mu.Unlock()
+	d.changes.publish(record.Name) // now that it can be followed
 	return t, nil
 }
+
+// longestTranscript bounds the transcript of a build: one that prints without
+// end must not fill the disk.
+const longestTranscript = 16 << 20 // bytes
 
 // Write never fails: a full disk costs lines of the log, not the build.
 func (t *transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ended {
+	if t.ended || t.size > longestTranscript {
 		return len(p), nil
 	}
 	t.file.Write(p)
+	if t.size += len(p); t.size > longestTranscript {
+		fmt.Fprintf(t.file, "%s... more than %d MiB; the rest is left out\n", indent, longestTranscript>>20)
+	}
 	close(t.grown)
 	t.grown = make(chan struct{})
 	return len(p), nil

@@ -1,0 +1,219 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+type noHosts struct{}
+
+func (noHosts) SetHosts([]string, store.Settings) {}
+
+// newDeployer returns a deployer that has taken back what ran before. It has
+// no engine: nothing it does in a test may want a container. Layers are relied
+// on all the time, so that none is collected.
+func newDeployer(t *testing.T) *Deployer {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
+	log := slog.New(slog.DiscardHandler)
+	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
+	t.Cleanup(func() { d.end(); d.work.Wait() })
+	close(d.adopted)
+	d.relied.RLock()
+	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func update(t *testing.T, d *Deployer, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := d.db.Update(fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shop makes an app whose release v1 is live, stopped, so that it needs no containers.
+func shop(t *testing.T, d *Deployer) (record store.App, a *app) {
+	t.Helper()
+	update(t, d, func(tx *store.Tx) (err error) {
+		record, err = tx.CreateApp(store.App{Name: "shop", Release: 1, LastRelease: 1, Stopped: true})
+		if err != nil {
+			return err
+		}
+		return tx.PutRelease(store.Release{App: "shop", Number: 1, Status: store.ReleaseLive, Config: map[string]string{}})
+	})
+	return record, d.app(record)
+}
+
+func TestHold_WaitsForWhatRanBeforeToBeTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		shop(t, d)
+		d.adopted = make(chan struct{})
+		held := make(chan error, 1)
+		go func() {
+			_, _, leave, err := d.hold(t.Context(), "shop", ticket{what: "a push"}, nil)
+			if err == nil {
+				leave()
+			}
+			held <- err
+		}()
+		synctest.Wait()
+		if len(held) != 0 {
+			t.Fatal("a push began while berth was still sorting out what runs")
+		}
+		close(d.adopted)
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHold_IsOfTheAppThatHasTheNameInTheEnd(t *testing.T) {
+	d := newDeployer(t)
+	old, was := shop(t, d)
+	leave, err := was.line.enter(t.Context(), ticket{what: "its destruction"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type result struct {
+		record store.App
+		a      *app
+		err    error
+	}
+	waiting, held := make(chan struct{}), make(chan result, 1)
+	go func() {
+		record, a, _, err := d.hold(context.Background(), "shop", ticket{what: "a push"}, func(string) { close(waiting) })
+		held <- result{record, a, err}
+	}()
+	<-waiting
+	update(t, d, func(tx *store.Tx) error {
+		if err := tx.DeleteApp("shop"); err != nil {
+			return err
+		}
+		_, err := tx.CreateApp(store.App{Name: "shop"})
+		return err
+	})
+	leave()
+	got := <-held
+	if got.err != nil || got.a == was || got.record.UID == old.UID || got.a.uid != got.record.UID {
+		t.Errorf("got the live half of uid %d and the record of uid %d (%v); the old app had %d", got.a.uid, got.record.UID, got.err, old.UID)
+	}
+}
+
+func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
+	d := newDeployer(t)
+	_, a := shop(t, d)
+	d.reroute(a)
+	run, done, err := a.admit(t.Context(), store.Job{ID: "j"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(context.Cause(run), errDestroyed) {
+		t.Errorf("a run of its job ended with %v, want %v", context.Cause(run), errDestroyed)
+	}
+	d.reroute(a) // as an instance does that crashes now
+	if _, err := d.table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
+		t.Errorf("its host is still taken: %v", err)
+	}
+}
+
+func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err == nil {
+		t.Fatal("the caches could not be removed, and nobody was told")
+	}
+	if _, _, err := d.find("shop"); err != nil {
+		t.Errorf("what is left belongs to no app: %v", err)
+	}
+}
+
+func TestCreateApp_InheritsNoLogs(t *testing.T) {
+	d := newDeployer(t)
+	old := filepath.Join(d.cfg.Logs, "shop", "v1")
+	if err := os.MkdirAll(old, 0o700); err != nil { // of an app that was destroyed by halves
+		t.Fatal(err)
+	}
+	if _, err := d.CreateApp(t.Context(), "shop", store.User{Name: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the logs of its namesake: got %v, want none", err)
+	}
+}
+
+func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
+	d := newDeployer(t)
+	record, a := shop(t, d)
+	var run store.JobRun
+	update(t, d, func(tx *store.Tx) (err error) {
+		run, err = tx.PutJobRun(store.JobRun{App: "shop", Job: "j", StartedAt: time.Now()})
+		return err
+	})
+	runs := func(app string) (runs []store.JobRun) {
+		err := d.db.View(func(tx *store.Tx) (err error) {
+			runs, err = tx.JobRuns(app, "j", 0)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runs
+	}
+
+	update(t, d, func(tx *store.Tx) error { _, err := tx.RenameApp("shop", "store"); return err })
+	d.endRun(a, run, runtime.Exit{Code: 3}, nil)
+	if got := runs("store"); len(got) != 1 || got[0].ExitCode != 3 || got[0].FinishedAt.IsZero() {
+		t.Errorf("after a renaming: got %+v, want one run that ended with 3", got)
+	}
+	if got := runs("shop"); len(got) != 0 {
+		t.Errorf("under the old name: got %+v", got)
+	}
+
+	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("store") })
+	d.endRun(a, run, runtime.Exit{}, nil)
+	if got := append(runs("store"), runs("shop")...); len(got) != 0 {
+		t.Errorf("the runs of the destroyed app %d: got %+v", record.UID, got)
+	}
+}
+
+func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	err := d.changeDomains("shop", store.User{}, "", func(tx *store.Tx) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	clear(d.apps)
+	d.mu.Unlock()
+	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("shop") })
+	if err := d.AddDomains(t.Context(), "shop", []string{"shop.test"}, store.User{}); err == nil {
+		t.Error("a domain was given to nobody")
+	}
+}
