@@ -408,3 +408,29 @@ func eventuallyWaiting(t *testing.T, d *door, n int) {
 		return q != nil && len(q.waiting) == n
 	})
 }
+
+func TestPush_LongOutputArrivesWhole(t *testing.T) {
+	d := openDoor(t, Config{})
+	const lines = 4000
+	d.deploys(func(_ context.Context, p deploy.Push) error {
+		for n := range lines {
+			fmt.Fprintf(p.Out, "line %d of what a long build says, and it says it at its own pace\n", n)
+			if n%100 == 0 {
+				time.Sleep(3 * time.Millisecond) // bursts, as apt and pip have them
+			}
+		}
+		fmt.Fprintln(p.Out, "success: the end")
+		return nil
+	})
+	c := d.client(t, "alice", store.RoleDeploy)
+	for range 4 {
+		c.commit("hello.py", "print("+strings.Repeat("1", int(time.Now().UnixNano()%50)+1)+")\n")
+		out, err := c.push("shop", "main")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if got := strings.Count(out, "remote: line "); got != lines || !strings.Contains(out, "success: the end") {
+			t.Errorf("%d of %d lines arrived; the last: %q", got, lines, out[max(0, len(out)-300):])
+		}
+	}
+}
