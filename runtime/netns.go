@@ -140,6 +140,12 @@ func (n *network) dial(ctx context.Context, ns *os.File, to netip.AddrPort) (net
 		if err == nil && code != 0 {
 			connected = unix.Errno(code)
 		}
+		if connected == nil {
+			// The poller may wake us for what it saw before the connect.
+			if _, err := unix.Getpeername(int(fd)); err == unix.ENOTCONN {
+				return false
+			}
+		}
 		return true
 	}); err != nil {
 		if ctx.Err() != nil {
