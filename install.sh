@@ -1,0 +1,561 @@
+#!/bin/bash
+# Installs berth on this machine, or upgrades it. Safe to run again at any time.
+#
+# What it does, in this order; each step is a function below:
+#   preflight   looks at the machine and lists everything that is wrong with it
+#   packages    installs Debian packages that are missing; removes none
+#   binary      takes the released berth beside this script, or builds the checkout
+#   account     makes the system user berth, whom git runs as
+#   files       puts the binary, the directories and the systemd units in place
+#   start       starts berth, or restarts it when something changed
+#   key         lets the first SSH key in
+#   demo        with --demo: pushes the example app and shows its page
+#
+# Everything it makes is listed in /etc/berth/manifest, and `berth uninstall`
+# removes what stands there and nothing else.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+	cat <<'END'
+usage: sudo ./install.sh [options]
+
+  --ssh-key FILE     public key that may push and administer; without it the
+                     keys of the user who called sudo
+  --domain DOMAIN    apps answer at APP.DOMAIN; its DNS must lead here
+  --http-port N      instead of 80
+  --https-port N     instead of 443
+  --ssh-port N       instead of 2222
+  --build            build the checkout even when a released binary is there
+  --demo             push the bundled example app and show its page
+  --check            only look at the machine, change nothing
+  --help             this text
+
+Running it again upgrades berth; apps keep serving meanwhile.
+END
+}
+
+# --- saying things
+
+log=/var/log/berth-install.log
+step=arguments
+
+say() { printf '%s\n' "$*"; }
+begin() {
+	step=$1
+	say "-----> $2"
+}
+# quiet runs a command with its output in the log.
+quiet() { "$@" >>"$log" 2>&1; }
+
+fail() {
+	printf 'error: %s\n' "$1" >&2
+	shift
+	for hint in "$@"; do printf 'hint:  %s\n' "$hint" >&2; done
+	exit 1
+}
+
+on_exit() {
+	local code=$?
+	[[ -z ${demo_dir:-} ]] || end_demo
+	if [[ $code -ne 0 && $step != arguments && $step != preflight ]]; then
+		printf 'error: the step "%s" failed; nothing is lost, run this again\n' "$step" >&2
+		if [[ -s $log ]]; then
+			tail -n 15 "$log" | sed 's/^/       | /' >&2
+			printf 'hint:  the whole log is %s\n' "$log" >&2
+		fi
+	fi
+}
+trap on_exit EXIT
+
+# --- arguments
+
+ssh_key='' domain='' demo='' check='' build=''
+http_port='' https_port='' ssh_port=''
+while [[ $# -gt 0 ]]; do
+	case $1 in
+	--ssh-key | --domain | --http-port | --https-port | --ssh-port)
+		[[ $# -ge 2 && -n $2 ]] || { usage >&2 && exit 2; }
+		name=${1#--}
+		printf -v "${name//-/_}" %s "$2"
+		shift
+		;;
+	--demo | --check | --build) printf -v "${1#--}" %s yes ;;
+	--help | -h) usage && exit ;;
+	*)
+		printf 'error: no option "%s"\n\n' "$1" >&2
+		usage >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+
+# --- what is already here
+
+env_file=/etc/berth/berth.env
+manifest=/etc/berth/manifest
+berth=/usr/local/bin/berth
+
+ports=(http:80 https:443 ssh:2222)
+
+# setting prints what the environment file holds for a name.
+setting() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" "$env_file" 2>/dev/null | tail -n 1 || true; }
+
+# port NAME DEFAULT: the option, else what an earlier run was told, else the default.
+port() {
+	local option=$1_port earlier
+	earlier=$(setting "BERTH_${1^^}")
+	earlier=${earlier##*:}
+	printf %s "${!option:-${earlier:-$2}}"
+}
+
+have_systemd() { [[ -d /run/systemd/system ]]; }
+
+running() {
+	if have_systemd; then
+		systemctl --quiet is-active berth.service
+	else
+		[[ -x /usr/local/lib/berth/service ]] && /usr/local/lib/berth/service status >/dev/null
+	fi
+}
+
+installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+
+# The user who called sudo, or root.
+caller=${SUDO_USER:-root}
+caller_home=$(getent passwd "$caller" | cut -d: -f6)
+
+case $(uname -m) in
+x86_64) arch=amd64 ;;
+aarch64) arch=arm64 ;;
+*) arch='' ;;
+esac
+
+# --- preflight
+
+problems=()
+notes=()
+problem() { problems+=("$*"); }
+note() { notes+=("$*"); }
+
+# holder PORT: which program listens on it, as far as can be seen; fails when
+# the port is free. It reads /proc since a fresh machine may lack ss.
+holder() {
+	local hex inode fd pid
+	printf -v hex '%04X' "$1"
+	inode=$(awk -v port=":$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10; exit }' \
+		/proc/net/tcp /proc/net/tcp6 2>/dev/null)
+	[[ -n $inode ]] || return 1
+	fd=$(find /proc/[0-9]*/fd -lname "socket:\\[$inode\\]" -print -quit 2>/dev/null) || true
+	if [[ -z $fd ]]; then
+		printf 'a program that cannot be seen from here'
+		return
+	fi
+	pid=${fd#/proc/} pid=${pid%%/*}
+	printf '%s (process %s)' "$(cat "/proc/$pid/comm")" "$pid"
+}
+
+# held NAME PORT: systemd listens there for berth, whether berth runs or not.
+# That its unit says so is not enough: it may have been rewritten since.
+held() {
+	systemctl --quiet is-active "berth-$1.socket" &&
+		[[ $(systemctl show --property Listen "berth-$1.socket") == *":$2 "* && $(holder "$2") == "systemd (process 1)" ]]
+}
+
+# kernel_has NAME COMMAND...: the command, run in a network namespace of its
+# own so that it changes nothing, shows whether the kernel has the feature.
+kernel_has() {
+	local name=$1
+	shift
+	command -v "$1" >/dev/null || return 0 # its package comes later
+	unshare --net "$@" >/dev/null 2>&1 || problem "the kernel has no $name (tried: $*)"
+}
+
+check_machine() {
+	local free memory kernel name number who
+	command -v apt-get >/dev/null || problem "this is not Debian or a system like it: there is no apt-get"
+	[[ -n $arch ]] || problem "berth runs on amd64 and arm64; this machine is $(uname -m)"
+
+	kernel=$(uname -r)
+	[[ $(printf '%s\n5.4\n' "$kernel" | sort -V | head -n 1) == 5.4 ]] ||
+		problem "the kernel is $kernel; 5.4 or newer is needed"
+	modprobe -q overlay 2>/dev/null || true
+	grep -qw overlay /proc/filesystems || problem "the kernel has no overlay filesystem"
+	for name in mnt net pid uts ipc cgroup; do
+		[[ -e /proc/self/ns/$name ]] || problem "the kernel has no $name namespaces"
+	done
+	grep -q '^Seccomp:' /proc/self/status || problem "the kernel has no seccomp"
+	if [[ -f /sys/fs/cgroup/cgroup.controllers ]]; then
+		for name in memory cpu pids; do
+			grep -qw "$name" /sys/fs/cgroup/cgroup.controllers || problem "the cgroup controller $name is switched off"
+		done
+	else
+		for name in memory cpu pids; do
+			awk -v name="$name" '$1 == name && $4 == 1 { found = 1 } END { exit !found }' /proc/cgroups ||
+				problem "the cgroup controller $name is switched off"
+		done
+	fi
+	if [[ $EUID -eq 0 ]]; then
+		kernel_has "network bridges" ip link add probe0 type bridge
+		kernel_has "virtual ethernet pairs" ip link add probe0 type veth peer name probe1
+		kernel_has nftables nft list tables
+	fi
+
+	for name in "${ports[@]}"; do
+		number=$(port "${name%:*}" "${name#*:}")
+		if ! [[ $number =~ ^[0-9]{1,5}$ ]]; then
+			problem "\"$number\" is not a port"
+		elif have_systemd && held "${name%:*}" "$number"; then
+			continue
+		elif who=$(holder "$number") && ! { running && [[ $who == "berth ("* ]]; }; then
+			problem "port $number is taken by $who; stop it or choose another with --${name%:*}-port"
+		fi
+	done
+
+	free=$(df --output=avail -k /var/lib | tail -n 1)
+	if ((free < 3 << 20)); then
+		problem "$((free >> 10)) MB are free in /var/lib; 3 GB are needed"
+	elif ((free < 10 << 20)); then
+		note "$((free >> 20)) GB are free in /var/lib; 10 GB are comfortable"
+	fi
+	memory=$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)
+	if ((memory < 480 << 10)); then
+		problem "the machine has $((memory >> 10)) MB of memory; 512 MB are needed"
+	elif ((memory < 960 << 10)); then
+		note "the machine has $((memory >> 10)) MB of memory; builds want 1 GB"
+	fi
+
+	if [[ -n $ssh_key ]]; then
+		ssh_key_lines "$ssh_key" >/dev/null 2>&1 || problem "$ssh_key holds no SSH public key"
+	fi
+	if id berth >/dev/null 2>&1 && ! made user berth; then
+		note "a user called berth is here already and will be used as it is"
+	fi
+	if ! [[ $domain =~ ^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.|$))*$ ]]; then
+		problem "\"$domain\" is not a domain name"
+	fi
+	have_systemd || note "systemd does not run here: berth is started in the background and watched by nobody"
+}
+
+preflight() {
+	begin preflight "Preflight  $(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release), $(uname -m), kernel $(uname -r)"
+	[[ $EUID -eq 0 ]] || problem "this needs root: sudo $0"
+	check_machine
+	local line
+	for line in "${notes[@]}"; do say "       note: $line"; done
+	for line in "${problems[@]}"; do printf 'error: %s\n' "$line" >&2; done
+	[[ ${#problems[@]} -eq 0 ]] || exit 1
+}
+
+# --- the manifest of what we made: "file PATH", "directory PATH", "user NAME", "unit NAME"
+
+made() { grep -qsxF "$1 $2" "$manifest"; }
+record() { made "$1" "$2" || printf '%s %s\n' "$1" "$2" >>"$manifest"; }
+
+# directory PATH MODE OWNER:GROUP
+directory() {
+	[[ -d $1 ]] || record directory "$1"
+	install -d -m "$2" -o "${3%:*}" -g "${3#*:}" "$1"
+}
+
+# place FILE PATH MODE: puts a file in place by rename, so that whoever runs or
+# reads it sees the old one or the new one. Sets changed when it differs.
+changed=''
+place() {
+	if ! cmp -s "$1" "$2"; then
+		if [[ -e $2 ]] && ! made file "$2"; then
+			fail "$2 is here already and is not berth's" "move it away and run this again"
+		fi
+		install -m "$3" "$1" "$2.new"
+		mv -f "$2.new" "$2"
+		changed=yes
+	fi
+	record file "$2"
+}
+
+# --- packages
+
+packages() {
+	begin packages "Packages"
+	local wanted=(containernetworking-plugins mmdebstrap nftables git iproute2 ca-certificates openssh-client curl)
+	local missing=() name
+	# Another vendor's containerd brings its own runc and conflicts with Debian's.
+	command -v containerd >/dev/null || wanted+=(containerd)
+	command -v runc >/dev/null || wanted+=(runc)
+	# The stack is Debian also where the host is not.
+	grep -qsx 'ID=debian' /etc/os-release || wanted+=(debian-archive-keyring)
+	for name in "${wanted[@]}"; do installed "$name" || missing+=("$name"); done
+	if [[ ${#missing[@]} -eq 0 ]]; then
+		say "       all there"
+		return
+	fi
+	say "       ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	quiet apt-get -o DPkg::Lock::Timeout=300 update
+	# --no-remove: a conflict ends this run instead of somebody else's program.
+	quiet apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends --no-remove "${missing[@]}"
+}
+
+# --- binary
+
+# binary leaves the path of the program to install in $new.
+binary() {
+	begin binary "Binary"
+	local candidate version
+	new=''
+	if [[ -z $build ]]; then
+		for candidate in "$here/berth" "$here/bin/berth-linux-$arch"; do
+			[[ ! -x $candidate ]] || new=$candidate
+		done
+	fi
+	if [[ -z $new ]]; then
+		[[ -f $here/go.mod ]] || fail "neither a released binary nor the source stands beside $0" \
+			"put the file berth of a release beside it"
+		build_binary
+	fi
+	version=$("$new" version 2>/dev/null) || fail "$new does not run here" "is it a binary for $arch?"
+	say "       $version"
+}
+
+build_binary() {
+	local go version
+	directory /var/cache/berth 0700 root:root
+	say "       building the checkout (a few minutes the first time)"
+	go=$("$here/packaging/go" 2>>"$log")
+	version=$(git -c safe.directory="$here" -C "$here" describe --tags --always --dirty 2>/dev/null || printf source)
+	new=/var/cache/berth/berth
+	(
+		cd "$here"
+		# Caches of our own: root's and the caller's stay as they are.
+		export GOPATH=/var/cache/berth/go GOCACHE=/var/cache/berth/go-build GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0
+		quiet "$go" build -trimpath -ldflags "-s -w -X main.version=$version" -o "$new" ./cmd/berth
+	)
+}
+
+# --- account and files
+
+account() {
+	begin account "Account and directories"
+	if ! id berth >/dev/null 2>&1; then
+		quiet useradd --system --home-dir /var/lib/berth --no-create-home --shell /usr/sbin/nologin berth
+		record user berth
+	fi
+	# git runs as berth and must get through to git/; all else beneath is closed to it.
+	directory /var/lib/berth 0710 root:berth
+}
+
+files() {
+	begin files "Files"
+	directory /usr/local/lib/berth 0755 root:root
+	place "$new" "$berth" 0755
+	environment
+	if have_systemd; then
+		units
+	else
+		place "$here/packaging/service" /usr/local/lib/berth/service 0755
+		record file /var/log/berth.log
+	fi
+	record file "$log"
+}
+
+# set_env NAME VALUE
+set_env() {
+	[[ $(setting "$1") != "$2" ]] || return 0
+	{
+		grep -v "^$1=" "$env_file" || true
+		printf '%s="%s"\n' "$1" "$2"
+	} >"$env_file.new"
+	chmod 0600 "$env_file.new" # a proxy's address can hold a password
+	mv -f "$env_file.new" "$env_file"
+	changed=yes
+}
+
+environment() {
+	local name lower
+	if [[ ! -e $env_file ]]; then
+		install -m 0600 /dev/null "$env_file"
+		printf '# Options of berth serve; "berth help serve" lists them. Then restart berth.\n' >"$env_file"
+	fi
+	record file "$env_file"
+	[[ -z $http_port ]] || set_env BERTH_HTTP ":$http_port"
+	[[ -z $https_port ]] || set_env BERTH_HTTPS ":$https_port"
+	[[ -z $ssh_port ]] || set_env BERTH_SSH ":$ssh_port"
+	# What this shell needs to reach the internet, berth and its builds need too.
+	for name in HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE; do
+		lower=${name,,}
+		[[ -z ${!name:-${!lower:-}} ]] || set_env "$name" "${!name:-${!lower}}"
+	done
+}
+
+units() {
+	local unit scratch name
+	scratch=$(mktemp -d)
+	for unit in "$here"/packaging/systemd/*; do
+		cp "$unit" "$scratch/"
+		if [[ $unit == *.socket ]]; then
+			name=${unit##*/berth-} name=${name%.socket}
+			sed -i "s/^ListenStream=\([0-9]*\)\$/ListenStream=$(port "$name" '\1')/" "$scratch/${unit##*/}"
+		fi
+		place "$scratch/${unit##*/}" "/etc/systemd/system/${unit##*/}" 0644
+		record unit "${unit##*/}"
+	done
+	rm -r "$scratch"
+	quiet systemctl daemon-reload
+	quiet systemctl enable berth.service berth-http.socket berth-https.socket berth-ssh.socket
+}
+
+# --- start
+
+start() {
+	local name moved=()
+	if have_systemd; then
+		# A socket listens where it did until it is restarted.
+		for name in "${ports[@]}"; do
+			held "${name%:*}" "$(port "${name%:*}" "${name#*:}")" || moved+=("berth-${name%:*}.socket")
+		done
+	fi
+	if running && [[ -z $changed && ${#moved[@]} -eq 0 ]]; then
+		begin start "Start      nothing changed, berth runs"
+	else
+		begin start "Start"
+		if have_systemd; then
+			# It cannot be while berth is active: this stops berth too.
+			[[ ${#moved[@]} -eq 0 ]] || quiet systemctl restart "${moved[@]}"
+			quiet systemctl restart berth.service || true # judged below, with its journal
+		else
+			quiet /usr/local/lib/berth/service restart
+		fi
+	fi
+	local tries
+	for ((tries = 0; tries < 300; tries++)); do
+		if "$berth" apps:list >/dev/null 2>&1; then
+			[[ -z $domain || $(global_domain) == "$domain" ]] || quiet "$berth" domains:set-global "$domain"
+			return
+		fi
+		running || break
+		sleep 0.2
+	done
+	if have_systemd; then
+		journalctl --unit berth.service --lines 30 --no-pager >>"$log" || true
+	else
+		tail -n 30 /var/log/berth.log >>"$log" || true
+	fi
+	fail "berth did not come up"
+}
+
+# --- keys
+
+# ssh_key_lines FILE: its public keys, one a line. Lines of authorized_keys that
+# carry options (a forced command, …) are somebody's restriction and left out.
+ssh_key_lines() { grep -E '^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp[0-9]+|sk-(ssh|ecdsa)-[^ ]+) [A-Za-z0-9+/=]+' "$1"; }
+
+key() {
+	local name=$caller count=0 code line file files=()
+	if [[ -n $ssh_key ]]; then
+		files=("$ssh_key")
+	elif [[ -n $("$berth" ssh-keys:list --format json | tr -d '[] \n' | sed 's/^null$//') ]]; then
+		return # an upgrade: whoever may enter was decided long ago
+	else
+		# The keys made here, and those the caller comes in with from elsewhere.
+		files=("$caller_home"/.ssh/id_*.pub "$caller_home/.ssh/authorized_keys")
+	fi
+	begin key "SSH keys"
+	while read -r line; do
+		count=$((count + 1))
+		code=0
+		printf '%s\n' "$line" | quiet "$berth" ssh-keys:add "$name" --role admin || code=$?
+		case $code in
+		0) say "       $name: ${line##* }" ;;
+		5) say "       known already: ${line##* }" ;; # conflict: the key or its name is there
+		*) fail "the key \"${line##* }\" was not accepted" ;;
+		esac
+		name=$caller-$((count + 1))
+	done < <(for file in "${files[@]}"; do [[ ! -r $file ]] || ssh_key_lines "$file" || true; done | sort -u -k 2,2)
+	if [[ $count -eq 0 ]]; then
+		say "warning: $caller has no SSH key here, so nobody can push yet"
+		say "hint:    copy a public key to this machine, then: sudo berth ssh-keys:add NAME --role admin < KEY.pub"
+	fi
+}
+
+# --- demo
+
+demo_app=hello
+
+end_demo() {
+	"$berth" ssh-keys:remove install-demo >/dev/null 2>&1 || true
+	rm -rf "$demo_dir"
+	demo_dir=''
+}
+
+demo() {
+	begin demo "Demo       git push of packaging/demo to the app $demo_app"
+	local as=(runuser -u "$caller" --) host
+	[[ $caller != root ]] || as=()
+	demo_dir=$(mktemp -d)
+	cp -r "$here/packaging/demo" "$demo_dir/app"
+	ssh-keygen -q -t ed25519 -N '' -C install-demo -f "$demo_dir/key"
+	chown -R "$caller:" "$demo_dir"
+
+	# The key may push to this one app, and goes when the push is done.
+	"$berth" apps:info "$demo_app" >/dev/null 2>&1 || quiet "$berth" apps:create "$demo_app"
+	quiet "$berth" ssh-keys:add install-demo --role deploy --app "$demo_app" <"$demo_dir/key.pub"
+	(
+		cd "$demo_dir/app"
+		export GIT_SSH_COMMAND="ssh -i $demo_dir/key -o IdentitiesOnly=yes -o UserKnownHostsFile=$demo_dir/known_hosts -o StrictHostKeyChecking=accept-new"
+		export GIT_AUTHOR_NAME=demo GIT_AUTHOR_EMAIL=demo@localhost GIT_COMMITTER_NAME=demo GIT_COMMITTER_EMAIL=demo@localhost
+		"${as[@]}" git init -q -b main
+		"${as[@]}" git add -A
+		"${as[@]}" git commit -q -m "The example app"
+		"${as[@]}" git push --force "ssh://berth@127.0.0.1:$(port ssh 2222)/$demo_app" main
+	)
+	host=$demo_app.$(global_domain)
+	"$berth" certs:root >"$demo_dir/root.pem"
+	say "       GET https://$host/"
+	curl --silent --show-error --fail --noproxy '*' --cacert "$demo_dir/root.pem" \
+		--resolve "$host:$(port https 443):127.0.0.1" "https://$host:$(port https 443)/" | sed 's/^/       /'
+	say
+	end_demo
+}
+
+# --- the last screen
+
+global_domain() { "$berth" domains:report --format json | sed -n 's/.*"global": *"\([^"]*\)".*/\1/p' | head -n 1; }
+
+last_screen() {
+	local name host https suffix='' fingerprint
+	name=$(global_domain)
+	host=$name
+	[[ $name != localhost ]] || host=$(hostname -I 2>/dev/null | cut -d ' ' -f 1)
+	https=$(port https 443)
+	[[ $https == 443 ]] || suffix=:$https
+	fingerprint=$(ssh-keyscan -p "$(port ssh 2222)" -t ed25519 127.0.0.1 2>/dev/null | ssh-keygen -l -f - | cut -d ' ' -f 2)
+	cat <<END
+
+berth $("$berth" version 2>/dev/null | awk '{ print $NF }') runs.
+  apps        https://APP.$name$suffix
+  admin page  https://berth.$name$suffix   enter with: sudo berth login
+  host key    $fingerprint (ed25519)
+In the repository of your app:
+  git remote add berth ssh://berth@${host:-localhost}:$(port ssh 2222)/APP
+  git push berth main
+Settings: $env_file   remove: sudo berth uninstall
+END
+}
+
+preflight
+[[ -z $check ]] || exit 0
+install -d -m 0700 /etc/berth
+touch "$manifest"
+record directory /etc/berth
+record file "$manifest"
+: >"$log"
+packages
+binary
+account
+files
+start
+key
+[[ -z $demo ]] || demo
+last_screen
