@@ -38,11 +38,15 @@ func dashed(addr netip.Addr) string {
 	return label
 }
 
-// sharedRange is for carrier-grade NAT (RFC 6598): no more public than 10/8.
-var sharedRange = netip.MustParsePrefix("100.64.0.0/10")
+var (
+	// sharedRange is for carrier-grade NAT (RFC 6598): no more public than 10/8.
+	sharedRange = netip.MustParsePrefix("100.64.0.0/10")
+	// siteRange was IPv6's first 10/8 (RFC 3879) and is still given out by QEMU.
+	siteRange = netip.MustParsePrefix("fec0::/10")
+)
 
 func isPublic(addr netip.Addr) bool {
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedRange.Contains(addr)
+	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedRange.Contains(addr) && !siteRange.Contains(addr)
 }
 
 // ownAddresses lists the machine's addresses that others may know it by.

@@ -25,7 +25,7 @@ func TestDashed_IsOneLabel(t *testing.T) {
 func TestIsPublic(t *testing.T) {
 	for in, want := range map[string]bool{
 		"203.0.113.7": true, "2001:db8::1": true, "10.1.2.3": false, "192.168.1.1": false, "172.16.0.1": false,
-		"100.64.0.1": false, "169.254.1.1": false, "127.0.0.1": false, "fe80::1": false, "fd00::1": false,
+		"100.64.0.1": false, "169.254.1.1": false, "127.0.0.1": false, "fe80::1": false, "fec0::1": false, "fd00::1": false,
 	} {
 		if got := isPublic(netip.MustParseAddr(in)); got != want {
 			t.Errorf("%s: got %v, want %v", in, got, want)
