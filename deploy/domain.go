@@ -150,6 +150,9 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, change 
 		return d.full(err)
 	}
 	d.reroute(a)
+	for _, other := range d.all() { // one may get its default host back
+		d.reroute(other)
+	}
 	d.announceHosts()
 	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
 	return nil

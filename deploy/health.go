@@ -29,9 +29,6 @@ const (
 	// checkTimeout bounds one request of a check, Dokku's default.
 	checkTimeout = 5 * time.Second
 
-	// checkWait is the pause between two attempts of a check, Dokku's default.
-	checkWait = 5 * time.Second
-
 	firstLook  = 4 * time.Millisecond   // a quick app is seen at once …
 	laterLooks = 100 * time.Millisecond // … a slow one costs no CPU
 )
@@ -158,7 +155,7 @@ func (d *Deployer) awaitSteady(ctx context.Context, i *instance, c *runtime.Cont
 
 // awaitCheck makes one check of app.json, as often as it says.
 func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Container, check store.HealthCheck, host string) error {
-	timeout, pause := orSeconds(check.Timeout, checkTimeout), orSeconds(check.Wait, checkWait)
+	timeout, pause := orSeconds(check.Timeout, checkTimeout), time.Duration(check.Wait)*time.Second
 	attempts := check.Attempts
 	if attempts == 0 {
 		attempts = 3

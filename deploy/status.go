@@ -16,7 +16,7 @@ const (
 	StateRunning   AppState = "running"   // all instances healthy
 	StateDegraded  AppState = "degraded"  // some instances are not
 	StateDown      AppState = "down"      // none is
-	StateStopped   AppState = "stopped"   // ps:stop
+	StateStopped   AppState = "stopped"   // ps:stop, or scaled to none
 	StateDeploying AppState = "deploying" // first deploy under way
 )
 
@@ -100,7 +100,7 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 		s.State = StateDeploying
 	case record.Release == 0:
 		s.State = StateEmpty
-	case record.Stopped:
+	case record.Stopped, len(live) == 0: // what crashed keeps its place
 		s.State = StateStopped
 	case up == 0:
 		s.State = StateDown

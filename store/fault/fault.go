@@ -53,7 +53,13 @@ func (e *Error) With(lines ...string) *Error {
 	return e
 }
 
-func (e *Error) Error() string { return e.Message + " [" + e.Code + "]" }
+func (e *Error) Error() string {
+	if e.Code == "" {
+		return e.Message
+	}
+	return e.Message + " [" + e.Code + "]"
+}
+
 func (e *Error) Unwrap() error { return e.Cause }
 
 // Detailed is what an error of a room that does not know this package offers
