@@ -63,6 +63,8 @@ type Deployer struct {
 	life    context.Context // ends with Run; what outlives a request hangs on it
 	end     context.CancelFunc
 	work    sync.WaitGroup // everything that Run waits for
+	working sync.Mutex     // guards rested: a group that is waited for may not grow
+	rested  bool
 	cron    *cron.Cron
 
 	mu     sync.Mutex // guards what follows
@@ -118,21 +120,29 @@ func (d *Deployer) Run(ctx context.Context) error {
 	defer stop()
 	if err := d.boot(d.life); err != nil && ctx.Err() == nil {
 		d.end()
-		d.work.Wait()
+		d.rest()
 		return err
 	}
 	close(d.booted)
 	d.cron.Start()
 	<-ctx.Done()
 	<-d.cron.Stop().Done()
-	d.work.Wait()
+	d.rest()
 	return nil
+}
+
+// rest waits for all work in the background, and lets no more begin.
+func (d *Deployer) rest() {
+	d.working.Lock()
+	d.rested = true
+	d.working.Unlock()
+	d.work.Wait()
 }
 
 // Booted is closed when Run has routed every app that can be.
 func (d *Deployer) Booted() <-chan struct{} { return d.booted }
 
-// live returns the live half of an app.
+// app returns the live half of an app.
 func (d *Deployer) app(record store.App) *app {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -204,9 +214,16 @@ func (d *Deployer) detached(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { stop(); cancel() }
 }
 
-// background runs fn beside the caller; Run waits for it.
-func (d *Deployer) background(fn func(ctx context.Context)) {
+// background runs fn beside the caller; Run waits for it. At the end of Run it
+// does not begin any more, and returns false: the next life sweeps up.
+func (d *Deployer) background(fn func(ctx context.Context)) bool {
+	d.working.Lock()
+	defer d.working.Unlock()
+	if d.rested {
+		return false
+	}
 	d.work.Go(func() { fn(d.life) })
+	return true
 }
 
 // happened remembers an event and wakes those who watch.

@@ -217,3 +217,20 @@ func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 		t.Error("a domain was given to nobody")
 	}
 }
+
+func TestBackground_BeginsNothingAfterTheEnd(t *testing.T) {
+	d := newDeployer(t)
+	ran := make(chan struct{})
+	if !d.background(func(context.Context) { close(ran) }) {
+		t.Fatal("work before the end did not begin")
+	}
+	d.rest()
+	select {
+	case <-ran:
+	default:
+		t.Error("rest did not wait for the work")
+	}
+	if d.background(func(context.Context) { t.Error("work began after the end") }) {
+		t.Error("work after the end was said to begin")
+	}
+}

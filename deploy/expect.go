@@ -75,7 +75,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 
 	for _, p := range formation {
 		r := making[p.String()]
-		d.background(func(context.Context) {
+		begun := d.background(func(context.Context) {
 			defer close(r.made)
 			_, c, err := d.create(ctx, func() runtime.Spec {
 				return d.instanceSpec(record, s.base, s.release, p.process.Type, p.number)
@@ -83,6 +83,9 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 			d.warn("a container could not be readied", err, "app", name)
 			r.container = c
 		})
+		if !begun {
+			close(r.made)
+		}
 	}
 	return func() {
 		a.mu.Lock()

@@ -137,7 +137,7 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 				return err
 			}
 			idle.Stop()
-			return decide(ctx, quarantined, updates, &progress{File: text})
+			return decide(ctx, quarantined, updates, &progress{file: text})
 		}()
 		text.Close() // the hook's cat ends, and it goes on to the verdict
 		word := "accept\n"
@@ -266,16 +266,17 @@ func (a *audience) Write(p []byte) (int, error) {
 }
 
 // progress is the pipe of text to the hook. A pusher that reads nothing holds
-// up nobody for longer than textStall.
+// up nobody for longer than textStall. The file is not embedded: its other ways
+// to write would go past the deadline's being set anew.
 type progress struct {
-	*os.File
+	file *os.File
 	gone atomic.Bool
 }
 
 func (p *progress) Write(text []byte) (int, error) {
 	if !p.gone.Load() {
-		p.SetWriteDeadline(time.Now().Add(textStall))
-		if _, err := p.File.Write(text); err != nil {
+		p.file.SetWriteDeadline(time.Now().Add(textStall))
+		if _, err := p.file.Write(text); err != nil {
 			p.gone.Store(true)
 		}
 	}

@@ -261,3 +261,19 @@ func TestReceive_GitRunsAsTheOwnerOfTheRepositories(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// io.WriteString prefers WriteString: with the file's own, the deadline of the
+// first line would stand, and the pusher of a longer build lose the rest.
+func TestProgress_HasOneWayToWrite(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	p := &progress{file: write}
+	write.SetWriteDeadline(time.Now().Add(-time.Second)) // an earlier line's, long past
+	if _, err := io.WriteString(p, "late\n"); err != nil || p.gone.Load() {
+		t.Errorf("a line after a long silence was lost: %v", err)
+	}
+}
