@@ -16,9 +16,10 @@ import (
 // domainRow is a domain with the state of its certificate.
 type domainRow struct {
 	store.Domain
-	State  string // "valid", "expiring", "expired", "none"
+	State  string // "valid", "expiring", "expired", "local", "none"
 	Issuer string
 	Until  time.Time
+	Error  string // why the ACME CA gave none, last time
 }
 
 // expiringAfter is when a certificate has less left than any that is renewed in
@@ -36,6 +37,13 @@ func (a *admin) certified(ctx context.Context, domains []store.Domain, now time.
 	}
 	for i, domain := range domains {
 		rows[i] = domainRow{Domain: domain, State: "none"}
+		if a.api.cfg.Certificate != nil {
+			served := a.api.cfg.Certificate(domain.Host)
+			rows[i].Error = served.LastError
+			if served.Local {
+				rows[i].State = "local"
+			}
+		}
 		for _, issuer := range issuers {
 			raw, err := kept.Load(ctx, path.Join(issuer, domain.Host, domain.Host+".crt"))
 			if errors.Is(err, fs.ErrNotExist) {

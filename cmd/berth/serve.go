@@ -142,10 +142,11 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		SSHPort:   port(doors.ssh),
 	}, db, engine, table, plate, log)
 	api := web.New(web.Config{
-		Version:   version,
-		HTTPSPort: port(doors.https),
-		SSHPort:   port(doors.ssh),
-		RootCA:    func() ([]byte, error) { return certificates.RootPEM(), nil },
+		Version:     version,
+		HTTPSPort:   port(doors.https),
+		SSHPort:     port(doors.ssh),
+		RootCA:      func() ([]byte, error) { return certificates.RootPEM(), nil },
+		Certificate: certificates.State,
 	}, deployer, db, log)
 	plate.admin = api.Handler()
 	ssh, err := newSSH(db, repositories, deployer, api, version, log)
