@@ -165,6 +165,14 @@ func TestContainer_Privileges(t *testing.T) {
 	}
 }
 
+// containerd is protected from the OOM killer, its shims likewise; what they
+// start is not.
+func TestContainer_MemoryOfTheMachineIsNotItsOwn(t *testing.T) {
+	if out, _ := output(t, runtime.Spec{Isolated: true}, "cat /proc/self/oom_score_adj"); out != "0" {
+		t.Errorf("the OOM score is moved by %s, want 0", out)
+	}
+}
+
 func TestContainer_SecretsAreNotStored(t *testing.T) {
 	const secret = "correct-horse-battery"
 	c := create(t, runtime.Spec{})

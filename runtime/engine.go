@@ -5,6 +5,7 @@
 // What it keeps, and where:
 //
 //	Root/lock               held while an engine is open
+//	Root/auto               a link that says what "auto" turned out to be
 //	Root/containerd/        the embedded containerd's own: layers and records
 //	Root/scratch/           Scratch; emptied by Open
 //	State/containerd.*      the embedded containerd's socket, pid and configuration
@@ -174,11 +175,11 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 
 // connect finds or starts containerd.
 func (e *Engine) connect(ctx context.Context) error {
-	address := e.cfg.Containerd
-	if address == "auto" && answers(ctx, systemSocket) == nil {
-		address = systemSocket
+	address, err := e.address(ctx)
+	if err != nil {
+		return err
 	}
-	if address == "auto" || address == "embedded" {
+	if address == "embedded" {
 		e.daemon = newDaemon(e.cfg, e.log)
 		if err := e.daemon.ensure(ctx); err != nil {
 			return err
@@ -194,6 +195,26 @@ func (e *Engine) connect(ctx context.Context) error {
 	e.client = client
 	e.log.Debug("connected to containerd", "address", address, "embedded", e.daemon != nil)
 	return nil
+}
+
+// address resolves "auto", and does so once: layers and containers are in one
+// containerd, and to another one every running app is an orphan to be ended. So
+// neither a system's containerd that is down for the moment nor one that is
+// installed later changes what was found first.
+func (e *Engine) address(ctx context.Context) (string, error) {
+	if e.cfg.Containerd != "auto" {
+		return e.cfg.Containerd, nil
+	}
+	link := filepath.Join(e.cfg.Root, "auto")
+	found, err := os.Readlink(link)
+	if !errors.Is(err, os.ErrNotExist) {
+		return found, err
+	}
+	found = "embedded"
+	if answers(ctx, systemSocket) == nil {
+		found = systemSocket
+	}
+	return found, os.Symlink(found, link)
 }
 
 // dial returns a client whose calls wait for a containerd that is away, up to

@@ -251,3 +251,21 @@ func TestOpen_RefusesASecondEngineOnTheSameRoot(t *testing.T) {
 		t.Error("two engines on one root")
 	}
 }
+
+// Apps are known to one containerd alone: while it is down, another is none.
+func TestOpen_AutoStaysWithTheContainerdItFound(t *testing.T) {
+	needContainerd(t)
+	root, state := t.TempDir(), t.TempDir()
+	away := filepath.Join(t.TempDir(), "containerd.sock")
+	if err := os.Symlink(away, filepath.Join(root, "auto")); err != nil {
+		t.Fatal(err)
+	}
+	e, err := runtime.Open(t.Context(), runtime.Config{Containerd: "auto", Root: root, State: state, Init: "/bin/true", Bridge: "btauto"}, logger())
+	if err == nil {
+		e.Shutdown(t.Context())
+		t.Fatal("opened with another containerd")
+	}
+	if !strings.Contains(err.Error(), away) {
+		t.Errorf("the error does not name %s: %v", away, err)
+	}
+}

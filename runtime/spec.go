@@ -108,6 +108,10 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 	// More than our own hard limit makes runc fail where CAP_SYS_RESOURCE is missing.
 	files := min(own.Max, maxFiles)
 	s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: files, Soft: files}}
+	// Else it is inherited from containerd, which its unit protects (-999): when
+	// memory runs out the kernel would take the SSH server before any app.
+	ordinary := 0
+	s.Process.OOMScoreAdj = &ordinary
 
 	s.Mounts = append(s.Mounts, specs.Mount{ // JVM, Node and Go read their limits here
 		Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",

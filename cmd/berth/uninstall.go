@@ -181,7 +181,7 @@ func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out i
 			return fmt.Errorf("remove container %s: %w", c.ID, err)
 		}
 	}
-	fmt.Fprintf(out, "       %d containers\n", len(containers))
+	fmt.Fprintf(out, "       %d removed\n", len(containers))
 	if purge {
 		if err := removeLayers(ctx, engine); err != nil {
 			return err
