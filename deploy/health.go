@@ -37,9 +37,7 @@ const (
 // fault that says what was tried. It finds out where the instance listens. A
 // check that only warns does so through note.
 func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, note func(string)) error {
-	checks := slices.DeleteFunc(slices.Clone(i.release.Health), func(c store.HealthCheck) bool {
-		return c.Process != i.process.Type || c.Type == "liveness"
-	})
+	checks := i.checks()
 	c, _, _ := i.running()
 	if i.process.Type != "web" && len(checks) == 0 {
 		return d.awaitSteady(ctx, i, c, steadyFor)
@@ -62,6 +60,13 @@ func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, n
 		return err
 	}
 	return nil
+}
+
+// checks returns those of app.json that the instance has to pass to be healthy.
+func (i *instance) checks() []store.HealthCheck {
+	return slices.DeleteFunc(slices.Clone(i.release.Health), func(c store.HealthCheck) bool {
+		return c.Process != i.process.Type || c.Type == "liveness"
+	})
 }
 
 // awaitAnswer is the check of a web process that has none of its own: it

@@ -343,11 +343,14 @@ func (d *Deployer) remove(c *runtime.Container) {
 	d.warn("a container was not removed", c.Remove(ctx), "container", c.ID)
 }
 
-// up prints that instances are up: "web.1 ok 0.3s   web.2 ok 0.3s".
+// up prints that instances are up: "web.1 ok 0.3s   web.2 ok 0.3s   (GET /)".
 func (r *report) up(instances []*instance, took []time.Duration) {
 	var parts []string
 	for n, i := range instances {
 		parts = append(parts, fmt.Sprintf("%s ok %s", i.name(), seconds(took[n])))
+	}
+	if slices.ContainsFunc(instances, func(i *instance) bool { return i.process.Type == "web" && len(i.checks()) == 0 }) {
+		parts = append(parts, "(GET /)")
 	}
 	for n, line := range pack(parts, "   ", columns-len("-----> Start    ")) {
 		if n == 0 {
