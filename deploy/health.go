@@ -2,12 +2,7 @@ package deploy
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,21 +130,6 @@ func (i *instance) listens(address string) {
 	}
 }
 
-// listensOn finds a port among listening addresses.
-func listensOn(addresses []string, port int) string {
-	for _, a := range addresses {
-		if portOf(a) == strconv.Itoa(port) {
-			return a
-		}
-	}
-	return ""
-}
-
-func portOf(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
-}
-
 // awaitSteady waits for a program to have stayed up for a while.
 func (d *Deployer) awaitSteady(ctx context.Context, i *instance, c *runtime.Container, up time.Duration) error {
 	if wait(ctx, c, up) {
@@ -221,76 +201,6 @@ func orSeconds(n int, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// get asks an instance one HTTP request and says what is wrong with the answer.
-// It comes as the router's requests do, so that an app which redirects plain
-// HTTP, or knows only its own hosts, does not trip over the check.
-func get(ctx context.Context, c *runtime.Container, address, host string, check store.HealthCheck, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	path := check.Path
-	if path == "" {
-		path = "/"
-	}
-	scheme := "http"
-	if check.Scheme != "" {
-		scheme = check.Scheme
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("User-Agent", "berth-healthcheck")
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("X-Forwarded-Host", host)
-	for _, h := range check.Headers {
-		req.Header.Set(h.Name, h.Value)
-		if strings.EqualFold(h.Name, "Host") {
-			req.Host = h.Value
-		}
-	}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the other end of a socket of ours
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx, address) },
-	}
-	resp, err := transport.RoundTrip(req) // a redirect is an answer; it is not followed
-	if err != nil {
-		return plain(err)
-	}
-	defer resp.Body.Close()
-	if check.Content != "" {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-		if err != nil {
-			return plain(err)
-		}
-		if !strings.Contains(string(body), check.Content) {
-			return fmt.Errorf("status %d, without %q in its first MiB", resp.StatusCode, check.Content)
-		}
-	}
-	if resp.StatusCode >= 500 {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return nil
-}
-
-// plain takes the layers of net and net/http off an error: "connection refused".
-func plain(err error) error {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return errors.New("no answer in time")
-	case errors.Is(err, io.EOF):
-		return errors.New("the connection was closed without an answer")
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
-		text := op.Err.Error()
-		if i := strings.LastIndex(text, ": "); i >= 0 {
-			text = text[i+2:]
-		}
-		return errors.New(text)
-	}
-	return err
-}
-
 // wait pauses; it returns false when the program ended or ctx did meanwhile.
 func wait(ctx context.Context, c *runtime.Container, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
@@ -313,89 +223,3 @@ func ended(c *runtime.Container) bool {
 		return false
 	}
 }
-
-// tally counts what went wrong, so that a hundred refused connections are one line.
-type tally struct {
-	order  []string
-	counts map[string]int
-}
-
-func (t *tally) add(err error) {
-	text := err.Error()
-	if t.counts == nil {
-		t.counts = map[string]int{}
-	}
-	if t.counts[text]++; t.counts[text] == 1 {
-		t.order = append(t.order, text)
-	}
-}
-
-// unhealthy says why an instance is not healthy: it ended (E302), it listens
-// nowhere (E303), or it does not answer as it should (E301).
-func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Container, what string, tried any) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	logs := d.lastLines(i, 15)
-	if ended(c) {
-		exit := c.Exit(ctx)
-		f := fault.New(fault.Failed, "E302", "%s ended before it was healthy: %s", i.name(), describe(exit))
-		if len(logs) == 0 {
-			f.With("it printed nothing")
-		}
-		f.With(logs...).Hint("it ran: %s", i.process.Command)
-		return advise(f, logs, exit)
-	}
-	var f *fault.Error
-	if t, ok := tried.(tally); ok {
-		f = fault.New(fault.Failed, "E301", "%s did not become healthy in %s", i.name(), i.age())
-		for _, text := range t.order {
-			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
-		}
-	} else {
-		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
-		f.Hint("listen on the port that the variable PORT names")
-	}
-	f.With(logs...)
-	return advise(f, logs, runtime.Exit{})
-}
-
-// describe says how a program ended.
-func describe(exit runtime.Exit) string {
-	switch {
-	case exit.OOM:
-		return "it used more memory than its limit"
-	case exit.Lost:
-		return "its container vanished"
-	case exit.Signal != 0:
-		return fmt.Sprintf("killed by signal %d", exit.Signal)
-	}
-	return fmt.Sprintf("exit code %d", exit.Code)
-}
-
-// advise adds the hints that follow from what a program printed.
-func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
-	for _, line := range logs {
-		if _, module, found := strings.Cut(line, "ModuleNotFoundError: No module named "); found {
-			f.Hint("add %s to requirements.txt", strings.Trim(module, `'"`))
-		}
-	}
-	switch {
-	case exit.OOM:
-		f.Hint("give it more memory, or let it take less")
-	case exit.Code == 127:
-		f.Hint("the command was not found; is its package in the app's dependencies?")
-	}
-	return f
-}
-
-// tail keeps the end of a short output.
-type tail struct{ buf []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
-	t.buf = t.buf[max(0, len(t.buf)-512):]
-	return len(p), nil
-}
-
-func (t *tail) last() string { return strings.TrimSpace(string(t.buf)) }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -130,47 +128,6 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 	}, out)
 }
 
-// source is a commit's tree on disk.
-type source struct {
-	root   *os.Root
-	path   string // of the tree
-	dir    string // of all that is scratch
-	digest string
-}
-
-func (s *source) remove() {
-	s.root.Close()
-	os.RemoveAll(s.dir)
-}
-
-// checkout writes the pushed tree to disk.
-func (d *Deployer) checkout(ctx context.Context, commit git.Commit, repo git.Repository, out *report) (s *source, err error) {
-	dir, err := d.engine.Scratch()
-	if err != nil {
-		return nil, d.full(fmt.Errorf("make a directory for the source: %w", err))
-	}
-	s = &source{dir: dir, path: filepath.Join(dir, "source"), digest: commit.Tree}
-	defer func() {
-		if err != nil {
-			os.RemoveAll(dir)
-		}
-	}()
-	if err := os.Mkdir(s.path, 0o755); err != nil {
-		return nil, d.full(err)
-	}
-	if s.root, err = os.OpenRoot(s.path); err != nil {
-		return nil, err
-	}
-	err = out.timed("checkout", func() error {
-		notes, err := repo.Extract(ctx, commit.ID, s.root, git.DefaultTreeLimits)
-		for _, note := range notes {
-			out.Line("warning: %s", note)
-		}
-		return d.full(err)
-	})
-	return s, err
-}
-
 // plan finds out what the source is and says so.
 func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (plan *buildpacks.Plan, err error) {
 	stack, err := d.stack(ctx, out)
@@ -195,86 +152,6 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 		out.Detail("%s", note)
 	}
 	return plan, nil
-}
-
-// configFor returns the app's config with what app.json adds to it: defaults
-// of what is not set, secrets that are made up once. What it requires and
-// nobody has set is a fault (E127).
-func (d *Deployer) configFor(record store.App, manifest buildpacks.Manifest) (config map[string]string, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
-		config, err = tx.Config(record.Name)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range manifest.Env {
-		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
-			config[name] = value
-		}
-	}
-	for _, name := range manifest.Secrets {
-		if _, set := config[name]; !set {
-			secret := make([]byte, 32)
-			rand.Read(secret)
-			config[name] = hex.EncodeToString(secret)
-		}
-	}
-	for _, name := range manifest.Required {
-		if _, set := config[name]; !set {
-			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
-				Hint("%s config:set %s %s=VALUE", d.sshCommand(), record.Name, name)
-		}
-	}
-	return config, nil
-}
-
-// settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, and that the app runs.
-func settle(app *store.App, manifest buildpacks.Manifest) {
-	app.Stopped = false
-	for process, n := range manifest.Formation {
-		if _, set := app.Formation[process]; !set {
-			if app.Formation == nil {
-				app.Formation = map[string]int{}
-			}
-			app.Formation[process] = n
-		}
-	}
-}
-
-// releaseOf puts together what a build has made.
-func releaseOf(record store.App, build store.Build, commit git.Commit, plan *buildpacks.Plan, image image) store.Release {
-	r := store.Release{
-		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
-		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
-		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
-		Layer: image.top, Base: image.base, Env: plan.Env,
-	}
-	for _, p := range plan.Processes {
-		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})
-	}
-	for _, entry := range plan.Manifest.Cron {
-		r.Cron = append(r.Cron, newJob(entry))
-	}
-	for process, checks := range plan.Manifest.Health {
-		for _, c := range checks {
-			r.Health = append(r.Health, healthCheck(process, c))
-		}
-	}
-	return r
-}
-
-func healthCheck(process string, c buildpacks.HealthCheck) store.HealthCheck {
-	h := store.HealthCheck{
-		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
-		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,
-		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn,
-	}
-	for _, header := range c.Headers {
-		h.Headers = append(h.Headers, store.HTTPHeader{Name: header[0], Value: header[1]})
-	}
-	return h
 }
 
 // rollout is what comes with a release that is rolled out.

@@ -1,0 +1,93 @@
+package deploy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// configFor returns the app's config with what app.json adds to it: defaults
+// of what is not set, secrets that are made up once. What it requires and
+// nobody has set is a fault (E127).
+func (d *Deployer) configFor(record store.App, manifest buildpacks.Manifest) (config map[string]string, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		config, err = tx.Config(record.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range manifest.Env {
+		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
+			config[name] = value
+		}
+	}
+	for _, name := range manifest.Secrets {
+		if _, set := config[name]; !set {
+			secret := make([]byte, 32)
+			rand.Read(secret)
+			config[name] = hex.EncodeToString(secret)
+		}
+	}
+	for _, name := range manifest.Required {
+		if _, set := config[name]; !set {
+			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
+				Hint("%s config:set %s %s=VALUE", d.sshCommand(), record.Name, name)
+		}
+	}
+	return config, nil
+}
+
+// settle applies to the app's record what a push brings: app.json's formation
+// where nobody has scaled yet, and that the app runs.
+func settle(app *store.App, manifest buildpacks.Manifest) {
+	app.Stopped = false
+	for process, n := range manifest.Formation {
+		if _, set := app.Formation[process]; !set {
+			if app.Formation == nil {
+				app.Formation = map[string]int{}
+			}
+			app.Formation[process] = n
+		}
+	}
+}
+
+// releaseOf puts together what a build has made.
+func releaseOf(record store.App, build store.Build, commit git.Commit, plan *buildpacks.Plan, image image) store.Release {
+	r := store.Release{
+		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
+		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
+		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
+		Layer: image.top, Base: image.base, Env: plan.Env,
+	}
+	for _, p := range plan.Processes {
+		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})
+	}
+	for _, entry := range plan.Manifest.Cron {
+		r.Cron = append(r.Cron, newJob(entry))
+	}
+	for process, checks := range plan.Manifest.Health {
+		for _, c := range checks {
+			r.Health = append(r.Health, healthCheck(process, c))
+		}
+	}
+	return r
+}
+
+func healthCheck(process string, c buildpacks.HealthCheck) store.HealthCheck {
+	h := store.HealthCheck{
+		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
+		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,
+		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn,
+	}
+	for _, header := range c.Headers {
+		h.Headers = append(h.Headers, store.HTTPHeader{Name: header[0], Value: header[1]})
+	}
+	return h
+}

@@ -1,0 +1,96 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store/fault"
+)
+
+// tally counts what went wrong, so that a hundred refused connections are one line.
+type tally struct {
+	order  []string
+	counts map[string]int
+}
+
+func (t *tally) add(err error) {
+	text := err.Error()
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	if t.counts[text]++; t.counts[text] == 1 {
+		t.order = append(t.order, text)
+	}
+}
+
+// unhealthy says why an instance is not healthy: it ended (E302), it listens
+// nowhere (E303), or it does not answer as it should (E301).
+func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Container, what string, tried any) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	logs := d.lastLines(i, 15)
+	if ended(c) {
+		exit := c.Exit(ctx)
+		f := fault.New(fault.Failed, "E302", "%s ended before it was healthy: %s", i.name(), describe(exit))
+		if len(logs) == 0 {
+			f.With("it printed nothing")
+		}
+		f.With(logs...).Hint("it ran: %s", i.process.Command)
+		return advise(f, logs, exit)
+	}
+	var f *fault.Error
+	if t, ok := tried.(tally); ok {
+		f = fault.New(fault.Failed, "E301", "%s did not become healthy in %s", i.name(), i.age())
+		for _, text := range t.order {
+			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
+		}
+	} else {
+		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
+		f.Hint("listen on the port that the variable PORT names")
+	}
+	f.With(logs...)
+	return advise(f, logs, runtime.Exit{})
+}
+
+// describe says how a program ended.
+func describe(exit runtime.Exit) string {
+	switch {
+	case exit.OOM:
+		return "it used more memory than its limit"
+	case exit.Lost:
+		return "its container vanished"
+	case exit.Signal != 0:
+		return fmt.Sprintf("killed by signal %d", exit.Signal)
+	}
+	return fmt.Sprintf("exit code %d", exit.Code)
+}
+
+// advise adds the hints that follow from what a program printed.
+func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
+	for _, line := range logs {
+		if _, module, found := strings.Cut(line, "ModuleNotFoundError: No module named "); found {
+			f.Hint("add %s to requirements.txt", strings.Trim(module, `'"`))
+		}
+	}
+	switch {
+	case exit.OOM:
+		f.Hint("give it more memory, or let it take less")
+	case exit.Code == 127:
+		f.Hint("the command was not found; is its package in the app's dependencies?")
+	}
+	return f
+}
+
+// tail keeps the end of a short output.
+type tail struct{ buf []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	t.buf = t.buf[max(0, len(t.buf)-512):]
+	return len(p), nil
+}
+
+func (t *tail) last() string { return strings.TrimSpace(string(t.buf)) }
