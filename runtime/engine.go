@@ -299,6 +299,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
+		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it
 	}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/invoke"
 	types "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 )
@@ -220,7 +221,9 @@ func (n *network) configureCNI() error {
 		return err
 	}
 	// The library's own cache is for the whole machine; ours goes with us.
-	n.cni = libcni.NewCNIConfigWithCacheDir(pluginDirs, filepath.Join(n.cfg.State, "cni", "cache"), nil)
+	// Left out, libcni would make it at the first call, and two first calls race.
+	run := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}
+	n.cni = libcni.NewCNIConfigWithCacheDir(pluginDirs, filepath.Join(n.cfg.State, "cni", "cache"), run)
 	return nil
 }
 
