@@ -423,8 +423,8 @@ func TestPush_LongOutputArrivesWhole(t *testing.T) {
 		return nil
 	})
 	c := d.client(t, "alice", store.RoleDeploy)
-	for range 4 {
-		c.commit("hello.py", "print("+strings.Repeat("1", int(time.Now().UnixNano()%50)+1)+")\n")
+	for n := range 4 {
+		c.commit("hello.py", fmt.Sprintf("print(%d)\n", n))
 		out, err := c.push("shop", "main")
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
