@@ -2,11 +2,10 @@ package deploy
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -215,7 +214,7 @@ func (d *Deployer) record(record *store.App, release *store.Release) (config str
 			}
 		}
 		config = "config unchanged"
-		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !sameConfig(live.Config, release.Config) {
+		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !maps.Equal(live.Config, release.Config) {
 			config = "config changed"
 		}
 		fresh.LastRelease = release.Number
@@ -279,9 +278,7 @@ func (d *Deployer) refuse(out *report, name string, err error) error {
 
 // refer logs an internal error and returns the ref it can be found under.
 func (d *Deployer) refer(err error) string {
-	raw := make([]byte, 2)
-	rand.Read(raw)
-	ref := hex.EncodeToString(raw)
+	ref := fault.NewRef()
 	d.log.Error("internal error", "ref", ref, "err", err)
 	return ref
 }

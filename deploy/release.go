@@ -49,7 +49,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 		return store.Release{}, err
 	}
 	// What was stored without a restart is not live yet.
-	if sameConfig(before, after) && (noRestart || record.Release == 0 || sameConfig(live.Config, after)) {
+	if maps.Equal(before, after) && (noRestart || record.Release == 0 || maps.Equal(live.Config, after)) {
 		return live, nil
 	}
 	text := configText(set, unset)
@@ -84,8 +84,6 @@ func configText(set map[string]string, unset []string) string {
 	}
 	return strings.Join(parts, "; ")
 }
-
-func sameConfig(a, b map[string]string) bool { return maps.Equal(a, b) }
 
 func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
 	if record.Release == 0 {

@@ -1,8 +1,6 @@
 package sshd
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,10 +30,9 @@ func complain(w io.Writer, log *slog.Logger, err error) int {
 		return int(f.Kind)
 	}
 	if f == nil {
-		ref := make([]byte, 2)
-		rand.Read(ref)
-		log.Error("SSH session failed", "ref", hex.EncodeToString(ref), "error", err)
-		fmt.Fprintf(w, "error: internal error (ref %x)\n", ref)
+		ref := fault.NewRef()
+		log.Error("SSH session failed", "ref", ref, "error", err)
+		fmt.Fprintf(w, "error: internal error (ref %s)\n", ref)
 		return int(fault.Failed)
 	}
 	say(w, f)

@@ -114,8 +114,9 @@ func escapeSequence(s string) int {
 
 // sgrParams returns the numbers of a "select graphic rendition" sequence.
 func sgrParams(sequence string) (params []int, ok bool) {
-	body, ok := strings.CutSuffix(sequence, "m")
-	if body, ok = strings.CutPrefix(body, "\x1b["); !ok || !strings.HasSuffix(sequence, "m") {
+	body, begins := strings.CutPrefix(sequence, "\x1b[")
+	body, ends := strings.CutSuffix(body, "m")
+	if !begins || !ends {
 		return nil, false
 	}
 	for field := range strings.FieldsFuncSeq(strings.ReplaceAll(body, ";;", ";0;"), func(r rune) bool { return r == ';' || r == ':' }) {

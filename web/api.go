@@ -3,8 +3,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -224,16 +222,10 @@ func (a *API) answerable(err error, verb string, user store.User) *fault.Error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Timeout, "E144", "this took too long")
 	}
-	ref := reference()
+	ref := fault.NewRef()
 	a.log.Error("internal error", "ref", ref, "verb", verb, "user", user.Name, "err", err)
 	return fault.New(fault.Failed, codeInternal, "internal error (ref %s)", ref).
 		Hint("the log of berth has the cause under that ref")
 }
 
 const codeInternal = "E190"
-
-func reference() string {
-	raw := make([]byte, 4)
-	rand.Read(raw)
-	return hex.EncodeToString(raw)
-}

@@ -7,6 +7,8 @@
 package fault
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -61,6 +63,14 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
+
+// NewRef returns what an internal error is called where it must not be shown:
+// to whoever asked, and in the log, where its whole chain stands.
+func NewRef() string {
+	raw := make([]byte, 4)
+	rand.Read(raw)
+	return hex.EncodeToString(raw)
+}
 
 // Detailed is what an error of a room that does not know this package offers
 // to be shown as a fault.
