@@ -26,9 +26,6 @@ import (
 // readyTimeout is generous: on a cold machine the first start makes the stack.
 const readyTimeout = 60 * time.Second
 
-// testBridge leaves a berth that is installed on the same machine alone.
-const testBridge = "berthtest0"
-
 // daemon is the berth of one script.
 type daemon struct {
 	*lab
@@ -78,7 +75,7 @@ func (d *daemon) serve(ts *testscript.TestScript, flags []string) error {
 	}
 	d.flags = flags
 	args := []string{"serve", "--data", ts.Getenv("DATA"), "--engine", d.engine, "--state", d.state,
-		"--stack-cache", d.stack, "--containerd", "embedded", "--bridge", testBridge, "--domain", "localhost"}
+		"--stack-cache", d.stack, "--containerd", "embedded", "--bridge", d.bridge, "--domain", "localhost"}
 	command := exec.Command(d.binary)
 	command.Env = append(os.Environ(), "GORACE=halt_on_error=0 exitcode=66")
 	if i := slices.Index(flags, "-activated"); i >= 0 {
@@ -411,7 +408,7 @@ func sweep(t *testing.T, l *lab) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cfg := runtime.Config{Containerd: "embedded", Root: l.engine, State: l.state, Init: filepath.Join(l.bin, "berth"), Bridge: testBridge}
+	cfg := runtime.Config{Containerd: "embedded", Root: l.engine, State: l.state, Init: filepath.Join(l.bin, "berth"), Bridge: l.bridge}
 	if err := removeContainers(ctx, cfg, false, io.Discard); err != nil {
 		t.Fatalf("sweep: %v", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"os/exec"
@@ -69,6 +70,7 @@ type lab struct {
 	engine string // containerd's root and the layers
 	stack  string // the made base filesystem
 	state  string // short, for it holds sockets; the same for all scripts
+	bridge string // of its own, so that a berth that is installed on the machine is left alone
 }
 
 func newLab(t *testing.T) *lab {
@@ -93,7 +95,8 @@ func newLab(t *testing.T) *lab {
 		bin:    t.TempDir(),
 		engine: filepath.Join(cache, "engine"),
 		stack:  filepath.Join(cache, "stack"),
-		state:  "/run/berth-test",
+		state:  "/run/" + filepath.Base(cache),
+		bridge: fmt.Sprintf("berth%08x", crc32.ChecksumIEEE([]byte(cache))),
 	}
 	for _, dir := range []string{l.engine, l.stack, l.state} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -165,6 +168,9 @@ func (l *lab) setup(env *testscript.Env) error {
 		"SSH_PORT":   strconv.Itoa(d.ports[2]),
 		// For the berth commands of a script, as for the daemon.
 		"BERTH_STATE": l.state,
+		// The race detector's programs sleep for a second before they end,
+		// long enough for what a script waited for to be over.
+		"GORACE": "atexit_sleep_ms=0",
 		// git's own prompts would wait for ever.
 		"GIT_TERMINAL_PROMPT": "0",
 		"LANG":                "C.UTF-8",
