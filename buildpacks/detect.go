@@ -1,126 +1,140 @@
+// Package buildpacks turns a source tree into a plan: what language it is, the
+// chain of layers to build and the processes to run. It runs nothing, and it
+// knows no apps and no containers. Each language has a package of its own; here
+// it is decided which one a tree is for.
 package buildpacks
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
-// Detect reads the tree and returns the plan. stack is the key of the base
-// layer. An error that the pusher can act on is a *Problem; any other is a
-// failure to read the tree.
-func Detect(src Source, stack string) (*Plan, error) {
-	t := &tree{fsys: src.FS}
-	if err := t.check(); err != nil {
-		return nil, err
-	}
-	procs, err := t.procfile()
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := t.manifest()
-	if err != nil {
-		return nil, err
-	}
-	plan := &Plan{Processes: procs, Manifest: manifest, stack: stack}
-	app, err := detectPython(t)
-	if err != nil {
-		return nil, err
-	}
-	if app == nil {
-		return nil, t.unknown(procs)
-	}
-	if err := app.plan(plan, &chain{src: src, plan: plan, stack: stack}); err != nil {
-		return nil, err
-	}
-	plan.compare(t)
-	plan.Notes = slices.Concat(t.notes, plan.Notes)
-	return plan, nil
+// language is a way to turn a tree into something that runs.
+type language struct {
+	name  string // "python": what chooses it
+	title string // "Python"
+	plan  func(*plan.Plan, *plan.Chain) error
+	// evidence names what in a tree speaks for the language; "" is nothing.
+	evidence func(*source.Tree) string
+	// weak tells that the evidence may stand in another language's tree too.
+	weak bool
 }
 
-// check refuses a tree that has nothing in it or stands in berth's way.
-func (t *tree) check() error {
-	entries, err := fs.ReadDir(t.fsys, ".")
-	if err != nil {
-		return fmt.Errorf("read the source tree: %w", err)
-	}
-	if len(entries) == 0 {
-		return problem(codeUnknown, "the repository is empty").
-			hint("add the app's files, commit them and push again")
-	}
-	if _, err := fs.Stat(t.fsys, ownDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return problem(codeReserved, "the repository has an entry %s, the place of what berth installs", ownDir).
-			hint("git rm -r --cached %s", ownDir)
-	}
-	return nil
+// languages in the order in which a tree is asked: the first that finds its
+// evidence has it. Those that bundle assets with Node come before Node, and
+// what is found in sources alone comes after every manifest.
+var languages = []language{
+	{"python", "Python", python.Plan, python.Manifest, false},
+	{"python", "Python", python.Plan, python.Sources, true},
 }
 
-// ownDir is where layers put what the repository does not have, under /app.
-const ownDir = ".berth"
-
-// unknown says what was looked for, and what else the tree looks like.
-func (t *tree) unknown(procs []Process) error {
-	p := problem(codeUnknown, "nothing here says how to build this app")
-	others := []struct{ file, language string }{
-		{"package.json", "Node"}, {"go.mod", "Go"}, {"pom.xml", "Java"}, {"build.gradle", "Java"},
-		{"build.gradle.kts", "Java"}, {"Cargo.toml", "Rust"}, {"Gemfile", "Ruby"}, {"composer.json", "PHP"},
-		{"Dockerfile", "a Dockerfile"}, {"index.html", "a static site"},
+// Detect reads the tree and returns the plan. An error that the pusher can act
+// on is a *source.Problem; any other is a failure to read the tree.
+func Detect(r plan.Request) (*plan.Plan, error) {
+	p, chain, err := plan.Begin(r)
+	if err != nil {
+		return nil, err
 	}
-	for _, o := range others {
-		if t.has(o.file) {
-			p.Message = fmt.Sprintf("this looks like %s (%s), which this version of berth does not build", o.language, o.file)
-			break
+	lang, err := choose(p, chain)
+	if err != nil {
+		return nil, err
+	}
+	p.Language = lang.name
+	if err := lang.plan(p, chain); err != nil {
+		return nil, err
+	}
+	p.End(chain)
+	return p, nil
+}
+
+// choose returns the language that was asked for, by the operator or by the
+// tree, else the first that the tree speaks for.
+func choose(p *plan.Plan, c *plan.Chain) (language, error) {
+	asked, by := c.Language, "builder:set"
+	if asked == "" {
+		asked, by = p.Manifest.Buildpack, "app.json"
+	}
+	if asked != "" {
+		if i := slices.IndexFunc(languages, func(l language) bool { return l.name == asked }); i >= 0 {
+			return languages[i], nil
+		}
+		return language{}, source.Problemf(source.CodeUnknown, "%s asks for the builder %q, which there is not", by, source.Printable(asked)).
+			Hint("there are %s", strings.Join(Languages(), ", "))
+	}
+	var found language
+	var others []string
+	for _, l := range languages {
+		evidence := l.evidence(c.Tree)
+		switch {
+		case evidence == "":
+		case found.name == "":
+			found = l
+		case found.name != l.name && !l.weak:
+			others = append(others, fmt.Sprintf("%s (%s)", l.title, source.Printable(evidence)))
 		}
 	}
-	p.with("looked for Python: "+strings.Join(pythonFiles, ", "),
-		"and for files named *.py, also in the folders below")
-	if len(procs) > 0 {
-		p.with("Procfile is there, but it says what to run, not how to build it")
+	if found.name == "" {
+		return found, unknown(p, c.Tree)
 	}
-	if dirs := t.projectDirs(); len(dirs) > 0 {
-		return p.hint("%s looks like an app; push that folder as a repository of its own", strings.Join(dirs, " or "))
+	if len(others) > 0 {
+		c.Tree.Note("built as %s; it looks like %s too: builder:set APP selected NAME or", found.title, strings.Join(others, " and "))
+		c.Tree.Note(`"buildpack": "NAME" in app.json chooses another`)
 	}
-	return p.hint("push a Python app: web.py with a Flask app in it is enough").
-		hint("requirements.txt lists what it needs, Procfile what it runs: web: gunicorn web:app")
+	return found, nil
+}
+
+// Languages returns the names of what can be chosen, in the order in which
+// trees are asked.
+func Languages() (names []string) {
+	for _, l := range languages {
+		if !slices.Contains(names, l.name) {
+			names = append(names, l.name)
+		}
+	}
+	return names
+}
+
+// unknown says what was looked for.
+func unknown(p *plan.Plan, t *source.Tree) error {
+	var titles []string
+	for _, l := range languages {
+		if !slices.Contains(titles, l.title) {
+			titles = append(titles, l.title)
+		}
+	}
+	e := source.Problemf(source.CodeUnknown, "nothing here says how to build this app").
+		With("looked for " + strings.Join(titles, ", "))
+	if len(p.Processes) > 0 {
+		e.With("Procfile is there, but it says what to run, not how to build it")
+	}
+	if dirs := projectDirs(t); len(dirs) > 0 {
+		return e.Hint("%s looks like an app: builder:set APP build-dir %s", strings.Join(dirs, " or "), dirs[0])
+	}
+	return e.Hint("a repository needs no file of berth's, but one that tells its language:").
+		Hint("requirements.txt, package.json, go.mod, pom.xml, Gemfile, index.html, Dockerfile, ...")
 }
 
 // projectDirs names folders that look like an app although the root does not.
-func (t *tree) projectDirs() []string {
-	var dirs []string
-	for _, e := range t.dir(".") {
-		if e.IsDir() && slices.ContainsFunc(pythonFiles, func(f string) bool { return t.has(e.Name() + "/" + f) }) {
-			dirs = append(dirs, e.Name())
+func projectDirs(t *source.Tree) (dirs []string) {
+	for _, e := range t.Dir(".") {
+		if !e.IsDir() || len(dirs) == 3 {
+			continue
 		}
-	}
-	return dirs[:min(len(dirs), 3)]
-}
-
-// compare notes what the plan's parts say differently about one thing.
-func (p *Plan) compare(t *tree) {
-	types := map[string]bool{}
-	for _, proc := range p.Processes {
-		types[proc.Type] = true
-	}
-	if !types["web"] && len(p.Processes) > 0 {
-		p.Notes = append(p.Notes, "Procfile has no web process: nothing will answer requests")
-		for _, proc := range p.Processes {
-			if strings.EqualFold(proc.Type, "web") {
-				p.Notes = append(p.Notes, fmt.Sprintf("Procfile: %q is not web, names are case-sensitive", proc.Type))
+		below, err := t.Sub(e.Name())
+		if err != nil {
+			continue
+		}
+		for _, l := range languages {
+			if !l.weak && l.evidence(below) != "" {
+				dirs = append(dirs, e.Name())
+				break
 			}
 		}
 	}
-	named := map[string]string{}
-	for name := range p.Manifest.Formation {
-		named[name] = "formation"
-	}
-	for name := range p.Manifest.Health {
-		named[name] = "healthchecks"
-	}
-	for _, name := range sortedKeys(named) {
-		if !types[name] {
-			p.Notes = append(p.Notes, fmt.Sprintf("app.json: %s names %q, which is no process of this app", named[name], name))
-		}
-	}
+	return dirs
 }

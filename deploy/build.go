@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -54,23 +55,27 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 
 // build makes the plan's layers, those that are not there yet, and returns the
 // image that comes of them.
-func (d *Deployer) build(ctx context.Context, record store.App, plan *buildpacks.Plan, tree *source, out *report) (image, error) {
+func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
 		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
 	defer cancel()
-	for _, layer := range plan.Layers {
+	for _, layer := range made.Layers {
 		have, err := d.engine.HasLayer(ctx, layer.Key)
 		if err != nil {
 			return image{}, fmt.Errorf("look for the layer %s: %w", layer.Name, err)
 		}
 		if have {
 			out.reuse(layer.Name)
-		} else if err := d.buildLayer(ctx, record, layer, tree, out); err != nil {
+		} else if err := d.buildLayer(ctx, record, layer, tree, config, out); err != nil {
 			return image{}, err
 		}
 	}
-	out.reused(len(plan.Layers))
-	return image{base: plan.Base(), top: sourceKey(record, plan.Base(), tree)}, nil
+	out.reused(len(made.Layers))
+	img := image{base: made.Base(), top: made.Base()}
+	if !made.Sealed {
+		img.top = sourceKey(record, img.base, tree)
+	}
+	return img, nil
 }
 
 func sourceKey(record store.App, base string, tree *source) string {
@@ -85,19 +90,23 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer buildpacks.Layer, tree *source, out *report) error {
+func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, out *report) error {
 	if err := d.roomToBuild(); err != nil {
 		return err
 	}
 	out.Step("Build", "%s", layer.Name)
 	spec := runtime.LayerSpec{
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
+		Keep: layer.Keep, Isolated: layer.Offline,
 		Labels: map[string]string{labelKind: layer.Name},
 		Limits: runtime.Limits{Memory: buildMemory, Pids: buildPids, CPUShares: buildShares},
 	}
 	if !layer.Root {
 		spec.UID = record.UID
 		spec.Labels[labelApp] = strconv.Itoa(record.UID)
+		if layer.Source {
+			spec.Source = tree.path
+		}
 		if err := d.mountInputs(&spec, layer, tree); err != nil {
 			return err
 		}
@@ -105,7 +114,13 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer build
 			return err
 		}
 	}
-	env := slices.Clone(layer.Env)
+	var env []string
+	if layer.Config != plan.ConfigNone {
+		for _, name := range slices.Sorted(maps.Keys(config)) {
+			env = append(env, name+"="+config[name])
+		}
+	}
+	env = append(env, layer.Env...) // below the layer's own: a PATH of the config breaks no build
 	for _, name := range layer.Passes {
 		if value, set := os.LookupEnv(name); set {
 			env = append(env, name+"="+value)
@@ -124,11 +139,15 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer build
 	if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
 		return buildFault(layer, failed)
 	}
+	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
+		return fault.New(fault.Failed, "E242", "%s: %w", layer.Name, none).
+			Hint("the build went through and left no such file or directory under /app")
+	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
 }
 
 // buildFault says which command failed, with the end of what it printed.
-func buildFault(layer buildpacks.Layer, failed *runtime.CommandError) error {
+func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
 	f := fault.New(fault.Failed, "E240", "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
 	if p := layer.Failure; p != nil {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
@@ -142,7 +161,7 @@ func buildFault(layer buildpacks.Layer, failed *runtime.CommandError) error {
 }
 
 // mountInputs shows the files of the repository that a layer depends on, and no others.
-func (d *Deployer) mountInputs(spec *runtime.LayerSpec, layer buildpacks.Layer, tree *source) error {
+func (d *Deployer) mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *source) error {
 	if len(layer.Inputs) == 0 {
 		return nil
 	}
@@ -191,7 +210,7 @@ func copyInputs(from *os.Root, dir string, inputs []string) error {
 }
 
 // mountCaches gives a layer's commands the app's own caches.
-func (d *Deployer) mountCaches(spec *runtime.LayerSpec, layer buildpacks.Layer, record store.App) error {
+func (d *Deployer) mountCaches(spec *runtime.LayerSpec, layer plan.Layer, record store.App) error {
 	for _, cache := range layer.Caches {
 		dir := filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID), cache.Name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -53,7 +53,8 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 		live, err = tx.Release(name, record.Release)
 		return err
 	})
-	if err != nil || live.Base == "" {
+	// Where the source is part of the base, the next one will have another base.
+	if err != nil || live.Base == "" || live.Base == live.Layer {
 		return func() {}
 	}
 	ctx, stop := context.WithTimeout(d.life, kept)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
-	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -30,7 +30,7 @@ const (
 )
 
 // newJob gives a job an identity that stays while its command and schedule do.
-func newJob(entry buildpacks.CronEntry) store.Job {
+func newJob(entry appjson.CronEntry) store.Job {
 	return store.Job{
 		ID: digest(entry.Schedule, entry.Command)[:8], Schedule: entry.Schedule, Command: entry.Command,
 		Concurrency: entry.Concurrency, Paused: entry.Maintenance,

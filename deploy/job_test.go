@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -47,7 +47,7 @@ func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 }
 
 func TestNewJob_KeepsItsIdentity(t *testing.T) {
-	entry := buildpacks.CronEntry{Schedule: "@daily", Command: "python job.py"}
+	entry := appjson.CronEntry{Schedule: "@daily", Command: "python job.py"}
 	job, again := newJob(entry), newJob(entry)
 	entry.Command += " --fast"
 	if other := newJob(entry); job.ID != again.ID || job.ID == other.ID {

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -15,7 +16,7 @@ import (
 // configFor returns the app's config with what app.json adds to it: defaults
 // of what is not set, secrets that are made up once. What it requires and
 // nobody has set is a fault (E127).
-func (d *Deployer) configFor(record store.App, manifest buildpacks.Manifest) (config map[string]string, err error) {
+func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (config map[string]string, err error) {
 	err = d.db.View(func(tx *store.Tx) error {
 		config, err = tx.Config(record.Name)
 		return err
@@ -45,10 +46,11 @@ func (d *Deployer) configFor(record store.App, manifest buildpacks.Manifest) (co
 }
 
 // settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, and that the app runs.
-func settle(app *store.App, manifest buildpacks.Manifest) {
-	app.Stopped = false
-	for process, n := range manifest.Formation {
+// where nobody has scaled yet, the versions that were resolved, and that the app
+// runs.
+func settle(app *store.App, made *plan.Plan) {
+	app.Stopped, app.Versions = false, made.Versions
+	for process, n := range made.Manifest.Formation {
 		if _, set := app.Formation[process]; !set {
 			if app.Formation == nil {
 				app.Formation = map[string]int{}
@@ -59,20 +61,20 @@ func settle(app *store.App, manifest buildpacks.Manifest) {
 }
 
 // releaseOf puts together what a build has made.
-func releaseOf(record store.App, build store.Build, commit git.Commit, plan *buildpacks.Plan, image image) store.Release {
+func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image image) store.Release {
 	r := store.Release{
 		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
-		Layer: image.top, Base: image.base, Env: plan.Env,
+		Layer: image.top, Base: image.base, Env: made.Env,
 	}
-	for _, p := range plan.Processes {
+	for _, p := range made.Processes {
 		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})
 	}
-	for _, entry := range plan.Manifest.Cron {
+	for _, entry := range made.Manifest.Cron {
 		r.Cron = append(r.Cron, newJob(entry))
 	}
-	for process, checks := range plan.Manifest.Health {
+	for process, checks := range made.Manifest.Health {
 		for _, c := range checks {
 			r.Health = append(r.Health, healthCheck(process, c))
 		}
@@ -80,7 +82,7 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, plan *bui
 	return r
 }
 
-func healthCheck(process string, c buildpacks.HealthCheck) store.HealthCheck {
+func healthCheck(process string, c appjson.HealthCheck) store.HealthCheck {
 	h := store.HealthCheck{
 		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
 		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -94,63 +96,73 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 		return store.Release{}, err
 	}
 	defer tree.remove()
-	plan, err := d.plan(ctx, record, tree, out)
-	if err != nil {
-		return store.Release{}, err
-	}
-	config, err := d.configFor(record, plan.Manifest)
+	made, config, err := d.plan(ctx, record, tree, out)
 	if err != nil {
 		return store.Release{}, err
 	}
 	d.relied.RLock() // until the release that names the layers is recorded
 	named := sync.OnceFunc(d.relied.RUnlock)
 	defer named()
-	image, err := d.build(ctx, record, plan, tree, out)
+	image, err := d.build(ctx, record, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}
-	release := releaseOf(record, build, commit, plan, image)
+	release := releaseOf(record, build, commit, made, image)
 	release.Config = config
 	ready := d.claim(a, image.base, release.Number)
 	defer d.dismiss(ready)
-	out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
+	if !made.Sealed {
+		out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
+	}
 
 	// The layer of the source is made while the readied containers start: they
 	// hold the source already.
-	layered := sync.OnceValue(func() error { return d.addSource(ctx, record, image, tree) })
+	layered := sync.OnceValue(func() error {
+		if made.Sealed {
+			return nil
+		}
+		return d.addSource(ctx, record, image, tree)
+	})
 	defer layered() // before the tree is removed
 	go layered()
 	return release, d.roll(ctx, a, record, release, rollout{
 		standby: ready, layered: layered, named: named,
-		edit: func(app *store.App) { settle(app, plan.Manifest) },
+		edit: func(app *store.App) { settle(app, made) },
 		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
 	}, out)
 }
 
 // plan finds out what the source is and says so.
-func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (plan *buildpacks.Plan, err error) {
+func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (made *plan.Plan, config map[string]string, err error) {
 	stack, err := d.stack(ctx, out)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = out.timed("detect", func() error {
-		plan, err = buildpacks.Detect(buildpacks.Source{FS: tree.root.FS(), Digest: tree.digest, Owner: strconv.Itoa(record.UID)}, stack)
+		made, err = buildpacks.Detect(plan.Request{
+			FS: tree.root.FS(), Digest: tree.digest, Stack: stack, Owner: strconv.Itoa(record.UID),
+			Language: record.Builder.Selected, Versions: record.Versions, Test: record.Builder.Test,
+			Config: func(manifest appjson.Manifest) (string, error) {
+				config, err = d.configFor(record, manifest)
+				return d.db.Fingerprint(config), err
+			},
+		})
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out.Step("Detect", "%s", plan.Summary)
-	for _, line := range plan.Overview(columns - len(indent)) {
+	out.Step("Detect", "%s", made.Summary)
+	for _, line := range made.Overview(columns - len(indent)) {
 		out.Detail("%s", line)
 	}
-	if slices.ContainsFunc(plan.Processes, buildpacks.Process.Release) {
+	if slices.ContainsFunc(made.Processes, plan.Process.Release) {
 		out.Detail("Procfile: release is not run by this version of berth")
 	}
-	for _, note := range plan.Notes {
+	for _, note := range made.Notes {
 		out.Detail("%s", note)
 	}
-	return plan, nil
+	return made, config, nil
 }
 
 // rollout is what comes with a release that is rolled out.

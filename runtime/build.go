@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,10 +29,20 @@ type LayerSpec struct {
 	// away, so that compilers can be there to build and be absent from the result.
 	Builder string
 
+	// Source is a directory of the host that is copied into /app before the
+	// commands run; "" is none. Only with a UID other than 0.
+	Source string
+
+	// Keep names what the layer is to hold of /app; a last element of * and ? is
+	// a pattern. When set, the commands work in Builder's own /app, and nothing
+	// else of what they leave is kept. Only with a UID other than 0.
+	Keep []string
+
 	Commands []Command
 	UID      int
 	Mounts   []Mount
 	Limits   Limits
+	Isolated bool // no network at all
 	Labels   map[string]string
 }
 
@@ -92,31 +104,20 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
-// away. Only /app is the snapshot's, which is mounted for us and bound in.
+// away. Only /app is the snapshot's, which is mounted for us and bound in; or,
+// when the spec says what to keep, the scratch filesystem's own, and what is to
+// be kept is copied.
 func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, out io.Writer) (err error) {
 	mounts, err := e.prepare(ctx, active, spec.Parent)
 	if err != nil {
 		return err
 	}
-	dir := e.state("b", active)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	top, err := e.mountSnapshot(active, mounts)
+	if err != nil {
 		return err
 	}
-	root := filepath.Join(dir, "root")
-	if err := os.Mkdir(root, 0o700); err != nil {
-		return err
-	}
-	if err := mount.All(mounts, root); err != nil {
-		return fmt.Errorf("mount the layer: %w", err)
-	}
-	unmount := sync.OnceValue(func() error {
-		if err := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount the layer: %w", err)
-		}
-		return os.RemoveAll(dir)
-	})
-	defer func() { err = errors.Join(err, unmount()) }()
-	app, err := ownHome(root, spec.UID)
+	defer func() { err = errors.Join(err, top.unmount()) }()
+	app, err := ownHome(top.root, spec.UID)
 	if err != nil {
 		return err
 	}
@@ -135,14 +136,108 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		defer cancel()
 		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
-	binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
-	if err := e.runCommands(ctx, spec, scratch, below, binds, out); err != nil {
+	if len(spec.Keep) > 0 {
+		err = e.buildAndKeep(ctx, spec, scratch, below, top.root, out)
+	} else {
+		if spec.Source != "" {
+			if err := copyTree(ctx, spec.Source, top.root, homeDir, spec.UID); err != nil {
+				return err
+			}
+		}
+		binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
+		err = e.runCommands(ctx, spec, scratch, below, binds, out)
+	}
+	if err != nil {
 		return err
 	}
-	if err := unmount(); err != nil {
+	if err := top.unmount(); err != nil {
 		return err
 	}
 	return e.commit(ctx, active, spec.Key, spec.Labels)
+}
+
+// buildAndKeep runs the commands in the scratch filesystem's own /app and
+// copies what is to be kept into the layer's, which is mounted at root.
+func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, out io.Writer) error {
+	// Never mounted by us and by a container at once: what an overlay shows
+	// then is not defined.
+	within := func(work func(root string) error) error {
+		m, err := e.mountSnapshot(scratch, mounts)
+		if err != nil {
+			return err
+		}
+		return errors.Join(work(m.root), m.unmount())
+	}
+	err := within(func(root string) error {
+		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
+			return err
+		}
+		return copyTree(ctx, spec.Source, root, homeDir, spec.UID)
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, out); err != nil {
+		return err
+	}
+	return within(func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
+}
+
+// NotKept is what a build was to leave and did not.
+type NotKept struct{ Pattern string }
+
+func (e *NotKept) Error() string { return "the build left no " + e.Pattern }
+
+// keep copies what fits the patterns from one filesystem's /app to another's.
+func keep(ctx context.Context, from, to string, patterns []string, uid int) error {
+	home := strings.TrimPrefix(homeDir, "/")
+	// A root of its own below the mount: no link of the build's leads out.
+	root, err := os.OpenRoot(filepath.Join(from, home))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, pattern := range patterns {
+		found, err := fs.Glob(root.FS(), pattern)
+		if err != nil {
+			return fmt.Errorf("what to keep: %q: %w", pattern, err)
+		}
+		if len(found) == 0 {
+			return &NotKept{pattern}
+		}
+		for _, name := range found {
+			if err := copyPath(ctx, root, to, name, path.Join(home, name), uid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mounted is a snapshot that is mounted for us.
+type mounted struct {
+	root    string
+	unmount func() error // once; the directory goes with it
+}
+
+func (e *Engine) mountSnapshot(name string, mounts []mount.Mount) (mounted, error) {
+	dir := e.state("b", name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return mounted{}, err
+	}
+	root := filepath.Join(dir, "root")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		return mounted{}, err
+	}
+	if err := mount.All(mounts, root); err != nil {
+		return mounted{}, fmt.Errorf("mount the layer: %w", err)
+	}
+	return mounted{root, sync.OnceValue(func() error {
+		if err := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount the layer: %w", err)
+		}
+		return os.RemoveAll(dir)
+	})}, nil
 }
 
 // ownHome makes /app of a mounted filesystem, when it is not there, and gives
@@ -177,7 +272,7 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 	for _, cmd := range spec.Commands {
 		lines := &lineWriter{out: out}
 		j := job{
-			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds},
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,

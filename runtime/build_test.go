@@ -218,3 +218,66 @@ func TestRemoveLayer_RefusesWhileContainersStandOnIt(t *testing.T) {
 		t.Errorf("the container was harmed: %+v", exit)
 	}
 }
+
+// inApp is a shell line in /app.
+func inApp(line string) runtime.Command {
+	return runtime.Command{Args: []string{"bash", "-c", line}, Dir: "/app"}
+}
+
+// sourceTree returns a directory with two files and a link out of it.
+func sourceTree(t *testing.T) string {
+	src := t.TempDir()
+	os.Chmod(src, 0o755)
+	os.WriteFile(filepath.Join(src, ".env"), []byte("hidden"), 0o644)
+	os.WriteFile(filepath.Join(src, "page"), []byte("hello"), 0o644)
+	os.Symlink("/etc/passwd", filepath.Join(src, "link"))
+	return src
+}
+
+func TestBuildLayer_SourceIsBuiltInPlaceAndStays(t *testing.T) {
+	k := key(t)
+	if out, err := build(t, runtime.LayerSpec{Key: k, UID: 20001, Source: sourceTree(t), Commands: []runtime.Command{
+		inApp("mkdir dist && tr a-z A-Z <page >dist/page"),
+	}}); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got, _ := output(t, runtime.Spec{Layer: k}, `cd /app; cat .env page dist/page; readlink link; stat -c %u page dist/page .`)
+	if want := "hiddenhelloHELLO/etc/passwd\n20001\n20001\n20001"; got != want {
+		t.Errorf("in the layer: got %q, want %q", got, want)
+	}
+}
+
+func TestBuildLayer_OnlyWhatIsToBeKeptIs(t *testing.T) {
+	deps, app := key(t), key(t)
+	if out, err := build(t, runtime.LayerSpec{Key: deps, UID: 20001, Commands: []runtime.Command{
+		inApp("mkdir modules && echo tool >modules/tool"),
+	}}); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	spec := runtime.LayerSpec{Key: app, Builder: deps, UID: 20001, Source: sourceTree(t), Keep: []string{"dist", "out/*.jar"}, Commands: []runtime.Command{
+		inApp("cat modules/tool && mkdir -p dist/sub out && cp page dist/sub/ && ln -s /etc/passwd dist/link && touch out/a.jar out/b.jar out/c.txt"),
+	}}
+	if out, err := build(t, spec); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got, _ := output(t, runtime.Spec{Layer: app}, `cd /app; find . | sort; cat dist/sub/page; stat -c " %u" dist out/a.jar`)
+	if want := ".\n./dist\n./dist/link\n./dist/sub\n./dist/sub/page\n./out\n./out/a.jar\n./out/b.jar\nhello 20001\n 20001"; got != want {
+		t.Errorf("in the layer: got %q, want %q", got, want)
+	}
+
+	spec.Key, spec.Keep = app+"-none", []string{"dist", "nowhere"}
+	_, err := build(t, spec)
+	if none, ok := errors.AsType[*runtime.NotKept](err); !ok || none.Pattern != "nowhere" {
+		t.Errorf("a directory that was not made: got %v, want that it is named", err)
+	}
+	if ok, err := shared.engine.HasLayer(t.Context(), spec.Key); ok || err != nil {
+		t.Errorf("a layer that lacks what it was to hold was kept: %v", err)
+	}
+
+	// A directory that the build replaced with a link out of /app.
+	spec.Key, spec.Keep = app+"-link", []string{"evil/passwd"}
+	spec.Commands = []runtime.Command{inApp("ln -s /etc evil")}
+	if _, err := build(t, spec); err == nil {
+		t.Error("what lies outside of /app was kept")
+	}
+}

@@ -32,6 +32,11 @@ func copyTree(ctx context.Context, tree, root, dir string, uid int) error {
 		return err
 	}
 	defer from.Close()
+	return copyPath(ctx, from, root, ".", dir, uid)
+}
+
+// copyPath is copyTree for one file or directory of a tree, which is dir afterwards.
+func copyPath(ctx context.Context, from *os.Root, root, start, dir string, uid int) error {
 	to, err := os.OpenRoot(root)
 	if err != nil {
 		return err
@@ -40,24 +45,39 @@ func copyTree(ctx context.Context, tree, root, dir string, uid int) error {
 	if dir = strings.TrimPrefix(path.Clean("/"+dir), "/"); dir == "" {
 		dir = "."
 	}
-	if err := to.MkdirAll(dir, 0o755); err != nil {
+	if start == "." {
+		err = ownDir(to, dir, uid)
+	} else {
+		err = ownDir(to, path.Dir(dir), uid)
+	}
+	if err != nil {
 		return err
 	}
-	if err := to.Lchown(dir, uid, uid); err != nil {
-		return err
-	}
-	return fs.WalkDir(from.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	return fs.WalkDir(from.FS(), start, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := copyEntry(from, to, name, path.Join(dir, name), entry.Type(), uid); err != nil {
+		target := path.Join(dir, name)
+		if start != "." {
+			target = dir + strings.TrimPrefix(name, start)
+		}
+		if err := copyEntry(from, to, name, target, entry.Type(), uid); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 		return nil
 	})
+}
+
+// ownDir makes a directory and those above it, as far as they are missing, and
+// gives it to uid.
+func ownDir(to *os.Root, dir string, uid int) error {
+	if err := to.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return to.Lchown(dir, uid, uid)
 }
 
 func copyEntry(from, to *os.Root, name, target string, kind fs.FileMode, uid int) error {

@@ -48,9 +48,22 @@ type App struct {
 
 	Limits Limits `json:"limits"`
 
+	Builder Builder `json:"builder,omitzero"`
+
+	// Versions holds the versions of tools that builds have resolved, by the
+	// tool's name, so that a new default does not move an old app.
+	Versions map[string]string `json:"versions,omitempty"`
+
 	// LastRelease and LastBuild are the highest numbers ever given.
 	LastRelease int `json:"last_release"`
 	LastBuild   int `json:"last_build"`
+}
+
+// Builder is how an app's source is built, as far as somebody has said so.
+type Builder struct {
+	Selected string `json:"selected,omitempty"`  // the language; "" is what the source tells
+	BuildDir string `json:"build_dir,omitempty"` // the directory of the repository that is built; "" is all of it
+	Test     bool   `json:"test,omitempty"`      // run the language's usual tests where app.json names none
 }
 
 // Limits bound what one instance of an app may take. Zero is the default.

@@ -3,18 +3,27 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/berthd/berth/store/fault"
 )
 
 // sealer encrypts what must not lie in the file in the clear.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	mac  []byte // key of fingerprints
+}
 
 // openSealer reads the key, making one on first use.
 func openSealer(path string) (sealer, error) {
@@ -39,7 +48,11 @@ func openSealer(path string) (sealer, error) {
 	if err != nil {
 		return sealer{}, fmt.Errorf("prepare encryption: %w", err)
 	}
-	return sealer{aead}, nil
+	mac, err := hkdf.Key(sha256.New, key, nil, "fingerprint", 32)
+	if err != nil {
+		return sealer{}, fmt.Errorf("prepare fingerprints: %w", err)
+	}
+	return sealer{aead, mac}, nil
 }
 
 // seal encrypts; place binds the result to where it is kept, so that one
@@ -54,6 +67,16 @@ func (s sealer) open(place string, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decrypt %s: %w", place, err)
 	}
 	return plain, nil
+}
+
+// Fingerprint returns a text that stands for a config: the same for the same
+// one, and of no use to whoever would guess at its values without the key.
+func (s *Store) Fingerprint(config map[string]string) string {
+	h := hmac.New(sha256.New, s.seal.mac)
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(config[name]), config[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // writeFile writes a small file so that after a crash it is there whole or not at all.

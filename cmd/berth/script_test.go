@@ -24,6 +24,8 @@ import (
 //	restart            halt, serve with the flags of the last serve
 //	kill9 WHAT [APP]   SIGKILL: berth, containerd, shim APP, init APP, app APP
 //	reboot             what a power cut leaves: kill9 of everything, /run empty
+//	app NAME           make $WORK/NAME a git repository of the directory NAME of
+//	                   buildpacks/testdata/apps, with the remote berth, and go there
 //
 // and the programs of tools_test.go. The daemon's log is $WORK/berth.log.
 
@@ -49,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"restart": daemonCommand((*daemon).restart),
 			"kill9":   daemonCommand((*daemon).kill9),
 			"reboot":  daemonCommand((*daemon).reboot),
+			"app":     makeRepository,
 		},
 	})
 }
@@ -70,6 +73,7 @@ type lab struct {
 	engine string // containerd's root and the layers
 	stack  string // the made base filesystem
 	state  string // short, for it holds sockets; the same for all scripts
+	apps   string // the repositories of the tests
 	bridge string // of its own, so that a berth that is installed on the machine is left alone
 }
 
@@ -104,6 +108,10 @@ func newLab(t *testing.T) *lab {
 		}
 	}
 	lockFile(t, filepath.Join(cache, "lock"))
+	var err error
+	if l.apps, err = filepath.Abs("../../buildpacks/testdata/apps"); err != nil {
+		t.Fatal(err)
+	}
 	l.build(t)
 	sweep(t, l)
 	return l
@@ -163,6 +171,7 @@ func (l *lab) setup(env *testscript.Env) error {
 		"ENGINE":     l.engine,
 		"DATA":       filepath.Join(env.WorkDir, "data"),
 		"ROOTS":      filepath.Join(env.WorkDir, "roots.pem"),
+		"APPS":       l.apps,
 		"HTTP_PORT":  strconv.Itoa(d.ports[0]),
 		"HTTPS_PORT": strconv.Itoa(d.ports[1]),
 		"SSH_PORT":   strconv.Itoa(d.ports[2]),
@@ -181,6 +190,20 @@ func (l *lab) setup(env *testscript.Env) error {
 	env.Values[daemonKey{}] = d
 	env.Defer(func() { d.end(env.T()) })
 	return makeHome(home, d.ports[2])
+}
+
+// makeRepository is the command app.
+func makeRepository(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: app NAME")
+	}
+	name := args[0]
+	dir := filepath.Join(ts.Getenv("WORK"), name)
+	ts.Check(os.CopyFS(dir, os.DirFS(filepath.Join(ts.Getenv("APPS"), name))))
+	ts.Check(ts.Chdir(dir))
+	for _, words := range [][]string{{"init", "-q"}, {"add", "-A", "-f"}, {"commit", "-q", "-m", name}, {"remote", "add", "berth", "berth:" + name}} {
+		ts.Check(ts.Exec("git", words...))
+	}
 }
 
 func makeHome(home string, sshPort int) error {

@@ -1,4 +1,5 @@
-package buildpacks
+// Package python plans Python apps: which Python, what it needs, what it starts.
+package python
 
 import (
 	"fmt"
@@ -6,11 +7,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // What a Python app's layers are made of. Names and versions are parts of
 // keys: a change rebuilds the layer for everybody.
 const uvVersion = "0.13.9"
+
+// What of a tree's Python is read.
+const (
+	maxModule  = 512 << 10 // bytes of a file
+	maxModules = 500       // files
+)
 
 var (
 	// pythonRuntime is Python and the libraries that packages built from source
@@ -25,8 +35,8 @@ var (
 
 const (
 	stackPython = "/usr/bin/python3"
-	venv        = "/app/" + ownDir + "/venv"
-	pythonHome  = "/app/" + ownDir + "/python" // of versions that the stack does not have
+	venv        = "/app/" + source.OwnDir + "/venv"
+	pythonHome  = "/app/" + source.OwnDir + "/python" // of versions that the stack does not have
 	uvCache     = "/cache/uv"
 )
 
@@ -34,43 +44,62 @@ const (
 var pythonFiles = []string{"requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "Pipfile", "Pipfile.lock", "setup.py", "manage.py"}
 
 // netPasses are the operator's variables that say where things come from.
-var netPasses = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_PYTHON_INSTALL_MIRROR"}
+var netPasses = slices.Concat(plan.NetPasses, indexPasses)
 
-// pyProject is a Python app as its tree shows it.
-type pyProject struct {
-	tree     *tree
-	modules  map[string]*pyModule // by file
-	file     *pyProjectFile       // pyproject.toml, nil when there is none
-	commands []string             // that the app's files ask to be run: processes and jobs
+var indexPasses = []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_PYTHON_INSTALL_MIRROR"}
+
+// project is a Python app as its tree shows it.
+type project struct {
+	tree     *source.Tree
+	modules  map[string]*module // by file
+	file     *tomlFile          // pyproject.toml, nil when there is none
+	commands []string           // that the app's files ask to be run: processes and jobs
 }
 
-// detectPython returns nil when the tree is no Python app.
-func detectPython(t *tree) (*pyProject, error) {
-	p := &pyProject{tree: t, modules: map[string]*pyModule{}}
-	p.scan()
-	if len(p.modules) == 0 && !slices.ContainsFunc(pythonFiles, t.has) {
-		return nil, nil
+// Manifest names the file by which a tree says that it is a Python app; "" is none.
+func Manifest(t *source.Tree) string {
+	if i := slices.IndexFunc(pythonFiles, t.Has); i >= 0 {
+		return pythonFiles[i]
 	}
+	return ""
+}
+
+// Sources names the first Python file of a tree; "" is none. It is a weaker
+// word than Manifest: most languages' repositories have a script in Python.
+func Sources(t *source.Tree) (found string) {
+	t.Walk(isForeign, func(name string) {
+		if found == "" && path.Ext(name) == ".py" {
+			found = name
+		}
+	})
+	return found
+}
+
+// Plan fills in the plan of a Python app.
+func Plan(out *plan.Plan, c *plan.Chain) error {
+	p := &project{tree: c.Tree, modules: map[string]*module{}}
+	p.scan()
 	var err error
-	p.file, err = t.projectFile()
-	return p, err
+	if p.file, err = readProjectFile(c.Tree); err != nil {
+		return err
+	}
+	return p.plan(out, c)
 }
 
 // scan reads the tree's modules.
-func (p *pyProject) scan() {
+func (p *project) scan() {
 	files := 0
-	p.tree.walk(isForeign, func(name string) {
+	p.tree.Walk(isForeign, func(name string) {
 		if path.Ext(name) != ".py" {
 			return
 		}
 		if files++; files > maxModules {
-			p.tree.note("more than %d Python files; the rest was not read", maxModules)
+			p.tree.Note("more than %d Python files; the rest was not read", maxModules)
 			return
 		}
-		src, err := p.tree.read(name, maxModule)
+		src, err := p.tree.Read(name, maxModule)
 		if err != nil {
-			p.tree.note("%s was not read: %v", printable(name), err)
+			p.tree.Note("%s was not read: %v", source.Printable(name), err)
 			return
 		}
 		if !slices.Contains(src, 0) {
@@ -91,12 +120,12 @@ func isForeign(dir string) bool {
 }
 
 // plan fills in the plan: processes, layers, environment, summary.
-func (p *pyProject) plan(plan *Plan, c *chain) error {
-	for i, proc := range plan.Processes {
-		plan.Processes[i].Command = p.withoutRunner(proc)
-		p.commands = append(p.commands, plan.Processes[i].Command)
+func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
+	for i, proc := range out.Processes {
+		out.Processes[i].Command = p.withoutRunner(proc)
+		p.commands = append(p.commands, out.Processes[i].Command)
 	}
-	for _, job := range plan.Manifest.Cron {
+	for _, job := range out.Manifest.Cron {
 		p.commands = append(p.commands, job.Command)
 	}
 	version, err := p.findVersion()
@@ -108,22 +137,21 @@ func (p *pyProject) plan(plan *Plan, c *chain) error {
 		return err
 	}
 	entry, found := p.findEntry()
-	if len(plan.Processes) == 0 {
+	if len(out.Processes) == 0 {
 		if !found {
 			return p.noEntry()
 		}
-		plan.Processes = []Process{{Type: "web", Command: entry.command(), Inferred: true}}
+		out.Infer("web", entry.command())
 		p.commands = append(p.commands, entry.command())
 	}
 	if err := p.shadows(entry, found); err != nil {
 		return err
 	}
 	if found && entry.framework.name == "Django" {
-		p.tree.note("Django: collectstatic and migrate are not run by this version of berth")
+		p.tree.Note("Django: collectstatic and migrate are not run by this version of berth")
 	}
-	plan.Language = "python"
-	plan.Summary = p.summary(version, manifest, entry, found)
-	plan.Env = p.env(plan.Processes, entry)
+	out.Summary = p.summary(version, manifest, entry, found)
+	out.Env = p.env(out.Processes, entry)
 	return p.layers(c, version, manifest, entry, found)
 }
 
@@ -131,19 +159,19 @@ func (p *pyProject) plan(plan *Plan, c *chain) error {
 // exist here: everything is installed where programs are looked for.
 var runner = regexp.MustCompile(`^(exec\s+)?(uv|poetry|pipenv|pdm|rye)\s+run\s+(?:--?[a-z-]+\s+)*`)
 
-func (p *pyProject) withoutRunner(proc Process) string {
+func (p *project) withoutRunner(proc plan.Process) string {
 	m := runner.FindStringSubmatch(proc.Command)
 	if m == nil {
 		return proc.Command
 	}
-	p.tree.note("%s: runs without %q, which is for development", proc.Type, m[2]+" run")
+	p.tree.Note("%s: runs without %q, which is for development", proc.Type, m[2]+" run")
 	return m[1] + proc.Command[len(m[0]):]
 }
 
 // noEntry says what was looked for, and found wanting.
-func (p *pyProject) noEntry() error {
-	e := problem(codeNoProcess, "nothing says which process to start").
-		with("looked for a Procfile, and for a Flask, FastAPI or Django app in the source")
+func (p *project) noEntry() error {
+	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+		With("looked for a Procfile, and for a Flask, FastAPI or Django app in the source")
 	var files []string
 	guess := "main.py"
 	for _, m := range p.ranked() {
@@ -156,30 +184,30 @@ func (p *pyProject) noEntry() error {
 		if n > 8 {
 			list += fmt.Sprintf(" and %d more", n-8)
 		}
-		e.with("read " + printable(list))
+		e.With("read " + source.Printable(list))
 	}
-	e.with(p.tree.notes...)
-	return e.hint("write a file named Procfile with the line: web: python %s", shellWord(guess)).
-		hint("or assign the app at the top level of a module: app = Flask(__name__)")
+	e.With(p.tree.Notes...)
+	return e.Hint("write a file named Procfile with the line: web: python %s", source.ShellWord(guess)).
+		Hint("or assign the app at the top level of a module: app = Flask(__name__)")
 }
 
 // shadows refuses a module that hides the framework it imports, and warns of
 // those that hide a part of Python.
-func (p *pyProject) shadows(entry pyEntry, found bool) error {
+func (p *project) shadows(entry entryPoint, found bool) error {
 	for _, m := range p.ranked() {
 		if path.Dir(m.file) != "." {
 			continue
 		}
 		name := strings.TrimSuffix(m.file, ".py")
-		if pyStandard[name] && name != "this" {
-			p.tree.note("%s hides Python's own module %s; give it another name if something fails to import", m.file, name)
+		if standardLibrary[name] && name != "this" {
+			p.tree.Note("%s hides Python's own module %s; give it another name if something fails to import", m.file, name)
 		}
-		for _, maker := range pyMakers {
+		for _, maker := range appMakers {
 			imports := m.requires(name) || found && entry.framework.module == name
 			if maker.module == name && imports {
-				return problem(codeShadow, "%s has the name of the package %s that the app imports", m.file, name).
-					with("Python looks in the app's own folder first and finds "+m.file).
-					hint("git mv %s app.py", m.file)
+				return source.Problemf(source.CodeShadow, "%s has the name of the package %s that the app imports", m.file, name).
+					With("Python looks in the app's own folder first and finds "+m.file).
+					Hint("git mv %s app.py", m.file)
 			}
 		}
 	}
@@ -187,10 +215,10 @@ func (p *pyProject) shadows(entry pyEntry, found bool) error {
 }
 
 // summary is one line: "Python 3.13, Flask (web.py imports flask)".
-func (p *pyProject) summary(v pyVersion, m *pyManifest, entry pyEntry, found bool) string {
+func (p *project) summary(v pythonVersion, m *manifest, entry entryPoint, found bool) string {
 	s := "Python " + v.String()
 	if found {
-		return fmt.Sprintf("%s, %s (%s)", s, entry.framework.name, printable(entry.why()))
+		return fmt.Sprintf("%s, %s (%s)", s, entry.framework.name, source.Printable(entry.why()))
 	}
 	if m == nil {
 		return s
@@ -208,7 +236,7 @@ func (p *pyProject) summary(v pyVersion, m *pyManifest, entry pyEntry, found boo
 }
 
 // env is the environment of the running processes.
-func (p *pyProject) env(procs []Process, entry pyEntry) map[string]string {
+func (p *project) env(procs []plan.Process, entry entryPoint) map[string]string {
 	env := map[string]string{
 		"PATH":             venv + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"VIRTUAL_ENV":      venv,
@@ -218,11 +246,11 @@ func (p *pyProject) env(procs []Process, entry pyEntry) map[string]string {
 		// gunicorn and uvicorn may believe it, whatever its address.
 		"FORWARDED_ALLOW_IPS": "*",
 	}
-	if entry.path != "" || p.tree.isDir("src") && p.modules["src/__init__.py"] == nil {
+	if entry.path != "" || p.tree.IsDir("src") && p.modules["src/__init__.py"] == nil {
 		env["PYTHONPATH"] = "/app/src"
 	}
 	inferred := len(procs) == 1 && procs[0].Inferred && entry.framework.server == "gunicorn" && entry.object != ""
-	if inferred && !p.tree.has("gunicorn.conf.py") {
+	if inferred && !p.tree.Has("gunicorn.conf.py") {
 		// One worker with threads, as Flask's own server has them: what an app
 		// keeps in memory is there for every request, it starts fastest and
 		// takes the least memory; ps:scale makes use of further cores. Idle
@@ -234,49 +262,29 @@ func (p *pyProject) env(procs []Process, entry pyEntry) map[string]string {
 	return env
 }
 
-// layers stacks the app's layers: the toolchain, the repository's packages, a
-// Python of its own, the dependencies.
-func (p *pyProject) layers(c *chain, v pyVersion, m *pyManifest, entry pyEntry, found bool) error {
-	packages, aptFile, err := p.tree.aptPackages()
+// layers stacks the app's layers: the toolchain, a Python of its own, the
+// dependencies.
+func (p *project) layers(c *plan.Chain, v pythonVersion, m *manifest, entry entryPoint, found bool) error {
+	pipUV := plan.Command{Args: []string{"pip", "install", "--break-system-packages", "--no-cache-dir", "--no-input",
+		"--root-user-action=ignore", "--disable-pip-version-check", "--retries=5", "uv==" + uvVersion}}
+	top, builder, err := c.Toolchain(plan.Toolchain{
+		Title:   "Python",
+		Runtime: plan.AptInstall(pythonRuntime...),
+		Build:   append(plan.AptInstall(pythonBuild...), pipUV),
+		Passes:  indexPasses,
+		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive and PyPI",
+			"then push the same commit again"},
+	})
 	if err != nil {
 		return err
-	}
-	top, err := c.add(Layer{
-		Name: "Python toolchain", Root: true, Commands: aptInstall(pythonRuntime), Env: aptEnv, Passes: netPasses,
-		Failure: toolchainFailure(),
-	}, c.stack)
-	if err != nil {
-		return err
-	}
-	tools := Layer{
-		Name: "Python build tools", Root: true, Build: true, Commands: aptInstall(pythonBuild), Env: aptEnv, Passes: netPasses,
-		Failure: toolchainFailure(),
-	}
-	tools.Commands = append(tools.Commands, Command{Args: []string{"pip", "install", "--break-system-packages", "--no-cache-dir", "--no-input",
-		"--root-user-action=ignore", "--disable-pip-version-check", "--retries=5", "uv==" + uvVersion}})
-	builder, err := c.add(tools, top)
-	if err != nil {
-		return err
-	}
-	if packages != nil {
-		// Once for what runs and once for what builds, so that the build tools
-		// below are everybody's.
-		l := Layer{Name: aptFile, Root: true, Commands: aptInstall(packages), Env: aptEnv, Passes: netPasses, Failure: aptFailure(aptFile)}
-		if top, err = c.add(l, top); err != nil {
-			return err
-		}
-		l.Build = true
-		if builder, err = c.add(l, builder); err != nil {
-			return err
-		}
 	}
 	env := uvEnv
 	if !v.stack() {
 		env = slices.Concat(env, []string{"UV_PYTHON_INSTALL_DIR=" + pythonHome, "UV_PYTHON_INSTALL_BIN=0"})
-		top, err = c.add(Layer{
+		top, err = c.Add(plan.Layer{
 			Name: "Python " + v.String(), Builder: builder, Env: env, Passes: netPasses,
-			Commands: []Command{{Args: []string{"uv", "python", "install", "--no-config", v.String()}, Dir: "/app"}},
-			Caches:   []Cache{{Name: "uv", Target: uvCache}},
+			Commands: []plan.Command{{Args: []string{"uv", "python", "install", "--no-config", v.String()}, Dir: "/app"}},
+			Caches:   []plan.Cache{{Name: "uv", Target: uvCache}},
 			Failure:  versionFailure(v),
 		}, top)
 		if err != nil {
@@ -285,7 +293,7 @@ func (p *pyProject) layers(c *chain, v pyVersion, m *pyManifest, entry pyEntry, 
 	}
 	deps := p.dependencies(v, m, entry, found)
 	deps.Builder, deps.Env = builder, slices.Concat(env, deps.Env, []string{"UV_PYTHON_DOWNLOADS=never"})
-	_, err = c.add(deps, top)
+	_, err = c.Add(deps, top)
 	return err
 }
 
@@ -303,9 +311,9 @@ var uvEnv = []string{
 
 // dependencies returns the layer that holds the app's virtual environment. Its
 // key follows from the manifest alone, unless a part of the tree is installed.
-func (p *pyProject) dependencies(v pyVersion, m *pyManifest, entry pyEntry, found bool) Layer {
-	l := Layer{Name: "dependencies", Caches: []Cache{{Name: "uv", Target: uvCache}}, Passes: netPasses}
-	l.Commands = []Command{{Args: []string{"uv", "venv", "--no-config", "--python", v.interpreter(), venv}}}
+func (p *project) dependencies(v pythonVersion, m *manifest, entry entryPoint, found bool) plan.Layer {
+	l := plan.Layer{Name: "dependencies", Caches: []plan.Cache{{Name: "uv", Target: uvCache}}, Passes: netPasses}
+	l.Commands = []plan.Command{{Args: []string{"uv", "venv", "--no-config", "--python", v.interpreter(), venv}}}
 	dir := "/app"
 	switch {
 	case m == nil:
@@ -319,17 +327,17 @@ func (p *pyProject) dependencies(v pyVersion, m *pyManifest, entry pyEntry, foun
 		for _, dist := range p.servers(wants) {
 			wants[dist] = true
 		}
-		if list := sortedKeys(wants); len(list) > 0 {
-			p.tree.note("no requirements.txt; installed by what is imported: %s", strings.Join(list, ", "))
-			p.tree.note("write that list into requirements.txt to choose versions")
+		if list := source.SortedKeys(wants); len(list) > 0 {
+			p.tree.Note("no requirements.txt; installed by what is imported: %s", strings.Join(list, ", "))
+			p.tree.Note("write that list into requirements.txt to choose versions")
 			l.Commands = append(l.Commands, pipInstall(list...))
 		}
 		l.Failure = installFailure("what the source imports").
-			hint("write requirements.txt with the packages that the app needs, one a line")
+			Hint("write requirements.txt with the packages that the app needs, one a line")
 	case m.local:
 		// Installed from where it will run, so that paths in it are true.
 		l.Inputs = []string{"."}
-		l.Commands = append([]Command{{Args: []string{"cp", "-rT", "/src", "/app"}}}, l.Commands...)
+		l.Commands = append([]plan.Command{{Args: []string{"cp", "-rT", "/src", "/app"}}}, l.Commands...)
 		l.Failure = installFailure(m.name)
 	default:
 		l.Inputs = m.inputs
@@ -341,7 +349,7 @@ func (p *pyProject) dependencies(v pyVersion, m *pyManifest, entry pyEntry, foun
 	if m != nil {
 		l.Commands = append(l.Commands, m.commands...)
 		if extra := p.servers(m.names); len(extra) > 0 {
-			p.tree.note("%s does not list %s, which is installed too", m.name, strings.Join(extra, ", "))
+			p.tree.Note("%s does not list %s, which is installed too", m.name, strings.Join(extra, ", "))
 			l.Commands = append(l.Commands, pipInstall(extra...))
 		}
 	}
@@ -351,22 +359,22 @@ func (p *pyProject) dependencies(v pyVersion, m *pyManifest, entry pyEntry, foun
 	return l
 }
 
-// pyPrograms are the servers that a process may call without listing them, by
+// serverPrograms are the servers that a process may call without listing them, by
 // the program's name.
-var pyPrograms = map[string]string{
+var serverPrograms = map[string]string{
 	"gunicorn": "gunicorn", "uvicorn": "uvicorn", "hypercorn": "hypercorn", "daphne": "daphne", "waitress-serve": "waitress",
 }
 
 // servers returns the servers that the app's commands call and that are not
 // among the names.
-func (p *pyProject) servers(names map[string]bool) []string {
+func (p *project) servers(names map[string]bool) []string {
 	var list []string
 	for _, command := range p.commands {
-		for _, w := range words(command) {
+		for _, w := range source.Words(command) {
 			if strings.HasPrefix(w[0], "python") && len(w) > 2 && w[1] == "-m" {
 				w = w[2:]
 			}
-			if dist, ok := pyPrograms[path.Base(w[0])]; ok && !names[dist] && !slices.Contains(list, dist) {
+			if dist, ok := serverPrograms[path.Base(w[0])]; ok && !names[dist] && !slices.Contains(list, dist) {
 				list = append(list, dist)
 			}
 		}
@@ -375,24 +383,13 @@ func (p *pyProject) servers(names map[string]bool) []string {
 	return list
 }
 
-func toolchainFailure() *Problem {
-	return problem(codeToolchain, "the Python toolchain could not be installed").
-		hint("this part is berth's: see whether this machine reaches Debian's archive and PyPI").
-		hint("then push the same commit again")
+func versionFailure(v pythonVersion) *source.Problem {
+	return source.Problemf(source.CodeNoVersion, "Python %s could not be had", v).
+		With(fmt.Sprintf("%s asks for it; the stack has 3.%d, uv has to download any other", v.from, stackMinor)).
+		Hint("ask for 3.%d, which is at hand", stackMinor).
+		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach")
 }
 
-func aptFailure(file string) *Problem {
-	return problem(codeApt, "the packages of %s could not be installed", file).
-		hint("are they named so in Debian 13? apt-cache search finds them")
-}
-
-func versionFailure(v pyVersion) *Problem {
-	return problem(codeNoVersion, "Python %s could not be had", v).
-		with(fmt.Sprintf("%s asks for it; the stack has 3.%d, uv has to download any other", v.from, stackMinor)).
-		hint("ask for 3.%d, which is at hand", stackMinor).
-		hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach")
-}
-
-func installFailure(what string) *Problem {
-	return problem(codeInstall, "the dependencies could not be installed (%s)", what)
+func installFailure(what string) *source.Problem {
+	return source.Problemf(source.CodeInstall, "the dependencies could not be installed (%s)", what)
 }

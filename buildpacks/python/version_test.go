@@ -1,10 +1,13 @@
-package buildpacks
+package python
 
 import (
 	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 func TestVersion_WhatFilesAskFor(t *testing.T) {
@@ -36,12 +39,12 @@ func TestVersion_WhatFilesAskFor(t *testing.T) {
 		"pipfile":            {[]string{"Pipfile", "[requires]\npython_version = '3.12'\n"}, "3.12"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := detect(t, repo(append([]string{"web.py", flaskApp}, c.files...)...))
-			if want := "Python " + c.want + ", "; !strings.HasPrefix(plan.Summary, want) {
-				t.Errorf("got %q, want %q", plan.Summary, want)
+			made := detect(t, repo(append([]string{"web.py", flaskApp}, c.files...)...))
+			if want := "Python " + c.want + ", "; !strings.HasPrefix(made.Summary, want) {
+				t.Errorf("got %q, want %q", made.Summary, want)
 			}
 			own := 0
-			for _, l := range plan.Layers {
+			for _, l := range made.Layers {
 				if strings.HasPrefix(l.Name, "Python 3") {
 					own++
 				}
@@ -82,7 +85,7 @@ func TestVersion_WhatCannotBeHadIsSaidWithItsLine(t *testing.T) {
 }
 
 func TestVersion_FailedDownloadNamesWhatIsAtHand(t *testing.T) {
-	l := layer(t, detect(t, repo("web.py", flaskApp, "runtime.txt", "python-3.12.4")), "Python 3.12.4")
+	l := packtest.Layer(t, detect(t, repo("web.py", flaskApp, "runtime.txt", "python-3.12.4")), "Python 3.12.4")
 	if p := l.Failure; p == nil || p.Code != "E212" || !strings.Contains(strings.Join(p.Hints, " "), "3.13") || !strings.Contains(p.Evidence[0], "runtime.txt") {
 		t.Errorf("got %+v, want E212 with the file and the version at hand", p)
 	}
@@ -94,7 +97,7 @@ func FuzzVersionFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		v, ok, err := parseVersionFile("runtime.txt", text)
 		if err != nil {
-			if _, isProblem := errors.AsType[*Problem](err); !isProblem {
+			if _, isProblem := errors.AsType[*source.Problem](err); !isProblem {
 				t.Errorf("got %v, want a problem", err)
 			}
 		} else if ok && (v.minor < oldestMinor || v.minor > newestMinor) {

@@ -1,60 +1,60 @@
-package buildpacks
+package python
 
 import (
 	"path"
 	"strings"
 )
 
-// pyModule is what one Python file says: what it imports, what names it gives
+// module is what one Python file says: what it imports, what names it gives
 // at its top level, and what it calls.
-type pyModule struct {
+type module struct {
 	file    string            // "web.py"
-	imports []pyImport        // in order
+	imports []importation     // in order
 	names   map[string]string // a local name → what it stands for: "F" → "flask.Flask"
 	stars   []string          // modules all of whose names were imported
-	assigns []pyAssign        // at the top level, in order
-	defs    []pyDef           // functions at the top level
+	assigns []assign          // at the top level, in order
+	defs    []definition      // functions at the top level
 	calls   []string          // what is called anywhere, as written: "Flask", "app.run"
 	script  bool              // has an if __name__ == "__main__"
 
 	settings string // Django's, as in os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site.settings")
 }
 
-type pyImport struct {
+type importation struct {
 	module   string // "a.b"; "" for one relative to the package
 	level    int    // leading dots
 	name     string // of "from module import name"
 	optional bool   // the program goes on without it
 }
 
-type pyAssign struct {
+type assign struct {
 	name  string
 	value string // dotted name on the right: "flask.Flask", "dash.server"
 	call  bool   // which is called
 }
 
-type pyDef struct {
+type definition struct {
 	name string
 	bare bool // can be called with no arguments
 }
 
-// pyBlock is an indented block that the line at hand stands in.
-type pyBlock struct {
+// block is an indented block that the line at hand stands in.
+type block struct {
 	indent int
-	kind   pyBlockKind
+	kind   blockKind
 	try    *bool // of a try: whether it is one that a missing module does not end
 }
 
-type pyBlockKind byte
+type blockKind byte
 
 const (
-	pyPlain    pyBlockKind = iota // if, for, with: still the top level
-	pyScope                       // def, class
-	pyMain                        // if __name__ == "__main__"
-	pyTyping                      // if TYPE_CHECKING
-	pyEither                      // if sys.version_info, sys.platform, and their else
-	pyTry                         // try
-	pyFallback                    // except ImportError
+	blockPlain    blockKind = iota // if, for, with: still the top level
+	blockScope                     // def, class
+	blockMain                      // if __name__ == "__main__"
+	blockTyping                    // if TYPE_CHECKING
+	blockEither                    // if sys.version_info, sys.platform, and their else
+	blockTry                       // try
+	blockFallback                  // except ImportError
 )
 
 // maxStatements bounds what is kept of each sort; what comes later in a file
@@ -62,13 +62,13 @@ const (
 const maxStatements = 2000
 
 // parsePython reads a module.
-func parsePython(file, src string) *pyModule {
-	m := &pyModule{file: file, names: map[string]string{}}
-	var blocks []pyBlock
-	tries := map[int]*bool{}      // the last try at an indentation
-	ifs := map[int]pyBlockKind{}  // the last if at an indentation
-	guards := make([][]*bool, 0)  // of each import, the tries it stands in
-	record := func(b []pyBlock) { // brings guards up to the imports
+func parsePython(file, src string) *module {
+	m := &module{file: file, names: map[string]string{}}
+	var blocks []block
+	tries := map[int]*bool{}     // the last try at an indentation
+	ifs := map[int]blockKind{}   // the last if at an indentation
+	guards := make([][]*bool, 0) // of each import, the tries it stands in
+	record := func(b []block) {  // brings guards up to the imports
 		var g []*bool
 		for _, block := range b {
 			if block.try != nil {
@@ -90,34 +90,34 @@ func parsePython(file, src string) *pyModule {
 			record(blocks)
 			continue
 		}
-		block := pyBlock{indent: line.indent}
+		block := block{indent: line.indent}
 		switch word := head[0].text; word {
 		case "def", "class", "async":
 			if word != "async" || len(head) > 1 && head[1].is("def") {
-				block.kind = pyScope
+				block.kind = blockScope
 			}
 			if word == "def" && topLevel(blocks) {
 				m.def(head)
 			}
 		case "if", "elif":
 			block.kind = conditionKind(head)
-			if word == "elif" && ifs[line.indent] == pyEither {
-				block.kind = pyEither
+			if word == "elif" && ifs[line.indent] == blockEither {
+				block.kind = blockEither
 			}
 			ifs[line.indent] = block.kind
-			m.script = m.script || block.kind == pyMain
+			m.script = m.script || block.kind == blockMain
 		case "else":
-			if ifs[line.indent] == pyEither {
-				block.kind = pyEither
+			if ifs[line.indent] == blockEither {
+				block.kind = blockEither
 			}
 		case "try":
-			block.kind, block.try = pyTry, new(bool)
+			block.kind, block.try = blockTry, new(bool)
 			tries[line.indent] = block.try
 			delete(ifs, line.indent)
 		case "except":
 			if caught := tries[line.indent]; caught != nil && catchesImport(head) {
 				*caught = true
-				block.kind = pyFallback
+				block.kind = blockFallback
 			}
 		}
 		m.statements(body, append(blocks, block))
@@ -134,8 +134,8 @@ func parsePython(file, src string) *pyModule {
 
 // splitHead splits a line at the colon that ends the head of a block. head is
 // nil when the line is no head.
-func splitHead(tokens []pyToken) (head, body []pyToken) {
-	if tokens[0].kind != pyName {
+func splitHead(tokens []token) (head, body []token) {
+	if tokens[0].kind != tokenName {
 		return nil, tokens
 	}
 	switch tokens[0].text {
@@ -145,10 +145,10 @@ func splitHead(tokens []pyToken) (head, body []pyToken) {
 	}
 	depth, lambdas := 0, 0
 	for i, t := range tokens {
-		if t.kind == pyName && t.text == "lambda" && depth == 0 {
+		if t.kind == tokenName && t.text == "lambda" && depth == 0 {
 			lambdas++
 		}
-		if t.kind != pyOp {
+		if t.kind != tokenOp {
 			continue
 		}
 		switch t.text {
@@ -170,38 +170,38 @@ func splitHead(tokens []pyToken) (head, body []pyToken) {
 	return tokens, nil
 }
 
-func topLevel(blocks []pyBlock) bool {
+func topLevel(blocks []block) bool {
 	for _, b := range blocks {
-		if b.kind == pyScope || b.kind == pyMain || b.kind == pyTyping {
+		if b.kind == blockScope || b.kind == blockMain || b.kind == blockTyping {
 			return false
 		}
 	}
 	return true
 }
 
-func conditionKind(head []pyToken) pyBlockKind {
+func conditionKind(head []token) blockKind {
 	for i, t := range head {
-		if t.kind != pyName {
+		if t.kind != tokenName {
 			continue
 		}
 		switch t.text {
 		case "__name__":
 			if i+1 < len(head) && head[i+1].is("!") {
-				return pyPlain
+				return blockPlain
 			}
-			return pyMain
+			return blockMain
 		case "TYPE_CHECKING":
 			if i == 0 || !head[i-1].is("not") {
-				return pyTyping
+				return blockTyping
 			}
 		case "version_info", "platform":
-			return pyEither
+			return blockEither
 		}
 	}
-	return pyPlain
+	return blockPlain
 }
 
-func catchesImport(head []pyToken) bool {
+func catchesImport(head []token) bool {
 	if len(head) == 1 {
 		return true
 	}
@@ -214,11 +214,11 @@ func catchesImport(head []pyToken) bool {
 }
 
 // statements reads the simple statements of a line.
-func (m *pyModule) statements(tokens []pyToken, blocks []pyBlock) {
+func (m *module) statements(tokens []token, blocks []block) {
 	depth, start := 0, 0
 	for i, t := range tokens {
 		switch {
-		case t.kind != pyOp:
+		case t.kind != tokenOp:
 		case strings.Contains("([{", t.text):
 			depth++
 		case strings.Contains(")]}", t.text):
@@ -231,7 +231,7 @@ func (m *pyModule) statements(tokens []pyToken, blocks []pyBlock) {
 	m.statement(tokens[start:], blocks)
 }
 
-func (m *pyModule) statement(tokens []pyToken, blocks []pyBlock) {
+func (m *module) statement(tokens []token, blocks []block) {
 	if len(tokens) == 0 || max(len(m.imports), len(m.assigns)) > maxStatements {
 		return
 	}
@@ -244,7 +244,7 @@ func (m *pyModule) statement(tokens []pyToken, blocks []pyBlock) {
 		m.assign(tokens)
 	}
 	for i, t := range tokens {
-		if t.kind == pyString && t.text == "DJANGO_SETTINGS_MODULE" && i+2 < len(tokens) && tokens[i+1].is(",") && tokens[i+2].kind == pyString {
+		if t.kind == tokenString && t.text == "DJANGO_SETTINGS_MODULE" && i+2 < len(tokens) && tokens[i+1].is(",") && tokens[i+2].kind == tokenString {
 			m.settings = tokens[i+2].text
 		}
 	}
@@ -252,9 +252,9 @@ func (m *pyModule) statement(tokens []pyToken, blocks []pyBlock) {
 
 // optional tells whether an import in these blocks may fail without harm, as
 // far as the blocks' heads tell.
-func optional(blocks []pyBlock) bool {
+func optional(blocks []block) bool {
 	for _, b := range blocks {
-		if b.kind == pyTyping || b.kind == pyEither || b.kind == pyFallback {
+		if b.kind == blockTyping || b.kind == blockEither || b.kind == blockFallback {
 			return true
 		}
 	}
@@ -263,20 +263,20 @@ func optional(blocks []pyBlock) bool {
 
 // bind gives a name its meaning; one at the top level wins over one within a
 // function.
-func (m *pyModule) bind(name, meaning string, blocks []pyBlock) {
+func (m *module) bind(name, meaning string, blocks []block) {
 	if _, taken := m.names[name]; !taken || topLevel(blocks) {
 		m.names[name] = meaning
 	}
 }
 
 // importNames reads what follows the word import: "a.b as c, d".
-func (m *pyModule) importNames(tokens []pyToken, blocks []pyBlock) {
+func (m *module) importNames(tokens []token, blocks []block) {
 	for len(tokens) > 0 {
 		name, n := dotted(tokens)
 		if n == 0 {
 			return
 		}
-		m.imports = append(m.imports, pyImport{module: name, optional: optional(blocks)})
+		m.imports = append(m.imports, importation{module: name, optional: optional(blocks)})
 		tokens = tokens[n:]
 		if len(tokens) > 1 && tokens[0].is("as") {
 			m.bind(tokens[1].text, name, blocks)
@@ -293,7 +293,7 @@ func (m *pyModule) importNames(tokens []pyToken, blocks []pyBlock) {
 }
 
 // fromImport reads what follows the word from: "..a.b import (c as d, e)".
-func (m *pyModule) fromImport(tokens []pyToken, blocks []pyBlock) {
+func (m *module) fromImport(tokens []token, blocks []block) {
 	level := 0
 	for len(tokens) > 0 && tokens[0].is(".") {
 		level++
@@ -316,15 +316,15 @@ func (m *pyModule) fromImport(tokens []pyToken, blocks []pyBlock) {
 		switch t := tokens[i]; {
 		case t.is("*"):
 			m.stars = append(m.stars, full)
-			m.imports = append(m.imports, pyImport{module: module, level: level, optional: optional(blocks)})
+			m.imports = append(m.imports, importation{module: module, level: level, optional: optional(blocks)})
 		case t.is("as") && i+1 < len(tokens):
 			last := m.imports[len(m.imports)-1]
 			if last.name != "" {
 				m.bind(tokens[i+1].text, full+"."+last.name, blocks)
 			}
 			i++
-		case t.kind == pyName:
-			m.imports = append(m.imports, pyImport{module: module, level: level, name: t.text, optional: optional(blocks)})
+		case t.kind == tokenName:
+			m.imports = append(m.imports, importation{module: module, level: level, name: t.text, optional: optional(blocks)})
 			m.bind(t.text, full+"."+t.text, blocks)
 		case t.is("("), t.is(")"), t.is(","):
 		default:
@@ -348,11 +348,11 @@ func relative(file string, level int, module string) string {
 
 // dotted reads a dotted name and returns how many tokens it takes. A name has
 // at most some fifty parts, so that reading it again is cheap.
-func dotted(tokens []pyToken) (name string, n int) {
-	for n < min(len(tokens), 100) && tokens[n].kind == pyName {
+func dotted(tokens []token) (name string, n int) {
+	for n < min(len(tokens), 100) && tokens[n].kind == tokenName {
 		name += tokens[n].text
 		n++
-		if n+1 >= len(tokens) || !tokens[n].is(".") || tokens[n+1].kind != pyName {
+		if n+1 >= len(tokens) || !tokens[n].is(".") || tokens[n+1].kind != tokenName {
 			break
 		}
 		name += "."
@@ -362,9 +362,9 @@ func dotted(tokens []pyToken) (name string, n int) {
 }
 
 // assign reads "a = b = name(…)" and "a: T = name(…)".
-func (m *pyModule) assign(tokens []pyToken) {
+func (m *module) assign(tokens []token) {
 	var targets []string
-	for len(tokens) > 2 && tokens[0].kind == pyName {
+	for len(tokens) > 2 && tokens[0].kind == tokenName {
 		equals := 1
 		if tokens[1].is(":") {
 			if equals = topLevelEquals(tokens); equals < 0 {
@@ -384,15 +384,15 @@ func (m *pyModule) assign(tokens []pyToken) {
 	}
 	call := n < len(tokens) && tokens[n].is("(")
 	for _, name := range targets {
-		m.assigns = append(m.assigns, pyAssign{name: name, value: value, call: call})
+		m.assigns = append(m.assigns, assign{name: name, value: value, call: call})
 	}
 }
 
-func topLevelEquals(tokens []pyToken) int {
+func topLevelEquals(tokens []token) int {
 	depth := 0
 	for i, t := range tokens {
 		switch {
-		case t.kind != pyOp:
+		case t.kind != tokenOp:
 		case strings.Contains("([{", t.text):
 			depth++
 		case strings.Contains(")]}", t.text):
@@ -405,11 +405,11 @@ func topLevelEquals(tokens []pyToken) int {
 }
 
 // def reads the head of a function: "def name(a, b=1, *c) -> T".
-func (m *pyModule) def(head []pyToken) {
-	if len(m.defs) > maxStatements || len(head) < 4 || head[1].kind != pyName || !head[2].is("(") {
+func (m *module) def(head []token) {
+	if len(m.defs) > maxStatements || len(head) < 4 || head[1].kind != tokenName || !head[2].is("(") {
 		return
 	}
-	d := pyDef{name: head[1].text, bare: true}
+	d := definition{name: head[1].text, bare: true}
 	depth, given, first := 1, true, true // of the parameter at hand
 	for _, t := range head[3:] {
 		if depth == 1 && (t.is(",") || t.is(")")) {
@@ -438,7 +438,7 @@ func (m *pyModule) def(head []pyToken) {
 }
 
 // callsIn notes the names that are called in a line.
-func (m *pyModule) callsIn(tokens []pyToken) {
+func (m *module) callsIn(tokens []token) {
 	for i := 0; i < len(tokens); {
 		name, n := dotted(tokens[i:])
 		if n > 0 && i+n < len(tokens) && tokens[i+n].is("(") && len(m.calls) < 10*maxStatements {
@@ -449,7 +449,7 @@ func (m *pyModule) callsIn(tokens []pyToken) {
 }
 
 // meaning returns what a dotted name of the module stands for.
-func (m *pyModule) meaning(name string) string {
+func (m *module) meaning(name string) string {
 	first, rest, more := strings.Cut(name, ".")
 	full, ok := m.names[first]
 	if !ok {

@@ -1,4 +1,4 @@
-package buildpacks
+package plan
 
 import (
 	"crypto/sha256"
@@ -6,24 +6,33 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // keyVersion is part of every key. A change of what layers mean, without a
 // change of their fields, counts it up.
-const keyVersion = "berth layer 1"
+const keyVersion = "berth layer 2"
 
-// chain stacks layers on a stack and gives them their keys.
-type chain struct {
-	src   Source
-	plan  *Plan
-	stack string
+// Chain stacks layers on a stack and gives them their keys.
+type Chain struct {
+	Request
+	Tree *source.Tree
+
+	plan   *Plan
+	config string
 }
 
-// add appends a layer that is stacked on parent and returns its key.
-func (c *chain) add(l Layer, parent string) (string, error) {
+// Add appends a layer that is stacked on parent and returns its key.
+func (c *Chain) Add(l Layer, parent string) (string, error) {
 	l.Parent = parent
 	if l.Inputs != nil {
 		l.Inputs = slices.Compact(slices.Sorted(slices.Values(l.Inputs)))
+	}
+	for i := range l.Commands {
+		if l.Commands[i].Dir == "" && !l.Root {
+			l.Commands[i].Dir = "/app"
+		}
 	}
 	key, err := c.key(l)
 	if err != nil {
@@ -36,16 +45,25 @@ func (c *chain) add(l Layer, parent string) (string, error) {
 
 // key digests everything that decides what is in the layer. Each field is
 // preceded by its name and length, so that no two layers read the same.
-func (c *chain) key(l Layer) (string, error) {
+func (c *Chain) key(l Layer) (string, error) {
 	h := sha256.New()
 	put := func(name, value string) { fmt.Fprintf(h, "%s %d:%s\n", name, len(value), value) }
 	put("version", keyVersion)
 	put("name", l.Name)
 	put("parent", l.Parent)
 	put("builder", l.Builder)
-	put("kind", fmt.Sprintf("root=%t build=%t", l.Root, l.Build))
+	put("kind", fmt.Sprintf("root=%t build=%t source=%t offline=%t config=%d", l.Root, l.Build, l.Source, l.Offline, l.Config))
 	if !l.Root {
-		put("owner", c.src.Owner)
+		put("owner", c.Owner)
+	}
+	if l.Config == ConfigBakes {
+		put("config", c.config)
+	}
+	if l.Source {
+		put("tree", c.Digest)
+	}
+	for _, name := range l.Keep {
+		put("keep", name)
 	}
 	for _, cmd := range l.Commands {
 		put("command", fmt.Sprint(len(cmd.Args)))
@@ -64,7 +82,7 @@ func (c *chain) key(l Layer) (string, error) {
 	for _, name := range l.Inputs {
 		put("input", name)
 		if name == "." {
-			put("tree", c.src.Digest)
+			put("tree", c.Digest)
 			continue
 		}
 		sum, err := c.digest(name)
@@ -78,19 +96,19 @@ func (c *chain) key(l Layer) (string, error) {
 
 // digest returns a digest of an input's content. It reads the file anew
 // rather than trusting what was parsed of it: all of it decides.
-func (c *chain) digest(name string) (string, error) {
-	f, err := c.src.FS.Open(name)
+func (c *Chain) digest(name string) (string, error) {
+	f, err := c.FS.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(f, maxInput+1))
+	n, err := io.Copy(h, io.LimitReader(f, source.MaxInput+1))
 	if err != nil {
 		return "", err
 	}
-	if n > maxInput {
-		return "", problem(codeFile, "%s is larger than %s", printable(name), size(maxInput))
+	if n > source.MaxInput {
+		return "", source.Problemf(source.CodeFile, "%s is larger than %s", source.Printable(name), source.Size(source.MaxInput))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -1,4 +1,4 @@
-package buildpacks
+package python
 
 import (
 	"strings"
@@ -9,45 +9,45 @@ import (
 // comments. It never fails: what is no Python gives tokens of no meaning. It
 // takes time in proportion to the source's length.
 
-type pyKind byte
+type tokenKind byte
 
 const (
-	pyName   pyKind = iota // names and keywords
-	pyNumber               // and whatever begins with a digit
-	pyString               // text is the content of a plain literal, "" of any other
-	pyOp                   // one byte
+	tokenName   tokenKind = iota // names and keywords
+	tokenNumber                  // and whatever begins with a digit
+	tokenString                  // text is the content of a plain literal, "" of any other
+	tokenOp                      // one byte
 )
 
-type pyToken struct {
-	kind pyKind
+type token struct {
+	kind tokenKind
 	text string
 }
 
 // is tells whether the token is this very name or operator.
-func (t pyToken) is(text string) bool {
-	return t.text == text && (t.kind == pyName || t.kind == pyOp)
+func (t token) is(text string) bool {
+	return t.text == text && (t.kind == tokenName || t.kind == tokenOp)
 }
 
-// pyLine is a logical line: a statement, or several with semicolons between
+// logicalLine is a logical line: a statement, or several with semicolons between
 // them, or the head of a block, perhaps with statements after its colon.
-type pyLine struct {
+type logicalLine struct {
 	indent int
 	number int // of its first physical line
-	tokens []pyToken
+	tokens []token
 }
 
-type pyScanner struct {
+type scanner struct {
 	src    string
 	at     int
 	number int // of the physical line
 	depth  int // of brackets
 }
 
-func scanPython(src string) []pyLine {
-	s := &pyScanner{src: strings.TrimPrefix(src, "\ufeff"), number: 1}
-	var out []pyLine
+func scanPython(src string) []logicalLine {
+	s := &scanner{src: strings.TrimPrefix(src, "\ufeff"), number: 1}
+	var out []logicalLine
 	for s.at < len(s.src) {
-		line := pyLine{indent: s.indent(), number: s.number}
+		line := logicalLine{indent: s.indent(), number: s.number}
 		line.tokens = s.line()
 		if len(line.tokens) > 0 {
 			out = append(out, line)
@@ -58,7 +58,7 @@ func scanPython(src string) []pyLine {
 
 // indent passes the blanks at the begin of a line. A tab goes to the next
 // multiple of eight, a form feed starts anew, as in Python's own scanner.
-func (s *pyScanner) indent() int {
+func (s *scanner) indent() int {
 	n := 0
 	for ; s.at < len(s.src); s.at++ {
 		switch s.src[s.at] {
@@ -76,8 +76,8 @@ func (s *pyScanner) indent() int {
 }
 
 // line returns the tokens up to the end of the logical line and passes it.
-func (s *pyScanner) line() []pyToken {
-	var tokens []pyToken
+func (s *scanner) line() []token {
+	var tokens []token
 	s.depth = 0
 	for s.at < len(s.src) {
 		c := s.src[s.at]
@@ -108,9 +108,9 @@ func (s *pyScanner) line() []pyToken {
 			case s.at < len(s.src) && (s.src[s.at] == '"' || s.src[s.at] == '\'') && isStringPrefix(word):
 				tokens = append(tokens, s.str(strings.ToLower(word)))
 			case c >= '0' && c <= '9':
-				tokens = append(tokens, pyToken{kind: pyNumber, text: word})
+				tokens = append(tokens, token{kind: tokenNumber, text: word})
 			default:
-				tokens = append(tokens, pyToken{kind: pyName, text: word})
+				tokens = append(tokens, token{kind: tokenName, text: word})
 			}
 		default:
 			switch c {
@@ -119,14 +119,14 @@ func (s *pyScanner) line() []pyToken {
 			case ')', ']', '}':
 				s.depth = max(s.depth-1, 0)
 			}
-			tokens = append(tokens, pyToken{kind: pyOp, text: s.src[s.at : s.at+1]})
+			tokens = append(tokens, token{kind: tokenOp, text: s.src[s.at : s.at+1]})
 			s.at++
 		}
 	}
 	return tokens
 }
 
-func (s *pyScanner) newline() {
+func (s *scanner) newline() {
 	if s.src[s.at] == '\r' && s.at+1 < len(s.src) && s.src[s.at+1] == '\n' {
 		s.at++
 	}
@@ -143,7 +143,7 @@ func isStringPrefix(word string) bool {
 }
 
 // str passes a string literal whose opening quote is next.
-func (s *pyScanner) str(prefix string) pyToken {
+func (s *scanner) str(prefix string) token {
 	quote := s.src[s.at : s.at+1]
 	if q := strings.Repeat(quote, 3); strings.HasPrefix(s.src[s.at:], q) {
 		quote = q
@@ -155,7 +155,7 @@ func (s *pyScanner) str(prefix string) pyToken {
 	if strings.Trim(prefix, "ru") != "" || strings.Contains(content, `\`) {
 		content = ""
 	}
-	return pyToken{kind: pyString, text: content}
+	return token{kind: tokenString, text: content}
 }
 
 // maxFormatNesting bounds strings within the fields of strings. Python's own
@@ -164,7 +164,7 @@ const maxFormatNesting = 50
 
 // passString passes the rest of a literal, its closing quote included. One
 // that is not closed ends with its line, or with the file if it may span lines.
-func (s *pyScanner) passString(quote string, formatted bool, nesting int) {
+func (s *scanner) passString(quote string, formatted bool, nesting int) {
 	for s.at < len(s.src) {
 		switch c := s.src[s.at]; {
 		case c == '\\':
@@ -196,7 +196,7 @@ func (s *pyScanner) passString(quote string, formatted bool, nesting int) {
 
 // passField passes a replacement field of a formatted string, in which, since
 // Python 3.12, even the quotes of the string itself may stand.
-func (s *pyScanner) passField(quote string, nesting int) {
+func (s *scanner) passField(quote string, nesting int) {
 	depth, spec := 0, false
 	for s.at < len(s.src) {
 		switch c := s.src[s.at]; {

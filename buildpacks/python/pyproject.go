@@ -1,26 +1,25 @@
-package buildpacks
+package python
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
-// pyManifest is the file, or the pair of files, that says what an app needs,
+// manifest is the file, or the pair of files, that says what an app needs,
 // and how that is installed.
-type pyManifest struct {
+type manifest struct {
 	name     string          // as it is told of: "requirements.txt", "uv.lock"
 	inputs   []string        // that decide what is installed
 	names    map[string]bool // distributions that are asked for, normalised
 	local    bool            // the tree itself, or a part of it, is installed
-	commands []Command       // run where the inputs are
+	commands []plan.Command  // run where the inputs are
 }
 
-// pyProjectFile is the part of pyproject.toml that is acted on.
-type pyProjectFile struct {
+// tomlFile is the part of pyproject.toml that is acted on.
+type tomlFile struct {
 	Project *struct {
 		RequiresPython string            `toml:"requires-python"`
 		Dependencies   []string          `toml:"dependencies"`
@@ -41,9 +40,9 @@ type pyProjectFile struct {
 }
 
 // projectFile reads pyproject.toml; nil when there is none.
-func (t *tree) projectFile() (*pyProjectFile, error) {
-	var p pyProjectFile
-	if err := t.toml("pyproject.toml", maxManifest, &p); missing(err) {
+func readProjectFile(t *source.Tree) (*tomlFile, error) {
+	var p tomlFile
+	if err := t.TOML(source.CodeProject, "pyproject.toml", source.MaxManifest, &p); source.Missing(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -51,70 +50,29 @@ func (t *tree) projectFile() (*pyProjectFile, error) {
 	return &p, nil
 }
 
-// toml decodes a file. A file may be hostile: the decoder calls itself for
-// each bracket, so they may not nest without end.
-func (t *tree) toml(name string, limit int64, into any) error {
-	text, err := t.text(name, limit)
-	if err != nil {
-		return err
-	}
-	if n := strings.Count(text, "[") + strings.Count(text, "{"); n > 1000 {
-		if depth := nesting(text); depth > 1000 {
-			return problem(codeProject, "%s nests its brackets too deep", name)
-		}
-	}
-	if _, err := toml.Decode(text, into); err != nil {
-		p := problem(codeProject, "%s: %s", name, printable(strings.TrimPrefix(err.Error(), "toml: ")))
-		if parse, ok := errors.AsType[toml.ParseError](err); ok {
-			all := lines(text)
-			if n := parse.Position.Line; n > 0 && n <= len(all) {
-				p.with(fmt.Sprintf("%d | %s", n, printable(all[n-1])))
-			}
-		}
-		return p
-	}
-	return nil
-}
-
-// nesting returns how deep brackets nest at the most, strings and comments
-// included.
-func nesting(text string) int {
-	depth, deepest := 0, 0
-	for i := range len(text) {
-		switch text[i] {
-		case '[', '{':
-			depth++
-			deepest = max(deepest, depth)
-		case ']', '}':
-			depth = max(depth-1, 0)
-		}
-	}
-	return deepest
-}
-
 // findManifest finds what says what the app needs: a lock file before a list, a list
 // before a package. nil when there is nothing.
-func (p *pyProject) findManifest(v pyVersion) (*pyManifest, error) {
+func (p *project) findManifest(v pythonVersion) (*manifest, error) {
 	makers := []struct {
 		file string
-		read func() (*pyManifest, error)
+		read func() (*manifest, error)
 	}{
-		{"uv.lock", func() (*pyManifest, error) { return p.uvLock(v) }},
+		{"uv.lock", func() (*manifest, error) { return p.uvLock(v) }},
 		{"poetry.lock", p.poetryLock},
 		{"Pipfile.lock", p.pipfileLock},
 		{"requirements.txt", p.requirementsFile},
-		{"pyproject.toml", func() (*pyManifest, error) { return p.projectTable(v) }},
+		{"pyproject.toml", func() (*manifest, error) { return p.projectTable(v) }},
 		{"Pipfile", p.pipfile},
 		{"setup.py", p.setup},
 	}
-	var chosen *pyManifest
+	var chosen *manifest
 	for _, maker := range makers {
-		if !p.tree.has(maker.file) {
+		if !p.tree.Has(maker.file) {
 			continue
 		}
 		if chosen != nil {
 			if maker.file != "pyproject.toml" && maker.file != "setup.py" && !slices.Contains(chosen.inputs, maker.file) {
-				p.tree.note("%s is installed, %s is passed over", chosen.name, maker.file)
+				p.tree.Note("%s is installed, %s is passed over", chosen.name, maker.file)
 			}
 			continue
 		}
@@ -130,9 +88,9 @@ func (p *pyProject) findManifest(v pyVersion) (*pyManifest, error) {
 // uvLock installs a uv project as it is locked. The project itself is
 // installed only when it has programs to be called by name: otherwise the
 // source alone is enough, and a change of it installs nothing.
-func (p *pyProject) uvLock(v pyVersion) (*pyManifest, error) {
+func (p *project) uvLock(v pythonVersion) (*manifest, error) {
 	if p.file == nil {
-		p.tree.note("uv.lock without pyproject.toml is passed over")
+		p.tree.Note("uv.lock without pyproject.toml is passed over")
 		return nil, nil
 	}
 	var lock struct {
@@ -140,10 +98,10 @@ func (p *pyProject) uvLock(v pyVersion) (*pyManifest, error) {
 			Name string `toml:"name"`
 		} `toml:"package"`
 	}
-	if err := p.tree.toml("uv.lock", maxLock, &lock); err != nil {
+	if err := p.tree.TOML(source.CodeProject, "uv.lock", source.MaxLock, &lock); err != nil {
 		return nil, err
 	}
-	m := &pyManifest{name: "uv.lock", inputs: []string{"pyproject.toml", "uv.lock"}, names: map[string]bool{}}
+	m := &manifest{name: "uv.lock", inputs: []string{"pyproject.toml", "uv.lock"}, names: map[string]bool{}}
 	for _, pkg := range lock.Package {
 		m.names[normal(pkg.Name)] = true
 	}
@@ -152,12 +110,12 @@ func (p *pyProject) uvLock(v pyVersion) (*pyManifest, error) {
 	if !p.programs() {
 		sync = append(sync, "--no-install-project")
 	}
-	m.commands = []Command{{Args: sync}}
+	m.commands = []plan.Command{{Args: sync}}
 	return m, nil
 }
 
 // localSources tells whether a dependency is a part of the tree.
-func (p *pyProject) localSources() bool {
+func (p *project) localSources() bool {
 	uv := p.file.Tool.UV
 	if uv.Workspace != nil {
 		return true
@@ -185,7 +143,7 @@ func hasKey(v any, keys ...string) bool {
 
 // programs tells whether the project, once installed, has programs of its own
 // that a process calls.
-func (p *pyProject) programs() bool {
+func (p *project) programs() bool {
 	if p.file == nil || p.file.BuildSystem == nil {
 		return false
 	}
@@ -201,7 +159,7 @@ func (p *pyProject) programs() bool {
 		}
 	}
 	for _, command := range p.commands {
-		for _, w := range words(command) {
+		for _, w := range source.Words(command) {
 			if names[w[0]] {
 				return true
 			}
@@ -211,29 +169,29 @@ func (p *pyProject) programs() bool {
 }
 
 // requirementsFile installs what requirements.txt lists.
-func (p *pyProject) requirementsFile() (*pyManifest, error) {
-	r, err := p.tree.requirementsFrom("requirements.txt")
+func (p *project) requirementsFile() (*manifest, error) {
+	r, err := requirementsFrom(p.tree, "requirements.txt")
 	if err != nil {
 		return nil, err
 	}
-	m := &pyManifest{name: "requirements.txt", inputs: r.files, names: r.names, local: r.local}
+	m := &manifest{name: "requirements.txt", inputs: r.files, names: r.names, local: r.local}
 	file := "requirements.txt"
 	if r.utf16 {
-		p.tree.note("requirements.txt is UTF-16, as PowerShell writes it; save it as UTF-8")
-		m.commands = []Command{{Args: []string{"iconv", "-f", "UTF-16", "-t", "UTF-8", "-o", "/tmp/requirements.txt", file}}}
+		p.tree.Note("requirements.txt is UTF-16, as PowerShell writes it; save it as UTF-8")
+		m.commands = []plan.Command{{Args: []string{"iconv", "-f", "UTF-16", "-t", "UTF-8", "-o", "/tmp/requirements.txt", file}}}
 		file = "/tmp/requirements.txt"
 	}
 	m.commands = append(m.commands, pipInstall("-r", file))
 	return m, nil
 }
 
-func pipInstall(args ...string) Command {
-	return Command{Args: append([]string{"uv", "pip", "install", "--compile-bytecode"}, args...)}
+func pipInstall(args ...string) plan.Command {
+	return plan.Command{Args: append([]string{"uv", "pip", "install", "--compile-bytecode"}, args...)}
 }
 
 // projectTable installs what pyproject.toml lists. A file that lists nothing
 // (it sets up a linter) is no manifest.
-func (p *pyProject) projectTable(v pyVersion) (*pyManifest, error) {
+func (p *project) projectTable(v pythonVersion) (*manifest, error) {
 	project, poetry := p.file.Project, p.file.Tool.Poetry
 	switch {
 	case project == nil && poetry != nil && len(poetry.Dependencies) > 0:
@@ -241,29 +199,29 @@ func (p *pyProject) projectTable(v pyVersion) (*pyManifest, error) {
 	case project == nil:
 		return nil, nil
 	}
-	m := &pyManifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
+	m := &manifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
 	for _, dep := range project.Dependencies {
 		m.names[nameOf(dep)] = true
 		m.local = m.local || strings.Contains(dep, "@ file:") || strings.Contains(dep, "@file:")
 	}
 	if slices.Contains(project.Dynamic, "dependencies") || p.programs() {
 		m.local = true
-		m.commands = []Command{pipInstall("-e", ".")}
+		m.commands = []plan.Command{pipInstall("-e", ".")}
 		return m, nil
 	}
 	m.local = m.local || p.localSources()
-	m.commands = []Command{pipInstall("-r", "pyproject.toml")}
+	m.commands = []plan.Command{pipInstall("-r", "pyproject.toml")}
 	return m, nil
 }
 
 // setup installs a package that says what it needs by running setup.py.
-func (p *pyProject) setup() (*pyManifest, error) {
-	return &pyManifest{name: "setup.py", local: true, names: map[string]bool{}, commands: []Command{pipInstall("-e", ".")}}, nil
+func (p *project) setup() (*manifest, error) {
+	return &manifest{name: "setup.py", local: true, names: map[string]bool{}, commands: []plan.Command{pipInstall("-e", ".")}}, nil
 }
 
 // requiresPython returns what the manifest says of the Python it needs, and
 // which file says it.
-func (p *pyProject) requiresPython() (spec, file string) {
+func (p *project) requiresPython() (spec, file string) {
 	if p.file != nil {
 		if p.file.Project != nil && p.file.Project.RequiresPython != "" {
 			return p.file.Project.RequiresPython, "pyproject.toml"
@@ -280,7 +238,7 @@ func (p *pyProject) requiresPython() (spec, file string) {
 			Full    string `toml:"python_full_version"`
 		} `toml:"requires"`
 	}
-	if p.tree.toml("Pipfile", maxManifest, &pipfile) == nil {
+	if p.tree.TOML(source.CodeProject, "Pipfile", source.MaxManifest, &pipfile) == nil {
 		if full := pipfile.Requires.Full; full != "" {
 			return "==" + full, "Pipfile"
 		}

@@ -1,4 +1,4 @@
-package buildpacks
+package python
 
 import (
 	"errors"
@@ -6,13 +6,16 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // poetryLock exports what Poetry locked, by Poetry's own hand: which locked
 // package belongs to the app and which to its development is Poetry's to say.
-func (p *pyProject) poetryLock() (*pyManifest, error) {
+func (p *project) poetryLock() (*manifest, error) {
 	if p.file == nil {
-		p.tree.note("poetry.lock without pyproject.toml is passed over")
+		p.tree.Note("poetry.lock without pyproject.toml is passed over")
 		return nil, nil
 	}
 	var lock struct {
@@ -20,10 +23,10 @@ func (p *pyProject) poetryLock() (*pyManifest, error) {
 			Name string `toml:"name"`
 		} `toml:"package"`
 	}
-	if err := p.tree.toml("poetry.lock", maxLock, &lock); err != nil {
+	if err := p.tree.TOML(source.CodeProject, "poetry.lock", source.MaxLock, &lock); err != nil {
 		return nil, err
 	}
-	m := &pyManifest{name: "poetry.lock", inputs: []string{"pyproject.toml", "poetry.lock"}, names: map[string]bool{}}
+	m := &manifest{name: "poetry.lock", inputs: []string{"pyproject.toml", "poetry.lock"}, names: map[string]bool{}}
 	for _, pkg := range lock.Package {
 		m.names[normal(pkg.Name)] = true
 	}
@@ -32,7 +35,7 @@ func (p *pyProject) poetryLock() (*pyManifest, error) {
 			m.local = m.local || hasKey(dep, "path")
 		}
 	}
-	m.commands = []Command{
+	m.commands = []plan.Command{
 		// It runs on the stack's Python, whatever the app wants.
 		{Args: []string{"uv", "tool", "run", "--python", stackPython, "--from", "poetry>=2.1,<3", "--with", "poetry-plugin-export>=1.9,<2",
 			"poetry", "--no-interaction", "export", "--without-hashes", "--format", "requirements.txt", "--output", "/tmp/requirements.txt"}},
@@ -46,16 +49,16 @@ func (p *pyProject) poetryLock() (*pyManifest, error) {
 }
 
 // poetryTable installs what the tables of Poetry list, when nothing is locked.
-func (p *pyProject) poetryTable(v pyVersion) (*pyManifest, error) {
-	m := &pyManifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
+func (p *project) poetryTable(v pythonVersion) (*manifest, error) {
+	m := &manifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
 	var args []string
 	dependencies := p.file.Tool.Poetry.Dependencies
-	for _, name := range sortedKeys(dependencies) {
+	for _, name := range source.SortedKeys(dependencies) {
 		if name == "python" {
 			continue
 		}
 		if !distName.MatchString(name) {
-			return nil, problem(codeProject, "pyproject.toml: %q is not the name of a package", printable(name))
+			return nil, source.Problemf(source.CodeProject, "pyproject.toml: %q is not the name of a package", source.Printable(name))
 		}
 		m.names[normal(name)] = true
 		entries := []any{dependencies[name]}
@@ -71,8 +74,8 @@ func (p *pyProject) poetryTable(v pyVersion) (*pyManifest, error) {
 		for _, entry := range entries {
 			req, local, err := poetryRequirement(name, entry, v)
 			if err != nil {
-				return nil, problem(codeProject, "pyproject.toml: %s: %v", name, err).
-					hint("run poetry lock and commit poetry.lock")
+				return nil, source.Problemf(source.CodeProject, "pyproject.toml: %s: %v", name, err).
+					Hint("run poetry lock and commit poetry.lock")
 			}
 			m.local = m.local || local
 			args = append(args, req...)
@@ -83,15 +86,15 @@ func (p *pyProject) poetryTable(v pyVersion) (*pyManifest, error) {
 		args = append(args, "-e", ".")
 	}
 	if len(args) > 0 {
-		m.commands = []Command{pipInstall(args...)}
+		m.commands = []plan.Command{pipInstall(args...)}
 	}
-	p.tree.note("no poetry.lock: versions are chosen while building; run poetry lock and commit it")
+	p.tree.Note("no poetry.lock: versions are chosen while building; run poetry lock and commit it")
 	return m, nil
 }
 
 // poetryRequirement writes an entry of Poetry's dependencies as pip takes it.
 // An entry that is optional or for another Python gives nothing.
-func poetryRequirement(name string, entry any, v pyVersion) (args []string, local bool, err error) {
+func poetryRequirement(name string, entry any, v pythonVersion) (args []string, local bool, err error) {
 	table, ok := entry.(map[string]any)
 	if !ok {
 		s, ok := entry.(string)
@@ -141,7 +144,7 @@ var poetryClause = regexp.MustCompile(`^(\^|~)?\s*v?(\d{1,9}(?:\.\d{1,9}){0,3})(
 // the next number at its first digit that is not zero, ~1.2 at its second.
 func poetryVersion(constraint string) (string, error) {
 	if strings.Contains(constraint, "|") {
-		return "", fmt.Errorf("%q is a choice, which pip cannot take", printable(constraint))
+		return "", fmt.Errorf("%q is a choice, which pip cannot take", source.Printable(constraint))
 	}
 	var out []string
 	for clause := range strings.SplitSeq(constraint, ",") {

@@ -1,10 +1,13 @@
-package buildpacks
+package appjson
 
 import (
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
@@ -107,7 +110,7 @@ func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
 		`{"x": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`:                            "64 levels",
 	} {
 		_, _, err := parseManifest(text)
-		p, ok := errors.AsType[*Problem](err)
+		p, ok := errors.AsType[*source.Problem](err)
 		if !ok {
 			t.Errorf("%.60s: got %v, want a problem", text, err)
 			continue
@@ -120,21 +123,18 @@ func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
 }
 
 func TestManifest_ByteOrderMarkAndForeignEncodings(t *testing.T) {
-	plan := detect(t, repo("web.py", flaskApp, "app.json", "\ufeff{\"formation\": {\"web\": {\"quantity\": 3}}}"))
-	if got := plan.Manifest.Formation["web"]; got != 3 {
-		t.Errorf("quantity after a byte order mark: got %d, want 3", got)
+	read := func(text string) (Manifest, error) {
+		return Read(&source.Tree{FS: fstest.MapFS{"app.json": {Data: []byte(text)}}})
+	}
+	m, err := read("\ufeff{\"formation\": {\"web\": {\"quantity\": 3}}}")
+	if got := m.Formation["web"]; err != nil || got != 3 {
+		t.Errorf("quantity after a byte order mark: got %d, %v, want 3", got, err)
 	}
 	for _, text := range []string{"\xff\xfe{\x00}\x00", "{\"a\": \"\xe4\"}", "{\x00}"} {
-		if p, _ := problemOf(t, repo("web.py", flaskApp, "app.json", text)); p.Code != "E205" {
-			t.Errorf("%q: got %s, want E205", text, p.Code)
+		_, err := read(text)
+		if p, ok := errors.AsType[*source.Problem](err); !ok || p.Code != "E205" {
+			t.Errorf("%q: got %v, want E205", text, err)
 		}
-	}
-}
-
-func TestManifest_NamesOfNoProcessAreNoted(t *testing.T) {
-	plan := detect(t, repo("web.py", flaskApp, "app.json", `{"formation": {"worker": {"quantity": 1}}}`))
-	if text := strings.Join(plan.Notes, "\n"); !strings.Contains(text, `formation names "worker"`) {
-		t.Errorf("notes: got %q", text)
 	}
 }
 

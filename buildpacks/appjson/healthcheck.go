@@ -1,8 +1,10 @@
-package buildpacks
+package appjson
 
 import (
 	"regexp"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // HealthCheck is one entry of app.json's healthchecks, in Dokku's words and
@@ -33,89 +35,89 @@ const (
 	defaultWait     = 5
 )
 
-func (m *Manifest) healthchecks(v jsonValue) error {
+func (m *Manifest) healthchecks(v source.JSON) error {
 	const want = `"healthchecks": {"web": [{"path": "/health"}]}`
-	types, err := v.object(want)
+	types, err := v.Object(want)
 	if err != nil {
 		return err
 	}
 	m.Health = map[string][]HealthCheck{}
 	for _, f := range types {
-		if err := f.processType(); err != nil {
+		if err := processType(f); err != nil {
 			return err
 		}
-		items, err := f.list(want, maxChecks)
+		items, err := f.List(want, maxChecks)
 		if err != nil {
 			return err
 		}
 		for _, item := range items {
-			check, err := item.healthCheck(want)
+			check, err := healthCheck(item, want)
 			if err != nil {
 				return err
 			}
-			m.Health[f.name] = append(m.Health[f.name], check)
+			m.Health[f.Name] = append(m.Health[f.Name], check)
 		}
 	}
 	return nil
 }
 
-func (v jsonValue) healthCheck(want string) (HealthCheck, error) {
+func healthCheck(v source.JSON, want string) (HealthCheck, error) {
 	c := HealthCheck{Type: "startup", Scheme: "http", Attempts: defaultAttempts, Timeout: defaultTimeout, Wait: defaultWait}
-	if v.null() {
-		return c, v.wrong("an object")
+	if v.Null() {
+		return c, v.Wrong("an object")
 	}
-	fields, err := v.object(want)
+	fields, err := v.Object(want)
 	if err != nil {
 		return c, err
 	}
 	var kinds []string
 	for _, f := range fields {
-		if f.null() {
+		if f.Null() {
 			continue
 		}
-		switch f.name {
+		switch f.Name {
 		case "name":
-			c.Name, err = f.text()
+			c.Name, err = f.Text()
 		case "type":
-			if c.Type, err = f.text(); c.Type == "" && err == nil {
+			if c.Type, err = f.Text(); c.Type == "" && err == nil {
 				c.Type = "startup"
 			} else if err == nil {
-				c.Type, err = f.oneOf("startup", "liveness", "readiness")
+				c.Type, err = f.OneOf("startup", "liveness", "readiness")
 			}
 		case "path":
-			if c.Path, err = f.text(); err == nil {
-				err = f.requestPath(c.Path)
+			if c.Path, err = f.Text(); err == nil {
+				err = requestPath(f.JSON, c.Path)
 			}
-			kinds = append(kinds, f.name)
+			kinds = append(kinds, f.Name)
 		case "command":
-			c.Command, err = f.command()
-			kinds = append(kinds, f.name)
+			c.Command, err = command(f.JSON)
+			kinds = append(kinds, f.Name)
 		case "listening":
-			if c.Listening, err = f.flag(); c.Listening {
-				kinds = append(kinds, f.name)
+			if c.Listening, err = f.Flag(); c.Listening {
+				kinds = append(kinds, f.Name)
 			}
 		case "uptime":
-			if c.Uptime, err = f.integer(0, maxSeconds); c.Uptime > 0 {
-				kinds = append(kinds, f.name)
+			if c.Uptime, err = f.Integer(0, maxSeconds); c.Uptime > 0 {
+				kinds = append(kinds, f.Name)
 			}
 		case "content":
-			c.Content, err = f.text()
+			c.Content, err = f.Text()
 		case "httpHeaders":
-			c.Headers, err = f.headers()
+			c.Headers, err = headers(f.JSON)
 		case "port":
-			c.Port, err = f.integer(1, 65535)
+			c.Port, err = f.Integer(1, 65535)
 		case "scheme":
-			c.Scheme, err = f.oneOf("http", "https")
+			c.Scheme, err = f.OneOf("http", "https")
 		case "warn":
-			c.Warn, err = f.flag()
+			c.Warn, err = f.Flag()
 		case "attempts":
-			c.Attempts, err = f.integer(1, 1000)
+			c.Attempts, err = f.Integer(1, 1000)
 		case "timeout":
-			c.Timeout, err = f.integer(1, maxSeconds)
+			c.Timeout, err = f.Integer(1, maxSeconds)
 		case "wait":
-			c.Wait, err = f.integer(0, maxSeconds)
+			c.Wait, err = f.Integer(0, maxSeconds)
 		case "initialDelay":
-			c.InitialDelay, err = f.integer(0, maxSeconds)
+			c.InitialDelay, err = f.Integer(0, maxSeconds)
 		}
 		if err != nil {
 			return c, err
@@ -129,40 +131,40 @@ func (v jsonValue) healthCheck(want string) (HealthCheck, error) {
 			c.Path = "/" // Dokku's default for what only a request can check
 			return c, nil
 		}
-		return c, v.bad("checks nothing").hint("give it one of path, command, listening or uptime")
+		return c, v.Bad("checks nothing").Hint("give it one of path, command, listening or uptime")
 	}
-	return c, v.bad("has %s; a check is of one kind", strings.Join(kinds, " and ")).
-		hint("make it %d checks", len(kinds))
+	return c, v.Bad("has %s; a check is of one kind", strings.Join(kinds, " and ")).
+		Hint("make it %d checks", len(kinds))
 }
 
-func (v jsonValue) requestPath(s string) error {
+func requestPath(v source.JSON, s string) error {
 	if !strings.HasPrefix(s, "/") {
-		return v.bad("is %q and should begin with /", printable(s))
+		return v.Bad("is %q and should begin with /", source.Printable(s))
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= 0x20 || r == 0x7f }) {
-		return v.bad("has a blank or control character in it").hint("write a blank as %%20")
+		return v.Bad("has a blank or control character in it").Hint("write a blank as %%20")
 	}
 	return nil
 }
 
-func (v jsonValue) command() ([]string, error) {
-	if s, ok := v.value.(string); ok {
-		return nil, v.wrong("a list of strings").hint(`write it as ["bash", "-c", %q]`, printable(s))
+func command(v source.JSON) ([]string, error) {
+	if s := v.String(); v.IsString() {
+		return nil, v.Wrong("a list of strings").Hint(`write it as ["bash", "-c", %q]`, source.Printable(s))
 	}
-	items, err := v.list(`["python", "check.py"]`, 100)
+	items, err := v.List(`["python", "check.py"]`, 100)
 	if err != nil {
 		return nil, err
 	}
 	var args []string
 	for _, item := range items {
-		arg, err := item.text()
+		arg, err := item.Text()
 		if err != nil {
 			return nil, err
 		}
 		args = append(args, arg)
 	}
 	if len(args) == 0 || args[0] == "" {
-		return nil, v.bad("names no program")
+		return nil, v.Bad("names no program")
 	}
 	return args, nil
 }
@@ -170,28 +172,28 @@ func (v jsonValue) command() ([]string, error) {
 // headerName is a token of RFC 9110, 5.6.2.
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-func (v jsonValue) headers() ([][2]string, error) {
+func headers(v source.JSON) ([][2]string, error) {
 	const want = `[{"name": "Host", "value": "example.com"}]`
-	items, err := v.list(want, 50)
+	items, err := v.List(want, 50)
 	if err != nil {
 		return nil, err
 	}
 	var headers [][2]string
 	for _, item := range items {
-		fields, err := item.object(want)
+		fields, err := item.Object(want)
 		if err != nil {
 			return nil, err
 		}
 		var h [2]string
 		for _, f := range fields {
-			switch f.name {
+			switch f.Name {
 			case "name":
-				if h[0], err = f.text(); err == nil && !headerName.MatchString(h[0]) {
-					err = f.bad("is %q, which cannot name a header", printable(h[0]))
+				if h[0], err = f.Text(); err == nil && !headerName.MatchString(h[0]) {
+					err = f.Bad("is %q, which cannot name a header", source.Printable(h[0]))
 				}
 			case "value":
-				if h[1], err = f.text(); err == nil && strings.ContainsAny(h[1], "\r\n") {
-					err = f.bad("has a line break in it")
+				if h[1], err = f.Text(); err == nil && strings.ContainsAny(h[1], "\r\n") {
+					err = f.Bad("has a line break in it")
 				}
 			}
 			if err != nil {
@@ -199,7 +201,7 @@ func (v jsonValue) headers() ([][2]string, error) {
 			}
 		}
 		if h[0] == "" {
-			return nil, item.bad("has no name").hint("write it as %s", want)
+			return nil, item.Bad("has no name").Hint("write it as %s", want)
 		}
 		headers = append(headers, h)
 	}

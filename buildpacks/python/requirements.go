@@ -1,4 +1,4 @@
-package buildpacks
+package python
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // maxIncludes bounds the files that one requirements file may pull in.
@@ -20,29 +22,29 @@ type requirements struct {
 }
 
 // requirementsFrom reads a requirements file in pip's format.
-func (t *tree) requirementsFrom(file string) (*requirements, error) {
+func requirementsFrom(t *source.Tree, file string) (*requirements, error) {
 	r := &requirements{names: map[string]bool{}}
-	data, err := t.read(file, maxManifest)
+	data, err := t.Read(file, source.MaxManifest)
 	if err != nil {
 		return nil, err
 	}
-	if utf16Text(string(data)) {
+	if source.IsUTF16(string(data)) {
 		// PowerShell's > writes UTF-16, so pip freeze > requirements.txt does.
 		r.files, r.utf16 = []string{file}, true
-		text := decodeUTF16(data)
+		text := source.DecodeUTF16(data)
 		return r, r.parse(t, file, text)
 	}
 	return r, r.include(t, file)
 }
 
-func (r *requirements) include(t *tree, file string) error {
+func (r *requirements) include(t *source.Tree, file string) error {
 	if slices.Contains(r.files, file) {
 		return nil
 	}
 	if len(r.files) == maxIncludes {
-		return problem(codeRequirements, "%s: more than %d files include each other", r.files[0], maxIncludes)
+		return source.Problemf(source.CodeRequirements, "%s: more than %d files include each other", r.files[0], maxIncludes)
 	}
-	text, err := t.text(file, maxManifest)
+	text, err := t.Text(file, source.MaxManifest)
 	if err != nil {
 		return err
 	}
@@ -51,14 +53,14 @@ func (r *requirements) include(t *tree, file string) error {
 }
 
 // parse reads the lines of one file: requirements by PEP 508, options by pip.
-func (r *requirements) parse(t *tree, file, text string) error {
-	all := lines(text)
+func (r *requirements) parse(t *source.Tree, file, text string) error {
+	all := source.Lines(text)
 	for i := 0; i < len(all); i++ {
 		number, line := i+1, all[i]
 		for strings.HasSuffix(line, `\`) && i+1 < len(all) {
 			i++
 			line = strings.TrimSuffix(line, `\`) + all[i]
-			if len(line) > maxManifest/16 {
+			if len(line) > source.MaxManifest/16 {
 				return r.bad(file, number, line, "the line is too long")
 			}
 		}
@@ -66,8 +68,8 @@ func (r *requirements) parse(t *tree, file, text string) error {
 		if line == "" {
 			continue
 		}
-		if isConflictMark(line) {
-			return r.bad(file, number, line, "a merge conflict was committed").hint("resolve the conflict and commit the file")
+		if source.IsConflictMark(line) {
+			return r.bad(file, number, line, "a merge conflict was committed").Hint("resolve the conflict and commit the file")
 		}
 		option, value := splitOption(line)
 		switch option {
@@ -77,11 +79,11 @@ func (r *requirements) parse(t *tree, file, text string) error {
 			}
 			target := path.Join(path.Dir(file), value)
 			if value == "" || path.IsAbs(value) || target == ".." || strings.HasPrefix(target, "../") {
-				return r.bad(file, number, line, "%s is outside of the repository", printable(value))
+				return r.bad(file, number, line, "%s is outside of the repository", source.Printable(value))
 			}
-			if err := r.include(t, target); missing(err) {
-				return r.bad(file, number, line, "there is no file %s", printable(target)).
-					hint("commit %s, or remove the line", printable(target))
+			if err := r.include(t, target); source.Missing(err) {
+				return r.bad(file, number, line, "there is no file %s", source.Printable(target)).
+					Hint("commit %s, or remove the line", source.Printable(target))
 			} else if err != nil {
 				return err
 			}
@@ -97,9 +99,9 @@ func (r *requirements) parse(t *tree, file, text string) error {
 	return nil
 }
 
-func (r *requirements) bad(file string, number int, line, format string, args ...any) *Problem {
-	return problem(codeRequirements, "%s, line %d: %s", printable(file), number, fmt.Sprintf(format, args...)).
-		with(fmt.Sprintf("%d | %s", number, printable(line)))
+func (r *requirements) bad(file string, number int, line, format string, args ...any) *source.Problem {
+	return source.Problemf(source.CodeRequirements, "%s, line %d: %s", source.Printable(file), number, fmt.Sprintf(format, args...)).
+		With(fmt.Sprintf("%d | %s", number, source.Printable(line)))
 }
 
 // stripComment takes off a comment: pip's begins with a # at the start of a

@@ -1,21 +1,23 @@
-package buildpacks
+package python
 
 import (
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
-// pyFramework is a way to write a web app in Python.
-type pyFramework struct {
+// framework is a way to write a web app in Python.
+type framework struct {
 	name   string // "Flask"
 	module string // that is imported: "flask"
 	server string // "gunicorn" for WSGI, "uvicorn" for ASGI
 }
 
-// pyMakers tells the framework of an app by what is called to make one.
-var pyMakers = map[string]pyFramework{
+// appMakers tells the framework of an app by what is called to make one.
+var appMakers = map[string]framework{
 	"flask.Flask":                           {"Flask", "flask", "gunicorn"},
 	"flask.app.Flask":                       {"Flask", "flask", "gunicorn"},
 	"apiflask.APIFlask":                     {"APIFlask", "apiflask", "gunicorn"},
@@ -35,13 +37,13 @@ var pyMakers = map[string]pyFramework{
 // dash is no WSGI app itself; its attribute server is.
 const dash, dashServer = "dash.Dash", ".server"
 
-// pyServers are modules whose import makes a script a server of its own.
-var pyServers = []string{"http.server", "socketserver", "wsgiref.simple_server", "aiohttp.web", "tornado.web",
+// serverModules are modules whose import makes a script a server of its own.
+var serverModules = []string{"http.server", "socketserver", "wsgiref.simple_server", "aiohttp.web", "tornado.web",
 	"waitress", "uvicorn", "hypercorn", "cherrypy", "sanic", "websockets", "gradio", "nicegui", "flask", "fastapi", "dash", "bottle"}
 
-// pyEntry is where a web app begins.
-type pyEntry struct {
-	framework pyFramework
+// entryPoint is where a web app begins.
+type entryPoint struct {
+	framework framework
 	file      string // "web.py"
 	module    string // "web"
 	dir       string // to start in, "" is the root
@@ -50,9 +52,9 @@ type pyEntry struct {
 }
 
 // command returns the command that serves the app.
-func (e pyEntry) command() string {
+func (e entryPoint) command() string {
 	if e.object == "" {
-		return "python " + shellWord(e.file)
+		return "python " + source.ShellWord(e.file)
 	}
 	target := e.module + ":" + e.object
 	switch {
@@ -63,66 +65,57 @@ func (e pyEntry) command() string {
 			cmd += "--factory "
 		}
 		if e.dir != "" {
-			cmd += "--app-dir " + shellWord(e.dir) + " "
+			cmd += "--app-dir " + source.ShellWord(e.dir) + " "
 		}
-		return cmd + shellWord(target) + " --host 0.0.0.0 --port $PORT"
+		return cmd + source.ShellWord(target) + " --host 0.0.0.0 --port $PORT"
 	case e.dir != "":
-		return "gunicorn --chdir " + shellWord(e.dir) + " " + shellWord(target)
+		return "gunicorn --chdir " + source.ShellWord(e.dir) + " " + source.ShellWord(target)
 	}
 	// gunicorn binds to 0.0.0.0:$PORT by itself when PORT is set.
-	return "gunicorn " + shellWord(target)
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=-]+$`)
-
-func shellWord(s string) string {
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return "gunicorn " + source.ShellWord(target)
 }
 
 // why tells how the entry was found, for the plan's summary.
-func (e pyEntry) why() string { return e.file + " imports " + e.framework.module }
+func (e entryPoint) why() string { return e.file + " imports " + e.framework.module }
 
 // findEntry finds the web app in the sources. FLASK_APP comes first; then the
 // module that holds an app comes before one that has a function to make one,
 // and that before a script that serves by itself.
-func (p *pyProject) findEntry() (pyEntry, bool) {
+func (p *project) findEntry() (entryPoint, bool) {
 	if e, ok := p.flaskEnv(); ok {
 		return e, true
 	}
 	modules := p.ranked()
 	for _, m := range modules {
 		if name, maker, ok := p.instance(m); ok {
-			return p.entry(m, name, pyMakers[maker]), true
+			return p.entry(m, name, appMakers[maker]), true
 		}
 	}
 	for _, m := range modules {
 		if name, maker, ok := p.factory(m); ok {
-			return p.entry(m, name+"()", pyMakers[maker]), true
+			return p.entry(m, name+"()", appMakers[maker]), true
 		}
 	}
 	for _, m := range modules {
 		if strings.Contains(m.file, "/") || !m.script {
 			continue
 		}
-		for _, server := range pyServers {
+		for _, server := range serverModules {
 			if m.requires(server) {
-				e := p.entry(m, "", pyFramework{name: "a server of its own", module: server})
+				e := p.entry(m, "", framework{name: "a server of its own", module: server})
 				for _, maker := range p.makers(m) {
-					e.framework.name = pyMakers[maker].name
+					e.framework.name = appMakers[maker].name
 				}
 				return e, true
 			}
 		}
 	}
-	return pyEntry{}, false
+	return entryPoint{}, false
 }
 
 // requires tells whether the module imports another, or something from it.
-func (m *pyModule) requires(module string) bool {
-	return slices.ContainsFunc(m.imports, func(i pyImport) bool {
+func (m *module) requires(module string) bool {
+	return slices.ContainsFunc(m.imports, func(i importation) bool {
 		full := i.module
 		if i.name != "" {
 			full += "." + i.name
@@ -131,8 +124,8 @@ func (m *pyModule) requires(module string) bool {
 	})
 }
 
-func (p *pyProject) entry(m *pyModule, object string, f pyFramework) pyEntry {
-	e := pyEntry{framework: f, file: m.file, object: object}
+func (p *project) entry(m *module, object string, f framework) entryPoint {
+	e := entryPoint{framework: f, file: m.file, object: object}
 	e.module, e.dir, e.path = p.importable(m.file)
 	return e
 }
@@ -140,7 +133,7 @@ func (p *pyProject) entry(m *pyModule, object string, f pyFramework) pyEntry {
 // importable returns the name by which a file is imported, and from where. A
 // folder that is no package is started in, since that is how its author runs
 // it; src is a root of packages.
-func (p *pyProject) importable(file string) (module, dir, pythonPath string) {
+func (p *project) importable(file string) (module, dir, pythonPath string) {
 	name := strings.TrimSuffix(file, ".py")
 	root := path.Dir(name)
 	for root != "." && p.modules[root+"/__init__.py"] != nil {
@@ -166,9 +159,9 @@ var moduleName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*\.py$`)
 
 // ranked returns the modules in the order in which an app is looked for: the
 // preferred names, the others of the root, the packages, whatever lies deeper.
-func (p *pyProject) ranked() []*pyModule {
-	var mods []*pyModule
-	for _, file := range sortedKeys(p.modules) {
+func (p *project) ranked() []*module {
+	var mods []*module
+	for _, file := range source.SortedKeys(p.modules) {
 		ok := true
 		for _, part := range strings.Split(strings.TrimSuffix(file, ".py"), "/") {
 			ok = ok && moduleName.MatchString(part+".py")
@@ -177,7 +170,7 @@ func (p *pyProject) ranked() []*pyModule {
 			mods = append(mods, p.modules[file])
 		}
 	}
-	rank := func(m *pyModule) int {
+	rank := func(m *module) int {
 		base := path.Base(m.file)
 		r := strings.Count(m.file, "/") * 1000
 		if base == "__init__.py" {
@@ -187,12 +180,12 @@ func (p *pyProject) ranked() []*pyModule {
 		}
 		return r + 100
 	}
-	slices.SortStableFunc(mods, func(a, b *pyModule) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(mods, func(a, b *module) int { return rank(a) - rank(b) })
 	return mods
 }
 
 // instance returns the name of an app that a module has at its top level.
-func (p *pyProject) instance(m *pyModule) (name, maker string, ok bool) {
+func (p *project) instance(m *module) (name, maker string, ok bool) {
 	found := map[string]string{}
 	var order []string
 	add := func(name, maker string) {
@@ -206,7 +199,7 @@ func (p *pyProject) instance(m *pyModule) (name, maker string, ok bool) {
 			add(a.name, maker)
 		}
 	}
-	for _, local := range sortedKeys(m.names) {
+	for _, local := range source.SortedKeys(m.names) {
 		meaning := m.names[local]
 		switch meaning[strings.LastIndexByte(meaning, '.')+1:] {
 		case "app", "application", "server":
@@ -228,7 +221,7 @@ func (p *pyProject) instance(m *pyModule) (name, maker string, ok bool) {
 const maxHops = 8
 
 // value tells what the right side of an assignment makes, if it makes an app.
-func (p *pyProject) value(m *pyModule, a pyAssign, hops int) (maker string, ok bool) {
+func (p *project) value(m *module, a assign, hops int) (maker string, ok bool) {
 	if hops > maxHops {
 		return "", false
 	}
@@ -242,11 +235,11 @@ func (p *pyProject) value(m *pyModule, a pyAssign, hops int) (maker string, ok b
 		return "", false
 	}
 	meaning := m.meaning(a.value)
-	if _, ok := pyMakers[meaning]; ok {
+	if _, ok := appMakers[meaning]; ok {
 		return meaning, true
 	}
 	for _, star := range m.stars {
-		if _, ok := pyMakers[star+"."+a.value]; ok {
+		if _, ok := appMakers[star+"."+a.value]; ok {
 			return star + "." + a.value, true
 		}
 	}
@@ -260,7 +253,7 @@ func (p *pyProject) value(m *pyModule, a pyAssign, hops int) (maker string, ok b
 }
 
 // object tells what app a full name such as "pkg.app" stands for.
-func (p *pyProject) object(full string, hops int) (maker string, ok bool) {
+func (p *project) object(full string, hops int) (maker string, ok bool) {
 	m, name := p.split(full)
 	if m == nil || hops > maxHops {
 		return "", false
@@ -279,7 +272,7 @@ func (p *pyProject) object(full string, hops int) (maker string, ok bool) {
 }
 
 // function tells what app a function of the repository makes.
-func (p *pyProject) function(full string, hops int) (maker string, ok bool) {
+func (p *project) function(full string, hops int) (maker string, ok bool) {
 	m, name := p.split(full)
 	if m == nil || hops > maxHops {
 		return "", false
@@ -295,8 +288,8 @@ func (p *pyProject) function(full string, hops int) (maker string, ok bool) {
 
 // made tells what app the function of that name in the module makes: the one
 // whose maker the module calls.
-func (p *pyProject) made(m *pyModule, name string) (maker string, ok bool) {
-	if !slices.ContainsFunc(m.defs, func(d pyDef) bool { return d.name == name }) {
+func (p *project) made(m *module, name string) (maker string, ok bool) {
+	if !slices.ContainsFunc(m.defs, func(d definition) bool { return d.name == name }) {
 		return "", false
 	}
 	makers := p.makers(m)
@@ -307,11 +300,11 @@ func (p *pyProject) made(m *pyModule, name string) (maker string, ok bool) {
 }
 
 // makers returns the makers of apps that the module calls anywhere.
-func (p *pyProject) makers(m *pyModule) []string {
+func (p *project) makers(m *module) []string {
 	var makers []string
 	for _, call := range m.calls {
 		meaning := m.meaning(call)
-		if _, ok := pyMakers[meaning]; ok && meaning != dash {
+		if _, ok := appMakers[meaning]; ok && meaning != dash {
 			makers = append(makers, meaning)
 		}
 	}
@@ -319,7 +312,7 @@ func (p *pyProject) makers(m *pyModule) []string {
 }
 
 // split finds the module of a full name and the name within it.
-func (p *pyProject) split(full string) (*pyModule, string) {
+func (p *project) split(full string) (*module, string) {
 	dot := strings.LastIndexByte(full, '.')
 	if dot < 0 {
 		return nil, ""
@@ -335,7 +328,7 @@ func (p *pyProject) split(full string) (*pyModule, string) {
 
 // factory returns a function of the module that makes an app, by Flask's own
 // convention for its name.
-func (p *pyProject) factory(m *pyModule) (name, maker string, ok bool) {
+func (p *project) factory(m *module) (name, maker string, ok bool) {
 	for _, want := range []string{"create_app", "make_app"} {
 		for _, d := range m.defs {
 			if d.name != want {
@@ -345,7 +338,7 @@ func (p *pyProject) factory(m *pyModule) (name, maker string, ok bool) {
 				if d.bare {
 					return want, maker, true
 				}
-				p.tree.note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
+				p.tree.Note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
 			}
 		}
 	}
@@ -353,13 +346,13 @@ func (p *pyProject) factory(m *pyModule) (name, maker string, ok bool) {
 }
 
 // flaskEnv follows FLASK_APP of .flaskenv, the file of the flask command.
-func (p *pyProject) flaskEnv() (pyEntry, bool) {
-	text, err := p.tree.text(".flaskenv", maxManifest)
+func (p *project) flaskEnv() (entryPoint, bool) {
+	text, err := p.tree.Text(".flaskenv", source.MaxManifest)
 	if err != nil {
-		return pyEntry{}, false
+		return entryPoint{}, false
 	}
 	value := ""
-	for _, line := range lines(text) {
+	for _, line := range source.Lines(text) {
 		name, v, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		if strings.TrimSpace(name) == "FLASK_APP" {
 			v, _, _ = strings.Cut(v, " #")
@@ -367,7 +360,7 @@ func (p *pyProject) flaskEnv() (pyEntry, bool) {
 		}
 	}
 	if value == "" {
-		return pyEntry{}, false
+		return entryPoint{}, false
 	}
 	file, object, _ := strings.Cut(value, ":")
 	file = path.Clean(strings.ReplaceAll(strings.TrimSuffix(file, ".py"), ".", "/"))
@@ -377,17 +370,17 @@ func (p *pyProject) flaskEnv() (pyEntry, bool) {
 			continue
 		}
 		if flaskObject.MatchString(object) {
-			return p.entry(m, object, pyMakers["flask.Flask"]), true
+			return p.entry(m, object, appMakers["flask.Flask"]), true
 		}
 		if found, maker, ok := p.instance(m); ok && object == "" {
-			return p.entry(m, found, pyMakers[maker]), true
+			return p.entry(m, found, appMakers[maker]), true
 		}
 		if found, maker, ok := p.factory(m); ok && object == "" {
-			return p.entry(m, found+"()", pyMakers[maker]), true
+			return p.entry(m, found+"()", appMakers[maker]), true
 		}
 	}
-	p.tree.note(".flaskenv: FLASK_APP=%s names no app that was found", printable(value))
-	return pyEntry{}, false
+	p.tree.Note(".flaskenv: FLASK_APP=%s names no app that was found", source.Printable(value))
+	return entryPoint{}, false
 }
 
 // flaskObject is what may follow the colon of FLASK_APP: a name, or the call of one.

@@ -1,14 +1,17 @@
-package buildpacks
+package python
 
 import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // pipfileLock installs what Pipenv locked.
-func (p *pyProject) pipfileLock() (*pyManifest, error) {
-	text, err := p.tree.text("Pipfile.lock", maxLock)
+func (p *project) pipfileLock() (*manifest, error) {
+	text, err := p.tree.Text("Pipfile.lock", source.MaxLock)
 	if err != nil {
 		return nil, err
 	}
@@ -19,21 +22,21 @@ func (p *pyProject) pipfileLock() (*pyManifest, error) {
 		Default map[string]any `json:"default"`
 	}
 	if err := json.Unmarshal([]byte(text), &lock); err != nil {
-		return nil, problem(codeProject, "Pipfile.lock: %v", err).hint("run pipenv lock and commit the file")
+		return nil, source.Problemf(source.CodeProject, "Pipfile.lock: %v", err).Hint("run pipenv lock and commit the file")
 	}
 	return p.pipenv("Pipfile.lock", lock.Meta.Sources, lock.Default)
 }
 
 // pipfile installs what a Pipfile without a lock lists.
-func (p *pyProject) pipfile() (*pyManifest, error) {
+func (p *project) pipfile() (*manifest, error) {
 	var file struct {
 		Source   []pipSource    `toml:"source"`
 		Packages map[string]any `toml:"packages"`
 	}
-	if err := p.tree.toml("Pipfile", maxManifest, &file); err != nil {
+	if err := p.tree.TOML(source.CodeProject, "Pipfile", source.MaxManifest, &file); err != nil {
 		return nil, err
 	}
-	p.tree.note("no Pipfile.lock: versions are chosen while building; run pipenv lock and commit it")
+	p.tree.Note("no Pipfile.lock: versions are chosen while building; run pipenv lock and commit it")
 	return p.pipenv("Pipfile", file.Source, file.Packages)
 }
 
@@ -42,8 +45,8 @@ type pipSource struct {
 	URL  string `json:"url" toml:"url"`
 }
 
-func (p *pyProject) pipenv(file string, sources []pipSource, packages map[string]any) (*pyManifest, error) {
-	m := &pyManifest{name: file, inputs: []string{file}, names: map[string]bool{}}
+func (p *project) pipenv(file string, sources []pipSource, packages map[string]any) (*manifest, error) {
+	m := &manifest{name: file, inputs: []string{file}, names: map[string]bool{}}
 	var args []string
 	for _, s := range sources {
 		// The usual index is the operator's to choose; another is the app's.
@@ -51,20 +54,20 @@ func (p *pyProject) pipenv(file string, sources []pipSource, packages map[string
 			args = append(args, "--index="+s.URL)
 		}
 	}
-	for _, name := range sortedKeys(packages) {
+	for _, name := range source.SortedKeys(packages) {
 		if !distName.MatchString(name) {
-			return nil, problem(codeProject, "%s: %q is not the name of a package", file, printable(name))
+			return nil, source.Problemf(source.CodeProject, "%s: %q is not the name of a package", file, source.Printable(name))
 		}
 		m.names[normal(name)] = true
 		req, local, err := pipenvRequirement(name, packages[name])
 		if err != nil {
-			return nil, problem(codeProject, "%s: %s: %v", file, name, err).hint("list the packages in requirements.txt instead")
+			return nil, source.Problemf(source.CodeProject, "%s: %s: %v", file, name, err).Hint("list the packages in requirements.txt instead")
 		}
 		m.local = m.local || local
 		args = append(args, req...)
 	}
 	if len(args) > 0 {
-		m.commands = []Command{pipInstall(args...)}
+		m.commands = []plan.Command{pipInstall(args...)}
 	}
 	return m, nil
 }

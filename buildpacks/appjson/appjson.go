@@ -1,4 +1,6 @@
-package buildpacks
+// Package appjson reads app.json: what Heroku and Dokku document of it, as far
+// as berth acts on it.
+package appjson
 
 import (
 	"regexp"
@@ -7,10 +9,13 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // Manifest is the part of app.json that berth acts on.
 type Manifest struct {
+	Buildpack string         // the builder that the repository asks for
 	Formation map[string]int // process type → quantity
 	Cron      []CronEntry
 	Health    map[string][]HealthCheck // by process type
@@ -43,10 +48,10 @@ const (
 	maxSeconds  = 3600
 )
 
-// manifest reads app.json; a tree without one has an empty manifest.
-func (t *tree) manifest() (Manifest, error) {
-	s, err := t.text("app.json", maxManifest)
-	if missing(err) {
+// Read reads app.json; a tree without one has an empty manifest.
+func Read(t *source.Tree) (Manifest, error) {
+	s, err := t.Text("app.json", source.MaxManifest)
+	if source.Missing(err) {
 		return Manifest{}, nil
 	}
 	if err != nil {
@@ -57,7 +62,7 @@ func (t *tree) manifest() (Manifest, error) {
 		return Manifest{}, err
 	}
 	for _, n := range notes {
-		t.note("%s", n)
+		t.Note("%s", n)
 	}
 	return m, nil
 }
@@ -65,26 +70,28 @@ func (t *tree) manifest() (Manifest, error) {
 // parseManifest reads an app.json: what Heroku and Dokku document of formation,
 // cron, healthchecks and env. Other keys are somebody else's.
 func parseManifest(text string) (m Manifest, notes []string, err error) {
-	root, err := parseJSON("app.json", text)
+	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
 	if err != nil {
 		return m, nil, err
 	}
-	fields, err := root.object(`{"cron": []}`)
+	fields, err := root.Object(`{"cron": []}`)
 	if err != nil {
 		return m, nil, err
 	}
 	for _, f := range fields {
-		switch f.name {
+		switch f.Name {
 		case "formation":
-			err = m.formation(f.jsonValue)
+			err = m.formation(f.JSON)
 		case "cron":
-			err = m.cron(f.jsonValue)
+			err = m.cron(f.JSON)
 		case "healthchecks":
-			err = m.healthchecks(f.jsonValue)
+			err = m.healthchecks(f.JSON)
 		case "env":
-			err = m.env(f.jsonValue)
+			err = m.env(f.JSON)
+		case "buildpack":
+			m.Buildpack, err = f.Text()
 		case "scripts":
-			if len(f.fields) > 0 {
+			if len(f.Fields) > 0 {
 				notes = append(notes, "app.json: scripts are not run by this version of berth")
 			}
 		}
@@ -95,23 +102,23 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 	return m, notes, nil
 }
 
-func (m *Manifest) formation(v jsonValue) error {
-	types, err := v.object(`"formation": {"web": {"quantity": 2}}`)
+func (m *Manifest) formation(v source.JSON) error {
+	types, err := v.Object(`"formation": {"web": {"quantity": 2}}`)
 	if err != nil {
 		return err
 	}
 	m.Formation = map[string]int{}
 	for _, f := range types {
-		if err := f.processType(); err != nil {
+		if err := processType(f); err != nil {
 			return err
 		}
-		settings, err := f.object(`{"quantity": 2}`)
+		settings, err := f.Object(`{"quantity": 2}`)
 		if err != nil {
 			return err
 		}
 		for _, s := range settings {
-			if s.name == "quantity" {
-				if m.Formation[f.name], err = s.integer(0, maxQuantity); err != nil {
+			if s.Name == "quantity" {
+				if m.Formation[f.Name], err = s.Integer(0, maxQuantity); err != nil {
 					return err
 				}
 			}
@@ -120,77 +127,77 @@ func (m *Manifest) formation(v jsonValue) error {
 	return nil
 }
 
-func (f jsonField) processType() error {
-	if !processType.MatchString(f.name) {
-		return f.doc.problem(f.at, "%q cannot name a process", printable(f.name)).
-			hint("use letters, digits, - and _, at most 63 of them")
+func processType(f source.Field) error {
+	if !source.ProcessType.MatchString(f.Name) {
+		return f.Misnamed("%q cannot name a process", source.Printable(f.Name)).
+			Hint("use letters, digits, - and _, at most 63 of them")
 	}
 	return nil
 }
 
-func (m *Manifest) cron(v jsonValue) error {
+func (m *Manifest) cron(v source.JSON) error {
 	const want = `"cron": [{"command": "python job.py", "schedule": "0 3 * * *"}]`
-	items, err := v.list(want, maxCron)
+	items, err := v.List(want, maxCron)
 	if err != nil {
 		return err
 	}
 	for _, item := range items {
-		entry, err := item.cronEntry(want)
+		entry, err := cronEntry(item, want)
 		if err != nil {
 			return err
 		}
 		same := func(e CronEntry) bool { return e.Command == entry.Command && e.Schedule == entry.Schedule }
 		if i := slices.IndexFunc(m.Cron, same); i >= 0 {
-			return item.bad("is the same as cron[%d]", i).hint("remove one of the two")
+			return item.Bad("is the same as cron[%d]", i).Hint("remove one of the two")
 		}
 		m.Cron = append(m.Cron, entry)
 	}
 	return nil
 }
 
-func (v jsonValue) cronEntry(want string) (CronEntry, error) {
+func cronEntry(v source.JSON, want string) (CronEntry, error) {
 	entry := CronEntry{Concurrency: "allow"}
-	if v.null() {
-		return entry, v.wrong("an object")
+	if v.Null() {
+		return entry, v.Wrong("an object")
 	}
-	fields, err := v.object(want)
+	fields, err := v.Object(want)
 	if err != nil {
 		return entry, err
 	}
 	for _, f := range fields {
-		switch f.name {
+		switch f.Name {
 		case "command":
-			if entry.Command, err = f.text(); err == nil && strings.TrimSpace(entry.Command) == "" {
-				err = f.bad("is empty")
+			if entry.Command, err = f.Text(); err == nil && strings.TrimSpace(entry.Command) == "" {
+				err = f.Bad("is empty")
 			}
 		case "schedule":
-			if entry.Schedule, err = f.text(); err == nil {
+			if entry.Schedule, err = f.Text(); err == nil {
 				entry.Schedule = strings.TrimSpace(entry.Schedule)
-				err = f.schedule(entry.Schedule)
+				err = schedule(f.JSON, entry.Schedule)
 			}
 		case "maintenance":
-			entry.Maintenance, err = f.flag()
+			entry.Maintenance, err = f.Flag()
 		case "concurrency_policy":
-			entry.Concurrency, err = f.oneOf("allow", "forbid", "replace")
+			entry.Concurrency, err = f.OneOf("allow", "forbid", "replace")
 		}
 		if err != nil {
 			return entry, err
 		}
 	}
 	if entry.Command == "" {
-		return entry, v.bad("has no command").hint("write it as %s", want)
+		return entry, v.Bad("has no command").Hint("write it as %s", want)
 	}
 	if entry.Schedule == "" {
-		return entry, v.bad("has no schedule").hint("write it as %s", want)
+		return entry, v.Bad("has no schedule").Hint("write it as %s", want)
 	}
 	return entry, nil
 }
 
 // schedule checks that cron takes s, and that it comes, and not too often.
-func (v jsonValue) schedule(s string) error {
+func schedule(v source.JSON, s string) error {
 	bad := func(why string) error {
-		return v.bad("is %q: %s", printable(s), why).
-			hint(`five fields, "minute hour day month weekday" in UTC, or @hourly, @daily, @weekly, @monthly`)
+		return v.Bad("is %q: %s", source.Printable(s), why).
+			Hint(`five fields, "minute hour day month weekday" in UTC, or @hourly, @daily, @weekly, @monthly`)
 	}
 	// ParseStandard slices beyond the end of a zone with nothing after it.
 	if strings.Contains(s, "TZ=") && !strings.Contains(s, " ") {
@@ -213,33 +220,25 @@ func (v jsonValue) schedule(s string) error {
 	return nil
 }
 
-func (v jsonValue) oneOf(words ...string) (string, error) {
-	s, err := v.text()
-	if err == nil && !slices.Contains(words, s) {
-		err = v.bad("is %q and should be one of %s", printable(s), strings.Join(words, ", "))
-	}
-	return s, err
-}
-
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func (m *Manifest) env(v jsonValue) error {
+func (m *Manifest) env(v source.JSON) error {
 	const want = `"env": {"COLOR": "blue", "KEY": {"generator": "secret"}}`
-	vars, err := v.object(want)
+	vars, err := v.Object(want)
 	if err != nil {
 		return err
 	}
 	if len(vars) > maxEnv {
-		return v.bad("has %d variables; %d is the most", len(vars), maxEnv)
+		return v.Bad("has %d variables; %d is the most", len(vars), maxEnv)
 	}
 	m.Env = map[string]string{}
 	for _, f := range vars {
-		if !envName.MatchString(f.name) {
-			return f.doc.problem(f.at, "%q cannot name a variable", printable(f.name)).
-				hint("use letters, digits and _, not beginning with a digit")
+		if !envName.MatchString(f.Name) {
+			return f.Misnamed("%q cannot name a variable", source.Printable(f.Name)).
+				Hint("use letters, digits and _, not beginning with a digit")
 		}
-		if _, ok := f.value.(jsonObject); !ok {
-			if m.Env[f.name], err = f.text(); err != nil {
+		if !f.IsObject() {
+			if m.Env[f.Name], err = f.Text(); err != nil {
 				return err
 			}
 			continue
@@ -253,29 +252,29 @@ func (m *Manifest) env(v jsonValue) error {
 
 // variable reads a variable that is described by an object: its value, or how
 // to make one up, or else it is required unless it says it is not.
-func (m *Manifest) variable(v jsonField, want string) error {
-	fields, err := v.object(want)
+func (m *Manifest) variable(v source.Field, want string) error {
+	fields, err := v.Object(want)
 	if err != nil {
 		return err
 	}
 	value, hasValue, secret, required := "", false, false, true
 	for _, f := range fields {
-		if f.null() {
+		if f.Null() {
 			continue
 		}
-		switch f.name {
+		switch f.Name {
 		case "value":
-			value, err = f.text()
+			value, err = f.Text()
 			hasValue = true
 		case "required":
-			required, err = f.flag()
+			required, err = f.Flag()
 		case "generator":
-			_, err = f.oneOf("secret")
+			_, err = f.OneOf("secret")
 			secret = true
 		case "sync":
 			var sync bool
-			if sync, err = f.flag(); sync {
-				m.Sync = append(m.Sync, v.name)
+			if sync, err = f.Flag(); sync {
+				m.Sync = append(m.Sync, v.Name)
 			}
 		}
 		if err != nil {
@@ -284,11 +283,11 @@ func (m *Manifest) variable(v jsonField, want string) error {
 	}
 	switch {
 	case hasValue:
-		m.Env[v.name] = value
+		m.Env[v.Name] = value
 	case secret:
-		m.Secrets = append(m.Secrets, v.name)
+		m.Secrets = append(m.Secrets, v.Name)
 	case required:
-		m.Required = append(m.Required, v.name)
+		m.Required = append(m.Required, v.Name)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package buildpacks
+package python
 
 import (
 	"slices"
@@ -6,20 +6,23 @@ import (
 	"testing"
 	"testing/fstest"
 	"unicode/utf16"
+
+	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 func TestRequirements_NamesAreParsedNeverSearchedFor(t *testing.T) {
-	tr := &tree{fsys: repo("requirements.txt", strings.Join([]string{
+	tr := &source.Tree{FS: repo("requirements.txt", strings.Join([]string{
 		"# flask", "Flask_Login==1", "gunicorn-foo", "zope.interface>=1 ; python_version > '3'", "requests[socks] @ https://a.example/x.whl",
 		"uvicorn[standard]>=0.1 \\", "  --hash=sha256:0123", "--no-binary :all:", "-i https://index.example/simple",
 		"git+https://git.example/x.git@v1#egg=Some_Thing&subdirectory=y", "-e git+ssh://git@git.example/x#egg=editable", "numpy # scipy",
 	}, "\n"))}
-	r, err := tr.requirementsFrom("requirements.txt")
+	r, err := requirementsFrom(tr, "requirements.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"editable", "flask-login", "gunicorn-foo", "numpy", "requests", "some-thing", "uvicorn", "zope-interface"}
-	if got := sortedKeys(r.names); !slices.Equal(got, want) {
+	if got := source.SortedKeys(r.names); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	if r.local {
@@ -28,10 +31,10 @@ func TestRequirements_NamesAreParsedNeverSearchedFor(t *testing.T) {
 }
 
 func TestRequirements_IncludesAreInputs(t *testing.T) {
-	plan := detect(t, repo("web.py", flaskApp, "requirements.txt", "-r req/base.txt\n-c req/pins.txt\n-r https://a.example/r.txt\n",
+	made := detect(t, repo("web.py", flaskApp, "requirements.txt", "-r req/base.txt\n-c req/pins.txt\n-r https://a.example/r.txt\n",
 		"req/base.txt", "--requirement=more.txt\nflask\n", "req/more.txt", "-rbase.txt\n", "req/pins.txt", "flask==3\n"))
 	want := []string{"req/base.txt", "req/more.txt", "req/pins.txt", "requirements.txt"}
-	if got := layer(t, plan, "dependencies").Inputs; !slices.Equal(got, want) {
+	if got := packtest.Layer(t, made, "dependencies").Inputs; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -63,8 +66,8 @@ func TestRequirements_UTF16IsConverted(t *testing.T) {
 	for _, u := range utf16.Encode([]rune("Flask==3\r\ngunicorn\r\n")) {
 		data = append(data, byte(u), byte(u>>8))
 	}
-	plan := detect(t, repo("web.py", flaskApp, "requirements.txt", string(data)))
-	if got, want := installs(t, plan), "-r /tmp/requirements.txt"; got != want {
+	made := detect(t, repo("web.py", flaskApp, "requirements.txt", string(data)))
+	if got, want := installs(t, made), "-r /tmp/requirements.txt"; got != want {
 		t.Errorf("installs %q, want %q (gunicorn is listed)", got, want)
 	}
 }
@@ -72,8 +75,8 @@ func TestRequirements_UTF16IsConverted(t *testing.T) {
 func TestManifests_LocksBeforeLists(t *testing.T) {
 	const project = "[project]\nname='x'\nversion='1'\ndependencies=['flask']\n"
 	lock := "version = 1\n[[package]]\nname = \"Flask\"\nversion = \"3\"\n[[package]]\nname = \"gunicorn\"\nversion = \"23\"\n"
-	plan := detect(t, repo("web.py", flaskApp, "pyproject.toml", project, "uv.lock", lock, "requirements.txt", "django"))
-	l := layer(t, plan, "dependencies")
+	made := detect(t, repo("web.py", flaskApp, "pyproject.toml", project, "uv.lock", lock, "requirements.txt", "django"))
+	l := packtest.Layer(t, made, "dependencies")
 	if want := []string{"pyproject.toml", "uv.lock"}; !slices.Equal(l.Inputs, want) {
 		t.Errorf("inputs: got %q, want %q", l.Inputs, want)
 	}
@@ -81,7 +84,7 @@ func TestManifests_LocksBeforeLists(t *testing.T) {
 	if !strings.HasPrefix(last, "uv sync --frozen --no-dev") || !strings.Contains(last, "--no-install-project") {
 		t.Errorf("got %q, want uv sync of what is locked", last)
 	}
-	if text := strings.Join(plan.Notes, "\n"); !strings.Contains(text, "requirements.txt is passed over") {
+	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "requirements.txt is passed over") {
 		t.Errorf("notes: got %q", text)
 	}
 	for name, extra := range map[string]string{
@@ -89,22 +92,22 @@ func TestManifests_LocksBeforeLists(t *testing.T) {
 		"path source": "[tool.uv.sources]\nlib = {path='lib'}\n",
 		"program":     "[build-system]\nrequires=[]\n[project.scripts]\nserve='x:y'\n",
 	} {
-		plan := detect(t, repo("web.py", flaskApp, "pyproject.toml", project+extra, "uv.lock", lock, "Procfile", "web: serve"))
-		if l := layer(t, plan, "dependencies"); !slices.Equal(l.Inputs, []string{"."}) || l.Commands[0].Args[0] != "cp" {
+		made := detect(t, repo("web.py", flaskApp, "pyproject.toml", project+extra, "uv.lock", lock, "Procfile", "web: serve"))
+		if l := packtest.Layer(t, made, "dependencies"); !slices.Equal(l.Inputs, []string{"."}) || l.Commands[0].Args[0] != "cp" {
 			t.Errorf("%s: inputs %q, want the whole tree, where it will run", name, l.Inputs)
 		}
 	}
-	plan = detect(t, repo("web.py", flaskApp, "pyproject.toml", "[tool.black]\nline-length=100\n"))
-	if got, want := installs(t, plan), "flask gunicorn"; got != want {
+	made = detect(t, repo("web.py", flaskApp, "pyproject.toml", "[tool.black]\nline-length=100\n"))
+	if got, want := installs(t, made), "flask gunicorn"; got != want {
 		t.Errorf("a pyproject.toml that lists nothing: installs %q, want %q", got, want)
 	}
 }
 
 func TestPipenvAndPoetry_EntriesAsPipTakesThem(t *testing.T) {
-	plan := detect(t, repo("web.py", flaskApp, "Pipfile.lock", `{"_meta": {"sources": [{"name": "own", "url": "https://own.example/simple"}]}, "default": {
+	made := detect(t, repo("web.py", flaskApp, "Pipfile.lock", `{"_meta": {"sources": [{"name": "own", "url": "https://own.example/simple"}]}, "default": {
 		"flask": {"version": "==3.1", "markers": "python_version >= '3.9'", "hashes": ["sha256:0"], "extras": ["async"]},
 		"gunicorn": {"git": "https://git.example/g.git", "ref": "abc"}}, "develop": {"pytest": {"version": "==8"}}}`))
-	if got, want := installs(t, plan), "--index=https://own.example/simple flask[async]==3.1 ; python_version >= '3.9' gunicorn @ git+https://git.example/g.git@abc"; got != want {
+	if got, want := installs(t, made), "--index=https://own.example/simple flask[async]==3.1 ; python_version >= '3.9' gunicorn @ git+https://git.example/g.git@abc"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	for constraint, want := range map[string]string{
@@ -115,7 +118,7 @@ func TestPipenvAndPoetry_EntriesAsPipTakesThem(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %q", constraint, got, err, want)
 		}
 	}
-	plan = detect(t, repo("web.py", flaskApp, "pyproject.toml", `[tool.poetry.dependencies]
+	made = detect(t, repo("web.py", flaskApp, "pyproject.toml", `[tool.poetry.dependencies]
 python = "^3.11"
 flask = {version = "^3", extras = ["async"]}
 old = {version = "1", python = "<3.8"}
@@ -123,7 +126,7 @@ maybe = {version = "1", optional = true}
 two = [{version = "1", python = "<3.10"}, {version = "2", python = ">=3.10"}]
 lib = {git = "https://git.example/l.git", tag = "v1"}
 `))
-	if got, want := installs(t, plan), "flask[async]>=3,<4 lib @ git+https://git.example/l.git@v1 two==2 gunicorn"; got != want {
+	if got, want := installs(t, made), "flask[async]>=3,<4 lib @ git+https://git.example/l.git@v1 two==2 gunicorn"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
@@ -143,8 +146,8 @@ func TestPipenvAndPoetry_NamesCannotBeOptions(t *testing.T) {
 func FuzzRequirements(f *testing.F) {
 	f.Add("flask==3 # x\n-r a.txt\n-e .\nx @ https://a/b \\\n --hash=x")
 	f.Fuzz(func(t *testing.T, text string) {
-		tr := &tree{fsys: repo("requirements.txt", text, "a.txt", text, "b/c.txt", text)}
-		r, err := tr.requirementsFrom("requirements.txt")
+		tr := &source.Tree{FS: repo("requirements.txt", text, "a.txt", text, "b/c.txt", text)}
+		r, err := requirementsFrom(tr, "requirements.txt")
 		if err != nil {
 			return
 		}
@@ -160,7 +163,7 @@ func FuzzProjectFile(f *testing.F) {
 	f.Add("[project]\nrequires-python = '>=3'\ndependencies = ['flask']\n[tool.uv.sources]\nx = {path = 'y'}")
 	f.Add("[tool.poetry.dependencies]\npython = '^3.8'\nflask = {version='^3', extras=['x']}")
 	f.Fuzz(func(t *testing.T, text string) {
-		Detect(Source{FS: repo("web.py", flaskApp, "pyproject.toml", text, "Pipfile", text)}, "stack")
-		Detect(Source{FS: repo("web.py", flaskApp, "pyproject.toml", text, "uv.lock", text)}, "stack")
+		packtest.Make(Plan, packtest.Request(repo("web.py", flaskApp, "pyproject.toml", text, "Pipfile", text)))
+		packtest.Make(Plan, packtest.Request(repo("web.py", flaskApp, "pyproject.toml", text, "uv.lock", text)))
 	})
 }

@@ -1,4 +1,4 @@
-package buildpacks
+package plan
 
 import (
 	"errors"
@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 func TestProcfile_AsRepositoriesWriteIt(t *testing.T) {
@@ -53,7 +56,7 @@ func TestProcfile_MistakesNameTheirLine(t *testing.T) {
 		manyProcesses(maxProcesses + 1):   "line 101: more than 100",
 	} {
 		_, err := parseProcfile(text)
-		p, ok := errors.AsType[*Problem](err)
+		p, ok := errors.AsType[*source.Problem](err)
 		if !ok {
 			t.Errorf("%.40q: got %v, want a problem", text, err)
 			continue
@@ -71,37 +74,6 @@ func manyProcesses(n int) string {
 		b.WriteString(strings.Repeat("a", i/26+1) + string(rune('a'+i%26)) + ": x\n")
 	}
 	return b.String()
-}
-
-func TestProcfile_EmptyOneLeavesTheChoiceToUs(t *testing.T) {
-	plan := detect(t, repo("web.py", flaskApp, "Procfile", "# later\n"))
-	if got := web(plan); got != "gunicorn web:app" {
-		t.Errorf("web: got %q, want the inferred one", got)
-	}
-	plan = detect(t, repo("web.py", flaskApp, "procfile", "web: x\n"))
-	if !slices.ContainsFunc(plan.Notes, func(n string) bool { return strings.Contains(n, "exactly Procfile") }) {
-		t.Errorf("notes: got %q, want one about the name", plan.Notes)
-	}
-}
-
-func TestProcfile_ServerThatIsNotListedIsInstalled(t *testing.T) {
-	for command, want := range map[string]string{
-		"gunicorn web:app":                      "-r requirements.txt gunicorn",
-		"WEB=1 exec gunicorn web:app":           "-r requirements.txt gunicorn",
-		"python -m uvicorn web:app":             "-r requirements.txt uvicorn",
-		"python migrate.py && gunicorn web:app": "-r requirements.txt gunicorn",
-		"python web.py gunicorn":                "-r requirements.txt",
-		"uv run gunicorn web:app":               "-r requirements.txt gunicorn",
-	} {
-		plan := detect(t, repo("web.py", flaskApp, "requirements.txt", "flask # gunicorn\ngunicorn-foo\n", "Procfile", "web: "+command))
-		if got := installs(t, plan); got != want {
-			t.Errorf("%s: installs %q, want %q", command, got, want)
-		}
-	}
-	plan := detect(t, repo("web.py", flaskApp, "Procfile", "web: exec poetry run --quiet gunicorn web:app"))
-	if got, want := web(plan), "exec gunicorn web:app"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }
 
 // The shell decides where a comment begins; what we take off must be what it
@@ -127,14 +99,14 @@ func FuzzProcfile(f *testing.F) {
 	f.Add("web: gunicorn web:app # x\nworker: a\n")
 	f.Add("web: a \\\n\"'`$(#")
 	f.Fuzz(func(t *testing.T, text string) {
-		text, err := plain("Procfile", []byte(text))
+		text, err := (&source.Tree{FS: fstest.MapFS{"Procfile": {Data: []byte(text)}}}).Text("Procfile", source.MaxManifest)
 		if err != nil {
 			return
 		}
 		procs, err := parseProcfile(text)
 		if err == nil {
 			for _, p := range procs {
-				if p.Command == "" || !processType.MatchString(p.Type) {
+				if p.Command == "" || !source.ProcessType.MatchString(p.Type) {
 					t.Errorf("let through %+v", p)
 				}
 			}

@@ -1,4 +1,4 @@
-package buildpacks
+package python
 
 import (
 	"fmt"
@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // required returns the modules that a source imports and cannot do without.
-func required(m *pyModule) []string {
+func required(m *module) []string {
 	var names []string
 	for _, i := range m.imports {
 		if !i.optional && i.level == 0 && !slices.Contains(names, i.module) {
@@ -107,7 +109,7 @@ func TestFindEntry(t *testing.T) {
 		"another syntax":            {[]string{"a.py", "print 'python 2'\n" + flaskApp}, "gunicorn a:app"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &pyProject{tree: &tree{fsys: repo(c.files...)}, modules: map[string]*pyModule{}}
+			p := &project{tree: &source.Tree{FS: repo(c.files...)}, modules: map[string]*module{}}
 			p.scan()
 			got := ""
 			if e, ok := p.findEntry(); ok {
@@ -121,7 +123,7 @@ func TestFindEntry(t *testing.T) {
 }
 
 func TestThirdParty_LeavesOutOwnAndStandardModules(t *testing.T) {
-	p := &pyProject{tree: &tree{fsys: repo(
+	p := &project{tree: &source.Tree{FS: repo(
 		"web.py", "import os, web, helpers, pkg.sub, google.cloud.storage, cgi\nfrom google.cloud import vision\nfrom xml.dom import minidom\nimport cv2, jwt, Flask_Login, psycopg\nimport azure.unknown",
 		"helpers.py", "from . import x\nimport __future__",
 		"pkg/sub.py", "import beside\nimport numpy.linalg",
@@ -129,13 +131,13 @@ func TestThirdParty_LeavesOutOwnAndStandardModules(t *testing.T) {
 		"src/inner/__init__.py", "import inner",
 		"test_web.py", "import pytest",
 		"setup.py", "import wheel",
-	)}, modules: map[string]*pyModule{}}
+	)}, modules: map[string]*module{}}
 	p.scan()
 	got := strings.Join(p.thirdParty(), " ")
 	if want := "flask-login google-cloud-storage google-cloud-vision numpy opencv-python-headless psycopg[binary] pyjwt"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	if notes := strings.Join(p.tree.notes, "\n"); !strings.Contains(notes, "imports cgi") || !strings.Contains(notes, "azure.unknown") {
+	if notes := strings.Join(p.tree.Notes, "\n"); !strings.Contains(notes, "imports cgi") || !strings.Contains(notes, "azure.unknown") {
 		t.Errorf("notes: got %q, want cgi and azure.unknown", notes)
 	}
 }
@@ -187,7 +189,7 @@ for name in sorted(glob.glob(lib + "/*.py") + glob.glob(lib + "/importlib/*.py")
 				names[i.module] = true
 			}
 		}
-		if got := sortedKeys(names); !slices.Equal(got, fields[1:]) {
+		if got := source.SortedKeys(names); !slices.Equal(got, fields[1:]) {
 			t.Errorf("%s: got %q, want %q", fields[0], got, fields[1:])
 		}
 		files++
@@ -201,7 +203,7 @@ func TestParsePython_TimeGrowsWithLengthOnly(t *testing.T) {
 	for _, unit := range []string{"a.", "(", "f'{", "f\"{x:{", "a = a.server\n", "a = create_app()\n", "from a import app\n", "if x:\n", "lambda:", "\\\n", "'''", "a: ", "try:\n import a\nexcept:", "def create_app("} {
 		src := strings.Repeat(unit, maxModule/len(unit))
 		start := time.Now()
-		p := &pyProject{tree: &tree{fsys: repo("a.py", src)}, modules: map[string]*pyModule{}}
+		p := &project{tree: &source.Tree{FS: repo("a.py", src)}, modules: map[string]*module{}}
 		p.scan()
 		p.findEntry()
 		p.thirdParty()
@@ -216,7 +218,7 @@ func FuzzParsePython(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		p := &pyProject{tree: &tree{fsys: repo("a.py", src, "pkg/__init__.py", src)}, modules: map[string]*pyModule{}}
+		p := &project{tree: &source.Tree{FS: repo("a.py", src, "pkg/__init__.py", src)}, modules: map[string]*module{}}
 		p.scan()
 		if e, ok := p.findEntry(); ok && strings.ContainsAny(e.command(), "\n\x00") {
 			t.Errorf("the command is %q", e.command())

@@ -1,10 +1,12 @@
-package buildpacks
+package python
 
 import (
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // Python as the stack has it: Debian 13's.
@@ -19,17 +21,17 @@ const (
 	newestMinor = 14
 )
 
-// pyVersion is the Python that an app is to run on.
-type pyVersion struct {
+// pythonVersion is the Python that an app is to run on.
+type pythonVersion struct {
 	minor int    // of Python 3
 	exact string // "3.12.4" when a patch release is asked for, else ""
 	from  string // the file that asks for it; "" is nobody
 }
 
-func (v pyVersion) stack() bool { return v.minor == stackMinor }
+func (v pythonVersion) stack() bool { return v.minor == stackMinor }
 
 // String returns what uv is to install: "3.12" or "3.12.4".
-func (v pyVersion) String() string {
+func (v pythonVersion) String() string {
 	if v.exact != "" && !v.stack() {
 		return v.exact
 	}
@@ -37,7 +39,7 @@ func (v pyVersion) String() string {
 }
 
 // interpreter returns what uv is to make the virtual environment of.
-func (v pyVersion) interpreter() string {
+func (v pythonVersion) interpreter() string {
 	if v.stack() {
 		return stackPython
 	}
@@ -46,19 +48,19 @@ func (v pyVersion) interpreter() string {
 
 // findVersion reads which Python the repository asks for: the first of its files
 // that says so, else what its manifest requires, else the stack's.
-func (p *pyProject) findVersion() (pyVersion, error) {
-	var found []pyVersion
+func (p *project) findVersion() (pythonVersion, error) {
+	var found []pythonVersion
 	for _, file := range []string{".python-version", "runtime.txt"} {
-		text, err := p.tree.text(file, maxManifest)
-		if missing(err) {
+		text, err := p.tree.Text(file, source.MaxManifest)
+		if source.Missing(err) {
 			continue
 		}
 		if err != nil {
-			return pyVersion{}, err
+			return pythonVersion{}, err
 		}
 		v, ok, err := parseVersionFile(file, text)
 		if err != nil {
-			return pyVersion{}, err
+			return pythonVersion{}, err
 		}
 		if ok {
 			found = append(found, v)
@@ -74,14 +76,14 @@ func (p *pyProject) findVersion() (pyVersion, error) {
 		}
 	}
 	if len(found) == 0 {
-		return pyVersion{minor: stackMinor}, nil
+		return pythonVersion{minor: stackMinor}, nil
 	}
 	v := found[0]
 	if len(found) > 1 && found[1].String() != v.String() {
-		p.tree.note("%s asks for Python %s and %s for %s; the first counts", v.from, v, found[1].from, found[1])
+		p.tree.Note("%s asks for Python %s and %s for %s; the first counts", v.from, v, found[1].from, found[1])
 	}
 	if v.stack() && v.exact != "" {
-		p.tree.note("%s asks for Python %s; it runs on Debian's 3.%d, which gets the security fixes", v.from, v.exact, stackMinor)
+		p.tree.Note("%s asks for Python %s; it runs on Debian's 3.%d, which gets the security fixes", v.from, v.exact, stackMinor)
 	}
 	return v, nil
 }
@@ -92,54 +94,54 @@ var versionLine = regexp.MustCompile(`(?i)^(?:c?python-?)?(\d{1,3})(?:\.(\d{1,3}
 // parseVersionFile reads .python-version or runtime.txt: one version, on the
 // first line that is neither blank nor a comment. ok is false when it leaves
 // the choice to us.
-func parseVersionFile(file, text string) (v pyVersion, ok bool, err error) {
-	for i, raw := range lines(text) {
+func parseVersionFile(file, text string) (v pythonVersion, ok bool, err error) {
+	for i, raw := range source.Lines(text) {
 		line, _, _ := strings.Cut(raw, "#")
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
 		}
 		bad := func(code, format string, args ...any) error {
-			return problem(code, "%s, line %d: %s", file, i+1, fmt.Sprintf(format, args...)).
-				with(fmt.Sprintf("%d | %s", i+1, printable(raw))).
-				hint("write it as %s", map[bool]string{true: "python-3.13", false: "3.13"}[file == "runtime.txt"])
+			return source.Problemf(code, "%s, line %d: %s", file, i+1, fmt.Sprintf(format, args...)).
+				With(fmt.Sprintf("%d | %s", i+1, source.Printable(raw))).
+				Hint("write it as %s", map[bool]string{true: "python-3.13", false: "3.13"}[file == "runtime.txt"])
 		}
 		if line == "system" {
-			return pyVersion{}, false, nil
+			return pythonVersion{}, false, nil
 		}
 		m := versionLine.FindStringSubmatch(line)
 		if m == nil {
-			return v, false, bad(codeVersion, "%q is no version of Python", printable(line))
+			return v, false, bad(source.CodeVersion, "%q is no version of Python", source.Printable(line))
 		}
 		if m[1] != "3" {
-			return v, false, bad(codeNoVersion, "Python %s cannot be had; Python 3 can", printable(strings.TrimLeft(line, "cCpPyYtThHoOnN-")))
+			return v, false, bad(source.CodeNoVersion, "Python %s cannot be had; Python 3 can", source.Printable(strings.TrimLeft(line, "cCpPyYtThHoOnN-")))
 		}
 		if m[2] == "" {
-			return pyVersion{}, false, nil
+			return pythonVersion{}, false, nil
 		}
-		v = pyVersion{from: file}
+		v = pythonVersion{from: file}
 		v.minor, _ = strconv.Atoi(m[2])
 		if v.minor < oldestMinor || v.minor > newestMinor {
-			return v, false, bad(codeNoVersion, "Python 3.%d cannot be had; 3.%d to 3.%d can", v.minor, oldestMinor, newestMinor)
+			return v, false, bad(source.CodeNoVersion, "Python 3.%d cannot be had; 3.%d to 3.%d can", v.minor, oldestMinor, newestMinor)
 		}
 		if patch, err := strconv.Atoi(m[3]); err == nil {
 			v.exact = fmt.Sprintf("3.%d.%d", v.minor, patch)
 		}
 		return v, true, nil
 	}
-	return v, false, problem(codeVersion, "%s is empty", file).hint("write a version of Python into it, 3.%d, or remove it", stackMinor)
+	return v, false, source.Problemf(source.CodeVersion, "%s is empty", file).Hint("write a version of Python into it, 3.%d, or remove it", stackMinor)
 }
 
 // versionFor chooses a Python that a requirement such as ">=3.9,<3.12"
 // allows: the stack's if it can be, else the newest.
-func versionFor(spec, file string) (pyVersion, error) {
+func versionFor(spec, file string) (pythonVersion, error) {
 	clauses, err := parseSpecifiers(spec)
 	if err != nil {
-		return pyVersion{}, problem(codeVersion, "%s requires Python %q: %v", file, printable(spec), err).
-			hint(`write it as ">=3.11" or "==3.12.*"`)
+		return pythonVersion{}, source.Problemf(source.CodeVersion, "%s requires Python %q: %v", file, source.Printable(spec), err).
+			Hint(`write it as ">=3.11" or "==3.12.*"`)
 	}
 	if satisfies(clauses, stackMinor, stackPatch) {
-		return pyVersion{minor: stackMinor, from: file}, nil
+		return pythonVersion{minor: stackMinor, from: file}, nil
 	}
 	for minor := newestMinor; minor >= oldestMinor; minor-- {
 		const patches = 40 // more than any Python 3 ever had
@@ -149,7 +151,7 @@ func versionFor(spec, file string) (pyVersion, error) {
 			if !satisfies(clauses, minor, patch) {
 				continue
 			}
-			v := pyVersion{minor: minor, from: file}
+			v := pythonVersion{minor: minor, from: file}
 			if patch < patches {
 				v.exact = fmt.Sprintf("3.%d.%d", minor, patch)
 			}
@@ -159,8 +161,8 @@ func versionFor(spec, file string) (pyVersion, error) {
 			return v, nil
 		}
 	}
-	return pyVersion{}, problem(codeNoVersion, "%s requires Python %s, and none from 3.%d to 3.%d is that", file, printable(spec), oldestMinor, newestMinor).
-		hint("Python 3.%d is there at once, the others are downloaded", stackMinor)
+	return pythonVersion{}, source.Problemf(source.CodeNoVersion, "%s requires Python %s, and none from 3.%d to 3.%d is that", file, source.Printable(spec), oldestMinor, newestMinor).
+		Hint("Python 3.%d is there at once, the others are downloaded", stackMinor)
 }
 
 // specifier is one clause of PEP 440, as far as a Python version needs it.
@@ -182,7 +184,7 @@ func parseSpecifiers(spec string) ([]specifier, error) {
 		}
 		m := clauseText.FindStringSubmatch(clause)
 		if m == nil {
-			return nil, fmt.Errorf("%q is no version specifier", printable(clause))
+			return nil, fmt.Errorf("%q is no version specifier", source.Printable(clause))
 		}
 		s := specifier{op: m[1], prefix: m[3] != ""}
 		for part := range strings.SplitSeq(m[2], ".") {
@@ -198,7 +200,7 @@ func parseSpecifiers(spec string) ([]specifier, error) {
 			out = append(out, specifier{op: "==", version: s.version[:min(len(s.version), 2)], prefix: true})
 		case "~=": // PEP 440: the last part alone may grow
 			if len(s.version) < 2 {
-				return nil, fmt.Errorf("%q needs two parts", printable(clause))
+				return nil, fmt.Errorf("%q needs two parts", source.Printable(clause))
 			}
 			s.op = ">="
 			out = append(out, specifier{op: "==", version: s.version[:len(s.version)-1], prefix: true})

@@ -1,17 +1,19 @@
-package buildpacks
+package python
 
 import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // thirdParty returns the distributions that the repository's own modules
 // import and that are neither Python's nor the repository's. Tests count not.
-func (p *pyProject) thirdParty() []string {
+func (p *project) thirdParty() []string {
 	own := p.ownNames()
 	found := map[string]bool{}
-	for _, file := range sortedKeys(p.modules) {
+	for _, file := range source.SortedKeys(p.modules) {
 		m := p.modules[file]
 		if isTest(file) {
 			continue
@@ -19,23 +21,23 @@ func (p *pyProject) thirdParty() []string {
 		for _, i := range m.imports {
 			top, _, _ := strings.Cut(i.module, ".")
 			switch {
-			case i.level > 0, i.optional, own[top], p.sibling(file, top), pyStandard[top]:
-			case pyRemoved[top]:
-				p.tree.note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
+			case i.level > 0, i.optional, own[top], p.sibling(file, top), standardLibrary[top]:
+			case removedModules[top]:
+				p.tree.Note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
 			default:
 				if dist := distribution(i); dist != "" {
 					found[dist] = true
 				} else {
-					p.tree.note("%s imports %s, which is not installed: unknown where it comes from", file, printable(i.module))
+					p.tree.Note("%s imports %s, which is not installed: unknown where it comes from", file, source.Printable(i.module))
 				}
 			}
 		}
 	}
-	return sortedKeys(found)
+	return source.SortedKeys(found)
 }
 
 // ownNames returns the top-level names that imports find in the repository.
-func (p *pyProject) ownNames() map[string]bool {
+func (p *project) ownNames() map[string]bool {
 	own := map[string]bool{}
 	for file := range p.modules {
 		file = strings.TrimPrefix(file, "src/")
@@ -47,7 +49,7 @@ func (p *pyProject) ownNames() map[string]bool {
 
 // sibling tells whether a module is found beside the file that imports it, as
 // a script finds it.
-func (p *pyProject) sibling(file, name string) bool {
+func (p *project) sibling(file, name string) bool {
 	dir := path.Dir(file)
 	return p.modules[path.Join(dir, name+".py")] != nil || p.modules[path.Join(dir, name, "__init__.py")] != nil
 }
@@ -61,13 +63,13 @@ func isTest(file string) bool {
 
 // distribution returns the name under which an imported module is published,
 // "" when it is published nowhere.
-func distribution(i pyImport) string {
+func distribution(i importation) string {
 	full := i.module
 	if i.name != "" {
 		full += "." + i.name
 	}
 	for name := full; name != "."; name = dirOf(name) {
-		if dist, ok := pyDistributions[name]; ok && (dist != "" || !strings.HasPrefix(full, "google.cloud.")) {
+		if dist, ok := distributions[name]; ok && (dist != "" || !strings.HasPrefix(full, "google.cloud.")) {
 			return dist
 		}
 	}
@@ -86,9 +88,9 @@ func dirOf(dotted string) string {
 	return strings.ReplaceAll(path.Dir(strings.ReplaceAll(dotted, ".", "/")), "/", ".")
 }
 
-// pyDistributions holds the modules whose distribution has another name, by
+// distributions holds the modules whose distribution has another name, by
 // the longest name that decides. Most modules have the name of theirs.
-var pyDistributions = map[string]string{
+var distributions = map[string]string{
 	"Crypto": "pycryptodome", "Cryptodome": "pycryptodomex", "IPython": "ipython", "Levenshtein": "levenshtein",
 	"MySQLdb": "mysqlclient", "OpenSSL": "pyopenssl", "PIL": "pillow", "PyPDF2": "pypdf2", "RPi": "rpi.gpio",
 	"Xlib": "python-xlib", "allauth": "django-allauth", "apiclient": "google-api-python-client",
@@ -123,8 +125,8 @@ var pyDistributions = map[string]string{
 	"wx": "wxpython", "yaml": "pyyaml", "zmq": "pyzmq",
 }
 
-// pyStandard are the modules of Python 3.13's library.
-var pyStandard = nameSet(`__future__ __main__ _thread
+// standardLibrary are the modules of Python 3.13's library.
+var standardLibrary = nameSet(`__future__ __main__ _thread
 abc antigravity argparse array ast asyncio atexit base64 bdb binascii bisect builtins bz2 cProfile
 calendar cmath cmd code codecs codeop collections colorsys compileall concurrent configparser
 contextlib contextvars copy copyreg csv ctypes curses dataclasses datetime dbm decimal difflib dis
@@ -142,9 +144,9 @@ tokenize tomllib trace traceback tracemalloc tty turtle turtledemo types typing 
 urllib uuid venv warnings wave weakref webbrowser winreg winsound wsgiref xml xmlrpc zipapp zipfile
 zipimport zlib zoneinfo`)
 
-// pyRemoved are modules of earlier libraries that 3.13's does not have. What
+// removedModules are modules of earlier libraries that 3.13's does not have. What
 // PyPI has under these names is something else.
-var pyRemoved = nameSet(`aifc asynchat asyncore audioop binhex cgi cgitb chunk crypt distutils formatter imghdr imp lib2to3
+var removedModules = nameSet(`aifc asynchat asyncore audioop binhex cgi cgitb chunk crypt distutils formatter imghdr imp lib2to3
 macpath mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau symbol telnetlib
 uu xdrlib`)
 

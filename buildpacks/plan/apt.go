@@ -1,0 +1,117 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
+)
+
+// AptInstall returns the commands of a Root layer that installs packages of
+// the stack's own Debian suite and leaves no lists or archives behind.
+func AptInstall(packages ...string) []Command {
+	return slices.Concat([]Command{aptUpdate, apt("install", "-y", "--no-install-recommends", "--").plus(packages)}, aptClean)
+}
+
+// The Debian suites that have what the stack's, trixie, has not: an older
+// suite's packages find their libraries in the stack, a newer one's bring theirs.
+const (
+	Bullseye = "bullseye"
+	Bookworm = "bookworm"
+	Forky    = "forky"
+)
+
+// AptInstallFrom is AptInstall for packages that another suite has and the
+// stack's has not. The suite is read from wherever the stack's own comes from.
+func AptInstallFrom(suite string, packages ...string) []Command {
+	const lists = "/etc/apt/sources.list.d/suite.list"
+	install := apt("install", "-y", "--no-install-recommends")
+	if suite == Forky {
+		// What is built for a newer C library needs it.
+		install = install.plus([]string{"-t", suite})
+	}
+	return slices.Concat([]Command{
+		{Args: []string{"sh", "-c", `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`, "sh", suite, lists}},
+		aptUpdate,
+		install.plus([]string{"--"}).plus(packages),
+		{Args: []string{"rm", lists}},
+	}, aptClean)
+}
+
+func apt(args ...string) Command {
+	return Command{Args: append([]string{"apt-get", "-q",
+		"-o", "Acquire::Retries=3",
+		"-o", "Acquire::Languages=none",
+		"-o", "Dpkg::Use-Pty=0",
+		// A half-made layer is thrown away, so nothing needs to be synced.
+		"-o", "DPkg::Options::=--force-unsafe-io",
+		"-o", "DPkg::Options::=--force-confold",
+		"-o", "DPkg::Options::=--path-exclude=/usr/share/man/*",
+		"-o", "DPkg::Options::=--path-exclude=/usr/share/info/*",
+		"-o", "DPkg::Options::=--path-exclude=/usr/share/doc/*",
+		"-o", "DPkg::Options::=--path-include=/usr/share/doc/*/copyright",
+	}, args...)}
+}
+
+var (
+	// Without this mode apt goes on with stale or missing lists, and the next
+	// command blames the package.
+	aptUpdate = apt("-o", "APT::Update::Error-Mode=any", "update")
+	aptClean  = []Command{
+		apt("clean"),
+		{Args: []string{"find", "/var/lib/apt/lists", "/var/log", "-type", "f", "-delete"}},
+	}
+)
+
+func (c Command) plus(args []string) Command {
+	c.Args = slices.Concat(c.Args, args)
+	return c
+}
+
+// AptEnv keeps debconf and its like from asking.
+var AptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "LC_ALL=C.UTF-8"}
+
+// aptFiles name a repository's own Debian packages: Dokku's file and Heroku's.
+var aptFiles = []string{"apt-packages", "Aptfile"}
+
+// maxPackages bounds what one app may ask for; real lists have a handful.
+const maxPackages = 100
+
+// Debian Policy 5.6.1, and "=version" as apt takes it. A name cannot begin
+// with a dash, so it is never an option.
+var aptPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+
+// aptPackages returns the packages that the repository asks for, and the file
+// that does.
+func aptPackages(t *source.Tree) (packages []string, file string, err error) {
+	for _, name := range aptFiles {
+		s, err := t.Text(name, source.MaxManifest)
+		if source.Missing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		for i, line := range source.Lines(s) {
+			line, _, _ = strings.Cut(line, "#")
+			for _, word := range strings.Fields(line) {
+				if !aptPackage.MatchString(word) || strings.HasSuffix(word, "-") {
+					return nil, "", source.Problemf(source.CodePackages, "%s, line %d: %q is not the name of a Debian package", name, i+1, source.Printable(word)).
+						With(fmt.Sprintf("%d | %s", i+1, source.Printable(line))).
+						Hint("one or more names a line, from Debian 13; addresses and other sources are not taken")
+				}
+				packages = append(packages, word)
+			}
+		}
+		if len(packages) > maxPackages {
+			return nil, "", source.Problemf(source.CodePackages, "%s lists %d packages; %d is the most", name, len(packages), maxPackages)
+		}
+		if len(packages) > 0 {
+			slices.Sort(packages)
+			return slices.Compact(packages), name, nil
+		}
+	}
+	return nil, "", nil
+}

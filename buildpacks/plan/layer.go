@@ -1,0 +1,89 @@
+package plan
+
+import "github.com/berthd/berth/buildpacks/source"
+
+// Layer is one step of the chain. Its key follows from its parent's key and
+// all its other fields, so that an unchanged layer is never built twice.
+type Layer struct {
+	Name string // "toolchain", "dependencies", for the push's output
+	Key  string
+
+	// Parent is the key of the layer that this one is stacked on.
+	Parent string
+
+	// Builder is the key of the Build layer whose filesystem the commands of a
+	// layer that is not Root see, with /app as Parent has it.
+	Builder string
+
+	// Root layers run as root in the whole filesystem, are made of berth's own
+	// lists alone and are shared by all; the others run as the app's user in
+	// /app, keep what is under /app, and are one owner's.
+	Root bool
+
+	// Build layers are present while later layers are built and absent from
+	// what runs.
+	Build bool
+
+	// Inputs are the files of the repository the commands may read, present
+	// read-only under /src with their paths. "." is the whole tree.
+	Inputs []string
+
+	// Source puts the whole tree into /app before the commands run. It stays,
+	// unless Keep says otherwise. The tree is an input.
+	Source bool
+
+	// Keep names the files and directories under /app ("dist", "target/app.jar")
+	// that the layer is to hold. When set, the commands work in /app as Builder
+	// has it, and nothing else of what they leave there is kept. A last element
+	// of * and ? is a pattern; one that fits nothing is a failure of the build.
+	Keep []string
+
+	Commands []Command
+	Env      []string
+	Caches   []Cache
+
+	// Config is whether and how the app's config reaches the commands.
+	Config ConfigUse
+
+	// Offline commands have no network.
+	Offline bool
+
+	// Passes names variables of the operator that the commands get when they
+	// are set. They say where things come from, not what is made, and so are
+	// no part of the key.
+	Passes []string
+
+	// Failure is what to tell when a command of the layer fails; its evidence
+	// is the command's output. No part of the key.
+	Failure *source.Problem
+}
+
+// ConfigUse is what the app's config is to a layer's commands. It reaches them
+// as environment and is never written into a layer.
+type ConfigUse byte
+
+const (
+	// ConfigNone keeps it from them.
+	ConfigNone ConfigUse = iota
+	// ConfigPasses hands it over for what it says of where things come from
+	// (tokens of private registries). A change of it rebuilds nothing.
+	ConfigPasses
+	// ConfigBakes hands it over to what may take values of it into the layer
+	// (NEXT_PUBLIC_API). A change of it rebuilds the layer.
+	ConfigBakes
+)
+
+// Command is one program of a layer.
+type Command struct {
+	Args []string
+	Dir  string // "" is /app
+}
+
+// Run is a command in /app.
+func Run(args ...string) Command { return Command{Args: args} }
+
+// Cache is a directory kept between builds of one app.
+type Cache struct {
+	Name   string // "uv"
+	Target string // in the build container
+}

@@ -1,0 +1,235 @@
+// Package plan is what a source tree is turned into: the chain of layers to
+// build and the processes to run. It runs nothing, and it knows no languages,
+// no apps and no containers.
+//
+// The layers of a plan form a tree of two branches. What runs stands on the
+// left one; the commands of its later layers see the right one, so that
+// compilers are there to build and absent from what runs:
+//
+//	stack
+//	└─ toolchain            root, shared by all
+//	   ├─ packages          root, the repository's apt-packages
+//	   │  └─ dependencies
+//	   │     └─ output      what is compiled, collected, bundled
+//	   │        └─ source   the repository itself, added by whoever builds
+//	   └─ build tools       root, build
+//	      └─ packages       root, build
+//
+// A language without a runtime of its own has no toolchain, one without
+// dependencies or output none of these. An app that is built in place has its
+// source in the output (Layer.Source), and nothing is added.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/source"
+)
+
+// Request is what a plan is made from: the tree, and what is known of whom it
+// is for.
+type Request struct {
+	FS     fs.FS  // the tree; it cannot be left, as os.Root's
+	Digest string // of the whole tree: same content, same digest
+	Stack  string // key of the base layer
+
+	// Owner is mixed into the keys of the layers that are not Root, so that no
+	// two owners ever share one.
+	Owner string
+
+	// Config returns what stands for the app's config in keys: it changes when
+	// the config does, and tells nothing of it. The config is the one that a
+	// release of this app.json has; where there can be none, its error is the
+	// plan's. nil is no config.
+	Config func(appjson.Manifest) (string, error)
+
+	// Language is the builder that was chosen by hand; "" leaves it to the tree.
+	Language string
+
+	// Versions holds what earlier plans for the same owner have resolved, by
+	// the name of the tool: "node" → "24.11.1". What still fits is kept, so
+	// that a new default does not move an old app.
+	Versions map[string]string
+
+	// Test asks for the language's usual test command where app.json names none.
+	Test bool
+}
+
+// Plan is how a source tree is built and run.
+type Plan struct {
+	Language  string   // "python"
+	Summary   string   // "Python 3.13, Flask (web.py imports flask)"
+	Notes     []string // hints for the push's output
+	Layers    []Layer
+	Processes []Process
+	Env       map[string]string // for the running processes; the app's config goes above it
+	Manifest  appjson.Manifest  // what app.json says
+
+	// Versions holds what was resolved, to be handed to the next Request.
+	Versions map[string]string
+
+	// Sealed tells that the layers hold all that runs: no source is added.
+	Sealed bool
+
+	// Test is how the app is tested before it is released; nil is not at all.
+	Test *Test
+
+	stack string
+}
+
+// Test is a command that has to succeed before the app is released.
+type Test struct {
+	Command string // run by bash -c in /app
+	// Layer is the key of the layer with the dependencies of development that
+	// the source is stacked on; "" is the plan's own.
+	Layer string
+	// Whole tells that Layer holds the source already.
+	Whole bool
+	Env   map[string]string // above the plan's
+}
+
+// Process is one kind of process to run.
+type Process struct {
+	Type     string
+	Command  string // run by bash -c in /app
+	Inferred bool   // not from a Procfile
+}
+
+// Release tells whether the process runs once per release, before it goes
+// live, instead of being kept running and scaled.
+func (p Process) Release() bool { return p.Type == "release" }
+
+// Begin reads what a tree of any language has, Procfile and app.json, and
+// returns the plan and the chain for its language to fill; End comes last. An
+// error that the pusher can act on is a *source.Problem; any other is a failure
+// to read the tree.
+func Begin(r Request) (*Plan, *Chain, error) {
+	t := &source.Tree{FS: r.FS}
+	if err := check(t); err != nil {
+		return nil, nil, err
+	}
+	procs, err := readProcfile(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	manifest, err := appjson.Read(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	config := ""
+	if r.Config != nil {
+		if config, err = r.Config(manifest); err != nil {
+			return nil, nil, err
+		}
+	}
+	p := &Plan{Processes: procs, Manifest: manifest, Env: map[string]string{}, Versions: map[string]string{}, stack: r.Stack}
+	return p, &Chain{Request: r, Tree: t, plan: p, config: config}, nil
+}
+
+// check refuses a tree that has nothing in it or stands in berth's way.
+func check(t *source.Tree) error {
+	entries, err := fs.ReadDir(t.FS, ".")
+	if err != nil {
+		return fmt.Errorf("read the source tree: %w", err)
+	}
+	if len(entries) == 0 {
+		return source.Problemf(source.CodeUnknown, "the repository is empty").
+			Hint("add the app's files, commit them and push again")
+	}
+	if _, err := fs.Stat(t.FS, source.OwnDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return source.Problemf(source.CodeReserved, "the repository has an entry %s, the place of what berth installs", source.OwnDir).
+			Hint("git rm -r --cached %s", source.OwnDir)
+	}
+	return nil
+}
+
+// End notes what the plan's parts say differently about one thing.
+func (p *Plan) End(c *Chain) {
+	types := map[string]bool{}
+	for _, proc := range p.Processes {
+		types[proc.Type] = true
+	}
+	if !types["web"] && len(p.Processes) > 0 {
+		c.Tree.Note("Procfile has no web process: nothing will answer requests")
+		for _, proc := range p.Processes {
+			if strings.EqualFold(proc.Type, "web") {
+				c.Tree.Note("Procfile: %q is not web, names are case-sensitive", proc.Type)
+			}
+		}
+	}
+	named := map[string]string{}
+	for name := range p.Manifest.Formation {
+		named[name] = "formation"
+	}
+	for name := range p.Manifest.Health {
+		named[name] = "healthchecks"
+	}
+	for _, name := range source.SortedKeys(named) {
+		if !types[name] {
+			c.Tree.Note("app.json: %s names %q, which is no process of this app", named[name], name)
+		}
+	}
+	p.Notes = c.Tree.Notes
+}
+
+// Base returns the key of the layer that the source is to be stacked on, or,
+// when the plan is Sealed, of the one that runs.
+func (p *Plan) Base() string {
+	for _, l := range slices.Backward(p.Layers) {
+		if !l.Build {
+			return l.Key
+		}
+	}
+	return p.stack
+}
+
+// Has tells whether there is a process of the type.
+func (p *Plan) Has(kind string) bool {
+	return slices.ContainsFunc(p.Processes, func(proc Process) bool { return proc.Type == kind })
+}
+
+// Infer adds a process that no Procfile names, unless one of its type is there.
+func (p *Plan) Infer(kind, command string) {
+	if !p.Has(kind) {
+		p.Processes = append(p.Processes, Process{Type: kind, Command: command, Inferred: true})
+	}
+}
+
+// Overview returns the lines that tell of the plan's processes and jobs, each
+// fit for a terminal of the given width where that is possible at all:
+// "web: gunicorn web:app (inferred)   cron: 2 jobs (app.json)".
+func (p *Plan) Overview(width int) []string {
+	var parts []string
+	for _, proc := range p.Processes {
+		part := proc.Type + ": " + strings.Join(strings.Fields(proc.Command), " ")
+		if proc.Inferred {
+			part += " (inferred)"
+		}
+		parts = append(parts, source.Clip(part, width))
+	}
+	switch n := len(p.Manifest.Cron); n {
+	case 0:
+	case 1:
+		parts = append(parts, "cron: 1 job (app.json)")
+	default:
+		parts = append(parts, fmt.Sprintf("cron: %d jobs (app.json)", n))
+	}
+	const gap = "   "
+	var lines []string
+	for _, part := range parts {
+		last := len(lines) - 1
+		if last >= 0 && runes(lines[last])+len(gap)+runes(part) <= width {
+			lines[last] += gap + part
+			continue
+		}
+		lines = append(lines, part)
+	}
+	return lines
+}
+
+func runes(s string) int { return len([]rune(s)) }
