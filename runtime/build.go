@@ -31,6 +31,7 @@ type LayerSpec struct {
 	UID      int
 	Mounts   []Mount
 	Limits   Limits
+	Disk     *Disk // what may be written; nil is as much as there is
 	Labels   map[string]string
 }
 
@@ -64,8 +65,9 @@ func (e *CommandError) Error() string {
 
 // BuildLayer makes the layer by running the commands in a container and
 // commits it. It does nothing when the layer exists. Two calls with the same
-// key wait for each other. A command that fails returns a *CommandError and
-// nothing is kept. Cancelling ctx kills the commands.
+// key wait for each other. A command that fails returns a *CommandError, one
+// that goes beyond spec.Disk a *DiskError, and nothing is kept. Cancelling ctx
+// kills the commands.
 func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
 	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
 		if spec.UID == 0 {
@@ -85,10 +87,11 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err != nil {
 		return err
 	}
-	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, out); err != nil {
+	writes := []place{{name: "/", dir: layerDirs(mounts)[0], own: true}}
+	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -136,13 +139,17 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
 	binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
-	if err := e.runCommands(ctx, spec, scratch, below, binds, out); err != nil {
+	writes := []place{
+		{name: homeDir, dir: layerDirs(mounts)[0], own: true},
+		{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true},
+	}
+	if err := e.runCommands(ctx, spec, scratch, below, binds, writes, out); err != nil {
 		return err
 	}
 	if err := unmount(); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // ownHome makes /app of a mounted filesystem, when it is not there, and gives
@@ -168,8 +175,11 @@ func ownHome(root string, uid int) (string, error) {
 }
 
 // runCommands runs the commands one after the other, each in a container of
-// its own, on the same filesystem.
-func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, out io.Writer) error {
+// its own, on the same filesystem. writes is where what they write lies, but
+// for the mounts of the spec.
+func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
+	defer func() { err = unwatch(err) }()
 	ca, caps := caBundle, []string(nil)
 	if spec.UID == 0 {
 		ca, caps = rootCABundle, rootCaps
