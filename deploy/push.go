@@ -48,6 +48,9 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
+		if why := fault.From(err); why != nil && (why.Code == codeSuperseded || why.Code == codeCancelled) {
+			d.unbegun(p, commit, err)
+		}
 		return d.refuse(wait, p.App, err)
 	}
 	defer leave()
@@ -58,6 +61,8 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	if err != nil {
 		return d.refuse(wait, p.App, err)
 	}
+	ctx, end := a.begin(ctx, build.Number)
+	defer end()
 	script, err := d.transcribe(record, build)
 	if err != nil {
 		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
@@ -71,7 +76,11 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	release, err := d.deploy(ctx, a, record, build, commit, p, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
 	if err != nil {
-		build.Status, build.Error = store.BuildFailed, err.Error()
+		build.Status = store.BuildFailed
+		if why := cancelled(ctx); why != nil {
+			build.Status, err = store.BuildCancelled, why
+		}
+		build.Error = err.Error()
 		d.endBuild(build)
 		return d.refuse(out, p.App, err)
 	}
@@ -100,8 +109,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.relied.RLock() // until the release that names the layers is recorded
-	named := sync.OnceFunc(d.relied.RUnlock)
+	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
 	image, err := d.build(ctx, record, made, tree, config, out)
 	if err != nil {
@@ -188,11 +196,15 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.edit != nil {
 		with.edit(&record)
 	}
+	build := a.building(0)
 	err = out.timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
 			trial: &trial{release: release.Number, before: before},
 			commit: func(tx *store.Tx) error {
+				if err := build.seal(ctx); err != nil {
+					return err
+				}
 				if err := makeLive(tx, record.Name, release.Number, with.edit); err != nil || with.also == nil {
 					return err
 				}

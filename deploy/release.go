@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -125,8 +124,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.relied.RLock() // until the new release names the layer
-	named := sync.OnceFunc(d.relied.RUnlock)
+	named := d.pins.pin(target.Layer, target.Base) // until the new release names them
 	defer named()
 	have, err := d.engine.HasLayer(ctx, target.Layer)
 	if err != nil {

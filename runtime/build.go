@@ -43,6 +43,7 @@ type LayerSpec struct {
 	Mounts   []Mount
 	Limits   Limits
 	Isolated bool // no network at all
+	Disk     *Disk // what may be written; nil is as much as there is
 	Labels   map[string]string
 }
 
@@ -76,8 +77,9 @@ func (e *CommandError) Error() string {
 
 // BuildLayer makes the layer by running the commands in a container and
 // commits it. It does nothing when the layer exists. Two calls with the same
-// key wait for each other. A command that fails returns a *CommandError and
-// nothing is kept. Cancelling ctx kills the commands.
+// key wait for each other. A command that fails returns a *CommandError, one
+// that goes beyond spec.Disk a *DiskError, and nothing is kept. Cancelling ctx
+// kills the commands.
 func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
 	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
 		if spec.UID == 0 {
@@ -97,10 +99,11 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err != nil {
 		return err
 	}
-	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, out); err != nil {
+	writes := []place{{name: "/", dir: layerDirs(mounts)[0], own: true}}
+	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -136,8 +139,10 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		defer cancel()
 		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
+	writes := []place{{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true}}
 	if len(spec.Keep) > 0 {
-		err = e.buildAndKeep(ctx, spec, scratch, below, top.root, out)
+		writes[0].name = "the build"
+		err = e.buildAndKeep(ctx, spec, scratch, below, top.root, writes, out)
 	} else {
 		if spec.Source != "" {
 			if err := copyTree(ctx, spec.Source, top.root, homeDir, spec.UID); err != nil {
@@ -145,7 +150,8 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 			}
 		}
 		binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
-		err = e.runCommands(ctx, spec, scratch, below, binds, out)
+		writes = append(writes, place{name: homeDir, dir: layerDirs(mounts)[0], own: true})
+		err = e.runCommands(ctx, spec, scratch, below, binds, writes, out)
 	}
 	if err != nil {
 		return err
@@ -153,12 +159,12 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 	if err := top.unmount(); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
 // copies what is to be kept into the layer's, which is mounted at root.
-func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, out io.Writer) error {
+func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, out io.Writer) error {
 	// Never mounted by us and by a container at once: what an overlay shows
 	// then is not defined.
 	within := func(work func(root string) error) error {
@@ -177,7 +183,7 @@ func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch strin
 	if err != nil {
 		return err
 	}
-	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, out); err != nil {
+	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
 	return within(func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
@@ -263,8 +269,12 @@ func ownHome(root string, uid int) (string, error) {
 }
 
 // runCommands runs the commands one after the other, each in a container of
-// its own, on the same filesystem.
-func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, out io.Writer) error {
+// its own, on the same filesystem. writes is where what they write lies, but
+// for the mounts of the spec.
+func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+	defer e.giveWay()()
+	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
+	defer func() { err = unwatch(err) }()
 	ca, caps := caBundle, []string(nil)
 	if spec.UID == 0 {
 		ca, caps = rootCABundle, rootCaps
@@ -272,7 +282,7 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 	for _, cmd := range spec.Commands {
 		lines := &lineWriter{out: out}
 		j := job{
-			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated},
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated, build: true},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,
