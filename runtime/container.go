@@ -38,6 +38,10 @@ type Spec struct {
 	Mounts   []Mount
 	Isolated bool // no network at all, not even the bridge
 
+	// Foreign is a layer that is somebody else's image: it may have no shell,
+	// and what it holds in /run is wanted there.
+	Foreign bool
+
 	// LogFile is the file that gets the output of a launched process, rotated
 	// by size; its directory is made. See logfile.go for the format.
 	LogFile string
@@ -72,6 +76,8 @@ type Container struct {
 const (
 	kindApp = "app" // of Create: adopted by the next life
 	kindRun = "run" // of Attach and BuildLayer: they end with who asked for them
+
+	kindLease = "lease" // on what is being made of an image
 )
 
 // initPatience is how long a container's first process may take to listen; it

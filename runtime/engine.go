@@ -341,6 +341,11 @@ func (e *Engine) prepare(ctx context.Context, name, parent string) ([]mount.Moun
 		e.touch(ctx, parent)
 		parent = e.layerName(parent)
 	}
+	return e.prepareOver(ctx, name, parent)
+}
+
+// prepareOver is prepare over any snapshot of containerd's.
+func (e *Engine) prepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
 	labels := map[string]string{labelInstallation: e.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
 	var mounts []mount.Mount
 	err := retryGone(ctx, func() (err error) {

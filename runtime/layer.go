@@ -60,9 +60,11 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 			return err
 		}
 		l := Layer{Key: e.layerKey(info.Name), Bytes: usage.Size, Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
-		if info.Parent != "" {
-			l.Parent = e.layerKey(info.Parent)
+		parent, between, err := e.below(ctx, info.Parent)
+		if err != nil {
+			return err
 		}
+		l.Parent, l.Bytes = parent, l.Bytes+between
 		if t, err := time.Parse(time.RFC3339, info.Labels[labelUsed]); err == nil {
 			l.LastUsed = t
 		}
@@ -78,6 +80,28 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 		return nil, fmt.Errorf("list layers: %w", err)
 	}
 	return list, nil
+}
+
+// below returns the key of the first layer of ours at or below a snapshot, and
+// the size of what lies above it: an image's layer stands on snapshots that the
+// registry or the Dockerfile has made, which go when it goes.
+func (e *Engine) below(ctx context.Context, name string) (key string, between int64, err error) {
+	for name != "" && !strings.HasPrefix(name, e.id+"-") {
+		info, err := e.snapshots().Stat(ctx, name)
+		if errdefs.IsNotFound(err) { // removed meanwhile, and what stood on it too
+			return "", between, nil
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		usage, err := e.snapshots().Usage(ctx, name)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return "", 0, err
+		}
+		between += usage.Size
+		name = info.Parent
+	}
+	return e.layerKey(name), between, nil
 }
 
 // walkSnapshots calls fn with every snapshot of ours.
@@ -176,28 +200,11 @@ func (e *Engine) scratchDir() string { return filepath.Join(e.cfg.Root, "scratch
 // for one key wait for each other. What fn leaves of its active snapshot is
 // removed.
 func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
-	for {
-		e.mu.Lock()
-		busy, ok := e.making[key]
-		if !ok {
-			done := make(chan struct{})
-			e.making[key] = done
-			e.mu.Unlock()
-			defer func() {
-				e.mu.Lock()
-				delete(e.making, key)
-				e.mu.Unlock()
-				close(done)
-			}()
-			break
-		}
-		e.mu.Unlock()
-		select {
-		case <-busy: // made, or failed: then it is our turn
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	release, err := e.hold(ctx, key)
+	if err != nil {
+		return err
 	}
+	defer release()
 	if ok, err := e.HasLayer(ctx, key); err != nil || ok {
 		return err
 	}
@@ -210,10 +217,41 @@ func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.
 	return nil
 }
 
+// hold waits until nobody else works on what has this name, a layer's key or
+// an owner's cache, and returns the function that lets go of it.
+func (e *Engine) hold(ctx context.Context, name string) (release func(), err error) {
+	for {
+		e.mu.Lock()
+		busy, ok := e.making[name]
+		if !ok {
+			done := make(chan struct{})
+			e.making[name] = done
+			e.mu.Unlock()
+			return func() {
+				e.mu.Lock()
+				delete(e.making, name)
+				e.mu.Unlock()
+				close(done)
+			}, nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-busy: // made, or failed: then it is our turn
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // commit makes a layer of an active snapshot. The layer is on the disk when it
 // returns: containerd syncs its books, and not the files, which after a power
 // cut would be empty under a key that promises them.
 func (e *Engine) commit(ctx context.Context, active, key string, user map[string]string) error {
+	return e.commitAs(ctx, active, key, user, nil)
+}
+
+// commitAs is commit with labels of the engine's own.
+func (e *Engine) commitAs(ctx context.Context, active, key string, user, own map[string]string) error {
 	mounts, err := e.snapshots().Mounts(ctx, active)
 	if err != nil {
 		return err
@@ -226,6 +264,7 @@ func (e *Engine) commit(ctx context.Context, active, key string, user map[string
 	for k, v := range user {
 		labels[labelUser+k] = v
 	}
+	maps.Copy(labels, own)
 	return retryGone(ctx, func() error {
 		err := e.snapshots().Commit(ctx, e.layerName(key), active, snapshots.WithLabels(maps.Clone(labels)))
 		if errdefs.IsNotFound(err) { // by a first try, of which containerd died before it could tell
