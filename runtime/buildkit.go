@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -50,6 +51,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/cache/contenthash"
@@ -85,6 +87,7 @@ type builder struct {
 	spec     ImageSpec
 	out      io.Writer // locked
 	dir      string
+	mounts   string // where the sweep looks after a crash
 	worker   *buildWorker
 	workers  *worker.Controller
 	sessions *session.Manager
@@ -120,18 +123,14 @@ func (e *Engine) forgetSteps(ctx context.Context, owner string) error {
 	manager := e.buildLeases(owner)
 	held, err := manager.List(ctx)
 	errs := []error{err}
-	for i, l := range held {
-		var opts []leases.DeleteOpt
-		if i == len(held)-1 {
-			opts = append(opts, leases.SynchronousDelete)
-		}
-		errs = append(errs, retry(ctx, func() error { return manager.Delete(ctx, l, opts...) }))
+	for _, l := range held {
+		errs = append(errs, retry(ctx, func() error { return manager.Delete(ctx, l) }))
 	}
-	return errors.Join(append(errs, os.RemoveAll(e.imageDir(owner)))...)
+	return errors.Join(append(errs, os.RemoveAll(e.imageDir(owner)), e.collect(ctx))...)
 }
 
 func (e *Engine) openBuilder(ctx context.Context, spec ImageSpec, out io.Writer) (_ *builder, err error) {
-	b := &builder{engine: e, spec: spec, out: out, dir: e.imageDir(spec.Owner), workers: &worker.Controller{}}
+	b := &builder{engine: e, spec: spec, out: out, dir: e.imageDir(spec.Owner), mounts: e.state("b", NewID()), workers: &worker.Controller{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open BuildKit: %w", errors.Join(err, b.shut()))
@@ -192,13 +191,9 @@ func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
 		Differ:        e.client.DiffService(),
 		LeaseManager:  leaseutil.WithNamespace(manager, namespace),
 		MetadataStore: books,
-		MountPoolRoot: filepath.Join(b.dir, "mounts"),
+		MountPoolRoot: b.mounts,
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
-			l, err := manager.Create(ctx, leases.WithRandomID())
-			if err != nil {
-				return nil, err
-			}
-			return nil, manager.Delete(ctx, l, leases.SynchronousDelete)
+			return nil, e.collect(ctx)
 		},
 	})
 	if err != nil {
@@ -256,7 +251,12 @@ func (b *builder) shut() error {
 	if b.worker != nil {
 		errs = append(errs, forgetChecksums(b.worker.MetadataStore))
 	}
-	return errors.Join(append(errs, b.workers.Close())...)
+	errs = append(errs, b.workers.Close())
+	if err := clearDir(b.mounts); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	os.Remove(b.mounts)
+	return errors.Join(errs...)
 }
 
 // forgetChecksums has BuildKit forget what it remembers, for the whole process,
@@ -406,22 +406,50 @@ func (e *Engine) buildLeases(owner string) leases.Manager {
 	return &buildLeases{Manager: e.client.LeasesService(), labels: map[string]string{labelInstallation: e.id, labelOwner: hexName(owner)}}
 }
 
-func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (leases.Lease, error) {
-	return l.Manager.Create(ctx, append(slices.Clone(opts), leases.WithLabels(l.labels))...)
+func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (lease leases.Lease, err error) {
+	opts = append(slices.Clone(opts), leases.WithLabels(l.labels))
+	var want leases.Lease
+	for _, opt := range opts {
+		if err := opt(&want); err != nil {
+			return lease, err
+		}
+	}
+	tried := false
+	err = retryGone(ctx, func() (err error) {
+		lease, err = l.Manager.Create(ctx, leases.WithID(want.ID), leases.WithLabels(want.Labels))
+		if errdefs.IsAlreadyExists(err) && tried { // by a first try, of which containerd died before it could tell
+			lease, err = want, nil
+		}
+		tried = true
+		return err
+	})
+	return lease, err
 }
 
-func (l *buildLeases) List(ctx context.Context, filters ...string) ([]leases.Lease, error) {
+func (l *buildLeases) Delete(ctx context.Context, lease leases.Lease, opts ...leases.DeleteOpt) error {
+	return retryGone(ctx, func() error { return l.Manager.Delete(ctx, lease, opts...) })
+}
+
+func (l *buildLeases) AddResource(ctx context.Context, lease leases.Lease, r leases.Resource) error {
+	return retryGone(ctx, func() error { return l.Manager.AddResource(ctx, lease, r) })
+}
+
+func (l *buildLeases) List(ctx context.Context, filters ...string) (list []leases.Lease, err error) {
 	var own []string
 	for _, k := range slices.Sorted(maps.Keys(l.labels)) {
 		own = append(own, fmt.Sprintf("labels.%q==%s", k, l.labels[k]))
 	}
 	ours := strings.Join(own, ",")
-	if len(filters) == 0 {
-		return l.Manager.List(ctx, ours)
+	both := []string{ours}
+	if len(filters) > 0 {
+		both = nil
+		for _, f := range filters {
+			both = append(both, f+","+ours)
+		}
 	}
-	var both []string
-	for _, f := range filters {
-		both = append(both, f+","+ours)
-	}
-	return l.Manager.List(ctx, both...)
+	err = retryGone(ctx, func() (err error) {
+		list, err = l.Manager.List(ctx, both...)
+		return err
+	})
+	return list, err
 }

@@ -195,17 +195,67 @@ type baseSnapshotter struct {
 	engine *Engine
 }
 
-func (s *baseSnapshotter) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+func (s *baseSnapshotter) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) (mounts []mount.Mount, err error) {
 	if base, ok := ctx.Value(baseKey{}).(string); ok && parent == "" {
 		parent = base
 	}
-	return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+	err = s.retry(ctx, key, func() (err error) {
+		mounts, err = s.Snapshotter.Prepare(ctx, key, parent, opts...)
+		return err
+	})
+	if err == nil && mounts == nil {
+		mounts, err = s.Mounts(ctx, key)
+	}
+	return mounts, err
+}
+
+func (s *baseSnapshotter) View(ctx context.Context, key, parent string, opts ...snapshots.Opt) (mounts []mount.Mount, err error) {
+	err = s.retry(ctx, key, func() (err error) {
+		mounts, err = s.Snapshotter.View(ctx, key, parent, opts...)
+		return err
+	})
+	if err == nil && mounts == nil {
+		mounts, err = s.Mounts(ctx, key)
+	}
+	return mounts, err
+}
+
+func (s *baseSnapshotter) Commit(ctx context.Context, name, key string, opts ...snapshots.Opt) error {
+	return s.retry(ctx, name, func() error { return s.Snapshotter.Commit(ctx, name, key, opts...) })
+}
+
+// retry calls fn, which makes the snapshot of this name, until containerd is
+// there to answer. BuildKit knows nothing of a containerd that comes back, and
+// one that died before it could tell may have made it.
+func (s *baseSnapshotter) retry(ctx context.Context, name string, fn func() error) error {
+	tried := false
+	return retryGone(ctx, func() error {
+		err := fn()
+		if err != nil && tried && !transient(native(err)) {
+			if _, there := s.Snapshotter.Stat(ctx, name); there == nil {
+				err = nil
+			}
+		}
+		tried = true
+		return err
+	})
+}
+
+func (s *baseSnapshotter) Mounts(ctx context.Context, key string) (mounts []mount.Mount, err error) {
+	err = retryGone(ctx, func() (err error) {
+		mounts, err = s.Snapshotter.Mounts(ctx, key)
+		return err
+	})
+	return mounts, err
 }
 
 // Stat hides the foot: what BuildKit merges for COPY --link are chains of its
 // own, and one that goes on below would be taken for another's.
-func (s *baseSnapshotter) Stat(ctx context.Context, key string) (snapshots.Info, error) {
-	info, err := s.Snapshotter.Stat(ctx, key)
+func (s *baseSnapshotter) Stat(ctx context.Context, key string) (info snapshots.Info, err error) {
+	err = retryGone(ctx, func() (err error) {
+		info, err = s.Snapshotter.Stat(ctx, key)
+		return err
+	})
 	if strings.HasPrefix(info.Parent, s.engine.id+"-") {
 		info.Parent = ""
 	}

@@ -205,6 +205,9 @@ func (e *Engine) layerOf(ctx context.Context, res result, labels map[string]stri
 
 // dockerfileError finds out which line is to blame, if it is one.
 func dockerfileError(spec ImageSpec, err error) error {
+	if transient(native(err)) || errors.Is(err, ErrInterrupted) { // containerd died
+		return err
+	}
 	failed := &DockerfileError{Path: spec.Dockerfile, Err: err}
 	if sources := errdefs.Sources(err); len(sources) > 0 {
 		source := sources[len(sources)-1]
@@ -234,7 +237,7 @@ func dockerfileError(spec ImageSpec, err error) error {
 func aboutDockerfile(err error) bool {
 	_, reading := errors.AsType[*errdefs.FrontendError](err)
 	loading := strings.Contains(err.Error(), "failed to load LLB") // the error has no type
-	return (reading || loading) && !transient(native(err)) && !errors.Is(err, ErrInterrupted)
+	return reading || loading
 }
 
 // sourceLine returns the first line that the parser points at.

@@ -1,19 +1,25 @@
 package runtime_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/berthd/berth/runtime"
+	"golang.org/x/sys/unix"
 )
 
 const baseName = "berth.local/stack"
@@ -309,6 +315,202 @@ RUN --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token --mount=
 	if got, _ := output(t, within(img), "ls -A /cache /run/secrets; grep -r s3cret /etc /run /var 2>/dev/null"); strings.Contains(got, "s3cret") || strings.Contains(got, "token") {
 		t.Errorf("in the image: %q", got)
 	}
+}
+
+func TestBuildImage_ProgramsNeedNoShell(t *testing.T) {
+	dir := project(t, "Dockerfile", `FROM berth.local/stack
+RUN rm -rf /bin/sh /bin/bash /usr/bin/sh /usr/bin/bash /usr/bin/dash
+RUN ["/bin/ls", "-d", "/tmp"]
+CMD ["/bin/cat"]
+`)
+	me := owner(t)
+	img, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: me})
+	if err != nil || !strings.HasSuffix(out, "/tmp\n") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	spec := within(img)
+	spec.ID, spec.UID = runtime.NewID(), 20001
+	var said bytes.Buffer
+	exit, err := shared.engine.Attach(t.Context(), spec, runtime.Command{Args: []string{"cat", "/run/berth/env", "-"}, Env: []string{"A=b"}, Dir: "/"},
+		runtime.Attachment{Stdin: strings.NewReader("in"), Stdout: &said, Stderr: &said})
+	if err != nil || exit.Code != 0 || !strings.Contains(said.String(), "A=b\x00") || !strings.HasSuffix(said.String(), "in") {
+		t.Errorf("a one-off: %+v, %v, %q", exit, err, &said)
+	}
+	for program, want := range map[string]int{"nothing-here": 127, "/etc/passwd": 126, "/bin/sh": 127} {
+		text := "FROM berth.local/stack\nRUN rm -f /bin/sh\nRUN [\"" + program + "\"]\n"
+		_, _, err = buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", text), Owner: me})
+		failed, ok := errors.AsType[*runtime.CommandError](err)
+		if !ok || failed.Exit.Code != want || len(failed.Tail) != 1 || !strings.Contains(failed.Tail[0], program) {
+			t.Errorf("%s: error %v, %+v, want code %d", program, err, failed, want)
+		}
+	}
+}
+
+func TestBuildImage_AddsFromTheNetworkOfContainers(t *testing.T) {
+	open(t)
+	outside := outsider(t)
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "from afar") })}
+	defer web.Close()
+	go web.Serve(outside)
+	go web.Serve(insider(t))
+	me := owner(t)
+	_, out, err := buildImage(t, runtime.ImageSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD http://"+outside.Addr().String()+"/file /file\nRUN cat /file\n")})
+	if err != nil || !strings.Contains(out, "from afar") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, host := range []string{"127.0.0.1", "198.51.100.1"} { // the host's own addresses
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, err = shared.engine.BuildImage(ctx, runtime.ImageSpec{Owner: me, Bases: map[string]string{baseName: shared.stack},
+			Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD http://"+host+":7357/file /file\n")}, nil)
+		cancel()
+		if err == nil {
+			t.Errorf("it got a file from %s, the host", host)
+		}
+	}
+	nothingLeft(t)
+}
+
+// insider listens on all addresses of the host.
+func insider(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp4", ":7357")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// outsider listens in a network beyond the host: in a namespace that hangs on
+// it by a cable.
+func outsider(t testing.TB) net.Listener {
+	t.Helper()
+	name := fmt.Sprintf("bt%d", os.Getpid())
+	ip := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v: %v: %s", args, err, out)
+		}
+	}
+	ip("netns", "add", name)
+	t.Cleanup(func() { exec.Command("ip", "netns", "delete", name).Run() })
+	ip("link", "add", name+"o", "type", "veth", "peer", "name", "eth0", "netns", name)
+	ip("address", "add", "198.51.100.1/30", "dev", name+"o") // a range for documentation
+	ip("link", "set", name+"o", "up")
+	ip("-n", name, "address", "add", "198.51.100.2/30", "dev", "eth0")
+	ip("-n", name, "link", "set", "eth0", "up")
+	ns, err := os.Open("/run/netns/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	found := make(chan net.Listener)
+	go func() {
+		goruntime.LockOSThread() // and the thread ends with the goroutine
+		var l net.Listener
+		if unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET) == nil {
+			l, _ = net.Listen("tcp4", "198.51.100.2:80")
+		}
+		found <- l
+	}()
+	l := <-found
+	if l == nil {
+		t.Fatal("no listener in the namespace")
+	}
+	return l
+}
+
+func TestBuildImage_OutlivesContainerd(t *testing.T) {
+	me := owner(t)
+	e, stack := open(t)
+	out := &watched{want: make(map[string]chan struct{})}
+	ready := out.on("ready")
+	go func() {
+		<-ready
+		killContainerd(t)
+	}()
+	dir := project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo ready; sleep 1; echo made > /file\nRUN cat /file\n")
+	img, err := e.BuildImage(t.Context(), runtime.ImageSpec{Context: dir, Owner: me, Bases: map[string]string{baseName: stack}}, out)
+	if err != nil || !strings.HasSuffix(out.buf.String(), "made\n") {
+		t.Fatalf("error %v, output %q", err, out.buf.String())
+	}
+	forget(t, img)
+}
+
+// A build that is cut short by kill -9 leaves a container, mounts, leases and
+// snapshots; the next life sweeps them, and the cache goes on.
+func TestBuildImage_KilledWithUs(t *testing.T) {
+	needContainerd(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "rt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	context := project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo kept > /file\nRUN echo begun; test -e /go-on || exec sleep 1000\n")
+	life := exec.Command(self)
+	life.Env = append(os.Environ(), "BERTH_TEST_BUILDS="+dir, "BERTH_TEST_CONTEXT="+context)
+	said, err := life.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	life.Stderr = os.Stderr
+	if err := life.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(said)
+	for lines.Scan() && lines.Text() != "begun" {
+	}
+	life.Process.Kill()
+	life.Wait()
+
+	next := &installation{dir: dir}
+	defer next.close()
+	next.configure(self, "bk"+filepath.Base(dir)[2:])
+	if err := next.reopen(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"b", "io", "e", "c", "netns"} {
+		if left, _ := os.ReadDir(filepath.Join(next.cfg.State, name)); len(left) > 0 {
+			t.Errorf("%s holds %v", name, left)
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, dir) {
+			t.Errorf("a mount is left: %s", line)
+		}
+	}
+	var out bytes.Buffer
+	os.WriteFile(filepath.Join(context, "Dockerfile"), []byte("FROM berth.local/stack\nRUN echo kept > /file\nRUN cat /file\n"), 0o644)
+	img, err := next.engine.BuildImage(t.Context(), runtime.ImageSpec{Context: context, Owner: "o", Bases: map[string]string{baseName: next.stack}}, &out)
+	if err != nil || strings.Count(out.String(), "(cached)") != 1 || !strings.HasSuffix(out.String(), "kept\n") {
+		t.Errorf("the next life's build: %v\n%s", err, &out)
+	}
+	if err := errors.Join(next.engine.RemoveLayer(t.Context(), img.Layer), next.engine.RemoveImageCache(t.Context(), "o"), next.engine.RemoveLayer(t.Context(), next.stack)); err != nil {
+		t.Error(err)
+	}
+	if layers, err := next.engine.Layers(t.Context()); err != nil || len(layers) > 0 {
+		t.Errorf("left are the layers %+v, %v", layers, err)
+	}
+}
+
+// buildUntilKilled is the life that is cut short.
+func buildUntilKilled(dir, files string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	i := &installation{dir: dir}
+	i.configure(self, "bk"+filepath.Base(dir)[2:])
+	if err := i.reopen(); err != nil {
+		return err
+	}
+	_, err = i.engine.BuildImage(context.Background(), runtime.ImageSpec{Context: files, Owner: "o", Bases: map[string]string{baseName: i.stack}}, os.Stdout)
+	return err
 }
 
 func TestBuildImage_CancelLeavesNoDebris(t *testing.T) {

@@ -134,11 +134,7 @@ func (e *Engine) keepConfig(ctx context.Context, config []byte) (digest.Digest, 
 // lease returns a context under which containerd collects nothing that is made
 // in it, and the function that ends this.
 func (e *Engine) lease(ctx context.Context) (context.Context, func(), error) {
-	label := func(l *leases.Lease) error {
-		l.Labels = map[string]string{labelInstallation: e.id, labelKind: kindLease}
-		return nil
-	}
-	leased, done, err := e.client.WithLease(ctx, leases.WithRandomID(), label)
+	leased, done, err := e.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -149,6 +145,11 @@ func (e *Engine) lease(ctx context.Context) (context.Context, func(), error) {
 			e.log.Debug("a lease is left for the next life to end", "err", err)
 		}
 	}, nil
+}
+
+// leaseLabels mark the leases that end with us, or with the next life's sweep.
+func (e *Engine) leaseLabels() map[string]string {
+	return map[string]string{labelInstallation: e.id, labelKind: kindLease}
 }
 
 // parseImageConfig reads a configuration as the OCI image specification has it.

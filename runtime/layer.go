@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -114,12 +115,46 @@ func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) erro
 	}, e.ours())
 }
 
-// RemoveLayer removes a layer. It is an error while layers or containers stand on it.
+// RemoveLayer removes a layer. It is an error while layers or containers stand
+// on it, or steps of an owner's image cache.
 func (e *Engine) RemoveLayer(ctx context.Context, key string) error {
-	if err := retry(ctx, func() error { return e.snapshots().Remove(ctx, e.layerName(key)) }); err != nil {
+	name := e.layerName(key)
+	err := retry(ctx, func() error { return e.snapshots().Remove(ctx, name) })
+	if errdefs.IsFailedPrecondition(err) {
+		err = e.uproot(ctx, name, err)
+	}
+	if err != nil {
 		return fmt.Errorf("remove layer %s: %w", key, err)
 	}
 	return nil
+}
+
+// uproot has containerd collect a snapshot that it refuses to remove. Of a
+// child that was collected, as the steps of an image are, rather than removed,
+// the parent's books say for ever that it is there.
+func (e *Engine) uproot(ctx context.Context, name string, refused error) error {
+	stood := false
+	err := e.snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
+		stood = true
+		return nil
+	}, fmt.Sprintf("parent==%q", name))
+	if err != nil || stood {
+		return errors.Join(refused, err)
+	}
+	if _, err := e.snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
+		return err
+	}
+	return e.collect(ctx)
+}
+
+// collect has containerd remove what nothing refers to, now.
+func (e *Engine) collect(ctx context.Context) error {
+	service := e.client.LeasesService()
+	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
+	if err != nil {
+		return err
+	}
+	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
 // touch writes down that something stands on a layer now, at most once an hour:

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 	if pid1.Invoked() {
 		os.Exit(pid1.Main())
 	}
+	if dir := os.Getenv("BERTH_TEST_BUILDS"); dir != "" {
+		fmt.Fprintln(os.Stderr, buildUntilKilled(dir, os.Getenv("BERTH_TEST_CONTEXT")))
+		os.Exit(1)
+	}
 	code := m.Run()
 	shared.close()
 	os.Exit(code)
@@ -93,15 +97,15 @@ func (i *installation) start() (err error) {
 	if err != nil {
 		return err
 	}
-	cache := os.Getenv("BERTH_TEST_CACHE")
-	if cache == "" {
-		cache = "/var/cache/berth-test"
-	}
+	i.configure(self, fmt.Sprintf("bt%d", os.Getpid()))
+	return i.reopen()
+}
+
+func (i *installation) configure(self, bridge string) {
 	i.cfg = runtime.Config{
 		Containerd: "embedded", Root: filepath.Join(i.dir, "root"), State: filepath.Join(i.dir, "state"),
-		Init: self, Bridge: fmt.Sprintf("bt%d", os.Getpid()), StackCache: cache,
+		Init: self, Bridge: bridge, StackCache: cmp.Or(os.Getenv("BERTH_TEST_CACHE"), "/var/cache/berth-test"),
 	}
-	return i.reopen()
 }
 
 // reopen opens the engine, again, as a new life of berth does.
