@@ -248,6 +248,39 @@ func TestBuildImage_BadDockerfiles(t *testing.T) {
 	}
 }
 
+func TestBuildImage_ContextIsAllThereIs(t *testing.T) {
+	outside := project(t, "Dockerfile", "FROM berth.local/stack\n", "secret", "of the host")
+	dir := project(t, "Dockerfile", "FROM berth.local/stack\nCOPY link /link\nRUN cat /link\n")
+	os.Symlink(filepath.Join(outside, "Dockerfile"), filepath.Join(dir, "Linked"))
+	os.Symlink(filepath.Join(outside, "secret"), filepath.Join(dir, "link"))
+	me := owner(t)
+	for _, dockerfile := range []string{"Linked", "../" + filepath.Base(outside) + "/Dockerfile", "Dockerfile"} {
+		_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Dockerfile: dockerfile, Owner: me})
+		if _, ok := errors.AsType[*runtime.DockerfileError](err); !ok || strings.Contains(out, "of the host") {
+			t.Errorf("%s: %v\n%s", dockerfile, err, out)
+		}
+	}
+}
+
+func TestBuildImage_OwnersBuildAtOnce(t *testing.T) {
+	e, stack := open(t)
+	one, two := owner(t), owner(t)+"-2"
+	t.Cleanup(func() { e.RemoveImageCache(context.Background(), two) })
+	var wg sync.WaitGroup
+	for i, who := range []string{one, two, one, two} {
+		dir := project(t, "Dockerfile", fmt.Sprintf("FROM berth.local/stack\nRUN echo %d > /n\nCOPY Dockerfile /\nRUN test $(cat /n) = %[1]d\n", i))
+		wg.Go(func() {
+			img, err := e.BuildImage(t.Context(), runtime.ImageSpec{Context: dir, Owner: who, Bases: map[string]string{baseName: stack}}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			forget(t, img)
+		})
+	}
+	wg.Wait()
+}
+
 func TestBuildImage_LimitsHold(t *testing.T) {
 	dir := project(t, "Dockerfile", "FROM berth.local/stack\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null || true\nRUN head -c 200M /dev/zero | tail -n 1\n")
 	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Limits: runtime.Limits{Memory: 64 << 20}})

@@ -321,6 +321,7 @@ const (
 	labelInstallation = "berth.installation"
 	labelKind         = "berth.kind" // kindApp, kindRun
 	labelUID          = "berth.uid"
+	labelStop         = "berth.stop" // the signal to stop with
 	labelKey          = "berth.key"  // of a layer
 	labelUsed         = "berth.used" // of a layer: when something last stood on it
 	labelUser         = "berth.user/"

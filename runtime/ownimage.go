@@ -25,7 +25,8 @@ import (
 //	USER is root       what programs keep their state in: below /run, /var/cache,
 //	                   /var/lib, /var/log, /var/spool and the home directory,
 //	                   but for the package manager's own books
-//	either way         WORKDIR, unless it is one of the system's, and each VOLUME
+//	either way         WORKDIR, unless it is one of the system's, each VOLUME, and
+//	                   /app, the home directory of our user, which is made
 //
 // Everything else stays root's, readable as it was. A program that must be root
 // (to change its user, to mount) fails, and says so itself. Ports below 1024 are
@@ -91,6 +92,11 @@ func ownFiles(ctx context.Context, root string, config ImageConfig, uid int) err
 		return err
 	}
 	defer r.Close()
+	if home, err := r.Lstat(inRoot(homeDir)); errors.Is(err, fs.ErrNotExist) || err == nil && home.IsDir() {
+		if _, err := ownHome(root, uid); err != nil {
+			return fmt.Errorf("home directory: %w", err)
+		}
+	}
 	for _, dir := range config.Volumes { // which need not be there
 		name := inRoot(dir)
 		if err := r.MkdirAll(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

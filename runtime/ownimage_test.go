@@ -14,12 +14,12 @@ func TestOwnImage_GivesWhatTheProgramWrites(t *testing.T) {
 RUN mkdir -p /srv/app /var/lib/state && touch /srv/app/file /var/lib/state/db /usr/local/bin/tool && ln -s /etc/passwd /srv/app/link
 WORKDIR /srv/app
 VOLUME /data
-`, "/srv/app /srv/app/file /srv/app/link /var/lib/state/db /var/log /run /data /root", "/ /etc/passwd /usr/local/bin/tool /var/lib/dpkg/status /srv /var"},
+`, "/app /srv/app /srv/app/file /srv/app/link /var/lib/state/db /var/log /run /data /root", "/ /etc/passwd /usr/local/bin/tool /var/lib/dpkg/status /srv /var"},
 		"somebody": {`FROM berth.local/stack
 RUN useradd --uid 999 --create-home somebody && install -d -o somebody /deep/inside && touch /deep/inside/roots /home/somebody/file && chown somebody /home/somebody/file
 USER somebody
 WORKDIR /usr/lib
-`, "/deep/inside /home/somebody /home/somebody/file", "/deep /deep/inside/roots /usr/lib /var/log /root"},
+`, "/app /deep/inside /home/somebody /home/somebody/file", "/deep /deep/inside/roots /usr/lib /var/log /root"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			img, out, err := buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", test.dockerfile), Owner: owner(t)})
