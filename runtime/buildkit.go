@@ -17,22 +17,29 @@ package runtime
 // (buildsource.go).
 //
 // What was weighed against it:
-//   - buildkitd, from Debian or as a download: a second daemon to supervise, and
-//     its own network and cgroups for RUN.
-//   - buildah, from Debian (1.28 in bookworm, 1.39 in trixie), on the host or in
-//     a container of ours: as root it wants CAP_SYS_ADMIN, rootless it wants user
-//     namespaces with subordinate ids and its own storage, from which an image
-//     has to be exported and unpacked again, and RUN gets its own network. It is
-//     not a library that can be linked without cgo.
+//   - buildkitd: a second daemon to install and supervise, with a network and
+//     cgroups of its own for RUN.
+//   - buildah, from Debian, on the host or in a container of ours: as root it
+//     wants CAP_SYS_ADMIN, rootless it wants user namespaces with subordinate
+//     ids; either way it has a storage of its own, from which an image is to be
+//     exported and unpacked again, and a network of its own for RUN. As a library
+//     it brings parts in C, and this program has none.
 //   - Rootless: RUN steps are root in their container, with the capabilities that
 //     Docker gives and no more. A user namespace would need a copy of the
-//     filesystem with other owners (see FACTS) for as long as idmapped mounts are
-//     not to be had from Debian's runc 1.1.
+//     filesystem with other owners, 10 s and twice the disk for 300 MB, as long as
+//     idmapped mounts are not to be had from Debian's runc 1.1.
 //
-// BuildKit costs the binary 11 MB. It is opened for a build and closed after it,
-// with a directory of its own for each owner: nothing of one owner's cache can be
-// reached, or poisoned, by another's build, and nothing of it takes memory
-// between builds.
+// What it costs: 14 MB of the binary (25.8 to 39.9), and in each container's
+// first process, which is the same program, 0.7 MB of memory and half a
+// millisecond of its start. A build in which all is made already takes 30 ms.
+//
+// BuildKit is opened for a build and closed after it, with a directory of its own
+// for each owner: nothing of one owner's cache can be reached, or poisoned, by
+// another's build, and nothing of it takes memory between builds.
+//
+// What is left out: the "# syntax=" line (this frontend is the one there is),
+// ADD of a git repository, RUN --network=host and --security=insecure, ssh
+// mounts, and platforms other than the machine's.
 
 import (
 	"context"
@@ -115,6 +122,33 @@ func (e *Engine) RemoveImageCache(ctx context.Context, owner string) error {
 		return fmt.Errorf("remove the image cache of %s: %w", owner, err)
 	}
 	return nil
+}
+
+// RemoveImageCaches forgets the build steps of every owner.
+func (e *Engine) RemoveImageCaches(ctx context.Context) error {
+	owners := make(map[string]bool)
+	held, err := e.client.LeasesService().List(ctx, e.ours())
+	errs := []error{err}
+	for _, l := range held {
+		if name, ok := l.Labels[labelOwner]; ok {
+			owners[name] = true
+		}
+	}
+	dirs, err := os.ReadDir(filepath.Join(e.cfg.Root, "images"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, dir := range dirs {
+		owners[dir.Name()] = true
+	}
+	for name := range owners {
+		owner, err := hex.DecodeString(name)
+		if err != nil { // not of ours
+			continue
+		}
+		errs = append(errs, e.RemoveImageCache(ctx, string(owner)))
+	}
+	return errors.Join(errs...)
 }
 
 // forgetSteps is RemoveImageCache for who holds the cache. What nothing else

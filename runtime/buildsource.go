@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -75,6 +76,9 @@ func (w *buildWorker) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp
 	image, ok := id.(*baseIdentifier)
 	if !ok {
 		return w.Worker.ResolveSourceMetadata(ctx, op, opt, sm, jobCtx)
+	}
+	if o := opt.ImageOpt; o != nil && o.Platform != nil && !platforms.Only(buildPlatform()).Match(*o.Platform) {
+		return nil, &buildUserError{fmt.Sprintf("--platform=%s: this machine builds for %s alone", platforms.Format(*o.Platform), platforms.Format(buildPlatform()))}
 	}
 	img, err := w.images.pull(ctx, image.ref)
 	if err != nil {

@@ -228,6 +228,8 @@ func TestBuildImage_BadDockerfiles(t *testing.T) {
 		"user":         {"FROM berth.local/stack\nUSER nobody-here\nRUN id\n", 3, "nobody-here"},
 		"host network": {"FROM berth.local/stack\nRUN --network=host id\n", 0, "network.host is not allowed"},
 		"git":          {"FROM berth.local/stack\nADD https://example.com/x.git /x\n", 0, "git"},
+		"platform":     {"FROM --platform=linux/s390x registry.invalid/x\n", 1, "linux/s390x"},
+		"unreachable":  {"FROM berth.local/stack AS a\nFROM registry.invalid/x\n", 2, "cannot be reached"},
 		"not an image": {"FROM ???\n", 1, "invalid reference"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -502,7 +504,7 @@ func TestBuildImage_KilledWithUs(t *testing.T) {
 
 	next := &installation{dir: dir}
 	defer next.close()
-	next.configure(self, "bk"+filepath.Base(dir)[2:])
+	next.doomed(self)
 	if err := next.reopen(); err != nil {
 		t.Fatal(err)
 	}
@@ -523,12 +525,19 @@ func TestBuildImage_KilledWithUs(t *testing.T) {
 	if err != nil || strings.Count(out.String(), "(cached)") != 1 || !strings.HasSuffix(out.String(), "kept\n") {
 		t.Errorf("the next life's build: %v\n%s", err, &out)
 	}
-	if err := errors.Join(next.engine.RemoveLayer(t.Context(), img.Layer), next.engine.RemoveImageCache(t.Context(), "o"), next.engine.RemoveLayer(t.Context(), next.stack)); err != nil {
+	if err := errors.Join(next.engine.RemoveLayer(t.Context(), img.Layer), next.engine.RemoveImageCaches(t.Context()), next.engine.RemoveLayer(t.Context(), next.stack)); err != nil {
 		t.Error(err)
 	}
 	if layers, err := next.engine.Layers(t.Context()); err != nil || len(layers) > 0 {
 		t.Errorf("left are the layers %+v, %v", layers, err)
 	}
+}
+
+// doomed configures an installation beside the shared one, on a range of
+// addresses that is for benchmarks and nobody's.
+func (i *installation) doomed(self string) {
+	i.configure(self, "bk"+filepath.Base(i.dir)[2:])
+	i.cfg.Subnet = "198.18.73.0/24"
 }
 
 // buildUntilKilled is the life that is cut short.
@@ -538,7 +547,7 @@ func buildUntilKilled(dir, files string) error {
 		return err
 	}
 	i := &installation{dir: dir}
-	i.configure(self, "bk"+filepath.Base(dir)[2:])
+	i.doomed(self)
 	if err := i.reopen(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -160,11 +161,8 @@ func parseImageConfig(data []byte) (ImageConfig, error) {
 	}
 	c := ImageConfig{
 		Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
-		Dir: img.Config.WorkingDir, User: img.Config.User,
+		Dir: path.Join("/", img.Config.WorkingDir), User: img.Config.User,
 		StopSignal: img.Config.StopSignal, Labels: img.Config.Labels,
-	}
-	if c.Dir == "" {
-		c.Dir = "/"
 	}
 	for port := range img.Config.ExposedPorts {
 		c.Ports = append(c.Ports, port)

@@ -15,18 +15,19 @@ import (
 func FuzzImageConfig(f *testing.F) {
 	f.Add([]byte(`{"config":{"Cmd":["a"],"WorkingDir":"/srv","User":"0:0","Volumes":{"/data":{}},"ExposedPorts":{"80/tcp":{}}}}`))
 	f.Add([]byte(`{"config":{"WorkingDir":"../../etc","Volumes":{"/usr/../etc/x":{},"":{},"/":{}}}}`))
+	f.Add([]byte(`{"config":{"Volumes":{"..00":{}}}}`)) // a name like any other
 	f.Fuzz(func(t *testing.T, data []byte) {
 		config, err := parseImageConfig(data)
 		if err != nil {
 			return
 		}
-		if config.Dir == "" || !slices.IsSorted(config.Ports) || !slices.IsSorted(config.Volumes) {
+		if !path.IsAbs(config.Dir) || !slices.IsSorted(config.Ports) || !slices.IsSorted(config.Volumes) {
 			t.Errorf("%+v", config)
 		}
 		config.Args()
 		for _, was := range []uint32{0, 1000} {
 			for _, dir := range writtenDirs(config, was) {
-				if dir == "." || dir == "etc" || strings.HasPrefix(dir, "etc/") || path.IsAbs(dir) || path.Clean(dir) != dir || strings.HasPrefix(dir, "..") {
+				if dir == "." || dir == "etc" || strings.HasPrefix(dir, "etc/") || path.IsAbs(dir) || path.Clean(dir) != dir || dir == ".." || strings.HasPrefix(dir, "../") {
 					t.Errorf("%q would be given away", dir)
 				}
 			}
