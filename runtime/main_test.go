@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +139,7 @@ func (i *installation) reopen() (err error) {
 
 func (i *installation) close() {
 	if i.engine == nil {
+		i.abandon()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -150,6 +153,18 @@ func (i *installation) close() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "close the installation:", err)
 	}
+}
+
+// abandon ends what an engine that did not open has started.
+func (i *installation) abandon() {
+	if i.cfg.State == "" {
+		return
+	}
+	data, _ := os.ReadFile(filepath.Join(i.cfg.State, "containerd.pid"))
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+		syscall.Kill(pid, syscall.SIGTERM)
+	}
+	os.RemoveAll(i.dir)
 }
 
 // create makes a container that is removed with the test.
