@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ type LayerSpec struct {
 	UID      int
 	Mounts   []Mount
 	Limits   Limits
-	Isolated bool // no network at all
+	Isolated bool  // no network at all
 	Disk     *Disk // what may be written; nil is as much as there is
 	Labels   map[string]string
 }
@@ -103,7 +104,7 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
+	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -115,22 +116,8 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 	if err != nil {
 		return err
 	}
-	top, err := e.mountSnapshot(active, mounts)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, top.unmount()) }()
-	app, err := ownHome(top.root, spec.UID)
-	if err != nil {
-		return err
-	}
-
 	scratch := active + "-scratch"
-	builder := spec.Builder
-	if builder == "" {
-		builder = spec.Parent
-	}
-	below, err := e.prepare(ctx, scratch, builder)
+	below, err := e.prepare(ctx, scratch, cmp.Or(spec.Builder, spec.Parent))
 	if err != nil {
 		return err
 	}
@@ -140,26 +127,28 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
 	writes := []place{{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true}}
-	if len(spec.Keep) > 0 {
-		writes[0].name = "the build"
-		err = e.buildAndKeep(ctx, spec, scratch, below, top.root, writes, out)
-	} else {
+	err = e.mounted(active, mounts, func(root string) error {
+		app, err := ownHome(root, spec.UID)
+		if err != nil {
+			return err
+		}
+		if len(spec.Keep) > 0 {
+			writes[0].name = "the build"
+			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, out)
+		}
 		if spec.Source != "" {
-			if err := copyTree(ctx, spec.Source, top.root, homeDir, spec.UID); err != nil {
+			if err := copyTree(ctx, spec.Source, root, homeDir, spec.UID); err != nil {
 				return err
 			}
 		}
 		binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
 		writes = append(writes, place{name: homeDir, dir: layerDirs(mounts)[0], own: true})
-		err = e.runCommands(ctx, spec, scratch, below, binds, writes, out)
-	}
+		return e.runCommands(ctx, spec, scratch, below, binds, writes, out)
+	})
 	if err != nil {
 		return err
 	}
-	if err := top.unmount(); err != nil {
-		return err
-	}
-	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
+	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
@@ -167,14 +156,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, out io.Writer) error {
 	// Never mounted by us and by a container at once: what an overlay shows
 	// then is not defined.
-	within := func(work func(root string) error) error {
-		m, err := e.mountSnapshot(scratch, mounts)
-		if err != nil {
-			return err
-		}
-		return errors.Join(work(m.root), m.unmount())
-	}
-	err := within(func(root string) error {
+	err := e.mounted(scratch, mounts, func(root string) error {
 		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
 			return err
 		}
@@ -186,7 +168,7 @@ func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch strin
 	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return within(func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
+	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
 }
 
 // NotKept is what a build was to leave and did not.
@@ -218,32 +200,6 @@ func keep(ctx context.Context, from, to string, patterns []string, uid int) erro
 		}
 	}
 	return nil
-}
-
-// mounted is a snapshot that is mounted for us.
-type mounted struct {
-	root    string
-	unmount func() error // once; the directory goes with it
-}
-
-func (e *Engine) mountSnapshot(name string, mounts []mount.Mount) (mounted, error) {
-	dir := e.state("b", name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return mounted{}, err
-	}
-	root := filepath.Join(dir, "root")
-	if err := os.Mkdir(root, 0o700); err != nil {
-		return mounted{}, err
-	}
-	if err := mount.All(mounts, root); err != nil {
-		return mounted{}, fmt.Errorf("mount the layer: %w", err)
-	}
-	return mounted{root, sync.OnceValue(func() error {
-		if err := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount the layer: %w", err)
-		}
-		return os.RemoveAll(dir)
-	})}, nil
 }
 
 // ownHome makes /app of a mounted filesystem, when it is not there, and gives
