@@ -30,10 +30,6 @@ const (
 	// buildDisk is what a build may write, its caches and what it throws away
 	// included: the largest dependencies that people really have take half.
 	buildDisk = 10 << 30 // bytes
-
-	// buildShares is a build's weight against an app's 1024: a build may have
-	// every idle core, and next to nothing when the apps want them.
-	buildShares = 128
 )
 
 // image is what a release's processes run in.
@@ -122,7 +118,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer build
 	spec := runtime.LayerSpec{
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
 		Labels: map[string]string{labelKind: layer.Name},
-		Limits: runtime.Limits{Memory: buildMemory, Pids: buildPids, CPUShares: buildShares},
+		Limits: runtime.Limits{Memory: buildMemory, Pids: buildPids},
 		Disk:   disk,
 	}
 	if !layer.Root {

@@ -178,6 +178,7 @@ func ownHome(root string, uid int) (string, error) {
 // its own, on the same filesystem. writes is where what they write lies, but
 // for the mounts of the spec.
 func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+	defer e.giveWay()()
 	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
 	defer func() { err = unwatch(err) }()
 	ca, caps := caBundle, []string(nil)
@@ -187,7 +188,7 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 	for _, cmd := range spec.Commands {
 		lines := &lineWriter{out: out}
 		j := job{
-			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds},
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, build: true},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,

@@ -38,6 +38,8 @@ type Spec struct {
 	Mounts   []Mount
 	Isolated bool // no network at all, not even the bridge
 
+	build bool // it gives way to everything else on the machine
+
 	// LogFile is the file that gets the output of a launched process, rotated
 	// by size; its directory is made. See logfile.go for the format.
 	LogFile string
@@ -341,7 +343,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 // inCgroup tells whether a process belongs to a container.
 func (e *Engine) inCgroup(pid int, id string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && strings.Contains(string(data), e.cgroupPath(id))
+	return err == nil && strings.Contains(string(data), e.cgroupPath(id, false))
 }
 
 // watch closes c.done when c's first process has ended, and remembers c. It

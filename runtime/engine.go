@@ -127,6 +127,7 @@ type Engine struct {
 	containers map[string]*Container    // those whose end is watched
 	making     map[string]chan struct{} // layers being made, closed when done
 	used       map[string]time.Time     // when a layer's use was last written down
+	yielding   *yield                   // nil when nothing is built
 }
 
 // Open connects to containerd, starting it when it is embedded, sets up the
@@ -299,7 +300,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it
+		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it, and the root always
 	}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))

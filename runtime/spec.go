@@ -122,7 +122,7 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 		s.Mounts = append(s.Mounts, bind(m.Source, m.Target, m.Writable))
 	}
 
-	s.Linux.CgroupsPath = e.cgroupPath(spec.ID)
+	s.Linux.CgroupsPath = e.cgroupPath(spec.ID, spec.build)
 	s.Linux.Resources = spec.Limits.resources(s.Linux.Resources)
 	for i := range s.Linux.Namespaces {
 		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {

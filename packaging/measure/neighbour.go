@@ -24,9 +24,6 @@ const (
 // measureNeighbour prints the latency of an app under steady load, first with
 // nothing else going on, then beside another app's greedy build.
 func measureNeighbour(ctx context.Context, a *appliance, repo *repository) error {
-	if err := settle(ctx); err != nil {
-		return err
-	}
 	alone, err := steadyLoad(ctx, repo)
 	if err != nil {
 		return fmt.Errorf("load with nothing else going on: %w", err)
