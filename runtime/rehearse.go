@@ -1,0 +1,44 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Rehearse runs the commands of a layer as BuildLayer would, each in a
+// container of its own on one filesystem, and keeps nothing: it is for what is
+// only to be seen to succeed. The spec's Key, Keep and Labels mean nothing
+// here; the user is not root. A command that fails returns a *CommandError.
+// Cancelling ctx kills the commands.
+func (e *Engine) Rehearse(ctx context.Context, spec LayerSpec, out io.Writer) (err error) {
+	scratch := "rehearse-" + NewID()
+	below := spec.Builder
+	if below == "" {
+		below = spec.Parent
+	}
+	mounts, err := e.prepare(ctx, scratch, below)
+	if err != nil {
+		return fmt.Errorf("rehearse on layer %s: %w", below, err)
+	}
+	defer func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+	}()
+	// Unmounted again before a container has it: what an overlay that is mounted
+	// twice shows is not defined.
+	m, err := e.mountSnapshot(scratch, mounts)
+	if err != nil {
+		return err
+	}
+	_, err = ownHome(m.root, spec.UID)
+	if err == nil && spec.Source != "" {
+		err = copyTree(ctx, spec.Source, m.root, homeDir, spec.UID)
+	}
+	if err = errors.Join(err, m.unmount()); err != nil {
+		return fmt.Errorf("rehearse on layer %s: %w", below, err)
+	}
+	return e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, out)
+}
