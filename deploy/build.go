@@ -41,6 +41,9 @@ type image struct {
 	top  string // the layer of the source
 }
 
+// whole tells that no source is to be added: base holds it already.
+func (i image) whole() bool { return i.base == i.top }
+
 // stack returns the base layer, made on the machine's first use.
 func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
 	err = out.timed("stack", func() error {

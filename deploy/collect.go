@@ -51,6 +51,9 @@ func (d *Deployer) collect(ctx context.Context, name string) {
 			}
 			for _, r := range keep(app, releases) {
 				wanted[r.Layer], wanted[r.Base] = true, true
+				for _, key := range r.Beside {
+					wanted[key] = true
+				}
 				if oldest[app.Name] == 0 || r.Number < oldest[app.Name] {
 					oldest[app.Name] = r.Number
 				}

@@ -43,6 +43,11 @@ func (a *API) table() []verb {
 		look("builds:info", reads, a.buildsInfo),
 		follow("builds:output", reads, a.buildsOutput),
 
+		// builder.go
+		look("builder:report", reads, a.builderReport),
+		act("builder:set", deploys, a.builderSet),
+		look("builds:plan", reads, a.buildsPlan),
+
 		// watch.go
 		follow("logs", reads, a.logs),
 		look("events", reads, a.events),
