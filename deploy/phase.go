@@ -120,6 +120,9 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 			continue
 		}
 		f := fault.From(err)
+		if errors.Is(err, context.Canceled) {
+			f = fault.New(fault.Failed, "E263", "%s was %s", phasePostdeploy, reason(err))
+		}
 		if f == nil {
 			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
@@ -142,13 +145,21 @@ func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, scr
 	err = d.full(err)
 	e := store.Event{App: release.App, By: release.CreatedBy, Kind: name}
 	if err != nil {
-		e.Text = fmt.Sprintf("v%d: %v", release.Number, err)
+		e.Text = fmt.Sprintf("v%d: %s", release.Number, reason(err))
 	} else {
 		out.Detail("%s went through in %s", name, seconds(time.Since(began)))
 		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, seconds(time.Since(began)))
 	}
 	d.happened(e)
 	return err
+}
+
+// reason says in an event why something ended before its time.
+func reason(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "broken off, berth was stopped"
+	}
+	return err.Error()
 }
 
 // runPhase runs a command in a container of the release, with its config and

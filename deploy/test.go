@@ -47,7 +47,7 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 		return nil
 	}
 	err = d.testFault(ctx, record, made.Test, err)
-	d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %v", build.Number, err)})
+	d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, reason(err))})
 	return err
 }
 
