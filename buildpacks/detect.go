@@ -82,8 +82,9 @@ func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 		return found, unknown(p, c.Tree)
 	}
 	if len(others) > 0 {
-		c.Tree.Note("built as %s; it looks like %s too: builder:set APP selected NAME or", found.title, strings.Join(others, " and "))
-		c.Tree.Note(`"buildpack": "NAME" in app.json chooses another`)
+		c.Tree.Note("built as %s; it looks like %s too", found.title, strings.Join(others, " and "))
+		c.Tree.Note(`to choose: builder:set APP selected NAME`)
+		c.Tree.Note(`or "buildpack": "NAME" in app.json`)
 	}
 	return found, nil
 }

@@ -39,6 +39,9 @@ type image struct {
 	top  string // the layer of the source
 }
 
+// whole tells that no source is to be added: base holds it already.
+func (i image) whole() bool { return i.base == i.top }
+
 // stack returns the base layer, made on the machine's first use.
 func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
 	err = out.timed("stack", func() error {
@@ -59,7 +62,7 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 	if err != nil {
 		return image{}, err
 	}
-	disk := &runtime.Disk{Budget: buildDisk, Reserve: buildReserve}
+	disk := buildRoom()
 	if !whole {
 		leave, err := d.awaitPlace(ctx, out)
 		if err != nil {
@@ -88,6 +91,12 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 	out.reused(len(made.Layers))
 	return image{base: made.Base(), top: topKey(record, made, tree)}, nil
 }
+
+// buildLimits are what one command of a build, a test or a predeploy may take.
+func buildLimits() runtime.Limits { return runtime.Limits{Memory: buildMemory, Pids: buildPids} }
+
+// buildRoom is what a build may write.
+func buildRoom() *runtime.Disk { return &runtime.Disk{Budget: buildDisk, Reserve: buildReserve} }
 
 // haveLayers tells whether all layers of a plan are there.
 func (d *Deployer) haveLayers(ctx context.Context, made *plan.Plan) (bool, error) {
@@ -125,7 +134,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
 		Keep: layer.Keep, Isolated: layer.Offline,
 		Labels: map[string]string{labelKind: layer.Name},
-		Limits: runtime.Limits{Memory: buildMemory, Pids: buildPids},
+		Limits: buildLimits(),
 		Disk:   disk,
 	}
 	if !layer.Root {
@@ -170,7 +179,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return buildFault(layer, failed)
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
-		return fault.New(fault.Failed, "E242", "%s: %w", layer.Name, none).
+		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))

@@ -62,6 +62,9 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 			}
 			for _, r := range keep(app, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
 				wanted[r.Layer], wanted[r.Base] = true, true
+				for _, key := range r.Beside {
+					wanted[key] = true
+				}
 				if oldest[app.Name] == 0 || r.Number < oldest[app.Name] {
 					oldest[app.Name] = r.Number
 				}

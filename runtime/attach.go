@@ -10,13 +10,14 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/berthd/berth/runtime/pid1"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/runtime/pid1"
 )
 
 // Size is a terminal's size in character cells.

@@ -154,21 +154,25 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
 // copies what is to be kept into the layer's, which is mounted at root.
 func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, out io.Writer) error {
-	// Never mounted by us and by a container at once: what an overlay shows
-	// then is not defined.
-	err := e.mounted(scratch, mounts, func(root string) error {
-		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
-			return err
-		}
-		return copyTree(ctx, spec.Source, root, homeDir, spec.UID)
-	})
-	if err != nil {
+	if err := e.readySource(ctx, spec, scratch, mounts); err != nil {
 		return err
 	}
 	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
 	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
+}
+
+// readySource puts the source into a scratch filesystem's own /app. It is
+// unmounted again before a container has it: what an overlay that is mounted
+// twice shows is not defined.
+func (e *Engine) readySource(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount) error {
+	return e.mounted(scratch, mounts, func(root string) error {
+		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
+			return err
+		}
+		return copyTree(ctx, spec.Source, root, homeDir, spec.UID)
+	})
 }
 
 // NotKept is what a build was to leave and did not.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/berthd/berth/runtime/pid1"
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/fs"
@@ -21,6 +20,8 @@ import (
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/runtime/pid1"
 )
 
 // stepExecutor runs the programs of RUN steps, each in a container of ours on

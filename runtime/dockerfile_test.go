@@ -18,8 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/runtime"
 )
 
 const baseName = "berth.local/stack"

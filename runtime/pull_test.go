@@ -19,8 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/berthd/berth/runtime"
 )
 
 // registry is a real one, on loopback, with one user when it asks for a login.

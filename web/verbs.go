@@ -46,6 +46,11 @@ func (a *API) table() []verb {
 		look("builds:cache", reads, a.buildsCache),
 		act("builds:cache-clear", deploys, a.buildsCacheClear),
 
+		// builder.go
+		look("builder:report", reads, a.builderReport),
+		act("builder:set", deploys, a.builderSet),
+		look("builds:plan", reads, a.buildsPlan),
+
 		// watch.go
 		follow("logs", reads, a.logs),
 		look("events", reads, a.events),

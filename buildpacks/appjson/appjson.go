@@ -28,6 +28,9 @@ type Manifest struct {
 	// Required what has to be set before the app can run.
 	Secrets  []string
 	Required []string
+
+	Scripts Scripts
+	Test    Test
 }
 
 // CronEntry is one entry of app.json's cron.
@@ -68,7 +71,8 @@ func Read(t *source.Tree) (Manifest, error) {
 }
 
 // parseManifest reads an app.json: what Heroku and Dokku document of formation,
-// cron, healthchecks and env. Other keys are somebody else's.
+// cron, healthchecks, env, scripts and the test environment. Other keys are
+// somebody else's.
 func parseManifest(text string) (m Manifest, notes []string, err error) {
 	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
 	if err != nil {
@@ -91,9 +95,9 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 		case "buildpack":
 			m.Buildpack, err = f.Text()
 		case "scripts":
-			if len(f.Fields) > 0 {
-				notes = append(notes, "app.json: scripts are not run by this version of berth")
-			}
+			err = m.scripts(f.JSON)
+		case "environments":
+			notes, err = m.environments(f.JSON)
 		}
 		if err != nil {
 			return m, nil, err

@@ -203,7 +203,11 @@ func printBuild(t *table, b store.Build) {
 	t.row("branch", b.Branch)
 	t.row("started", ago(b.StartedAt)+" by "+b.By)
 	t.row("took", took(b))
+	t.row("built as", b.Summary)
 	t.row("release", releaseName(b.Release))
+	for i, step := range b.Steps {
+		t.row(label(i, "steps"), fmt.Sprintf("%s %.1fs", step.Name, step.Took.Seconds()))
+	}
 	if b.Error != "" {
 		t.row("error", b.Error)
 	}
