@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/source"
@@ -30,6 +31,8 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"go", "Go", golang.Plan, golang.Evidence, false},
+	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 }
 
