@@ -12,6 +12,8 @@ import (
 	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/rust"
+	"github.com/berthd/berth/buildpacks/shell"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -32,8 +34,10 @@ type language struct {
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
 	{"go", "Go", golang.Plan, golang.Evidence, false},
+	{"rust", "Rust", rust.Plan, rust.Evidence, false},
 	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 
 // Detect reads the tree and returns the plan. An error that the pusher can act
