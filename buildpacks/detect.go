@@ -59,12 +59,18 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 	return p, nil
 }
 
-// choose returns the language that was asked for, by the operator or by the
-// tree, else the first that the tree speaks for.
+// choose returns the language that was asked for, by the operator, by app.json
+// or by the names of Heroku's buildpacks, else the first that the tree speaks for.
 func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 	asked, by := c.Language, "builder:set"
 	if asked == "" {
 		asked, by = p.Manifest.Buildpack, "app.json"
+	}
+	if asked == "" {
+		var err error
+		if asked, by, err = herokuLanguage(c.Tree, p.Manifest.Buildpacks); err != nil {
+			return language{}, err
+		}
 	}
 	if asked != "" {
 		if i := slices.IndexFunc(languages, func(l language) bool { return l.name == asked }); i >= 0 {

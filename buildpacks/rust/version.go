@@ -82,6 +82,10 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 		return upstream(m[2]+m[3], 0, from), nil
 	}
 	minor, _ := strconv.Atoi(m[4])
+	if minor < p.least {
+		return toolchain{}, source.Problemf(source.CodeVersion, "%s asks for Rust 1.%d, and Cargo.toml for 1.%d at the least", from, minor, p.least).
+			Hint("make %s and rust-version agree", from)
+	}
 	t, ok := debian(minor, from)
 	if !ok {
 		name := "1." + m[4]
