@@ -26,22 +26,12 @@ const (
 // AptInstallFrom is AptInstall for packages that another suite has and the
 // stack's has not. The suite is read from wherever the stack's own comes from.
 func AptInstallFrom(suite string, packages ...string) []Command {
+	const lists = "/etc/apt/sources.list.d/suite.list"
+	install := apt("install", "-y", "--no-install-recommends")
 	if suite == Forky {
 		// What is built for a newer C library needs it.
-		return aptInstallFrom(suite, []string{"-t", suite}, packages)
+		install = install.plus([]string{"-t", suite})
 	}
-	return AptInstallBeside(suite, packages...)
-}
-
-// AptInstallBeside is AptInstallFrom for tools whose results have to run on the
-// stack: what is installed already, the C library and its compiler, stays.
-func AptInstallBeside(suite string, packages ...string) []Command {
-	return aptInstallFrom(suite, nil, packages)
-}
-
-func aptInstallFrom(suite string, options, packages []string) []Command {
-	const lists = "/etc/apt/sources.list.d/suite.list"
-	install := apt("install", "-y", "--no-install-recommends").plus(options)
 	return slices.Concat([]Command{
 		{Args: []string{"sh", "-c", `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`, "sh", suite, lists}},
 		aptUpdate,

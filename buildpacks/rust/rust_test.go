@@ -126,14 +126,14 @@ func TestVersion(t *testing.T) {
 		"nobody asks":        {"", nil, "", "1.96", "1.96", false},
 		"before":             {"", nil, "1.85", "1.85", "1.85", false},
 		"before, too old":    {"rust-version = \"1.88.0\"\n", nil, "1.85", "1.96", "1.96", false},
-		"at least 1.97":      {"rust-version = \"1.97\"\n", nil, "", "1.97", "1.97", false},
+		"at least 1.97":      {"rust-version = \"1.97\"\n", nil, "", "1.97", "", true},
 		"at least 1.120":     {"rust-version = \"1.120\"\n", nil, "", "1.120", "", true},
 		"stable":             {"", []string{"rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\n"}, "", "1.96", "1.96", false},
 		"Debian's":           {"", []string{"rust-toolchain.toml", "[toolchain]\nchannel = \"1.85\"\n"}, "", "1.85", "", false},
 		"Debian's patch":     {"", []string{"rust-toolchain", "1.85.0\n"}, "", "1.85", "", false},
 		"another":            {"", []string{"rust-toolchain", "1.92.0\n"}, "", "1.92.0", "", true},
 		"nightly":            {"", []string{"rust-toolchain", "nightly-2026-01-31-x86_64-unknown-linux-gnu"}, "", "nightly-2026-01-31", "", true},
-		"a table in the old": {"", []string{"rust-toolchain", "[toolchain]\nchannel = '1.97'\n"}, "", "1.97", "", false},
+		"a table in the old": {"", []string{"rust-toolchain", "[toolchain]\nchannel = '1.97'\n"}, "", "1.97", "", true},
 		"asdf":               {"", []string{".tool-versions", "rust 1.85.1\n"}, "", "1.85", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,13 +19,22 @@ type release struct {
 
 // releases are the Rusts at hand, the oldest first. The stack's suite has two:
 // its own, and the one that its browsers are built with, which follows upstream
-// through the suite's life. The next suite's comes without its C library: what
-// it builds has to run on the stack's.
+// through the suite's life. Those of other suites are left alone: one is too old
+// to be asked for, the other changes from week to week. Any version but these
+// comes by rustup.
 var releases = []release{
 	{85, 1, plan.AptInstall("cargo", "rustc")},
 	{96, 0, plan.AptInstall("cargo-web", "rustc-web")},
-	{97, 1, plan.AptInstallBeside(plan.Forky, "cargo", "rustc")},
 }
+
+// sameRust tells when Debian has gone on to another version than $1, which is
+// new enough then for whatever asks for $1.
+const sameRust = `have=$(rustc --version)
+case $have in
+"rustc $1."*) ;;
+*) echo "warning: this asks for Rust $1, Debian has $have now" ;;
+esac
+`
 
 // usual is the minor version of an app that asks for none: the newest that the
 // stack's own suite has, since crates soon ask for a new Rust.
@@ -35,7 +44,6 @@ const usual = 96
 type toolchain struct {
 	name     string // "1.96", "1.92.0", "nightly-2026-01-31"
 	from     string // what asks for it; "" is nobody
-	minor    int    // 0 when the name tells none
 	commands []plan.Command
 	download bool // by rustup, from upstream or the operator's mirror
 }
@@ -46,12 +54,14 @@ func debian(minor int, from string) (toolchain, bool) {
 	if i < 0 {
 		return toolchain{}, false
 	}
-	return toolchain{name: fmt.Sprintf("1.%d", minor), from: from, minor: minor, commands: releases[i].commands}, true
+	name := fmt.Sprintf("1.%d", minor)
+	check := plan.Command{Args: []string{"sh", "-c", sameRust, "sh", name}}
+	return toolchain{name: name, from: from, commands: append(slices.Clone(releases[i].commands), check)}, true
 }
 
 // upstream returns a toolchain that rustup has to download.
-func upstream(name string, minor int, from string) toolchain {
-	return toolchain{name: name, from: from, minor: minor, download: true, commands: append(plan.AptInstall("rustup"),
+func upstream(name, from string) toolchain {
+	return toolchain{name: name, from: from, download: true, commands: append(plan.AptInstall("rustup"),
 		plan.Command{Args: []string{"sh", "-c", installRust, "sh", name}})}
 }
 
@@ -79,7 +89,7 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 	case channel == "" || m[1] != "":
 		return p.newest(remembered), nil
 	case m[2] != "":
-		return upstream(m[2]+m[3], 0, from), nil
+		return upstream(m[2]+m[3], from), nil
 	}
 	minor, _ := strconv.Atoi(m[4])
 	if minor < p.least {
@@ -92,7 +102,7 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 		if m[5] != "" {
 			name += "." + m[5]
 		}
-		return upstream(name, minor, from), nil
+		return upstream(name, from), nil
 	}
 	if r := releases[slices.IndexFunc(releases, func(r release) bool { return r.minor == minor })]; m[5] != "" && m[5] != strconv.Itoa(r.patch) {
 		p.tree.Note("%s asks for Rust 1.%d.%s; it is built with Debian's 1.%d.%d", from, minor, m[5], minor, r.patch)
@@ -115,7 +125,7 @@ func (p *project) newest(remembered string) toolchain {
 			return t
 		}
 	}
-	return upstream(fmt.Sprintf("1.%d", p.least), p.least, "rust-version of Cargo.toml")
+	return upstream(fmt.Sprintf("1.%d", p.least), "rust-version of Cargo.toml")
 }
 
 // pinned returns the channel that the repository names, and where. rustup's own
