@@ -8,17 +8,23 @@ import (
 	"github.com/berthd/berth/buildpacks/source"
 )
 
-// herokuNames are the languages of the buildpacks that Heroku and Dokku keep, by
-// the last part of their names; "" is one that builds no app by itself: its
+// herokuNames are the buildpacks that Heroku, Dokku and their users keep, and the
+// languages that they stand for; "" is one that builds no app by itself and whose
 // work is done here by other means.
 var herokuNames = map[string]string{
-	"python": "python", "nodejs": "node", "go": "go", "java": "java", "gradle": "java", "jvm": "java",
-	"ruby": "ruby", "php": "php", "rust": "rust", "static": "static", "nginx": "static",
-	"apt": "", "nodejs-corepack": "", "pgbouncer": "", "metrics": "",
-}
+	"heroku/python": "python",
+	"heroku/nodejs": "node",
+	"heroku/go":     "go",
+	"heroku/java":   "java",
+	"heroku/gradle": "java",
+	"heroku/ruby":   "ruby",
+	"heroku/php":    "php",
+	"emk/rust":      "rust",
 
-// herokuOwners are who keeps those buildpacks.
-var herokuOwners = []string{"heroku", "heroku-community", "dokku", "emk"}
+	"heroku/static": "static", "heroku-community/static": "static", "dokku/nginx": "static",
+
+	"heroku/apt": "", "heroku-community/apt": "", "heroku/metrics": "",
+}
 
 // named is a buildpack that a repository names.
 type named struct {
@@ -42,10 +48,7 @@ func (n named) language() (name string, known bool) {
 	}
 	rest, last := path.Split(text)
 	owner := path.Base(rest)
-	short, isBuildpack := strings.CutPrefix(last, "heroku-buildpack-")
-	if isBuildpack {
-		last = short
-	}
+	last = strings.TrimPrefix(last, "heroku-buildpack-")
 	// An address is one of theirs on the hosts that they keep them on; a name
 	// has no host.
 	host, _, _ := strings.Cut(text, "/")
@@ -55,13 +58,8 @@ func (n named) language() (name string, known bool) {
 	default:
 		return "", false
 	}
-	for _, o := range herokuOwners {
-		if o == owner {
-			name, known = herokuNames[last]
-			return name, known
-		}
-	}
-	return "", false
+	name, known = herokuNames[owner+"/"+last]
+	return name, known
 }
 
 // maxBuildpacks bounds what one repository may name; real ones name up to five.

@@ -22,6 +22,7 @@ func TestNamed_Language(t *testing.T) {
 		"https://example.com/heroku/heroku-buildpack-python":                     "unknown",
 		"https://github.com/somebody/heroku-buildpack-python":                    "unknown",
 		"heroku/scala": "unknown",
+		"heroku/nginx": "unknown",
 		"python":       "unknown",
 		"":             "unknown",
 	} {
