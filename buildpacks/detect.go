@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/rust"
+	"github.com/berthd/berth/buildpacks/shell"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -30,7 +33,11 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"go", "Go", golang.Plan, golang.Evidence, false},
+	{"rust", "Rust", rust.Plan, rust.Evidence, false},
+	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 
 // Detect reads the tree and returns the plan. An error that the pusher can act
@@ -52,12 +59,18 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 	return p, nil
 }
 
-// choose returns the language that was asked for, by the operator or by the
-// tree, else the first that the tree speaks for.
+// choose returns the language that was asked for, by the operator, by app.json
+// or by the names of Heroku's buildpacks, else the first that the tree speaks for.
 func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 	asked, by := c.Language, "builder:set"
 	if asked == "" {
 		asked, by = p.Manifest.Buildpack, "app.json"
+	}
+	if asked == "" {
+		var err error
+		if asked, by, err = herokuLanguage(c.Tree, p.Manifest.Buildpacks); err != nil {
+			return language{}, err
+		}
 	}
 	if asked != "" {
 		if i := slices.IndexFunc(languages, func(l language) bool { return l.name == asked }); i >= 0 {

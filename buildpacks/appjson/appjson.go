@@ -15,10 +15,11 @@ import (
 
 // Manifest is the part of app.json that berth acts on.
 type Manifest struct {
-	Buildpack string         // the builder that the repository asks for
-	Formation map[string]int // process type → quantity
-	Cron      []CronEntry
-	Health    map[string][]HealthCheck // by process type
+	Buildpack  string         // the builder that the repository asks for
+	Buildpacks []string       // Heroku's key: names and addresses of buildpacks
+	Formation  map[string]int // process type → quantity
+	Cron       []CronEntry
+	Health     map[string][]HealthCheck // by process type
 
 	// Env holds the defaults of config: each is set when the app has no value
 	// of that name. Those in Sync are set again with every release.
@@ -49,6 +50,8 @@ const (
 	maxChecks   = 20
 	maxEnv      = 1000
 	maxSeconds  = 3600
+
+	maxBuildpacks = 50
 )
 
 // Read reads app.json; a tree without one has an empty manifest.
@@ -94,6 +97,8 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 			err = m.env(f.JSON)
 		case "buildpack":
 			m.Buildpack, err = f.Text()
+		case "buildpacks":
+			err = m.buildpacks(f.JSON)
 		case "scripts":
 			err = m.scripts(f.JSON)
 		case "environments":
@@ -104,6 +109,30 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 		}
 	}
 	return m, notes, nil
+}
+
+func (m *Manifest) buildpacks(v source.JSON) error {
+	items, err := v.List(`"buildpacks": [{"url": "heroku/python"}]`, maxBuildpacks)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		fields, err := item.Object(`{"url": "heroku/python"}`)
+		if err != nil {
+			return err
+		}
+		for _, f := range fields {
+			if f.Name != "url" {
+				continue
+			}
+			url, err := f.Text()
+			if err != nil {
+				return err
+			}
+			m.Buildpacks = append(m.Buildpacks, url)
+		}
+	}
+	return nil
 }
 
 func (m *Manifest) formation(v source.JSON) error {

@@ -42,7 +42,8 @@ func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Manifest{
-		Formation: map[string]int{"web": 2, "worker": 0},
+		Buildpacks: []string{"heroku/python"},
+		Formation:  map[string]int{"web": 2, "worker": 0},
 		Cron: []CronEntry{
 			{Command: "python job.py", Schedule: "*/5 * * * *", Concurrency: "allow"},
 			{Command: "python job.py", Schedule: "@daily", Concurrency: "forbid", Maintenance: true},
