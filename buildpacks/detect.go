@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/java"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/source"
@@ -30,7 +31,9 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"java", "Java", java.Plan, java.Evidence, false},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"java", "Java", java.Plan, java.Archive, true},
 }
 
 // Detect reads the tree and returns the plan. An error that the pusher can act

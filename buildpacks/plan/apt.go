@@ -21,19 +21,27 @@ const (
 	Bullseye = "bullseye"
 	Bookworm = "bookworm"
 	Forky    = "forky"
+	Sid      = "sid" // has no security archive of its own: it gets the fixes first
 )
 
 // AptInstallFrom is AptInstall for packages that another suite has and the
 // stack's has not. The suite is read from wherever the stack's own comes from.
 func AptInstallFrom(suite string, packages ...string) []Command {
 	const lists = "/etc/apt/sources.list.d/suite.list"
+	const copyLists = `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`
+	copied := Command{Args: []string{"sh", "-c", copyLists, "sh", suite, lists}}
 	install := apt("install", "-y", "--no-install-recommends")
-	if suite == Forky {
+	switch suite {
+	case Forky:
 		// What is built for a newer C library needs it.
 		install = install.plus([]string{"-t", suite})
+	case Sid:
+		// It changes daily: only what no other suite has is taken from it.
+		copied.Args[2] = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
+		install = install.plus([]string{"-t", "/^trixie/"})
 	}
 	return slices.Concat([]Command{
-		{Args: []string{"sh", "-c", `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`, "sh", suite, lists}},
+		copied,
 		aptUpdate,
 		install.plus([]string{"--"}).plus(packages),
 		{Args: []string{"rm", lists}},

@@ -1,0 +1,72 @@
+# maven.sh PROGRAM WHAT [DIR...]: build /app, then see what of it is to be
+# started. WHAT is "jar", "war:ARTIFACT" with the container to run it in,
+# "nothing", "container:ARTIFACT" for a war that is built already, or "test".
+main() {
+	set -euf
+	program=$1 what=$2
+	shift 2
+	case $what in
+	container:*) ;;
+	test) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} test-compile ;;
+	*) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} ${MAVEN_CUSTOM_GOALS:-package} ;;
+	esac
+	case $what in
+	jar) pick "$@" ;;
+	war:*)
+		pick_war "$@"
+		container "${what#*:}"
+		;;
+	container:*) container "${what#*:}" ;;
+	test)
+		mkdir -p .berth/java
+		cp -r "$HOME/.m2" .berth/java/.m2
+		printf 'exec %s -B %s test\n' "$program" "${settings:+-s $settings}" >.berth/java/test
+		;;
+	esac
+}
+
+# mvn ARGS...: the program, with what the machine and the repository say.
+mvn() {
+	settings=${MAVEN_SETTINGS_PATH:-}
+	if [ -z "$settings" ] && [ -f settings.xml ]; then
+		settings=settings.xml
+	fi
+	if [ -n "$settings" ]; then
+		set -- -s "$settings" "$@"
+	fi
+	if [ -n "${MVNW_REPOURL-}" ]; then
+		mirror >/tmp/mirror.xml
+		set -- -gs /tmp/mirror.xml "$@"
+	fi
+	# Each file that is fetched would have a line of its own.
+	$program -B -Dorg.slf4j.simpleLogger.log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn \
+		-Daether.connector.http.useSystemProperties=true "$@"
+}
+
+# mirror: the settings of a machine whose operator names a repository. The
+# wrapper keeps the variables of that name for itself.
+mirror() {
+	export BERTH_REPOURL="$MVNW_REPOURL" BERTH_USERNAME="${MVNW_USERNAME-}" BERTH_PASSWORD="${MVNW_PASSWORD-}"
+	cat <<-'END'
+		<settings>
+		<mirrors><mirror><id>operator</id><mirrorOf>central</mirrorOf><url>${env.BERTH_REPOURL}</url></mirror></mirrors>
+	END
+	if [ -n "$BERTH_USERNAME" ]; then
+		cat <<-'END'
+			<servers><server><id>operator</id>
+			<username>${env.BERTH_USERNAME}</username><password>${env.BERTH_PASSWORD}</password>
+			</server></servers>
+		END
+	fi
+	echo '</settings>'
+}
+
+# container ARTIFACT: fetch a servlet container that is one jar.
+container() {
+	program=/usr/bin/mvn
+	mkdir -p .berth/java/container
+	mvn -q dependency:copy -Dartifact="$1" -DoutputDirectory=/app/.berth/java/container
+	set +f
+	mv .berth/java/container/*.jar .berth/java/container.jar
+	rmdir .berth/java/container
+}
