@@ -73,8 +73,8 @@ func (p *project) war(name string) error {
 		container, p.asks = servletJakarta, &release{major: max(jakartaLeast, defaultMajor), from: name, least: true}
 	}
 	p.app = app{kind: war, file: name, jar: name}
-	p.tool = &tool{name: "Maven", script: mavenScript, packages: []string{"maven"}, cache: "maven", passes: mavenPasses,
-		args: []string{"/usr/bin/mvn", "container:" + container}}
+	p.tool = mavenTool()
+	p.tool.args = []string{mavenProgram, "container:" + container}
 	return nil
 }
 

@@ -4,7 +4,7 @@ flags=-Duser.home=$HOME
 
 # The certificates of Debian and of the operator, in the form that a JVM reads.
 # Made where it runs, so that what the operator adds is there at the next start.
-bundle=/etc/ssl/certs/ca-certificates.crt
+bundle=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 trust=/tmp/java-trust.p12
 if [ ! -e $trust ] || [ $bundle -nt $trust ]; then
 	openssl pkcs12 -export -nokeys -jdktrust anyExtendedKeyUsage -passout pass:changeit \

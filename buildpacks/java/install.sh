@@ -13,10 +13,10 @@ printf '%s' "$3" >"$2/flags.sh"
 rm "$2/bin/java"
 cat >"$2/bin/java" <<END
 #!/bin/sh
-# The JVM's own default is a quarter of the memory. What the caller says comes
-# later and counts.
+# The JVM's own default is a quarter of the memory (Java 8 wants the decimal).
+# What the caller says comes later and counts.
 set -f
 . $2/flags.sh
-exec $real/bin/java -XX:MaxRAMPercentage=70 \$flags "\$@"
+exec $real/bin/java -XX:MaxRAMPercentage=70.0 \$flags "\$@"
 END
 chmod 755 "$2/bin/java"

@@ -47,10 +47,11 @@ var (
 type tool struct {
 	name     string // "Maven"
 	packages []string
-	script   string   // run by sh in /app
-	args     []string // of the script: the program, and what of the build's to start
-	test     []string // of the script, when the tree is to be tested
-	cache    string   // its name, and its place below /cache
+	commands []plan.Command // that complete the toolchain, as root
+	script   string         // run by sh in /app
+	args     []string       // of the script: the program, and what of the build's to start
+	test     []string       // of the script, when the tree is to be tested; nil when it cannot be
+	cache    string         // its name, and its place below /cache
 	passes   []string
 }
 
@@ -178,7 +179,11 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		Runtime: append(v.install("jre-headless", runtimePackages...), home(v)),
 	}
 	if p.tool != nil {
-		chain.Build = append(v.install("jdk-headless", slices.Concat(buildPackages, p.tool.packages)...), home(v))
+		chain.Build = slices.Concat(v.install("jdk-headless", slices.Concat(buildPackages, p.tool.packages)...),
+			[]plan.Command{home(v)}, p.tool.commands)
+		chain.Passes = p.tool.passes
+		chain.Hints = []string{"this part is berth's: see whether this machine reaches Debian's archive and Maven's repository",
+			"then push the same commit again"}
 	}
 	if v.suite() != "" {
 		chain.Hints = []string{fmt.Sprintf("Java %d comes from Debian's %s: see whether this machine reaches it", v.major, v.suite()),
@@ -201,7 +206,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		return err
 	}
 	out.Sealed = true
-	if !c.Test {
+	if !c.Test || p.tool.test == nil {
 		return nil
 	}
 	// The tests need the compiler, the whole tree and the libraries, which are

@@ -65,16 +65,16 @@ func TestPlan_Apps(t *testing.T) {
 		layers                    []string
 	}{
 		{"java-jar", "Java 21, executable jar (hello.jar)", "java $JAVA_OPTS -jar hello.jar", "", []string{"Java 21 toolchain"}},
-		{"java-maven", "Java 21, executable jar (pom.xml)", startJar, "/usr/bin/mvn jar target",
+		{"java-maven", "Java 21, executable jar (pom.xml)", startJar, "/opt/maven/bin/mvn jar target",
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
-		{"java17", "Java 17, executable jar (pom.xml)", startJar, "/usr/bin/mvn jar target",
+		{"java17", "Java 17, executable jar (pom.xml)", startJar, "/opt/maven/bin/mvn jar target",
 			[]string{"Java 17 toolchain", "Java 17 build tools", "output"}},
-		{"java-multi", "Java 17, executable jar (web/pom.xml)", startJar, "/usr/bin/mvn jar web/target",
+		{"java-multi", "Java 17, executable jar (web/pom.xml)", startJar, "/opt/maven/bin/mvn jar web/target",
 			[]string{"Java 17 toolchain", "Java 17 build tools", "output"}},
 		{"java-mvnw-spring", "Java 21, Spring Boot (pom.xml)", startSpring, "sh ./mvnw jar target",
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
-		{"java-gradle", "Java 17, application (build.gradle)", `"$(cat .berth/java/start)"`, "/usr/bin/gradle installDist script build/install",
-			[]string{"Java 17 toolchain", "Java 17 build tools", "output"}},
+		{"java-gradle", "Java 21, application (build.gradle)", `"$(cat .berth/java/start)"`, "/usr/bin/gradle installDist script build/install",
+			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
 	} {
 		t.Run(c.app, func(t *testing.T) {
 			made := detect(t, packtest.App(t, c.app))
@@ -120,22 +120,22 @@ func TestPlan_MavenFrameworks(t *testing.T) {
 	main := "<configuration><transformers><transformer><mainClass>a.B</mainClass></transformer></transformers></configuration>"
 	shade := "<build><plugins><plugin><artifactId>maven-shade-plugin</artifactId><executions><execution>" + main + "</execution></executions></plugin></plugins></build>"
 	for name, c := range map[string]struct{ pom, summary, web, builds string }{
-		"spring": {pomOf(plugin("org.springframework.boot", "spring-boot-maven-plugin")), "Java 21, Spring Boot (pom.xml)", startSpring, "/usr/bin/mvn jar target"},
+		"spring": {pomOf(plugin("org.springframework.boot", "spring-boot-maven-plugin")), "Java 21, Spring Boot (pom.xml)", startSpring, "/opt/maven/bin/mvn jar target"},
 		"spring as a war": {pomOf("<packaging>war</packaging>" + plugin("org.springframework.boot", "spring-boot-maven-plugin")),
-			"Java 21, Spring Boot (pom.xml)", startSpring, "/usr/bin/mvn jar target"},
-		"spring, shaded": {pomOf(dependency("org.springframework.boot", "spring-boot-starter-web") + shade), "Java 21, Spring Boot (pom.xml)", startSpring, "/usr/bin/mvn jar target"},
+			"Java 21, Spring Boot (pom.xml)", startSpring, "/opt/maven/bin/mvn jar target"},
+		"spring, shaded": {pomOf(dependency("org.springframework.boot", "spring-boot-starter-web") + shade), "Java 21, Spring Boot (pom.xml)", startSpring, "/opt/maven/bin/mvn jar target"},
 		"quarkus": {pomOf("<properties><q.group>io.quarkus.platform</q.group></properties>" + plugin("${q.group}", "quarkus-maven-plugin")),
-			"Java 21, Quarkus (pom.xml)", `java $JAVA_OPTS -Dquarkus.http.port=$PORT -jar "$(cat .berth/java/start)"`, "/usr/bin/mvn jar target"},
+			"Java 21, Quarkus (pom.xml)", `java $JAVA_OPTS -Dquarkus.http.port=$PORT -jar "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn jar target"},
 		"micronaut": {pomOf("<packaging>${packaging}</packaging><properties><packaging>jar</packaging><release.version>25</release.version></properties>" +
 			dependency("io.micronaut", "micronaut-http-server-netty") + plugin("io.micronaut.maven", "micronaut-maven-plugin")),
-			"Java 25, Micronaut (pom.xml)", `java $JAVA_OPTS -Dmicronaut.server.port=$PORT -jar "$(cat .berth/java/start)"`, "/usr/bin/mvn jar target"},
-		"shaded": {pomOf(shade), "Java 21, executable jar (pom.xml)", startJar, "/usr/bin/mvn jar target"},
+			"Java 25, Micronaut (pom.xml)", `java $JAVA_OPTS -Dmicronaut.server.port=$PORT -jar "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn jar target"},
+		"shaded": {pomOf(shade), "Java 21, executable jar (pom.xml)", startJar, "/opt/maven/bin/mvn jar target"},
 		"war": {pomOf("<packaging>war</packaging>"), "Java 21, servlet container (pom.xml)",
-			`java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`, "/usr/bin/mvn war:" + servletJavax + " target"},
+			`java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn war:" + servletJavax + " target"},
 		"newer war": {pomOf("<packaging>war</packaging>" + dependency("jakarta.servlet", "jakarta.servlet-api")), "Java 17, servlet container (pom.xml)",
-			`java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`, "/usr/bin/mvn war:" + servletJakarta + " target"},
+			`java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn war:" + servletJakarta + " target"},
 		"a parent elsewhere may say it": {pomOf("<parent><groupId>com.acme</groupId><artifactId>acme-parent</artifactId></parent>"),
-			"Java 21, executable jar (pom.xml)", startJar, "/usr/bin/mvn jar target"},
+			"Java 21, executable jar (pom.xml)", startJar, "/opt/maven/bin/mvn jar target"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := detect(t, repo("pom.xml", c.pom))
@@ -166,7 +166,7 @@ func TestPlan_WhatIsNotUsedDoesNotCount(t *testing.T) {
 				t.Errorf("got %s: %s", p.Code, text)
 			}
 			made := detect(t, repo("pom.xml", pom, "Procfile", "web: java -cp target/classes a.B"))
-			if got := looksFor(t, made); got != "/usr/bin/mvn nothing" {
+			if got := looksFor(t, made); got != "/opt/maven/bin/mvn nothing" {
 				t.Errorf("with a Procfile it builds %q", got)
 			}
 		})
@@ -188,7 +188,7 @@ func TestPlan_Modules(t *testing.T) {
 	if got, want := made.Summary, "Java 25, Spring Boot (apps/shop/pom.xml)"; got != want {
 		t.Errorf("summary: got %q, want %q", got, want)
 	}
-	if got, want := looksFor(t, made), "/usr/bin/mvn jar apps/shop/target apps/admin/target"; got != want {
+	if got, want := looksFor(t, made), "/opt/maven/bin/mvn jar apps/shop/target apps/admin/target"; got != want {
 		t.Errorf("builds: got %q, want %q", got, want)
 	}
 	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "2 modules can be started; apps/shop/pom.xml") || !strings.Contains(text, "gone/pom.xml is named") {
@@ -380,7 +380,7 @@ func TestPlan_WrapperThatCannotBeUsedIsPassedOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := detect(t, c.tree)
-			if got := looksFor(t, made); !strings.HasPrefix(got, "/usr/bin/mvn ") {
+			if got := looksFor(t, made); !strings.HasPrefix(got, "/opt/maven/bin/mvn ") {
 				t.Errorf("builds %q", got)
 			}
 			if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, c.note) {
@@ -458,7 +458,7 @@ func TestPlan_CyclesEnd(t *testing.T) {
 	}
 	made := detect(t, repo("pom.xml", pomOf("<packaging>pom</packaging><modules><module>a</module><module>.</module></modules>"),
 		"a/pom.xml", module("a", "b"), "b/pom.xml", module("b", "a")))
-	if got, want := looksFor(t, made), "/usr/bin/mvn jar a/target b/target"; got != want {
+	if got, want := looksFor(t, made), "/opt/maven/bin/mvn jar a/target b/target"; got != want {
 		t.Errorf("builds: got %q, want %q", got, want)
 	}
 }

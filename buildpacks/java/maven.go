@@ -5,7 +5,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
+)
+
+// What of Maven is taken, and where the toolchain puts it. A wrapper in the
+// repository takes its own.
+const (
+	mavenItself  = "org.apache.maven:apache-maven:3.9.16:tar.gz:bin"
+	mavenHome    = "/opt/maven"
+	mavenProgram = mavenHome + "/bin/mvn"
 )
 
 // The servlet containers that a plain war is run in, each one jar. Their
@@ -43,8 +52,8 @@ func (p *project) maven(infer bool) error {
 			p.asks = l
 		}
 	}
-	program := "/usr/bin/mvn"
-	p.tool = &tool{name: "Maven", script: mavenScript, packages: []string{"maven"}, cache: "maven", passes: mavenPasses}
+	program := mavenProgram
+	p.tool = mavenTool()
 	if p.wrapper("mvnw", ".mvn/wrapper/maven-wrapper.properties") {
 		program = "sh ./mvnw"
 	}
@@ -62,6 +71,16 @@ func (p *project) maven(infer bool) error {
 	p.tool.args = slices.Concat([]string{program}, what)
 	p.tool.test = []string{program, "test"}
 	return nil
+}
+
+// mavenTool returns Maven without what it is to do. Debian's fetches the one
+// that builds.
+func mavenTool() *tool {
+	t := &tool{name: "Maven", script: mavenScript, packages: []string{"maven"}, cache: "maven", passes: mavenPasses}
+	fetch := t.run([]string{"/usr/bin/mvn", "itself:" + mavenItself, mavenHome, javaHome})
+	fetch.Dir = "/"
+	t.commands = []plan.Command{fetch}
+	return t
 }
 
 // modules returns the poms of the build: the root's, those it names, and so on.

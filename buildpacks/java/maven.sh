@@ -1,12 +1,13 @@
 # maven.sh PROGRAM WHAT [DIR...]: build /app, then see what of it is to be
 # started. WHAT is "jar", "war:ARTIFACT" with the container to run it in,
 # "nothing", "container:ARTIFACT" for a war that is built already, or "test".
+# "itself:ARTIFACT" DIR JAVA_HOME fetches a Maven into DIR, as root, by Debian's.
 main() {
 	set -euf
 	program=$1 what=$2
 	shift 2
 	case $what in
-	container:*) ;;
+	itself:* | container:*) ;;
 	test) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} test-compile ;;
 	*) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} ${MAVEN_CUSTOM_GOALS:-package} ;;
 	esac
@@ -17,6 +18,7 @@ main() {
 		container "${what#*:}"
 		;;
 	container:*) container "${what#*:}" ;;
+	itself:*) itself "${what#*:}" "$@" ;;
 	test)
 		mkdir -p .berth/java
 		cp -r "$HOME/.m2" .berth/java/.m2
@@ -61,9 +63,19 @@ mirror() {
 	echo '</settings>'
 }
 
+# itself ARTIFACT DIR JAVA_HOME: fetch a Maven. Debian's has plugins of Debian's versions
+# by default, old ones among them, and poms are written for those of upstream.
+itself() {
+	export JAVA_HOME="$3"
+	mvn -q dependency:copy -Dartifact="$1" -DoutputDirectory=/tmp/maven
+	set +f
+	mkdir "$2"
+	tar -xzf /tmp/maven/*.tar.gz -C "$2" --strip-components=1
+	rm -r /tmp/maven "$HOME/.m2"
+}
+
 # container ARTIFACT: fetch a servlet container that is one jar.
 container() {
-	program=/usr/bin/mvn
 	mkdir -p .berth/java/container
 	mvn -q dependency:copy -Dartifact="$1" -DoutputDirectory=/app/.berth/java/container
 	set +f
