@@ -10,7 +10,7 @@ if [ ! -e $trust ] || [ $bundle -nt $trust ]; then
 	openssl pkcs12 -export -nokeys -jdktrust anyExtendedKeyUsage -passout pass:changeit \
 		-in $bundle -out $trust.$$ && mv $trust.$$ $trust
 fi
-if [ -e $trust ]; then
+if [ -r $trust ]; then
 	flags="$flags -Djavax.net.ssl.trustStore=$trust -Djavax.net.ssl.trustStorePassword=changeit"
 fi
 

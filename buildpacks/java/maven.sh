@@ -8,7 +8,9 @@ main() {
 	shift 2
 	case $what in
 	itself:* | container:*) ;;
-	test) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} test-compile ;;
+	test) # no test at all: what runs them is fetched nevertheless
+		mvn -Dtest=nothing -Dsurefire.failIfNoSpecifiedTests=false -DfailIfNoTests=false test
+		;;
 	*) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} ${MAVEN_CUSTOM_GOALS:-package} ;;
 	esac
 	case $what in
@@ -22,7 +24,7 @@ main() {
 	test)
 		mkdir -p .berth/java
 		cp -r "$HOME/.m2" .berth/java/.m2
-		printf 'exec %s -B %s test\n' "$program" "${settings:+-s $settings}" >.berth/java/test
+		printf 'exec %s -B %s %s test\n' "$program" "$quiet" "${settings:+-s $settings}" >.berth/java/test
 		;;
 	esac
 }
@@ -41,8 +43,8 @@ mvn() {
 		set -- -gs /tmp/mirror.xml "$@"
 	fi
 	# Each file that is fetched would have a line of its own.
-	$program -B -Dorg.slf4j.simpleLogger.log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn \
-		-Daether.connector.http.useSystemProperties=true "$@"
+	quiet=-Dorg.slf4j.simpleLogger.log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn
+	$program -B $quiet -Daether.connector.http.useSystemProperties=true "$@"
 }
 
 # mirror: the settings of a machine whose operator names a repository. The
@@ -71,14 +73,26 @@ itself() {
 	set +f
 	mkdir "$2"
 	tar -xzf /tmp/maven/*.tar.gz -C "$2" --strip-components=1
-	rm -r /tmp/maven "$HOME/.m2"
+	rm -r /tmp/maven /tmp/java-trust.p12 "$HOME/.m2" # the certificates are a machine's, the layer is everybody's
 }
 
-# container ARTIFACT: fetch a servlet container that is one jar.
+# container ARTIFACT: fetch a servlet container that is one jar. Packing it into
+# one has lost the line by which the compiler of JSPs is found.
 container() {
 	mkdir -p .berth/java/container
 	mvn -q dependency:copy -Dartifact="$1" -DoutputDirectory=/app/.berth/java/container
+	case $1 in
+	*:webapp-runner:*) api=javax jsp=org.apache.jasper.servlet.JasperInitializer ;;
+	*) api=jakarta jsp=org.eclipse.jetty.ee10.apache.jsp.JettyJasperInitializer ;;
+	esac
 	set +f
 	mv .berth/java/container/*.jar .berth/java/container.jar
-	rmdir .berth/java/container
+	list=META-INF/services/$api.servlet.ServletContainerInitializer
+	mkdir -p .berth/java/container/META-INF/services
+	{
+		unzip -p .berth/java/container.jar $list
+		printf '\n%s\n' "$jsp"
+	} >.berth/java/container/$list
+	jar uf .berth/java/container.jar -C .berth/java/container $list
+	rm -r .berth/java/container
 }
