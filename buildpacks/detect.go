@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/golang"
+	"github.com/berthd/berth/buildpacks/java"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/rust"
@@ -35,8 +36,10 @@ var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
 	{"go", "Go", golang.Plan, golang.Evidence, false},
 	{"rust", "Rust", rust.Plan, rust.Evidence, false},
+	{"java", "Java", java.Plan, java.Evidence, false},
 	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"java", "Java", java.Plan, java.Archive, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 

@@ -21,15 +21,20 @@ const (
 	Bullseye = "bullseye"
 	Bookworm = "bookworm"
 	Forky    = "forky"
+	Sid      = "sid"
 )
 
 // AptInstallFrom is AptInstall for packages that another suite has and the
 // stack's has not. The suite is read from wherever the stack's own comes from.
 func AptInstallFrom(suite string, packages ...string) []Command {
 	install := apt("install", "-y", "--no-install-recommends")
-	if suite == Forky {
+	switch suite {
+	case Forky:
 		// What is built for a newer C library needs it.
 		install = install.plus([]string{"-t", suite})
+	case Sid:
+		// It changes daily: only what no other suite has is taken from it.
+		install = install.plus([]string{"-t", "/^trixie/"})
 	}
 	return aptFrom(suite, install.plus([]string{"--"}).plus(packages))
 }
@@ -45,7 +50,11 @@ func AptUnpackFrom(suite string, packages ...string) []Command {
 
 // aptFrom runs a command while apt knows another suite.
 func aptFrom(suite string, command Command) []Command {
-	const lists = "/etc/apt/sources.list.d/suite.list"
+	const list = "/etc/apt/sources.list.d/suite.list"
+	lists := `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`
+	if suite == Sid { // which has no security archive of its own
+		lists = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
+	}
 	update := aptUpdate
 	if suite == Forky {
 		// Its index is signed for a week, and mirrors are kept for longer. What
@@ -53,10 +62,10 @@ func aptFrom(suite string, command Command) []Command {
 		update = apt("-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Update::Error-Mode=any", "update")
 	}
 	return slices.Concat([]Command{
-		{Args: []string{"sh", "-c", `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`, "sh", suite, lists}},
+		{Args: []string{"sh", "-c", lists, "sh", suite, list}},
 		update,
 		command,
-		{Args: []string{"rm", lists}},
+		{Args: []string{"rm", list}},
 	}, aptClean)
 }
 

@@ -132,8 +132,9 @@ func TestHouse_NoRegistryIsNamed(t *testing.T) {
 	for _, host := range registries {
 		args = append(args, "-e", host)
 	}
-	// A lock file is what a client wrote, of whichever registry it was told.
-	args = append(args, "--", ".", ":!*.lock")
+	// A lock file and a wrapper's properties are what a client wrote, of
+	// whichever registry it was told.
+	args = append(args, "--", ".", ":!*.lock", ":!*-wrapper.properties")
 	cmd := exec.Command("git", args...)
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
