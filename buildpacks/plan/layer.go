@@ -36,6 +36,8 @@ type Layer struct {
 	// that the layer is to hold. When set, the commands work in /app as Builder
 	// has it, and nothing else of what they leave there is kept. A last element
 	// of * and ? is a pattern; one that fits nothing is a failure of the build.
+	// A Root layer with Keep has no commands: it is what is named so of
+	// Builder's filesystem ("opt/node/bin"), on Parent.
 	Keep []string
 
 	Commands []Command

@@ -14,12 +14,29 @@ type Toolchain struct {
 
 	// Runtime makes what runs; none when what is built needs the stack alone.
 	Runtime []Command
-	// Build makes what it takes to build, on top of Runtime.
+	// Build makes what it takes to build: on top of Runtime, or on the stack
+	// itself when there are Tools, so that apps of every version share it.
 	Build []Command
+
+	// Tools are fetched with what Build has, each on top of the one before. Only
+	// what is to be kept of them goes to what runs.
+	Tools []Tool
+
+	// BuildOnly leaves out all that runs: what is built needs the stack alone.
+	BuildOnly bool
 
 	Env    []string // of the commands, besides what apt needs
 	Passes []string // variables of the operator, see Layer
 	Hints  []string // what to do when it cannot be made; else one is made up
+}
+
+// Tool is a part of a toolchain that is fetched by another: a version of the
+// language, a package manager.
+type Tool struct {
+	Name     string // "Node 24.11.1"
+	Commands []Command
+	Keep     []string // what of it runs: "opt/node/bin"
+	Failure  *source.Problem
 }
 
 // Toolchain adds the layers of a toolchain, and the repository's own packages
@@ -38,7 +55,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 			Hint("then push the same commit again")
 	}
 	top = c.Stack
-	if len(t.Runtime) > 0 {
+	if len(t.Runtime) > 0 && !t.BuildOnly {
 		l := root
 		l.Name, l.Commands = t.Title+" toolchain", t.Runtime
 		if top, err = c.Add(l, top); err != nil {
@@ -46,10 +63,26 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 		}
 	}
 	builder = top
+	if len(t.Tools) > 0 {
+		builder = c.Stack
+	}
 	if len(t.Build) > 0 {
 		l := root
 		l.Name, l.Commands, l.Build = t.Title+" build tools", t.Build, true
-		if builder, err = c.Add(l, top); err != nil {
+		if builder, err = c.Add(l, builder); err != nil {
+			return "", "", err
+		}
+	}
+	for _, tool := range t.Tools {
+		l := root
+		l.Name, l.Commands, l.Build, l.Failure = tool.Name, tool.Commands, true, tool.Failure
+		if builder, err = c.Add(l, builder); err != nil {
+			return "", "", err
+		}
+		if t.BuildOnly {
+			continue
+		}
+		if top, err = c.Add(Layer{Name: tool.Name, Root: true, Builder: builder, Keep: tool.Keep}, top); err != nil {
 			return "", "", err
 		}
 	}
@@ -61,9 +94,11 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	own := Layer{Name: file, Root: true, Commands: AptInstall(packages...), Env: AptEnv, Passes: NetPasses}
 	own.Failure = source.Problemf(source.CodeApt, "the packages of %s could not be installed", file).
 		Hint("are they named so in Debian 13? apt-cache search finds them")
-	below := top
-	if top, err = c.Add(own, top); err != nil || builder == below {
-		return top, top, err
+	if !t.BuildOnly {
+		below := top
+		if top, err = c.Add(own, top); err != nil || builder == below {
+			return top, top, err
+		}
 	}
 	own.Build = true
 	builder, err = c.Add(own, builder)
