@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/buildpacks/static"
 )
 
 // language is a way to turn a tree into something that runs.
@@ -30,6 +31,8 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"static", "a static site", static.Plan, static.Declared, false},
+	{"static", "a static site", static.Plan, static.Pages, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 }
 
