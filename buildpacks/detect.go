@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/source"
@@ -31,6 +32,7 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"node", "Node", node.Plan, node.Evidence, false},
 	{"static", "a static site", static.Plan, static.Declared, false},
 	{"static", "a static site", static.Plan, static.Pages, true},
 	{"python", "Python", python.Plan, python.Sources, true},
