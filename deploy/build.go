@@ -126,6 +126,15 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 			env = append(env, name+"="+value)
 		}
 	}
+	for _, name := range layer.PassesFiles {
+		if file, set := os.LookupEnv(name); set {
+			// On the container's /run, a tmpfs: elsewhere the place of the mount
+			// would stay in a root layer.
+			target := "/run/operator/" + name
+			spec.Mounts = append(spec.Mounts, runtime.Mount{Source: file, Target: target})
+			env = append(env, name+"="+target)
+		}
+	}
 	for _, c := range layer.Commands {
 		spec.Commands = append(spec.Commands, runtime.Command{Args: c.Args, Env: env, Dir: c.Dir})
 	}

@@ -12,19 +12,21 @@ import (
 	"github.com/berthd/berth/buildpacks/static"
 )
 
-// What a Node app's layers are made of. Names are parts of keys: a change
-// rebuilds the layer for everybody.
-var (
-	// nodeRuntime is what Node and usual packages need while they run: Prisma
-	// looks for OpenSSL, Intl for time zones.
-	nodeRuntime = []string{"ca-certificates", "libatomic1", "openssl", "tzdata"}
+// nodeBuild is what it takes to build native addons, and a Node with npm to get
+// any other Node. python3-setuptools has what Python 3.12 dropped and the
+// node-gyp of older npms needs. Names are parts of keys: a change rebuilds the
+// layer for everybody.
+var nodeBuild = []string{"ca-certificates", "g++", "gcc", "git", "libatomic1", "make", "nodejs", "npm", "pkg-config",
+	"python3", "python3-setuptools"}
 
-	// nodeBuild is what it takes to build native addons, and a Node with npm to
-	// get any other Node. python3-setuptools has what Python 3.12 dropped and
-	// the node-gyp of older npms needs.
-	nodeBuild = []string{"ca-certificates", "g++", "gcc", "git", "libatomic1", "make", "nodejs", "npm", "openssl", "pkg-config",
-		"python3", "python3-setuptools"}
-)
+// nodeLibraries is all that Node needs, since version 25, and the stack lacks.
+func nodeLibraries() string {
+	machine := "x86_64"
+	if goruntime.GOARCH == "arm64" {
+		machine = "aarch64"
+	}
+	return "usr/lib/" + machine + "-linux-gnu/libatomic.so.1*"
+}
 
 const (
 	nodeHome = "/opt/node"
@@ -38,6 +40,10 @@ const (
 // registryPasses are the operator's variables that say where packages come from.
 var registryPasses = []string{"npm_config_registry", "NPM_CONFIG_REGISTRY", "npm_config_proxy", "npm_config_https_proxy", "npm_config_noproxy",
 	"YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER"}
+
+// registryFiles are the operator's variables that name a file with tokens and
+// registries of scopes, an .npmrc. Builds of apps read it as their own user.
+var registryFiles = []string{"npm_config_userconfig", "NPM_CONFIG_USERCONFIG"}
 
 var netPasses = slices.Concat(plan.NetPasses, registryPasses)
 
@@ -54,16 +60,21 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
 	files := len(p.app.site) > 0
 	top, builder, err := c.Toolchain(plan.Toolchain{
 		Title:     "Node",
-		Runtime:   plan.AptInstall(nodeRuntime...),
 		Build:     plan.AptInstall(nodeBuild...),
 		Tools:     p.tools(),
 		BuildOnly: files,
 		Passes:    registryPasses,
+		Files:     registryFiles,
 		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive",
 			"then push the same commit again"},
 	})
 	if err != nil {
 		return err
+	}
+	if static.Called(out.Processes) {
+		if top, err = static.Layer(c, top); err != nil {
+			return err
+		}
 	}
 	builds := p.app.build != nil
 	deps := p.dependencies(builds || p.app.keepDev != "", builds)
@@ -150,10 +161,12 @@ func (p *project) tools() []plan.Tool {
 		npm = p.usualVersion(manager{name: "npm"})
 	}
 	tools := []plan.Tool{{
-		Name:     "Node " + p.node.version,
-		Commands: []plan.Command{fetch(nodeHome, node+"@"+p.node.version, "npm@"+npm)},
+		Name: "Node " + p.node.version,
+		Commands: []plan.Command{fetch(nodeHome, node+"@"+p.node.version, "npm@"+npm),
+			// What the Debian npm wrote there of its own configuration.
+			{Args: []string{"rm", "-f", modules + "/npm/npmrc"}}},
 		// The headers are for who builds.
-		Keep: []string{"opt/node/bin", "opt/node/lib/node_modules/npm", "opt/node/lib/node_modules/" + node + "/bin"},
+		Keep: []string{nodeLibraries(), "opt/node/bin", "opt/node/lib/node_modules/npm", "opt/node/lib/node_modules/" + node + "/bin"},
 		Failure: failure("Node", p.node.version).
 			Hint("known are %s", lines()).
 			Hint("or this machine does not reach the registry: npm_config_registry of berth says where it is"),
@@ -185,16 +198,23 @@ func (p *project) buildEnv() []string {
 		"npm_config_update_notifier=false",
 		// Headers for native addons: node-gyp would download them from a host
 		// of its own.
-		"npm_config_nodedir=" + modules + "/node-linux-" + cpu(),
-		"npm_config_store_dir=" + downloads + "/pnpm",
-		"YARN_CACHE_FOLDER=" + downloads + "/yarn",
-		"BUN_INSTALL_CACHE_DIR=" + downloads + "/bun",
+		"npm_package_config_node_gyp_nodedir=" + modules + "/node-linux-" + cpu(),
 		"HUSKY=0", // hooks of git have no repository here
 	}
-	if p.manager.berry {
-		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "YARN_CACHE_FOLDER=") })
+	m := p.manager
+	if m.name != "npm" || m.major() < 11 { // newer ones complain of what they do not know
+		env = append(env, "npm_config_nodedir="+modules+"/node-linux-"+cpu())
+	}
+	switch {
+	case m.name == "pnpm":
+		env = append(env, "npm_config_store_dir="+downloads+"/pnpm")
+	case m.name == "bun":
+		env = append(env, "BUN_INSTALL_CACHE_DIR="+downloads+"/bun")
+	case m.name == "yarn" && !m.berry:
+		env = append(env, "YARN_CACHE_FOLDER="+downloads+"/yarn")
+	case m.name == "yarn":
 		env = append(env, "YARN_GLOBAL_FOLDER="+downloads+"/yarn", "YARN_ENABLE_TELEMETRY=0", "YARN_ENABLE_PROGRESS_BARS=0", "YARN_ENABLE_SCRIPTS=true")
-		if p.manager.pnp {
+		if m.pnp {
 			// Packages run from the archives, which have to be the app's own.
 			env = append(env, "YARN_ENABLE_GLOBAL_CACHE=false", "YARN_ENABLE_MIRROR=true")
 		}
@@ -369,7 +389,7 @@ if [ -d "$1/static" ]; then cp -rT "$1/static" "$1/standalone/$1/static"; fi`
 // pruned returns the command that removes devDependencies. When it cannot,
 // what runs is larger than it need be, and that is all.
 func (p *project) pruned() []string {
-	const prune = `"$@" || echo "warning: devDependencies could not be removed; they stay in what runs"`
+	const prune = `CI=true "$@" || echo "warning: devDependencies could not be removed; they stay in what runs"`
 	return append([]string{"bash", "-c", prune, "bash"}, p.manager.pruning()...)
 }
 

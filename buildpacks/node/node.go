@@ -94,5 +94,5 @@ func (p *project) path() string {
 	if p.manager.bin != "" {
 		path += p.manager.bin + ":"
 	}
-	return path + nodeHome + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return path + nodeHome + "/bin:" + static.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

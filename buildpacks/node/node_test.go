@@ -20,7 +20,7 @@ func pkg(manifest string, files ...string) fstest.MapFS {
 }
 
 func TestPlan_Apps(t *testing.T) {
-	const node = "Node toolchain, Node build tools, Node 24.21.0 (build), Node 24.21.0"
+	const node = "Node build tools, Node 24.21.0 (build), Node 24.21.0"
 	const files = "Node build tools, Node 24.21.0 (build), dependencies (build), output"
 	for _, c := range []struct{ app, summary, web, layers string }{
 		{"node-express", "Node 24.21.0, Express (package.json)", "node web.js", node + ", dependencies"},
@@ -164,6 +164,14 @@ func TestPlan_ToolsOfDevelopmentThatRunStay(t *testing.T) {
 		if noted != want || pruned == want {
 			t.Errorf("%s: noted %t, pruned %t; want that they stay: %t", command, noted, pruned, want)
 		}
+	}
+}
+
+func TestPlan_FileServerOfAProcfile(t *testing.T) {
+	made := packtest.Plan(t, Plan, pkg(`{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "1"}}`, "Procfile", "web: static-server --root dist"))
+	packtest.Layer(t, made, "file server")
+	if got := made.Env["PATH"]; !strings.Contains(got, ":/app/.berth/bin:") {
+		t.Errorf("PATH %q", got)
 	}
 }
 

@@ -55,6 +55,11 @@ type Layer struct {
 	// no part of the key.
 	Passes []string
 
+	// PassesFiles names variables of the operator that name a file of the
+	// machine (npm_config_userconfig): the commands get the file, read-only, and
+	// the variable names where it is for them. No part of the key either.
+	PassesFiles []string
+
 	// Failure is what to tell when a command of the layer fails; its evidence
 	// is the command's output. No part of the key.
 	Failure *source.Problem

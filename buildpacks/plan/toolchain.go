@@ -27,6 +27,7 @@ type Toolchain struct {
 
 	Env    []string // of the commands, besides what apt needs
 	Passes []string // variables of the operator, see Layer
+	Files  []string // variables of the operator that name files, see Layer.PassesFiles
 	Hints  []string // what to do when it cannot be made; else one is made up
 }
 
@@ -47,7 +48,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	root := Layer{Root: true, Env: slices.Concat(AptEnv, t.Env), Passes: slices.Concat(NetPasses, t.Passes)}
+	root := Layer{Root: true, Env: slices.Concat(AptEnv, t.Env), Passes: slices.Concat(NetPasses, t.Passes), PassesFiles: t.Files}
 	root.Failure = source.Problemf(source.CodeToolchain, "the %s toolchain could not be installed", t.Title)
 	root.Failure.Hints = t.Hints
 	if len(t.Hints) == 0 {

@@ -18,8 +18,11 @@ const (
 	binDir = source.OwnDir + "/bin"
 )
 
+// Bin is where the file server is found.
+const Bin = "/app/" + binDir
+
 // Path is the PATH of what runs, with the file server on it.
-const Path = "/app/" + binDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+const Path = Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Kept is what a layer with Keep has to keep of the file server.
 const Kept = binDir
@@ -82,11 +85,28 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 func Serve(out *plan.Plan, c *plan.Chain, flags ...string) error {
 	out.Infer("web", Command(flags...))
 	out.Env["PATH"] = Path
-	_, err := c.Add(plan.Layer{
+	_, err := Layer(c, c.Stack)
+	return err
+}
+
+// Layer adds a layer that has the file server and nothing else.
+func Layer(c *plan.Chain, parent string) (key string, err error) {
+	return c.Add(plan.Layer{
 		Name: "file server", Commands: []plan.Command{Link()}, Offline: true,
 		Failure: source.Problemf(source.CodeOutput, "the file server could not be put in its place"),
-	}, c.Stack)
-	return err
+	}, parent)
+}
+
+// Called tells whether a process starts the file server by itself.
+func Called(procs []plan.Process) bool {
+	for _, proc := range procs {
+		for _, w := range source.Words(proc.Command) {
+			if w[0] == server.Name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Command is the file server's, with flags.
