@@ -272,8 +272,6 @@ func (m manager) pruning() []string {
 		return []string{"npm", "prune", "--omit=dev", "--ignore-scripts"}
 	case m.name == "pnpm":
 		return []string{"pnpm", "install", "--prod", "--offline", "--ignore-scripts", "--frozen-lockfile"}
-	case m.name == "bun":
-		return []string{"bun", "install", "--production", "--ignore-scripts"}
 	case m.berry:
 		return []string{"yarn", "workspaces", "focus", "--all", "--production"}
 	}
