@@ -11,11 +11,13 @@ import (
 
 	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/java"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/rust"
 	"github.com/berthd/berth/buildpacks/shell"
 	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/buildpacks/static"
 )
 
 // language is a way to turn a tree into something that runs.
@@ -37,6 +39,9 @@ var languages = []language{
 	{"go", "Go", golang.Plan, golang.Evidence, false},
 	{"rust", "Rust", rust.Plan, rust.Evidence, false},
 	{"java", "Java", java.Plan, java.Evidence, false},
+	{"node", "Node", node.Plan, node.Evidence, false},
+	{"static", "a static site", static.Plan, static.Declared, false},
+	{"static", "a static site", static.Plan, static.Pages, true},
 	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 	{"java", "Java", java.Plan, java.Archive, true},

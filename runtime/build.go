@@ -36,7 +36,8 @@ type LayerSpec struct {
 
 	// Keep names what the layer is to hold of /app; a last element of * and ? is
 	// a pattern. When set, the commands work in Builder's own /app, and nothing
-	// else of what they leave is kept. Only with a UID other than 0.
+	// else of what they leave is kept. With UID 0 it names what the layer is to
+	// hold of Builder's whole filesystem, and there are no commands.
 	Keep []string
 
 	Commands []Command
@@ -83,6 +84,9 @@ func (e *CommandError) Error() string {
 // kills the commands.
 func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
 	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
+		if spec.UID == 0 && len(spec.Keep) > 0 {
+			return e.pick(ctx, spec, active)
+		}
 		if spec.UID == 0 {
 			return e.buildRoot(ctx, spec, active, out)
 		}
@@ -160,7 +164,7 @@ func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch strin
 	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
+	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, homeDir, spec.Keep, spec.UID) })
 }
 
 // readySource puts the source into a scratch filesystem's own /app. It is
@@ -180,11 +184,11 @@ type NotKept struct{ Pattern string }
 
 func (e *NotKept) Error() string { return "the build left no " + e.Pattern }
 
-// keep copies what fits the patterns from one filesystem's /app to another's.
-func keep(ctx context.Context, from, to string, patterns []string, uid int) error {
-	home := strings.TrimPrefix(homeDir, "/")
+// keep copies what fits the patterns in a directory of one filesystem to the
+// same of another.
+func keep(ctx context.Context, from, to, dir string, patterns []string, uid int) error {
 	// A root of its own below the mount: no link of the build's leads out.
-	root, err := os.OpenRoot(filepath.Join(from, home))
+	root, err := os.OpenRoot(filepath.Join(from, dir))
 	if err != nil {
 		return err
 	}
@@ -198,7 +202,7 @@ func keep(ctx context.Context, from, to string, patterns []string, uid int) erro
 			return &NotKept{pattern}
 		}
 		for _, name := range found {
-			if err := copyPath(ctx, root, to, name, path.Join(home, name), uid); err != nil {
+			if err := copyPath(ctx, root, to, name, path.Join(dir, name), uid); err != nil {
 				return err
 			}
 		}

@@ -247,6 +247,31 @@ func TestBuildLayer_SourceIsBuiltInPlaceAndStays(t *testing.T) {
 	}
 }
 
+func TestBuildLayer_RootPicksWhatIsToBeKeptOfTheBuilder(t *testing.T) {
+	tools, top := key(t), key(t)
+	if out, err := build(t, runtime.LayerSpec{Key: tools, Commands: []runtime.Command{
+		{Args: []string{"sh", "-c", "mkdir -p /opt/tool/bin /opt/other && echo run >/opt/tool/bin/run && chmod 750 /opt/tool/bin/run && ln -s run /opt/tool/bin/link && touch /opt/tool/doc /usr/bin/fetcher"}},
+	}}); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := build(t, runtime.LayerSpec{Key: top, Builder: tools, Keep: []string{"opt/tool/bin"}}); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	layers, err := shared.engine.Layers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		if l.Key == top && l.Builder != tools {
+			t.Errorf("built on %q, want %q", l.Builder, tools)
+		}
+	}
+	got, _ := output(t, runtime.Spec{Layer: top}, `find /opt | sort; stat -c "%u %a" /opt/tool/bin/run; readlink /opt/tool/bin/link; ls /usr/bin/fetcher 2>/dev/null || echo none`)
+	if want := "/opt\n/opt/tool\n/opt/tool/bin\n/opt/tool/bin/link\n/opt/tool/bin/run\n0 750\nrun\nnone"; got != want {
+		t.Errorf("in the layer: got %q, want %q", got, want)
+	}
+}
+
 func TestBuildLayer_OnlyWhatIsToBeKeptIs(t *testing.T) {
 	deps, app := key(t), key(t)
 	if out, err := build(t, runtime.LayerSpec{Key: deps, UID: 20001, Commands: []runtime.Command{

@@ -192,7 +192,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	top, builder, err := c.Toolchain(plan.Toolchain{
 		Title: "Go",
 		Build: plan.AptInstall(goBuild...),
-		Extra: []plan.Layer{{
+		Tools: []plan.Tool{{
 			Name:     "Go " + v.String(),
 			Commands: []plan.Command{{Args: []string{"sh", "-c", installGo, "sh", v.String()}}},
 			Failure:  p.versionFailure(v),

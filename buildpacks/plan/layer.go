@@ -41,6 +41,8 @@ type Layer struct {
 	// that the layer is to hold. When set, the commands work in /app as Builder
 	// has it, and nothing else of what they leave there is kept. A last element
 	// of * and ? is a pattern; one that fits nothing is a failure of the build.
+	// A Root layer with Keep has no commands: it is what is named so of
+	// Builder's filesystem ("opt/node/bin"), on Parent.
 	Keep []string `json:"keep,omitempty"`
 
 	Commands []Command `json:"commands,omitempty"`
@@ -57,6 +59,11 @@ type Layer struct {
 	// are set. They say where things come from, not what is made, and so are
 	// no part of the key.
 	Passes []string `json:"passes,omitempty"`
+
+	// PassesFiles names variables of the operator that name a file of the
+	// machine (npm_config_userconfig): the commands get the file, read-only, and
+	// the variable names where it is for them. No part of the key either.
+	PassesFiles []string `json:"passes_files,omitempty"`
 
 	// Failure is what to tell when a command of the layer fails; its evidence
 	// is the command's output. No part of the key.

@@ -52,7 +52,7 @@ func TestKeys_EveryFieldOfALayerCounts(t *testing.T) {
 		seen[key] = name
 	}
 	told := base
-	told.Passes, told.Failure = []string{"HTTP_PROXY"}, &source.Problem{}
+	told.Passes, told.PassesFiles, told.Failure = []string{"HTTP_PROXY"}, []string{"npm_config_userconfig"}, &source.Problem{}
 	if key, _ := c.key(told); seen[key] != "base" {
 		t.Error("what does not decide of the content changed the key")
 	}

@@ -14,16 +14,31 @@ type Toolchain struct {
 
 	// Runtime makes what runs; none when what is built needs the stack alone.
 	Runtime []Command
-	// Build makes what it takes to build, on top of Runtime.
+	// Build makes what it takes to build: on top of Runtime, or on the stack
+	// itself when Tools leave something to what runs.
 	Build []Command
-	// Extra are layers on top of Build, one on the other, of which the name, the
-	// commands and the failure are taken: a version of the compiler, so that all
-	// versions share what is below.
-	Extra []Layer
+
+	// Tools are made with what Build has, each on top of the one before, so that
+	// all versions share what is below. Only what is to be kept of them goes to
+	// what runs.
+	Tools []Tool
+
+	// BuildOnly leaves out all that runs: what is built needs the stack alone.
+	BuildOnly bool
 
 	Env    []string // of the commands, besides what apt needs
 	Passes []string // variables of the operator, see Layer
+	Files  []string // variables of the operator that name files, see Layer.PassesFiles
 	Hints  []string // what to do when it cannot be made; else one is made up
+}
+
+// Tool is a part of a toolchain that is made by another: a version of the
+// language, a package manager.
+type Tool struct {
+	Name     string // "Node 24.11.1"
+	Commands []Command
+	Keep     []string // what of it runs: "opt/node/bin"; none when it only builds
+	Failure  *source.Problem
 }
 
 // Toolchain adds the layers of a toolchain, and the repository's own packages
@@ -34,7 +49,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	root := Layer{Root: true, Env: slices.Concat(AptEnv, t.Env), Passes: slices.Concat(NetPasses, t.Passes)}
+	root := Layer{Root: true, Env: slices.Concat(AptEnv, t.Env), Passes: slices.Concat(NetPasses, t.Passes), PassesFiles: t.Files}
 	root.Failure = source.Problemf(source.CodeToolchain, "the %s toolchain could not be installed", t.Title)
 	root.Failure.Hints = t.Hints
 	if len(t.Hints) == 0 {
@@ -42,7 +57,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 			Hint("then push the same commit again")
 	}
 	top = c.Stack
-	if len(t.Runtime) > 0 {
+	if len(t.Runtime) > 0 && !t.BuildOnly {
 		l := root
 		l.Name, l.Commands = t.Title+" toolchain", t.Runtime
 		if top, err = c.Add(l, top); err != nil {
@@ -50,17 +65,29 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 		}
 	}
 	builder = top
+	if slices.ContainsFunc(t.Tools, func(tool Tool) bool { return len(tool.Keep) > 0 }) {
+		builder = c.Stack
+	}
 	if len(t.Build) > 0 {
 		l := root
 		l.Name, l.Commands, l.Build = t.Title+" build tools", t.Build, true
-		if builder, err = c.Add(l, top); err != nil {
+		if builder, err = c.Add(l, builder); err != nil {
 			return "", "", err
 		}
 	}
-	for _, extra := range t.Extra {
+	for _, tool := range t.Tools {
 		l := root
-		l.Name, l.Commands, l.Failure, l.Build = extra.Name, extra.Commands, extra.Failure, true
+		l.Name, l.Commands, l.Build, l.Failure = tool.Name, tool.Commands, true, tool.Failure
+		if len(tool.Keep) > 0 {
+			l.Name += " build tools"
+		}
 		if builder, err = c.Add(l, builder); err != nil {
+			return "", "", err
+		}
+		if t.BuildOnly || len(tool.Keep) == 0 {
+			continue
+		}
+		if top, err = c.Add(Layer{Name: tool.Name, Root: true, Builder: builder, Keep: tool.Keep}, top); err != nil {
 			return "", "", err
 		}
 	}
@@ -72,9 +99,11 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	own := Layer{Name: file, Root: true, Commands: AptInstall(packages...), Env: AptEnv, Passes: NetPasses}
 	own.Failure = source.Problemf(source.CodeApt, "the packages of %s could not be installed", file).
 		Hint("are they named so in Debian 13? apt-cache search finds them")
-	below := top
-	if top, err = c.Add(own, top); err != nil || builder == below {
-		return top, top, err
+	if !t.BuildOnly {
+		below := top
+		if top, err = c.Add(own, top); err != nil || builder == below {
+			return top, top, err
+		}
 	}
 	own.Build = true
 	builder, err = c.Add(own, builder)

@@ -195,7 +195,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 		Title:   "Rust",
 		Runtime: plan.AptInstall(rustRuntime...),
 		Build:   plan.AptInstall(rustBuild...),
-		Extra:   []plan.Layer{{Name: "Rust " + t.name, Commands: t.commands, Failure: t.failure()}},
+		Tools:   []plan.Tool{{Name: "Rust " + t.name, Commands: t.commands, Failure: t.failure()}},
 		Passes:  []string{"RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT"},
 	})
 	if err != nil {

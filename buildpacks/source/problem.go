@@ -30,6 +30,7 @@ const (
 	CodeRequirements = "E221" // requirements.txt cannot be followed
 	CodeProject      = "E222" // a language's manifest (pyproject.toml, go.mod, Cargo.toml, ...) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed
+	CodeStatic       = "E224" // Staticfile or static.json is malformed
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/berthd/berth/buildpacks/static/server"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/pid1"
 	"github.com/berthd/berth/web"
@@ -24,6 +25,9 @@ var version string
 func main() {
 	if pid1.Invoked() {
 		os.Exit(pid1.Main())
+	}
+	if server.Invoked() {
+		os.Exit(server.Main())
 	}
 	os.Exit(start(os.Args[1:]))
 }

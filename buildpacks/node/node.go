@@ -1,0 +1,98 @@
+// Package node plans Node apps: which Node, which package manager, what is
+// built and what is started; or, when a build leaves nothing but files, what is
+// served.
+package node
+
+import (
+	"fmt"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/buildpacks/static"
+)
+
+// project is a Node app as its tree shows it.
+type project struct {
+	tree    *source.Tree
+	file    *manifest
+	node    release
+	manager manager
+	app     app
+}
+
+// Evidence names the file by which a tree says that it is a Node app; "" is none.
+func Evidence(t *source.Tree) string {
+	if t.Has(packageJSON) {
+		return packageJSON
+	}
+	return ""
+}
+
+// Plan fills in the plan of a Node app.
+func Plan(out *plan.Plan, c *plan.Chain) (err error) {
+	p := &project{tree: c.Tree}
+	if p.file, err = readManifest(c.Tree); err != nil {
+		return err
+	}
+	if p.node, err = p.findNode(c.Versions["node"]); err != nil {
+		return err
+	}
+	if p.manager, err = p.findManager(c.Versions); err != nil {
+		return err
+	}
+	if p.app, err = p.findApp(out); err != nil {
+		return err
+	}
+	if p.app.asIs != "" {
+		// Nothing is built and nothing starts: the files are the site.
+		out.Summary = fmt.Sprintf("static site (%s; %s starts nothing)", p.app.asIs, packageJSON)
+		return static.Serve(out, c, static.Folder(p.app.folder())...)
+	}
+	out.Summary = p.summary()
+	out.Versions["node"] = p.node.version
+	out.Versions[p.manager.name] = p.manager.version
+	if p.app.start != "" {
+		out.Infer("web", p.app.start)
+	}
+	out.Env = p.env()
+	return p.layers(out, c)
+}
+
+// summary is one line: "Node 24.21.0, Next.js (package.json)".
+func (p *project) summary() string {
+	s := "Node " + p.node.version
+	if p.app.title != "" {
+		s += ", " + p.app.title
+	}
+	if len(p.app.site) > 0 {
+		s += ", served as files"
+	}
+	return s + " (" + packageJSON + ")"
+}
+
+// env is the environment of the running processes.
+func (p *project) env() map[string]string {
+	if len(p.app.site) > 0 {
+		return map[string]string{"PATH": static.Path}
+	}
+	env := map[string]string{
+		"PATH":     p.path(),
+		"NODE_ENV": "production",
+		// Frameworks listen on 127.0.0.1 unless this says otherwise.
+		"HOST": "0.0.0.0",
+		"LANG": "C.UTF-8",
+	}
+	for name, value := range p.app.env {
+		env[name] = value
+	}
+	return env
+}
+
+// path is the PATH of what builds and of what runs a Node app.
+func (p *project) path() string {
+	path := "/app/node_modules/.bin:"
+	if p.manager.bin != "" {
+		path += p.manager.bin + ":"
+	}
+	return path + nodeHome + "/bin:" + static.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}

@@ -1,0 +1,327 @@
+package node
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/plan"
+)
+
+func web(p *plan.Plan) string { return packtest.Command(p, "web") }
+
+// pkg makes a tree of a package.json and other files.
+func pkg(manifest string, files ...string) fstest.MapFS {
+	return packtest.Repo(append([]string{packageJSON, manifest}, files...)...)
+}
+
+func TestPlan_Apps(t *testing.T) {
+	const node = "Node build tools, Node 24.21.0 build tools, Node 24.21.0"
+	const files = "Node build tools, Node 24.21.0 build tools, dependencies (build), output"
+	for _, c := range []struct{ app, summary, web, layers string }{
+		{"node-express", "Node 24.21.0, Express (package.json)", "node web.js", node + ", dependencies"},
+		{"node-main", "Node 24.21.0 (package.json)", "node server.js", node},
+		{"node-pnpm", "Node 24.21.0 (package.json)", "node web.js", node + ", pnpm 10.34.9 build tools, pnpm 10.34.9, dependencies"},
+		{"node-yarn", "Node 24.21.0 (package.json)", "node web.js", node + ", yarn 1.22.22 build tools, yarn 1.22.22, dependencies"},
+		{"node-berry", "Node 24.21.0 (package.json)", "yarn run start", node + ", yarn 4.18.1 build tools, yarn 4.18.1, dependencies"},
+		{"node-drift", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
+		{"node-native", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
+		{"node-next", "Node 24.21.0, Next.js (package.json)", "next start", node + ", dependencies, output"},
+		{"node-sveltekit", "Node 24.21.0, SvelteKit (package.json)", "node build", node + ", dependencies, output"},
+		{"node-vite-spa", "Node 24.21.0, Vite, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
+	} {
+		t.Run(c.app, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, packtest.App(t, c.app))
+			if made.Summary != c.summary {
+				t.Errorf("summary: got %q, want %q", made.Summary, c.summary)
+			}
+			if got := web(made); got != c.web {
+				t.Errorf("web: got %q, want %q", got, c.web)
+			}
+			if got := strings.Join(packtest.Names(made), ", "); got != c.layers {
+				t.Errorf("layers: got %q, want %q", got, c.layers)
+			}
+		})
+	}
+}
+
+// What each framework is started or served by, without the packages.
+func TestPlan_Frameworks(t *testing.T) {
+	deps := func(names ...string) string {
+		return `"dependencies": {"` + strings.Join(names, `": "1", "`) + `": "1"}`
+	}
+	const build = `"scripts": {"build": "make it"}, `
+	for name, c := range map[string]struct {
+		tree fs.FS
+		web  string
+		site string // its first folder
+	}{
+		"next, dev start":       {pkg(`{"scripts": {"start": "next dev", "build": "next build"}, ` + deps("next") + `}`), "next start", ""},
+		"next, own server":      {pkg(`{"scripts": {"start": "node server.js", "build": "next build"}, ` + deps("next") + `}`), "node server.js", ""},
+		"next, no scripts":      {pkg(`{` + deps("next") + `}`), "next start", ""},
+		"next export":           {pkg(`{`+build+deps("next")+`}`, "next.config.mjs", `/** @type {import("next").NextConfig} */ const c = { output: "export" }; export default c`), "static", "out"},
+		"next export elsewhere": {pkg(`{`+build+deps("next")+`}`, "next.config.js", `module.exports = { output: 'export', distDir: 'www' }`), "static", "www"},
+		"next export, comment":  {pkg(`{`+build+deps("next")+`}`, "next.config.js", "module.exports = {\n// output: 'export',\n}"), "next start", ""},
+		"next standalone":       {pkg(`{`+build+deps("next")+`}`, "next.config.ts", `export default { output: "standalone" } satisfies NextConfig`), "node .next/standalone/server.js", ""},
+		"nuxt":                  {pkg(`{"scripts": {"build": "nuxt build", "postinstall": "nuxt prepare"}, ` + deps("nuxt") + `}`), "node .output/server/index.mjs", ""},
+		"nuxt generate":         {pkg(`{"scripts": {"build": "nuxt generate"}, ` + deps("nuxt") + `}`), "static", ".output/public"},
+		"remix":                 {pkg(`{"scripts": {"build": "remix vite:build", "start": "remix-serve ./build/server/index.js"}, ` + deps("@remix-run/dev", "vite") + `}`), "remix-serve ./build/server/index.js", ""},
+		"remix, classic":        {pkg(`{` + deps("@remix-run/dev") + `}`), "remix-serve ./build/index.js", ""},
+		"react router":          {pkg(`{` + build + deps("@react-router/dev") + `}`), "react-router-serve ./build/server/index.js", ""},
+		"react router spa":      {pkg(`{`+build+deps("@react-router/dev", "vite")+`}`, "react-router.config.ts", `export default { ssr: false } satisfies Config;`), "static", "build/client"},
+		"astro":                 {pkg(`{"scripts": {"start": "astro dev", "build": "astro check && astro build"}, ` + deps("astro") + `}`), "static", "dist"},
+		"astro, outDir":         {pkg(`{`+build+deps("astro")+`}`, "astro.config.mjs", `import { defineConfig } from 'astro/config'; export default defineConfig({ outDir: './public_html' });`), "static", "public_html"},
+		"astro, node":           {pkg(`{`+build+deps("astro", "@astrojs/node")+`}`, "astro.config.mjs", `import node from '@astrojs/node'; export default defineConfig({ output: 'server', adapter: node({ mode: 'standalone' }) });`), "node dist/server/entry.mjs", ""},
+		"sveltekit static":      {pkg(`{`+build+deps("@sveltejs/kit")+`}`, "svelte.config.js", `import adapter from '@sveltejs/adapter-static'; const config = { kit: { adapter: adapter({ pages: 'site', fallback: '200.html' }) } }; export default config;`), "static", "site"},
+		"nest":                  {pkg(`{"scripts": {"build": "nest build", "start": "nest start", "start:prod": "node dist/main"}, ` + deps("@nestjs/core") + `}`), "node dist/main", ""},
+		"nest, no start:prod":   {pkg(`{"scripts": {"build": "nest build", "start": "nest start"}, ` + deps("@nestjs/core") + `}`), "node dist/main.js", ""},
+		"cra":                   {pkg(`{"scripts": {"build": "react-scripts build", "start": "react-scripts start"}, ` + deps("react-scripts") + `}`), "static", "build"},
+		"cra, elsewhere":        {pkg(`{"scripts": {"build": "BUILD_PATH='./www' react-scripts build", "start": "react-scripts start"}, ` + deps("react-scripts") + `}`), "static", "www"},
+		"vue cli":               {pkg(`{`+build+deps("@vue/cli-service")+`}`, "vue.config.js", `module.exports = { outputDir: "public/app" }`), "static", "public/app"},
+		"angular":               {pkg(`{"scripts": {"start": "ng serve", "build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"lib": {"projectType": "library"}, "shop": {"architect": {"build": {"options": {"outputPath": "dist/shop-ui"}}}}}}`), "static", "dist/shop-ui/browser"},
+		"angular, no path":      {pkg(`{"scripts": {"build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {}}}}}`), "static", "dist/shop/browser"},
+		"angular, ssr":          {pkg(`{"scripts": {"start": "ng serve", "build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {"options": {"ssr": {"entry": "server.ts"}}}}}}}`), "node dist/shop/server/server.mjs", ""},
+		"vite, flag":            {pkg(`{"scripts": {"build": "tsc && vite build --outDir=out/web"}, ` + deps("vite") + `}`), "static", "out/web"},
+		"vite, root":            {pkg(`{`+build+deps("vite")+`}`, "vite.config.ts", `export default defineConfig(({ mode }) => ({ root: "src", build: { rollupOptions: {}, outDir: "../www", emptyOutDir: true } }))`), "static", "www"},
+		"vite, out of the tree": {pkg(`{`+build+deps("vite")+`}`, "vite.config.ts", `export default { build: { outDir: "../www" } }`), "static", "dist"},
+		"vite, computed":        {pkg(`{`+build+deps("vite")+`}`, "vite.config.ts", "export default { build: { outDir: `${x}/y` } }"), "static", "dist"},
+		"vite, preview":         {pkg(`{"scripts": {"start": "npm run serve", "serve": "vite preview", "build": "vite build"}, ` + deps("vite") + `}`), "static", "dist"},
+		"vite and a server":     {pkg(`{`+build+deps("vite", "express")+`}`, "server.js", ""), "node server.js", ""},
+		"gatsby":                {pkg(`{"scripts": {"start": "npm run develop", "develop": "gatsby develop", "build": "gatsby build"}, ` + deps("gatsby") + `}`), "static", "public"},
+		"docusaurus":            {pkg(`{"scripts": {"start": "docusaurus start", "build": "docusaurus build"}, ` + deps("@docusaurus/core") + `}`), "static", "build"},
+		"vitepress":             {pkg(`{"scripts": {"docs:build": "vitepress build docs"}, ` + deps("vitepress") + `}`), "static", "docs/.vitepress/dist"},
+		"eleventy":              {pkg(`{"scripts": {"build": "eleventy", "start": "eleventy --serve"}, `+deps("@11ty/eleventy")+`}`, "eleventy.config.js", `export default function (c) { return { dir: { input: "src", output: "pub" } } }`), "static", "pub"},
+		"a build of one's own":  {pkg(`{` + build + deps("esbuild") + `}`), "static", "dist"},
+		"a build beside a page": {pkg(`{`+build+deps("esbuild")+`}`, "public/index.html", ""), "static-server --root public", ""},
+		"main":                  {pkg(`{"main": "lib/web"}`, "lib/web.js", ""), "node lib/web.js", ""},
+		"main of the build":     {pkg(`{` + build + `"main": "dist/web.js"}`), "node dist/web.js", ""},
+		"main that is not":      {pkg(`{"main": "index.js"}`, "app.js", ""), "node app.js", ""},
+		"main out of the tree":  {pkg(`{"main": "../../x.js"}`, "app.js", ""), "node app.js", ""},
+		"odd main":              {pkg(`{"main": "my app.js"}`, "my app.js", ""), "node 'my app.js'", ""},
+		"start with a pre":      {pkg(`{"scripts": {"prestart": "node seed.js", "start": "node web.js"}}`), "npm run start", ""},
+		"start with variables":  {pkg(`{"scripts": {"start": "NODE_OPTIONS=--enable-source-maps node web.js"}}`), "NODE_OPTIONS=--enable-source-maps node web.js", ""},
+		"a page":                {pkg(`{"devDependencies": {"prettier": "3"}}`, "index.html", ""), "static-server --root .", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			got := web(made)
+			if c.web != "static" {
+				if got != c.web {
+					t.Errorf("web: got %q, want %q", got, c.web)
+				}
+				return
+			}
+			if !strings.HasPrefix(got, "static-server --root .berth/site") || !made.Sealed {
+				t.Errorf("web: got %q, sealed %t", got, made.Sealed)
+			}
+			out := packtest.Layer(t, made, "output")
+			if site := out.Commands[1].Args[5]; site != c.site {
+				t.Errorf("site: got %q, want %q", site, c.site)
+			}
+			if out.Parent != "stack" || !slices.Contains(out.Keep, ".berth/site") {
+				t.Errorf("what runs stands on %q and keeps %q", out.Parent, out.Keep)
+			}
+		})
+	}
+}
+
+func TestPlan_WhatCannotBeStartedIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fs.FS
+		code string
+		says string
+	}{
+		"nothing":             {pkg(`{}`), "E202", "start"},
+		"sveltekit, auto":     {pkg(`{"scripts": {"start": "vite dev"}, "dependencies": {"@sveltejs/kit": "1"}}`, "svelte.config.js", `import adapter from '@sveltejs/adapter-auto'`), "E202", "adapter-node"},
+		"no object":           {pkg(`[]`), "E222", "an object"},
+		"a comma":             {pkg("{\n\"name\": \"x\",\n}"), "E222", "no comma"},
+		"a package manager":   {pkg(`{"packageManager": "pnpm@latest"}`), "E211", "whole version"},
+		"another's":           {pkg(`{"packageManager": "pip@1.0.0"}`), "E211", "npm, pnpm, yarn or bun"},
+		"a shell":             {pkg(`{"packageManager": "npm@1.0.0;id"}`), "E211", "packageManager"},
+		"no such Node":        {pkg(`{"engines": {"node": ">=99"}}`), "E212", "known: 26.10.0, 24.21.0, 22.23.3"},
+		"no such npm":         {pkg(`{"engines": {"npm": ">=99"}}`), "E212", "known: 12.2.0"},
+		"a version of .nvmrc": {pkg(`{}`, ".nvmrc", "# ours\nlatest-and-greatest\n"), "E211", ".nvmrc, line 2"},
+	} {
+		p, text := packtest.Problem(t, Plan, c.tree)
+		if p.Code != c.code || !strings.Contains(text, c.says) {
+			t.Errorf("%s: got %s %q, want %s and %q", name, p.Code, text, c.code, c.says)
+		}
+	}
+}
+
+func TestPlan_ToolsOfDevelopmentThatRunStay(t *testing.T) {
+	for command, want := range map[string]bool{
+		"nodemon web.js": true, "npx nodemon web.js": true, "node -r nodemon/register web.js": true, "npm run dev": true,
+		"node web.js": false, "node nodemon.js": false, "nodemon-foo": false,
+	} {
+		tree := pkg(`{"scripts": {"dev": "nodemon x", "build": "tsc"}, "dependencies": {"x": "1"}, "devDependencies": {"nodemon": "3"}}`, "Procfile", "web: "+command)
+		made := packtest.Plan(t, Plan, tree)
+		noted := strings.Contains(strings.Join(made.Notes, "\n"), "needs nodemon")
+		pruned := len(packtest.Layer(t, made, "output").Commands) > 1
+		if noted != want || pruned == want {
+			t.Errorf("%s: noted %t, pruned %t; want that they stay: %t", command, noted, pruned, want)
+		}
+	}
+}
+
+func TestPlan_FileServerOfAProcfile(t *testing.T) {
+	made := packtest.Plan(t, Plan, pkg(`{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "1"}}`, "Procfile", "web: static-server --root dist"))
+	packtest.Layer(t, made, "file server")
+	if got := made.Env["PATH"]; !strings.Contains(got, ":/app/.berth/bin:") {
+		t.Errorf("PATH %q", got)
+	}
+}
+
+// keyed is a tree with everything that decides of a layer.
+func keyed() fstest.MapFS {
+	return pkg(`{"scripts": {"build": "make", "start": "node web.js"}, "dependencies": {"x": "1"}, "devDependencies": {"y": "1"}}`,
+		"package-lock.json", `{}`, "web.js", "1", "README.md", "hi", ".nvmrc", "22\n", ".npmrc", "x=1\n", "apt-packages", "ffmpeg\n")
+}
+
+func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
+	set := func(name, content string) func(fstest.MapFS, *plan.Request) {
+		return func(m fstest.MapFS, r *plan.Request) {
+			m[name] = &fstest.MapFile{Data: []byte(content)}
+			r.Digest = "other"
+		}
+	}
+	interpreted := keyed()
+	interpreted[packageJSON] = &fstest.MapFile{Data: []byte(`{"scripts": {"start": "node web.js"}, "dependencies": {"x": "1"}}`)}
+	spa := keyed()
+	spa[packageJSON] = &fstest.MapFile{Data: []byte(`{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "1"}}`)}
+	postinstall := keyed()
+	postinstall[packageJSON] = &fstest.MapFile{Data: []byte(`{"scripts": {"start": "node web.js", "postinstall": "node setup.js"}, "dependencies": {"x": "1"}}`)}
+	workspace := pkg(`{"workspaces": ["packages/*"], "scripts": {"start": "node web.js"}}`, "packages/a/package.json", `{"name": "a"}`, "packages/a/index.js", "1", "package-lock.json", "{}", "web.js", "1")
+	for name, c := range map[string]struct {
+		tree   fstest.MapFS
+		change func(fstest.MapFS, *plan.Request)
+		want   []string
+	}{
+		"nothing":                       {keyed(), func(fstest.MapFS, *plan.Request) {}, nil},
+		"a source line":                 {keyed(), set("web.js", "2"), []string{"output"}},
+		"a source line, interpreted":    {interpreted, set("web.js", "2"), nil},
+		"a source line of a site":       {spa, set("web.js", "2"), []string{"output"}},
+		"a source line, postinstall":    {postinstall, set("web.js", "2"), []string{"dependencies"}},
+		"a source line of a package":    {workspace, set("packages/a/index.js", "2"), nil},
+		"a manifest of a package":       {workspace, set("packages/a/package.json", `{"name": "a", "version": "1.0.0"}`), []string{"dependencies"}},
+		"a readme, interpreted":         {interpreted, set("README.md", "ho"), nil},
+		"the lock file":                 {keyed(), set("package-lock.json", `{"x": 1}`), []string{"dependencies", "output"}},
+		"the lock file of a site":       {spa, set("package-lock.json", `{"x": 1}`), []string{"dependencies (build)", "output"}},
+		"the registry's settings":       {keyed(), set(".npmrc", "x=2\n"), []string{"dependencies", "output"}},
+		"the version":                   {interpreted, set(".nvmrc", "20\n"), []string{"Node 20.20.2 build tools", "Node 20.20.2", "apt-packages", "apt-packages (build)", "dependencies"}},
+		"the package manager":           {interpreted, set(packageJSON, `{"packageManager": "pnpm@9.0.0", "scripts": {"start": "node web.js"}, "dependencies": {"x": "1"}}`), []string{"pnpm 9.0.0 build tools", "pnpm 9.0.0", "apt-packages", "apt-packages (build)", "dependencies"}},
+		"packages":                      {interpreted, set("apt-packages", "imagemagick\n"), []string{"apt-packages", "apt-packages (build)", "dependencies"}},
+		"packages of a site":            {spa, set("apt-packages", "imagemagick\n"), []string{"apt-packages (build)", "dependencies (build)", "output"}},
+		"the Procfile, interpreted":     {interpreted, set("Procfile", "web: node web.js -x\n"), nil},
+		"the owner":                     {interpreted, func(_ fstest.MapFS, r *plan.Request) { r.Owner = "1001" }, []string{"dependencies"}},
+		"the version that was resolved": {interpreted, func(_ fstest.MapFS, r *plan.Request) { r.Versions = map[string]string{"node": "22.23.3"} }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := packtest.Request(c.tree)
+			m := maps.Clone(c.tree)
+			after := packtest.Request(m)
+			c.change(m, &after)
+			if got := packtest.Rebuilt(t, Plan, before, after); !slices.Equal(got, c.want) {
+				t.Errorf("rebuilt: got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestKeys_ConfigIsBakedIntoTheOutputAlone(t *testing.T) {
+	for _, l := range packtest.Plan(t, Plan, keyed()).Layers {
+		want := map[string]plan.ConfigUse{"dependencies": plan.ConfigPasses, "output": plan.ConfigBakes}[l.Name]
+		if l.Config != want {
+			t.Errorf("%s: config %d, want %d", l.Name, l.Config, want)
+		}
+		if l.Failure == nil && len(l.Commands) > 0 {
+			t.Errorf("%s does not say what its failure means", l.Name)
+		}
+	}
+}
+
+func TestInputs_WhatAnInstallReads(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fstest.MapFS
+		want string
+	}{
+		"plain":        {pkg(`{"dependencies": {"x": "1"}}`, "index.js", "", "package-lock.json", "{}"), "package-lock.json package.json"},
+		"husky":        {pkg(`{"scripts": {"prepare": "husky install"}, "dependencies": {"x": "1"}}`, "index.js", ""), "package.json"},
+		"patches":      {pkg(`{"scripts": {"postinstall": "patch-package"}, "dependencies": {"x": "1"}, "devDependencies": {"patch-package": "8"}}`, "index.js", "", "patches/x+1.patch", ""), "package.json patches/x+1.patch"},
+		"prisma":       {pkg(`{"dependencies": {"@prisma/client": "6"}, "devDependencies": {"prisma": "6"}}`, "index.js", "", "prisma/schema.prisma", "", "prisma/seed.js", ""), "package.json prisma/schema.prisma"},
+		"a local one":  {pkg(`{"dependencies": {"x": "file:./x"}}`, "index.js", ""), "."},
+		"a script":     {pkg(`{"scripts": {"postinstall": "node tools/setup.js"}}`, "index.js", ""), "."},
+		"prebuild":     {pkg(`{"scripts": {"heroku-prebuild": "echo 1"}}`, "index.js", ""), "."},
+		"berry":        {pkg(`{"packageManager": "yarn@4.18.1", "dependencies": {"x": "1"}}`, "index.js", "", ".yarnrc.yml", "yarnPath: .yarn/releases/y.cjs\nnodeLinker: node-modules\n", ".yarn/releases/y.cjs", "", ".yarn/cache/x.zip", ""), ".yarn/releases/y.cjs .yarnrc.yml package.json"},
+		"a workspace":  {pkg(`{"workspaces": ["a"]}`, "index.js", "", "a/package.json", "{}", "node_modules/x/package.json", "{}"), "a/package.json package.json"},
+		"its scripts":  {pkg(`{"workspaces": ["a"]}`, "index.js", "", "a/package.json", `{"scripts": {"prepare": "tsc"}}`), "."},
+		"its pnpm one": {pkg(`{"packageManager": "pnpm@10.34.9"}`, "index.js", "", "pnpm-workspace.yaml", "packages: [a]", "a/package.json", "{}"), "a/package.json package.json pnpm-workspace.yaml"},
+	} {
+		made := packtest.Plan(t, Plan, c.tree)
+		if got := strings.Join(packtest.Layer(t, made, "dependencies").Inputs, " "); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestPlan_TestsHaveTheDependenciesOfDevelopment(t *testing.T) {
+	r := packtest.Request(packtest.App(t, "node-express"))
+	r.Test = true
+	made, err := packtest.Make(Plan, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := packtest.Layer(t, made, "test dependencies")
+	if made.Test == nil || made.Test.Command != "npm test" || made.Test.Layer != l.Key || !l.Build || l.Root {
+		t.Errorf("test %+v in %+v", made.Test, l)
+	}
+	if made.Base() == l.Key {
+		t.Error("what is tested with is what runs")
+	}
+	if made, _ := packtest.Make(Plan, packtest.Request(packtest.App(t, "node-express"))); made.Test != nil {
+		t.Error("a test that nobody asked for")
+	}
+}
+
+func FuzzPlan(f *testing.F) {
+	f.Add(`{"scripts": {"start": "npm run start", "build": "vite build --outDir x"}, "dependencies": {"vite": "1"}}`, `export default { build: { outDir: "x" } }`, "lts/iron", `{"projects": {}}`)
+	f.Add(`{"workspaces": {"packages": ["a"]}, "engines": {"node": ">=18 <20 || ^22"}, "packageManager": "yarn@4.0.0"}`, "`${", "", "[")
+	f.Add(`{"scripts": {"start": "\u0000", "build": "vite build --outDir=a\u0000b"}, "main": "x\u0000", "dependencies": {"vite": "1"}}`, `export default { build: { outDir: "`+"\x00"+`" } }`, "20", "{}")
+	f.Add(`{"dependencies": {"@angular/core": "1"}}`, "", "", `{"projects": {"\u0000": {"architect": {"build": {"options": {"outputPath": {"base": "../x", "browser": "\u0000"}}}}}}}`)
+	f.Fuzz(func(t *testing.T, manifest, config, version, angular string) {
+		made, err := packtest.Make(Plan, packtest.Request(pkg(manifest, "vite.config.ts", config, "next.config.js", config, ".nvmrc", version, "angular.json", angular, "yarn.lock", config)))
+		if err != nil {
+			return
+		}
+		if strings.Contains(web(made), "\x00") {
+			t.Errorf("starts %q", web(made))
+		}
+		for _, l := range made.Layers {
+			for _, cmd := range l.Commands {
+				for _, arg := range cmd.Args {
+					if strings.Contains(arg, "\x00") {
+						t.Errorf("runs %q", cmd.Args)
+					}
+					if l.Root && strings.ContainsAny(arg, "\n;`$") && cmd.Args[0] != "sh" && cmd.Args[0] != "find" {
+						t.Errorf("root runs %q", cmd.Args)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestLayers_TheOperatorsRegistryIsEverywhere(t *testing.T) {
+	for _, l := range packtest.Plan(t, Plan, keyed()).Layers {
+		if strings.Contains(l.Name, "apt-packages") || len(l.Commands) == 0 {
+			continue
+		}
+		if !slices.Contains(l.Passes, "npm_config_registry") || !slices.Contains(l.PassesFiles, "npm_config_userconfig") {
+			t.Errorf("%s gets %q and the files of %q", l.Name, l.Passes, l.PassesFiles)
+		}
+	}
+}
