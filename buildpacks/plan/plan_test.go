@@ -75,3 +75,27 @@ func TestPlan_WithoutLayersStandsOnTheStack(t *testing.T) {
 		t.Errorf("a plan without layers stands on %q, want the stack", got)
 	}
 }
+
+func TestManifest_WhatIsAddedReachesTheConfig(t *testing.T) {
+	r := Request{FS: fstest.MapFS{"app.json": {Data: []byte("{}")}}, Config: func(m appjson.Manifest) (string, error) {
+		return strings.Join(m.Secrets, " "), nil
+	}}
+	p, c, err := Begin(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.Add(Layer{Name: "output", Config: ConfigBakes}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Manifest(func(m *appjson.Manifest) { m.Secrets = append(m.Secrets, "KEY") }); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.Add(Layer{Name: "output", Config: ConfigBakes}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Manifest.Secrets, []string{"KEY"}) || before == after {
+		t.Errorf("secrets %q, same key: %t", p.Manifest.Secrets, before == after)
+	}
+}

@@ -27,11 +27,12 @@ const (
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
 	CodeRequirements = "E221" // requirements.txt cannot be followed
-	CodeProject      = "E222" // pyproject.toml, uv.lock or Pipfile is malformed or unsupported
+	CodeProject      = "E222" // a manifest (pyproject.toml, Pipfile, Gemfile, composer.json) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed
+	CodeOutput       = "E234" // compiling, bundling or collecting what is served failed
 )
 
 // Problemf makes a problem of a code and a sentence.
