@@ -11,6 +11,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/ruby"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -30,6 +31,7 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"ruby", "Ruby", ruby.Plan, ruby.Evidence, false},
 	{"python", "Python", python.Plan, python.Sources, true},
 }
 
