@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/php"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
 	"github.com/berthd/berth/buildpacks/ruby"
@@ -32,6 +33,8 @@ type language struct {
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
 	{"ruby", "Ruby", ruby.Plan, ruby.Evidence, false},
+	{"php", "PHP", php.Plan, php.Evidence, false},
+	{"php", "PHP", php.Plan, php.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 }
 
