@@ -46,7 +46,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
 			return err
 		}
 	}
-	if c.Test {
+	if c.WantsTest() && p.composer != nil {
 		if err := p.test(out, c, builder); err != nil {
 			return err
 		}
@@ -180,16 +180,14 @@ func (p *project) composerSteps(steps []plan.Command) []plan.Command {
 }
 
 // test adds the layer with the packages of development, and says how the app
-// is tested.
+// is tested, if there are tests of a usual kind.
 func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
-	command := p.testCommand()
-	if command == "" {
-		p.tree.Note("no tests were found: neither Pest nor PHPUnit in require-dev")
-		return nil
-	}
 	l := p.packages("test dependencies", builder, true)
 	l.Build = true
-	out.Test = &plan.Test{Command: command, Env: map[string]string{"APP_ENV": "testing"}}
+	out.Test = &plan.Test{Command: p.testCommand(), Env: map[string]string{"APP_ENV": "testing"}}
+	if p.laravel() {
+		out.Test.Env["APP_KEY"] = "base64:dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q=" // tests never get the app's
+	}
 	if p.symfony() {
 		out.Test.Env = map[string]string{"APP_ENV": "test", "APP_DEBUG": "1"}
 	}
@@ -204,9 +202,6 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
 
 // testCommand is the usual one for the tests that are there; "" is none.
 func (p *project) testCommand() string {
-	if p.composer == nil {
-		return ""
-	}
 	has := func(pkg string) bool { _, ok := p.composer.dev[pkg]; return ok || p.requires(pkg) }
 	switch {
 	case p.laravel() && (has("phpunit/phpunit") || has("pestphp/pest")):

@@ -59,7 +59,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 	if top, err = c.Add(p.install("dependencies", builder, production), top); err != nil {
 		return err
 	}
-	if c.Test {
+	if c.WantsTest() {
 		if err := p.test(out, c, builder, entry); err != nil {
 			return err
 		}
@@ -222,23 +222,19 @@ bundle exec rake assets:precompile && rm -rf tmp/cache/assets node_modules`, "sh
 	return l
 }
 
-// test adds the layer with all gems, and says how the app is tested.
+// test adds the layer with all gems, and says how the app is tested, if there
+// are tests of a usual kind.
 func (p *project) test(out *plan.Plan, c *plan.Chain, builder string, entry entryPoint) error {
-	command := p.testCommand(entry)
-	if command == "" {
-		p.tree.Note("no tests were found: neither spec/ with RSpec nor test/")
-		return nil
-	}
 	l := p.install("test dependencies", builder, development)
 	l.Build = true
 	key, err := c.Add(l, builder)
-	out.Test = &plan.Test{Command: command, Layer: key, Env: map[string]string{
+	out.Test = &plan.Test{Command: p.testCommand(entry), Layer: key, Env: map[string]string{
 		"RACK_ENV": "test", "APP_ENV": "test", "RAILS_ENV": "test", "BUNDLE_WITHOUT": "",
 	}}
 	return err
 }
 
-// testCommand is the usual one for the tests that are there.
+// testCommand is the usual one for the tests that are there; "" is none.
 func (p *project) testCommand(entry entryPoint) string {
 	switch {
 	case p.tree.IsDir("spec") && p.bundle.has("rspec", "rspec-core", "rspec-rails"):

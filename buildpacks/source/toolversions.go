@@ -1,93 +1,94 @@
 package source
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
 
+// toolFiles are the files in which asdf and mise keep the versions of all of a
+// repository's tools, the first of asdf, the others of mise.
+var toolFiles = []string{".tool-versions", "mise.toml", ".mise.toml", "mise/config.toml", ".mise/config.toml", ".config/mise.toml"}
+
 // ToolVersion returns the version of a tool that .tool-versions or mise.toml
-// asks for, the files of asdf and mise, with the file and the line that do; ""
-// when neither names the tool. A tool may have several names ("node", "nodejs").
-// Of several versions the first counts: the others are for when it is missing.
+// asks for, and where it does; version is "" when none of them does. The tool
+// may have several names ("golang", "go"). Of several versions the first counts,
+// as it does for asdf and mise.
 func (t *Tree) ToolVersion(tool ...string) (version, file string, line int, err error) {
-	version, line, err = t.asdf(tool)
-	if version != "" || err != nil {
-		return version, ".tool-versions", line, err
-	}
-	for _, file := range []string{"mise.toml", ".mise.toml"} {
-		version, line, err := t.mise(file, tool)
-		if version != "" || err != nil {
-			return version, file, line, err
+	for _, file := range toolFiles {
+		text, err := t.Text(file, MaxManifest)
+		if Missing(err) {
+			continue
+		}
+		if err != nil {
+			return "", "", 0, err
+		}
+		if file == toolFiles[0] {
+			version, line = asdfVersion(text, tool)
+		} else if version, line, err = t.miseVersion(file, text, tool); err != nil {
+			return "", "", 0, err
+		}
+		if version != "" {
+			return version, file, line, nil
 		}
 	}
 	return "", "", 0, nil
 }
 
-// asdf reads lines of "nodejs 24.11.1".
-func (t *Tree) asdf(tool []string) (version string, line int, err error) {
-	text, err := t.Text(".tool-versions", MaxManifest)
-	if Missing(err) {
-		return "", 0, nil
-	}
-	if err != nil {
-		return "", 0, err
-	}
-	for i, raw := range Lines(text) {
-		raw, _, _ = strings.Cut(raw, "#")
-		if words := strings.Fields(raw); len(words) > 1 && slices.Contains(tool, words[0]) {
-			return words[1], i + 1, nil
+// asdfVersion finds a tool in lines of "tool version [version...]".
+func asdfVersion(text string, tool []string) (version string, line int) {
+	for i, line := range Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if words := strings.Fields(line); len(words) > 1 && slices.Contains(tool, words[0]) {
+			return words[1], i + 1
 		}
 	}
-	return "", 0, nil
+	return "", 0
 }
 
-// mise reads the table [tools]: node = "24", node = ["24", "22"] or
-// node = { version = "24" }.
-func (t *Tree) mise(file string, tool []string) (version string, line int, err error) {
-	var config struct {
+// miseVersion finds a tool in the table tools of a file: a version, a list of
+// versions, or a table with one.
+func (t *Tree) miseVersion(file, text string, tool []string) (version string, line int, err error) {
+	var mise struct {
 		Tools map[string]any `toml:"tools"`
 	}
-	err = t.TOML(CodeVersion, file, MaxManifest, &config)
-	if Missing(err) {
-		return "", 0, nil
-	}
-	if err != nil {
+	if err := t.TOML(CodeVersion, file, MaxManifest, &mise); err != nil {
 		return "", 0, err
 	}
 	for _, name := range tool {
-		if version = miseVersion(config.Tools[name]); version != "" {
-			return version, t.lineOf(file, name), nil
+		value, ok := mise.Tools[name]
+		if !ok {
+			continue
 		}
+		if list, ok := value.([]any); ok && len(list) > 0 {
+			value = list[0]
+		}
+		if list, ok := value.([]map[string]any); ok && len(list) > 0 {
+			value = list[0]
+		}
+		if table, ok := value.(map[string]any); ok {
+			value = table["version"]
+		}
+		line := lineOf(text, name)
+		version, ok := value.(string)
+		if !ok || version == "" {
+			return "", 0, Problemf(CodeVersion, "%s, line %d: %s has no version", file, line, name).
+				Hint(`write it as %s = "1.2.3"`, name)
+		}
+		return version, line, nil
 	}
 	return "", 0, nil
 }
 
-func miseVersion(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case []any:
-		if len(v) > 0 {
-			return miseVersion(v[0])
-		}
-	case map[string]any:
-		s, _ := v["version"].(string)
-		return s
-	}
-	return ""
-}
-
-// lineOf returns the line of a TOML file that sets a key; 0 when it is not plain.
-func (t *Tree) lineOf(file, key string) int {
-	text, err := t.Text(file, MaxManifest)
-	if err != nil {
-		return 0
-	}
+// lineOf returns the line on which a key of a TOML file probably stands: the
+// decoder does not say.
+func lineOf(text, key string) int {
+	stands := regexp.MustCompile(fmt.Sprintf(`^\s*(\[?tools\.)?["']?%s["']?\s*[\].=]`, regexp.QuoteMeta(key)))
 	for i, line := range Lines(text) {
-		name, _, _ := strings.Cut(line, "=")
-		if strings.Trim(strings.TrimSpace(name), `"'`) == key {
+		if stands.MatchString(line) {
 			return i + 1
 		}
 	}
-	return 0
+	return 1
 }
