@@ -12,8 +12,10 @@ import (
 	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/java"
 	"github.com/berthd/berth/buildpacks/node"
+	"github.com/berthd/berth/buildpacks/php"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/ruby"
 	"github.com/berthd/berth/buildpacks/rust"
 	"github.com/berthd/berth/buildpacks/shell"
 	"github.com/berthd/berth/buildpacks/source"
@@ -35,16 +37,19 @@ type language struct {
 // evidence has it. Those that bundle assets with Node come before Node, and
 // what is found in sources alone comes after every manifest.
 var languages = []language{
-	{"python", "Python", python.Plan, python.Manifest, false},
+	{"ruby", "Ruby", ruby.Plan, ruby.Evidence, false},
+	{"php", "PHP", php.Plan, php.Evidence, false},
 	{"go", "Go", golang.Plan, golang.Evidence, false},
 	{"rust", "Rust", rust.Plan, rust.Evidence, false},
 	{"java", "Java", java.Plan, java.Evidence, false},
+	{"python", "Python", python.Plan, python.Manifest, false},
 	{"node", "Node", node.Plan, node.Evidence, false},
 	{"static", "a static site", static.Plan, static.Declared, false},
-	{"static", "a static site", static.Plan, static.Pages, true},
 	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"php", "PHP", php.Plan, php.Sources, true},
 	{"java", "Java", java.Plan, java.Archive, true},
+	{"static", "a static site", static.Plan, static.Pages, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 

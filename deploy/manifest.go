@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"slices"
 	"time"
@@ -34,6 +35,13 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 			secret := make([]byte, 32)
 			rand.Read(secret)
 			config[name] = hex.EncodeToString(secret)
+		}
+	}
+	for _, name := range manifest.Keys {
+		if _, set := config[name]; !set {
+			key := make([]byte, 32)
+			rand.Read(key)
+			config[name] = "base64:" + base64.StdEncoding.EncodeToString(key)
 		}
 	}
 	for _, name := range manifest.Required {

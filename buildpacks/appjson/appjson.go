@@ -25,9 +25,12 @@ type Manifest struct {
 	// of that name. Those in Sync are set again with every release.
 	Env  map[string]string
 	Sync []string
-	// Secrets names the config to be made up once (64 random hex digits),
-	// Required what has to be set before the app can run.
+	// Secrets names the config to be made up once (64 random hex digits), Keys
+	// the like in the form that Laravel takes (base64: and 32 random bytes),
+	// Required what has to be set before the app can run. Languages add to them
+	// what their frameworks cannot do without.
 	Secrets  []string
+	Keys     []string
 	Required []string
 
 	Scripts Scripts

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -21,6 +22,16 @@ type Chain struct {
 
 	plan   *Plan
 	config string
+}
+
+// Manifest adds to what app.json says what a framework cannot do without, a
+// secret to be made up, and asks for the config that comes of it.
+func (c *Chain) Manifest(change func(*appjson.Manifest)) (err error) {
+	change(&c.plan.Manifest)
+	if c.Config != nil {
+		c.config, err = c.Config(c.plan.Manifest)
+	}
+	return err
 }
 
 // WantsTest tells whether the app is to be tested, by the language's usual

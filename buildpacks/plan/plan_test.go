@@ -78,6 +78,30 @@ func TestPlan_WithoutLayersStandsOnTheStack(t *testing.T) {
 	}
 }
 
+func TestManifest_WhatIsAddedReachesTheConfig(t *testing.T) {
+	r := Request{FS: fstest.MapFS{"app.json": {Data: []byte("{}")}}, Config: func(m appjson.Manifest) (string, error) {
+		return strings.Join(m.Secrets, " "), nil
+	}}
+	p, c, err := Begin(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.Add(Layer{Name: "output", Config: ConfigBakes}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Manifest(func(m *appjson.Manifest) { m.Secrets = append(m.Secrets, "KEY") }); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.Add(Layer{Name: "output", Config: ConfigBakes}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Manifest.Secrets, []string{"KEY"}) || before == after {
+		t.Errorf("secrets %q, same key: %t", p.Manifest.Secrets, before == after)
+	}
+}
+
 func TestTest_AppJSONHasTheLastWordAndTheLanguageTheLayer(t *testing.T) {
 	const named = `{"environments": {"test": {"scripts": {"test": "make check", "test-setup": "make db"}}}}`
 	for name, c := range map[string]struct {

@@ -1,0 +1,6 @@
+<?php
+
+class Colors
+{
+    public const ALL = 'red, green';
+}

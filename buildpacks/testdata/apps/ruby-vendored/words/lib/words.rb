@@ -1,0 +1,1 @@
+WORDS = %w[a gem of the repository].freeze
