@@ -71,11 +71,26 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		}
 	}
 	out.reused(len(made.Layers))
+	if err := d.complete(ctx, made); err != nil {
+		return image{}, err
+	}
 	img := image{base: made.Base(), top: made.Base()}
 	if !made.Sealed {
 		img.top = sourceKey(record, img.base, tree)
 	}
 	return img, nil
+}
+
+// complete adds to the plan what its build has found out.
+func (d *Deployer) complete(ctx context.Context, made *plan.Plan) error {
+	if made.Late == nil {
+		return nil
+	}
+	data, err := d.engine.ReadFile(ctx, made.Base(), made.Late.File)
+	if err != nil {
+		return fmt.Errorf("read what the build left: %w", err)
+	}
+	return made.Late.Read(data, made)
 }
 
 func sourceKey(record store.App, base string, tree *source) string {

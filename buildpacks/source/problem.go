@@ -32,6 +32,7 @@ const (
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed
+	CodeOutput       = "E234" // the app's own build failed
 )
 
 // Problemf makes a problem of a code and a sentence.
