@@ -46,10 +46,11 @@ var languages = []language{
 	{"node", "Node", node.Plan, node.Evidence, false},
 	{"static", "a static site", static.Plan, static.Declared, false},
 	{"go", "Go", golang.Plan, golang.Sources, true},
-	{"python", "Python", python.Plan, python.Sources, true},
+	{"python", "Python", python.Plan, python.App, true},
 	{"php", "PHP", php.Plan, php.Sources, true},
 	{"java", "Java", java.Plan, java.Archive, true},
 	{"static", "a static site", static.Plan, static.Pages, true},
+	{"python", "Python", python.Plan, python.Sources, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 
@@ -75,22 +76,14 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 // choose returns the language that was asked for, by the operator, by app.json
 // or by the names of Heroku's buildpacks, else the first that the tree speaks for.
 func choose(p *plan.Plan, c *plan.Chain) (language, error) {
-	asked, by := c.Language, "builder:set"
-	if asked == "" {
-		asked, by = p.Manifest.Buildpack, "app.json"
+	switch {
+	case c.Language != "":
+		return byName(c.Language, "builder:set")
+	case p.Manifest.Buildpack != "":
+		return byName(p.Manifest.Buildpack, "app.json")
 	}
-	if asked == "" {
-		var err error
-		if asked, by, err = herokuLanguage(c.Tree, p.Manifest.Buildpacks); err != nil {
-			return language{}, err
-		}
-	}
-	if asked != "" {
-		if i := slices.IndexFunc(languages, func(l language) bool { return l.name == asked }); i >= 0 {
-			return languages[i], nil
-		}
-		return language{}, source.Problemf(source.CodeUnknown, "%s asks for the builder %q, which there is not", by, source.Printable(asked)).
-			Hint("there are %s", strings.Join(Languages(), ", "))
+	if chosen, ok, err := herokuChoice(c.Tree, p.Manifest.Buildpacks); ok || err != nil {
+		return chosen, err
 	}
 	var found language
 	var others []string
@@ -113,6 +106,15 @@ func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 		c.Tree.Note(`or "buildpack": "NAME" in app.json`)
 	}
 	return found, nil
+}
+
+// byName returns the language that somebody asks for.
+func byName(name, by string) (language, error) {
+	if i := slices.IndexFunc(languages, func(l language) bool { return l.name == name }); i >= 0 {
+		return languages[i], nil
+	}
+	return language{}, source.Problemf(source.CodeUnknown, "%s asks for the builder %q, which there is not", by, source.Printable(name)).
+		Hint("there are %s", strings.Join(Languages(), ", "))
 }
 
 // Languages returns the names of what can be chosen, in the order in which

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/heroku"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -88,33 +89,61 @@ func readBuildpacks(t *source.Tree) (list []named, err error) {
 	return list, nil
 }
 
-// herokuLanguage returns the language of the last buildpack that the repository
-// names, and where it does: on Heroku too the last one says what is started.
-// .buildpacks comes before Heroku's key of app.json.
-func herokuLanguage(t *source.Tree, manifest []string) (language, from string, err error) {
+// herokuChoice follows the buildpacks that the repository names. When berth has a
+// language for each, the last of them is it: on Heroku too the last one says what
+// is started. When there is one that berth knows nothing of, all of them are run
+// as they are, in order. .buildpacks comes before Heroku's key of app.json; ok is
+// false when neither names any that builds an app.
+func herokuChoice(t *source.Tree, manifest []string) (chosen language, ok bool, err error) {
 	list, err := readBuildpacks(t)
 	if err != nil {
-		return "", "", err
+		return language{}, false, err
 	}
 	if len(list) == 0 {
 		for i, url := range manifest {
 			list = append(list, named{url, fmt.Sprintf("app.json, buildpacks[%d]", i)})
 		}
 	}
+	var last named
 	for _, n := range list {
 		name, known := n.language()
 		switch {
 		case !known:
-			return "", "", source.Problemf(source.CodeBuildpacks, "%s: this version of berth does not run the buildpack %s", n.from, source.Printable(n.text)).
-				Hint("remove the line where what it does is not needed").
-				Hint(`or choose what berth does: "buildpack": "NAME" in app.json, NAME being %s`, strings.Join(Languages(), ", "))
+			return herokuPacks(t, list)
 		case name == "":
 		default:
-			if language != "" && language != name {
-				t.Note("%s: %s is passed over, the app is built by the last one", from, language)
+			if chosen.name != "" && chosen.name != name {
+				t.Note("%s: %s is passed over, the app is built by the last one", last.from, chosen.name)
 			}
-			language, from = name, n.from
+			chosen.name, last, ok = name, n, true
 		}
 	}
-	return language, from, nil
+	if ok {
+		chosen, err = byName(chosen.name, last.from)
+	}
+	return chosen, ok, err
+}
+
+// herokuPacks is the language of an app that is built by buildpacks of its own.
+func herokuPacks(t *source.Tree, list []named) (language, bool, error) {
+	var packs []string
+	for _, n := range list {
+		pack, p := heroku.Check(t, n.address())
+		if p != nil {
+			p.Code, p.Message = source.CodeBuildpacks, n.from+": "+p.Message
+			return language{}, false, p
+		}
+		packs = append(packs, pack)
+	}
+	return language{name: "heroku", title: "Heroku buildpacks", plan: heroku.Plan(packs)}, true, nil
+}
+
+// address is where a buildpack that is named, as heroku/python is, comes from.
+func (n named) address() string {
+	text := strings.TrimPrefix(n.text, "urn:buildpack:")
+	if _, known := n.language(); !known || strings.Contains(text, "://") {
+		return text
+	}
+	owner, name, _ := strings.Cut(text, "/")
+	return "https://github.com/" + owner + "/heroku-buildpack-" + strings.TrimPrefix(name, "heroku-buildpack-")
 }

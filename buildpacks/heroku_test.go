@@ -46,16 +46,19 @@ func TestDetect_HerokusFilesChoose(t *testing.T) {
 		want  string
 		says  string
 	}{
-		"nobody":            {tree(), "python", "it looks like Go (go.mod) too"},
+		"nobody":            {tree(), "go", "it looks like Python (requirements.txt) too"},
 		"a line":            {tree(".buildpacks", "# ours\n\nheroku/go\n"), "go", ""},
 		"the last line":     {tree(".buildpacks", "heroku/python\nhttps://github.com/heroku/heroku-buildpack-go.git#v1\n"), "go", ".buildpacks, line 1: python is passed over"},
 		"apt aside":         {tree(".buildpacks", "heroku-community/apt\nheroku/go\n"), "go", ""},
-		"apt alone":         {tree(".buildpacks", "https://github.com/heroku/heroku-buildpack-apt\n"), "python", ""},
+		"apt alone":         {tree(".buildpacks", "https://github.com/heroku/heroku-buildpack-apt\n"), "go", ""},
 		"Heroku's key":      {tree("app.json", `{"buildpacks": [{"url": "heroku/go"}]}`), "go", ""},
 		"the file first":    {tree(".buildpacks", "heroku/python\n", "app.json", `{"buildpacks": [{"url": "heroku/go"}]}`), "python", ""},
 		"our key above":     {tree(".buildpacks", "heroku/go\n", "app.json", `{"buildpack": "python"}`), "python", ""},
-		"a strange line":    {tree(".buildpacks", "heroku/go\nhttps://example.com/x\n"), "", ".buildpacks, line 2"},
-		"a strange entry":   {tree("app.json", `{"buildpacks": [{"url": "https://example.com/x"}]}`), "", "app.json, buildpacks[0]"},
+		"one of its own":    {tree(".buildpacks", "heroku/go\nhttps://example.com/x#v1\n"), "heroku", ""},
+		"a newest one":      {tree("app.json", `{"buildpacks": [{"url": "https://example.com/x"}]}`), "heroku", "https://example.com/x has no #REF"},
+		"a directory":       {tree(".buildpacks", "./pack\n", "pack/bin/compile", ""), "heroku", ""},
+		"no directory":      {tree(".buildpacks", "heroku/go\n./pack\n"), "", ".buildpacks, line 2: there is no buildpack ./pack"},
+		"a strange address": {tree("app.json", `{"buildpacks": [{"url": "ftp://example.com/x"}]}`), "", "app.json, buildpacks[0]"},
 		"a malformed key":   {tree("app.json", `{"buildpacks": ["heroku/go"]}`), "", "app.json, line 1"},
 		"go without go.mod": {[]string{"main.go", main, "tool.py", "print(1)"}, "go", ""},
 		"a script is last":  {[]string{"start.sh", "exec x", "go.mod", goMod, "main.go", main}, "go", ""},

@@ -89,7 +89,22 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		}
 	}
 	out.reused(len(made.Layers))
+	if err := d.complete(ctx, made); err != nil {
+		return image{}, err
+	}
 	return image{base: made.Base(), top: topKey(record, made, tree)}, nil
+}
+
+// complete adds to the plan what its build has found out.
+func (d *Deployer) complete(ctx context.Context, made *plan.Plan) error {
+	if made.Late == nil {
+		return nil
+	}
+	data, err := d.engine.ReadFile(ctx, made.Base(), made.Late.File)
+	if err != nil {
+		return fmt.Errorf("read what the build left: %w", err)
+	}
+	return made.Late.Read(data, made)
 }
 
 // buildLimits are what one command of a build, a test or a predeploy may take.

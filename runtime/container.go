@@ -517,26 +517,32 @@ func (e *Engine) endTask(ctx context.Context, id string) (deleted bool, err erro
 // mounted on yet. What the layers hold was written by apps: no symlink in it is
 // followed out.
 func lowerFile(mounts []mount.Mount) func(name string) []byte {
-	return func(name string) []byte {
-		for _, dir := range layerDirs(mounts) {
-			root, err := os.OpenRoot(dir)
-			if err != nil {
-				continue
-			}
-			info, err := root.Stat("etc/" + name)
-			if err == nil && info.Mode().IsRegular() && info.Size() < 1<<20 {
-				data, err := root.ReadFile("etc/" + name)
-				root.Close()
-				if err == nil {
-					return data
-				}
-				continue
-			}
-			root.Close()
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil // something stands in the way: nothing below it shows
-			}
+	return func(name string) []byte { return readLower(mounts, "etc/"+name) }
+}
+
+// maxLowerFile bounds what is read of a layer, in bytes.
+const maxLowerFile = 1 << 20
+
+// readLower reads a file of a snapshot that is not mounted; nil when there is none.
+func readLower(mounts []mount.Mount, name string) []byte {
+	for _, dir := range layerDirs(mounts) {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			continue
 		}
-		return nil
+		info, err := root.Stat(name)
+		if err == nil && info.Mode().IsRegular() && info.Size() < maxLowerFile {
+			data, err := root.ReadFile(name)
+			root.Close()
+			if err == nil {
+				return data
+			}
+			continue
+		}
+		root.Close()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil // something stands in the way: nothing below it shows
+		}
 	}
+	return nil
 }

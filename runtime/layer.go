@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -115,6 +116,27 @@ func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) erro
 		}
 		return fn(info)
 	}, e.ours())
+}
+
+// ReadFile reads a file of a layer, whose path has no leading slash. One that
+// is not there, is no file or has more than 1 MiB is fs.ErrNotExist.
+func (e *Engine) ReadFile(ctx context.Context, key, name string) (data []byte, err error) {
+	view := "read-" + NewID()
+	mounts, err := e.prepare(ctx, view, key)
+	if err == nil {
+		defer func() {
+			ctx, cancel := lasting(ctx)
+			defer cancel()
+			err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, view) }))
+		}()
+		if data = readLower(mounts, name); data == nil {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s of layer %s: %w", name, key, err)
+	}
+	return data, nil
 }
 
 // RemoveLayer removes a layer. It is an error while layers or containers stand

@@ -79,7 +79,16 @@ type Plan struct {
 	// Test is how the app is tested before it is released; nil is not at all.
 	Test *Test `json:"test,omitempty"`
 
+	// Late completes the plan once its layers are built; nil when it is whole.
+	Late *Late
+
 	stack string
+}
+
+// Late is what a build leaves for its plan: what could not be known before.
+type Late struct {
+	File string // in the topmost layer, from the root
+	Read func(data []byte, p *Plan) error
 }
 
 // Test is a command that has to succeed before the app is released.

@@ -56,6 +56,15 @@ func Sources(t *source.Tree) (found string) {
 	return found
 }
 
+// App names the file of a web app that is found by reading the tree's sources;
+// "" is none.
+func App(t *source.Tree) string {
+	p := &project{tree: &source.Tree{FS: t.FS}, modules: map[string]*module{}}
+	p.scan()
+	entry, _ := p.findEntry()
+	return entry.file
+}
+
 // Plan fills in the plan of a Python app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
 	p := &project{tree: c.Tree, modules: map[string]*module{}}

@@ -24,7 +24,7 @@ const (
 	CodeFile         = "E205" // a file is too large or no text
 	CodeReserved     = "E206" // the tree uses a name that is berth's
 	CodeShadow       = "E207" // a module hides the package it imports
-	CodeBuildpacks   = "E208" // .buildpacks names what is not known
+	CodeBuildpacks   = "E209" // .buildpacks names what is not known
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
 	CodeRequirements = "E221" // requirements.txt cannot be followed
