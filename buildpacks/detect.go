@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/java"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/python"
+	"github.com/berthd/berth/buildpacks/rust"
+	"github.com/berthd/berth/buildpacks/shell"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -31,9 +34,13 @@ type language struct {
 // what is found in sources alone comes after every manifest.
 var languages = []language{
 	{"python", "Python", python.Plan, python.Manifest, false},
+	{"go", "Go", golang.Plan, golang.Evidence, false},
+	{"rust", "Rust", rust.Plan, rust.Evidence, false},
 	{"java", "Java", java.Plan, java.Evidence, false},
+	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 	{"java", "Java", java.Plan, java.Archive, true},
+	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 
 // Detect reads the tree and returns the plan. An error that the pusher can act
@@ -55,12 +62,18 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 	return p, nil
 }
 
-// choose returns the language that was asked for, by the operator or by the
-// tree, else the first that the tree speaks for.
+// choose returns the language that was asked for, by the operator, by app.json
+// or by the names of Heroku's buildpacks, else the first that the tree speaks for.
 func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 	asked, by := c.Language, "builder:set"
 	if asked == "" {
 		asked, by = p.Manifest.Buildpack, "app.json"
+	}
+	if asked == "" {
+		var err error
+		if asked, by, err = herokuLanguage(c.Tree, p.Manifest.Buildpacks); err != nil {
+			return language{}, err
+		}
 	}
 	if asked != "" {
 		if i := slices.IndexFunc(languages, func(l language) bool { return l.name == asked }); i >= 0 {
@@ -85,8 +98,9 @@ func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 		return found, unknown(p, c.Tree)
 	}
 	if len(others) > 0 {
-		c.Tree.Note("built as %s; it looks like %s too: builder:set APP selected NAME or", found.title, strings.Join(others, " and "))
-		c.Tree.Note(`"buildpack": "NAME" in app.json chooses another`)
+		c.Tree.Note("built as %s; it looks like %s too", found.title, strings.Join(others, " and "))
+		c.Tree.Note(`to choose: builder:set APP selected NAME`)
+		c.Tree.Note(`or "buildpack": "NAME" in app.json`)
 	}
 	return found, nil
 }

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
@@ -30,9 +28,9 @@ const (
 	buildMemory = 2 << 30 // bytes; compilers of native packages need about one
 	buildPids   = 2048
 
-	// buildShares is a build's weight against an app's 1024: a build may have
-	// every idle core, and next to nothing when the apps want them.
-	buildShares = 128
+	// buildDisk is what a build may write, its caches and what it throws away
+	// included: the largest dependencies that people really have take half.
+	buildDisk = 10 << 30 // bytes
 )
 
 // image is what a release's processes run in.
@@ -40,6 +38,9 @@ type image struct {
 	base string // the layer that holds all but the source
 	top  string // the layer of the source
 }
+
+// whole tells that no source is to be added: base holds it already.
+func (i image) whole() bool { return i.base == i.top }
 
 // stack returns the base layer, made on the machine's first use.
 func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
@@ -54,8 +55,25 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 }
 
 // build makes the plan's layers, those that are not there yet, and returns the
-// image that comes of them.
+// image that comes of them. When one has to be made, it waits for a place among
+// the machine's builds, and it is from then that its time counts.
 func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+	whole, err := d.haveLayers(ctx, made)
+	if err != nil {
+		return image{}, err
+	}
+	disk := buildRoom()
+	if !whole {
+		leave, err := d.awaitPlace(ctx, out)
+		if err != nil {
+			return image{}, err
+		}
+		defer leave()
+		if err := d.roomToBuild(ctx, record); err != nil {
+			return image{}, err
+		}
+		defer d.background(func(ctx context.Context) { d.trimCaches(ctx, record) })
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
 		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
 	defer cancel()
@@ -66,20 +84,40 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		}
 		if have {
 			out.reuse(layer.Name)
-		} else if err := d.buildLayer(ctx, record, layer, tree, config, out); err != nil {
+		} else if err := d.buildLayer(ctx, record, layer, tree, config, disk, out); err != nil {
 			return image{}, err
 		}
 	}
 	out.reused(len(made.Layers))
-	img := image{base: made.Base(), top: made.Base()}
-	if !made.Sealed {
-		img.top = sourceKey(record, img.base, tree)
-	}
-	return img, nil
+	return image{base: made.Base(), top: topKey(record, made, tree)}, nil
 }
 
-func sourceKey(record store.App, base string, tree *source) string {
-	return digest(base, "source", tree.digest, "uid", strconv.Itoa(record.UID))
+// buildLimits are what one command of a build, a test or a predeploy may take.
+func buildLimits() runtime.Limits { return runtime.Limits{Memory: buildMemory, Pids: buildPids} }
+
+// buildRoom is what a build may write.
+func buildRoom() *runtime.Disk { return &runtime.Disk{Budget: buildDisk, Reserve: buildReserve} }
+
+// haveLayers tells whether all layers of a plan are there.
+func (d *Deployer) haveLayers(ctx context.Context, made *plan.Plan) (bool, error) {
+	for _, layer := range made.Layers {
+		if have, err := d.engine.HasLayer(ctx, layer.Key); err != nil || !have {
+			if err != nil {
+				err = fmt.Errorf("look for the layer %s: %w", layer.Name, err)
+			}
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// topKey is the key of the layer that runs: the source's, unless the plan holds
+// it already.
+func topKey(record store.App, made *plan.Plan, tree *source) string {
+	if made.Sealed {
+		return made.Base()
+	}
+	return digest(made.Base(), "source", tree.digest, "uid", strconv.Itoa(record.UID))
 }
 
 func digest(parts ...string) string {
@@ -90,16 +128,14 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, out *report) error {
-	if err := d.roomToBuild(); err != nil {
-		return err
-	}
+func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
 	out.Step("Build", "%s", layer.Name)
 	spec := runtime.LayerSpec{
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
 		Keep: layer.Keep, Isolated: layer.Offline,
 		Labels: map[string]string{labelKind: layer.Name},
-		Limits: runtime.Limits{Memory: buildMemory, Pids: buildPids, CPUShares: buildShares},
+		Limits: buildLimits(),
+		Disk:   disk,
 	}
 	if !layer.Root {
 		spec.UID = record.UID
@@ -133,6 +169,9 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	if err == nil {
 		return nil
 	}
+	if short, ok := errors.AsType[*runtime.DiskError](err); ok {
+		return d.outgrown(layer, record, short)
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -140,7 +179,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return buildFault(layer, failed)
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
-		return fault.New(fault.Failed, "E242", "%s: %w", layer.Name, none).
+		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
@@ -209,21 +248,6 @@ func copyInputs(from *os.Root, dir string, inputs []string) error {
 	return nil
 }
 
-// mountCaches gives a layer's commands the app's own caches.
-func (d *Deployer) mountCaches(spec *runtime.LayerSpec, layer plan.Layer, record store.App) error {
-	for _, cache := range layer.Caches {
-		dir := filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID), cache.Name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return d.full(fmt.Errorf("make the cache %s: %w", cache.Name, err))
-		}
-		if err := os.Chown(dir, record.UID, record.UID); err != nil {
-			return fmt.Errorf("hand over the cache %s: %w", cache.Name, err)
-		}
-		spec.Mounts = append(spec.Mounts, runtime.Mount{Source: dir, Target: cache.Target, Writable: true})
-	}
-	return nil
-}
-
 // addSource makes the layer of the source. It takes the tree.
 func (d *Deployer) addSource(ctx context.Context, record store.App, img image, tree *source) error {
 	have, err := d.engine.HasLayer(ctx, img.top)
@@ -234,27 +258,4 @@ func (d *Deployer) addSource(ctx context.Context, record store.App, img image, t
 		return d.full(fmt.Errorf("keep the source as a layer: %w", err))
 	}
 	return nil
-}
-
-// leastRoom is the free space below which no build begins.
-const leastRoom = 1 << 30 // bytes
-
-func (d *Deployer) roomToBuild() error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(d.cfg.Logs, &fs); err != nil {
-		return fmt.Errorf("look how much disk is free: %w", err)
-	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < leastRoom {
-		return fault.New(fault.Failed, "E501", "only %d MiB of disk are free, and a build needs %d", free>>20, leastRoom>>20).
-			Hint("remove what is not needed, or give the machine a larger disk")
-	}
-	return nil
-}
-
-// full makes a clear fault of an error that a full disk caused.
-func (d *Deployer) full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device") {
-		return fault.New(fault.Failed, "E501", "the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
-	}
-	return err
 }

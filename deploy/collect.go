@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -16,19 +17,29 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// keptReleases is how many releases of an app can be rolled back to.
-const keptReleases = 5
+// DefaultKeepReleases is how many releases of an app can be rolled back to, the
+// live one among them: enough for an afternoon of mishaps. Of an interpreted app
+// each is a layer of its source and no more.
+const DefaultKeepReleases = 5
 
-// collect removes what no release refers to any more: layers of the app that
-// are not of its last releases, and the logs of releases older than those.
-// Layers shared by all apps stay.
+// keptUnused is how long a layer that is shared by all apps outlives its last
+// use: a toolchain takes minutes to make, and the app that wanted it may be
+// pushed again after a holiday.
+const keptUnused = 30 * 24 * time.Hour
+
+// collect removes what no release refers to any more: layers, and the logs of
+// an app's releases older than those that are kept. Layers that are shared by
+// all apps stay for a while.
 func (d *Deployer) collect(ctx context.Context, name string) {
-	// A push that builds may rely on a layer that no release names: what is
-	// left lying now goes with the next rollout.
-	if !d.relied.TryLock() {
-		return
+	if d.collecting.TryLock() { // else what is left lying now goes with the next rollout
+		defer d.collecting.Unlock()
+		d.sweep(ctx, name, keptUnused)
 	}
-	defer d.relied.Unlock()
+}
+
+// sweep is collect, for shared layers that were not used for so long; the
+// caller holds collecting.
+func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration) {
 	wanted := map[string]bool{}
 	oldest := map[string]int{} // app → number of the oldest release that is kept
 	firstBuild := 0            // of the app's that are remembered
@@ -49,8 +60,11 @@ func (d *Deployer) collect(ctx context.Context, name string) {
 			if err != nil {
 				return err
 			}
-			for _, r := range keep(app, releases) {
+			for _, r := range keep(app, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
 				wanted[r.Layer], wanted[r.Base] = true, true
+				for _, key := range r.Beside {
+					wanted[key] = true
+				}
 				if oldest[app.Name] == 0 || r.Number < oldest[app.Name] {
 					oldest[app.Name] = r.Number
 				}
@@ -62,21 +76,21 @@ func (d *Deployer) collect(ctx context.Context, name string) {
 		d.warn("what is still referred to cannot be read", err)
 		return
 	}
-	d.collectLayers(ctx, wanted)
+	d.collectLayers(ctx, wanted, unused)
 	if first, ok := oldest[name]; ok {
 		d.collectLogs(name, first, firstBuild)
 	}
 }
 
 // keep chooses the releases of which the layers stay: the live one, those that
-// are being rolled out, and the last that served.
-func keep(app store.App, newestFirst []store.Release) (kept []store.Release) {
+// are being rolled out, and the last that served, n with the live one.
+func keep(app store.App, newestFirst []store.Release, n int) (kept []store.Release) {
 	served := 0
 	for _, r := range newestFirst {
 		switch {
 		case r.Number == app.Release, r.Status == store.ReleasePending:
 			kept = append(kept, r)
-		case r.Status == store.ReleaseRetired && served < keptReleases-1:
+		case r.Status == store.ReleaseRetired && served < n-1:
 			served++
 			kept = append(kept, r)
 		}
@@ -84,31 +98,58 @@ func keep(app store.App, newestFirst []store.Release) (kept []store.Release) {
 	return kept
 }
 
-func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool) {
+func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool, unused time.Duration) {
 	layers, err := d.engine.Layers(ctx)
 	if err != nil {
 		d.warn("layers cannot be listed", err)
 		return
 	}
-	parent := map[string]string{}
+	for key := range d.pins.all() {
+		wanted[key] = true
+	}
+	for _, l := range doomed(layers, wanted, time.Now().Add(-unused)) {
+		err := d.pins.unlessPinned(l.Key, func() error { return d.engine.RemoveLayer(ctx, l.Key) })
+		if err != nil {
+			d.log.Debug("a layer was not removed", "layer", l.Key, "err", err) // an instance that drains stands on it; next time
+		}
+	}
+}
+
+// doomed chooses the layers that can go, in the order in which they can: apps'
+// own that are not wanted, and shared ones that no wanted layer stands on or was
+// built with, and that nobody has used since.
+func doomed(layers []runtime.Layer, wanted map[string]bool, since time.Time) (list []runtime.Layer) {
+	byKey := map[string]runtime.Layer{}
 	for _, l := range layers {
-		parent[l.Key] = l.Parent
+		byKey[l.Key] = l
+	}
+	stays := map[string]bool{}
+	var stay func(key string)
+	stay = func(key string) {
+		l, there := byKey[key]
+		if !there || stays[key] {
+			return
+		}
+		stays[key] = true
+		stay(l.Parent)
+		stay(l.Builder) // or the next change of dependencies makes the compilers anew
 	}
 	for key := range wanted {
-		for p := parent[key]; p != "" && !wanted[p]; p = parent[p] {
-			wanted[p] = true
+		stay(key)
+	}
+	for _, l := range layers {
+		if _, own := l.Labels[labelApp]; !own && l.LastUsed.After(since) {
+			stay(l.Key)
 		}
 	}
 	// The youngest first: a layer can go once nothing stands on it.
 	slices.SortFunc(layers, func(a, b runtime.Layer) int { return b.Created.Compare(a.Created) })
 	for _, l := range layers {
-		if _, own := l.Labels[labelApp]; !own || wanted[l.Key] {
-			continue
-		}
-		if err := d.engine.RemoveLayer(ctx, l.Key); err != nil {
-			d.log.Debug("a layer was not removed", "layer", l.Key, "err", err) // an instance that drains stands on it; next time
+		if !stays[l.Key] {
+			list = append(list, l)
 		}
 	}
+	return list
 }
 
 // collectLogs removes the logs of releases before the first that is kept, and

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
 
@@ -21,11 +22,63 @@ func TestKeep_LiveAndTheLastThatServed(t *testing.T) {
 		releases = append(releases, store.Release{Number: 9 - n, Status: s})
 	}
 	var got []int
-	for _, r := range keep(store.App{Release: 6}, releases) {
+	for _, r := range keep(store.App{Release: 6}, releases, 5) {
 		got = append(got, r.Number)
 	}
 	if want := []int{9, 7, 6, 5, 3, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestDoomed_KeepsWhatIsStoodOnBuiltWithOrUsedLately(t *testing.T) {
+	now := time.Now()
+	long, lately := now.Add(-40*24*time.Hour), now.Add(-24*time.Hour)
+	age := 0
+	layer := func(key, parent, builder string, used time.Time, own bool) runtime.Layer {
+		age++
+		l := runtime.Layer{Key: key, Parent: parent, Builder: builder, LastUsed: used, Created: long.Add(time.Duration(age) * time.Second), Labels: map[string]string{}}
+		if own {
+			l.Labels[labelApp] = "70000"
+		}
+		return l
+	}
+	layers := []runtime.Layer{
+		layer("stack", "", "", long, false),
+		layer("python", "stack", "", long, false),
+		layer("tools", "python", "", long, false),
+		layer("dependencies", "python", "tools", long, true),
+		layer("source", "dependencies", "", long, true),
+		layer("old source", "dependencies", "", lately, true),
+		layer("node", "stack", "", long, false), // nothing of it is kept
+		layer("node tools", "node", "", long, false),
+		layer("old dependencies", "node", "node tools", lately, true),
+		layer("java", "stack", "", lately, false),
+		layer("old stack", "", "", long, false),
+	}
+	var got []string
+	for _, l := range doomed(layers, map[string]bool{"source": true}, now.Add(-keptUnused)) {
+		got = append(got, l.Key)
+	}
+	if want := []string{"old stack", "old dependencies", "node tools", "node", "old source"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPins_ALayerThatIsReliedOnIsNotRemoved(t *testing.T) {
+	var p pins
+	removed := 0
+	remove := func() error { removed++; return nil }
+	one, two := p.pin("a", "b"), p.pin("a")
+	one()
+	one() // does no more than once
+	p.unlessPinned("a", remove)
+	if removed != 0 {
+		t.Error("a layer was removed that somebody relies on")
+	}
+	two()
+	p.unlessPinned("a", remove)
+	if removed != 1 || len(p.all()) != 0 {
+		t.Errorf("removed %d, pinned %v; want 1 and none", removed, p.all())
 	}
 }
 

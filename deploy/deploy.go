@@ -16,6 +16,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -40,6 +41,13 @@ type Config struct {
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
+
+	// Builds is how many builds run at once; 0 is one for every two cores.
+	Builds int
+
+	// KeepReleases is how many releases of an app can be rolled back to, the
+	// live one among them; 0 is DefaultKeepReleases.
+	KeepReleases int
 }
 
 // Hosts is told which hosts are to have certificates. SetHosts is called with
@@ -72,8 +80,10 @@ type Deployer struct {
 	builds map[buildID]*transcript // those that run now
 
 	changes    changes
-	relied     sync.RWMutex // held to read while layers are relied on that no release names yet; to write by collect
-	announcing sync.Mutex   // serialises announceHosts
+	queue      *queue     // of the builds of all apps
+	pins       pins       // layers that no release names yet
+	collecting sync.Mutex // one collection at a time
+	announcing sync.Mutex // serialises announceHosts
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -87,6 +97,7 @@ type app struct {
 	live    []*instance // the set that serves, in the order of the formation
 	trial   *trial      // of the release that serves; nil once it is trusted
 	standby *standby
+	build   *underway // nil when nothing is built
 	jobs    []cron.EntryID
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
@@ -109,6 +120,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
 		builds: map[buildID]*transcript{},
+		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
 }
 

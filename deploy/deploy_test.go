@@ -21,8 +21,8 @@ type noHosts struct{}
 func (noHosts) SetHosts([]string, store.Settings) {}
 
 // newDeployer returns a deployer that has taken back what ran before. It has
-// no engine: nothing it does in a test may want a container. Layers are relied
-// on all the time, so that none is collected.
+// no engine: nothing it does in a test may want a container. A collection goes
+// on all the time, so that none begins.
 func newDeployer(t *testing.T) *Deployer {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func newDeployer(t *testing.T) *Deployer {
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
 	t.Cleanup(func() { d.end(); d.work.Wait() })
 	close(d.adopted)
-	d.relied.RLock()
+	d.collecting.Lock()
 	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
 	if err != nil {
 		t.Fatal(err)

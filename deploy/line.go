@@ -7,6 +7,12 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
+// The codes of pushes that were sent away.
+const (
+	codeSuperseded = "E401"
+	codeCancelled  = "E403"
+)
+
 // line is the queue of slow work on one app: one at a time, in the order of
 // arrival, except that of the pushes that wait only the newest is kept.
 type line struct {
@@ -34,7 +40,7 @@ func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string))
 	}
 	holder := l.holder.what
 	if t.push {
-		l.supersede(t.what)
+		l.sendAway(fault.New(fault.Conflict, codeSuperseded, "a newer push took the place of this one: %s", t.what))
 	}
 	l.waiting = append(l.waiting, &t)
 	l.mu.Unlock()
@@ -54,17 +60,26 @@ func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string))
 	}
 }
 
-// supersede sends the pushes that wait away; the caller holds mu.
-func (l *line) supersede(by string) {
+// dismiss sends the pushes that wait away, and tells whether there were any.
+func (l *line) dismiss(why error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sendAway(why)
+}
+
+// sendAway is dismiss; the caller holds mu.
+func (l *line) sendAway(why error) (any bool) {
 	kept := l.waiting[:0]
 	for _, w := range l.waiting {
 		if !w.push {
 			kept = append(kept, w)
 			continue
 		}
-		w.turn <- fault.New(fault.Conflict, "E401", "a newer push took the place of this one: %s", by)
+		w.turn <- why
+		any = true
 	}
 	l.waiting = kept
+	return any
 }
 
 func (l *line) leave() {

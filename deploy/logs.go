@@ -22,7 +22,7 @@ const lookAgain = 300 * time.Millisecond
 // LogQuery chooses lines of an app's logs.
 type LogQuery struct {
 	App     string
-	Process string // "web", "web.1", "cron.ID"; "" is every process of the formation
+	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
 	Follow  bool
 }
@@ -164,10 +164,11 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 	return files, nil
 }
 
-// wants tells whether a query asks for a source: "web.1", "cron.ID.NUMBER".
+// wants tells whether a query asks for a source: "web.1", "cron.ID.NUMBER",
+// "release".
 func (q LogQuery) wants(source string) bool {
 	if q.Process == "" {
-		return !strings.HasPrefix(source, cronSource+".")
+		return !strings.HasPrefix(source, cronSource+".") && !isPhase(source)
 	}
 	return source == q.Process || strings.HasPrefix(source, q.Process+".")
 }

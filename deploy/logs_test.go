@@ -17,6 +17,10 @@ func TestLogQuery_Wants(t *testing.T) {
 		{"cron", "cron.1a2b3c4d.7", true},
 		{"cron.1a2b3c4d", "cron.1a2b3c4d.7", true},
 		{"cron.1a2b3c4d.7", "cron.1a2b3c4d.7", true},
+		{"", "release", false},
+		{"", "predeploy.1", true}, // of a process that is called so
+		{"release", "release", true},
+		{"web", "release", false},
 	}
 	for _, row := range rows {
 		if got := (LogQuery{Process: row.process}).wants(row.source); got != row.want {

@@ -66,7 +66,13 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
+		Language: made.Language, Summary: made.Summary,
 		Layer: image.top, Base: image.base, Env: made.Env,
+	}
+	for _, l := range made.Layers {
+		if l.Build && !l.Root {
+			r.Beside = append(r.Beside, l.Key)
+		}
 	}
 	for _, p := range made.Processes {
 		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/berthd/berth/buildpacks"
-	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
@@ -48,6 +46,9 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
+		if why := fault.From(err); why != nil && (why.Code == codeSuperseded || why.Code == codeCancelled) {
+			d.unbegun(p, commit, err)
+		}
 		return d.refuse(wait, p.App, err)
 	}
 	defer leave()
@@ -58,6 +59,8 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	if err != nil {
 		return d.refuse(wait, p.App, err)
 	}
+	ctx, end := a.begin(ctx, build.Number)
+	defer end()
 	script, err := d.transcribe(record, build)
 	if err != nil {
 		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
@@ -68,17 +71,21 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	out := newReport(p.Out, script)
 	out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
 
-	release, err := d.deploy(ctx, a, record, build, commit, p, out)
+	release, err := d.deploy(ctx, a, record, &build, commit, p, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
 	if err != nil {
-		build.Status, build.Error = store.BuildFailed, err.Error()
+		build.Status = store.BuildFailed
+		if why := cancelled(ctx); why != nil {
+			build.Status, err = store.BuildCancelled, why
+		}
+		build.Error = err.Error()
 		d.endBuild(build)
 		return d.refuse(out, p.App, err)
 	}
 	build.Status, build.Release = store.BuildSucceeded, release.Number
 	d.endBuild(build)
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject)})
-	d.applaud(out, record, release, time.Since(began))
+	d.applaud(out, record, release, out.live.Sub(began))
 	return nil
 }
 
@@ -89,9 +96,10 @@ func headline(app string, commit git.Commit, by string, build int) string {
 	return head + strconv.Quote(clip(commit.Subject, room)) + foot
 }
 
-// deploy is the story of a push: source, plan, layers, release, rollout.
-func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build store.Build, commit git.Commit, p Push, out *report) (store.Release, error) {
-	tree, err := d.checkout(ctx, commit, p.Repo, out)
+// deploy is the story of a push: source, plan, layers, tests, release, rollout.
+// What it learns of the build stands in its record.
+func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *store.Build, commit git.Commit, p Push, out *report) (store.Release, error) {
+	tree, err := d.checkout(ctx, record, commit, p.Repo, out)
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -100,36 +108,47 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build s
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.relied.RLock() // until the release that names the layers is recorded
-	named := sync.OnceFunc(d.relied.RUnlock)
+	build.Language, build.Summary = made.Language, made.Summary
+	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
 	image, err := d.build(ctx, record, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}
-	release := releaseOf(record, build, commit, made, image)
+	if err := d.test(ctx, record, *build, made, tree, out); err != nil {
+		return store.Release{}, err
+	}
+	release := releaseOf(record, *build, commit, made, image)
 	release.Config = config
+	defer d.pins.pin(predeployKey(record, image, build.Number))()
+	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, image, tree, out); err != nil {
+		return store.Release{}, err
+	}
 	ready := d.claim(a, image.base, release.Number)
 	defer d.dismiss(ready)
-	if !made.Sealed {
+	if !image.whole() {
 		out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
 	}
 
 	// The layer of the source is made while the readied containers start: they
 	// hold the source already.
 	layered := sync.OnceValue(func() error {
-		if made.Sealed {
+		if image.whole() {
 			return nil
 		}
 		return d.addSource(ctx, record, image, tree)
 	})
 	defer layered() // before the tree is removed
 	go layered()
-	return release, d.roll(ctx, a, record, release, rollout{
-		standby: ready, layered: layered, named: named,
+	err = d.roll(ctx, a, record, release, rollout{
+		standby: ready, layered: layered, named: named, phase: true,
 		edit: func(app *store.App) { settle(app, made) },
 		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
 	}, out)
+	if err == nil {
+		d.postdeploy(ctx, record, release, made.Manifest.Scripts, out)
+	}
+	return release, err
 }
 
 // plan finds out what the source is and says so.
@@ -139,14 +158,7 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 		return nil, nil, err
 	}
 	err = out.timed("detect", func() error {
-		made, err = buildpacks.Detect(plan.Request{
-			FS: tree.root.FS(), Digest: tree.digest, Stack: stack, Owner: strconv.Itoa(record.UID),
-			Language: record.Builder.Selected, Versions: record.Versions, Test: record.Builder.Test,
-			Config: func(manifest appjson.Manifest) (string, error) {
-				config, err = d.configFor(record, manifest)
-				return d.db.Fingerprint(config), err
-			},
-		})
+		made, config, err = d.detect(record, tree, stack)
 		return err
 	})
 	if err != nil {
@@ -155,9 +167,6 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 	out.Step("Detect", "%s", made.Summary)
 	for _, line := range made.Overview(columns - len(indent)) {
 		out.Detail("%s", line)
-	}
-	if slices.ContainsFunc(made.Processes, plan.Process.Release) {
-		out.Detail("Procfile: release is not run by this version of berth")
 	}
 	for _, note := range made.Notes {
 		out.Detail("%s", note)
@@ -170,6 +179,7 @@ type rollout struct {
 	standby *standby                 // containers that were readied for it
 	layered func() error             // waits for its layer
 	named   func()                   // called once the record names its layers
+	phase   bool                     // the Procfile's release command is run before it starts
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
 }
@@ -188,11 +198,21 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.edit != nil {
 		with.edit(&record)
 	}
+	if with.phase {
+		if err := d.releasePhase(ctx, record, release, with.layered, out); err != nil {
+			d.forsake(record.Name, release, err)
+			return err
+		}
+	}
+	build := a.building(0)
 	err = out.timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
 			trial: &trial{release: release.Number, before: before},
 			commit: func(tx *store.Tx) error {
+				if err := build.seal(ctx); err != nil {
+					return err
+				}
 				if err := makeLive(tx, record.Name, release.Number, with.edit); err != nil || with.also == nil {
 					return err
 				}
@@ -204,6 +224,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		d.forsake(record.Name, release, err)
 		return err
 	}
+	out.live = time.Now()
 	if before != 0 && before != release.Number {
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, drainRequests.Seconds())
 	}
@@ -319,6 +340,9 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	}
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
+	}
+	for _, warning := range out.warnings {
+		out.Line("warning: %s", warning)
 	}
 }
 

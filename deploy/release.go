@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -65,7 +64,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	release.Config = after
 	// The config is stored with the swap alone: one that the app cannot start
 	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, rollout{also: func(tx *store.Tx) error { return tx.PutConfig(app, after) }})
+	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error { return tx.PutConfig(app, after) }})
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -100,7 +99,8 @@ func successor(record store.App, r store.Release, by, description string) store.
 }
 
 // Rollback rolls out a copy of an earlier release, its config included; 0 is
-// the one that served before the live one.
+// the one that served before the live one. Its release command is not run: it
+// has been, and one that migrates a database does not do so backwards.
 func (d *Deployer) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
 	return d.rollback(ctx, app, number, 0, by.Name, "", newReport(w))
 }
@@ -125,8 +125,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.relied.RLock() // until the new release names the layer
-	named := sync.OnceFunc(d.relied.RUnlock)
+	named := d.pins.pin(target.Layer, target.Base) // until the new release names them
 	defer named()
 	have, err := d.engine.HasLayer(ctx, target.Layer)
 	if err != nil {

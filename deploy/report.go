@@ -33,6 +33,9 @@ type report struct {
 	steps   []store.Step
 	old     []string // layers that were there already
 	notes   []string // for after the step that is under way
+
+	live     time.Time // when the release that is rolled out began to serve
+	warnings []string  // for the end of a deploy that went well
 }
 
 func newReport(outs ...io.Writer) *report {

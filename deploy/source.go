@@ -1,12 +1,17 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // source is a commit's tree on disk.
@@ -18,19 +23,25 @@ type source struct {
 }
 
 func (s *source) remove() {
-	s.root.Close()
+	if s.root != nil {
+		s.root.Close()
+	}
 	os.RemoveAll(s.dir)
 }
 
-// checkout writes the pushed tree to disk.
-func (d *Deployer) checkout(ctx context.Context, commit git.Commit, repo git.Repository, out *report) (s *source, err error) {
+// checkout writes the directory of the commit that is built to disk: the whole
+// tree, unless the app's build-dir says otherwise.
+func (d *Deployer) checkout(ctx context.Context, record store.App, commit git.Commit, repo git.Repository, out *report) (s *source, err error) {
 	dir, err := d.engine.Scratch()
 	if err != nil {
 		return nil, d.full(fmt.Errorf("make a directory for the source: %w", err))
 	}
-	s = &source{dir: dir, path: filepath.Join(dir, "source"), digest: commit.Tree}
+	s = &source{dir: dir, path: filepath.Join(dir, "source")}
 	defer func() {
-		if err != nil {
+		if err != nil && s != nil {
+			s.remove()
+			s = nil
+		} else if err != nil {
 			os.RemoveAll(dir)
 		}
 	}()
@@ -41,11 +52,31 @@ func (d *Deployer) checkout(ctx context.Context, commit git.Commit, repo git.Rep
 		return nil, err
 	}
 	err = out.timed("checkout", func() error {
-		notes, err := repo.Extract(ctx, commit.ID, s.root, git.DefaultTreeLimits)
+		var notes []string
+		s.digest, notes, err = repo.ExtractDir(ctx, commit.ID, cmp.Or(record.Builder.BuildDir, "."), s.root, git.DefaultTreeLimits)
 		for _, note := range notes {
 			out.Line("warning: %s", note)
 		}
 		return d.full(err)
 	})
+	if missing, ok := errors.AsType[*git.NoDirError](err); ok {
+		err = d.noBuildDir(record, missing)
+	}
 	return s, err
+}
+
+// noBuildDir names what a commit has in the place of the directory that is to
+// be built.
+func (d *Deployer) noBuildDir(record store.App, missing *git.NoDirError) error {
+	where, what := "at the root", "no directories"
+	if missing.In != "." {
+		where = "in " + missing.In
+	}
+	if len(missing.Have) > 0 {
+		what = strings.Join(missing.Have, ", ")
+	}
+	f := fault.New(fault.Failed, "E208", "the commit has no directory %s", missing.Path).
+		With(fmt.Sprintf("it is the build-dir of %s; %s there are %s", record.Name, where, what))
+	return f.Hint("%s builder:set %s build-dir PATH chooses another", d.sshCommand(), record.Name).
+		Hint("%s builder:set %s build-dir (and nothing after it) builds the whole", d.sshCommand(), record.Name)
 }

@@ -30,6 +30,10 @@ type AppStatus struct {
 	Working   string     `json:"working,omitempty"`  // what is being done to it now
 	Waiting   string     `json:"waiting,omitempty"`  // the push that waits
 	GitURL    string     `json:"git_url"`
+
+	// What the live release was built as.
+	Language string `json:"language,omitempty"`
+	Summary  string `json:"summary,omitempty"`
 }
 
 // Instance is one running copy of a process type, as it is seen now.
@@ -76,6 +80,9 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	a := d.app(record)
 	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.urls(record.Name), GitURL: d.gitURL(record.Name)}
 	s.Working, s.Waiting = a.line.state()
+	live, err := d.liveReleaseOrNone(record)
+	d.warn("the live release cannot be read", err, "app", record.Name)
+	s.Language, s.Summary = live.Language, live.Summary
 	d.mu.Lock()
 	for id := range d.builds {
 		if id.uid == record.UID {
@@ -85,10 +92,10 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	d.mu.Unlock()
 
 	a.mu.Lock()
-	live := a.live
+	running := a.live
 	a.mu.Unlock()
 	up := 0
-	for _, i := range live {
+	for _, i := range running {
 		seen := i.look(ctx)
 		if seen.State == InstanceUp {
 			up++
@@ -100,11 +107,11 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 		s.State = StateDeploying
 	case record.Release == 0:
 		s.State = StateEmpty
-	case record.Stopped, len(live) == 0: // what crashed keeps its place
+	case record.Stopped, len(running) == 0: // what crashed keeps its place
 		s.State = StateStopped
 	case up == 0:
 		s.State = StateDown
-	case up < len(live):
+	case up < len(running):
 		s.State = StateDegraded
 	default:
 		s.State = StateRunning

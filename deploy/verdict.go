@@ -74,6 +74,9 @@ func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 		if _, module, found := strings.Cut(line, "ModuleNotFoundError: No module named "); found {
 			f.Hint("add %s to requirements.txt", strings.Trim(module, `'"`))
 		}
+		if library := missingLibrary(line); library != "" {
+			adviseLibrary(f, library)
+		}
 	}
 	switch {
 	case exit.OOM:

@@ -11,10 +11,13 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/runtime/pid1"
 )
 
 // Size is a terminal's size in character cells.
@@ -105,16 +108,20 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	if err != nil {
 		return exit, err
 	}
-	script := runApart
-	if j.merged {
-		script = runMerged
+	args := slices.Concat([]string{"/bin/bash", "-c", runApart, "bash"}, j.cmd.Args)
+	switch {
+	case spec.Foreign: // and may have no shell
+		args = slices.Concat([]string{initPath, pid1.Execute, envPath}, j.cmd.Args)
+		binds = append(binds, bind(e.cfg.Init, initPath, false))
+	case j.merged:
+		args[2] = runMerged
 	}
 	dir := j.cmd.Dir
 	if dir == "" {
 		dir = homeOf(spec.UID)
 	}
 	s, err := e.ociSpec(ctx, spec, process{
-		args: slices.Concat([]string{"/bin/bash", "-c", script, "bash"}, j.cmd.Args),
+		args: args,
 		env:  []string{"PATH=/usr/bin:/bin"},
 		dir:  dir, uid: spec.UID, caps: j.caps,
 		terminal: j.att.Terminal, size: j.att.Size,
@@ -122,7 +129,30 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	if err != nil {
 		return exit, err
 	}
-	record, err := e.record(ctx, spec, kindRun, j.snapshot, s)
+	step("prepared")
+	return e.perform(ctx, performance{
+		spec: spec, oci: s, snapshot: j.snapshot, att: j.att,
+		address: func() (string, error) {
+			err := join()
+			return attached.address, err
+		},
+	})
+}
+
+// performance is an OCI process that is run to its end, in a container that
+// the caller discards.
+type performance struct {
+	spec     Spec
+	oci      *specs.Spec
+	snapshot string                 // its root, or
+	rootfs   []mount.Mount          // what is mounted as its root
+	address  func() (string, error) // waits until it is on the network
+	att      Attachment
+}
+
+func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err error) {
+	step := e.timer("run", p.spec.ID)
+	record, err := e.record(ctx, p.spec, kindRun, p.snapshot, p.oci)
 	if err != nil {
 		return exit, fmt.Errorf("record: %w", err)
 	}
@@ -130,8 +160,8 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 
 	gone := make(chan struct{})
 	defer close(gone)
-	stdin := &finiteReader{r: j.att.Stdin, end: make(chan struct{}), terminal: j.att.Terminal, gone: gone}
-	task, err := record.NewTask(ctx, e.streams(spec.ID, j.att, stdin))
+	stdin := &finiteReader{r: p.att.Stdin, end: make(chan struct{}), terminal: p.att.Terminal, gone: gone}
+	task, err := record.NewTask(ctx, e.streams(p.spec.ID, p.att, stdin), containerd.WithRootFS(p.rootfs))
 	if err != nil {
 		return exit, fmt.Errorf("task: %w", interrupted(err))
 	}
@@ -139,10 +169,11 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	defer streams.Close()
 	defer streams.Cancel()
 	step("task")
-	if err := join(); err != nil {
+	address, err := p.address()
+	if err != nil {
 		return exit, err
 	}
-	if err := e.nameAddress(spec, attached.address); err != nil {
+	if err := e.nameAddress(p.spec, address); err != nil {
 		return exit, err
 	}
 	proc, err := openPidfd(int(task.Pid()))
@@ -160,15 +191,15 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	go func() {
 		defer close(ended)
 		awaitPidfd(context.Background(), proc)
-		oom = e.oomKilled(spec.ID)
+		oom = e.oomKilled(p.spec.ID)
 	}()
-	e.attend(ctx, spec.ID, j.att, stdin.end, ended)
+	e.attend(ctx, p.spec.ID, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
 		signalPidfd(proc, unix.SIGKILL)
 		<-ended
 		return exit, context.Cause(ctx)
 	}
-	code, at, err := e.taskExit(ctx, spec.ID)
+	code, at, err := e.taskExit(ctx, p.spec.ID)
 	switch {
 	case errors.Is(err, errGone):
 		exit = Exit{Code: 137, Signal: int(unix.SIGKILL), Lost: true}

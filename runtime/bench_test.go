@@ -127,3 +127,42 @@ func BenchmarkDial(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// BenchmarkBuildImage measures a Dockerfile of three steps: with nothing made
+// before, with one file changed, and with everything made.
+func BenchmarkBuildImage(b *testing.B) {
+	e, stack := open(b)
+	built := func(b *testing.B, owner, file string) {
+		dir := project(b, "Dockerfile", "FROM berth.local/stack\nRUN echo tools > /tools\nCOPY file /file\nRUN cat /file > /copy\n", "file", file)
+		if _, err := e.BuildImage(b.Context(), runtime.ImageSpec{Context: dir, Owner: owner, Bases: map[string]string{baseName: stack}}, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	forget := func(b *testing.B, owner string) {
+		if err := e.RemoveImageCache(context.Background(), owner); err != nil {
+			b.Error(err)
+		}
+	}
+	b.Run("nothing made", func(b *testing.B) {
+		for n := 0; b.Loop(); n++ {
+			built(b, "bench", fmt.Sprint(n))
+			b.StopTimer()
+			forget(b, "bench")
+			b.StartTimer()
+		}
+	})
+	b.Run("a file changed", func(b *testing.B) {
+		built(b, "bench", "")
+		for n := 0; b.Loop(); n++ {
+			built(b, "bench", fmt.Sprint(n))
+		}
+		forget(b, "bench")
+	})
+	b.Run("everything made", func(b *testing.B) {
+		built(b, "bench", "")
+		for b.Loop() {
+			built(b, "bench", "")
+		}
+		forget(b, "bench")
+	})
+}

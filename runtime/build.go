@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ type LayerSpec struct {
 	UID      int
 	Mounts   []Mount
 	Limits   Limits
-	Isolated bool // no network at all
+	Isolated bool  // no network at all
+	Disk     *Disk // what may be written; nil is as much as there is
 	Labels   map[string]string
 }
 
@@ -76,8 +78,9 @@ func (e *CommandError) Error() string {
 
 // BuildLayer makes the layer by running the commands in a container and
 // commits it. It does nothing when the layer exists. Two calls with the same
-// key wait for each other. A command that fails returns a *CommandError and
-// nothing is kept. Cancelling ctx kills the commands.
+// key wait for each other. A command that fails returns a *CommandError, one
+// that goes beyond spec.Disk a *DiskError, and nothing is kept. Cancelling ctx
+// kills the commands.
 func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
 	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
 		if spec.UID == 0 {
@@ -97,10 +100,11 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err != nil {
 		return err
 	}
-	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, out); err != nil {
+	writes := []place{{name: "/", dir: layerDirs(mounts)[0], own: true}}
+	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -112,22 +116,8 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 	if err != nil {
 		return err
 	}
-	top, err := e.mountSnapshot(active, mounts)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, top.unmount()) }()
-	app, err := ownHome(top.root, spec.UID)
-	if err != nil {
-		return err
-	}
-
 	scratch := active + "-scratch"
-	builder := spec.Builder
-	if builder == "" {
-		builder = spec.Parent
-	}
-	below, err := e.prepare(ctx, scratch, builder)
+	below, err := e.prepare(ctx, scratch, cmp.Or(spec.Builder, spec.Parent))
 	if err != nil {
 		return err
 	}
@@ -136,51 +126,53 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		defer cancel()
 		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
-	if len(spec.Keep) > 0 {
-		err = e.buildAndKeep(ctx, spec, scratch, below, top.root, out)
-	} else {
+	writes := []place{{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true}}
+	err = e.mounted(active, mounts, func(root string) error {
+		app, err := ownHome(root, spec.UID)
+		if err != nil {
+			return err
+		}
+		if len(spec.Keep) > 0 {
+			writes[0].name = "the build"
+			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, out)
+		}
 		if spec.Source != "" {
-			if err := copyTree(ctx, spec.Source, top.root, homeDir, spec.UID); err != nil {
+			if err := copyTree(ctx, spec.Source, root, homeDir, spec.UID); err != nil {
 				return err
 			}
 		}
 		binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
-		err = e.runCommands(ctx, spec, scratch, below, binds, out)
-	}
+		writes = append(writes, place{name: homeDir, dir: layerDirs(mounts)[0], own: true})
+		return e.runCommands(ctx, spec, scratch, below, binds, writes, out)
+	})
 	if err != nil {
 		return err
 	}
-	if err := top.unmount(); err != nil {
-		return err
-	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
 // copies what is to be kept into the layer's, which is mounted at root.
-func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, out io.Writer) error {
-	// Never mounted by us and by a container at once: what an overlay shows
-	// then is not defined.
-	within := func(work func(root string) error) error {
-		m, err := e.mountSnapshot(scratch, mounts)
-		if err != nil {
-			return err
-		}
-		return errors.Join(work(m.root), m.unmount())
+func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, out io.Writer) error {
+	if err := e.readySource(ctx, spec, scratch, mounts); err != nil {
+		return err
 	}
-	err := within(func(root string) error {
+	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
+		return err
+	}
+	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
+}
+
+// readySource puts the source into a scratch filesystem's own /app. It is
+// unmounted again before a container has it: what an overlay that is mounted
+// twice shows is not defined.
+func (e *Engine) readySource(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount) error {
+	return e.mounted(scratch, mounts, func(root string) error {
 		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
 			return err
 		}
 		return copyTree(ctx, spec.Source, root, homeDir, spec.UID)
 	})
-	if err != nil {
-		return err
-	}
-	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, out); err != nil {
-		return err
-	}
-	return within(func(from string) error { return keep(ctx, from, root, spec.Keep, spec.UID) })
 }
 
 // NotKept is what a build was to leave and did not.
@@ -214,32 +206,6 @@ func keep(ctx context.Context, from, to string, patterns []string, uid int) erro
 	return nil
 }
 
-// mounted is a snapshot that is mounted for us.
-type mounted struct {
-	root    string
-	unmount func() error // once; the directory goes with it
-}
-
-func (e *Engine) mountSnapshot(name string, mounts []mount.Mount) (mounted, error) {
-	dir := e.state("b", name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return mounted{}, err
-	}
-	root := filepath.Join(dir, "root")
-	if err := os.Mkdir(root, 0o700); err != nil {
-		return mounted{}, err
-	}
-	if err := mount.All(mounts, root); err != nil {
-		return mounted{}, fmt.Errorf("mount the layer: %w", err)
-	}
-	return mounted{root, sync.OnceValue(func() error {
-		if err := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount the layer: %w", err)
-		}
-		return os.RemoveAll(dir)
-	})}, nil
-}
-
 // ownHome makes /app of a mounted filesystem, when it is not there, and gives
 // it to the user.
 func ownHome(root string, uid int) (string, error) {
@@ -263,8 +229,12 @@ func ownHome(root string, uid int) (string, error) {
 }
 
 // runCommands runs the commands one after the other, each in a container of
-// its own, on the same filesystem.
-func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, out io.Writer) error {
+// its own, on the same filesystem. writes is where what they write lies, but
+// for the mounts of the spec.
+func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+	defer e.giveWay()()
+	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
+	defer func() { err = unwatch(err) }()
 	ca, caps := caBundle, []string(nil)
 	if spec.UID == 0 {
 		ca, caps = rootCABundle, rootCaps
@@ -272,7 +242,7 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 	for _, cmd := range spec.Commands {
 		lines := &lineWriter{out: out}
 		j := job{
-			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated},
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated, build: true},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,

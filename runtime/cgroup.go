@@ -19,9 +19,12 @@ import (
 // berth.service's own cgroup, delegated or not, they would share its fate: the
 // unit's memory would be theirs, and processes in the unit's own cgroup would
 // keep cgroup v2 from handing controllers down.
+//
+// Builds are in /berth-builds-INSTALLATION/ID, beside them (see giveway.go).
 const (
 	cgroupRoot   = "/sys/fs/cgroup"
 	cgroupParent = "/berth"
+	cgroupBuilds = "/berth-builds-"
 )
 
 // unified tells cgroup v2 from v1, which has a tree for each controller.
@@ -30,7 +33,13 @@ func unified() bool {
 	return unix.Statfs(cgroupRoot, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
-func (e *Engine) cgroupPath(id string) string { return filepath.Join(cgroupParent, e.id, id) }
+// cgroupPath is the cgroup of a container.
+func (e *Engine) cgroupPath(id string, build bool) string {
+	if build {
+		return filepath.Join(cgroupBuilds+e.id, id)
+	}
+	return filepath.Join(cgroupParent, e.id, id)
+}
 
 // swapAccounted tells whether swap can be limited: on v1 a boot option decides,
 // and runc fails when asked for what is not there.
@@ -42,12 +51,17 @@ func swapAccounted() bool {
 	return err == nil
 }
 
-// cgroupFile returns the path of a container's control file.
+// cgroupFile returns the path of a container's control file, wherever the
+// container is.
 func (e *Engine) cgroupFile(id, controller, name string) string {
 	if unified() {
 		controller = ""
 	}
-	return filepath.Join(cgroupRoot, controller, e.cgroupPath(id), name)
+	file := filepath.Join(cgroupRoot, controller, e.cgroupPath(id, false), name)
+	if _, err := os.Stat(file); err != nil {
+		return filepath.Join(cgroupRoot, controller, e.cgroupPath(id, true), name)
+	}
+	return file
 }
 
 // cgroupKeyed reads one value of a file of "key value" lines.
@@ -117,14 +131,21 @@ func (c *Container) Usage(ctx context.Context) (Usage, error) {
 
 // cgroups returns the container's directories in every tree.
 func (e *Engine) cgroups(id string) []string {
+	var trees []string
 	if unified() {
-		return []string{filepath.Join(cgroupRoot, e.cgroupPath(id))}
+		trees = []string{""}
+	} else {
+		entries, _ := os.ReadDir(cgroupRoot)
+		for _, tree := range entries {
+			if tree.Type().IsDir() { // cpu and cpuacct are often links to one tree
+				trees = append(trees, tree.Name())
+			}
+		}
 	}
-	trees, _ := os.ReadDir(cgroupRoot)
 	var dirs []string
 	for _, tree := range trees {
-		if tree.Type().IsDir() { // cpu and cpuacct are often links to one tree
-			dirs = append(dirs, filepath.Join(cgroupRoot, tree.Name(), e.cgroupPath(id)))
+		for _, build := range []bool{false, true} {
+			dirs = append(dirs, filepath.Join(cgroupRoot, tree, e.cgroupPath(id, build)))
 		}
 	}
 	return dirs

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -38,6 +39,15 @@ type Spec struct {
 	Mounts   []Mount
 	Isolated bool // no network at all, not even the bridge
 
+	build bool // it gives way to everything else on the machine
+	// Foreign is a layer that is somebody else's image: it may have no shell,
+	// and what it holds in /run is wanted there.
+	Foreign bool
+
+	// StopSignal is what Stop sends first: "SIGQUIT", as an image's STOPSIGNAL
+	// has it; "" and what the kernel does not know are SIGTERM.
+	StopSignal string
+
 	// LogFile is the file that gets the output of a launched process, rotated
 	// by size; its directory is made. See logfile.go for the format.
 	LogFile string
@@ -55,12 +65,13 @@ type Container struct {
 	Created time.Time
 	Address string // on the bridge
 
-	engine *Engine
-	uid    int
-	pid    int
-	proc   *os.File      // pidfd of the first process; nil when it had ended before we looked
-	done   chan struct{} // closed by watch
-	oom    atomic.Bool   // read from the cgroup at the end, before it is removed
+	engine   *Engine
+	uid      int
+	stopWith unix.Signal // what Stop sends first
+	pid      int
+	proc     *os.File      // pidfd of the first process; nil when it had ended before we looked
+	done     chan struct{} // closed by watch
+	oom      atomic.Bool   // read from the cgroup at the end, before it is removed
 
 	mu       sync.Mutex // guards what follows
 	exit     *Exit      // once known
@@ -72,6 +83,8 @@ type Container struct {
 const (
 	kindApp = "app" // of Create: adopted by the next life
 	kindRun = "run" // of Attach and BuildLayer: they end with who asked for them
+
+	kindLease = "lease" // on what is being made of an image
 )
 
 // initPatience is how long a container's first process may take to listen; it
@@ -150,7 +163,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	step("network")
 
 	c := &Container{ID: spec.ID, Labels: maps.Clone(spec.Labels), Created: time.Now(), Address: attached.address,
-		engine: e, uid: spec.UID, pid: int(task.Pid()), done: make(chan struct{})}
+		engine: e, uid: spec.UID, stopWith: stopSignal(spec.StopSignal), pid: int(task.Pid()), done: make(chan struct{})}
 	if c.proc, err = openPidfd(c.pid); err != nil {
 		return nil, err
 	}
@@ -228,6 +241,9 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 	labels := map[string]string{labelInstallation: e.id, labelKind: kind, labelUID: strconv.Itoa(spec.UID)}
 	for k, v := range spec.Labels {
 		labels[labelUser+k] = v
+	}
+	if spec.StopSignal != "" {
+		labels[labelStop] = spec.StopSignal
 	}
 	opts := []containerd.NewContainerOpts{
 		containerd.WithRuntime("io.containerd.runc.v2", &options.Options{Root: e.state("runc")}),
@@ -322,6 +338,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 		}
 	}
 	c.uid, _ = strconv.Atoi(r.Labels[labelUID])
+	c.stopWith = stopSignal(r.Labels[labelStop])
 	if address, err := os.ReadFile(e.state("e", r.ID, "address")); err == nil {
 		c.Address = string(address)
 	}
@@ -341,7 +358,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 // inCgroup tells whether a process belongs to a container.
 func (e *Engine) inCgroup(pid int, id string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && strings.Contains(string(data), e.cgroupPath(id))
+	return err == nil && strings.Contains(string(data), e.cgroupPath(id, false))
 }
 
 // watch closes c.done when c's first process has ended, and remembers c. It
@@ -379,11 +396,19 @@ func (c *Container) release() {
 	}
 }
 
-// Stop asks the program to end (SIGTERM), waits up to grace, kills it (SIGKILL)
+// stopSignal reads a signal's name or number, with or without SIG.
+func stopSignal(name string) unix.Signal {
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n < 65 {
+		return unix.Signal(n)
+	}
+	return cmp.Or(unix.SignalNum("SIG"+strings.TrimPrefix(strings.ToUpper(name), "SIG")), unix.SIGTERM)
+}
+
+// Stop asks the program to end (SIGTERM, or what the spec says), waits up to grace, kills it (SIGKILL)
 // and waits for its end. It is idempotent, and needs no containerd: the first
 // process passes SIGTERM on, and its own death takes every other along.
 func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
-	if grace > 0 && c.signal(unix.SIGTERM) == nil {
+	if grace > 0 && c.signal(c.stopWith) == nil {
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {

@@ -293,3 +293,23 @@ func TestDial_EndsWithItsContext(t *testing.T) {
 		t.Errorf("a closed port gives %#v, want a dial's OpError", err)
 	}
 }
+
+func TestStop_SendsTheSpecsSignal(t *testing.T) {
+	for _, name := range []string{"SIGQUIT", "quit", "3"} {
+		log := filepath.Join(t.TempDir(), "log")
+		c := create(t, runtime.Spec{LogFile: log, StopSignal: name})
+		launch(t, c, sh("trap 'exit 7' QUIT; echo ready; while :; do sleep 0.05; done"))
+		for range 200 {
+			if said, _ := os.ReadFile(log); strings.Contains(string(said), "ready") {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := c.Stop(t.Context(), 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if exit := ended(t, c); exit.Code != 7 {
+			t.Errorf("%s: exit %+v, want code 7 by SIGQUIT", name, exit)
+		}
+	}
+}

@@ -8,11 +8,12 @@
 //	Root/auto               a link that says what "auto" turned out to be
 //	Root/containerd/        the embedded containerd's own: layers and records
 //	Root/scratch/           Scratch; emptied by Open
+//	Root/images/OWNER/      BuildKit's books about an owner's build steps
 //	State/containerd.*      the embedded containerd's socket, pid and configuration
 //	State/runc/             runc's state, of our own so that no other containerd shares it
 //	State/c/ID/             a container's control directory (/.berth/control inside)
 //	State/e/ID/             files bound into it: hosts, passwd, group
-//	State/b/ID/             where a build's layer is mounted while it is made
+//	State/b/ID/             where a build's layers are mounted while they are made
 //	State/io/ID/            FIFOs of one-offs and builds
 //	State/netns/ID          its pinned network namespace
 //	State/cni/              addresses that are given out
@@ -127,6 +128,7 @@ type Engine struct {
 	containers map[string]*Container    // those whose end is watched
 	making     map[string]chan struct{} // layers being made, closed when done
 	used       map[string]time.Time     // when a layer's use was last written down
+	yielding   *yield                   // nil when nothing is built
 }
 
 // Open connects to containerd, starting it when it is embedded, sets up the
@@ -299,7 +301,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it
+		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it, and the root always
 	}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))
@@ -321,8 +323,10 @@ const (
 	labelInstallation = "berth.installation"
 	labelKind         = "berth.kind" // kindApp, kindRun
 	labelUID          = "berth.uid"
-	labelKey          = "berth.key"  // of a layer
-	labelUsed         = "berth.used" // of a layer: when something last stood on it
+	labelStop         = "berth.stop"    // the signal to stop with
+	labelKey          = "berth.key"     // of a layer
+	labelBuilder      = "berth.builder" // of a layer: LayerSpec.Builder
+	labelUsed         = "berth.used"    // of a layer: when something last stood on it
 	labelUser         = "berth.user/"
 	labelRoot         = "containerd.io/gc.root"
 )
@@ -341,6 +345,11 @@ func (e *Engine) prepare(ctx context.Context, name, parent string) ([]mount.Moun
 		e.touch(ctx, parent)
 		parent = e.layerName(parent)
 	}
+	return e.prepareOver(ctx, name, parent)
+}
+
+// prepareOver is prepare over any snapshot of containerd's.
+func (e *Engine) prepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
 	labels := map[string]string{labelInstallation: e.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
 	var mounts []mount.Mount
 	err := retryGone(ctx, func() (err error) {

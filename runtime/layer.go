@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -21,6 +22,7 @@ import (
 type Layer struct {
 	Key      string
 	Parent   string
+	Builder  string // the layer that it was built on, when that is not Parent
 	Bytes    int64
 	Created  time.Time
 	LastUsed time.Time // to the hour
@@ -59,10 +61,13 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 		if err != nil && !errdefs.IsNotFound(err) { // removed meanwhile
 			return err
 		}
-		l := Layer{Key: e.layerKey(info.Name), Bytes: usage.Size, Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
-		if info.Parent != "" {
-			l.Parent = e.layerKey(info.Parent)
+		l := Layer{Key: e.layerKey(info.Name), Builder: info.Labels[labelBuilder], Bytes: usage.Size,
+			Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
+		parent, between, err := e.below(ctx, info.Parent)
+		if err != nil {
+			return err
 		}
+		l.Parent, l.Bytes = parent, l.Bytes+between
 		if t, err := time.Parse(time.RFC3339, info.Labels[labelUsed]); err == nil {
 			l.LastUsed = t
 		}
@@ -80,6 +85,28 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 	return list, nil
 }
 
+// below returns the key of the first layer of ours at or below a snapshot, and
+// the size of what lies above it: an image's layer stands on snapshots that the
+// registry or the Dockerfile has made, which go when it goes.
+func (e *Engine) below(ctx context.Context, name string) (key string, between int64, err error) {
+	for name != "" && !strings.HasPrefix(name, e.id+"-") {
+		info, err := e.snapshots().Stat(ctx, name)
+		if errdefs.IsNotFound(err) { // removed meanwhile, and what stood on it too
+			return "", between, nil
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		usage, err := e.snapshots().Usage(ctx, name)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return "", 0, err
+		}
+		between += usage.Size
+		name = info.Parent
+	}
+	return e.layerKey(name), between, nil
+}
+
 // walkSnapshots calls fn with every snapshot of ours.
 func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) error) error {
 	return e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
@@ -90,12 +117,46 @@ func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) erro
 	}, e.ours())
 }
 
-// RemoveLayer removes a layer. It is an error while layers or containers stand on it.
+// RemoveLayer removes a layer. It is an error while layers or containers stand
+// on it, or steps of an owner's image cache.
 func (e *Engine) RemoveLayer(ctx context.Context, key string) error {
-	if err := retry(ctx, func() error { return e.snapshots().Remove(ctx, e.layerName(key)) }); err != nil {
+	name := e.layerName(key)
+	err := retry(ctx, func() error { return e.snapshots().Remove(ctx, name) })
+	if errdefs.IsFailedPrecondition(err) {
+		err = e.uproot(ctx, name, err)
+	}
+	if err != nil {
 		return fmt.Errorf("remove layer %s: %w", key, err)
 	}
 	return nil
+}
+
+// uproot has containerd collect a snapshot that it refuses to remove. Of a
+// child that was collected, as the steps of an image are, rather than removed,
+// the parent's books say for ever that it is there.
+func (e *Engine) uproot(ctx context.Context, name string, refused error) error {
+	stood := false
+	err := e.snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
+		stood = true
+		return nil
+	}, fmt.Sprintf("parent==%q", name))
+	if err != nil || stood {
+		return errors.Join(refused, err)
+	}
+	if _, err := e.snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
+		return err
+	}
+	return e.collect(ctx)
+}
+
+// collect has containerd remove what nothing refers to, now.
+func (e *Engine) collect(ctx context.Context) error {
+	service := e.client.LeasesService()
+	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
+	if err != nil {
+		return err
+	}
+	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
 // touch writes down that something stands on a layer now, at most once an hour:
@@ -176,28 +237,11 @@ func (e *Engine) scratchDir() string { return filepath.Join(e.cfg.Root, "scratch
 // for one key wait for each other. What fn leaves of its active snapshot is
 // removed.
 func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
-	for {
-		e.mu.Lock()
-		busy, ok := e.making[key]
-		if !ok {
-			done := make(chan struct{})
-			e.making[key] = done
-			e.mu.Unlock()
-			defer func() {
-				e.mu.Lock()
-				delete(e.making, key)
-				e.mu.Unlock()
-				close(done)
-			}()
-			break
-		}
-		e.mu.Unlock()
-		select {
-		case <-busy: // made, or failed: then it is our turn
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	release, err := e.hold(ctx, key)
+	if err != nil {
+		return err
 	}
+	defer release()
 	if ok, err := e.HasLayer(ctx, key); err != nil || ok {
 		return err
 	}
@@ -210,10 +254,41 @@ func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.
 	return nil
 }
 
+// hold waits until nobody else works on what has this name, a layer's key or
+// an owner's cache, and returns the function that lets go of it.
+func (e *Engine) hold(ctx context.Context, name string) (release func(), err error) {
+	for {
+		e.mu.Lock()
+		busy, ok := e.making[name]
+		if !ok {
+			done := make(chan struct{})
+			e.making[name] = done
+			e.mu.Unlock()
+			return func() {
+				e.mu.Lock()
+				delete(e.making, name)
+				e.mu.Unlock()
+				close(done)
+			}, nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-busy: // made, or failed: then it is our turn
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // commit makes a layer of an active snapshot. The layer is on the disk when it
 // returns: containerd syncs its books, and not the files, which after a power
 // cut would be empty under a key that promises them.
 func (e *Engine) commit(ctx context.Context, active, key string, user map[string]string) error {
+	return e.commitAs(ctx, active, key, user, nil)
+}
+
+// commitAs is commit with labels of the engine's own.
+func (e *Engine) commitAs(ctx context.Context, active, key string, user, own map[string]string) error {
 	mounts, err := e.snapshots().Mounts(ctx, active)
 	if err != nil {
 		return err
@@ -226,6 +301,7 @@ func (e *Engine) commit(ctx context.Context, active, key string, user map[string
 	for k, v := range user {
 		labels[labelUser+k] = v
 	}
+	maps.Copy(labels, own)
 	return retryGone(ctx, func() error {
 		err := e.snapshots().Commit(ctx, e.layerName(key), active, snapshots.WithLabels(maps.Clone(labels)))
 		if errdefs.IsNotFound(err) { // by a first try, of which containerd died before it could tell
@@ -235,6 +311,23 @@ func (e *Engine) commit(ctx context.Context, active, key string, user map[string
 		}
 		return err
 	})
+}
+
+// mounted calls fn with a snapshot's files, mounted where the sweep looks after a crash.
+func (e *Engine) mounted(name string, mounts []mount.Mount, fn func(root string) error) error {
+	dir := e.state("b", name)
+	root := filepath.Join(dir, "root")
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	if err := mount.All(mounts, root); err != nil {
+		return errors.Join(fmt.Errorf("mount the layer: %w", err), os.RemoveAll(dir))
+	}
+	err := fn(root)
+	if gone := unix.Unmount(root, unix.UMOUNT_NOFOLLOW); gone != nil { // and nothing may be removed through it
+		return errors.Join(err, fmt.Errorf("unmount the layer: %w", gone))
+	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 func syncFilesystem(dir string) error {

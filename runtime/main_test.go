@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +26,10 @@ import (
 func TestMain(m *testing.M) {
 	if pid1.Invoked() {
 		os.Exit(pid1.Main())
+	}
+	if dir := os.Getenv("BERTH_TEST_BUILDS"); dir != "" {
+		fmt.Fprintln(os.Stderr, buildUntilKilled(dir, os.Getenv("BERTH_TEST_CONTEXT")))
+		os.Exit(1)
 	}
 	code := m.Run()
 	shared.close()
@@ -93,15 +99,15 @@ func (i *installation) start() (err error) {
 	if err != nil {
 		return err
 	}
-	cache := os.Getenv("BERTH_TEST_CACHE")
-	if cache == "" {
-		cache = "/var/cache/berth-test"
-	}
+	i.configure(self, fmt.Sprintf("bt%d", os.Getpid()))
+	return i.reopen()
+}
+
+func (i *installation) configure(self, bridge string) {
 	i.cfg = runtime.Config{
 		Containerd: "embedded", Root: filepath.Join(i.dir, "root"), State: filepath.Join(i.dir, "state"),
-		Init: self, Bridge: fmt.Sprintf("bt%d", os.Getpid()), StackCache: cache,
+		Init: self, Bridge: bridge, StackCache: cmp.Or(os.Getenv("BERTH_TEST_CACHE"), "/var/cache/berth-test"),
 	}
-	return i.reopen()
 }
 
 // reopen opens the engine, again, as a new life of berth does.
@@ -133,6 +139,7 @@ func (i *installation) reopen() (err error) {
 
 func (i *installation) close() {
 	if i.engine == nil {
+		i.abandon()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -146,6 +153,18 @@ func (i *installation) close() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "close the installation:", err)
 	}
+}
+
+// abandon ends what an engine that did not open has started.
+func (i *installation) abandon() {
+	if i.cfg.State == "" {
+		return
+	}
+	data, _ := os.ReadFile(filepath.Join(i.cfg.State, "containerd.pid"))
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+		syscall.Kill(pid, syscall.SIGTERM)
+	}
+	os.RemoveAll(i.dir)
 }
 
 // create makes a container that is removed with the test.

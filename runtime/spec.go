@@ -92,6 +92,9 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 	if err != nil {
 		return nil, err
 	}
+	if spec.Foreign {
+		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/run" })
+	}
 	s.Hostname = cmp.Or(spec.Hostname, spec.ID)
 	s.Process.Args, s.Process.Env, s.Process.Cwd = p.args, p.env, p.dir
 	s.Process.User = specs.User{UID: uint32(p.uid), GID: uint32(p.uid)}
@@ -101,18 +104,6 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 	if p.terminal && p.size != (Size{}) {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(p.size.Rows), Width: uint(p.size.Cols)}
 	}
-	var own unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
-		return nil, err
-	}
-	// More than our own hard limit makes runc fail where CAP_SYS_RESOURCE is missing.
-	files := min(own.Max, maxFiles)
-	s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: files, Soft: files}}
-	// Else it is inherited from containerd, which its unit protects (-999): when
-	// memory runs out the kernel would take the SSH server before any app.
-	ordinary := 0
-	s.Process.OOMScoreAdj = &ordinary
-
 	s.Mounts = append(s.Mounts, specs.Mount{ // JVM, Node and Go read their limits here
 		Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 		Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"},
@@ -122,18 +113,38 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 		s.Mounts = append(s.Mounts, bind(m.Source, m.Target, m.Writable))
 	}
 
-	s.Linux.CgroupsPath = e.cgroupPath(spec.ID)
-	s.Linux.Resources = spec.Limits.resources(s.Linux.Resources)
-	for i := range s.Linux.Namespaces {
-		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
-			s.Linux.Namespaces[i].Path = e.net.path(spec.ID)
-		}
+	if err := e.confine(s, spec); err != nil {
+		return nil, err
 	}
 	if unified() {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	s.Linux.Seccomp = seccomp.DefaultProfile(s) // after the capabilities, on which it depends
 	return s, nil
+}
+
+// confine gives the container its place: cgroup, limits and network.
+func (e *Engine) confine(s *specs.Spec, spec Spec) error {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		return err
+	}
+	// More than our own hard limit makes runc fail where CAP_SYS_RESOURCE is missing.
+	files := min(own.Max, maxFiles)
+	s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: files, Soft: files}}
+	// Else it is inherited from containerd, which its unit protects (-999): when
+	// memory runs out the kernel would take the SSH server before any app.
+	ordinary := 0
+	s.Process.OOMScoreAdj = &ordinary
+
+	s.Linux.CgroupsPath = e.cgroupPath(spec.ID, spec.build)
+	s.Linux.Resources = spec.Limits.resources(s.Linux.Resources)
+	for i := range s.Linux.Namespaces {
+		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
+			s.Linux.Namespaces[i].Path = e.net.path(spec.ID)
+		}
+	}
+	return nil
 }
 
 // resources turns limits into what runc sets.

@@ -49,7 +49,8 @@ var stackDpkg = []string{
 	"path-include=/usr/share/locale/locale.alias",
 }
 
-func stackKey() string {
+// StackKey returns the key of the base filesystem, whether it is there or not.
+func StackKey() string {
 	h := sha256.New()
 	fmt.Fprintln(h, stackVersion, stackSuite, goruntime.GOARCH)
 	fmt.Fprintln(h, strings.Join(stackPackages, "\n"))
@@ -60,7 +61,7 @@ func stackKey() string {
 // StackLayer returns the key of the base filesystem (Debian 13), made on first
 // use with mmdebstrap. Progress goes to out, a line at a time.
 func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) {
-	key := stackKey()
+	key := StackKey()
 	err := e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
 		scratch, err := e.Scratch()
 		if err != nil {

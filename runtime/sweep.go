@@ -57,12 +57,41 @@ func (e *Engine) sweep(ctx context.Context) error {
 		}
 		e.log.Info("removed what was left of a container", "id", id, "had_task", running[id] != nil && running[id].Status == tasktypes.Status_RUNNING)
 	}
-	errs = append(errs, e.sweepBuilds(), e.sweepSnapshots(ctx, keep), e.sweepScratch())
+	errs = append(errs, e.sweepBuilds(), e.sweepSnapshots(ctx, keep), e.sweepScratch(), e.sweepLeases(ctx))
 	return errors.Join(errs...)
 }
 
 // sweepBuilds unmounts what builds had mounted.
-func (e *Engine) sweepBuilds() error { return clearDir(e.state("b")) }
+func (e *Engine) sweepBuilds() error {
+	return errors.Join(clearDir(e.state("b")), e.sweepStepMounts())
+}
+
+// sweepStepMounts unmounts what BuildKit had mounted for COPY, in the system's
+// directory for temporary files. Only an embedded containerd's files are known
+// to be ours; elsewhere such a mount stays until the machine is started again.
+func (e *Engine) sweepStepMounts() error {
+	if e.daemon == nil {
+		return nil
+	}
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), "buildkit-mount*"))
+	if err != nil || len(dirs) == 0 {
+		return err
+	}
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	errs := []error{}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 || !slices.Contains(dirs, unescapeMount(fields[4])) || !strings.Contains(line, e.cfg.Root+"/containerd/") {
+			continue
+		}
+		point := unescapeMount(fields[4])
+		errs = append(errs, unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW), os.Remove(point))
+	}
+	return errors.Join(errs...)
+}
 
 // sweepScratch empties the scratch directory.
 func (e *Engine) sweepScratch() error { return clearDir(e.scratchDir()) }
@@ -124,6 +153,17 @@ func (e *Engine) sweepSnapshots(ctx context.Context, keep map[string]bool) error
 	errs := []error{err}
 	for _, name := range stale {
 		errs = append(errs, retry(ctx, func() error { return e.snapshots().Remove(ctx, name) }))
+	}
+	return errors.Join(errs...)
+}
+
+// sweepLeases ends the leases of pulls and builds that a crash has cut short.
+func (e *Engine) sweepLeases(ctx context.Context) error {
+	service := e.client.LeasesService()
+	left, err := service.List(ctx, fmt.Sprintf("%s,labels.%q==%s", e.ours(), labelKind, kindLease))
+	errs := []error{err}
+	for _, l := range left {
+		errs = append(errs, retry(ctx, func() error { return service.Delete(ctx, l) }))
 	}
 	return errors.Join(errs...)
 }

@@ -31,8 +31,10 @@ type Build struct {
 	By         string      `json:"by"`
 	StartedAt  time.Time   `json:"started_at"`
 	FinishedAt time.Time   `json:"finished_at,omitzero"`
-	Release    int         `json:"release,omitempty"` // what came of it
-	Steps      []Step      `json:"steps,omitempty"`   // where the time went
+	Language   string      `json:"language,omitempty"` // what it was built as: "python"
+	Summary    string      `json:"summary,omitempty"`  // "Python 3.13, Flask (web.py imports flask)"
+	Release    int         `json:"release,omitempty"`  // what came of it
+	Steps      []Step      `json:"steps,omitempty"`    // where the time went
 	Error      string      `json:"error,omitempty"`
 }
 

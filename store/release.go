@@ -31,12 +31,18 @@ type Release struct {
 	Commit      string        `json:"commit,omitempty"`
 	Subject     string        `json:"subject,omitempty"` // first line of the commit's message
 	Build       int           `json:"build,omitempty"`
-	Error       string        `json:"error,omitempty"` // why it failed
+	Language    string        `json:"language,omitempty"` // what it was built as: "python"
+	Summary     string        `json:"summary,omitempty"`  // "Python 3.13, Flask (web.py imports flask)"
+	Error       string        `json:"error,omitempty"`    // why it failed
 
 	// Layer is the key of the topmost layer of the image that its processes
 	// run in; Base is the layer below it, which holds all but the source.
 	Layer string `json:"layer"`
 	Base  string `json:"base"`
+
+	// Beside are the keys of the build's layers that are no part of the image
+	// and that the next build wants again: what tests run on.
+	Beside []string `json:"beside,omitempty"`
 
 	Processes []Process         `json:"processes"` // in the order of the Procfile
 	Env       map[string]string `json:"env,omitempty"`

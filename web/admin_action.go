@@ -136,6 +136,12 @@ func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.U
 			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a release", r.PostFormValue("release"))
 		}
 		verb, args, what = "rollback", NumberArgs{AppArgs{app}, number}, fmt.Sprintf("%s was rolled back to v%d", app, number)
+	case "cancel-build":
+		number, err := strconv.Atoi(r.PostFormValue("number"))
+		if err != nil || number < 1 {
+			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a build", r.PostFormValue("number"))
+		}
+		verb, args, what = "builds:cancel", NumberArgs{AppArgs{app}, number}, fmt.Sprintf("Build %d of %s was cancelled", number, app)
 	case "run-job":
 		id := r.PostFormValue("id")
 		verb, args, what = "cron:run", JobArgs{AppArgs{app}, id}, "The job "+id+" has run"

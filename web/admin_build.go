@@ -21,9 +21,10 @@ const (
 
 type buildPage struct {
 	frame
-	Build   buildRow
-	Running bool
-	Log     logView
+	Build     buildRow
+	Running   bool
+	MayDeploy bool
+	Log       logView
 }
 
 // serveBuild shows a build and its output.
@@ -51,6 +52,7 @@ func (a *admin) readBuild(r *http.Request, user store.User) (page buildPage, err
 		return page, err
 	}
 	page.frame = a.frame(r, user, fmt.Sprintf("Build %d of %s", number, app))
+	page.MayDeploy = user.May(store.RoleDeploy, app) == nil
 	err = a.api.db.View(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil {
 			return err

@@ -226,6 +226,10 @@ func (h *harbour) Restart(_ context.Context, app, process string, by store.User,
 	return h.do(out, "restart %s %s by %s", app, process, by.Name)
 }
 
+func (h *harbour) CancelBuild(_ context.Context, app string, number int, by store.User) (store.Build, error) {
+	return store.Build{App: app, Number: number}, h.do(nil, "cancel build %d of %s by %s", number, app, by.Name)
+}
+
 func (h *harbour) Stop(_ context.Context, app string, by store.User, out io.Writer) error {
 	h.change(app, func(s *deploy.AppStatus) { s.Stopped, s.State, s.Instances = true, deploy.StateStopped, nil })
 	return h.do(out, "stop %s by %s", app, by.Name)
@@ -546,8 +550,8 @@ func TestAdmin_RolesBoundWhatIsShownAndDone(t *testing.T) {
 			t.Errorf("a reader's GET %s: %d, want 403", path, got.status)
 		}
 	}
-	for _, action := range []string{"restart", "stop", "start", "scale", "rollback", "run-job"} {
-		got := reader.post("/apps/shop/actions/"+action, url.Values{"process.web": {"1"}, "release": {"1"}, "id": {"j1"}})
+	for _, action := range []string{"restart", "stop", "start", "scale", "rollback", "run-job", "cancel-build"} {
+		got := reader.post("/apps/shop/actions/"+action, url.Values{"process.web": {"1"}, "release": {"1"}, "id": {"j1"}, "number": {"1"}})
 		if got.status != http.StatusForbidden {
 			t.Errorf("a reader's %s: %d, want 403", action, got.status)
 		}
@@ -577,13 +581,13 @@ func TestAdmin_ActionsAreTheVerbsOfTheAPI(t *testing.T) {
 	v.get("/apps/shop/confirm/scale").mustContain(t, `name="process.web" value="2"`)
 	v.get("/apps/shop/confirm/rollback?release=1").mustContain(t, "v1", "goes back too: COLOR")
 	for action, form := range map[string]url.Values{
-		"restart": nil, "scale": {"process.web": {"3"}}, "rollback": {"release": {"1"}}, "run-job": {"id": {"j1"}}, "start": nil,
+		"restart": nil, "scale": {"process.web": {"3"}}, "rollback": {"release": {"1"}}, "run-job": {"id": {"j1"}}, "start": nil, "cancel-build": {"number": {"9"}},
 	} {
 		if got := v.post("/apps/shop/actions/"+action, form); got.status != http.StatusOK {
 			t.Errorf("%s: %d\n%s", action, got.status, got.body)
 		}
 	}
-	for _, want := range []string{"restart shop  by dora", "scale shop map[web:3] by dora", "rollback shop v1 by dora", "run job j1 of shop by dora", "start shop by dora"} {
+	for _, want := range []string{"restart shop  by dora", "scale shop map[web:3] by dora", "rollback shop v1 by dora", "run job j1 of shop by dora", "start shop by dora", "cancel build 9 of shop by dora"} {
 		if asked := h.harbour.asked(); !strings.Contains(asked, want) {
 			t.Errorf("it did %q, and not %q", asked, want)
 		}
@@ -614,6 +618,24 @@ func TestAdmin_FailureShowsCodeEvidenceAndHint(t *testing.T) {
 	}
 	got.mustContain(t, "internal error (ref ")
 	got.mustNotContain(t, "containerd")
+}
+
+func TestAdmin_ABuildThatRunsCanBeCancelled(t *testing.T) {
+	h := openQuay(t)
+	h.app("shop")
+	put := func(status store.BuildStatus) {
+		h.update(func(tx *store.Tx) error {
+			return tx.PutBuild(store.Build{App: "shop", Number: 9, Status: status, StartedAt: time.Now()})
+		})
+	}
+	put(store.BuildRunning)
+	dora, rita := h.enter(h.user("dora", store.RoleDeploy)), h.enter(h.user("rita", store.RoleRead))
+	const form = `action="/apps/shop/actions/cancel-build"`
+	dora.get("/apps/shop/builds/9").mustContain(t, form, `name="number" value="9"`)
+	rita.get("/apps/shop/builds/9").mustNotContain(t, form)
+	put(store.BuildCancelled)
+	dora.get("/apps/shop/builds/9").mustNotContain(t, form)
+	dora.get("/apps/shop/builds/9").mustContain(t, "cancelled")
 }
 
 func TestAdmin_PanicIsAPageWithARef(t *testing.T) {

@@ -125,7 +125,8 @@ func (c *Client) unreachable(err error) error {
 		return fault.New(fault.Denied, "E131", "only root may speak to berth on this machine").With(seen).
 			Hint("try again with sudo").
 			Hint("or ask over SSH: ssh berth@HOST COMMAND")
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET): // it stopped with the connection waiting in line
 		return fault.New(fault.Failed, "E130", "berth is not running").With(seen).
 			Hint("systemctl start berth starts it, journalctl -u berth says why it stopped").
 			Hint("where there is no systemd: berth serve")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -170,6 +171,21 @@ func (a *API) buildsOutput(ctx context.Context, c call, args NumberArgs) error {
 		return err
 	}
 	return lines.flush()
+}
+
+// buildsCancel takes number 0 for the build under way. Its result is the build's
+// record, with number 0 when it was a push whose build had not begun.
+func (a *API) buildsCancel(ctx context.Context, c call, args NumberArgs) (store.Build, error) {
+	return a.deployer.CancelBuild(ctx, args.App, args.Number, c.user)
+}
+
+func (a *API) buildsCache(ctx context.Context, _ call, args AppArgs) (deploy.Caches, error) {
+	return a.deployer.Caches(ctx, args.App)
+}
+
+// buildsCacheClear returns what was removed.
+func (a *API) buildsCacheClear(ctx context.Context, c call, args AppArgs) (deploy.Caches, error) {
+	return a.deployer.ClearCaches(ctx, args.App, c.user, c.out)
 }
 
 // lineWriter emits what is written to it, a line at a time.

@@ -42,6 +42,14 @@ func (a *API) table() []verb {
 		look("builds:list", reads, a.buildsList),
 		look("builds:info", reads, a.buildsInfo),
 		follow("builds:output", reads, a.buildsOutput),
+		act("builds:cancel", deploys, a.buildsCancel),
+		look("builds:cache", reads, a.buildsCache),
+		act("builds:cache-clear", deploys, a.buildsCacheClear),
+
+		// builder.go
+		look("builder:report", reads, a.builderReport),
+		act("builder:set", deploys, a.builderSet),
+		look("builds:plan", reads, a.buildsPlan),
 
 		// watch.go
 		follow("logs", reads, a.logs),

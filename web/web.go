@@ -48,6 +48,9 @@ type Deployer interface {
 	DestroyApp(ctx context.Context, name string, by store.User) error
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
 	Statuses(ctx context.Context) ([]deploy.AppStatus, error)
+	CancelBuild(ctx context.Context, app string, number int, by store.User) (store.Build, error)
+	Caches(ctx context.Context, app string) (deploy.Caches, error)
+	ClearCaches(ctx context.Context, app string, by store.User, out io.Writer) (deploy.Caches, error)
 	FollowBuild(ctx context.Context, app string, number int, w io.Writer) error
 	SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, out io.Writer) (store.Release, error)
 	Rollback(ctx context.Context, app string, number int, by store.User, out io.Writer) (store.Release, error)
@@ -63,6 +66,9 @@ type Deployer interface {
 	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
 	Subscribe(ctx context.Context) <-chan string
+	SetBuilder(ctx context.Context, app, property, value string, by store.User) (deploy.BuilderReport, error)
+	BuilderReport(ctx context.Context, app string) (deploy.BuilderReport, error)
+	PlanBuild(ctx context.Context, app, ref string) (deploy.Planned, error)
 }
 
 var _ Deployer = (*deploy.Deployer)(nil)

@@ -15,10 +15,11 @@ import (
 
 // Manifest is the part of app.json that berth acts on.
 type Manifest struct {
-	Buildpack string         // the builder that the repository asks for
-	Formation map[string]int // process type → quantity
-	Cron      []CronEntry
-	Health    map[string][]HealthCheck // by process type
+	Buildpack  string         // the builder that the repository asks for
+	Buildpacks []string       // Heroku's key: names and addresses of buildpacks
+	Formation  map[string]int // process type → quantity
+	Cron       []CronEntry
+	Health     map[string][]HealthCheck // by process type
 
 	// Env holds the defaults of config: each is set when the app has no value
 	// of that name. Those in Sync are set again with every release.
@@ -28,6 +29,9 @@ type Manifest struct {
 	// Required what has to be set before the app can run.
 	Secrets  []string
 	Required []string
+
+	Scripts Scripts
+	Test    Test
 }
 
 // CronEntry is one entry of app.json's cron.
@@ -46,6 +50,8 @@ const (
 	maxChecks   = 20
 	maxEnv      = 1000
 	maxSeconds  = 3600
+
+	maxBuildpacks = 50
 )
 
 // Read reads app.json; a tree without one has an empty manifest.
@@ -68,7 +74,8 @@ func Read(t *source.Tree) (Manifest, error) {
 }
 
 // parseManifest reads an app.json: what Heroku and Dokku document of formation,
-// cron, healthchecks and env. Other keys are somebody else's.
+// cron, healthchecks, env, scripts and the test environment. Other keys are
+// somebody else's.
 func parseManifest(text string) (m Manifest, notes []string, err error) {
 	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
 	if err != nil {
@@ -90,16 +97,42 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 			err = m.env(f.JSON)
 		case "buildpack":
 			m.Buildpack, err = f.Text()
+		case "buildpacks":
+			err = m.buildpacks(f.JSON)
 		case "scripts":
-			if len(f.Fields) > 0 {
-				notes = append(notes, "app.json: scripts are not run by this version of berth")
-			}
+			err = m.scripts(f.JSON)
+		case "environments":
+			notes, err = m.environments(f.JSON)
 		}
 		if err != nil {
 			return m, nil, err
 		}
 	}
 	return m, notes, nil
+}
+
+func (m *Manifest) buildpacks(v source.JSON) error {
+	items, err := v.List(`"buildpacks": [{"url": "heroku/python"}]`, maxBuildpacks)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		fields, err := item.Object(`{"url": "heroku/python"}`)
+		if err != nil {
+			return err
+		}
+		for _, f := range fields {
+			if f.Name != "url" {
+				continue
+			}
+			url, err := f.Text()
+			if err != nil {
+				return err
+			}
+			m.Buildpacks = append(m.Buildpacks, url)
+		}
+	}
+	return nil
 }
 
 func (m *Manifest) formation(v source.JSON) error {

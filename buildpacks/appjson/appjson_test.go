@@ -2,6 +2,7 @@ package appjson
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,13 +32,18 @@ func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
   },
   "env": {"A": "1", "B": {"value": "", "sync": true}, "C": {"generator": "secret", "description": "x"},
           "D": {"description": "needed"}, "E": {"required": false}},
-  "scripts": {"postdeploy": "x"}
+  "scripts": {"postdeploy": "seed", "predeploy": "old", "pr-predestroy": "ignored",
+              "dokku": {"predeploy": " prepare\nthen ", "postdeploy": "tell", "other": 1}},
+  "environments": {"review": 5, "test": {"scripts": {"test": "pytest -q", "test-setup": "make db"},
+    "env": {"K": "v", "S": {"generator": "secret"}, "N": {"description": "no value"}},
+    "formation": {"web": {"quantity": 9}}, "buildpacks": [{"url": "x"}], "addons": ["postgres"]}}
 }`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Manifest{
-		Formation: map[string]int{"web": 2, "worker": 0},
+		Buildpacks: []string{"heroku/python"},
+		Formation:  map[string]int{"web": 2, "worker": 0},
 		Cron: []CronEntry{
 			{Command: "python job.py", Schedule: "*/5 * * * *", Concurrency: "allow"},
 			{Command: "python job.py", Schedule: "@daily", Concurrency: "forbid", Maintenance: true},
@@ -57,12 +63,32 @@ func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
 		Sync:     []string{"B"},
 		Secrets:  []string{"C"},
 		Required: []string{"D"},
+		Scripts:  Scripts{Predeploy: "prepare\nthen", Postdeploy: "tell", FirstPostdeploy: "seed"},
+		Test:     Test{Setup: "make db", Command: "pytest -q", Env: map[string]string{"K": "v"}, Secrets: []string{"S"}},
 	}
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %+v\nwant %+v", m, want)
 	}
-	if len(notes) != 1 || !strings.Contains(notes[0], "scripts") {
-		t.Errorf("notes: got %q, want one about scripts", notes)
+	for i, want := range []string{"gives N no value", "buildpacks is passed over", "addons is passed over"} {
+		if len(notes) != 3 || !strings.Contains(notes[i], want) {
+			t.Errorf("notes: got %q, want %q as number %d", notes, want, i+1)
+		}
+	}
+}
+
+func TestManifest_EnvOfTests(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"env": {"A": "1"}}`: "map[A:1] []",
+		`{"env": {"A": "1", "S": {"generator": "secret"}}, "environments": {"test": {"scripts": {"test": "x"}}}}`: "map[A:1] [S]",
+		`{"env": {"A": "1"}, "environments": {"test": {"env": {"B": "2"}}}}`:                                      "map[B:2] []",
+		`{"env": {"A": "1"}, "environments": {"test": {"env": {}}}}`:                                              "map[] []",
+		`{"env": {"A": "1"}, "environments": {"test": null}, "scripts": null}`:                                    "map[A:1] []",
+	} {
+		m, _, err := parseManifest(text)
+		env, secrets := m.TestEnv()
+		if got := fmt.Sprint(env, secrets); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
 	}
 }
 
@@ -107,6 +133,13 @@ func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
 		`{"healthchecks": {"web": [{"path": "/", "type": "x"}]}}`:                                       "startup, liveness, readiness",
 		`{"healthchecks": {"web": [{"path": "/", "httpHeaders": [{"name": "a b", "value": "x"}]}]}}`:    "cannot name a header",
 		`{"healthchecks": {"web": [{"path": "/", "httpHeaders": [{"name": "a", "value": "x\r\ny"}]}]}}`: "line break",
+		`{"scripts": ["x"]}`:                                                                            "scripts is a list and should be an object",
+		`{"scripts": {"postdeploy": ["x"]}}`:                                                            "scripts.postdeploy is a list and should be a string",
+		`{"scripts": {"dokku": {"predeploy": 1}}}`:                                                      "scripts.dokku.predeploy is a number",
+		`{"scripts": {"dokku": "x"}}`:                                                                   "scripts.dokku is a string and should be an object",
+		`{"environments": {"test": {"scripts": {"test": true}}}}`:                                       "environments.test.scripts.test is true or false",
+		`{"environments": {"test": {"env": {"A-B": "x"}}}}`:                                             "cannot name a variable",
+		`{"environments": {"test": []}}`:                                                                "environments.test is a list",
 		`{"x": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`:                            "64 levels",
 	} {
 		_, _, err := parseManifest(text)
@@ -141,6 +174,7 @@ func TestManifest_ByteOrderMarkAndForeignEncodings(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	f.Add(`{"cron": [{"command": "x", "schedule": "0 0 * * *"}], "env": {"A": {"generator": "secret"}}}`)
 	f.Add(`{"healthchecks": {"web": [{"path": "/", "attempts": 3}]}, "formation": {"web": {"quantity": 1}}}`)
+	f.Add(`{"scripts": {"dokku": {"predeploy": "x"}}, "environments": {"test": {"scripts": {"test": "y"}, "env": {"A": "b"}}}}`)
 	f.Add(`{"cron": [{"command": "x", "schedule": "TZ=A/B @every 1h"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		m, _, err := parseManifest(text)

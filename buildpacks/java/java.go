@@ -206,7 +206,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		return err
 	}
 	out.Sealed = true
-	if !c.Test || p.tool.test == nil {
+	if !c.WantsTest() || p.tool.test == nil {
 		return nil
 	}
 	// The tests need the compiler, the whole tree and the libraries, which are

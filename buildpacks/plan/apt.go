@@ -27,9 +27,6 @@ const (
 // AptInstallFrom is AptInstall for packages that another suite has and the
 // stack's has not. The suite is read from wherever the stack's own comes from.
 func AptInstallFrom(suite string, packages ...string) []Command {
-	const lists = "/etc/apt/sources.list.d/suite.list"
-	const copyLists = `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`
-	copied := Command{Args: []string{"sh", "-c", copyLists, "sh", suite, lists}}
 	install := apt("install", "-y", "--no-install-recommends")
 	switch suite {
 	case Forky:
@@ -37,13 +34,37 @@ func AptInstallFrom(suite string, packages ...string) []Command {
 		install = install.plus([]string{"-t", suite})
 	case Sid:
 		// It changes daily: only what no other suite has is taken from it.
-		copied.Args[2] = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
 		install = install.plus([]string{"-t", "/^trixie/"})
 	}
+	return aptFrom(suite, install.plus([]string{"--"}).plus(packages))
+}
+
+// AptUnpackFrom puts the files of another suite's packages in place that apt
+// would not install beside the stack's own, and that need nothing else. dpkg
+// knows nothing of them.
+func AptUnpackFrom(suite string, packages ...string) []Command {
+	return aptFrom(suite, Command{Dir: "/tmp", Args: slices.Concat([]string{"sh", "-ec",
+		`suite=$1; shift; for p; do apt-get -q -o Acquire::Retries=3 download "$p/$suite"; done; for f in *.deb; do dpkg -x "$f" /; rm "$f"; done`,
+		"sh", suite}, packages)})
+}
+
+// aptFrom runs a command while apt knows another suite.
+func aptFrom(suite string, command Command) []Command {
+	const lists = "/etc/apt/sources.list.d/suite.list"
+	update, copyLists := aptUpdate, `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`
+	if suite == Sid {
+		// Without the lines of the updates and the fixes.
+		copyLists = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
+	}
+	if suite == Forky || suite == Sid {
+		// Its index is signed for a week, and mirrors are kept for longer. What
+		// is installed from it is not looked after by a later index anyway.
+		update = apt("-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Update::Error-Mode=any", "update")
+	}
 	return slices.Concat([]Command{
-		copied,
-		aptUpdate,
-		install.plus([]string{"--"}).plus(packages),
+		{Args: []string{"sh", "-c", copyLists, "sh", suite, lists}},
+		update,
+		command,
 		{Args: []string{"rm", lists}},
 	}, aptClean)
 }

@@ -23,6 +23,11 @@ type Chain struct {
 	config string
 }
 
+// WantsTest tells whether the app is to be tested, by the language's usual
+// command or by app.json's: a language then sets Plan.Test, and makes the layer
+// with the dependencies of development that it names.
+func (c *Chain) WantsTest() bool { return c.Test || c.plan.Manifest.Test.Command != "" }
+
 // Add appends a layer that is stacked on parent and returns its key.
 func (c *Chain) Add(l Layer, parent string) (string, error) {
 	l.Parent = parent

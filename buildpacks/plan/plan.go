@@ -62,42 +62,43 @@ type Request struct {
 
 // Plan is how a source tree is built and run.
 type Plan struct {
-	Language  string   // "python"
-	Summary   string   // "Python 3.13, Flask (web.py imports flask)"
-	Notes     []string // hints for the push's output
-	Layers    []Layer
-	Processes []Process
-	Env       map[string]string // for the running processes; the app's config goes above it
-	Manifest  appjson.Manifest  // what app.json says
+	Language  string            `json:"language"`        // "python"
+	Summary   string            `json:"summary"`         // "Python 3.13, Flask (web.py imports flask)"
+	Notes     []string          `json:"notes,omitempty"` // hints for the push's output
+	Layers    []Layer           `json:"layers"`
+	Processes []Process         `json:"processes"`
+	Env       map[string]string `json:"env,omitempty"` // for the running processes; the app's config goes above it
+	Manifest  appjson.Manifest  `json:"-"`             // what app.json says
 
 	// Versions holds what was resolved, to be handed to the next Request.
-	Versions map[string]string
+	Versions map[string]string `json:"versions,omitempty"`
 
 	// Sealed tells that the layers hold all that runs: no source is added.
-	Sealed bool
+	Sealed bool `json:"sealed,omitempty"`
 
 	// Test is how the app is tested before it is released; nil is not at all.
-	Test *Test
+	Test *Test `json:"test,omitempty"`
 
 	stack string
 }
 
 // Test is a command that has to succeed before the app is released.
 type Test struct {
-	Command string // run by bash -c in /app
+	Command string `json:"command"`         // run by bash -c in /app
+	Setup   string `json:"setup,omitempty"` // run before it, and where it runs; "" is none
 	// Layer is the key of the layer with the dependencies of development that
 	// the source is stacked on; "" is the plan's own.
-	Layer string
+	Layer string `json:"layer,omitempty"`
 	// Whole tells that Layer holds the source already.
-	Whole bool
-	Env   map[string]string // above the plan's
+	Whole bool              `json:"whole,omitempty"`
+	Env   map[string]string `json:"env,omitempty"` // above the plan's
 }
 
 // Process is one kind of process to run.
 type Process struct {
-	Type     string
-	Command  string // run by bash -c in /app
-	Inferred bool   // not from a Procfile
+	Type     string `json:"type"`
+	Command  string `json:"command"`            // run by bash -c in /app
+	Inferred bool   `json:"inferred,omitempty"` // not from a Procfile
 }
 
 // Release tells whether the process runs once per release, before it goes
@@ -148,8 +149,10 @@ func check(t *source.Tree) error {
 	return nil
 }
 
-// End notes what the plan's parts say differently about one thing.
+// End settles how the app is tested, and notes what the plan's parts say
+// differently about one thing.
 func (p *Plan) End(c *Chain) {
+	p.endTest(c)
 	types := map[string]bool{}
 	for _, proc := range p.Processes {
 		types[proc.Type] = true
@@ -175,6 +178,25 @@ func (p *Plan) End(c *Chain) {
 		}
 	}
 	p.Notes = c.Tree.Notes
+}
+
+// endTest gives app.json's test command the last word: what a language adds is
+// the layer that it runs on.
+func (p *Plan) endTest(c *Chain) {
+	said := p.Manifest.Test
+	if said.Command != "" {
+		if p.Test == nil {
+			p.Test = &Test{}
+		}
+		p.Test.Command, p.Test.Setup = said.Command, said.Setup
+	}
+	if p.Test != nil && p.Test.Command == "" {
+		p.Test = nil
+	}
+	if p.Test == nil && c.Test {
+		c.Tree.Note("tests are on, and nothing says how to run them: app.json can")
+		c.Tree.Note(`(environments.test.scripts.test: "COMMAND")`)
+	}
 }
 
 // Base returns the key of the layer that the source is to be stacked on, or,

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -73,5 +75,47 @@ func TestOverview_FitsTheWidth(t *testing.T) {
 func TestPlan_WithoutLayersStandsOnTheStack(t *testing.T) {
 	if got := (&Plan{stack: "stack"}).Base(); got != "stack" {
 		t.Errorf("a plan without layers stands on %q, want the stack", got)
+	}
+}
+
+func TestTest_AppJSONHasTheLastWordAndTheLanguageTheLayer(t *testing.T) {
+	const named = `{"environments": {"test": {"scripts": {"test": "make check", "test-setup": "make db"}}}}`
+	for name, c := range map[string]struct {
+		manifest string
+		asked    bool
+		language *Test // what the language sets when it is asked to
+		want     *Test
+		notes    int
+	}{
+		"nobody wants tests":               {`{}`, false, &Test{Command: "pytest"}, nil, 0},
+		"the operator does":                {`{}`, true, &Test{Command: "pytest", Layer: "l"}, &Test{Command: "pytest", Layer: "l"}, 0},
+		"the operator does, none is known": {`{}`, true, nil, nil, 2},
+		"app.json names them":              {named, false, nil, &Test{Command: "make check", Setup: "make db"}, 0},
+		"both":                             {named, true, &Test{Command: "pytest", Layer: "l"}, &Test{Command: "make check", Setup: "make db", Layer: "l"}, 0},
+	} {
+		p, chain, err := Begin(Request{FS: fstest.MapFS{"app.json": {Data: []byte(c.manifest)}}, Test: c.asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if chain.WantsTest() {
+			p.Test = c.language
+		}
+		p.End(chain)
+		if !reflect.DeepEqual(p.Test, c.want) || len(p.Notes) != c.notes {
+			t.Errorf("%s: got %+v with notes %q, want %+v and %d notes", name, p.Test, p.Notes, c.want, c.notes)
+		}
+	}
+}
+
+func TestPlan_IsTheSameAfterJSON(t *testing.T) {
+	before := Plan{Language: "x", Layers: []Layer{{Name: "a", Key: "k", Root: true, Config: ConfigBakes, Commands: []Command{Run("ls")}, Caches: []Cache{{"c", "/c"}}}},
+		Processes: []Process{{Type: "web", Command: "y", Inferred: true}}, Test: &Test{Command: "t"}}
+	raw, err := json.Marshal(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var after Plan
+	if err := json.Unmarshal(raw, &after); err != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("got %+v, %v\nwant %+v\nfrom %s", after, err, before, raw)
 	}
 }

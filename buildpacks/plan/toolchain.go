@@ -16,6 +16,10 @@ type Toolchain struct {
 	Runtime []Command
 	// Build makes what it takes to build, on top of Runtime.
 	Build []Command
+	// Extra are layers on top of Build, one on the other, of which the name, the
+	// commands and the failure are taken: a version of the compiler, so that all
+	// versions share what is below.
+	Extra []Layer
 
 	Env    []string // of the commands, besides what apt needs
 	Passes []string // variables of the operator, see Layer
@@ -50,6 +54,13 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 		l := root
 		l.Name, l.Commands, l.Build = t.Title+" build tools", t.Build, true
 		if builder, err = c.Add(l, top); err != nil {
+			return "", "", err
+		}
+	}
+	for _, extra := range t.Extra {
+		l := root
+		l.Name, l.Commands, l.Failure, l.Build = extra.Name, extra.Commands, extra.Failure, true
+		if builder, err = c.Add(l, builder); err != nil {
 			return "", "", err
 		}
 	}

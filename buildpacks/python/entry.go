@@ -12,8 +12,8 @@ import (
 // framework is a way to write a web app in Python.
 type framework struct {
 	name   string // "Flask"
-	module string // that is imported: "flask"
-	server string // "gunicorn" for WSGI, "uvicorn" for ASGI
+	module string // that is imported: "flask"; "" is none
+	server string // "gunicorn" for WSGI, "uvicorn" for ASGI, else the framework's own; "" is the script itself
 }
 
 // appMakers tells the framework of an app by what is called to make one.
@@ -27,19 +27,45 @@ var appMakers = map[string]framework{
 	"bottle.default_app":                    {"Bottle", "bottle", "gunicorn"},
 	"falcon.App":                            {"Falcon", "falcon", "gunicorn"},
 	"django.core.wsgi.get_wsgi_application": {"Django", "django", "gunicorn"},
+	"django.core.asgi.get_asgi_application": {"Django", "django", "uvicorn"},
+	"channels.routing.ProtocolTypeRouter":   {"Django", "channels", "uvicorn"},
 	"fastapi.FastAPI":                       {"FastAPI", "fastapi", "uvicorn"},
 	"fastapi.applications.FastAPI":          {"FastAPI", "fastapi", "uvicorn"},
 	"starlette.applications.Starlette":      {"Starlette", "starlette", "uvicorn"},
 	"quart.Quart":                           {"Quart", "quart", "uvicorn"},
 	"litestar.Litestar":                     {"Litestar", "litestar", "uvicorn"},
+	"litestar.app.Litestar":                 {"Litestar", "litestar", "uvicorn"},
+	"aiohttp.web.Application":               {"aiohttp", "aiohttp", "aiohttp"},
+	"sanic.Sanic":                           {"Sanic", "sanic", "sanic"},
+	"sanic.app.Sanic":                       {"Sanic", "sanic", "sanic"},
+}
+
+// The interfaces themselves, for apps that are written without a framework.
+var (
+	plainWSGI = framework{"WSGI", "", "gunicorn"}
+	plainASGI = framework{"ASGI", "", "uvicorn"}
+)
+
+// scripted are frameworks whose apps are scripts, run by a program of theirs
+// or by Python, first the one that shows what the others serve.
+var scripted = []framework{
+	{"Streamlit", "streamlit", "streamlit"},
+	{"Gradio", "gradio", "gradio"},
+	{"NiceGUI", "nicegui", ""},
 }
 
 // dash is no WSGI app itself; its attribute server is.
 const dash, dashServer = "dash.Dash", ".server"
 
 // serverModules are modules whose import makes a script a server of its own.
-var serverModules = []string{"http.server", "socketserver", "wsgiref.simple_server", "aiohttp.web", "tornado.web",
-	"waitress", "uvicorn", "hypercorn", "cherrypy", "sanic", "websockets", "gradio", "nicegui", "flask", "fastapi", "dash", "bottle"}
+var serverModules = []string{"http.server", "socketserver", "wsgiref.simple_server", "aiohttp.web", "tornado.web", "tornado.httpserver",
+	"waitress", "uvicorn", "hypercorn", "cherrypy", "sanic", "websockets", "flask", "fastapi", "dash", "bottle"}
+
+// serverNames are the names of frameworks whose scripts serve by themselves.
+var serverNames = map[string]string{"tornado.web": "Tornado", "tornado.httpserver": "Tornado", "dash": "Dash", "aiohttp.web": "aiohttp"}
+
+// serving are the names of what a script calls in order to serve.
+var serving = nameSet("serve serve_forever run run_app run_server start launch quickstart")
 
 // entryPoint is where a web app begins.
 type entryPoint struct {
@@ -49,15 +75,28 @@ type entryPoint struct {
 	dir       string // to start in, "" is the root
 	object    string // "app", "create_app()"; "" when the file is run as a script
 	path      string // directory to put on PYTHONPATH, "" is none
+	evidence  string // what tells that it is one; "" is the import of the framework
 }
 
 // command returns the command that serves the app.
 func (e entryPoint) command() string {
-	if e.object == "" {
-		return "python " + source.ShellWord(e.file)
-	}
 	target := e.module + ":" + e.object
 	switch {
+	case e.framework.server == "streamlit":
+		return "streamlit run " + source.ShellWord(e.file) + " --server.port $PORT --server.address 0.0.0.0 --server.headless true"
+	case e.framework.server == "gradio":
+		return "GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python " + source.ShellWord(e.file)
+	case e.object == "":
+		return "python " + source.ShellWord(e.file)
+	case e.framework.server == "sanic":
+		cmd := "sanic " + source.ShellWord(strings.TrimSuffix(target, "()"))
+		if strings.HasSuffix(target, "()") {
+			cmd += " --factory"
+		}
+		if e.dir != "" {
+			cmd = "cd " + source.ShellWord(e.dir) + " && exec " + cmd
+		}
+		return cmd + " --host 0.0.0.0 --port $PORT"
 	case e.framework.server == "uvicorn":
 		cmd := "uvicorn "
 		if strings.HasSuffix(target, "()") {
@@ -68,21 +107,34 @@ func (e entryPoint) command() string {
 			cmd += "--app-dir " + source.ShellWord(e.dir) + " "
 		}
 		return cmd + source.ShellWord(target) + " --host 0.0.0.0 --port $PORT"
-	case e.dir != "":
-		return "gunicorn --chdir " + source.ShellWord(e.dir) + " " + source.ShellWord(target)
 	}
 	// gunicorn binds to 0.0.0.0:$PORT by itself when PORT is set.
-	return "gunicorn " + source.ShellWord(target)
+	cmd := "gunicorn "
+	if e.framework.server == "aiohttp" {
+		cmd += "--worker-class aiohttp.GunicornWebWorker "
+	}
+	if e.dir != "" {
+		cmd += "--chdir " + source.ShellWord(e.dir) + " "
+	}
+	return cmd + source.ShellWord(target)
 }
 
 // why tells how the entry was found, for the plan's summary.
-func (e entryPoint) why() string { return e.file + " imports " + e.framework.module }
+func (e entryPoint) why() string {
+	if e.evidence != "" {
+		return e.file + " " + e.evidence
+	}
+	return e.file + " imports " + e.framework.module
+}
 
-// findEntry finds the web app in the sources. FLASK_APP comes first; then the
-// module that holds an app comes before one that has a function to make one,
-// and that before a script that serves by itself.
+// findEntry finds the web app in the sources. What settings name comes first;
+// then the module that holds an app comes before one that has a function to
+// make one, and that before a script that serves by itself.
 func (p *project) findEntry() (entryPoint, bool) {
 	if e, ok := p.flaskEnv(); ok {
+		return e, true
+	}
+	if e, ok := p.django.asgi(p); ok {
 		return e, true
 	}
 	modules := p.ranked()
@@ -97,17 +149,64 @@ func (p *project) findEntry() (entryPoint, bool) {
 		}
 	}
 	for _, m := range modules {
-		if strings.Contains(m.file, "/") || !m.script {
+		if e, ok := p.callable(m); ok {
+			return e, true
+		}
+	}
+	for _, f := range scripted {
+		for _, m := range modules {
+			if !strings.Contains(m.file, "/") && m.requires(f.module) {
+				return p.entry(m, "", f), true
+			}
+		}
+	}
+	for _, m := range modules {
+		if strings.Contains(m.file, "/") || !m.script && !m.serves() {
 			continue
 		}
 		for _, server := range serverModules {
 			if m.requires(server) {
-				e := p.entry(m, "", framework{name: "a server of its own", module: server})
+				name := serverNames[server]
+				if name == "" {
+					name = "a server of its own"
+				}
+				e := p.entry(m, "", framework{name: name, module: server})
 				for _, maker := range p.makers(m) {
 					e.framework.name = appMakers[maker].name
 				}
 				return e, true
 			}
+		}
+	}
+	return entryPoint{}, false
+}
+
+// serves tells whether a module calls something by which a script serves.
+func (m *module) serves() bool {
+	return slices.ContainsFunc(m.calls, func(call string) bool { return serving[call[strings.LastIndexByte(call, '.')+1:]] })
+}
+
+// callable finds an app that is written to the interface itself: a function
+// with its parameters, or whatever wsgi.py or asgi.py calls the application.
+func (p *project) callable(m *module) (entryPoint, bool) {
+	found := func(name string, f framework) (entryPoint, bool) {
+		e := p.entry(m, name, f)
+		e.evidence = "has " + name
+		return e, true
+	}
+	for _, d := range m.defs {
+		switch {
+		case d.async && slices.Equal(d.params, []string{"scope", "receive", "send"}):
+			return found(d.name, plainASGI)
+		case !d.async && len(d.params) == 2 && d.params[1] == "start_response":
+			return found(d.name, plainWSGI)
+		}
+	}
+	f, ok := map[string]framework{"wsgi.py": plainWSGI, "asgi.py": plainASGI}[path.Base(m.file)]
+	for _, name := range []string{"application", "app"} {
+		_, imported := m.names[name]
+		if ok && (imported || slices.ContainsFunc(m.assigns, func(a assign) bool { return a.name == name })) {
+			return found(name, f)
 		}
 	}
 	return entryPoint{}, false
@@ -152,7 +251,7 @@ func (p *project) importable(file string) (module, dir, pythonPath string) {
 }
 
 // preferred are the files that usually hold the app, first the most usual.
-var preferred = []string{"app.py", "wsgi.py", "main.py", "web.py"}
+var preferred = []string{"app.py", "wsgi.py", "main.py", "web.py", "streamlit_app.py", "server.py", "asgi.py"}
 
 // moduleName is what an import can name, and what no program takes for an option.
 var moduleName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*\.py$`)
@@ -335,6 +434,10 @@ func (p *project) factory(m *module) (name, maker string, ok bool) {
 				continue
 			}
 			if maker, ok := p.made(m, want); ok {
+				if d.async {
+					p.tree.Note("%s: %s() is a coroutine, which no server calls without a Procfile", m.file, want)
+					continue
+				}
 				if d.bare {
 					return want, maker, true
 				}

@@ -9,9 +9,10 @@ import (
 )
 
 // thirdParty returns the distributions that the repository's own modules
-// import and that are neither Python's nor the repository's. Tests count not.
-func (p *project) thirdParty() []string {
-	own := p.ownNames()
+// import, or a Django project's settings name, and that are neither Python's nor
+// the repository's. Tests count not.
+func (p *project) thirdParty(v pythonVersion, entry entryPoint) []string {
+	own := p.ownNames(entry.dir)
 	found := map[string]bool{}
 	for _, file := range source.SortedKeys(p.modules) {
 		m := p.modules[file]
@@ -23,7 +24,9 @@ func (p *project) thirdParty() []string {
 			switch {
 			case i.level > 0, i.optional, own[top], p.sibling(file, top), standardLibrary[top]:
 			case removedModules[top]:
-				p.tree.Note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
+				if v.minor > 11 {
+					p.tree.Note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
+				}
 			default:
 				if dist := distribution(i); dist != "" {
 					found[dist] = true
@@ -33,16 +36,25 @@ func (p *project) thirdParty() []string {
 			}
 		}
 	}
+	for _, dist := range p.django.installed(own) {
+		found[dist] = true
+	}
 	return source.SortedKeys(found)
 }
 
-// ownNames returns the top-level names that imports find in the repository.
-func (p *project) ownNames() map[string]bool {
+// ownNames returns the top-level names that imports find in the repository, from
+// its root and from where the app is started.
+func (p *project) ownNames(start string) map[string]bool {
 	own := map[string]bool{}
-	for file := range p.modules {
-		file = strings.TrimPrefix(file, "src/")
+	add := func(file string) {
 		first, _, _ := strings.Cut(file, "/")
 		own[strings.TrimSuffix(first, ".py")] = true
+	}
+	for file := range p.modules {
+		add(strings.TrimPrefix(file, "src/"))
+		if below, ok := strings.CutPrefix(file, start+"/"); ok {
+			add(below)
+		}
 	}
 	return own
 }
@@ -125,9 +137,9 @@ var distributions = map[string]string{
 	"wx": "wxpython", "yaml": "pyyaml", "zmq": "pyzmq",
 }
 
-// standardLibrary are the modules of Python 3.13's library.
+// standardLibrary are the modules of Python 3.13's library, and later ones.
 var standardLibrary = nameSet(`__future__ __main__ _thread
-abc antigravity argparse array ast asyncio atexit base64 bdb binascii bisect builtins bz2 cProfile
+abc annotationlib antigravity argparse array ast asyncio atexit base64 bdb binascii bisect builtins bz2 cProfile
 calendar cmath cmd code codecs codeop collections colorsys compileall concurrent configparser
 contextlib contextvars copy copyreg csv ctypes curses dataclasses datetime dbm decimal difflib dis
 doctest email encodings ensurepip enum errno faulthandler fcntl filecmp fileinput fnmatch fractions

@@ -34,8 +34,10 @@ type assign struct {
 }
 
 type definition struct {
-	name string
-	bare bool // can be called with no arguments
+	name   string
+	params []string
+	bare   bool // can be called with no arguments
+	async  bool
 }
 
 // block is an indented block that the line at hand stands in.
@@ -93,11 +95,14 @@ func parsePython(file, src string) *module {
 		block := block{indent: line.indent}
 		switch word := head[0].text; word {
 		case "def", "class", "async":
-			if word != "async" || len(head) > 1 && head[1].is("def") {
+			async := word == "async" && len(head) > 1 && head[1].is("def")
+			if word != "async" || async {
 				block.kind = blockScope
 			}
-			if word == "def" && topLevel(blocks) {
-				m.def(head)
+			if async && topLevel(blocks) {
+				m.def(head[1:], true)
+			} else if word == "def" && topLevel(blocks) {
+				m.def(head, false)
 			}
 		case "if", "elif":
 			block.kind = conditionKind(head)
@@ -405,11 +410,11 @@ func topLevelEquals(tokens []token) int {
 }
 
 // def reads the head of a function: "def name(a, b=1, *c) -> T".
-func (m *module) def(head []token) {
+func (m *module) def(head []token, async bool) {
 	if len(m.defs) > maxStatements || len(head) < 4 || head[1].kind != tokenName || !head[2].is("(") {
 		return
 	}
-	d := definition{name: head[1].text, bare: true}
+	d := definition{name: head[1].text, bare: true, async: async}
 	depth, given, first := 1, true, true // of the parameter at hand
 	for _, t := range head[3:] {
 		if depth == 1 && (t.is(",") || t.is(")")) {
@@ -424,6 +429,9 @@ func (m *module) def(head []token) {
 		case first:
 			given = t.is("*") || t.is("/")
 			first = false
+			if t.kind == tokenName && len(d.params) < 10 {
+				d.params = append(d.params, t.text)
+			}
 		case depth == 1 && t.is("="):
 			given = true
 		}

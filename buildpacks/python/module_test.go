@@ -133,7 +133,7 @@ func TestThirdParty_LeavesOutOwnAndStandardModules(t *testing.T) {
 		"setup.py", "import wheel",
 	)}, modules: map[string]*module{}}
 	p.scan()
-	got := strings.Join(p.thirdParty(), " ")
+	got := strings.Join(p.thirdParty(pythonVersion{minor: stackMinor}, entryPoint{}), " ")
 	if want := "flask-login google-cloud-storage google-cloud-vision numpy opencv-python-headless psycopg[binary] pyjwt"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -206,7 +206,7 @@ func TestParsePython_TimeGrowsWithLengthOnly(t *testing.T) {
 		p := &project{tree: &source.Tree{FS: repo("a.py", src)}, modules: map[string]*module{}}
 		p.scan()
 		p.findEntry()
-		p.thirdParty()
+		p.thirdParty(pythonVersion{minor: stackMinor}, entryPoint{})
 		if d := time.Since(start); d > 3*time.Second {
 			t.Errorf("%q repeated took %v", unit, d)
 		}
@@ -223,7 +223,7 @@ func FuzzParsePython(f *testing.F) {
 		if e, ok := p.findEntry(); ok && strings.ContainsAny(e.command(), "\n\x00") {
 			t.Errorf("the command is %q", e.command())
 		}
-		for _, dist := range p.thirdParty() {
+		for _, dist := range p.thirdParty(pythonVersion{minor: stackMinor}, entryPoint{}) {
 			if strings.HasPrefix(dist, "-") || strings.ContainsAny(dist, " /:@") {
 				t.Errorf("would install %q", fmt.Sprint(dist))
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 
 // poetryLock exports what Poetry locked, by Poetry's own hand: which locked
 // package belongs to the app and which to its development is Poetry's to say.
-func (p *project) poetryLock() (*manifest, error) {
+func (p *project) poetryLock(v pythonVersion) (*manifest, error) {
 	if p.file == nil {
 		p.tree.Note("poetry.lock without pyproject.toml is passed over")
 		return nil, nil
@@ -35,12 +36,7 @@ func (p *project) poetryLock() (*manifest, error) {
 			m.local = m.local || hasKey(dep, "path")
 		}
 	}
-	m.commands = []plan.Command{
-		// It runs on the stack's Python, whatever the app wants.
-		{Args: []string{"uv", "tool", "run", "--python", stackPython, "--from", "poetry>=2.1,<3", "--with", "poetry-plugin-export>=1.9,<2",
-			"poetry", "--no-interaction", "export", "--without-hashes", "--format", "requirements.txt", "--output", "/tmp/requirements.txt"}},
-		pipInstall("-r", "/tmp/requirements.txt"),
-	}
+	m.commands = []plan.Command{poetryInstall(nil, p.listed(v))}
 	if p.programs() {
 		m.local = true
 		m.commands = append(m.commands, pipInstall("--no-deps", "-e", "."))
@@ -48,11 +44,63 @@ func (p *project) poetryLock() (*manifest, error) {
 	return m, nil
 }
 
+// poetryScript installs what is locked, of the app and of the groups, from a list
+// that Poetry writes. When the lock does not fit the project any more, it
+// installs what the project lists, and says so. Poetry runs on the stack's
+// Python, whatever the app wants.
+const poetryScript = `python=$1 groups=$2; shift 2
+if uv tool run --python "$python" --from "poetry>=2.1,<3" --with "poetry-plugin-export>=1.9,<2" poetry --no-interaction export \
+	--without-hashes --format requirements.txt --output /tmp/requirements.txt ${groups:+--with "$groups"} 2>/tmp/said; then
+	exec uv pip install --compile-bytecode -r /tmp/requirements.txt
+fi
+cat /tmp/said
+[ $# -gt 0 ] && grep -q "poetry lock" /tmp/said || exit 1
+echo "warning: poetry.lock does not fit pyproject.toml; versions are chosen anew: run poetry lock, commit it"
+exec uv pip install --compile-bytecode "$@"`
+
+// poetryInstall returns the command that installs what is locked, else what is
+// listed, as pip takes it.
+func poetryInstall(groups, listed []string) plan.Command {
+	return plan.Command{Args: slices.Concat([]string{"sh", "-c", poetryScript, "sh", stackPython, strings.Join(groups, ",")}, listed)}
+}
+
+// listed returns what pyproject.toml lists for the app itself, as pip takes it;
+// nothing when pip cannot take it.
+func (p *project) listed(v pythonVersion) []string {
+	if p.file.Project != nil {
+		return []string{"-r", "pyproject.toml"}
+	}
+	if p.file.Tool.Poetry == nil {
+		return nil
+	}
+	args, err := p.poetryRequirements(&manifest{names: map[string]bool{}}, v, p.file.Tool.Poetry.Dependencies)
+	if err != nil {
+		return nil
+	}
+	return args
+}
+
 // poetryTable installs what the tables of Poetry list, when nothing is locked.
 func (p *project) poetryTable(v pythonVersion) (*manifest, error) {
 	m := &manifest{name: "pyproject.toml", inputs: []string{"pyproject.toml"}, names: map[string]bool{}}
-	var args []string
-	dependencies := p.file.Tool.Poetry.Dependencies
+	args, err := p.poetryRequirements(m, v, p.file.Tool.Poetry.Dependencies)
+	if err != nil {
+		return nil, err
+	}
+	if p.programs() {
+		m.local = true
+		args = append(args, "-e", ".")
+	}
+	if len(args) > 0 {
+		m.commands = []plan.Command{pipInstall(args...)}
+	}
+	p.tree.Note("no poetry.lock: versions are chosen while building; run poetry lock and commit it")
+	return m, nil
+}
+
+// poetryRequirements writes a table of Poetry's dependencies as pip takes them,
+// and notes their names in the manifest.
+func (p *project) poetryRequirements(m *manifest, v pythonVersion, dependencies map[string]any) (args []string, err error) {
 	for _, name := range source.SortedKeys(dependencies) {
 		if name == "python" {
 			continue
@@ -81,15 +129,7 @@ func (p *project) poetryTable(v pythonVersion) (*manifest, error) {
 			args = append(args, req...)
 		}
 	}
-	if p.programs() {
-		m.local = true
-		args = append(args, "-e", ".")
-	}
-	if len(args) > 0 {
-		m.commands = []plan.Command{pipInstall(args...)}
-	}
-	p.tree.Note("no poetry.lock: versions are chosen while building; run poetry lock and commit it")
-	return m, nil
+	return args, nil
 }
 
 // poetryRequirement writes an entry of Poetry's dependencies as pip takes it.
@@ -107,11 +147,11 @@ func poetryRequirement(name string, entry any, v pythonVersion) (args []string, 
 		return nil, false, nil
 	}
 	if python, ok := table["python"].(string); ok {
-		clauses, err := parseSpecifiers(python)
+		required, err := parseRequirement(python)
 		if err != nil {
 			return nil, false, err
 		}
-		if !satisfies(clauses, v.minor, stackPatch) {
+		if !required.allow(v) {
 			return nil, false, nil
 		}
 	}

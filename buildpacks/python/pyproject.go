@@ -16,6 +16,9 @@ type manifest struct {
 	names    map[string]bool // distributions that are asked for, normalised
 	local    bool            // the tree itself, or a part of it, is installed
 	commands []plan.Command  // run where the inputs are
+
+	indexes []string       // options of pip, of a Pipfile
+	develop map[string]any // packages for development, of a Pipfile
 }
 
 // tomlFile is the part of pyproject.toml that is acted on.
@@ -25,14 +28,24 @@ type tomlFile struct {
 		Dependencies   []string          `toml:"dependencies"`
 		Dynamic        []string          `toml:"dynamic"`
 		Scripts        map[string]string `toml:"scripts"`
+
+		Optional map[string][]string `toml:"optional-dependencies"`
 	} `toml:"project"`
-	BuildSystem map[string]any `toml:"build-system"`
+	Groups      map[string][]any `toml:"dependency-groups"`
+	BuildSystem map[string]any   `toml:"build-system"`
 	Tool        struct {
 		Poetry *struct {
 			Dependencies map[string]any `toml:"dependencies"`
+			Development  map[string]any `toml:"dev-dependencies"`
 			Scripts      map[string]any `toml:"scripts"`
+
+			Groups map[string]struct {
+				Dependencies map[string]any `toml:"dependencies"`
+			} `toml:"group"`
 		} `toml:"poetry"`
 		UV struct {
+			Development []string `toml:"dev-dependencies"`
+
 			Sources   map[string]any `toml:"sources"`
 			Workspace map[string]any `toml:"workspace"`
 		} `toml:"uv"`
@@ -58,7 +71,7 @@ func (p *project) findManifest(v pythonVersion) (*manifest, error) {
 		read func() (*manifest, error)
 	}{
 		{"uv.lock", func() (*manifest, error) { return p.uvLock(v) }},
-		{"poetry.lock", p.poetryLock},
+		{"poetry.lock", func() (*manifest, error) { return p.poetryLock(v) }},
 		{"Pipfile.lock", p.pipfileLock},
 		{"requirements.txt", p.requirementsFile},
 		{"pyproject.toml", func() (*manifest, error) { return p.projectTable(v) }},
@@ -105,13 +118,30 @@ func (p *project) uvLock(v pythonVersion) (*manifest, error) {
 	for _, pkg := range lock.Package {
 		m.names[normal(pkg.Name)] = true
 	}
-	sync := []string{"uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--python", v.interpreter()}
 	m.local = p.localSources() || p.programs()
-	if !p.programs() {
-		sync = append(sync, "--no-install-project")
-	}
-	m.commands = []plan.Command{{Args: sync}}
+	m.commands = []plan.Command{p.uvSync(v, "--no-dev")}
 	return m, nil
+}
+
+// syncScript installs what is locked; when the lock does not fit the project any
+// more, what it would be now, and says so. The lock is written anew where it
+// can be, in a copy.
+const syncScript = `if uv lock --check --quiet --python "$1" 2>/dev/null; then exec uv sync --frozen --python "$@"; fi
+echo "warning: uv.lock does not fit pyproject.toml; versions are chosen anew: run uv lock, commit it"
+[ -w . ] || { cp -r . /tmp/project; cd /tmp/project; }
+exec uv sync --python "$@"`
+
+// uvSync returns the command that installs a uv project.
+func (p *project) uvSync(v pythonVersion, options ...string) plan.Command {
+	options = slices.Concat([]string{v.interpreter(), "--compile-bytecode"}, options)
+	if !p.programs() {
+		options = append(options, "--no-install-project")
+	}
+	if p.file.Project != nil && len(p.file.Project.Dynamic) > 0 {
+		// What the lock has to fit is known only by building the project.
+		return plan.Command{Args: slices.Concat([]string{"uv", "sync", "--frozen", "--python"}, options)}
+	}
+	return plan.Command{Args: slices.Concat([]string{"sh", "-c", syncScript, "sh"}, options)}
 }
 
 // localSources tells whether a dependency is a part of the tree.
@@ -219,8 +249,7 @@ func (p *project) setup() (*manifest, error) {
 	return &manifest{name: "setup.py", local: true, names: map[string]bool{}, commands: []plan.Command{pipInstall("-e", ".")}}, nil
 }
 
-// requiresPython returns what the manifest says of the Python it needs, and
-// which file says it.
+// requiresPython returns what pyproject.toml says of the Python it needs.
 func (p *project) requiresPython() (spec, file string) {
 	if p.file != nil {
 		if p.file.Project != nil && p.file.Project.RequiresPython != "" {
@@ -230,20 +259,6 @@ func (p *project) requiresPython() (spec, file string) {
 			if s, ok := poetry.Dependencies["python"].(string); ok {
 				return s, "pyproject.toml"
 			}
-		}
-	}
-	var pipfile struct {
-		Requires struct {
-			Version string `toml:"python_version"`
-			Full    string `toml:"python_full_version"`
-		} `toml:"requires"`
-	}
-	if p.tree.TOML(source.CodeProject, "Pipfile", source.MaxManifest, &pipfile) == nil {
-		if full := pipfile.Requires.Full; full != "" {
-			return "==" + full, "Pipfile"
-		}
-		if v := pipfile.Requires.Version; v != "" {
-			return "==" + v + ".*", "Pipfile"
 		}
 	}
 	return "", ""

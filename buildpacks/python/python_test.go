@@ -35,8 +35,16 @@ func installs(t *testing.T, p *plan.Plan) string {
 	t.Helper()
 	var all []string
 	for _, c := range packtest.Layer(t, p, "dependencies").Commands {
-		if len(c.Args) > 2 && c.Args[1] == "pip" {
-			all = append(all, c.Args[4:]...)
+		var words []string
+		for _, word := range append(c.Args, ";") {
+			if word != ";" {
+				words = append(words, word)
+				continue
+			}
+			if len(words) > 2 && words[1] == "pip" {
+				all = append(all, words[4:]...)
+			}
+			words = nil
 		}
 	}
 	return strings.Join(all, " ")
@@ -170,7 +178,8 @@ func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
 		"an included file": {func(m fstest.MapFS, s *plan.Request) { set(m, "extra.txt", "gunicorn==23\n") }, "stack", above("dependencies")},
 		"the packages":     {func(m fstest.MapFS, s *plan.Request) { set(m, "apt-packages", "ffmpeg\nimagemagick\n") }, "stack", above("apt-packages")},
 		"their order":      {func(m fstest.MapFS, s *plan.Request) { set(m, "apt-packages", "# same\n  ffmpeg ffmpeg\n") }, "stack", nil},
-		"the version":      {func(m fstest.MapFS, s *plan.Request) { set(m, ".python-version", "3.11\n") }, "stack", []string{"Python 3.11", "dependencies"}},
+		"the version":      {func(m fstest.MapFS, s *plan.Request) { set(m, ".python-version", "3.10\n") }, "stack", []string{"Python 3.10", "dependencies"}},
+		"another suite":    {func(m fstest.MapFS, s *plan.Request) { set(m, ".python-version", "3.11\n") }, "stack", []string{"Python 3.11 build tools", "Python 3.11 toolchain", "apt-packages", "apt-packages (build)", "dependencies"}},
 		"the owner":        {func(m fstest.MapFS, s *plan.Request) { s.Owner = "1001" }, "stack", above("Python 3.12")},
 		"the stack":        {func(m fstest.MapFS, s *plan.Request) {}, "other stack", all},
 		"the Procfile":     {func(m fstest.MapFS, s *plan.Request) { set(m, "Procfile", "web: gunicorn -w 2 web:app\n") }, "stack", nil},

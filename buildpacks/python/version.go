@@ -1,38 +1,81 @@
 package python
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
-// Python as the stack has it: Debian 13's.
-const (
-	stackMinor = 13 // 3.13
-	stackPatch = 5  // at the least; Debian fixes it without counting up
-)
+// debianPython is the Python of a Debian suite.
+type debianPython struct {
+	suite string // "" is the stack's own
+	minor int    // of Python 3
+	patch int    // at the least; Debian fixes it without counting up
+}
+
+// debianPythons are asked in this order, before uv is sent to download one.
+var debianPythons = []debianPython{
+	{"", 13, 5},
+	{plan.Forky, 14, 8},
+	{plan.Bookworm, 11, 2},
+	{plan.Bullseye, 9, 2},
+}
+
+const stackMinor = 13
 
 // The minor versions of Python 3 that uv knows to download.
 const (
 	oldestMinor = 8
-	newestMinor = 14
+	newestMinor = 15
 )
+
+// anyPatch is more than any Python 3 ever had: uv installs the newest.
+const anyPatch = 99
 
 // pythonVersion is the Python that an app is to run on.
 type pythonVersion struct {
-	minor int    // of Python 3
-	exact string // "3.12.4" when a patch release is asked for, else ""
-	from  string // the file that asks for it; "" is nobody
+	minor  int           // of Python 3
+	exact  string        // "3.12.4" when a patch release is asked for, else ""
+	debian *debianPython // where it comes from; nil is uv's download
+	from   string        // the file that asks for it; "" is nobody
 }
 
-func (v pythonVersion) stack() bool { return v.minor == stackMinor }
+// pythonOf returns where a Python comes from: the first source that has it.
+func pythonOf(minor int, exact, from string) pythonVersion {
+	v := pythonVersion{minor: minor, exact: exact, from: from}
+	for i := range debianPythons {
+		if debianPythons[i].minor == minor {
+			v.debian = &debianPythons[i]
+			break
+		}
+	}
+	return v
+}
 
-// String returns what uv is to install: "3.12" or "3.12.4".
+func (v pythonVersion) stack() bool { return v.debian != nil && v.debian.suite == "" }
+
+// patch returns the patch release that the app will run on, as far as it is known.
+func (v pythonVersion) patch() int {
+	if v.debian != nil {
+		return v.debian.patch
+	}
+	if _, patch, ok := strings.Cut(strings.TrimPrefix(v.exact, "3."), "."); ok {
+		n, _ := strconv.Atoi(patch)
+		return n
+	}
+	return anyPatch
+}
+
+// String returns the version as it is told of, and as uv is to install it:
+// "3.12" or "3.12.4".
 func (v pythonVersion) String() string {
-	if v.exact != "" && !v.stack() {
+	if v.exact != "" && v.debian == nil {
 		return v.exact
 	}
 	return fmt.Sprintf("3.%d", v.minor)
@@ -40,52 +83,119 @@ func (v pythonVersion) String() string {
 
 // interpreter returns what uv is to make the virtual environment of.
 func (v pythonVersion) interpreter() string {
-	if v.stack() {
+	switch {
+	case v.stack():
 		return stackPython
+	case v.debian != nil:
+		return fmt.Sprintf("/usr/bin/python3.%d", v.minor)
 	}
 	return v.String()
 }
 
+// atHand lists the versions of Debian, then those that uv downloads.
+func atHand() string {
+	var debian, other []string
+	for minor := newestMinor; minor >= oldestMinor; minor-- {
+		if v := pythonOf(minor, "", ""); v.debian != nil {
+			debian = append(debian, v.String())
+		} else {
+			other = append(other, v.String())
+		}
+	}
+	return fmt.Sprintf("%s come from Debian, uv downloads %s", strings.Join(debian, ", "), strings.Join(other, ", "))
+}
+
 // findVersion reads which Python the repository asks for: the first of its files
-// that says so, else what its manifest requires, else the stack's.
-func (p *project) findVersion() (pythonVersion, error) {
-	var found []pythonVersion
+// that pins one; else what its manifest requires, for which, as for nothing at
+// all, the Python of the release before is kept while it will do.
+func (p *project) findVersion(before string) (pythonVersion, error) {
+	pins, err := p.pins()
+	if err != nil {
+		return pythonVersion{}, err
+	}
+	spec, file := p.requiresPython()
+	required, err := parseRequirement(spec)
+	if err != nil {
+		err = source.Problemf(source.CodeVersion, "%s requires Python %q: %v", file, source.Printable(spec), err).
+			Hint(`write it as ">=3.11" or "==3.12.*"`)
+	}
+	if len(pins) == 0 {
+		if err != nil {
+			return pythonVersion{}, err
+		}
+		return p.unpinned(required, spec, file, before)
+	}
+	v := pins[0]
+	if len(pins) > 1 && pins[1].String() != v.String() {
+		p.tree.Note("%s asks for Python %s and %s for %s; the first counts", v.from, v, pins[1].from, pins[1])
+	}
+	if own := (pythonVersion{minor: v.minor, exact: v.exact}); v.debian != nil && !required.allow(v) && required.allow(own) {
+		v.debian = nil // Debian's patch release is too old for the manifest
+	}
+	if err == nil && !required.allow(v) {
+		p.tree.Note("%s asks for Python %s, but %s requires %s", v.from, v, file, source.Printable(spec))
+	}
+	if v.debian != nil && v.exact != "" {
+		p.tree.Note("%s asks for Python %s; it runs on Debian's 3.%d, which gets the security fixes", v.from, v.exact, v.minor)
+	}
+	return v, nil
+}
+
+// pins returns the versions that files of the repository pin, Python's own
+// files first.
+func (p *project) pins() (found []pythonVersion, err error) {
 	for _, file := range []string{".python-version", "runtime.txt"} {
 		text, err := p.tree.Text(file, source.MaxManifest)
 		if source.Missing(err) {
 			continue
 		}
 		if err != nil {
-			return pythonVersion{}, err
+			return nil, err
 		}
 		v, ok, err := parseVersionFile(file, text)
 		if err != nil {
-			return pythonVersion{}, err
+			return nil, err
 		}
 		if ok {
 			found = append(found, v)
 		}
 	}
-	if spec, file := p.requiresPython(); spec != "" {
-		v, err := versionFor(spec, file)
-		switch {
-		case err != nil && len(found) == 0:
-			return v, err
-		case err == nil && len(found) == 0:
+	if text, line := p.pipfileVersion(); text != "" {
+		v, ok, err := parseVersion(text, "Pipfile", line, text)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			found = append(found, v)
 		}
 	}
-	if len(found) == 0 {
-		return pythonVersion{minor: stackMinor}, nil
+	text, file, line, err := p.tree.ToolVersion("python")
+	if err != nil || text == "" || strings.HasPrefix(text, "latest") {
+		return found, err
 	}
-	v := found[0]
-	if len(found) > 1 && found[1].String() != v.String() {
-		p.tree.Note("%s asks for Python %s and %s for %s; the first counts", v.from, v, found[1].from, found[1])
+	v, ok, err := parseVersion(text, file, line, "python "+text)
+	if ok {
+		found = append(found, v)
 	}
-	if v.stack() && v.exact != "" {
-		p.tree.Note("%s asks for Python %s; it runs on Debian's 3.%d, which gets the security fixes", v.from, v.exact, stackMinor)
+	return found, err
+}
+
+// unpinned chooses a Python that a requirement allows.
+func (p *project) unpinned(required requirement, spec, file, before string) (pythonVersion, error) {
+	if m := versionLine.FindStringSubmatch(before); m != nil && m[1] == "3" && m[2] != "" {
+		minor, _ := strconv.Atoi(m[2])
+		v := pythonOf(minor, "", file)
+		if m[3] != "" && v.debian == nil {
+			v.exact = before
+		}
+		if minor >= oldestMinor && minor <= newestMinor && required.allow(v) {
+			if file == "" && !v.stack() {
+				p.tree.Note("no file asks for a Python: it stays on %s; .python-version can ask for 3.%d", v, stackMinor)
+			}
+			return v, nil
+		}
 	}
-	return v, nil
+	return versionFor(required, spec, file)
 }
 
 // versionLine takes what pyenv, uv and Heroku write: 3.12, 3.12.4, python-3.12.4.
@@ -97,72 +207,94 @@ var versionLine = regexp.MustCompile(`(?i)^(?:c?python-?)?(\d{1,3})(?:\.(\d{1,3}
 func parseVersionFile(file, text string) (v pythonVersion, ok bool, err error) {
 	for i, raw := range source.Lines(text) {
 		line, _, _ := strings.Cut(raw, "#")
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
+		if line = strings.TrimSpace(line); line != "" {
+			return parseVersion(line, file, i+1, raw)
 		}
-		bad := func(code, format string, args ...any) error {
-			return source.Problemf(code, "%s, line %d: %s", file, i+1, fmt.Sprintf(format, args...)).
-				With(fmt.Sprintf("%d | %s", i+1, source.Printable(raw))).
-				Hint("write it as %s", map[bool]string{true: "python-3.13", false: "3.13"}[file == "runtime.txt"])
-		}
-		if line == "system" {
-			return pythonVersion{}, false, nil
-		}
-		m := versionLine.FindStringSubmatch(line)
-		if m == nil {
-			return v, false, bad(source.CodeVersion, "%q is no version of Python", source.Printable(line))
-		}
-		if m[1] != "3" {
-			return v, false, bad(source.CodeNoVersion, "Python %s cannot be had; Python 3 can", source.Printable(strings.TrimLeft(line, "cCpPyYtThHoOnN-")))
-		}
-		if m[2] == "" {
-			return pythonVersion{}, false, nil
-		}
-		v = pythonVersion{from: file}
-		v.minor, _ = strconv.Atoi(m[2])
-		if v.minor < oldestMinor || v.minor > newestMinor {
-			return v, false, bad(source.CodeNoVersion, "Python 3.%d cannot be had; 3.%d to 3.%d can", v.minor, oldestMinor, newestMinor)
-		}
-		if patch, err := strconv.Atoi(m[3]); err == nil {
-			v.exact = fmt.Sprintf("3.%d.%d", v.minor, patch)
-		}
-		return v, true, nil
 	}
 	return v, false, source.Problemf(source.CodeVersion, "%s is empty", file).Hint("write a version of Python into it, 3.%d, or remove it", stackMinor)
 }
 
-// versionFor chooses a Python that a requirement such as ">=3.9,<3.12"
-// allows: the stack's if it can be, else the newest.
-func versionFor(spec, file string) (pythonVersion, error) {
-	clauses, err := parseSpecifiers(spec)
-	if err != nil {
-		return pythonVersion{}, source.Problemf(source.CodeVersion, "%s requires Python %q: %v", file, source.Printable(spec), err).
-			Hint(`write it as ">=3.11" or "==3.12.*"`)
+// parseVersion reads the version that stands in a line of a file.
+func parseVersion(text, file string, line int, raw string) (v pythonVersion, ok bool, err error) {
+	bad := func(code, format string, args ...any) *source.Problem {
+		return source.Problemf(code, "%s, line %d: %s", file, line, fmt.Sprintf(format, args...)).
+			With(fmt.Sprintf("%d | %s", line, source.Printable(raw)))
 	}
-	if satisfies(clauses, stackMinor, stackPatch) {
-		return pythonVersion{minor: stackMinor, from: file}, nil
+	if text == "system" {
+		return v, false, nil
 	}
-	for minor := newestMinor; minor >= oldestMinor; minor-- {
-		const patches = 40 // more than any Python 3 ever had
-		// The newest patch release that fits is what uv will install, unless
-		// the requirement forbids it.
-		for patch := patches; patch >= 0; patch-- {
-			if !satisfies(clauses, minor, patch) {
-				continue
-			}
-			v := pythonVersion{minor: minor, from: file}
-			if patch < patches {
-				v.exact = fmt.Sprintf("3.%d.%d", minor, patch)
-			}
-			if minor == stackMinor {
-				break // a patch release that Debian does not have yet
-			}
+	m := versionLine.FindStringSubmatch(text)
+	if m == nil {
+		return v, false, bad(source.CodeVersion, "%q is no version of Python", source.Printable(text)).
+			Hint("write it as %s", map[bool]string{true: "python-3.13", false: "3.13"}[file == "runtime.txt"])
+	}
+	if m[1] != "3" {
+		return v, false, bad(source.CodeNoVersion, "Python %s cannot be had; Python 3 can", source.Printable(strings.TrimLeft(text, "cCpPyYtThHoOnN-"))).
+			Hint("%s", atHand())
+	}
+	if m[2] == "" {
+		return v, false, nil
+	}
+	minor, _ := strconv.Atoi(m[2])
+	if minor < oldestMinor || minor > newestMinor {
+		return v, false, bad(source.CodeNoVersion, "Python 3.%d cannot be had; 3.%d to 3.%d can", minor, oldestMinor, newestMinor).
+			Hint("%s", atHand())
+	}
+	v = pythonOf(minor, "", file)
+	if patch, err := strconv.Atoi(m[3]); err == nil {
+		v.exact = fmt.Sprintf("3.%d.%d", minor, patch)
+	}
+	return v, true, nil
+}
+
+// versionFor chooses a Python that a requirement such as ">=3.9,<3.12" allows:
+// one of Debian's if it can be, else the newest.
+func versionFor(required requirement, spec, file string) (pythonVersion, error) {
+	for _, d := range debianPythons {
+		if v := pythonOf(d.minor, "", file); required.allow(v) {
 			return v, nil
 		}
 	}
+	for minor := newestMinor; minor >= oldestMinor; minor-- {
+		// The newest patch release that fits is what uv will install, unless
+		// the requirement forbids it.
+		for patch := anyPatch; patch >= 0; patch-- {
+			v := pythonVersion{minor: minor, from: file}
+			if patch < anyPatch {
+				v.exact = fmt.Sprintf("3.%d.%d", minor, patch)
+			}
+			if required.allow(v) {
+				return v, nil
+			}
+		}
+	}
 	return pythonVersion{}, source.Problemf(source.CodeNoVersion, "%s requires Python %s, and none from 3.%d to 3.%d is that", file, source.Printable(spec), oldestMinor, newestMinor).
-		Hint("Python 3.%d is there at once, the others are downloaded", stackMinor)
+		Hint("%s", atHand())
+}
+
+// requirement is what a manifest allows: one of the alternatives, all clauses of it.
+type requirement [][]specifier
+
+// maxAlternatives bounds the alternatives of a requirement; real ones have two.
+const maxAlternatives = 20
+
+// parseRequirement reads specifiers of PEP 440, and Poetry's "or" between them.
+func parseRequirement(spec string) (r requirement, err error) {
+	for part := range strings.SplitSeq(strings.ReplaceAll(spec, "||", "|"), "|") {
+		clauses, err := parseSpecifiers(part)
+		if err != nil {
+			return nil, err
+		}
+		if r = append(r, clauses); len(r) > maxAlternatives {
+			return nil, errors.New("it has too many alternatives")
+		}
+	}
+	return r, nil
+}
+
+// allow tells whether a Python satisfies the requirement.
+func (r requirement) allow(v pythonVersion) bool {
+	return len(r) == 0 || slices.ContainsFunc(r, func(clauses []specifier) bool { return satisfies(clauses, v.minor, v.patch()) })
 }
 
 // specifier is one clause of PEP 440, as far as a Python version needs it.

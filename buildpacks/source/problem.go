@@ -24,15 +24,16 @@ const (
 	CodeFile         = "E205" // a file is too large or no text
 	CodeReserved     = "E206" // the tree uses a name that is berth's
 	CodeShadow       = "E207" // a module hides the package it imports
+	CodeBuildpacks   = "E208" // .buildpacks names what is not known
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
 	CodeRequirements = "E221" // requirements.txt cannot be followed
-	CodeProject      = "E222" // pyproject.toml, uv.lock, Pipfile or pom.xml is malformed or unsupported
+	CodeProject      = "E222" // a language's manifest (pyproject.toml, go.mod, Cargo.toml, ...) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed
-	CodeOutput       = "E234" // building the output failed
+	CodeOutput       = "E234" // the app's own build failed
 )
 
 // Problemf makes a problem of a code and a sentence.

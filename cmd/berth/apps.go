@@ -124,6 +124,7 @@ func printApp(t *table, app deploy.AppStatus) {
 	t.row("name", app.Name)
 	t.row("state", app.State)
 	t.row("release", releaseName(app.Release))
+	t.row("built as", app.Summary)
 	if app.Building > 0 {
 		t.row("building", app.Building)
 	}

@@ -100,8 +100,9 @@ type command struct {
 	reads    bool // has --format
 	literal  bool // flags end at the first word, the rest is another program's
 
-	flags func(*cobra.Command)
-	run   func(ctx context.Context, app string, words []string) error
+	flags    func(*cobra.Command)
+	complete func(words []string) []string // what may follow the words after the app; may be nil
+	run      func(ctx context.Context, app string, words []string) error
 }
 
 // topic is a heading of the help.
@@ -115,7 +116,7 @@ func (c *cli) topics() []topic {
 		{"Apps", c.appCommands()},
 		{"Processes", c.processCommands()},
 		{"Config", c.configCommands()},
-		{"Releases and builds", c.releaseCommands()},
+		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands())},
 		{"Logs, events and cron", c.watchCommands()},
 		{"Domains and certificates", c.domainCommands()},
 		{"Access", c.accessCommands()},
@@ -181,6 +182,9 @@ func (c *cli) cobra(spec command) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.ArbitraryArgs,
 		ValidArgsFunction: func(cmd *cobra.Command, words []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if spec.complete != nil && len(words) > 0 {
+				return spec.complete(words[1:]), cobra.ShellCompDirectiveNoFileComp
+			}
 			if spec.noApp || len(words) > 0 {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
@@ -270,6 +274,20 @@ func read[R any](ctx context.Context, c *cli, verb string, args any, table func(
 	var result R
 	if err := json.Unmarshal(raw, &result); err != nil {
 		return fmt.Errorf("read the answer to %s: %w", verb, err)
+	}
+	t := newTable(c.out)
+	table(t, result)
+	return t.flush()
+}
+
+// show prints what was found out here as read prints an answer.
+func show[R any](c *cli, result R, table func(*table, R)) error {
+	if c.format == "json" {
+		raw, err := json.Marshal(result)
+		if err != nil {
+			return err
+		}
+		return c.printJSON(raw)
 	}
 	t := newTable(c.out)
 	table(t, result)

@@ -30,7 +30,7 @@ func (c *cli) watchCommands() []command {
 				cmd.Flags().BoolVarP(&logs.Follow, "follow", "f", false, "go on until interrupted")
 				cmd.Flags().BoolVarP(&tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
 				cmd.Flags().IntVarP(&logs.Lines, "num", "n", 100, "how many of the last lines, -1 is all")
-				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "one type (web), instance (web.1) or job (cron.ID)")
+				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
 				logs.App, logs.Follow = app, logs.Follow || tail

@@ -56,6 +56,13 @@ func (t *table) row(cells ...any) {
 	fmt.Fprintln(t.w, strings.Join(texts, "\t"))
 }
 
+// line writes a line that is no row.
+func (t *table) line(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	lead := len(text) - len(strings.TrimLeft(text, "\n")) // blank lines before it
+	fmt.Fprintln(t.w, text[:lead]+strings.ReplaceAll(fault.Printable(text[lead:]), "\t", " "))
+}
+
 func (t *table) flush() error { return t.w.Flush() }
 
 // ago says when something was, as people do.

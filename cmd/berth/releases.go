@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/web"
 )
@@ -95,7 +96,56 @@ func (c *cli) releaseCommands() []command {
 				})
 			},
 		},
+		{
+			use: "builds:cancel APP [N]", short: "end a build that waits or runs",
+			long:    "Without N it is the build under way. What runs of the app is left as it is.",
+			example: "builds:cancel shop", max: 1,
+			run: func(ctx context.Context, app string, words []string) error {
+				args, err := numbered(app, words)
+				if err != nil {
+					return err
+				}
+				var build store.Build
+				if err := c.ask(ctx, "builds:cancel", args, &build); err != nil {
+					return err
+				}
+				if build.Number == 0 {
+					c.say("cancelled the push that waited for %s", app)
+				} else {
+					c.say("cancelled build %d of %s", build.Number, app)
+				}
+				return nil
+			},
+		},
+		{
+			use: "builds:cache APP", short: "show the build caches and their size", example: "builds:cache shop",
+			reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "builds:cache", web.AppArgs{App: app}, printCaches)
+			},
+		},
+		{
+			use: "builds:cache-clear APP", short: "remove the build caches",
+			long:    "The next build fetches what it needs anew. A build that goes on is waited for.",
+			example: "builds:cache-clear shop",
+			run: func(ctx context.Context, app string, _ []string) error {
+				var cleared deploy.Caches
+				if err := c.ask(ctx, "builds:cache-clear", web.AppArgs{App: app}, &cleared); err != nil {
+					return err
+				}
+				c.say("removed %s of build caches of %s", size(cleared.Bytes), app)
+				return nil
+			},
+		},
 	}
+}
+
+func printCaches(t *table, all deploy.Caches) {
+	t.row("CACHE", "SIZE", "LAST USED")
+	for _, cache := range all.Caches {
+		t.row(cache.Name, size(cache.Bytes), ago(cache.UsedAt))
+	}
+	t.row("all", size(all.Bytes), fmt.Sprintf("of %s at most", size(all.Limit)))
 }
 
 func printReleases(t *table, releases []store.Release) {
@@ -153,7 +203,11 @@ func printBuild(t *table, b store.Build) {
 	t.row("branch", b.Branch)
 	t.row("started", ago(b.StartedAt)+" by "+b.By)
 	t.row("took", took(b))
+	t.row("built as", b.Summary)
 	t.row("release", releaseName(b.Release))
+	for i, step := range b.Steps {
+		t.row(label(i, "steps"), fmt.Sprintf("%s %.1fs", step.Name, step.Took.Seconds()))
+	}
 	if b.Error != "" {
 		t.row("error", b.Error)
 	}

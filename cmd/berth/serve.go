@@ -47,6 +47,7 @@ type serve struct {
 	http, https, ssh                string
 	domain, stackCache              string
 	bridge, subnet                  string
+	builds, keepReleases            string
 	logLevel                        string
 }
 
@@ -65,6 +66,8 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.ssh, "ssh", ":2222", "address for SSH")
 	flag(&s.domain, "domain", "", "the first domain; domains:set-global changes it")
 	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
+	flag(&s.builds, "builds", "0", "builds at once, 0 is one for every two cores")
+	flag(&s.keepReleases, "keep-releases", strconv.Itoa(deploy.DefaultKeepReleases), "releases of an app that can be rolled back to")
 	flag(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flag(&s.bridge, "bridge", "", "name of the network bridge")
 	flag(&s.subnet, "subnet", "", "IPv4 range of the containers")
@@ -88,6 +91,14 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
 		return usage("%q is no log level", s.logLevel).Hint("the levels are debug, info, warn and error")
+	}
+	builds, err := parseCount("--builds", s.builds, 0)
+	if err != nil {
+		return err
+	}
+	keepReleases, err := parseCount("--keep-releases", s.keepReleases, 1)
+	if err != nil {
+		return err
 	}
 	log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: level}))
 	var opened closers
@@ -140,6 +151,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
+		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
 	api := web.New(web.Config{
 		Version:     version,

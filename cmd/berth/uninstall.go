@@ -193,6 +193,9 @@ func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out i
 // removeLayers removes all layers, from the top of each chain down. In a
 // containerd that is not ours alone nothing else would ever remove them.
 func removeLayers(ctx context.Context, engine *runtime.Engine) error {
+	if err := engine.RemoveImageCaches(ctx); err != nil { // they stand on layers
+		return err
+	}
 	for {
 		layers, err := engine.Layers(ctx)
 		if err != nil || len(layers) == 0 {

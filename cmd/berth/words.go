@@ -35,6 +35,15 @@ func parseNumber(word string) (int, error) {
 	return n, nil
 }
 
+// parseCount reads the number that a flag was given.
+func parseCount(flag, word string, least int) (int, error) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < least {
+		return 0, usage("%s is %.60q, and has to be a number from %d", flag, word, least)
+	}
+	return n, nil
+}
+
 // parseConfig reads NAME=VALUE words. What a value is, is never part of an error.
 func parseConfig(words []string) (map[string]string, error) {
 	config := map[string]string{}

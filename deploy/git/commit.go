@@ -2,7 +2,9 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +41,23 @@ func (r Repository) ReadCommit(ctx context.Context, id string) (Commit, error) {
 func (r Repository) TreeID(ctx context.Context, id string) (string, error) {
 	commit, err := r.ReadCommit(ctx, id)
 	return commit.Tree, err
+}
+
+// Resolve returns the id of the commit that a name stands for: a branch, a tag
+// or the beginning of an id. ok is false when there is none.
+func (r Repository) Resolve(ctx context.Context, name string) (id string, ok bool, err error) {
+	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsRune(name, 0) {
+		return "", false, nil
+	}
+	out, err := r.command(ctx, "rev-parse", "--verify", "--quiet", name+"^{commit}").Output()
+	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() > 0 && ctx.Err() == nil {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, failed(ctx, "rev-parse", err, "")
+	}
+	id = strings.TrimSpace(string(out))
+	return id, true, checkID(id)
 }
 
 func (o *objects) commit(id string) (Commit, error) {

@@ -53,36 +53,97 @@ func (e *TreeError) FaultHints() []string {
 	return []string{"take it out of the commit (git rm --cached), amend, push again"}
 }
 
-// Extract writes the commit's tree into root, after checking it against the
-// limits before a byte is written. Files keep their executable bit, get the
+// Extract is ExtractDir for the commit's whole tree.
+func (r Repository) Extract(ctx context.Context, id string, root *os.Root, limits TreeLimits) (notes []string, err error) {
+	_, notes, err = r.ExtractDir(ctx, id, ".", root, limits)
+	return notes, err
+}
+
+// ExtractDir writes a directory of the commit's tree into root, after checking
+// it against the limits before a byte is written, and returns the object id of
+// that directory: the digest of what was written. A directory that the commit
+// does not have is a *NoDirError. Files keep their executable bit, get the
 // commit's time, and nothing is ever written outside root. Symbolic links are
 // made as they are and never followed. What did not come along is said in
 // notes, for the pusher: submodules, and files that are Git LFS pointers.
-func (r Repository) Extract(ctx context.Context, id string, root *os.Root, limits TreeLimits) (notes []string, err error) {
+func (r Repository) ExtractDir(ctx context.Context, id, dir string, root *os.Root, limits TreeLimits) (tree string, notes []string, err error) {
 	if err := checkID(id); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	objects, err := r.objects(ctx)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	defer objects.close()
 	commit, err := objects.commit(id)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	entries, err := objects.walk(commit.Tree, limits)
+	tree, err = objects.subtree(commit.Tree, dir)
 	if err != nil {
-		return nil, fmt.Errorf("read the tree of %s: %w", id, err)
+		return "", nil, fmt.Errorf("read the tree of %s: %w", id, err)
+	}
+	entries, err := objects.walk(tree, limits)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the tree of %s: %w", id, err)
 	}
 	if err := objects.measure(entries, limits.Bytes); err != nil {
-		return nil, fmt.Errorf("read the tree of %s: %w", id, err)
+		return "", nil, fmt.Errorf("read the tree of %s: %w", id, err)
 	}
 	notes, err = objects.unpack(entries, root, commit.Time)
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", id, err)
+		return "", nil, fmt.Errorf("unpack %s: %w", id, err)
 	}
-	return notes, nil
+	return tree, notes, nil
+}
+
+// NoDirError is a directory that a commit does not have.
+type NoDirError struct {
+	Path string   // as it was asked for
+	In   string   // the last directory on the way to it that is there, "." for the root
+	Have []string // the directories in that, at most mostNames
+}
+
+func (e *NoDirError) Error() string {
+	return fmt.Sprintf("there is no directory %s in the commit", Printable(e.Path, maxSubject))
+}
+
+// mostNames bounds the directories that a NoDirError lists.
+const mostNames = 10
+
+// subtree returns the object id of a directory below a tree; "." is the tree.
+// Links are not followed.
+func (o *objects) subtree(tree, dir string) (string, error) {
+	in := "."
+	for _, name := range strings.Split(path.Clean(dir), "/") {
+		if name == "." {
+			continue
+		}
+		data, err := o.one(tree, "tree", maxTree)
+		if err != nil {
+			return "", err
+		}
+		entries, err := parseTree(data, len(tree)/2)
+		if err != nil {
+			return "", err
+		}
+		missing := &NoDirError{Path: dir, In: in}
+		found := ""
+		for _, e := range entries {
+			switch {
+			case e.mode != modeTree:
+			case e.path == name:
+				found = e.id
+			case len(missing.Have) < mostNames:
+				missing.Have = append(missing.Have, Printable(e.path, maxSubject))
+			}
+		}
+		if found == "" {
+			return "", missing
+		}
+		tree, in = found, path.Join(in, name)
+	}
+	return tree, nil
 }
 
 // entry is one line of a tree, with its whole path.

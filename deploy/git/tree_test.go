@@ -229,3 +229,66 @@ func BenchmarkExtract_100SmallFiles(b *testing.B) {
 		}
 	})
 }
+
+func TestExtractDir_IsOneDirectoryAndItsDigest(t *testing.T) {
+	l := newLocal(t)
+	l.write("README", "root")
+	l.write("apps/api/main.py", "1")
+	l.write("apps/web/index.html", "2")
+	os.Symlink("apps", filepath.Join(l.dir, "link"))
+	first := l.commit("one")
+	repo := Repository{Path: filepath.Join(l.dir, ".git")}
+	dir := func(commit, name string) (string, []string, error) {
+		out := t.TempDir()
+		root, err := os.OpenRoot(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		tree, _, err := repo.ExtractDir(t.Context(), commit, name, root, DefaultTreeLimits)
+		entries, _ := os.ReadDir(out)
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return tree, names, err
+	}
+	before, names, err := dir(first, "apps/api")
+	if err != nil || !slices.Equal(names, []string{"main.py"}) || before != l.git("rev-parse", first+":apps/api") {
+		t.Errorf("apps/api: %s %q, %v", before, names, err)
+	}
+	l.write("README", "changed")
+	second := l.commit("two")
+	if after, _, err := dir(second, "apps/api/"); err != nil || after != before {
+		t.Errorf("a change elsewhere: %s, %v, want %s", after, err, before)
+	}
+	for name, want := range map[string]NoDirError{
+		"api":          {Path: "api", In: ".", Have: []string{"apps"}},
+		"apps/db":      {Path: "apps/db", In: "apps", Have: []string{"api", "web"}},
+		"README":       {Path: "README", In: ".", Have: []string{"apps"}},
+		"link/api":     {Path: "link/api", In: ".", Have: []string{"apps"}},
+		"apps/api/x/y": {Path: "apps/api/x/y", In: "apps/api"},
+		"../apps":      {Path: "../apps", In: ".", Have: []string{"apps"}},
+	} {
+		_, names, err := dir(first, name)
+		missing, ok := errors.AsType[*NoDirError](err)
+		if !ok || fmt.Sprint(*missing) != fmt.Sprint(want) || len(names) > 0 {
+			t.Errorf("%s: %v %+v with %q written, want %+v", name, err, missing, names, want)
+		}
+	}
+}
+
+func TestResolve_TakesBranchesTagsAndIDsAlone(t *testing.T) {
+	l := newLocal(t)
+	l.write("a", "1")
+	id := l.commit("one")
+	l.git("tag", "v1")
+	repo := Repository{Path: filepath.Join(l.dir, ".git")}
+	for name, want := range map[string]string{"main": id, "v1": id, id: id, id[:8]: id,
+		"nope": "", "": "", "--all": "", "-x": "", "main:a": "", strings.Repeat("0", 40): "", "a\nb": "", "main\x00": ""} {
+		got, ok, err := repo.Resolve(t.Context(), name)
+		if err != nil || got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %t, %v, want %q", name, got, ok, err, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -238,9 +239,9 @@ type repository struct {
 	app string
 }
 
-func (a *appliance) repository(ctx context.Context, source, app string) (*repository, error) {
+func (a *appliance) repository(ctx context.Context, source fs.FS, app string) (*repository, error) {
 	r := &repository{appliance: a, dir: filepath.Join(a.dir, app), app: app}
-	if err := os.CopyFS(r.dir, os.DirFS(source)); err != nil {
+	if err := os.CopyFS(r.dir, source); err != nil {
 		return nil, err
 	}
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "first"}} {

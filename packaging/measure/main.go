@@ -1,6 +1,7 @@
 // Command measure takes the figures of the README: how long a push takes until
-// its page is served and where the time goes, how much memory berth takes, and
-// how long a start takes with many apps. packaging/bench builds and calls it.
+// its page is served and where the time goes, how much memory berth takes, what
+// an app's visitors notice of another app's build, and how long a start takes
+// with many apps. packaging/bench builds and calls it.
 package main
 
 import (
@@ -23,17 +24,18 @@ func main() {
 	cache := flag.String("cache", "/var/cache/berth-test", "where made layers are kept")
 	pushes := flag.Int("pushes", 15, "how many pushes to time")
 	apps := flag.Int("apps", 50, "how many apps to store before the timed start")
+	only := flag.String("only", "", "one of push, memory, neighbour, start")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measure(ctx, *berth, *demo, *cache, *pushes, *apps); err != nil {
+	if err := measure(ctx, *berth, *demo, *cache, *only, *pushes, *apps); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, berth, demo, cache string, pushes, apps int) (err error) {
+func measure(ctx context.Context, berth, demo, cache, only string, pushes, apps int) (err error) {
 	a, err := newAppliance(berth, cache)
 	if err != nil {
 		return err
@@ -49,7 +51,7 @@ func measure(ctx context.Context, berth, demo, cache string, pushes, apps int) (
 	if err := a.introduce(ctx); err != nil {
 		return err
 	}
-	repo, err := a.repository(ctx, demo, "hello")
+	repo, err := a.repository(ctx, os.DirFS(demo), "hello")
 	if err != nil {
 		return err
 	}
@@ -58,13 +60,23 @@ func measure(ctx context.Context, berth, demo, cache string, pushes, apps int) (
 	}
 
 	fmt.Printf("%s\n\n", machine())
-	if err := measurePushes(ctx, repo, pushes); err != nil {
-		return err
+	for _, part := range []struct {
+		name string
+		take func() error
+	}{
+		{"push", func() error { return measurePushes(ctx, repo, pushes) }},
+		{"memory", func() error { return measureMemory(ctx, a, repo) }},
+		{"neighbour", func() error { return measureNeighbour(ctx, a, repo) }},
+		{"start", func() error { return measureStart(ctx, a, repo, apps) }},
+	} {
+		if only != "" && only != part.name {
+			continue
+		}
+		if err := part.take(); err != nil {
+			return fmt.Errorf("measure %s: %w", part.name, err)
+		}
 	}
-	if err := measureMemory(ctx, a, repo); err != nil {
-		return err
-	}
-	return measureStart(ctx, a, repo, apps)
+	return nil
 }
 
 // machine describes where the figures come from.

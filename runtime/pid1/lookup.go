@@ -18,6 +18,8 @@ import (
 // defaultPath is where programs are looked for when the environment has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+var errNotFound = errors.New("not found in PATH")
+
 // lookUp finds the program as the user would: with the user's own rights, since
 // root without CAP_DAC_OVERRIDE may see less of /app than its owner, and more
 // of the rest than the program will.
@@ -62,7 +64,7 @@ func lookUp(file, dir string, env []string, uid, gid int) (string, error) {
 	if refused != nil {
 		return "", refused
 	}
-	return "", fmt.Errorf("%s: not found in PATH (%s)", file, search)
+	return "", fmt.Errorf("%s: %w (%s)", file, errNotFound, search)
 }
 
 func absolute(path, dir string) string {

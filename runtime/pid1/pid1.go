@@ -58,6 +58,9 @@ func Main() int {
 		complain(errors.New("not the first process of a container"))
 		return 1
 	}
+	if len(os.Args) > 3 && os.Args[1] == Execute {
+		return execute(os.Args[2], os.Args[3:])
+	}
 	code, err := run()
 	if err != nil {
 		complain(err)

@@ -1,0 +1,358 @@
+// Package golang plans Go apps: which Go, which programs, how they are built.
+package golang
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
+)
+
+const (
+	goRoot   = "/opt/go"
+	stdCache = "/opt/go-cache" // the standard library, compiled
+	goPath   = "/cache/go"
+	bin      = "/app/" + source.OwnDir + "/bin"
+
+	// madeModule is the module of a repository that has no go.mod.
+	madeModule = "app"
+)
+
+// goBuild is what it takes to get Go and to compile what uses C. Debian's Go
+// does no more than fetch the one that is asked for and check its sum. What is
+// built needs nothing that the stack does not have.
+var goBuild = []string{"g++", "gcc", "git", "golang-go", "libc6-dev", "make", "pkg-config"}
+
+// netPasses are the operator's variables that say where modules come from.
+var netPasses = slices.Concat(plan.NetPasses, proxyPasses)
+
+var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOINSECURE"}
+
+// project is a Go app as its tree shows it.
+type project struct {
+	tree     *source.Tree
+	env      map[string]string    // app.json's
+	mod      *goModule            // the root's go.mod, nil when there is none
+	members  map[string]*goModule // by directory: what go.work uses, else the root's
+	work     *version             // what go.work asks for at the least, nil when there is none
+	resolved bool                 // the version was chosen by us
+}
+
+// Evidence names the file by which a tree says that it is a Go app; "" is none.
+func Evidence(t *source.Tree) string {
+	for _, name := range []string{"go.mod", "go.work"} {
+		if t.Has(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Sources names the first Go file of the root of a tree without go.mod; "" is
+// none. Deeper ones may be anything's.
+func Sources(t *source.Tree) string {
+	for _, e := range t.Dir(".") {
+		if name := e.Name(); path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") && t.Has(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Plan fills in the plan of a Go app.
+func Plan(out *plan.Plan, c *plan.Chain) error {
+	p := &project{tree: c.Tree, env: out.Manifest.Env, members: map[string]*goModule{}}
+	if err := p.read(); err != nil {
+		return err
+	}
+	v, err := p.findVersion(c.Versions["go"])
+	if err != nil {
+		return err
+	}
+	if p.resolved {
+		out.Versions["go"] = v.String()
+	}
+	found, err := p.scan(v)
+	if err != nil {
+		return err
+	}
+	build, err := p.chosen(found.commands)
+	if err != nil {
+		return err
+	}
+	if len(build) == 0 {
+		return p.nothingToRun()
+	}
+	linked := !p.exists("bin")
+	if len(out.Processes) == 0 {
+		web, ok := p.web(build)
+		if !ok {
+			return severalPrograms(build)
+		}
+		dir := source.OwnDir + "/bin"
+		if linked {
+			dir = "bin"
+		}
+		out.Infer("web", source.ShellWord(dir+"/"+web.name))
+	}
+	out.Summary = p.summary(v)
+	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	return p.layers(out, c, v, build, found.inputs, linked)
+}
+
+// read reads go.mod, or go.work and the modules that it uses.
+func (p *project) read() (err error) {
+	if p.mod, err = p.readModule("."); err != nil {
+		return err
+	}
+	dirs, least, err := p.readWorkspace()
+	if err != nil {
+		return err
+	}
+	if !p.tree.Has("go.work") {
+		if p.mod != nil {
+			p.members["."] = p.mod
+		}
+		return nil
+	}
+	p.work = &least
+	for _, dir := range dirs {
+		m, err := p.readModule(dir)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			return source.Problemf(source.CodeProject, "go.work uses %s, which has no go.mod", source.Printable(dir)).
+				Hint("go work edit -dropuse=%s", source.Printable(dir))
+		}
+		p.members[dir] = m
+	}
+	return nil
+}
+
+// least returns the oldest Go that will do.
+func (p *project) least() version {
+	least := version{patch: -1}
+	if p.work != nil {
+		least = *p.work
+	}
+	for _, dir := range source.SortedKeys(p.members) {
+		if m := p.members[dir]; least.less(m.least) {
+			least = m.least
+		}
+	}
+	return least
+}
+
+// setting returns a variable of Heroku's buildpack where app.json sets it.
+func (p *project) setting(name string) string { return strings.TrimSpace(p.env[name]) }
+
+func (p *project) exists(name string) bool {
+	return slices.ContainsFunc(p.tree.Dir("."), func(e fs.DirEntry) bool { return e.Name() == name })
+}
+
+func (p *project) nothingToRun() error {
+	return source.Problemf(source.CodeNoProcess, "there is no program here: no package main").
+		With("looked at every package that is built on Linux, but for testdata and other modules").
+		Hint("a program is a package main with a function main, in the root or in cmd/NAME")
+}
+
+func severalPrograms(build []command) error {
+	return source.Problemf(source.CodeNoProcess, "nothing says which of %d programs answers requests", len(build)).
+		With("there are "+list(build)).
+		Hint("write a file named Procfile with the line: web: bin/%s", source.ShellWord(build[0].name)).
+		Hint("or call one of them web or server")
+}
+
+// summary is one line: "Go 1.27.4, Gin (go.mod)".
+func (p *project) summary(v version) string {
+	s, file := "Go "+v.String(), "go.mod"
+	if p.work != nil {
+		file = "go.work"
+	}
+	if len(p.members) == 0 {
+		return s + " (" + source.Printable(Sources(p.tree)) + ")"
+	}
+	for _, f := range frameworks {
+		for _, dir := range source.SortedKeys(p.members) {
+			if slices.ContainsFunc(p.members[dir].requires, func(r string) bool { return r == f.module || strings.HasPrefix(r, f.module+"/") }) {
+				return fmt.Sprintf("%s, %s (%s)", s, f.title, path.Join(dir, "go.mod"))
+			}
+		}
+	}
+	return s + " (" + file + ")"
+}
+
+// layers stacks the app's layers: the toolchain, then what is compiled.
+func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, inputs []string, linked bool) error {
+	top, builder, err := c.Toolchain(plan.Toolchain{
+		Title: "Go",
+		Build: plan.AptInstall(goBuild...),
+		Extra: []plan.Layer{{
+			Name:     "Go " + v.String(),
+			Commands: []plan.Command{{Args: []string{"sh", "-c", installGo, "sh", v.String()}}},
+			Failure:  p.versionFailure(v),
+		}},
+		Passes: proxyPasses,
+	})
+	if err != nil {
+		return err
+	}
+	mode := ""
+	switch {
+	case len(p.members) == 0:
+		mode = "init"
+		p.tree.Note("no go.mod: versions are chosen while building; run go mod init and go mod tidy")
+	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has("go.sum") && !p.tree.IsDir("vendor"):
+		mode = "sum"
+		p.tree.Note("no go.sum: what is downloaded cannot be checked; run go mod tidy and commit go.sum")
+	}
+	link := ""
+	if linked {
+		link = "link"
+	}
+	args := []string{"sh", "-c", buildPrograms, "sh", v.String(), mode, link}
+	for _, c := range build {
+		args = append(args, c.pattern())
+	}
+	_, err = c.Add(plan.Layer{
+		Name: "programs", Builder: builder, Inputs: inputs,
+		Commands: []plan.Command{{Args: args, Dir: "/src"}},
+		Env:      goEnv(goPath),
+		Caches:   []plan.Cache{{Name: "go", Target: goPath}},
+		Passes:   netPasses,
+		// GOFLAGS, GOPRIVATE, CGO_CFLAGS and whatever git needs to log in.
+		Config: plan.ConfigBakes,
+		Failure: source.Problemf(source.CodeOutput, "the Go programs could not be built").
+			Hint("does go build ./... work in a fresh clone?"),
+	}, top)
+	if err != nil || !c.WantsTest() {
+		return err
+	}
+	return p.test(out, c, builder)
+}
+
+// installGo makes the layer of a Go release: $1. Go fetches it as a module and
+// checks its sum against the checksum database, whatever GOFLAGS say. The
+// packages that nearly every server needs are compiled once for all apps, for
+// programs with C and for those without.
+const installGo = `set -e
+export GOTOOLCHAIN=go$1 GOPATH=/tmp/go GOCACHE=` + stdCache + ` GOFLAGS= HOME=/tmp
+go version
+mv /tmp/go/pkg/mod/golang.org/toolchain@* ` + goRoot + `
+rm -rf /tmp/go
+export GOTOOLCHAIN=local
+for CGO_ENABLED in 0 1; do
+	export CGO_ENABLED
+	` + goRoot + `/bin/go build -trimpath net/http html/template database/sql encoding/xml encoding/csv log/slog os/exec os/signal mime/multipart archive/zip
+done
+chmod -R a+rX ` + stdCache + `
+`
+
+// buildPrograms builds the packages that are named from $4 on. $1 is the
+// version of Go; $2 "init" where go.mod has to be made and "sum" where go.sum
+// has to, else ""; $3 "link" where bin is to be an entry of the app too.
+const buildPrograms = `set -e
+version=$1 mode=$2 link=$3
+shift 3
+if [ ! -e "$GOCACHE/berth-$version" ]; then
+	mkdir -p "$GOCACHE"
+	cp -r ` + stdCache + `/. "$GOCACHE"
+	touch "$GOCACHE/berth-$version"
+fi
+if [ -n "$mode" ]; then
+	cp -r /src /tmp/src
+	cd /tmp/src
+	if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+	mod=-mod=mod
+fi
+if [ -z "$CGO_ENABLED" ]; then
+	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
+	if [ -n "$cgo" ]; then export CGO_ENABLED=1; else export CGO_ENABLED=0; fi
+fi
+mkdir -p ` + bin + `
+go build $mod -trimpath -o ` + bin + `/ "$@"
+if [ -n "$link" ]; then ln -s ` + source.OwnDir + `/bin /app/bin; fi
+`
+
+// goEnv is the environment of what runs Go.
+func goEnv(goPath string) []string {
+	return []string{
+		"PATH=" + goRoot + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/tmp",
+		"GOPATH=" + goPath,
+		"GOCACHE=" + goPath + "/build",
+		"GOENV=off",
+		"GOTOOLCHAIN=local",
+		"GIT_TERMINAL_PROMPT=0",
+	}
+}
+
+func (p *project) versionFailure(v version) *source.Problem {
+	if v.known() {
+		return source.Problemf(source.CodeToolchain, "Go %s could not be installed", v).
+			Hint("it comes as a module: see whether this machine reaches its Go module proxy (GOPROXY)").
+			Hint("then push the same commit again")
+	}
+	from := v.from
+	if from == "" {
+		from = "an earlier build"
+	}
+	var known []string
+	for minor := newestMinor; minor > newestMinor-5; minor-- {
+		known = append(known, version{minor: minor, patch: newestPatch[minor]}.String())
+	}
+	return source.Problemf(source.CodeNoVersion, "Go %s could not be had", v).
+		With(from+" asks for it").
+		Hint("known are %s and older ones", strings.Join(known, ", "))
+}
+
+// test plans `go test`. Its layer has the modules; what they are compiled to is
+// made anew, from the standard library up.
+func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
+	const own = "/app/" + source.OwnDir + "/go"
+	var inputs []string
+	dirs := []string{"."}
+	if p.work != nil {
+		dirs = append(dirs, source.SortedKeys(p.members)...)
+	}
+	for _, dir := range dirs {
+		for _, name := range moduleFiles {
+			if name = path.Join(dir, name); p.tree.Has(name) {
+				inputs = append(inputs, name)
+			}
+		}
+	}
+	l := plan.Layer{
+		Name: "test dependencies", Build: true, Inputs: inputs, Env: goEnv(own), Passes: netPasses, Config: plan.ConfigPasses,
+		Commands: []plan.Command{{Args: []string{"sh", "-c", testModules, "sh"}}},
+		Failure: source.Problemf(source.CodeInstall, "the modules that the tests need could not be downloaded").
+			Hint("run go mod tidy and commit go.mod and go.sum"),
+	}
+	if len(inputs) > 0 && !p.tree.IsDir("vendor") {
+		l.Commands[0].Args = append(l.Commands[0].Args, "download")
+		l.Commands[0].Dir = "/src"
+	}
+	key, err := c.Add(l, builder)
+	if err != nil {
+		return err
+	}
+	env := map[string]string{}
+	for _, kv := range goEnv(own) {
+		name, value, _ := strings.Cut(kv, "=")
+		env[name] = value
+	}
+	out.Test = &plan.Test{Command: "go test ./...", Layer: key, Env: env}
+	return nil
+}
+
+// testModules downloads the modules of go.mod, when $1 says so.
+const testModules = `set -e
+mkdir -p "$GOCACHE"
+cp -r ` + stdCache + `/. "$GOCACHE"
+if [ -n "$1" ]; then go mod download; fi
+`

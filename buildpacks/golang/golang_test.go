@@ -1,0 +1,265 @@
+package golang
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/plan"
+)
+
+const (
+	server = "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\"\", nil) }\n"
+	tool   = "package main\nfunc main() {}\n"
+	goMod  = "module example.com/shop\n\ngo 1.22\n"
+)
+
+func repo(files ...string) fstest.MapFS { return packtest.Repo(files...) }
+
+func web(p *plan.Plan) string { return packtest.Command(p, "web") }
+
+// builds returns the packages that the plan builds, in one line.
+func builds(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	return strings.Join(packtest.Layer(t, p, "programs").Commands[0].Args[7:], " ")
+}
+
+func TestPlan_Apps(t *testing.T) {
+	for _, c := range []struct{ app, summary, web, builds, layer string }{
+		{"go-root", "Go 1.27.4 (go.mod)", "bin/hello", ".", "Go 1.27.4"},
+		{"go-cmd", "Go 1.27.4 (go.mod)", "bin/server", "./cmd/migrate ./cmd/server", "Go 1.27.4"},
+		{"go-cgo", "Go 1.27.4 (go.mod)", "bin/sum", ".", "Go 1.27.4"},
+		{"go-bare", "Go 1.27.4 (main.go)", "bin/app", ".", "Go 1.27.4"},
+		{"go-toolchain", "Go 1.25.14 (go.mod)", "bin/pinned", ".", "Go 1.25.14"},
+		{"go-procfile", "Go 1.27.4 (go.mod)", "web -greeting hello", "./cmd/clock ./cmd/web", "Go 1.27.4"},
+	} {
+		t.Run(c.app, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, packtest.App(t, c.app))
+			if made.Summary != c.summary {
+				t.Errorf("summary: got %q, want %q", made.Summary, c.summary)
+			}
+			if got := web(made); got != c.web {
+				t.Errorf("web: got %q, want %q", got, c.web)
+			}
+			if got := builds(t, made); got != c.builds {
+				t.Errorf("builds: got %q, want %q", got, c.builds)
+			}
+			if got, want := packtest.Names(made), []string{"Go build tools", c.layer + " (build)", "programs"}; !slices.Equal(got, want) {
+				t.Errorf("layers: got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPlan_Programs(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree        fs.FS
+		builds, web string
+	}{
+		"the root's is the app": {repo("go.mod", goMod, "main.go", tool, "cmd/server/main.go", server), ". ./cmd/server", "bin/shop"},
+		"a major version":       {repo("go.mod", "module example.com/shop/v2\n", "main.go", tool), ".", "bin/shop"},
+		"named like the module": {repo("go.mod", goMod, "cmd/shop/main.go", tool, "cmd/admin/main.go", server), "./cmd/admin ./cmd/shop", "bin/shop"},
+		"the one with HTTP":     {repo("go.mod", goMod, "cmd/front/main.go", server, "cmd/admin/main.go", tool), "./cmd/admin ./cmd/front", "bin/front"},
+		"a bin of its own":      {repo("go.mod", goMod, "main.go", tool, "bin/deploy", "#!/bin/sh"), ".", ".berth/bin/shop"},
+		"somewhere else":        {repo("go.mod", goMod, "services/front/main.go", server, "tools/gen/main.go", tool), "./services/front", "bin/front"},
+		"another system's": {repo("go.mod", goMod, "cmd/web/main.go", server, "cmd/win/main_windows.go", tool, "cmd/gen/gen.go", "//go:build ignore\n\n"+tool),
+			"./cmd/web", "bin/web"},
+		"another module's": {repo("go.mod", goMod, "cmd/web/main.go", server, "cmd/x/go.mod", "module x\n", "cmd/x/main.go", tool), "./cmd/web", "bin/web"},
+		"a newer Go's":     {repo("go.mod", goMod, "cmd/web/main.go", "//go:build go1.27\n\n"+server, "cmd/web/old.go", "//go:build !go1.27\n\npackage old\n"), "./cmd/web", "bin/web"},
+		"a workspace": {repo("go.work", "go 1.22\nuse (\n\t./api\n\t./lib\n)\n", "api/go.mod", "module example.com/api\n", "api/main.go", server,
+			"lib/go.mod", "module example.com/lib\n", "lib/lib.go", "package lib\n", "other/go.mod", "module o\n", "other/main.go", tool), "./api", "bin/api"},
+		"Heroku's comment": {repo("go.mod", goMod+"// +heroku install example.com/shop/cmd/b ./cmd/c/...\n", "cmd/a/a.go", tool, "cmd/b/b.go", server, "cmd/c/d/d.go", tool),
+			"./cmd/b ./cmd/c/d", "bin/b"},
+		"Heroku's variable": {repo("go.mod", goMod, "app.json", `{"env": {"GO_INSTALL_PACKAGE_SPEC": {"value": "./srv"}}}`, "main.go", tool, "srv/srv.go", server), "./srv", "bin/srv"},
+		"a name to quote":   {repo("go.mod", goMod, "cmd/a b/main.go", server), "./cmd/a b", "'bin/a b'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			if got := builds(t, made); got != c.builds {
+				t.Errorf("builds: got %q, want %q", got, c.builds)
+			}
+			if got := web(made); got != c.web {
+				t.Errorf("web: got %q, want %q", got, c.web)
+			}
+		})
+	}
+}
+
+func TestPlan_WhatCannotBeBuiltIsNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fs.FS
+		code string
+		says []string
+	}{
+		"a library":         {repo("go.mod", goMod, "lib.go", "package shop\n"), "E202", []string{"no package main"}},
+		"which of them":     {repo("go.mod", goMod, "cmd/a/a.go", tool, "cmd/b/b.go", tool), "E202", []string{"2 programs", "./cmd/a, ./cmd/b", "web: bin/a"}},
+		"malformed":         {repo("go.mod", "module example.com/shop\nrequire\n", "main.go", tool), "E222", []string{"go.mod, line 2", "2 | require"}},
+		"no module":         {repo("go.mod", "go 1.22\n", "main.go", tool), "E222", []string{"go mod init"}},
+		"malformed work":    {repo("go.work", "use (\n", "main.go", tool), "E222", []string{"go.work, line"}},
+		"an empty use":      {repo("go.work", "use ./x\n", "main.go", tool), "E222", []string{"go.work uses x", "dropuse=x"}},
+		"no version":        {repo("go.mod", goMod, "main.go", tool, ".go-version", "\nnewest\n"), "E211", []string{".go-version, line 2", "1.27"}},
+		"too old":           {repo("go.mod", goMod, "main.go", tool, ".tool-versions", "golang 1.4.2"), "E212", []string{".tool-versions, line 1", "1.13 to 1.27"}},
+		"two that differ":   {repo("go.mod", goMod+"toolchain go1.25.3\n", "main.go", tool, ".go-version", "1.24.1"), "E211", []string{".go-version, line 1", "go.mod for 1.25.3"}},
+		"install of naught": {repo("go.mod", goMod+"// +heroku install ./srv\n", "main.go", tool), "E202", []string{"+heroku install", "./srv", "there are ."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, text := packtest.Problem(t, Plan, c.tree)
+			if p.Code != c.code {
+				t.Errorf("code: got %s, want %s", p.Code, c.code)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(text, s) {
+					t.Errorf("got %q, want %q in it", text, s)
+				}
+			}
+		})
+	}
+}
+
+func TestVersion_GoModNamesTheLeastThatWillDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		files      []string
+		remembered string
+		want       string
+		remembers  string
+	}{
+		"no line":             {[]string{"go.mod", "module m\n"}, "", "1.27.4", "1.27.4"},
+		"an old line":         {[]string{"go.mod", "module m\ngo 1.12\n"}, "", "1.27.4", "1.27.4"},
+		"a toolchain":         {[]string{"go.mod", "module m\ngo 1.22\ntoolchain go1.24.1\n"}, "", "1.27.4", "1.27.4"},
+		"what was before":     {[]string{"go.mod", "module m\ngo 1.22\n"}, "1.26.8", "1.26.8", "1.26.8"},
+		"before is too old":   {[]string{"go.mod", "module m\ngo 1.26.9\n"}, "1.26.8", "1.27.4", "1.27.4"},
+		"newer than is known": {[]string{"go.mod", "module m\ngo 1.28.1\n"}, "", "1.28.1", "1.28.1"},
+		"a new minor":         {[]string{"go.mod", "module m\ngo 1.28\n"}, "", "1.28.0", "1.28.0"},
+		"a candidate":         {[]string{"go.mod", "module m\ngo 1.28rc1\n"}, "", "1.28rc1", "1.28rc1"},
+		"a workspace":         {[]string{"go.mod", "module m\n", "go.work", "go 1.28.2\nuse .\n"}, "", "1.28.2", "1.28.2"},
+		"goenv":               {[]string{"go.mod", "module m\n", ".go-version", "# team's\n1.23.4\n"}, "1.26.8", "1.23.4", ""},
+		"goenv, minor":        {[]string{"go.mod", "module m\n", ".go-version", "go1.24"}, "", "1.24.13", ""},
+		"asdf":                {[]string{"go.mod", "module m\n", ".tool-versions", "golang 1.22.5"}, "", "1.22.5", ""},
+		"mise":                {[]string{"go.mod", "module m\n", "mise.toml", "[tools]\ngo = 'prefix:1.22'"}, "", "1.22.12", ""},
+		"the latest":          {[]string{"go.mod", "module m\n", "mise.toml", "[tools]\ngo = 'latest'"}, "", "1.27.4", "1.27.4"},
+		"Heroku's comment":    {[]string{"go.mod", "module m\n// +heroku goVersion go1.20\n"}, "", "1.20.14", ""},
+		"Heroku's variable":   {[]string{"go.mod", "module m\n", "app.json", `{"env": {"GOVERSION": "go1.19.1"}}`}, "", "1.19.1", ""},
+		"the first of all":    {[]string{"go.mod", "module m\n", ".go-version", "1.23.4", ".tool-versions", "golang 1.22.5"}, "", "1.23.4", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := packtest.Request(repo(append(c.files, "main.go", tool)...))
+			r.Versions = map[string]string{"go": c.remembered}
+			made, err := packtest.Make(Plan, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packtest.Layer(t, made, "Go "+c.want)
+			if got := made.Versions["go"]; got != c.remembers {
+				t.Errorf("remembers %q, want %q", got, c.remembers)
+			}
+		})
+	}
+}
+
+func TestVersion_OneThatIsNotThereSaysWhoAsked(t *testing.T) {
+	made := packtest.Plan(t, Plan, repo("go.mod", goMod, "main.go", tool, ".go-version", "1.99.3"))
+	failure := packtest.Layer(t, made, "Go 1.99.3").Failure
+	if failure.Code != "E212" || !strings.Contains(strings.Join(failure.Evidence, ""), ".go-version, line 1") || !strings.Contains(strings.Join(failure.Hints, ""), "1.27.4") {
+		t.Errorf("got %+v", failure)
+	}
+}
+
+// A tree with everything that decides of a layer.
+func keyed() fstest.MapFS {
+	return repo("go.mod", goMod+"require example.com/x v1.0.0\n", "go.sum", "example.com/x v1.0.0 h1:x\n", "cmd/web/main.go", server, "cmd/web/main_test.go", "package main\n",
+		"pages/pages.go", "package pages\nimport \"embed\"\n//go:embed static *.tmpl\nvar FS embed.FS\n", "pages/static/css/site.css", "a", "pages/a.tmpl", "a",
+		"pages/other.txt", "a", "vendor/example.com/x/LICENSE", "a", "templates/index.html", "a", "README.md", "hi", "apt-packages", "ffmpeg\n",
+		".go-version", "1.26.1\n", "Procfile", "web: web\n")
+}
+
+func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
+	programs := []string{"programs"}
+	change := func(name, content string) func(fstest.MapFS, *plan.Request) {
+		return func(m fstest.MapFS, r *plan.Request) {
+			m[name] = &fstest.MapFile{Data: []byte(content)}
+			r.Digest = "other"
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(fstest.MapFS, *plan.Request)
+		want   []string
+	}{
+		"nothing":            {func(fstest.MapFS, *plan.Request) {}, nil},
+		"a source line":      {change("cmd/web/main.go", server+"var x int\n"), programs},
+		"a test":             {change("cmd/web/main_test.go", "package main\nvar x int\n"), nil},
+		"a readme":           {change("README.md", "ho"), nil},
+		"a template":         {change("templates/index.html", "b"), nil},
+		"what is embedded":   {change("pages/static/css/site.css", "b"), programs},
+		"what a glob embeds": {change("pages/b.tmpl", "b"), programs},
+		"what stands beside": {change("pages/other.txt", "b"), nil},
+		"what is vendored":   {change("vendor/example.com/x/LICENSE", "b"), programs},
+		"go.sum":             {change("go.sum", "example.com/x v1.0.0 h1:y\n"), programs},
+		"go.mod":             {change("go.mod", goMod), programs},
+		"another program":    {change("cmd/job/main.go", tool), programs},
+		"an entry bin":       {change("bin/x", "x"), programs},
+		"the Procfile":       {change("Procfile", "web: web -v\n"), nil},
+		"the packages":       {change("apt-packages", "imagemagick\n"), []string{"apt-packages", "apt-packages (build)", "programs"}},
+		"the pin":            {change(".go-version", "1.26.2\n"), []string{"Go 1.26.2 (build)", "apt-packages (build)", "programs"}},
+		"the owner":          {func(_ fstest.MapFS, r *plan.Request) { r.Owner = "1001" }, programs},
+		"the stack":          {func(_ fstest.MapFS, r *plan.Request) { r.Stack = "other" }, []string{"Go build tools", "Go 1.26.1 (build)", "apt-packages", "apt-packages (build)", "programs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := keyed()
+			r := packtest.Request(m)
+			c.change(m, &r)
+			got := packtest.Rebuilt(t, Plan, packtest.Request(keyed()), r)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("rebuilt: got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestInputs_WithCTheWholeTreeIsOne(t *testing.T) {
+	for name, tree := range map[string]fs.FS{
+		"cgo":         packtest.App(t, "go-cgo"),
+		"a symlink":   fstest.MapFS{"go.mod": {Data: []byte(goMod)}, "main.go": {Data: []byte(tool)}, "x.go": {Data: []byte("other/x.go"), Mode: fs.ModeSymlink}},
+		"a wrong one": repo("go.mod", goMod, "main.go", tool, "x/x.go", "package x\nimport \"\n"),
+	} {
+		if got := packtest.Layer(t, packtest.Plan(t, Plan, tree), "programs").Inputs; !slices.Equal(got, []string{"."}) {
+			t.Errorf("%s: inputs: got %q, want the tree", name, got)
+		}
+	}
+}
+
+func TestPlan_TestsHaveTheirModules(t *testing.T) {
+	r := packtest.Request(keyed())
+	if made, err := packtest.Make(Plan, r); err != nil || made.Test != nil {
+		t.Fatalf("nobody asked for tests: got %+v, %v", made.Test, err)
+	}
+	r.Test = true
+	made, err := packtest.Make(Plan, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := packtest.Layer(t, made, "test dependencies")
+	if made.Test == nil || made.Test.Layer != l.Key || made.Test.Command != "go test ./..." || !l.Build || l.Root {
+		t.Errorf("got %+v in %+v", made.Test, l)
+	}
+	if made.Base() != packtest.Layer(t, made, "programs").Key {
+		t.Errorf("the tests' layer is what runs")
+	}
+}
+
+func FuzzPlan(f *testing.F) {
+	f.Add(goMod+"toolchain go1.24.1\n// +heroku install ./...\n", "go 1.22\nuse .\n", "package main\nimport \"embed\"\n//go:embed *\nvar x embed.FS\n", "1.22")
+	f.Add("module x/v2\nreplace a => ../b\nrequire (\n", "", "//go:build ignore\npackage", "go1.x")
+	f.Fuzz(func(t *testing.T, mod, work, source, version string) {
+		tree := repo("go.mod", mod, "main.go", source, ".go-version", version)
+		if work != "" {
+			tree["go.work"] = &fstest.MapFile{Data: []byte(work)}
+		}
+		made, err := packtest.Make(Plan, packtest.Request(tree))
+		if err == nil && made.Summary == "" {
+			t.Error("a plan without a summary")
+		}
+	})
+}

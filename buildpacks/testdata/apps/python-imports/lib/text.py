@@ -1,0 +1,7 @@
+import yaml
+
+from . import loud
+
+
+def shout(value):
+    return loud.louder(yaml.safe_dump(value))

@@ -1,0 +1,3 @@
+pub fn text() -> String {
+    format!("{} of the workspace\n", include_str!("../greeting.txt").trim())
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) builderCommands() []command {
+	ref := ""
+	return []command{
+		{
+			use: "builder:set APP PROPERTY [VALUE]", short: "say how an app is built",
+			long: "selected   the builder, in the place of the one the source tells\n" +
+				"build-dir  the directory of the repository that is built, apps/api say\n" +
+				"test       on runs the language's usual tests, where app.json names none\n" +
+				"versions   latest forgets which versions of tools were resolved\n" +
+				"\nNo VALUE takes a property back. It counts from the next push on.",
+			example: "builder:set shop build-dir apps/api\nbuilder:set shop selected",
+			min:     1, max: 2,
+			complete: func(words []string) []string {
+				switch {
+				case len(words) == 0:
+					return deploy.BuilderProperties
+				case words[0] == "selected":
+					return buildpacks.Languages()
+				case words[0] == "test":
+					return []string{"on", "off"}
+				case words[0] == "versions":
+					return []string{"latest"}
+				}
+				return nil
+			},
+			run: func(ctx context.Context, app string, words []string) error {
+				args := web.BuilderSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
+				if len(words) > 1 {
+					args.Value = words[1]
+				}
+				if err := c.ask(ctx, "builder:set", args, nil); err != nil {
+					return err
+				}
+				c.say("set for %s; it counts from the next push on", app)
+				return nil
+			},
+		},
+		{
+			use: "builder:report APP", short: "show how an app is built", example: "builder:report shop",
+			aliases: []string{"builder"}, reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "builder:report", web.AppArgs{App: app}, printBuilder)
+			},
+		},
+		{
+			use: "builds:plan APP|DIR", short: "show what would be built, build nothing",
+			long: "Of an app it is the commit that is live, or --ref. A word with a / in it is a\n" +
+				"directory on this machine, which needs no berth that runs: builds:plan ./",
+			example: "builds:plan shop --ref main\nbuilds:plan ./ --format json", reads: true,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().StringVar(&ref, "ref", "", "a branch, a tag or a commit that was pushed")
+			},
+			run: func(ctx context.Context, app string, _ []string) error {
+				if c.local && (strings.Contains(app, "/") || app == ".") {
+					return c.planDir(app, ref)
+				}
+				return read(ctx, c, "builds:plan", web.PlanArgs{AppArgs: web.AppArgs{App: app}, Ref: ref}, printPlan)
+			},
+		},
+	}
+}
+
+func printBuilder(t *table, r deploy.BuilderReport) {
+	t.row("app", r.App)
+	t.row("selected", r.Selected)
+	t.row("build-dir", r.BuildDir)
+	t.row("test", onOff(r.Test))
+	for i, tool := range source.SortedKeys(r.Versions) {
+		t.row(label(i, "versions"), tool+" "+r.Versions[tool])
+	}
+	t.row("built as", r.Summary)
+	t.row("builders", strings.Join(r.Builders, " "))
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// planDir plans a directory of this machine, without the daemon. What of it
+// would be there already, nobody can say: layers are an app's own.
+func (c *cli) planDir(dir, ref string) error {
+	if ref != "" {
+		return usage("--ref is for an app's repository, and %.60q is a directory", dir)
+	}
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "E163", "there is no directory %.100q", dir)
+	}
+	if err != nil {
+		return usage("%w", err)
+	}
+	defer root.Close()
+	made, err := buildpacks.Detect(plan.Request{FS: root.FS(), Digest: filepath.Base(dir), Stack: runtime.StackKey(), Owner: "nobody"})
+	if err != nil {
+		return err
+	}
+	planned := deploy.Planned{Plan: made, Layers: []deploy.PlannedLayer{}}
+	for _, l := range made.Layers {
+		planned.Layers = append(planned.Layers, deploy.PlannedLayer{Layer: l})
+	}
+	return show(c, planned, printPlan)
+}
+
+func printPlan(t *table, p deploy.Planned) {
+	if p.App != "" {
+		t.row("app", p.App)
+		t.row("commit", short(p.Commit)+" "+p.Subject)
+	}
+	if p.BuildDir != "" {
+		t.row("build-dir", p.BuildDir)
+	}
+	t.row("builder", p.Language)
+	t.row("summary", p.Summary)
+	for i, tool := range source.SortedKeys(p.Versions) {
+		t.row(label(i, "versions"), tool+" "+p.Versions[tool])
+	}
+	for i, proc := range p.Processes {
+		inferred := ""
+		if proc.Inferred {
+			inferred = " (inferred)"
+		}
+		t.row(label(i, "processes"), proc.Type+": "+proc.Command+inferred)
+	}
+	if p.Test != nil {
+		t.row("test", p.Test.Command)
+	}
+	for i, note := range p.Notes {
+		t.row(label(i, "notes"), note)
+	}
+	for _, l := range p.Layers {
+		printLayer(t, l, p)
+	}
+	if !p.Sealed {
+		t.line("\nsource  run")
+		t.line("  the repository, on top of the last layer that runs")
+	}
+}
+
+func printLayer(t *table, l deploy.PlannedLayer, p deploy.Planned) {
+	there := ""
+	if p.App != "" {
+		there = "  not there yet"
+		if l.Present {
+			there = "  there"
+		}
+	}
+	t.line("\n%s  %s  %s%s", l.Name, shortKey(l.Key), kindOf(l.Layer), there)
+	if i := slices.IndexFunc(p.Layers, func(below deploy.PlannedLayer) bool { return below.Key == l.Parent }); i >= 0 {
+		t.line("  on       %s %s", p.Layers[i].Name, shortKey(l.Parent))
+	}
+	if i := slices.IndexFunc(p.Layers, func(with deploy.PlannedLayer) bool { return with.Key == l.Builder }); i >= 0 {
+		t.line("  with     %s %s", p.Layers[i].Name, shortKey(l.Builder))
+	}
+	inputs := l.Inputs
+	if l.Source || slices.Contains(inputs, ".") {
+		inputs = []string{"the whole repository"}
+	}
+	if len(inputs) > 0 {
+		t.line("  reads    %s", strings.Join(inputs, ", "))
+	}
+	for _, cmd := range l.Commands {
+		t.line("  runs     %s", commandLine(cmd))
+	}
+	if len(l.Keep) > 0 {
+		t.line("  keeps    %s", strings.Join(l.Keep, ", "))
+	}
+	for _, cache := range l.Caches {
+		t.line("  cache    %s at %s", cache.Name, cache.Target)
+	}
+	if l.Config != plan.ConfigNone {
+		t.line("  config   %s", map[plan.ConfigUse]string{
+			plan.ConfigPasses: "is seen by the commands; a change of it rebuilds nothing",
+			plan.ConfigBakes:  "goes into the layer; a change of it rebuilds it",
+		}[l.Config])
+	}
+	if l.Offline {
+		t.line("  network  none")
+	}
+}
+
+// kindOf says who makes a layer and what it is for.
+func kindOf(l plan.Layer) string {
+	switch {
+	case l.Root && l.Build:
+		return "root, build"
+	case l.Root:
+		return "root, run"
+	case l.Build:
+		return "build"
+	}
+	return "run"
+}
+
+// commandLine writes a command as it could be typed, without the settings that
+// each call of apt has; JSON has those too.
+func commandLine(cmd plan.Command) string {
+	var words []string
+	for i := 0; i < len(cmd.Args); i++ {
+		if cmd.Args[0] == "apt-get" && cmd.Args[i] == "-o" {
+			i++
+			continue
+		}
+		words = append(words, source.ShellWord(cmd.Args[i]))
+	}
+	return strings.Join(words, " ")
+}
+
+func shortKey(key string) string { return key[:min(12, len(key))] }

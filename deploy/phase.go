@@ -1,0 +1,282 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/logline"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// What an app wants run around a release, in the order in which it is run. Each
+// is a source of log lines of its own.
+//
+//	predeploy    in the built image; what it changes below /app stays in it
+//	release      the Procfile's release command, with the release's config
+//	             (started, healthy, swapped)
+//	postdeploy   when the release serves
+//
+// What fails before the swap fails the release and leaves the one that serves
+// as it is; postdeploy comes too late for that, and its failure is a warning.
+// A change of config is a release, so release is run for it, as on Heroku;
+// predeploy and postdeploy belong to a push.
+const (
+	phasePredeploy  = "predeploy"
+	phaseRelease    = "release"
+	phasePostdeploy = "postdeploy"
+)
+
+// phaseTimeout is the longest that a phase may take: Heroku's hour.
+const phaseTimeout = time.Hour
+
+const kindPhase = "phase"
+
+// isPhase tells the log lines of phases from those of the formation, whose
+// sources have a number.
+func isPhase(source string) bool {
+	return source == phasePredeploy || source == phaseRelease || source == phasePostdeploy
+}
+
+// predeploy runs app.json's predeploy command and returns the image with what
+// it has changed as a layer on top. It is run for every push, whether anything
+// has changed or not, as on Dokku: it may do more than write files.
+func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script string, img image, tree *source, out *report) (image, error) {
+	if script == "" {
+		return img, nil
+	}
+	if !img.whole() {
+		if err := d.addSource(ctx, record, img, tree); err != nil {
+			return img, err
+		}
+	}
+	key := predeployKey(record, img, release.Build)
+	err := d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
+		log, err := d.phaseLog(record.Name, release.Number, phasePredeploy)
+		if err != nil {
+			return err
+		}
+		defer log.file.Close()
+		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
+			Key: key, Parent: img.top, UID: record.UID,
+			Commands: []runtime.Command{command(record, *release, script, phasePredeploy)},
+			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
+			Limits:   buildLimits(), Disk: buildRoom(),
+		}, io.MultiWriter(out, log))
+		if short, ok := errors.AsType[*runtime.DiskError](err); ok {
+			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
+		}
+		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
+			return phaseFault("E261", phasePredeploy, script, failed.Exit, failed.Tail)
+		}
+		return err
+	})
+	if err != nil {
+		return img, err
+	}
+	release.Layer, release.Base = key, key
+	return image{base: key, top: key}, nil
+}
+
+// predeployKey is the key of the layer that a build's predeploy makes.
+func predeployKey(record store.App, img image, build int) string {
+	return digest(img.top, phasePredeploy, strconv.Itoa(record.UID), strconv.Itoa(build))
+}
+
+// releasePhase runs the Procfile's release command.
+func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *report) error {
+	p, found := release.Process(phaseRelease)
+	if !found {
+		return nil
+	}
+	if layered != nil {
+		if err := layered(); err != nil {
+			return err
+		}
+	}
+	return d.inPhase(ctx, release, phaseRelease, p.Command, out, func(ctx context.Context) error {
+		return d.runPhase(ctx, record, release, "E262", phaseRelease, p.Command, out)
+	})
+}
+
+// postdeploy runs what app.json wants run when a release serves. A failure does
+// not undo the deploy: it is kept for the push's last word.
+func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *report) {
+	wanted := []string{scripts.Postdeploy}
+	if record.Release == 0 { // nothing served before
+		wanted = []string{scripts.FirstPostdeploy, scripts.Postdeploy}
+	}
+	for _, script := range wanted {
+		if script == "" {
+			continue
+		}
+		err := d.inPhase(ctx, release, phasePostdeploy, script, out, func(ctx context.Context) error {
+			return d.runPhase(ctx, record, release, "E263", phasePostdeploy, script, out)
+		})
+		if err == nil {
+			continue
+		}
+		f := fault.From(err)
+		if errors.Is(err, context.Canceled) {
+			f = fault.New(fault.Failed, "E263", "%s was %s", phasePostdeploy, reason(err))
+		}
+		if f == nil {
+			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
+		}
+		out.warnings = append(out.warnings, f.Error(),
+			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
+	}
+}
+
+// inPhase says what is run, times it and remembers how it ended.
+func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *report, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
+		fault.New(fault.Timeout, "E264", "%s took longer than %s", name, phaseTimeout))
+	defer cancel()
+	out.Step("Run", "%s", clip(name+": "+oneLine(script), columns-len("-----> Run      ")))
+	began := time.Now()
+	err := out.timed(name, func() error { return work(ctx) })
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	err = d.full(err)
+	e := store.Event{App: release.App, By: release.CreatedBy, Kind: name}
+	if err != nil {
+		e.Text = fmt.Sprintf("v%d: %s", release.Number, reason(err))
+	} else {
+		out.Detail("%s went through in %s", name, seconds(time.Since(began)))
+		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, seconds(time.Since(began)))
+	}
+	d.happened(e)
+	return err
+}
+
+// reason says in an event why something ended before its time.
+func reason(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "broken off, berth was stopped"
+	}
+	return err.Error()
+}
+
+// runPhase runs a command in a container of the release, with its config and
+// limits, and copies its output to out.
+func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
+	spec, c, err := d.create(ctx, func() runtime.Spec {
+		spec := d.spec(record, release.Layer, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
+		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
+		return spec
+	})
+	if err != nil {
+		return fmt.Errorf("make the container of %s: %w", name, err)
+	}
+	defer d.background(func(context.Context) { d.remove(c) })
+	if err := c.Launch(ctx, command(record, release, script, name)); err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	followed := follow(ctx, spec.LogFile, out)
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		d.warn("a phase did not stop", c.Stop(context.WithoutCancel(ctx), stopGrace), "app", record.Name, "phase", name)
+	}
+	followed()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	exit := c.Exit(ctx)
+	if exit.Code == 0 && !exit.Lost {
+		return nil
+	}
+	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
+	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
+	var last []string
+	for _, l := range lines {
+		last = append(last, l.Text)
+	}
+	return phaseFault(code, name, script, exit, last)
+}
+
+// evidenceLines is how much of an output a failure shows.
+const evidenceLines = 15
+
+// phaseFault says how a command of the app's failed, with the end of what it
+// printed.
+func phaseFault(code, name, script string, exit runtime.Exit, last []string) error {
+	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
+	f.With("it ran: " + clip(oneLine(script), 200))
+	var lines []string
+	for _, line := range last {
+		lines = append(lines, "| "+line)
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "it printed nothing")
+	}
+	return advise(f.With(lines...), lines, exit)
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// follow copies the lines of a log to out until the function that it returns
+// is called, which waits for the last of them.
+func follow(ctx context.Context, name string, out *report) (end func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var copying sync.WaitGroup
+	copying.Go(func() {
+		runtime.FollowLog(ctx, name, time.Unix(1, 0), func(l runtime.LogLine) error {
+			fmt.Fprintln(out, l.Text)
+			return nil
+		})
+	})
+	return func() {
+		time.AfterFunc(logSettles, stop)
+		copying.Wait()
+	}
+}
+
+// phaseLog is the log of a phase that is not a container of its own. It has the
+// format of the others, and goes no further than one file of theirs.
+type phaseLog struct {
+	file *os.File
+	size int
+	last time.Time
+}
+
+func (d *Deployer) phaseLog(app string, release int, phase string) (*phaseLog, error) {
+	name := d.logFile(app, release, phase, runtime.NewID())
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of logs: %w", err)
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", phase, err)
+	}
+	return &phaseLog{file: f}, nil
+}
+
+// Write takes whole lines, as a build gives them. It never fails: a full disk
+// costs lines of the log, not the phase.
+func (l *phaseLog) Write(p []byte) (int, error) {
+	at := time.Now().UTC()
+	if !at.After(l.last) {
+		at = l.last.Add(1) // times rise from line to line
+	}
+	l.last = at
+	if l.size < logline.FileSize {
+		n, _ := l.file.Write(logline.Append(nil, at, logline.Stdout, bytes.TrimSuffix(p, []byte("\n"))))
+		l.size += n
+	}
+	return len(p), nil
+}

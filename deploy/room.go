@@ -1,0 +1,149 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+const (
+	// leastRoom is the free space below which no build begins; of a small
+	// filesystem, a tenth.
+	leastRoom = 1 << 30 // bytes
+
+	// buildReserve is what has to stay free while one goes on, for the apps, the
+	// logs and the state file; of a small filesystem, a twentieth.
+	buildReserve = leastRoom / 2
+
+	// keptInNeed is how long a shared layer outlives its last use when the disk
+	// is short.
+	keptInNeed = 24 * time.Hour
+)
+
+// roomToBuild looks whether there is disk enough for a build, and makes some if
+// there is not. If there still is not, it says what takes the disk.
+func (d *Deployer) roomToBuild(ctx context.Context, record store.App) error {
+	short, err := d.shortOfRoom()
+	if err != nil || short == nil {
+		return err
+	}
+	d.collecting.Lock()
+	d.sweep(ctx, record.Name, keptInNeed)
+	d.collecting.Unlock()
+	if short, err = d.shortOfRoom(); err != nil || short == nil {
+		return err
+	}
+	f := fault.New(fault.Failed, codeDiskFull, "only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
+	return f.With(d.disk(ctx)...).
+		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
+}
+
+// shortOfRoom returns the filesystem on which there is too little for a build,
+// or nil.
+func (d *Deployer) shortOfRoom() (*runtime.Room, error) {
+	layers, err := d.engine.Room()
+	if err != nil {
+		return nil, err
+	}
+	data, err := runtime.RoomOf(d.cfg.Logs)
+	if err != nil {
+		return nil, err
+	}
+	for _, room := range []runtime.Room{layers, data} {
+		if room.Free < needed(room) {
+			return &room, nil
+		}
+	}
+	return nil, nil
+}
+
+func needed(r runtime.Room) int64 { return min(leastRoom, r.Size/10) }
+
+// disk says what takes the disk, the largest first.
+func (d *Deployer) disk(ctx context.Context) (lines []string) {
+	type use struct {
+		what  string
+		bytes int64
+	}
+	var uses []use
+	if layers, err := d.engine.Layers(ctx); err == nil {
+		var own, shared int64
+		for _, l := range layers {
+			if _, of := l.Labels[labelApp]; of {
+				own += l.Bytes
+			} else {
+				shared += l.Bytes
+			}
+		}
+		uses = append(uses, use{"layers of apps' releases", own}, use{"the base system and toolchains", shared})
+	}
+	for _, dir := range []struct{ what, path string }{{"build caches", d.cfg.Caches}, {"logs", d.cfg.Logs}, {"git repositories", d.cfg.Git.Dir}} {
+		if bytes, err := runtime.DiskUsed(ctx, dir.path, time.Time{}); err == nil {
+			uses = append(uses, use{dir.what, bytes})
+		}
+	}
+	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Compare(b.bytes, a.bytes) })
+	for _, u := range uses {
+		if u.bytes >= 1<<20 {
+			lines = append(lines, fmt.Sprintf("%9s  %s", bytesText(u.bytes), u.what))
+		}
+	}
+	return lines
+}
+
+const (
+	codeDiskFull  = "E501"
+	codeDiskSpent = "E242"
+)
+
+// outgrown says that a build was stopped for what it wrote. The caches that it
+// wrote to go too: they may be what fills the disk, and the end of a disk cuts
+// files short.
+func (d *Deployer) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
+	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, bytesText(short.Written), bytesText(short.Budget))
+	if short.Full {
+		f = fault.New(fault.Failed, codeDiskFull, "the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
+	}
+	for _, use := range short.Uses {
+		if use.Bytes >= 1<<20 {
+			f.With(fmt.Sprintf("%9s written to %s", bytesText(use.Bytes), use.Place))
+		}
+		for _, cache := range layer.Caches {
+			if cache.Target == use.Place && use.Bytes > 0 {
+				d.warn("a cache that outgrew the disk was not removed", removeCache(d.cacheDir(record), cache.Name), "app", record.Name)
+			}
+		}
+	}
+	if short.Full {
+		f.Hint("free some disk and push again")
+	}
+	f.Hint("what the build wrote is removed")
+	f.Cause = short
+	return f
+}
+
+// bytesText shows a number of bytes as messages about the disk do.
+func bytesText(n int64) string {
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// full makes a clear fault of an error that a full disk caused.
+func (d *Deployer) full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device") {
+		return fault.New(fault.Failed, codeDiskFull, "the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
+	}
+	return err
+}

@@ -1,0 +1,139 @@
+package runtime
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Builds give way to everything else on the machine: to apps, and to whatever
+// stands between an app and its visitors, berth itself first. So their cgroup is
+// at the root of the hierarchy, and not beside the apps', and it is an idle one
+// (SCHED_IDLE): whoever wakes up runs at once, where against a weight, however
+// small, it waits for the end of a build's slice, several times in a request.
+//
+// An idle group gets next to nothing when the others want all there is, and then
+// the push that mends an app that has run wild would never end. A build that is
+// starved is let in by its weight until it gets on again.
+const (
+	buildsShares = 128 // cgroup v1, of 1024
+	buildsWeight = 12  // cgroup v2, of 100
+
+	paceInterval = 2 * time.Second
+	starved      = 1. / 8 // cores
+	getsOn       = 1. / 2 // cores
+)
+
+// pace tells whether builds are to be idle, now that they have had so many cores.
+func pace(idle bool, cores float64) bool {
+	if idle {
+		return cores >= starved
+	}
+	return cores > getsOn
+}
+
+// yield is the watch over the pace of the builds that go on.
+type yield struct {
+	builds int
+	end    chan struct{}
+	ended  sync.WaitGroup
+}
+
+// giveWay lets builds give way until done is called.
+func (e *Engine) giveWay() (done func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	y := e.yielding
+	if y == nil {
+		y = &yield{end: make(chan struct{})}
+		e.yielding = y
+		y.ended.Go(func() { e.keepPace(y.end) })
+	}
+	y.builds++
+	return func() {
+		e.mu.Lock()
+		y.builds--
+		last := y.builds == 0
+		if last {
+			e.yielding = nil
+			close(y.end)
+		}
+		e.mu.Unlock()
+		if last {
+			y.ended.Wait()
+		}
+	}
+}
+
+// keepPace sets the pace of builds until end is closed.
+func (e *Engine) keepPace(end <-chan struct{}) {
+	idle, before, at := true, e.buildsCPU(), time.Now()
+	set := func() {
+		if err := e.weighBuilds(idle); err != nil {
+			e.log.Warn("builds do not give way as they should", "err", err)
+		}
+	}
+	set()
+	tick := time.NewTicker(paceInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			return
+		case <-tick.C:
+		}
+		used, now := e.buildsCPU(), time.Now()
+		next := pace(idle, (used-before).Seconds()/now.Sub(at).Seconds())
+		before, at = used, now
+		if next != idle {
+			idle = next
+			set()
+		}
+	}
+}
+
+// buildsCPU returns what builds have had of the processors.
+func (e *Engine) buildsCPU() time.Duration {
+	if unified() {
+		n, _ := cgroupKeyed(filepath.Join(cgroupRoot, cgroupBuilds+e.id, "cpu.stat"), "usage_usec")
+		return time.Duration(n) * time.Microsecond
+	}
+	n, _ := cgroupValue(filepath.Join(cgroupRoot, "cpuacct", cgroupBuilds+e.id, "cpuacct.usage"))
+	return time.Duration(n)
+}
+
+// weighBuilds makes the builds' group and gives it its weight. A kernel before
+// 5.15 knows no idle groups.
+func (e *Engine) weighBuilds(idle bool) error {
+	dir, weight, n := filepath.Join(cgroupRoot, "cpu", cgroupBuilds+e.id), "cpu.shares", buildsShares
+	if unified() {
+		dir, weight, n = filepath.Join(cgroupRoot, cgroupBuilds+e.id), "cpu.weight", buildsWeight
+		// Where systemd runs, it is handed down already.
+		os.WriteFile(filepath.Join(cgroupRoot, "cgroup.subtree_control"), []byte("+cpu"), 0o644)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	set := func(name string, n int) error {
+		// Not made when it is missing: a cgroup's files are the kernel's.
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(strconv.Itoa(n))
+		return errors.Join(err, f.Close())
+	}
+	if idle {
+		err := set("cpu.idle", 1)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	} else if err := set("cpu.idle", 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return set(weight, n)
+}

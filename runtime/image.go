@@ -1,0 +1,186 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/distribution/reference"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Image is an image that has become a layer: what a registry had, or what a
+// Dockerfile has made. Its configuration stays with the layer.
+type Image struct {
+	Layer  string // key of the layer that is its filesystem
+	Digest string // of the manifest in the registry; of the configuration, when it was built here
+	Config ImageConfig
+}
+
+// ImageConfig says how an image wants to be run.
+type ImageConfig struct {
+	Entrypoint []string
+	Cmd        []string
+	Env        []string // KEY=value
+	Dir        string   // WORKDIR; "/" when it names none
+	User       string   // as USER has it: a name or a number, perhaps with a group
+	Ports      []string // EXPOSE: "80/tcp", in order
+	Volumes    []string // in order
+	StopSignal string   // "SIGQUIT"; "" is SIGTERM
+	Labels     map[string]string
+}
+
+// Args returns the program that an image runs: its entry point with the
+// arguments given, or with its own when none are.
+func (c ImageConfig) Args(args ...string) []string {
+	if len(args) == 0 {
+		args = c.Cmd
+	}
+	return slices.Concat(c.Entrypoint, args)
+}
+
+// The kinds of errors about an image, for errors.Is.
+var (
+	ErrImageName     = errors.New("not the name of an image")
+	ErrImageNotFound = errors.New("the registry has no such image")
+	ErrImageDenied   = errors.New("the registry refuses access")
+	ErrUnreachable   = errors.New("the registry cannot be reached")
+	ErrImagePlatform = errors.New("the image is not made for this kind of machine")
+)
+
+// ImageError is an image that cannot be had, of one of the kinds above. A
+// registry may say of an image that does not exist that access is refused, so
+// that nobody learns which ones exist.
+type ImageError struct {
+	Ref   string // the image, with its registry and tag written out
+	Kind  error
+	Cause error // nil when the kind says it all
+}
+
+func (e *ImageError) Error() string {
+	if e.Cause == nil {
+		return fmt.Sprintf("image %s: %v", e.Ref, e.Kind)
+	}
+	return fmt.Sprintf("image %s: %v: %v", e.Ref, e.Kind, e.Cause)
+}
+
+func (e *ImageError) Unwrap() []error { return []error{e.Kind, e.Cause} }
+
+// The labels of a layer that is an image.
+const (
+	labelImageConfig = "berth.image-config" // digest of its configuration, a blob in containerd
+	labelImageDigest = "berth.image-digest"
+	// labelHolds is containerd's: the blob stays for as long as the layer does.
+	labelHolds = "containerd.io/gc.ref.content.config"
+)
+
+// Image returns what is known of a layer that PullImage or BuildImage has made.
+func (e *Engine) Image(ctx context.Context, layer string) (Image, error) {
+	img, config, err := e.image(ctx, layer)
+	if err == nil {
+		img.Config, err = parseImageConfig(config)
+	}
+	if err != nil {
+		return Image{}, fmt.Errorf("image of layer %s: %w", layer, err)
+	}
+	return img, nil
+}
+
+// image returns a layer's image with its configuration as it was written.
+func (e *Engine) image(ctx context.Context, layer string) (img Image, config []byte, err error) {
+	var info snapshots.Info
+	err = retryGone(ctx, func() (err error) {
+		info, err = e.snapshots().Stat(ctx, e.layerName(layer))
+		return err
+	})
+	if err != nil {
+		return img, nil, err
+	}
+	dgst, err := digest.Parse(info.Labels[labelImageConfig])
+	if err != nil {
+		return img, nil, errors.New("it is not an image's")
+	}
+	err = retryGone(ctx, func() (err error) {
+		config, err = content.ReadBlob(ctx, e.client.ContentStore(), ocispec.Descriptor{Digest: dgst})
+		return err
+	})
+	return Image{Layer: layer, Digest: info.Labels[labelImageDigest]}, config, err
+}
+
+// imageLabels are those of a layer with this image's configuration.
+func imageLabels(config digest.Digest, manifest string) map[string]string {
+	return map[string]string{labelImageConfig: config.String(), labelHolds: config.String(), labelImageDigest: manifest}
+}
+
+// keepConfig writes an image's configuration into containerd, where ctx's
+// lease holds it until a layer does.
+func (e *Engine) keepConfig(ctx context.Context, config []byte) (digest.Digest, error) {
+	dgst := digest.FromBytes(config)
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: dgst, Size: int64(len(config))}
+	ref := "berth-" + e.id + "-" + dgst.Encoded()
+	return dgst, retryGone(ctx, func() error {
+		return content.WriteBlob(ctx, e.client.ContentStore(), ref, bytes.NewReader(config), desc)
+	})
+}
+
+// lease returns a context under which containerd collects nothing that is made
+// in it, and the function that ends this.
+func (e *Engine) lease(ctx context.Context) (context.Context, func(), error) {
+	leased, done, err := e.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
+	if err != nil {
+		return nil, nil, err
+	}
+	return leased, func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		if err := done(ctx); err != nil {
+			e.log.Debug("a lease is left for the next life to end", "err", err)
+		}
+	}, nil
+}
+
+// leaseLabels mark the leases that end with us, or with the next life's sweep.
+func (e *Engine) leaseLabels() map[string]string {
+	return map[string]string{labelInstallation: e.id, labelKind: kindLease}
+}
+
+// parseImageConfig reads a configuration as the OCI image specification has it.
+func parseImageConfig(data []byte) (ImageConfig, error) {
+	var img dockerspec.DockerOCIImage
+	if err := json.Unmarshal(data, &img); err != nil {
+		return ImageConfig{}, fmt.Errorf("configuration: %w", err)
+	}
+	c := ImageConfig{
+		Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
+		Dir: path.Join("/", img.Config.WorkingDir), User: img.Config.User,
+		StopSignal: img.Config.StopSignal, Labels: img.Config.Labels,
+	}
+	for port := range img.Config.ExposedPorts {
+		c.Ports = append(c.Ports, port)
+	}
+	for volume := range img.Config.Volumes {
+		c.Volumes = append(c.Volumes, volume)
+	}
+	slices.Sort(c.Ports)
+	slices.Sort(c.Volumes)
+	return c, nil
+}
+
+// imageName reads an image's name as Docker does: without a registry it is the
+// field's usual one, without a tag or digest it is the tag "latest".
+func imageName(ref string) (reference.Named, error) {
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return nil, &ImageError{Ref: ref, Kind: ErrImageName, Cause: err}
+	}
+	return named, nil
+}

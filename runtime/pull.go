@@ -1,0 +1,206 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	goruntime "runtime"
+	"strings"
+	"sync"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
+)
+
+// PullSpec says which image is pulled.
+type PullSpec struct {
+	Ref    string // as Docker writes it: "nginx:1.27", "registry.example.com/team/shop@sha256:…"
+	Login  Login
+	Labels map[string]string // of the layer
+}
+
+// Login is a registry's user; the zero Login is nobody.
+type Login struct{ Username, Password string }
+
+// PullImage makes an image of a registry into a layer. It asks the registry
+// each time what the name stands for now, and pulls only what is not there. An
+// error about the image is an *ImageError.
+//
+// The registry is reached with the host's proxies and trusted certificates, by
+// HTTPS, or by HTTP on the host's own loopback.
+func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (Image, error) {
+	named, err := imageName(spec.Ref)
+	if err != nil {
+		return Image{}, err
+	}
+	ctx = e.quiet(ctx)
+	resolver := newResolver(spec.Login)
+	_, desc, err := resolver.Resolve(ctx, named.String())
+	if err != nil {
+		return Image{}, registryError(ctx, named, err)
+	}
+	key := "image-" + goruntime.GOARCH + "-" + desc.Digest.Encoded()[:16]
+	err = e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
+		p := pull{engine: e, name: named, spec: spec, resolver: resolver, desc: desc, out: &lineWriter{out: out}}
+		return p.makeLayer(ctx, key, active)
+	})
+	if err != nil {
+		if _, ok := errors.AsType[*ImageError](err); ok {
+			return Image{}, err
+		}
+		return Image{}, fmt.Errorf("pull image %s: %w", named, err)
+	}
+	return e.Image(ctx, key)
+}
+
+// pull is an image on its way.
+type pull struct {
+	engine   *Engine
+	name     reference.Named
+	spec     PullSpec
+	resolver remotes.Resolver
+	desc     ocispec.Descriptor // what the registry says the name stands for
+	out      *lineWriter
+}
+
+// makeLayer has containerd pull and unpack the image, and makes a layer of ours
+// over the snapshots: with the layer they stay, without it they go. Of the
+// image's blobs only the configuration is kept, for whoever pulls another image
+// that shares its layers finds them unpacked.
+func (p *pull) makeLayer(ctx context.Context, key, active string) error {
+	e := p.engine
+	ctx, done, err := e.lease(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	fmt.Fprintf(p.out, "pulling %s\n", reference.FamiliarString(p.name))
+	// By its digest: the tag may have moved since, and the name is nobody else's
+	// in containerd's list of images.
+	pinned, err := reference.WithDigest(reference.TrimNamed(p.name), p.desc.Digest)
+	if err != nil {
+		return err
+	}
+	img, err := e.client.Pull(ctx, pinned.String(),
+		containerd.WithResolver(p.resolver),
+		containerd.WithPullUnpack,
+		containerd.WithPullSnapshotter(snapshotter),
+		containerd.WithImageHandlerWrapper(p.report))
+	if err != nil {
+		return registryError(ctx, p.name, err)
+	}
+	defer func() {
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		if err := retry(ctx, func() error { return e.client.ImageService().Delete(ctx, img.Name()) }); err != nil {
+			e.log.Debug("containerd's record of an image is left", "image", img.Name(), "err", err)
+		}
+	}()
+	config, err := img.Config(ctx)
+	if err != nil {
+		return err
+	}
+	diffs, err := img.RootFS(ctx)
+	if err != nil {
+		return err
+	}
+	top := ""
+	if len(diffs) > 0 {
+		top = identity.ChainID(diffs).String()
+	}
+	if _, err := e.prepareOver(ctx, active, top); err != nil {
+		return err
+	}
+	return e.commitAs(ctx, active, key, p.spec.Labels, imageLabels(config.Digest, p.desc.Digest.String()))
+}
+
+// report writes a line for each layer that is being fetched.
+func (p *pull) report(next images.Handler) images.Handler {
+	var mu sync.Mutex
+	return images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if images.IsLayerType(desc.MediaType) {
+			mu.Lock()
+			fmt.Fprintf(p.out, "layer %s %.1f MB\n", desc.Digest.Encoded()[:12], float64(desc.Size)/1e6)
+			mu.Unlock()
+		}
+		return next.Handle(ctx, desc)
+	})
+}
+
+// quiet returns a context in which the libraries of containerd and BuildKit
+// log through the engine: at their own they write to our stderr, and what they
+// call an error may be a name that somebody has mistyped.
+func (e *Engine) quiet(ctx context.Context) context.Context {
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	logger.AddHook(logHook{e.log})
+	return log.WithLogger(ctx, logrus.NewEntry(logger))
+}
+
+// logHook passes on what is logged by logrus.
+type logHook struct{ to *slog.Logger }
+
+func (logHook) Levels() []logrus.Level { return logrus.AllLevels[:logrus.InfoLevel+1] }
+
+func (h logHook) Fire(entry *logrus.Entry) error {
+	args := []any{"level", entry.Level.String()}
+	for k, v := range entry.Data {
+		args = append(args, k, v)
+	}
+	h.to.Debug(entry.Message, args...)
+	return nil
+}
+
+// newResolver returns containerd's client of registries.
+func newResolver(login Login) remotes.Resolver {
+	options := []docker.AuthorizerOpt{}
+	if login != (Login{}) {
+		options = append(options, docker.WithAuthCreds(func(string) (string, string, error) { return login.Username, login.Password, nil }))
+	}
+	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+		docker.WithPlainHTTP(docker.MatchLocalhost),
+		docker.WithAuthorizer(docker.NewDockerAuthorizer(options...)),
+	)})
+}
+
+// registryError tells what kind of error a registry's is. One of ours, or of
+// containerd's, stays what it is.
+func registryError(ctx context.Context, name reference.Named, err error) error {
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	failed := &ImageError{Ref: name.String()}
+	status, answered := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
+	network, broken := errors.AsType[*url.Error](err)
+	_, unknown := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, docker.ErrInvalidAuthorization),
+		answered && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
+		failed.Kind = ErrImageDenied
+	case errdefs.IsNotFound(err) && strings.Contains(err.Error(), "no match for platform"): // containerd's words; it has no type for it
+		failed.Kind = ErrImagePlatform
+	case errdefs.IsNotFound(err):
+		failed.Kind = ErrImageNotFound
+	case broken:
+		failed.Kind, failed.Cause = ErrUnreachable, network.Err
+	case answered || unknown:
+		failed.Kind, failed.Cause = ErrUnreachable, err
+	default:
+		return err
+	}
+	return failed
+}
