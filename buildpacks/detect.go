@@ -51,6 +51,7 @@ var languages = []language{
 	{"java", "Java", java.Plan, java.Archive, true},
 	{"static", "a static site", static.Plan, static.Pages, true},
 	{"python", "Python", python.Plan, python.Sources, true},
+	{"java", "Java", java.Plan, java.Archive, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 

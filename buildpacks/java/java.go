@@ -215,7 +215,10 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	l.Commands = []plan.Command{p.tool.run(p.tool.test)}
 	l.Failure = source.Problemf(source.CodeOutput, "%s could not compile the tests (%s)", p.tool.name, source.Printable(p.app.file))
 	key, err := c.Add(l, builder)
-	out.Test = &plan.Test{Command: testCommand, Layer: key, Whole: true, Env: map[string]string{"HOME": "/app/" + ownDir}}
+	out.Test = &plan.Test{Command: testCommand, Layer: key, Whole: true, Env: map[string]string{
+		"HOME": "/app/" + ownDir,
+		"PATH": mavenHome + "/bin:" + searchPath, // for an app.json that says: mvn verify
+	}}
 	return err
 }
 

@@ -56,7 +56,7 @@ func aptFrom(suite string, command Command) []Command {
 		lists = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
 	}
 	update := aptUpdate
-	if suite == Forky {
+	if suite == Forky || suite == Sid {
 		// Its index is signed for a week, and mirrors are kept for longer. What
 		// is installed from it is not looked after by a later index anyway.
 		update = apt("-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Update::Error-Mode=any", "update")
