@@ -50,3 +50,32 @@ func TestDetect_WhatCannotBeBuiltIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestDetect_OneLanguageWins(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree     fstest.MapFS
+		language string
+		note     string
+	}{
+		"Node":                      {repo("package.json", `{"scripts": {"start": "node web.js"}}`), "node", ""},
+		"Node beside a script":      {repo("package.json", `{"scripts": {"start": "node web.js"}}`, "tools/x.py", "1"), "node", ""},
+		"Node and its page":         {repo("package.json", `{"scripts": {"start": "node web.js"}}`, "index.html", "x"), "node", ""},
+		"Python and Node":           {repo("requirements.txt", "flask", "web.py", flaskApp, "package.json", "{}"), "python", "it looks like Node (package.json) too"},
+		"a site":                    {repo("index.html", "x"), "static", ""},
+		"a site beside a script":    {repo("index.html", "x", "tools/x.py", "1"), "static", ""},
+		"Python and its page":       {repo("index.html", "x", "web.py", flaskApp), "python", ""},
+		"a site that says that":     {repo("Staticfile", "", "index.html", "x", "web.py", flaskApp), "static", ""},
+		"Node, chosen as a site":    {repo("app.json", `{"buildpack": "static"}`, "package.json", "{}", "public/index.html", "x"), "static", ""},
+		"a site that says so twice": {repo("Staticfile", "", "public/index.html", "x", "package.json", `{"scripts": {"start": "x"}}`), "node", "it looks like a static site (Staticfile) too"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(c.tree))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := strings.Join(made.Notes, "\n"); made.Language != c.language || !strings.Contains(notes, c.note) {
+				t.Errorf("got %s, notes %q; want %s and %q", made.Language, notes, c.language, c.note)
+			}
+		})
+	}
+}

@@ -202,15 +202,15 @@ func (p *project) angular() framework {
 		if out == "" {
 			out = build.String("options", "outputPath", "base")
 		}
-		out = local(out, "dist/"+project.Name)
+		out = local(out, local("dist/"+project.Name, "dist"))
 		if _, server := build.Get("options", "ssr"); server {
 			if mode := build.String("options", "outputMode"); mode != "static" {
 				f.starts = "node " + source.ShellWord(out+"/server/server.mjs")
 			}
 		}
 		browser := build.String("options", "outputPath", "browser")
-		if inside(browser) && browser != "" {
-			f.site = append(f.site, path.Join(out, browser))
+		if dir := local(path.Join(out, browser), ""); browser != "" && dir != "" {
+			f.site = append(f.site, dir)
 		}
 		f.site = append(f.site, out+"/browser", out)
 		return f
@@ -282,7 +282,7 @@ func (p *project) flag(name, program string) []string {
 // the usual one where it names none that is.
 func local(name, usual string) string {
 	clean := path.Clean(strings.TrimSuffix(name, "/"))
-	if name == "" || !inside(clean) || strings.ContainsAny(name, "${}*?[]\\") {
+	if name == "" || !inside(clean) || strings.ContainsAny(name, "${}*?[]\\\n\x00") {
 		return usual
 	}
 	return clean

@@ -42,7 +42,7 @@ func readManifestFile(t *source.Tree, name string) (*manifest, error) {
 		delete(m.dev, name)
 	}
 	for name, script := range m.scripts {
-		if strings.TrimSpace(script) == "" {
+		if strings.TrimSpace(script) == "" || strings.ContainsRune(script, 0) { // no shell takes a NUL
 			delete(m.scripts, name)
 		}
 	}
@@ -149,27 +149,35 @@ func words(script string) [][]string {
 
 var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
-// maxHops bounds how far scripts are followed that run one another.
-const maxHops = 5
+// maxHops and maxCommands bound how far scripts are followed that run one
+// another: each may run many, in circles.
+const (
+	maxHops     = 5
+	maxCommands = 200
+)
 
 // expand returns the programs that a command starts, those of the scripts that
 // it runs included.
-func (m *manifest) expand(command string) [][]string { return m.expandFrom(command, 0) }
-
-func (m *manifest) expandFrom(command string, hops int) (all [][]string) {
-	for _, w := range words(command) {
-		script := m.scripts[runs(w)]
-		if script == "" || hops >= maxHops {
+func (m *manifest) expand(command string) (all [][]string) {
+	left := maxCommands
+	var follow func(command string, hops int)
+	follow = func(command string, hops int) {
+		for _, w := range words(source.Clip(command, maxScript)) {
+			if left--; left < 0 {
+				return
+			}
+			if script := m.scripts[runs(w)]; script != "" && hops < maxHops {
+				follow(script, hops+1)
+				continue
+			}
 			all = append(all, w)
-			continue
-		}
-		all = append(all, m.expandFrom(script, hops+1)...)
-		if len(all) > 100 { // scripts that run each other many times over
-			return all[:100]
 		}
 	}
+	follow(command, 0)
 	return all
 }
+
+const maxScript = 4096 // letters; real ones have some hundred
 
 // runs returns the name of the script that a package manager is told to run.
 func runs(w []string) string {

@@ -289,18 +289,23 @@ func TestPlan_TestsHaveTheDependenciesOfDevelopment(t *testing.T) {
 func FuzzPlan(f *testing.F) {
 	f.Add(`{"scripts": {"start": "npm run start", "build": "vite build --outDir x"}, "dependencies": {"vite": "1"}}`, `export default { build: { outDir: "x" } }`, "lts/iron", `{"projects": {}}`)
 	f.Add(`{"workspaces": {"packages": ["a"]}, "engines": {"node": ">=18 <20 || ^22"}, "packageManager": "yarn@4.0.0"}`, "`${", "", "[")
+	f.Add(`{"scripts": {"start": "\u0000", "build": "vite build --outDir=a\u0000b"}, "main": "x\u0000", "dependencies": {"vite": "1"}}`, `export default { build: { outDir: "`+"\x00"+`" } }`, "20", "{}")
+	f.Add(`{"dependencies": {"@angular/core": "1"}}`, "", "", `{"projects": {"\u0000": {"architect": {"build": {"options": {"outputPath": {"base": "../x", "browser": "\u0000"}}}}}}}`)
 	f.Fuzz(func(t *testing.T, manifest, config, version, angular string) {
 		made, err := packtest.Make(Plan, packtest.Request(pkg(manifest, "vite.config.ts", config, "next.config.js", config, ".nvmrc", version, "angular.json", angular, "yarn.lock", config)))
 		if err != nil {
 			return
 		}
+		if strings.Contains(web(made), "\x00") {
+			t.Errorf("starts %q", web(made))
+		}
 		for _, l := range made.Layers {
-			if !l.Root {
-				continue
-			}
 			for _, cmd := range l.Commands {
 				for _, arg := range cmd.Args {
-					if strings.ContainsAny(arg, "\n;`$") && cmd.Args[0] != "sh" && cmd.Args[0] != "find" {
+					if strings.Contains(arg, "\x00") {
+						t.Errorf("runs %q", cmd.Args)
+					}
+					if l.Root && strings.ContainsAny(arg, "\n;`$") && cmd.Args[0] != "sh" && cmd.Args[0] != "find" {
 						t.Errorf("root runs %q", cmd.Args)
 					}
 				}

@@ -142,3 +142,21 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+func TestExpand_CirclesAndTreesOfScriptsEnd(t *testing.T) {
+	many := func(script string) string { return strings.Repeat(script+";", 50_000) }
+	m := &manifest{scripts: map[string]string{"a": many("npm run b"), "b": many("yarn c"), "c": many("pnpm run a"), "d": many("npm run e"), "e": many("npm run f"), "f": many("exec")}}
+	for _, command := range []string{"npm run a", "npm run d", many("x")} {
+		if n := len(m.expand(command)); n > maxCommands {
+			t.Errorf("%.20s: %d commands", command, n)
+		}
+	}
+	m = &manifest{scripts: map[string]string{"start": "npm run -s serve -- --x && cross-env A=1 npx -y serve dist", "serve": "yarn exec vite preview"}}
+	got := ""
+	for _, w := range m.expand("npm start") {
+		got += strings.Join(w, " ") + "; "
+	}
+	if want := "vite preview; serve dist; "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
