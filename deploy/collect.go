@@ -90,19 +90,28 @@ func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool) {
 		d.warn("layers cannot be listed", err)
 		return
 	}
-	parent := map[string]string{}
+	byKey := map[string]runtime.Layer{}
 	for _, l := range layers {
-		parent[l.Key] = l.Parent
+		byKey[l.Key] = l
+	}
+	stays := map[string]bool{}
+	var stay func(key string)
+	stay = func(key string) {
+		l, there := byKey[key]
+		if !there || stays[key] {
+			return
+		}
+		stays[key] = true
+		stay(l.Parent)
+		stay(l.Builder) // or the next change of a source line installs all dependencies anew
 	}
 	for key := range wanted {
-		for p := parent[key]; p != "" && !wanted[p]; p = parent[p] {
-			wanted[p] = true
-		}
+		stay(key)
 	}
 	// The youngest first: a layer can go once nothing stands on it.
 	slices.SortFunc(layers, func(a, b runtime.Layer) int { return b.Created.Compare(a.Created) })
 	for _, l := range layers {
-		if _, own := l.Labels[labelApp]; !own || wanted[l.Key] {
+		if _, own := l.Labels[labelApp]; !own || stays[l.Key] {
 			continue
 		}
 		if err := d.engine.RemoveLayer(ctx, l.Key); err != nil {

@@ -104,7 +104,7 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, out); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -157,7 +157,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 	if err := top.unmount(); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and

@@ -321,8 +321,9 @@ const (
 	labelInstallation = "berth.installation"
 	labelKind         = "berth.kind" // kindApp, kindRun
 	labelUID          = "berth.uid"
-	labelKey          = "berth.key"  // of a layer
-	labelUsed         = "berth.used" // of a layer: when something last stood on it
+	labelKey          = "berth.key"     // of a layer
+	labelUsed         = "berth.used"    // of a layer: when something last stood on it
+	labelBuilder      = "berth.builder" // of a layer: LayerSpec.Builder
 	labelUser         = "berth.user/"
 	labelRoot         = "containerd.io/gc.root"
 )

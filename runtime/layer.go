@@ -21,6 +21,7 @@ import (
 type Layer struct {
 	Key      string
 	Parent   string
+	Builder  string // the layer that it was built on, when that is not Parent
 	Bytes    int64
 	Created  time.Time
 	LastUsed time.Time // to the hour
@@ -59,7 +60,8 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 		if err != nil && !errdefs.IsNotFound(err) { // removed meanwhile
 			return err
 		}
-		l := Layer{Key: e.layerKey(info.Name), Bytes: usage.Size, Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
+		l := Layer{Key: e.layerKey(info.Name), Builder: info.Labels[labelBuilder], Bytes: usage.Size,
+			Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
 		if info.Parent != "" {
 			l.Parent = e.layerKey(info.Parent)
 		}
@@ -144,7 +146,7 @@ func (e *Engine) AddTree(ctx context.Context, key, parent, tree, dir string, uid
 		} else if err := ownTree(target, uid); err != nil {
 			return err
 		}
-		return e.commit(ctx, active, key, labels)
+		return e.commit(ctx, active, key, "", labels)
 	})
 	if err != nil {
 		return fmt.Errorf("add tree as layer %s: %w", key, err)
@@ -213,7 +215,7 @@ func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.
 // commit makes a layer of an active snapshot. The layer is on the disk when it
 // returns: containerd syncs its books, and not the files, which after a power
 // cut would be empty under a key that promises them.
-func (e *Engine) commit(ctx context.Context, active, key string, user map[string]string) error {
+func (e *Engine) commit(ctx context.Context, active, key, builder string, user map[string]string) error {
 	mounts, err := e.snapshots().Mounts(ctx, active)
 	if err != nil {
 		return err
@@ -223,6 +225,9 @@ func (e *Engine) commit(ctx context.Context, active, key string, user map[string
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
 	labels := map[string]string{labelInstallation: e.id, labelKey: key, labelRoot: now, labelUsed: now}
+	if builder != "" {
+		labels[labelBuilder] = builder
+	}
 	for k, v := range user {
 		labels[labelUser+k] = v
 	}

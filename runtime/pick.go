@@ -38,5 +38,5 @@ func (e *Engine) pick(ctx context.Context, spec LayerSpec, active string) (err e
 	if err := top.unmount(); err != nil {
 		return err
 	}
-	return e.commit(ctx, active, spec.Key, spec.Labels)
+	return e.commit(ctx, active, spec.Key, spec.Builder, spec.Labels)
 }

@@ -78,7 +78,7 @@ func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) 
 		if err := unpackStack(ctx, tar, layerDirs(mounts)[0]); err != nil {
 			return fmt.Errorf("unpack %s: %w", tar, err)
 		}
-		return e.commit(ctx, active, key, nil)
+		return e.commit(ctx, active, key, "", nil)
 	})
 	if err != nil {
 		return "", fmt.Errorf("make the stack: %w", err)
