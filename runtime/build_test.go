@@ -257,6 +257,15 @@ func TestBuildLayer_RootPicksWhatIsToBeKeptOfTheBuilder(t *testing.T) {
 	if out, err := build(t, runtime.LayerSpec{Key: top, Builder: tools, Keep: []string{"opt/tool/bin"}}); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	layers, err := shared.engine.Layers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		if l.Key == top && l.Builder != tools {
+			t.Errorf("built on %q, want %q", l.Builder, tools)
+		}
+	}
 	got, _ := output(t, runtime.Spec{Layer: top}, `find /opt | sort; stat -c "%u %a" /opt/tool/bin/run; readlink /opt/tool/bin/link; ls /usr/bin/fetcher 2>/dev/null || echo none`)
 	if want := "/opt\n/opt/tool\n/opt/tool/bin\n/opt/tool/bin/link\n/opt/tool/bin/run\n0 750\nrun\nnone"; got != want {
 		t.Errorf("in the layer: got %q, want %q", got, want)

@@ -54,6 +54,9 @@ func (p *project) findApp(out *plan.Plan) (app, error) {
 		if p.manager.pnp {
 			a.start = "yarn " + a.start
 		}
+	case a.build != nil && f.title == "" && static.Pages(p.tree) != "":
+		// The build makes parts of a page that is there: bundles, styles.
+		a.start = static.Command("--root", path.Dir(static.Pages(p.tree)))
 	case a.build != nil:
 		a.site, a.missing = usualSites, true
 	case static.Pages(p.tree) != "":
@@ -61,7 +64,13 @@ func (p *project) findApp(out *plan.Plan) (app, error) {
 	default:
 		return a, p.noEntry(f)
 	}
-	commands := []string{a.start}
+	a.keepDev = p.runningTool(out, a.start)
+	return a, nil
+}
+
+// runningTool names a devDependency that what runs needs; "" is none.
+func (p *project) runningTool(out *plan.Plan, start string) string {
+	commands := []string{start}
 	for _, proc := range out.Processes {
 		commands = append(commands, proc.Command)
 	}
@@ -69,13 +78,13 @@ func (p *project) findApp(out *plan.Plan) (app, error) {
 		commands = append(commands, job.Command)
 	}
 	for _, command := range commands {
-		if pkg := p.file.needsDev(command); pkg != "" && a.keepDev == "" {
-			a.keepDev = pkg
+		if pkg := p.file.needsDev(command); pkg != "" {
 			p.tree.Note("what runs needs %s, one of devDependencies: all of them stay in what runs", source.Printable(pkg))
 			p.tree.Note("move %s to dependencies to be without the others", source.Printable(pkg))
+			return pkg
 		}
 	}
-	return a, nil
+	return ""
 }
 
 // usualSites are where build tools leave a site unless they are told otherwise.

@@ -20,14 +20,14 @@ func pkg(manifest string, files ...string) fstest.MapFS {
 }
 
 func TestPlan_Apps(t *testing.T) {
-	const node = "Node build tools, Node 24.21.0 (build), Node 24.21.0"
-	const files = "Node build tools, Node 24.21.0 (build), dependencies (build), output"
+	const node = "Node build tools, Node 24.21.0 build tools, Node 24.21.0"
+	const files = "Node build tools, Node 24.21.0 build tools, dependencies (build), output"
 	for _, c := range []struct{ app, summary, web, layers string }{
 		{"node-express", "Node 24.21.0, Express (package.json)", "node web.js", node + ", dependencies"},
 		{"node-main", "Node 24.21.0 (package.json)", "node server.js", node},
-		{"node-pnpm", "Node 24.21.0 (package.json)", "node web.js", node + ", pnpm 10.34.9 (build), pnpm 10.34.9, dependencies"},
-		{"node-yarn", "Node 24.21.0 (package.json)", "node web.js", node + ", yarn 1.22.22 (build), yarn 1.22.22, dependencies"},
-		{"node-berry", "Node 24.21.0 (package.json)", "yarn run start", node + ", yarn 4.18.1 (build), yarn 4.18.1, dependencies"},
+		{"node-pnpm", "Node 24.21.0 (package.json)", "node web.js", node + ", pnpm 10.34.9 build tools, pnpm 10.34.9, dependencies"},
+		{"node-yarn", "Node 24.21.0 (package.json)", "node web.js", node + ", yarn 1.22.22 build tools, yarn 1.22.22, dependencies"},
+		{"node-berry", "Node 24.21.0 (package.json)", "yarn run start", node + ", yarn 4.18.1 build tools, yarn 4.18.1, dependencies"},
 		{"node-drift", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
 		{"node-native", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
 		{"node-next", "Node 24.21.0, Next.js (package.json)", "next start", node + ", dependencies, output"},
@@ -96,6 +96,7 @@ func TestPlan_Frameworks(t *testing.T) {
 		"vitepress":             {pkg(`{"scripts": {"docs:build": "vitepress build docs"}, ` + deps("vitepress") + `}`), "static", "docs/.vitepress/dist"},
 		"eleventy":              {pkg(`{"scripts": {"build": "eleventy", "start": "eleventy --serve"}, `+deps("@11ty/eleventy")+`}`, "eleventy.config.js", `export default function (c) { return { dir: { input: "src", output: "pub" } } }`), "static", "pub"},
 		"a build of one's own":  {pkg(`{` + build + deps("esbuild") + `}`), "static", "dist"},
+		"a build beside a page": {pkg(`{`+build+deps("esbuild")+`}`, "public/index.html", ""), "static-server --root public", ""},
 		"main":                  {pkg(`{"main": "lib/web"}`, "lib/web.js", ""), "node lib/web.js", ""},
 		"main of the build":     {pkg(`{` + build + `"main": "dist/web.js"}`), "node dist/web.js", ""},
 		"main that is not":      {pkg(`{"main": "index.js"}`, "app.js", ""), "node app.js", ""},
@@ -211,8 +212,8 @@ func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
 		"the lock file":                 {keyed(), set("package-lock.json", `{"x": 1}`), []string{"dependencies", "output"}},
 		"the lock file of a site":       {spa, set("package-lock.json", `{"x": 1}`), []string{"dependencies (build)", "output"}},
 		"the registry's settings":       {keyed(), set(".npmrc", "x=2\n"), []string{"dependencies", "output"}},
-		"the version":                   {interpreted, set(".nvmrc", "20\n"), []string{"Node 20.20.2 (build)", "Node 20.20.2", "apt-packages", "apt-packages (build)", "dependencies"}},
-		"the package manager":           {interpreted, set(packageJSON, `{"packageManager": "pnpm@9.0.0", "scripts": {"start": "node web.js"}, "dependencies": {"x": "1"}}`), []string{"pnpm 9.0.0 (build)", "pnpm 9.0.0", "apt-packages", "apt-packages (build)", "dependencies"}},
+		"the version":                   {interpreted, set(".nvmrc", "20\n"), []string{"Node 20.20.2 build tools", "Node 20.20.2", "apt-packages", "apt-packages (build)", "dependencies"}},
+		"the package manager":           {interpreted, set(packageJSON, `{"packageManager": "pnpm@9.0.0", "scripts": {"start": "node web.js"}, "dependencies": {"x": "1"}}`), []string{"pnpm 9.0.0 build tools", "pnpm 9.0.0", "apt-packages", "apt-packages (build)", "dependencies"}},
 		"packages":                      {interpreted, set("apt-packages", "imagemagick\n"), []string{"apt-packages", "apt-packages (build)", "dependencies"}},
 		"packages of a site":            {spa, set("apt-packages", "imagemagick\n"), []string{"apt-packages (build)", "dependencies (build)", "output"}},
 		"the Procfile, interpreted":     {interpreted, set("Procfile", "web: node web.js -x\n"), nil},

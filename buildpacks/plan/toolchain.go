@@ -76,7 +76,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	}
 	for _, tool := range t.Tools {
 		l := root
-		l.Name, l.Commands, l.Build, l.Failure = tool.Name, tool.Commands, true, tool.Failure
+		l.Name, l.Commands, l.Build, l.Failure = tool.Name+" build tools", tool.Commands, true, tool.Failure
 		if builder, err = c.Add(l, builder); err != nil {
 			return "", "", err
 		}
