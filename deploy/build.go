@@ -121,20 +121,9 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		}
 	}
 	env = append(env, layer.Env...) // below the layer's own: a PATH of the config breaks no build
-	for _, name := range layer.Passes {
-		if value, set := os.LookupEnv(name); set {
-			env = append(env, name+"="+value)
-		}
-	}
-	for _, name := range layer.PassesFiles {
-		if file, set := os.LookupEnv(name); set {
-			// On the container's /run, a tmpfs: elsewhere the place of the mount
-			// would stay in a root layer.
-			target := "/run/operator/" + name
-			spec.Mounts = append(spec.Mounts, runtime.Mount{Source: file, Target: target})
-			env = append(env, name+"="+target)
-		}
-	}
+	passed, files := operators(layer)
+	env = append(env, passed...)
+	spec.Mounts = append(spec.Mounts, files...)
 	for _, c := range layer.Commands {
 		spec.Commands = append(spec.Commands, runtime.Command{Args: c.Args, Env: env, Dir: c.Dir})
 	}
@@ -153,6 +142,26 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
+}
+
+// operators returns what a layer gets of the operator's own environment: the
+// variables, and the files that some of them name.
+func operators(layer plan.Layer) (env []string, files []runtime.Mount) {
+	for _, name := range layer.Passes {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	for _, name := range layer.PassesFiles {
+		if file, set := os.LookupEnv(name); set {
+			// On the container's /run, a tmpfs: elsewhere the place of the mount
+			// would stay in a root layer.
+			target := "/run/operator/" + name
+			files = append(files, runtime.Mount{Source: file, Target: target})
+			env = append(env, name+"="+target)
+		}
+	}
+	return env, files
 }
 
 // buildFault says which command failed, with the end of what it printed.

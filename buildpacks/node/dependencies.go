@@ -46,13 +46,14 @@ func (p *project) dependencies(dev, prunedLater bool) plan.Layer {
 		p.tree.Note("an install script or a dependency is in the repository: each push installs anew")
 	}
 	l := plan.Layer{
-		Name:    "dependencies",
-		Inputs:  inputs,
-		Env:     append(p.buildEnv(), "CI=true"),
-		Passes:  netPasses,
-		Config:  plan.ConfigPasses,
-		Caches:  []plan.Cache{{Name: p.manager.name, Target: downloads}},
-		Failure: source.Problemf(source.CodeInstall, "the dependencies could not be installed (%s)", p.manager.describe()),
+		Name:        "dependencies",
+		Inputs:      inputs,
+		Env:         append(p.buildEnv(), "CI=true"),
+		Passes:      netPasses,
+		PassesFiles: registryFiles,
+		Config:      plan.ConfigPasses,
+		Caches:      []plan.Cache{{Name: p.manager.name, Target: downloads}},
+		Failure:     source.Problemf(source.CodeInstall, "the dependencies could not be installed (%s)", p.manager.describe()),
 	}
 	// Scripts of an install run tools of development (husky, prisma, patch-package).
 	all := dev || scripts || p.file.has("prisma") || p.manager.berry

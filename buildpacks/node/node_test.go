@@ -314,3 +314,14 @@ func FuzzPlan(f *testing.F) {
 		}
 	})
 }
+
+func TestLayers_TheOperatorsRegistryIsEverywhere(t *testing.T) {
+	for _, l := range packtest.Plan(t, Plan, keyed()).Layers {
+		if strings.Contains(l.Name, "apt-packages") || len(l.Commands) == 0 {
+			continue
+		}
+		if !slices.Contains(l.Passes, "npm_config_registry") || !slices.Contains(l.PassesFiles, "npm_config_userconfig") {
+			t.Errorf("%s gets %q and the files of %q", l.Name, l.Passes, l.PassesFiles)
+		}
+	}
+}

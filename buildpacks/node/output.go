@@ -20,14 +20,15 @@ func (p *project) output() plan.Layer {
 		caches = append([]string{"node_modules/.cache"}, caches...)
 	}
 	return plan.Layer{
-		Name:     "output",
-		Source:   true,
-		Env:      env,
-		Passes:   netPasses,
-		Config:   plan.ConfigBakes,
-		Caches:   []plan.Cache{{Name: p.manager.name, Target: downloads}, {Name: "node-build", Target: outputs}},
-		Commands: []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, p.app.build)}},
-		Failure:  source.Problemf(source.CodeOutput, "the app's own build failed (%s)", strings.Join(p.app.build, " ")),
+		Name:        "output",
+		Source:      true,
+		Env:         env,
+		Passes:      netPasses,
+		PassesFiles: registryFiles,
+		Config:      plan.ConfigBakes,
+		Caches:      []plan.Cache{{Name: p.manager.name, Target: downloads}, {Name: "node-build", Target: outputs}},
+		Commands:    []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, p.app.build)}},
+		Failure:     source.Problemf(source.CodeOutput, "the app's own build failed (%s)", strings.Join(p.app.build, " ")),
 	}
 }
 
