@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/dockerfile"
 	"github.com/berthd/berth/buildpacks/golang"
 	"github.com/berthd/berth/buildpacks/java"
 	"github.com/berthd/berth/buildpacks/node"
@@ -34,9 +35,11 @@ type language struct {
 }
 
 // languages in the order in which a tree is asked: the first that finds its
-// evidence has it. Those that bundle assets with Node come before Node, and
+// evidence has it. A Dockerfile says all there is to say, as for Dokku. Those
+// that bundle assets with Node come before Node, and
 // what is found in sources alone comes after every manifest.
 var languages = []language{
+	{"dockerfile", "a Dockerfile", dockerfile.Plan, dockerfile.Evidence, false},
 	{"ruby", "Ruby", ruby.Plan, ruby.Evidence, false},
 	{"php", "PHP", php.Plan, php.Evidence, false},
 	{"go", "Go", golang.Plan, golang.Evidence, false},

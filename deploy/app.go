@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -102,7 +101,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 	defer leave()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
-	err = errors.Join(d.cfg.Git.Remove(name), os.RemoveAll(filepath.Join(d.cfg.Caches, strconv.Itoa(record.UID))))
+	err = errors.Join(d.cfg.Git.Remove(name), d.removeCaches(ctx, record))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
@@ -35,8 +36,10 @@ const (
 
 // image is what a release's processes run in.
 type image struct {
-	base string // the layer that holds all but the source
-	top  string // the layer of the source
+	base    string       // the layer that holds all but the source
+	top     string       // the layer of the source
+	foreign *store.Image // set when it is of somebody's making
+	args    []string     // what such an image runs by itself
 }
 
 // whole tells that no source is to be added: base holds it already.
@@ -58,6 +61,9 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 // image that comes of them. When one has to be made, it waits for a place among
 // the machine's builds, and it is from then that its time counts.
 func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+	if made.Dockerfile != "" {
+		return d.buildImage(ctx, record, made, tree, config, out)
+	}
 	whole, err := d.haveLayers(ctx, made)
 	if err != nil {
 		return image{}, err
@@ -129,7 +135,10 @@ func (d *Deployer) haveLayers(ctx context.Context, made *plan.Plan) (bool, error
 // topKey is the key of the layer that runs: the source's, unless the plan holds
 // it already.
 func topKey(record store.App, made *plan.Plan, tree *source) string {
-	if made.Sealed {
+	switch {
+	case made.Dockerfile != "":
+		return digest("image", made.Dockerfile, tree.digest, "uid", strconv.Itoa(record.UID))
+	case made.Sealed:
 		return made.Base()
 	}
 	return digest(made.Base(), "source", tree.digest, "uid", strconv.Itoa(record.UID))
@@ -167,18 +176,20 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	}
 	var env []string
 	if layer.Config != plan.ConfigNone {
-		for _, name := range slices.Sorted(maps.Keys(config)) {
-			env = append(env, name+"="+config[name])
-		}
+		env = configEnv(config)
 	}
-	env = append(env, layer.Env...) // below the layer's own: a PATH of the config breaks no build
+	env = append(env, layer.Env...)
 	passed, files := operators(layer)
 	env = append(env, passed...)
 	spec.Mounts = append(spec.Mounts, files...)
 	for _, c := range layer.Commands {
 		spec.Commands = append(spec.Commands, runtime.Command{Args: c.Args, Env: env, Dir: c.Dir})
 	}
-	err := out.timed(layer.Name, func() error { return d.engine.BuildLayer(ctx, spec, out) })
+	var said io.Writer = out
+	if layer.Root {
+		said = nil // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
+	}
+	err := out.timed(layer.Name, func() error { return d.engine.BuildLayer(ctx, spec, said) })
 	if err == nil {
 		return nil
 	}
@@ -196,6 +207,18 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
+}
+
+// configEnv is the app's config as a build's commands get it, with its names in
+// BERTH_CONFIG. What would keep a build from finding its own tools is left out.
+func configEnv(config map[string]string) []string {
+	var env, names []string
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		if name != "PATH" && name != "HOME" {
+			env, names = append(env, name+"="+config[name]), append(names, name)
+		}
+	}
+	return append(env, "BERTH_CONFIG="+strings.Join(names, " "))
 }
 
 // operators returns what a layer gets of the operator's own environment: the

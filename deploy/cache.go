@@ -61,11 +61,16 @@ func (d *Deployer) ClearCaches(ctx context.Context, app string, by store.User, w
 	if err != nil {
 		return Caches{}, err
 	}
-	if err := os.RemoveAll(d.cacheDir(record)); err != nil {
+	if err := d.removeCaches(ctx, record); err != nil {
 		return Caches{}, fmt.Errorf("remove the caches of %s: %w", app, err)
 	}
 	d.happened(store.Event{App: app, By: by.Name, Kind: "build", Text: "caches cleared"})
 	return cleared, nil
+}
+
+// removeCaches removes the caches of an app, the steps of its Dockerfile too.
+func (d *Deployer) removeCaches(ctx context.Context, record store.App) error {
+	return errors.Join(os.RemoveAll(d.cacheDir(record)), d.steps.RemoveImageCache(ctx, strconv.Itoa(record.UID)))
 }
 
 func (d *Deployer) cacheDir(record store.App) string {

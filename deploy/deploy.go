@@ -56,12 +56,19 @@ type Hosts interface {
 	SetHosts(hosts []string, settings store.Settings)
 }
 
+// imageSteps forgets the made steps of an owner's Dockerfiles. It may be called
+// for an owner that has none.
+type imageSteps interface {
+	RemoveImageCache(ctx context.Context, owner string) error
+}
+
 // Deployer does everything that happens to apps. Its methods are safe for
 // concurrent use; slow work on one app is done one after the other.
 type Deployer struct {
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
+	steps  imageSteps // the engine's
 	table  *router.Router
 	hosts  Hosts
 	log    *slog.Logger
@@ -114,7 +121,7 @@ func (a *app) called() string {
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
-		cfg: cfg, db: db, engine: engine, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, steps: engine, table: table, hosts: hosts, log: log,
 		adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),

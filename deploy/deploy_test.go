@@ -20,6 +20,11 @@ type noHosts struct{}
 
 func (noHosts) SetHosts([]string, store.Settings) {}
 
+// noSteps are no steps of Dockerfiles.
+type noSteps struct{}
+
+func (noSteps) RemoveImageCache(context.Context, string) error { return nil }
+
 // newDeployer returns a deployer that has taken back what ran before. It has
 // no engine: nothing it does in a test may want a container. A collection goes
 // on all the time, so that none begins.
@@ -34,6 +39,7 @@ func newDeployer(t *testing.T) *Deployer {
 	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
+	d.steps = noSteps{}
 	t.Cleanup(func() { d.end(); d.work.Wait() })
 	close(d.adopted)
 	d.collecting.Lock()

@@ -79,7 +79,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 		begun := d.background(func(context.Context) {
 			defer close(r.made)
 			_, c, err := d.create(ctx, func() runtime.Spec {
-				return d.instanceSpec(record, s.base, s.release, p.process.Type, p.number)
+				return d.instanceSpec(record, store.Release{Layer: s.base, Number: s.release}, p.process.Type, p.number)
 			})
 			d.warn("a container could not be readied", err, "app", name)
 			r.container = c

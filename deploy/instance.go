@@ -113,21 +113,25 @@ func (i *instance) backend() (b router.Backend, ok bool) {
 	}, true
 }
 
-// spec describes the container of an instance.
-func (d *Deployer) spec(record store.App, layer, kind string, labels map[string]string) runtime.Spec {
+// spec describes the container of something that runs in a release's image.
+func (d *Deployer) spec(record store.App, release store.Release, kind string, labels map[string]string) runtime.Spec {
 	all := map[string]string{labelApp: strconv.Itoa(record.UID), labelKind: kind}
 	maps.Copy(all, labels)
-	return runtime.Spec{
-		ID: runtime.NewID(), Layer: layer, UID: record.UID, Hostname: record.Name, Labels: all,
+	spec := runtime.Spec{
+		ID: runtime.NewID(), Layer: release.Layer, UID: record.UID, Hostname: record.Name, Labels: all,
 		Limits: runtime.Limits{Memory: record.Limits.Memory, CPUs: record.Limits.CPUs, Pids: record.Limits.Pids},
 	}
+	if release.Image != nil {
+		spec.Foreign, spec.StopSignal = true, release.Image.StopSignal
+	}
+	return spec
 }
 
-func (d *Deployer) instanceSpec(record store.App, layer string, release int, process string, number int) runtime.Spec {
-	spec := d.spec(record, layer, kindInstance, map[string]string{
-		labelRelease: strconv.Itoa(release), labelProcess: process, labelNumber: strconv.Itoa(number),
+func (d *Deployer) instanceSpec(record store.App, release store.Release, process string, number int) runtime.Spec {
+	spec := d.spec(record, release, kindInstance, map[string]string{
+		labelRelease: strconv.Itoa(release.Number), labelProcess: process, labelNumber: strconv.Itoa(number),
 	})
-	spec.LogFile = d.logFile(record.Name, release, process+"."+strconv.Itoa(number), spec.ID)
+	spec.LogFile = d.logFile(record.Name, release.Number, process+"."+strconv.Itoa(number), spec.ID)
 	return spec
 }
 
@@ -171,7 +175,21 @@ func command(record store.App, r store.Release, line, name string, extra ...stri
 		"BERTH_PROCESS="+name,
 	)
 	list = append(list, extra...)
+	if r.Image != nil {
+		// As Docker runs a command: as the arguments of the entry point.
+		args := slices.Concat(r.Image.Entrypoint, []string{"/bin/sh", "-c", line})
+		return runtime.Command{Args: args, Env: list, Dir: r.Image.Dir}
+	}
 	return runtime.Command{Args: []string{"/bin/bash", "-c", line}, Env: list, Dir: "/app"}
+}
+
+// processCommand is what runs a process of the release.
+func processCommand(record store.App, r store.Release, p store.Process, name string, extra ...string) runtime.Command {
+	cmd := command(record, r, p.Command, name, extra...)
+	if len(p.Args) > 0 {
+		cmd.Args = p.Args
+	}
+	return cmd
 }
 
 // launch starts the instance's program in its container.
@@ -180,7 +198,7 @@ func (i *instance) launch(ctx context.Context, record store.App) error {
 	if i.process.Type == "web" {
 		extra = append(extra, "PORT="+strconv.Itoa(port))
 	}
-	return i.container.Launch(ctx, command(record, i.release, i.process.Command, i.name(), extra...))
+	return i.container.Launch(ctx, processCommand(record, i.release, i.process, i.name(), extra...))
 }
 
 // lastLines returns the end of what the instance's program printed.

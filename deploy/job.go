@@ -158,7 +158,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 	d.trimLogs(app, release.Number, cronSource, keptRunLogs)
 	source := fmt.Sprintf("%s.%s.%d", cronSource, id, run.Number)
 	spec, c, err := d.create(ctx, func() runtime.Spec {
-		spec := d.spec(record, release.Layer, kindJob, map[string]string{
+		spec := d.spec(record, release, kindJob, map[string]string{
 			labelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = d.logFile(app, release.Number, source, spec.ID)

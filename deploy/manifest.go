@@ -75,7 +75,7 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
 		Language: made.Language, Summary: made.Summary,
-		Layer: image.top, Base: image.base, Env: made.Env,
+		Layer: image.top, Base: image.base, Image: image.foreign, Env: made.Env,
 	}
 	for _, l := range made.Layers {
 		if l.Build && !l.Root {
@@ -83,7 +83,11 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 		}
 	}
 	for _, p := range made.Processes {
-		r.Processes = append(r.Processes, store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred})
+		process := store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred}
+		if image.foreign != nil && p.Inferred {
+			process.Args = image.args
+		}
+		r.Processes = append(r.Processes, process)
 	}
 	for _, entry := range made.Manifest.Cron {
 		r.Cron = append(r.Cron, newJob(entry))

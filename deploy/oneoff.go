@@ -28,7 +28,7 @@ func (d *Deployer) RunOnce(ctx context.Context, app string, args []string, att r
 	cmd := command(record, release, "", "run")
 	cmd.Args = args
 	if p, found := release.Process(args[0]); found && len(args) == 1 {
-		cmd.Args = []string{"/bin/bash", "-c", p.Command}
+		cmd = processCommand(record, release, p, "run")
 	}
 	d.happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
 	ctx, cancel := context.WithCancel(ctx)
@@ -36,7 +36,7 @@ func (d *Deployer) RunOnce(ctx context.Context, app string, args []string, att r
 	defer context.AfterFunc(d.life, cancel)()
 	var exit runtime.Exit
 	for {
-		exit, err = d.engine.Attach(ctx, d.spec(record, release.Layer, kindOneOff, nil), cmd, att)
+		exit, err = d.engine.Attach(ctx, d.spec(record, release, kindOneOff, nil), cmd, att)
 		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
 			break // else containerd died before the command ran
 		}

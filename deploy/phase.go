@@ -70,7 +70,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		}
 		defer log.file.Close()
 		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
-			Key: key, Parent: img.top, UID: record.UID,
+			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
 			Commands: []runtime.Command{command(record, *release, script, phasePredeploy)},
 			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
 			Limits:   buildLimits(), Disk: buildRoom(),
@@ -87,7 +87,8 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		return img, err
 	}
 	release.Layer, release.Base = key, key
-	return image{base: key, top: key}, nil
+	img.base, img.top = key, key
+	return img, nil
 }
 
 // predeployKey is the key of the layer that a build's predeploy makes.
@@ -175,7 +176,7 @@ func reason(err error) string {
 // limits, and copies its output to out.
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
 	spec, c, err := d.create(ctx, func() runtime.Spec {
-		spec := d.spec(record, release.Layer, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
+		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
 		return spec
 	})

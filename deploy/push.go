@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -26,6 +27,8 @@ type Push struct {
 	Repo   git.Repository // sees the pushed objects
 	By     store.User
 	Out    io.Writer // progress and, on failure, the whole error text
+
+	direct bool // the error is for whoever called, and not written to Out
 }
 
 // ErrReported is what a push ends with when its reason has been written to Out.
@@ -35,21 +38,31 @@ var ErrReported = errors.New("the push was refused")
 // or with ErrReported, when the reason has been written to Out. The build goes
 // on when ctx ends: a dropped connection does not stop it.
 func (d *Deployer) Push(ctx context.Context, p Push) error {
-	began := time.Now()
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
 		return d.refuse(newReport(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
 	}
-	wait := newReport(p.Out)
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
-	_, a, leave, err := d.hold(ctx, p.App, ticket{what: what, push: true}, func(holder string) {
+	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {
+		out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
+		return d.deploy(ctx, a, record, build, commit, p, out)
+	})
+}
+
+// attempt waits for the app's turn, then does the work of one build, with all
+// that is written down of it: its record, its transcript, an event, what the one
+// who waits reads at its end.
+func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *report) (store.Release, error)) error {
+	began := time.Now()
+	wait := newReport(p.Out)
+	_, a, leave, err := d.hold(ctx, p.App, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
 		if why := fault.From(err); why != nil && (why.Code == codeSuperseded || why.Code == codeCancelled) {
 			d.unbegun(p, commit, err)
 		}
-		return d.refuse(wait, p.App, err)
+		return d.refusePush(p, wait, err)
 	}
 	defer leave()
 
@@ -57,7 +70,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	defer cancel()
 	record, build, err := d.beginBuild(p, commit)
 	if err != nil {
-		return d.refuse(wait, p.App, err)
+		return d.refusePush(p, wait, err)
 	}
 	ctx, end := a.begin(ctx, build.Number)
 	defer end()
@@ -65,13 +78,12 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	if err != nil {
 		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
 		d.endBuild(build)
-		return d.refuse(wait, p.App, err)
+		return d.refusePush(p, wait, err)
 	}
 	defer d.close(script)
 	out := newReport(p.Out, script)
-	out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
 
-	release, err := d.deploy(ctx, a, record, &build, commit, p, out)
+	release, err := work(ctx, a, record, &build, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
 	if err != nil {
 		build.Status = store.BuildFailed
@@ -80,11 +92,11 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 		}
 		build.Error = err.Error()
 		d.endBuild(build)
-		return d.refuse(out, p.App, err)
+		return d.refusePush(p, out, err)
 	}
 	build.Status, build.Release = store.BuildSucceeded, release.Number
 	d.endBuild(build)
-	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject)})
+	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.live.Sub(began))
 	return nil
 }
@@ -109,13 +121,19 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		return store.Release{}, err
 	}
 	build.Language, build.Summary = made.Language, made.Summary
+	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
 	image, err := d.build(ctx, record, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}
-	if err := d.test(ctx, record, *build, made, tree, out); err != nil {
+	if len(made.Processes) > known { // which the build alone could tell
+		for _, line := range made.Overview(columns - len(indent)) {
+			out.Detail("%s", line)
+		}
+	}
+	if err := d.test(ctx, record, *build, made, image, tree, out); err != nil {
 		return store.Release{}, err
 	}
 	release := releaseOf(record, *build, commit, made, image)
@@ -298,6 +316,14 @@ func (d *Deployer) forsake(app string, release store.Release, why error) {
 	err := d.db.Update(func(tx *store.Tx) error { return tx.PutRelease(release) })
 	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
 	d.changes.publish(app)
+}
+
+// refusePush ends an attempt that came to nothing.
+func (d *Deployer) refusePush(p Push, out *report, err error) error {
+	if p.direct {
+		return err
+	}
+	return d.refuse(out, p.App, err)
 }
 
 // refuse reports why a push is refused, and what is still running.

@@ -208,7 +208,7 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 	_, _, address := i.running()
 	i.set(InstanceUp, i.said())
 	if address != "" {
-		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(port) {
+		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(port) && !exposes(i.release.Image, at) {
 			c.report.note(fmt.Sprintf("%s listens on %s; 0.0.0.0:$PORT is the custom", i.name(), address))
 		}
 	}
@@ -224,7 +224,7 @@ func (d *Deployer) container(ctx context.Context, c change, i *instance) (*runti
 		return nil, err
 	}
 	_, container, err := d.create(ctx, func() runtime.Spec {
-		return d.instanceSpec(c.record, c.release.Layer, c.release.Number, i.process.Type, i.number)
+		return d.instanceSpec(c.record, c.release, i.process.Type, i.number)
 	})
 	if err != nil {
 		return nil, d.full(fmt.Errorf("create the container of %s: %w", i.name(), err))

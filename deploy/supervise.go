@@ -123,7 +123,7 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 		return err
 	}
 	_, fresh, err := d.create(ctx, func() runtime.Spec {
-		return d.instanceSpec(record, i.release.Layer, i.release.Number, i.process.Type, i.number)
+		return d.instanceSpec(record, i.release, i.process.Type, i.number)
 	})
 	if err != nil {
 		return fmt.Errorf("create a container: %w", err)

@@ -27,7 +27,7 @@ const testTimeout = buildTimeout
 // test runs the app's tests, if it has any, in what was built with the
 // dependencies of development, as the app's user and with a build's limits. It
 // keeps nothing of what they leave.
-func (d *Deployer) test(ctx context.Context, record store.App, build store.Build, made *plan.Plan, tree *source, out *report) error {
+func (d *Deployer) test(ctx context.Context, record store.App, build store.Build, made *plan.Plan, img image, tree *source, out *report) error {
 	if made.Test == nil {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 	began := time.Now()
 	var count testCount
 	err := out.timed("test", func() error {
-		return d.engine.Rehearse(ctx, testSpec(record, made, tree), io.MultiWriter(out, &count))
+		return d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count))
 	})
 	if err == nil {
 		d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, count.text())})
@@ -52,13 +52,17 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 }
 
 // testSpec is what runs the tests: the source on the layer that the plan names.
-func testSpec(record store.App, made *plan.Plan, tree *source) runtime.LayerSpec {
+func testSpec(record store.App, made *plan.Plan, img image, tree *source) runtime.LayerSpec {
 	spec := runtime.LayerSpec{
 		Parent: made.Test.Layer, UID: record.UID, Source: tree.path,
 		Limits: buildLimits(), Disk: buildRoom(),
 	}
 	if spec.Parent == "" {
-		spec.Parent = made.Base()
+		spec.Parent = img.base
+	}
+	shell, dir := "/bin/bash", "/app"
+	if img.foreign != nil {
+		spec.Foreign, shell, dir = true, "/bin/sh", img.foreign.Dir
 	}
 	if made.Test.Whole || made.Sealed && made.Test.Layer == "" {
 		spec.Source = ""
@@ -66,7 +70,7 @@ func testSpec(record store.App, made *plan.Plan, tree *source) runtime.LayerSpec
 	env := testEnv(made)
 	for _, line := range []string{made.Test.Setup, made.Test.Command} {
 		if line != "" {
-			spec.Commands = append(spec.Commands, runtime.Command{Args: []string{"/bin/bash", "-c", line}, Env: env, Dir: "/app"})
+			spec.Commands = append(spec.Commands, runtime.Command{Args: []string{shell, "-c", line}, Env: env, Dir: dir})
 		}
 	}
 	return spec

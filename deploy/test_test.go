@@ -72,7 +72,7 @@ func TestTestSpec_StandsOnTheLayerOfTheTests(t *testing.T) {
 		"a sealed image":         {plan.Plan{Layers: layers, Sealed: true, Test: &plan.Test{Command: "x"}}, "run", "", 1},
 		"beside a sealed image":  {plan.Plan{Layers: layers, Sealed: true, Test: &plan.Test{Command: "x", Layer: "dev"}}, "dev", "/tree", 1},
 	} {
-		spec := testSpec(store.App{UID: 70001}, &c.made, &source{path: "/tree"})
+		spec := testSpec(store.App{UID: 70001}, &c.made, image{base: c.made.Base()}, &source{path: "/tree"})
 		if spec.Parent != c.parent || spec.Source != c.tree || len(spec.Commands) != c.commands || spec.UID != 70001 || spec.Limits.Memory == 0 {
 			t.Errorf("%s: got %+v", name, spec)
 		}

@@ -45,6 +45,7 @@ type LayerSpec struct {
 	Mounts   []Mount
 	Limits   Limits
 	Isolated bool  // no network at all
+	Foreign  bool  // Parent is an image of somebody's making, see Spec
 	Disk     *Disk // what may be written; nil is as much as there is
 	Labels   map[string]string
 }
@@ -246,7 +247,7 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 	for _, cmd := range spec.Commands {
 		lines := &lineWriter{out: out}
 		j := job{
-			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated, build: true},
+			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated, Foreign: spec.Foreign, build: true},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,

@@ -16,7 +16,6 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/session"
@@ -113,11 +112,7 @@ func (s *imageSource) Resolve(_ context.Context, id source.Identifier, _ *sessio
 }
 
 func (s *imageSource) pull(ctx context.Context, ref string) (Image, error) {
-	named, err := imageName(ref)
-	if err != nil {
-		return Image{}, err
-	}
-	img, err := s.engine.PullImage(ctx, PullSpec{Ref: ref, Login: s.spec.Logins[reference.Domain(named)], Labels: s.spec.Labels}, s.out)
+	img, err := s.engine.PullImage(ctx, PullSpec{Ref: ref, Logins: s.spec.Logins, Labels: s.spec.Labels, Foreign: s.spec.Foreign}, s.out)
 	if err != nil {
 		return Image{}, err
 	}

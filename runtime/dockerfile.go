@@ -38,6 +38,8 @@ type ImageSpec struct {
 	Bases  map[string]string
 	Logins map[string]Login // by registry: "registry.example.com"; "docker.io" is the usual one
 
+	Foreign bool // as PullSpec has it, of the images that FROM names
+
 	// Owner names a cache: what one owner's builds leave is never another's.
 	// Builds of one owner wait for each other.
 	Owner  string

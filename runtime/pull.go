@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	goruntime "runtime"
 	"strings"
@@ -28,9 +29,14 @@ import (
 
 // PullSpec says which image is pulled.
 type PullSpec struct {
-	Ref    string // as Docker writes it: "nginx:1.27", "registry.example.com/team/shop@sha256:…"
-	Login  Login
+	Ref    string            // as Docker writes it: "nginx:1.27", "registry.example.com/team/shop@sha256:…"
+	Logins map[string]Login  // by registry: "registry.example.com"; "docker.io" is the usual one
 	Labels map[string]string // of the layer
+
+	// Foreign tells that the name comes from somebody who is not the machine's
+	// administrator: a registry on the machine itself is refused, unless Logins
+	// has it.
+	Foreign bool
 }
 
 // Login is a registry's user; the zero Login is nobody.
@@ -47,8 +53,13 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 	if err != nil {
 		return Image{}, err
 	}
+	registry := reference.Domain(named)
+	login, known := spec.Logins[registry]
+	if spec.Foreign && !known && onThisMachine(registry) {
+		return Image{}, &ImageError{Ref: named.String(), Kind: ErrImageDenied, Cause: errors.New("it is on this machine, and nobody has said that apps may use it")}
+	}
 	ctx = e.quiet(ctx)
-	resolver := newResolver(spec.Login)
+	resolver := newResolver(login)
 	_, desc, err := resolver.Resolve(ctx, named.String())
 	if err != nil {
 		return Image{}, registryError(ctx, named, err)
@@ -163,6 +174,21 @@ func (h logHook) Fire(entry *logrus.Entry) error {
 	}
 	h.to.Debug(entry.Message, args...)
 	return nil
+}
+
+// onThisMachine tells whether a registry's name or address leads to the machine
+// itself or its link, where there are services that trust whoever gets there.
+func onThisMachine(registry string) bool {
+	host := registry
+	if h, _, err := net.SplitHostPort(registry); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addr = addr.Unmap()
+		return addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // newResolver returns containerd's client of registries.

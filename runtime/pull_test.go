@@ -151,7 +151,7 @@ func TestPullImage_WithALogin(t *testing.T) {
 		map[string]any{"Cmd": []string{"/bin/serve"}, "Env": []string{"A=b"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}, "User": "1000"})
 	login := runtime.Login{Username: r.user, Password: r.password}
 	var out bytes.Buffer
-	img, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Login: login, Labels: map[string]string{"app": "shop"}}, &out)
+	img, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Logins: map[string]runtime.Login{r.host: login}, Labels: map[string]string{"app": "shop"}}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestPullImage_WithALogin(t *testing.T) {
 
 	time.Sleep(time.Second) // for containerd to collect what it thinks it may
 	out.Reset()
-	again, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Login: login}, &out)
+	again, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Logins: map[string]runtime.Login{r.host: login}}, &out)
 	if err != nil || again.Layer != img.Layer || again.Config.User != "1000" || out.Len() > 0 {
 		t.Errorf("pulled again: %+v, %v, %q", again, err, &out)
 	}
@@ -218,7 +218,7 @@ func TestPullImage_ErrorsHaveKinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			_, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: test.ref, Login: test.user}, nil)
+			_, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: test.ref, Logins: logins(test.ref, test.user)}, nil)
 			t.Log(err)
 			if _, typed := errors.AsType[*runtime.ImageError](err); !typed || !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
@@ -227,5 +227,24 @@ func TestPullImage_ErrorsHaveKinds(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		})
+	}
+}
+
+// logins is a login for the registry of an image; none when it is nobody's.
+func logins(ref string, login runtime.Login) map[string]runtime.Login {
+	if login == (runtime.Login{}) {
+		return nil
+	}
+	host, _, _ := strings.Cut(ref, "/")
+	return map[string]runtime.Login{host: login}
+}
+
+func TestPullImage_TheMachinesOwnRegistryIsNotForApps(t *testing.T) {
+	e, _ := open(t)
+	for _, host := range []string{"127.0.0.1:5000", "127.9.9.9", "localhost:5000", "a.localhost", "[::1]:5000", "169.254.169.254", "0.0.0.0:80"} {
+		_, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: host + "/team/x:v1", Foreign: true}, nil)
+		if !errors.Is(err, runtime.ErrImageDenied) {
+			t.Errorf("%s: got %v, want that it is refused", host, err)
+		}
 	}
 }

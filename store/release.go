@@ -44,6 +44,10 @@ type Release struct {
 	// and that the next build wants again: what tests run on.
 	Beside []string `json:"beside,omitempty"`
 
+	// Image is set when the processes run in an image of somebody's making, and
+	// says how it wants them run.
+	Image *Image `json:"image,omitempty"`
+
 	Processes []Process         `json:"processes"` // in the order of the Procfile
 	Env       map[string]string `json:"env,omitempty"`
 	Health    []HealthCheck     `json:"health,omitempty"`
@@ -122,11 +126,22 @@ func (tx *Tx) DeleteRelease(app string, n int) error {
 	return nil
 }
 
+// Image is what a release runs in when it is no stack of berth's.
+type Image struct {
+	Ref        string   `json:"ref,omitempty"` // where it was pulled from; "" is the app's own Dockerfile
+	Digest     string   `json:"digest"`
+	Entrypoint []string `json:"entrypoint,omitempty"`
+	Dir        string   `json:"dir"`
+	Ports      []string `json:"ports,omitempty"` // EXPOSE: "80/tcp"
+	StopSignal string   `json:"stop_signal,omitempty"`
+}
+
 // Process is one line of the Procfile, or what was inferred in its place.
 type Process struct {
-	Type     string `json:"type"`
-	Command  string `json:"command"` // run by bash -c in /app
-	Inferred bool   `json:"inferred,omitempty"`
+	Type     string   `json:"type"`
+	Command  string   `json:"command"`        // run by bash -c in /app, or by the image's own sh
+	Args     []string `json:"args,omitempty"` // run as they are; Command is how they are told of
+	Inferred bool     `json:"inferred,omitempty"`
 }
 
 // Process returns the process of the given type.

@@ -4,7 +4,7 @@
 //
 // The file's buckets:
 //
-//	meta          version, settings, next-uid
+//	meta          version, settings, next-uid, sealed logins of registries
 //	apps          NAME            → App
 //	config        NAME            → sealed map of the app's config
 //	releases      NAME / number   → Release, its config sealed beside it

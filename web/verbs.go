@@ -51,6 +51,12 @@ func (a *API) table() []verb {
 		act("builder:set", deploys, a.builderSet),
 		look("builds:plan", reads, a.buildsPlan),
 
+		// image.go
+		act("git:from-image", deploys, a.gitFromImage),
+		act("registry:login", admin, a.registryLogin),
+		act("registry:logout", admin, a.registryLogout),
+		look("registry:report", admin, a.registryReport),
+
 		// watch.go
 		follow("logs", reads, a.logs),
 		look("events", reads, a.events),

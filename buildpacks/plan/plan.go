@@ -79,6 +79,10 @@ type Plan struct {
 	// Test is how the app is tested before it is released; nil is not at all.
 	Test *Test `json:"test,omitempty"`
 
+	// Dockerfile is the path of the file that describes the image which takes the
+	// place of all layers, with processes and environment of its own; "" is none.
+	Dockerfile string `json:"dockerfile,omitempty"`
+
 	// Late completes the plan once its layers are built; nil when it is whole.
 	Late *Late
 

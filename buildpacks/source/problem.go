@@ -34,6 +34,7 @@ const (
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed
+	CodeDockerfile   = "E235" // the Dockerfile is malformed, or its build failed
 	CodeOutput       = "E234" // the app's own build failed
 )
 

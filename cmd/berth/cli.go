@@ -116,7 +116,7 @@ func (c *cli) topics() []topic {
 		{"Apps", c.appCommands()},
 		{"Processes", c.processCommands()},
 		{"Config", c.configCommands()},
-		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands())},
+		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.imageCommands())},
 		{"Logs, events and cron", c.watchCommands()},
 		{"Domains and certificates", c.domainCommands()},
 		{"Access", c.accessCommands()},

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		"exits":      exits,
 		"https":      https,
 		"loadgen":    loadgen,
+		"put-image":  putImage,
 	})
 }
 

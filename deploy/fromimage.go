@@ -1,0 +1,75 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+// FromImage deploys a ready image of a registry: it is pulled, released and
+// rolled out as a push is.
+func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.User, out io.Writer) error {
+	ref = strings.TrimSpace(ref)
+	p := Push{App: name, By: by, Out: out, direct: true}
+	commit := git.Commit{Subject: "image " + ref}
+	turn := ticket{what: fmt.Sprintf("the deploy of %s by %s", clip(ref, 60), by.Name)}
+	return d.attempt(ctx, p, commit, turn, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {
+		out.Title("%s  %s  by %s  build %d", record.Name, clip(ref, 60), by.Name, build.Number)
+		made := &plan.Plan{Language: "image", Summary: "image " + ref, Versions: record.Versions}
+		build.Language, build.Summary = made.Language, made.Summary
+		config, err := d.configFor(record, made.Manifest)
+		if err != nil {
+			return store.Release{}, err
+		}
+		img, unpin, err := d.pull(ctx, record, made, ref, out)
+		if err != nil {
+			return store.Release{}, err
+		}
+		defer unpin()
+		release := releaseOf(record, *build, commit, made, img)
+		release.Config, release.Description, release.Subject = config, "Deploy image "+ref, ""
+		return release, d.roll(ctx, a, record, release, rollout{
+			phase: true,
+			edit:  func(app *store.App) { settle(app, made) },
+			also:  func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
+		}, out)
+	})
+}
+
+// pull brings an image here and gives it to the app. Its layer stays until
+// unpin is called, or a release has it.
+func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, ref string, out *report) (img image, unpin func(), err error) {
+	if err := d.roomToBuild(ctx, record); err != nil {
+		return image{}, nil, err
+	}
+	logins, err := d.logins()
+	if err != nil {
+		return image{}, nil, err
+	}
+	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
+	err = out.timed("pull", func() error {
+		pulled, err := d.engine.PullImage(ctx, runtime.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
+		if err != nil {
+			return d.imageFault(ctx, err)
+		}
+		key := digest("image", pulled.Digest, "uid", fmt.Sprint(record.UID))
+		unpin = d.pins.pin(key, pulled.Layer)
+		if err := d.engine.OwnImage(ctx, pulled, key, record.UID, imageLabels(record)); err != nil {
+			unpin()
+			return d.imageFault(ctx, err)
+		}
+		pulled.Layer = key
+		img, err = d.adoptImage(made, pulled, ref)
+		if err != nil {
+			unpin()
+		}
+		return err
+	})
+	return img, unpin, err
+}

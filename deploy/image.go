@@ -1,0 +1,167 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// stackImage is the name by which a Dockerfile can begin with berth's own base
+// filesystem, with no registry. It has a host in it, so that no registry is ever
+// asked for it.
+const stackImage = "berth.local/stack"
+
+// buildImage makes the image that the app's Dockerfile describes, unless it was
+// made of the same tree before, and adds to the plan what it runs.
+//
+// The app's config reaches RUN as secrets (--mount=type=secret,id=NAME,env=NAME)
+// and in no other way: build arguments stay in the image for all to read.
+func (d *Deployer) buildImage(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+	key := topKey(record, made, tree)
+	have, err := d.engine.HasLayer(ctx, key)
+	if err != nil {
+		return image{}, fmt.Errorf("look for the image: %w", err)
+	}
+	if have {
+		out.Step("Build", "image reused")
+	} else if err := d.makeImage(ctx, record, key, made, tree, config, out); err != nil {
+		return image{}, err
+	}
+	img, err := d.engine.Image(ctx, key)
+	if err != nil {
+		return image{}, err
+	}
+	return d.adoptImage(made, img, "")
+}
+
+func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+	leave, err := d.awaitPlace(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := d.roomToBuild(ctx, record); err != nil {
+		return err
+	}
+	logins, err := d.logins()
+	if err != nil {
+		return err
+	}
+	stack, err := d.stack(ctx, out)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
+		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
+	defer cancel()
+	secrets := map[string][]byte{}
+	for name, value := range config {
+		secrets[name] = []byte(value)
+	}
+	out.Step("Build", "%s", made.Dockerfile)
+	labels := imageLabels(record)
+	err = out.timed("image", func() error {
+		img, err := d.engine.BuildImage(ctx, runtime.ImageSpec{
+			Context: tree.path, Dockerfile: made.Dockerfile, Secrets: secrets,
+			Bases: map[string]string{stackImage: stack}, Logins: logins, Foreign: true,
+			Owner: strconv.Itoa(record.UID), Limits: buildLimits(), Labels: labels,
+		}, out)
+		if err != nil {
+			return err
+		}
+		return d.engine.OwnImage(ctx, img, key, record.UID, labels)
+	})
+	return d.imageFault(ctx, err)
+}
+
+func imageLabels(record store.App) map[string]string {
+	return map[string]string{labelApp: strconv.Itoa(record.UID), labelKind: "image"}
+}
+
+// adoptImage adds to a plan what an image runs, and returns it as a release's.
+func (d *Deployer) adoptImage(made *plan.Plan, img runtime.Image, ref string) (image, error) {
+	args := img.Config.Args()
+	if len(args) > 0 {
+		made.Infer("web", strings.Join(args, " "))
+	}
+	if len(made.Processes) == 0 {
+		return image{}, fault.New(fault.Failed, "E202", "nothing says which process to start: the image has neither CMD nor ENTRYPOINT").
+			Hint("give it one, or write a Procfile with a line such as: web: ./server")
+	}
+	made.Env = map[string]string{}
+	for _, kv := range img.Config.Env {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			made.Env[name] = value
+		}
+	}
+	return image{base: img.Layer, top: img.Layer, args: args, foreign: &store.Image{
+		Ref: ref, Digest: img.Digest, Entrypoint: img.Config.Entrypoint, Dir: img.Config.Dir,
+		Ports: slices.Clone(img.Config.Ports), StopSignal: img.Config.StopSignal,
+	}}, nil
+}
+
+// imageFault says why an image could not be had, as far as somebody can act on it.
+func (d *Deployer) imageFault(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if none, ok := errors.AsType[*runtime.ImageError](err); ok {
+		f := fault.New(fault.Failed, "E236", "the image %s cannot be had: %w", none.Ref, none.Kind)
+		if none.Cause != nil {
+			f.With(clip(none.Cause.Error(), 300))
+		}
+		switch none.Kind {
+		case runtime.ErrImageDenied:
+			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand())
+		case runtime.ErrImageNotFound:
+			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
+		}
+		return f
+	}
+	if bad, ok := errors.AsType[*runtime.DockerfileError](err); ok {
+		at := bad.Path
+		if bad.Line > 0 {
+			at = fmt.Sprintf("%s, line %d", bad.Path, bad.Line)
+		}
+		failed, ran := errors.AsType[*runtime.CommandError](bad.Err)
+		if !ran {
+			return fault.New(fault.Failed, "E235", "%s: %w", at, bad.Err).With(bad.Text)
+		}
+		f := fault.New(fault.Failed, "E235", "%s: %s", at, describe(failed.Exit)).With(bad.Text)
+		var lines []string
+		for _, line := range failed.Tail {
+			lines = append(lines, "| "+line)
+		}
+		return advise(f.With(lines...), lines, failed.Exit)
+	}
+	return d.full(fmt.Errorf("make the image: %w", err))
+}
+
+// logins returns who berth is to the registries.
+func (d *Deployer) logins() (map[string]runtime.Login, error) {
+	logins := map[string]runtime.Login{}
+	err := d.db.View(func(tx *store.Tx) error {
+		known, err := tx.Registries()
+		for host, login := range known {
+			logins[host] = runtime.Login(login)
+		}
+		return err
+	})
+	return logins, err
+}
+
+// exposes tells whether an image says that it listens on a port. nil says nothing.
+func exposes(img *store.Image, port string) bool {
+	return img != nil && (slices.Contains(img.Ports, port+"/tcp") || slices.Contains(img.Ports, port))
+}
