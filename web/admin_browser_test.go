@@ -485,6 +485,9 @@ func browserActions(t *testing.T, b *tab) {
 	b.click("#dialog button.primary")
 	b.sees("#notice", "shop was stopped")
 	b.sees("h1", "stopped")
+	// htmx takes a new form over a moment after it is shown; until then the
+	// browser sends it by itself, which leads to a page of its own.
+	b.until("document.querySelector('#do-start')?.closest('form')['htmx-internal-data']?.initHash !== undefined")
 	b.click("#do-start")
 	b.sees("#notice", "shop was started")
 	want := "restart shop  by dora; scale shop map[web:3 worker:1] by dora; rollback shop v17 by dora; run job nightly of shop by dora; stop shop by dora; start shop by dora"

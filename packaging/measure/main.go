@@ -21,21 +21,22 @@ import (
 func main() {
 	berth := flag.String("berth", "./berth", "the binary to measure")
 	demo := flag.String("demo", "packaging/demo", "the app to push")
+	samples := flag.String("samples", "buildpacks/testdata/apps", "the apps of the languages")
 	cache := flag.String("cache", "/var/cache/berth-test", "where made layers are kept")
 	pushes := flag.Int("pushes", 15, "how many pushes to time")
 	apps := flag.Int("apps", 50, "how many apps to store before the timed start")
-	only := flag.String("only", "", "one of push, memory, neighbour, start")
+	only := flag.String("only", "", "one of push, languages, memory, neighbour, start")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measure(ctx, *berth, *demo, *cache, *only, *pushes, *apps); err != nil {
+	if err := measure(ctx, *berth, *demo, *samples, *cache, *only, *pushes, *apps); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, berth, demo, cache, only string, pushes, apps int) (err error) {
+func measure(ctx context.Context, berth, demo, samples, cache, only string, pushes, apps int) (err error) {
 	a, err := newAppliance(berth, cache)
 	if err != nil {
 		return err
@@ -65,6 +66,7 @@ func measure(ctx context.Context, berth, demo, cache, only string, pushes, apps 
 		take func() error
 	}{
 		{"push", func() error { return measurePushes(ctx, repo, pushes) }},
+		{"languages", func() error { return measureLanguages(ctx, a, samples) }},
 		{"memory", func() error { return measureMemory(ctx, a, repo) }},
 		{"neighbour", func() error { return measureNeighbour(ctx, a, repo) }},
 		{"start", func() error { return measureStart(ctx, a, repo, apps) }},
