@@ -350,27 +350,11 @@ func satisfies(clauses []specifier, minor, patch int) bool {
 		if c.prefix && len(c.version) < len(have) {
 			have = have[:len(c.version)]
 		}
-		d := compareVersions(have, c.version)
+		d := source.CompareVersions(have, c.version)
 		ok := map[string]bool{"==": d == 0, "!=": d != 0, ">=": d >= 0, "<=": d <= 0, ">": d > 0, "<": d < 0}[c.op]
 		if !ok {
 			return false
 		}
 	}
 	return true
-}
-
-func compareVersions(a, b []int) int {
-	for i := range max(len(a), len(b)) {
-		var x, y int
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if x != y {
-			return x - y
-		}
-	}
-	return 0
 }

@@ -197,7 +197,7 @@ func (c clause) fits(r debianRuby) bool {
 	within := func(parts int) bool {
 		return slices.Compare(have[:min(parts, len(have))], c.version[:min(parts, len(have))]) == 0
 	}
-	switch d := compare(have, c.version); c.op {
+	switch d := source.CompareVersions(have, c.version); c.op {
 	case "~":
 		return within(len(c.version))
 	case "=":
@@ -215,21 +215,4 @@ func (c clause) fits(r debianRuby) bool {
 	default: // "~> 3.3.1" is 3.3, from 3.3.1 on
 		return d >= 0 && within(max(len(c.version)-1, 1))
 	}
-}
-
-// compare compares versions, a missing part counting as 0.
-func compare(a, b []int) int {
-	for i := range max(len(a), len(b)) {
-		var x, y int
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if x != y {
-			return x - y
-		}
-	}
-	return 0
 }

@@ -92,3 +92,21 @@ func lineOf(text, key string) int {
 	}
 	return 1
 }
+
+// CompareVersions compares versions part by part, a missing part counting as 0:
+// negative when a is the older one.
+func CompareVersions(a, b []int) int {
+	for i := range max(len(a), len(b)) {
+		var x, y int
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			return x - y
+		}
+	}
+	return 0
+}
