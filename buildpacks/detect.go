@@ -54,7 +54,6 @@ var languages = []language{
 	{"java", "Java", java.Plan, java.Archive, true},
 	{"static", "a static site", static.Plan, static.Pages, true},
 	{"python", "Python", python.Plan, python.Sources, true},
-	{"java", "Java", java.Plan, java.Archive, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
 }
 

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,6 +34,14 @@ func (d *Deployer) boot(ctx context.Context) error {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
 	left := d.adopt(ctx, records, containers)
+	// A migration that goes on may not meet the one of the next push.
+	left = slices.DeleteFunc(left, func(c *runtime.Container) bool {
+		if c.Labels[labelKind] != kindPhase {
+			return false
+		}
+		d.remove(c)
+		return true
+	})
 	close(d.adopted)
 	d.announceHosts()
 

@@ -135,6 +135,16 @@ func (u *underway) seal(ctx context.Context) error {
 	return nil
 }
 
+// unseal is for what follows once the release is live, and can be cancelled again.
+func (u *underway) unseal() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sealed = false
+}
+
 // cancelled returns why a build was cancelled, if it was.
 func cancelled(ctx context.Context) error {
 	if why, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {

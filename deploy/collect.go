@@ -40,7 +40,12 @@ func (d *Deployer) collect(ctx context.Context, name string) {
 // sweep is collect, for shared layers that were not used for so long; the
 // caller holds collecting.
 func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration) {
+	// Pins are read before the releases and after them: what is let go of between
+	// the two is named by a release that was not there yet.
 	wanted := map[string]bool{}
+	for key := range d.pins.all() {
+		wanted[key] = true
+	}
 	oldest := map[string]int{} // app → number of the oldest release that is kept
 	firstBuild := 0            // of the app's that are remembered
 	err := d.db.View(func(tx *store.Tx) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // FromImage deploys a ready image of a registry: it is pulled, released and
@@ -52,6 +53,9 @@ func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, 
 	if err != nil {
 		return image{}, nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
+		fault.New(fault.Timeout, "E241", "the pull took longer than %s", buildTimeout))
+	defer cancel()
 	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
 	err = out.timed("pull", func() error {
 		pulled, err := d.engine.PullImage(ctx, runtime.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)

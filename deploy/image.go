@@ -67,18 +67,20 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 		secrets[name] = []byte(value)
 	}
 	out.Step("Build", "%s", made.Dockerfile)
-	labels := imageLabels(record)
 	err = out.timed("image", func() error {
 		img, err := d.engine.BuildImage(ctx, runtime.ImageSpec{
 			Context: tree.path, Dockerfile: made.Dockerfile, Secrets: secrets,
 			Bases: map[string]string{stackImage: stack}, Logins: logins, Foreign: true,
-			Owner: strconv.Itoa(record.UID), Limits: buildLimits(), Labels: labels,
+			Owner: strconv.Itoa(record.UID), Limits: buildLimits(), Disk: &runtime.Disk{Reserve: buildReserve}, Labels: map[string]string{labelKind: "image"}, // nobody's, until the app's own stands on it
 		}, out)
 		if err != nil {
 			return err
 		}
-		return d.engine.OwnImage(ctx, img, key, record.UID, labels)
+		return d.engine.OwnImage(ctx, img, key, record.UID, imageLabels(record))
 	})
+	if short, ok := errors.AsType[*runtime.DiskError](err); ok {
+		return d.outgrown(plan.Layer{Name: made.Dockerfile}, record, short)
+	}
 	return d.imageFault(ctx, err)
 }
 

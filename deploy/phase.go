@@ -63,7 +63,12 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		}
 	}
 	key := predeployKey(record, img, release.Build)
-	err := d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
+	leave, err := d.awaitPlace(ctx, out)
+	if err != nil {
+		return img, err
+	}
+	defer leave()
+	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
 		log, err := d.phaseLog(record.Name, release.Number, phasePredeploy)
 		if err != nil {
 			return err

@@ -164,6 +164,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
 	}, out)
 	if err == nil {
+		a.building(build.Number).unseal()
 		d.postdeploy(ctx, record, release, made.Manifest.Scripts, out)
 	}
 	return release, err

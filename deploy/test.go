@@ -31,6 +31,11 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 	if made.Test == nil {
 		return nil
 	}
+	leave, err := d.awaitPlace(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeoutCause(ctx, testTimeout,
 		fault.New(fault.Timeout, "E252", "the tests took longer than %s", testTimeout))
 	defer cancel()
@@ -38,7 +43,7 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 	out.Step("Test", "%s", title)
 	began := time.Now()
 	var count testCount
-	err := out.timed("test", func() error {
+	err = out.timed("test", func() error {
 		return d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count))
 	})
 	if err == nil {

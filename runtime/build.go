@@ -139,7 +139,8 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		}
 		if len(spec.Keep) > 0 {
 			writes[0].name = "the build"
-			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, out)
+			kept := place{name: homeDir, dir: layerDirs(mounts)[0], own: true}
+			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, kept, out)
 		}
 		if spec.Source != "" {
 			if err := copyTree(ctx, spec.Source, root, homeDir, spec.UID); err != nil {
@@ -158,14 +159,16 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
 // copies what is to be kept into the layer's, which is mounted at root.
-func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, out io.Writer) error {
+func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, kept place, out io.Writer) error {
 	if err := e.readySource(ctx, spec, scratch, mounts); err != nil {
 		return err
 	}
 	if err := e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, homeDir, spec.Keep, spec.UID) })
+	// A copy may be larger than what it is of: holes and hard links are written out.
+	ctx, unwatch := spec.Disk.watch(ctx, []place{kept})
+	return unwatch(e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, homeDir, spec.Keep, spec.UID) }))
 }
 
 // readySource puts the source into a scratch filesystem's own /app. It is

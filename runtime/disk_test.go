@@ -136,3 +136,10 @@ func TestDisk_AProgramThatDiedOfAFullDiskIsToldSo(t *testing.T) {
 		t.Errorf("got %+v, want a full disk", short)
 	}
 }
+
+// A file with holes takes no room until it is copied.
+func TestDisk_WhatIsKeptCountsAsItIsCopied(t *testing.T) {
+	open(t)
+	stopped(t, runtime.LayerSpec{Key: key(t), UID: 20001, Keep: []string{"dist"}, Disk: &runtime.Disk{Budget: 40 << 20},
+		Commands: []runtime.Command{inApp("mkdir dist && truncate -s 4G dist/hole")}})
+}

@@ -44,6 +44,7 @@ type ImageSpec struct {
 	// Builds of one owner wait for each other.
 	Owner  string
 	Limits Limits            // of each RUN step
+	Disk   *Disk             // whose Reserve is heeded; nil is as much as there is
 	Labels map[string]string // of the layers
 }
 
@@ -97,6 +98,16 @@ func (e *Engine) buildImage(ctx context.Context, spec ImageSpec, out io.Writer) 
 		return img, err
 	}
 	defer release()
+	defer e.giveWay()()
+	scratch, err := e.Scratch()
+	if err != nil {
+		return img, err
+	}
+	defer os.RemoveAll(scratch)
+	// Where it is written matters to the filesystem alone: what the steps write
+	// is BuildKit's to count.
+	ctx, unwatch := spec.Disk.watch(ctx, []place{{name: "the image", dir: scratch, own: true}})
+	defer func() { err = unwatch(err) }()
 	ctx, done, err := e.lease(ctx)
 	if err != nil {
 		return img, err

@@ -64,7 +64,7 @@ func copyPath(ctx context.Context, from *os.Root, root, start, dir string, uid i
 		if start != "." {
 			target = dir + strings.TrimPrefix(name, start)
 		}
-		if err := copyEntry(from, to, name, target, entry.Type(), uid); err != nil {
+		if err := copyEntry(ctx, from, to, name, target, entry.Type(), uid); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 		return nil
@@ -80,7 +80,7 @@ func ownDir(to *os.Root, dir string, uid int) error {
 	return to.Lchown(dir, uid, uid)
 }
 
-func copyEntry(from, to *os.Root, name, target string, kind fs.FileMode, uid int) error {
+func copyEntry(ctx context.Context, from, to *os.Root, name, target string, kind fs.FileMode, uid int) error {
 	info, err := from.Lstat(name)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func copyEntry(from, to *os.Root, name, target string, kind fs.FileMode, uid int
 		}
 		return to.Lchown(target, uid, uid) // a link has no mode of its own
 	case kind.IsRegular():
-		if err := copyFile(from, to, name, target); err != nil {
+		if err := copyFile(ctx, from, to, name, target); err != nil {
 			return err
 		}
 	default:
@@ -130,7 +130,7 @@ func copyEntry(from, to *os.Root, name, target string, kind fs.FileMode, uid int
 	return nil
 }
 
-func copyFile(from, to *os.Root, name, target string) error {
+func copyFile(ctx context.Context, from, to *os.Root, name, target string) error {
 	src, err := from.Open(name)
 	if err != nil {
 		return err
@@ -140,6 +140,26 @@ func copyFile(from, to *os.Root, name, target string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(dst, src)
+	if info, e := src.Stat(); e == nil && info.Size() < largeFile {
+		_, err = io.Copy(dst, src) // by the kernel, in one go
+	} else {
+		_, err = io.Copy(struct{ io.Writer }{dst}, cancellable{ctx, src})
+	}
 	return errors.Join(err, dst.Close())
+}
+
+// largeFile is what takes so long to copy that somebody may want it to end.
+const largeFile = 64 << 20 // bytes
+
+// cancellable is a reader that ends with its context.
+type cancellable struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (c cancellable) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.Reader.Read(p)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/buildkit/executor/oci"
 )
 
@@ -49,7 +50,15 @@ func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, l
 		}
 		// The layer is the image to whoever asks, with the same configuration.
 		var own map[string]string
-		if info, err := e.snapshots().Stat(ctx, e.layerName(img.Layer)); err == nil && info.Labels[labelImageConfig] != "" {
+		var info snapshots.Info
+		err = retryGone(ctx, func() (err error) {
+			info, err = e.snapshots().Stat(ctx, e.layerName(img.Layer))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if info.Labels[labelImageConfig] != "" {
 			own = map[string]string{labelImageConfig: info.Labels[labelImageConfig], labelHolds: info.Labels[labelHolds], labelImageDigest: info.Labels[labelImageDigest]}
 		}
 		return e.commitAs(ctx, active, key, labels, own)

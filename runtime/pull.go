@@ -13,6 +13,8 @@ import (
 	goruntime "runtime"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
@@ -22,6 +24,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
@@ -59,12 +62,14 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 		return Image{}, &ImageError{Ref: named.String(), Kind: ErrImageDenied, Cause: errors.New("it is on this machine, and nobody has said that apps may use it")}
 	}
 	ctx = e.quiet(ctx)
-	resolver := newResolver(login)
+	resolver := newResolver(login, spec.Foreign && !known)
 	_, desc, err := resolver.Resolve(ctx, named.String())
 	if err != nil {
 		return Image{}, registryError(ctx, named, err)
 	}
-	key := "image-" + goruntime.GOARCH + "-" + desc.Digest.Encoded()[:16]
+	// With the registry's name: a digest alone is whatever a registry says it is,
+	// and who knows another's would have its layer without asking for it.
+	key := "image-" + goruntime.GOARCH + "-" + digest.FromString(reference.TrimNamed(named).String() + "@" + desc.Digest.String()).Encoded()[:32]
 	err = e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
 		p := pull{engine: e, name: named, spec: spec, resolver: resolver, desc: desc, out: &lineWriter{out: out}}
 		return p.makeLayer(ctx, key, active)
@@ -191,14 +196,33 @@ func onThisMachine(registry string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// newResolver returns containerd's client of registries.
-func newResolver(login Login) remotes.Resolver {
-	options := []docker.AuthorizerOpt{}
+// guardedClient returns a client that connects to nothing on this machine.
+func guardedClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		if onThisMachine(address) {
+			return fmt.Errorf("%s is on this machine", address)
+		}
+		return nil
+	}}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = dialer.DialContext
+	return &http.Client{Transport: transport}
+}
+
+// newResolver returns containerd's client of registries. A guarded one goes
+// nowhere on this machine, whatever names, redirects and places of tokens say.
+func newResolver(login Login, guarded bool) remotes.Resolver {
+	client := http.DefaultClient
+	if guarded && len(proxyVariables()) == 0 { // a proxy has its own idea of where it may go
+		client = guardedClient()
+	}
+	options := []docker.AuthorizerOpt{docker.WithAuthClient(client)}
 	if login != (Login{}) {
 		options = append(options, docker.WithAuthCreds(func(string) (string, string, error) { return login.Username, login.Password, nil }))
 	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
 		docker.WithPlainHTTP(docker.MatchLocalhost),
+		docker.WithClient(client),
 		docker.WithAuthorizer(docker.NewDockerAuthorizer(options...)),
 	)})
 }

@@ -162,7 +162,7 @@ func (p *project) context(v version) *build.Context {
 // directory all that is below it.
 func (p *project) embedded(dir string, patterns []string) (files []string) {
 	for _, pattern := range patterns {
-		matches, err := fs.Glob(p.tree.FS, path.Join(dir, strings.TrimPrefix(pattern, "all:")))
+		matches, err := p.tree.Glob(path.Join(dir, strings.TrimPrefix(pattern, "all:")))
 		if err != nil {
 			continue // the compiler will say so
 		}

@@ -104,7 +104,7 @@ func (p *project) modules() ([]*pom, error) {
 		}
 		all = append(all, m)
 		for _, e := range m.root.all("modules", "module") {
-			name := m.expand(e.text, 0)
+			name := m.expand(e.text)
 			if !strings.HasSuffix(name, ".xml") {
 				name = path.Join(name, pomFile)
 			}
@@ -241,7 +241,7 @@ func (m *pom) level() *release {
 		texts = append(texts, v)
 	}
 	for _, s := range append(texts, compiler.find("target"), compiler.find("source")) {
-		if l := level(m.expand(s, 0), m.file); l != nil {
+		if l := level(m.expand(s), m.file); l != nil {
 			return l
 		}
 	}

@@ -73,7 +73,7 @@ itself() {
 	set +f
 	mkdir "$2"
 	tar -xzf /tmp/maven/*.tar.gz -C "$2" --strip-components=1
-	rm -r /tmp/maven /tmp/java-trust.p12 "$HOME/.m2" # the certificates are a machine's, the layer is everybody's
+	rm -rf /tmp/maven /tmp/mirror.xml /tmp/java-trust.p12 "$HOME/.m2" # the certificates are a machine's, the layer is everybody's
 }
 
 # container ARTIFACT: fetch a servlet container that is one jar. Packing it into

@@ -210,7 +210,7 @@ func (e *element) find(name string) string {
 // text returns the text of an element, with properties in place.
 func (m *pom) text(names ...string) string {
 	if e := m.root.child(names...); e != nil {
-		return m.expand(e.text, 0)
+		return m.expand(e.text)
 	}
 	return ""
 }
@@ -218,15 +218,27 @@ func (m *pom) text(names ...string) string {
 // placeholder is a property in a text.
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9_.-]+)\}`)
 
+// maxExpansions bounds the properties that one text may have put in place; real
+// ones have a handful.
+const maxExpansions = 100
+
 // expand puts properties in place. They may refer to each other, without end if
-// somebody wants it so.
-func (m *pom) expand(s string, depth int) string {
+// somebody wants it so, and each of them to many.
+func (m *pom) expand(s string) string {
+	left := maxExpansions
+	return m.expandWithin(s, 0, &left)
+}
+
+func (m *pom) expandWithin(s string, depth int, left *int) string {
 	if depth > 8 || len(s) > 1000 {
 		return s
 	}
 	return placeholder.ReplaceAllStringFunc(s, func(ref string) string {
+		if *left--; *left < 0 {
+			return ref
+		}
 		if v, ok := m.property(ref[2 : len(ref)-1]); ok && len(v) < 1000 {
-			return m.expand(v, depth+1)
+			return m.expandWithin(v, depth+1, left)
 		}
 		return ref
 	})
@@ -255,9 +267,9 @@ func (m *pom) plugin(group, artifact string) *element {
 		for _, e := range at.root.child("build").all("plugins", "plugin") {
 			g := ordinary
 			if named := e.child("groupId"); named != nil {
-				g = at.expand(named.text, 0)
+				g = at.expand(named.text)
 			}
-			if name := e.child("artifactId"); name != nil && g == group && at.expand(name.text, 0) == artifact {
+			if name := e.child("artifactId"); name != nil && g == group && at.expand(name.text) == artifact {
 				return e
 			}
 		}
@@ -271,7 +283,7 @@ func (m *pom) dependsOn(group string) bool {
 	for at := m; at != nil; at = at.parent {
 		for _, e := range at.root.all("dependencies", "dependency") {
 			g, scope := e.child("groupId"), e.child("scope")
-			if g != nil && at.expand(g.text, 0) == group && (scope == nil || scope.text != "test") {
+			if g != nil && at.expand(g.text) == group && (scope == nil || scope.text != "test") {
 				return true
 			}
 		}

@@ -67,6 +67,10 @@ func readComposer(t *source.Tree) (*composer, error) {
 	if classmap, ok := root.Get("autoload", "classmap"); ok {
 		c.classmap = len(classmap.Items) > 0
 	}
+	// A map that is said to be whole has to be made where the classes are.
+	if authoritative, ok := root.Get("config", "classmap-authoritative"); ok && authoritative.True() {
+		c.classmap = true
+	}
 	if repos, ok := root.Get("repositories"); ok {
 		for _, r := range repos.Items {
 			c.addRepository(t, r)
@@ -130,7 +134,7 @@ func (c *composer) addRepository(t *source.Tree, r source.JSON) {
 	case "artifact":
 		c.addFiles(t, url, func(name string) bool { return path.Ext(name) == ".zip" || path.Ext(name) == ".tar" })
 	case "path":
-		dirs, err := fs.Glob(t.FS, url)
+		dirs, err := t.Glob(url)
 		if err != nil || len(dirs) > maxPaths {
 			t.Note("composer.json: the repository %s is not looked at", source.Printable(url))
 			return

@@ -232,6 +232,7 @@ func TestOutput_OnlyWhereTheSourceIsNeededToBuild(t *testing.T) {
 		want           []string // the steps
 	}{
 		"nothing":          {`{}`, `{"scripts": {"dev": "vite"}}`, nil},
+		"a map said whole": {`{"config": {"classmap-authoritative": true}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
 		"classes by files": {`{"autoload": {"classmap": ["src"]}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
 		"scripts":          {`{"scripts": {"post-install-cmd": "x", "post-autoload-dump": "y"}}`, "", []string{"composer dump-autoload --no-dev --optimize", "composer run-script --no-dev post-install-cmd"}},
 		"other scripts":    {`{"scripts": {"test": "x"}}`, "", nil},

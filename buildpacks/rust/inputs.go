@@ -48,7 +48,7 @@ func (p *project) inputs() []string {
 		case entries > maxEntries || len(kept) > maxInputs || size > maxSource:
 			return fs.ErrInvalid
 		case entry.IsDir():
-			if base := path.Base(name); name == ".github" || base == "target" || base == "node_modules" {
+			if base := path.Base(name); name == ".github" || name == "target" || base == "node_modules" {
 				return fs.SkipDir
 			}
 		case !entry.Type().IsRegular():

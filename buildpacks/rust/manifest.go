@@ -1,7 +1,6 @@
 package rust
 
 import (
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -104,7 +103,7 @@ func (p *project) readCrates() error {
 // directories returns what the patterns of a workspace find.
 func (p *project) directories(patterns []string) (dirs []string) {
 	for _, pattern := range patterns {
-		found, err := fs.Glob(p.tree.FS, path.Clean(pattern))
+		found, err := p.tree.Glob(path.Clean(pattern))
 		if err != nil {
 			continue // Cargo will say so
 		}

@@ -239,3 +239,13 @@ func FuzzPlan(f *testing.F) {
 		}
 	})
 }
+
+// target/ of the root is Cargo's; a module may have the same name.
+func TestInputs_AModuleCalledTargetIsOne(t *testing.T) {
+	made := packtest.Plan(t, Plan, packtest.Repo("Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\n",
+		"src/main.rs", "mod target;\nfn main() {}\n", "src/target/mod.rs", "", "target/debug/x.rs", ""))
+	got := packtest.Layer(t, made, "programs").Inputs
+	if !slices.Contains(got, "src/target/mod.rs") || slices.Contains(got, "target/debug/x.rs") {
+		t.Errorf("inputs: got %q", got)
+	}
+}

@@ -34,6 +34,8 @@ const OwnDir = ".berth"
 type Tree struct {
 	FS    fs.FS    // that cannot be left, as os.Root's
 	Notes []string // for the push's output, in the order in which they came up
+
+	globbed int // entries that Glob has looked at
 }
 
 // Note adds a note, once.
@@ -161,6 +163,57 @@ func (t *Tree) Walk(skip func(dir string) bool, fn func(name string)) {
 		level = below
 	}
 }
+
+// maxGlobbed bounds the directory entries that all patterns of a repository may
+// have looked at.
+const maxGlobbed = 10 * maxEntries
+
+// Glob returns the names that fit a pattern of path.Match's, in order. Unlike
+// fs.Glob it follows no links, so that a tree that leads back into itself has an
+// end, and looks at so many entries in all.
+func (t *Tree) Glob(pattern string) (names []string, err error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, err
+	}
+	names = []string{"."}
+	elements := strings.Split(path.Clean(pattern), "/")
+	for i, element := range elements {
+		var found []string
+		fits := func(dir string, e fs.DirEntry) {
+			if i == len(elements)-1 || e.IsDir() {
+				found = append(found, path.Join(dir, e.Name()))
+			}
+		}
+		for _, dir := range names {
+			if !strings.ContainsAny(element, `*?[\`) {
+				if info, err := fs.Lstat(t.FS, path.Join(dir, element)); err == nil {
+					fits(dir, named{fs.FileInfoToDirEntry(info), element})
+				}
+				t.globbed++
+				continue
+			}
+			for _, e := range t.Dir(dir) {
+				if t.globbed++; t.globbed > maxGlobbed {
+					t.Note("the repository's patterns fit more than %d entries; the rest was not looked at", maxGlobbed)
+					return found, nil
+				}
+				if ok, _ := path.Match(element, e.Name()); ok {
+					fits(dir, e)
+				}
+			}
+		}
+		names = found
+	}
+	return names, nil
+}
+
+// named is an entry under the name by which it was asked for: "." and ".." too.
+type named struct {
+	fs.DirEntry
+	name string
+}
+
+func (n named) Name() string { return n.name }
 
 // Lines splits a text at any of the three line ends.
 func Lines(s string) []string {
