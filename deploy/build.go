@@ -84,9 +84,11 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
 	defer cancel()
 	for _, layer := range made.Layers {
-		have, err := d.engine.HasLayer(ctx, layer.Key)
-		if err != nil {
-			return image{}, fmt.Errorf("look for the layer %s: %w", layer.Name, err)
+		have := whole // else it is asked once more: another build may have made it while this one waited
+		if !whole {
+			if have, err = d.engine.HasLayer(ctx, layer.Key); err != nil {
+				return image{}, fmt.Errorf("look for the layer %s: %w", layer.Name, err)
+			}
 		}
 		if have {
 			out.reuse(layer.Name)
@@ -241,6 +243,15 @@ func operators(layer plan.Layer) (env []string, files []runtime.Mount) {
 	return env, files
 }
 
+// quoted marks lines as what a program printed.
+func quoted(lines []string) []string {
+	var marked []string
+	for _, line := range lines {
+		marked = append(marked, "| "+line)
+	}
+	return marked
+}
+
 // buildFault says which command failed, with the end of what it printed.
 func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
 	f := fault.New(fault.Failed, "E240", "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
@@ -248,9 +259,7 @@ func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
 		f.Hints = append(f.Hints, p.Hints...)
 	}
-	for _, line := range failed.Tail {
-		f.With("| " + line)
-	}
+	f.With(quoted(failed.Tail)...)
 	f.Cause = failed
 	return f
 }

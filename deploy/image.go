@@ -141,10 +141,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 			return fault.New(fault.Failed, "E235", "%s: %w", at, bad.Err).With(bad.Text)
 		}
 		f := fault.New(fault.Failed, "E235", "%s: %s", at, describe(failed.Exit)).With(bad.Text)
-		var lines []string
-		for _, line := range failed.Tail {
-			lines = append(lines, "| "+line)
-		}
+		lines := quoted(failed.Tail)
 		return advise(f.With(lines...), lines, failed.Exit)
 	}
 	return d.full(fmt.Errorf("make the image: %w", err))

@@ -32,16 +32,12 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 	}
 	for _, name := range manifest.Secrets {
 		if _, set := config[name]; !set {
-			secret := make([]byte, 32)
-			rand.Read(secret)
-			config[name] = hex.EncodeToString(secret)
+			config[name] = hex.EncodeToString(newSecret())
 		}
 	}
 	for _, name := range manifest.Keys {
 		if _, set := config[name]; !set {
-			key := make([]byte, 32)
-			rand.Read(key)
-			config[name] = "base64:" + base64.StdEncoding.EncodeToString(key)
+			config[name] = "base64:" + base64.StdEncoding.EncodeToString(newSecret())
 		}
 	}
 	for _, name := range manifest.Required {
@@ -51,6 +47,13 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 		}
 	}
 	return config, nil
+}
+
+// newSecret makes up 32 bytes.
+func newSecret() []byte {
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	return secret
 }
 
 // settle applies to the app's record what a push brings: app.json's formation

@@ -223,10 +223,7 @@ const evidenceLines = 15
 func phaseFault(code, name, script string, exit runtime.Exit, last []string) error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
 	f.With("it ran: " + clip(oneLine(script), 200))
-	var lines []string
-	for _, line := range last {
-		lines = append(lines, "| "+line)
-	}
+	lines := quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -92,9 +91,7 @@ func testEnv(made *plan.Plan) []string {
 	maps.Copy(env, made.Test.Env)
 	own, secrets := made.Manifest.TestEnv()
 	for _, name := range secrets {
-		secret := make([]byte, 32)
-		rand.Read(secret)
-		env[name] = hex.EncodeToString(secret)
+		env[name] = hex.EncodeToString(newSecret())
 	}
 	maps.Copy(env, own)
 	env["CI"] = "true"
@@ -122,10 +119,7 @@ func (d *Deployer) testFault(ctx context.Context, record store.App, test *plan.T
 		what, line = "the set-up of the tests", test.Setup
 	}
 	f := fault.New(fault.Failed, "E251", "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + clip(oneLine(line), 200))
-	var lines []string
-	for _, l := range failed.Tail {
-		lines = append(lines, "| "+l)
-	}
+	lines := quoted(failed.Tail)
 	f = advise(f.With(lines...), lines, failed.Exit)
 	return f.Hint("tests do not see the app's config; environments.test.env in app.json is theirs")
 }
