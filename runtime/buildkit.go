@@ -260,9 +260,7 @@ func (b *builder) shut() error {
 		errs = append(errs, forgetChecksums(b.worker.MetadataStore))
 	}
 	errs = append(errs, b.workers.Close())
-	if err := clearDir(b.mounts); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, err)
-	}
+	errs = append(errs, clearDir(b.mounts))
 	os.Remove(b.mounts)
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,14 +97,19 @@ func (e *Engine) sweepStepMounts() error {
 // sweepScratch empties the scratch directory.
 func (e *Engine) sweepScratch() error { return clearDir(e.scratchDir()) }
 
-// clearDir empties a directory of ours. What is mounted in it is unmounted
-// first, and nothing is removed while a mount is left: removing through one
-// would remove what is not ours.
+// clearDir empties a directory of ours, if it is there. What is mounted in it
+// is unmounted first, and nothing is removed while a mount is left: removing
+// through one would remove what is not ours. Somebody else may be clearing it
+// at the same time, as containerd does with the bundle of a task that it finds
+// dead.
 func clearDir(dir string) error {
 	if err := unmountBelow(dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -129,7 +135,8 @@ func unmountBelow(dir string) error {
 		}
 	}
 	for _, point := range slices.Backward(points) {
-		if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && err != unix.EINVAL && err != unix.ENOENT { // which say that it was unmounted meanwhile
 			return fmt.Errorf("unmount %s: %w", point, err)
 		}
 	}
@@ -199,9 +206,11 @@ func (e *Engine) endOrphan(ctx context.Context, id string) error {
 	// clears its own when it starts.
 	if e.daemon != nil {
 		bundle := e.state("containerd", "io.containerd.runtime.v2.task", namespace, id)
-		if _, err := os.Stat(bundle); err == nil {
-			errs = append(errs, clearDir(bundle), os.RemoveAll(bundle))
+		err := clearDir(bundle)
+		if err == nil {
+			err = os.RemoveAll(bundle)
 		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
