@@ -111,7 +111,11 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	args := slices.Concat([]string{"/bin/bash", "-c", runApart, "bash"}, j.cmd.Args)
 	switch {
 	case spec.Foreign: // and may have no shell
-		args = slices.Concat([]string{initPath, pid1.Execute, envPath}, j.cmd.Args)
+		execute := pid1.Execute
+		if j.merged {
+			execute = pid1.ExecuteMerged
+		}
+		args = slices.Concat([]string{initPath, execute, envPath}, j.cmd.Args)
 		binds = append(binds, bind(e.cfg.Init, initPath, false))
 	case j.merged:
 		args[2] = runMerged

@@ -106,15 +106,20 @@ func TestBuildLayer_SameKeyIsBuiltOnce(t *testing.T) {
 
 func TestBuildLayer_FailureLeavesNothing(t *testing.T) {
 	e, _ := open(t)
-	for name, uid := range map[string]int{"root": 0, "app": 20001} {
+	for name, spec := range map[string]runtime.LayerSpec{
+		"root":     {UID: 0},
+		"app":      {UID: 20001},
+		"an image": {UID: 20001, Foreign: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			k := key(t)
-			_, err := build(t, runtime.LayerSpec{Key: k, UID: uid, Commands: []runtime.Command{sh("for i in $(seq 30); do echo line $i; done; echo why >&2; exit 9")}})
+			spec.Key, spec.Commands = k, []runtime.Command{sh("for i in $(seq 30); do echo line $i; echo error $i >&2; done; echo why >&2; exit 9")}
+			_, err := build(t, spec)
 			failed, ok := errors.AsType[*runtime.CommandError](err)
 			if !ok {
 				t.Fatalf("error %v, want a CommandError", err)
 			}
-			if failed.Exit.Code != 9 || len(failed.Tail) < 15 || failed.Tail[len(failed.Tail)-1] != "why" {
+			if failed.Exit.Code != 9 || len(failed.Tail) < 15 || !strings.HasSuffix(strings.Join(failed.Tail, "\n"), "line 29\nerror 29\nline 30\nerror 30\nwhy") {
 				t.Errorf("error %+v", failed)
 			}
 			if has, _ := e.HasLayer(t.Context(), k); has {

@@ -127,7 +127,7 @@ func (x *stepExecutor) step(ctx context.Context, root executor.Mount, mounts []e
 	return e.perform(ctx, performance{
 		spec: spec, oci: s,
 		rootfs: []mount.Mount{{Type: "bind", Source: dir, Options: []string{"rbind"}}},
-		att:    Attachment{Stdout: out, Stderr: out},
+		att:    Attachment{Stdout: out},
 		address: func() (string, error) {
 			err := join()
 			return attached.address, err
@@ -227,7 +227,7 @@ func (x *stepExecutor) tighten(s *specs.Spec, spec Spec, meta executor.Meta, bin
 	if meta.Hostname == "" {
 		s.Hostname = spec.Hostname
 	}
-	s.Process.Args = slices.Concat([]string{initPath, pid1.Execute, stepEnv}, meta.Args)
+	s.Process.Args = slices.Concat([]string{initPath, pid1.ExecuteMerged, stepEnv}, meta.Args)
 	s.Process.Env = []string{"PATH=/usr/bin:/bin"} // stored by containerd
 	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: rootCaps, Permitted: rootCaps, Effective: rootCaps}
 	s.Mounts = append(s.Mounts, binds...)

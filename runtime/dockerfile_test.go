@@ -198,7 +198,7 @@ func TestBuildImage_ImageOutlivesItsCache(t *testing.T) {
 }
 
 func TestBuildImage_FailingStepTellsWhere(t *testing.T) {
-	dir := project(t, "deploy/Dockerfile", "FROM berth.local/stack\nRUN echo fine\n\nRUN for i in $(seq 30); do echo line $i; done; \\\n  echo why >&2; exit 9\n")
+	dir := project(t, "deploy/Dockerfile", "FROM berth.local/stack\nRUN echo fine\n\nRUN for i in $(seq 30); do echo line $i; echo error $i >&2; done; \\\n  echo why >&2; exit 9\n")
 	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Dockerfile: "deploy/Dockerfile", Owner: owner(t)})
 	where, ok := errors.AsType[*runtime.DockerfileError](err)
 	if !ok || where.Line != 4 || where.Path != "deploy/Dockerfile" || !strings.HasPrefix(where.Text, "RUN for") {
@@ -208,7 +208,11 @@ func TestBuildImage_FailingStepTellsWhere(t *testing.T) {
 	if !ok || failed.Exit.Code != 9 || len(failed.Tail) < 15 || failed.Tail[len(failed.Tail)-1] != "why" {
 		t.Fatalf("error %v: %+v", err, failed)
 	}
-	if !strings.Contains(out, "line 30\nwhy\n") {
+	want := ""
+	for i := range 30 {
+		want += fmt.Sprintf("line %d\nerror %[1]d\n", i+1)
+	}
+	if !strings.Contains(out, want+"why\n") { // two streams, in the order of writing
 		t.Errorf("output:\n%s", out)
 	}
 	nothingLeft(t)

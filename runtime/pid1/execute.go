@@ -12,8 +12,12 @@ import (
 // Execute, followed by the name of an environment's file and a program with its
 // arguments, makes the first process run the program at once, with its own
 // user, streams and directory: for one-offs and builds in images that may have
-// no shell. The file has a NUL after each variable.
-const Execute = "execute"
+// no shell. The file has a NUL after each variable. With ExecuteMerged
+// standard error goes where standard output goes, in the order of writing.
+const (
+	Execute       = "execute"
+	ExecuteMerged = "execute-merged"
+)
 
 // The exit codes of a program that was not started, which are a shell's.
 const (

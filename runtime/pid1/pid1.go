@@ -58,6 +58,10 @@ func Main() int {
 		complain(errors.New("not the first process of a container"))
 		return 1
 	}
+	if len(os.Args) > 3 && os.Args[1] == ExecuteMerged {
+		unix.Dup3(1, 2, 0)
+		os.Args[1] = Execute
+	}
 	if len(os.Args) > 3 && os.Args[1] == Execute {
 		return execute(os.Args[2], os.Args[3:])
 	}
