@@ -116,7 +116,7 @@ func byName(name, by string) (language, error) {
 	if i := slices.IndexFunc(languages, func(l language) bool { return l.name == name }); i >= 0 {
 		return languages[i], nil
 	}
-	return language{}, source.Problemf(source.CodeUnknown, "%s asks for the builder %q, which there is not", by, source.Printable(name)).
+	return language{}, source.Problemf(source.CodeBuilder, "%s asks for the builder %q, which there is not", by, source.Printable(name)).
 		Hint("there are %s", strings.Join(Languages(), ", "))
 }
 

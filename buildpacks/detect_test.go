@@ -19,7 +19,7 @@ func TestDetect_WhatCannotBeBuiltIsNamed(t *testing.T) {
 		code string
 		says []string
 	}{
-		"empty":           {repo(), "E201", []string{"empty"}},
+		"empty":           {repo(), "E210", []string{"empty"}},
 		"readme only":     {repo("README.md", "hi"), "E201", []string{"looked for a Dockerfile, Ruby", "Python, Node", "requirements.txt"}},
 		"in a folder":     {repo("README.md", "hi", "api/requirements.txt", "flask"), "E201", []string{"api looks like an app"}},
 		"no web app":      {repo("hello.py", "print(1)"), "E202", []string{"read hello.py", "Procfile", "web: python hello.py"}},

@@ -179,7 +179,7 @@ func (r *report) Fail(err error, ref func(error) string, still string) {
 	r.write("")
 	f := fault.From(err)
 	if f == nil {
-		f = fault.New(fault.Failed, "E500", "internal error (ref %s)", ref(err)).Hint("the machine's log has the details under that ref")
+		f = fault.Internal(ref(err))
 	}
 	shown := *f
 	if still != "" {

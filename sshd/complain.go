@@ -2,7 +2,6 @@ package sshd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -32,8 +31,7 @@ func complain(w io.Writer, log *slog.Logger, err error) int {
 	if f == nil {
 		ref := fault.NewRef()
 		log.Error("SSH session failed", "ref", ref, "error", err)
-		fmt.Fprintf(w, "error: internal error (ref %s)\n", ref)
-		return int(fault.Failed)
+		f = fault.Internal(ref)
 	}
 	say(w, f)
 	return int(f.Kind)

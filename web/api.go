@@ -224,8 +224,5 @@ func (a *API) answerable(err error, verb string, user store.User) *fault.Error {
 	}
 	ref := fault.NewRef()
 	a.log.Error("internal error", "ref", ref, "verb", verb, "user", user.Name, "err", err)
-	return fault.New(fault.Failed, codeInternal, "internal error (ref %s)", ref).
-		Hint("the log of berth has the cause under that ref")
+	return fault.Internal(ref)
 }
-
-const codeInternal = "E190"

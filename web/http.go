@@ -191,7 +191,7 @@ func answerError(w http.ResponseWriter, f *fault.Error) {
 
 func statusOf(f *fault.Error) int {
 	switch f.Code {
-	case codeInternal:
+	case fault.CodeInternal:
 		return http.StatusInternalServerError
 	case "E142":
 		return http.StatusMethodNotAllowed

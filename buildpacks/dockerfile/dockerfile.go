@@ -26,7 +26,7 @@ func Evidence(t *source.Tree) string {
 func Plan(p *plan.Plan, c *plan.Chain) error {
 	text, err := c.Tree.Text(file, source.MaxManifest)
 	if source.Missing(err) {
-		return source.Problemf(source.CodeUnknown, "there is no %s", file).Hint("write one, or let berth choose: builder:set APP selected ''")
+		return source.Problemf(source.CodeDockerfile, "there is no %s", file).Hint("write one, or let berth choose: builder:set APP selected ''")
 	}
 	if err != nil {
 		return err

@@ -45,17 +45,17 @@ var address = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~%
 func Check(t *source.Tree, pack string) (string, *source.Problem) {
 	if strings.Contains(pack, "://") {
 		if !address.MatchString(pack) {
-			return "", source.Problemf(source.CodeUnknown, "%s cannot be fetched", source.Printable(pack)).
+			return "", source.Problemf(source.CodeBuildpacks, "%s cannot be fetched", source.Printable(pack)).
 				Hint("a buildpack comes from https://HOST/PATH, with #REF for a branch, a tag or a commit")
 		}
 		return pack, nil
 	}
 	dir := path.Clean(pack)
 	if path.IsAbs(dir) || dir == ".." || strings.HasPrefix(dir, "../") || strings.HasPrefix(dir, "-") {
-		return "", source.Problemf(source.CodeUnknown, "%s is outside of the repository", source.Printable(pack))
+		return "", source.Problemf(source.CodeBuildpacks, "%s is outside of the repository", source.Printable(pack))
 	}
 	if !t.Has(path.Join(dir, "bin/compile")) {
-		return "", source.Problemf(source.CodeUnknown, "there is no buildpack %s", source.Printable(pack)).
+		return "", source.Problemf(source.CodeBuildpacks, "there is no buildpack %s", source.Printable(pack)).
 			Hint("a buildpack is an https address, or a directory of the repository with bin/detect and bin/compile")
 	}
 	return dir, nil
@@ -66,7 +66,7 @@ func Check(t *source.Tree, pack string) (string, *source.Problem) {
 func Plan(packs []string) func(*plan.Plan, *plan.Chain) error {
 	return func(p *plan.Plan, c *plan.Chain) error {
 		if len(packs) > maxPacks {
-			return source.Problemf(source.CodeUnknown, "%d buildpacks are more than the %d that one app may have", len(packs), maxPacks)
+			return source.Problemf(source.CodeBuildpacks, "%d buildpacks are more than the %d that one app may have", len(packs), maxPacks)
 		}
 		top, builder, err := c.Toolchain(plan.Toolchain{
 			Title:   "buildpack",

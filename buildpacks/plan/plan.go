@@ -152,7 +152,7 @@ func check(t *source.Tree) error {
 		return fmt.Errorf("read the source tree: %w", err)
 	}
 	if len(entries) == 0 {
-		return source.Problemf(source.CodeUnknown, "the repository is empty").
+		return source.Problemf(source.CodeEmpty, "the repository is empty").
 			Hint("add the app's files, commit them and push again")
 	}
 	if _, err := fs.Stat(t.FS, source.OwnDir); err == nil || !errors.Is(err, fs.ErrNotExist) {

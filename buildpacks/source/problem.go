@@ -24,9 +24,11 @@ const (
 	CodeFile         = "E205" // a file is too large or no text
 	CodeReserved     = "E206" // the tree uses a name that is berth's
 	CodeShadow       = "E207" // a module hides the package it imports
-	CodeBuildpacks   = "E209" // .buildpacks names what is not known
+	CodeBuildpacks   = "E209" // .buildpacks names what is not known or cannot be had
+	CodeEmpty        = "E210" // the repository is empty
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
+	CodeBuilder      = "E213" // a builder is asked for that there is not
 	CodeRequirements = "E221" // requirements.txt cannot be followed
 	CodeProject      = "E222" // a language's manifest (pyproject.toml, go.mod, Cargo.toml, ...) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed
@@ -34,7 +36,7 @@ const (
 	CodeToolchain    = "E231" // building the toolchain failed
 	CodeInstall      = "E232" // installing the dependencies failed
 	CodeApt          = "E233" // installing the packages of apt-packages failed
-	CodeDockerfile   = "E235" // the Dockerfile is malformed, or its build failed
+	CodeDockerfile   = "E235" // the Dockerfile is missing or malformed, or its build failed
 	CodeOutput       = "E234" // the app's own build failed
 )
 

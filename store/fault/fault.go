@@ -72,6 +72,15 @@ func NewRef() string {
 	return hex.EncodeToString(raw)
 }
 
+// CodeInternal is the code of every Internal.
+const CodeInternal = "E190"
+
+// Internal is what a user gets in place of an error that is none of theirs and
+// was logged under ref.
+func Internal(ref string) *Error {
+	return New(Failed, CodeInternal, "internal error (ref %s)", ref).Hint("berth's log has the cause under that ref")
+}
+
 // Detailed is what an error of a room that does not know this package offers
 // to be shown as a fault.
 type Detailed interface {
