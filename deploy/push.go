@@ -120,6 +120,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	if err != nil {
 		return store.Release{}, err
 	}
+	out.conceal(config)
 	build.Language, build.Summary = made.Language, made.Summary
 	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
@@ -212,6 +213,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.named != nil {
 		with.named()
 	}
+	out.conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	if with.edit != nil {

@@ -31,8 +31,9 @@ type report struct {
 	last    time.Time // when something was printed last
 	partial []byte
 	steps   []store.Step
-	old     []string // layers that were there already
-	notes   []string // for after the step that is under way
+	old     []string          // layers that were there already
+	notes   []string          // for after the step that is under way
+	secrets *strings.Replacer // takes them out; nil without any
 
 	live     time.Time // when the release that is rolled out began to serve
 	warnings []string  // for the end of a deploy that went well
@@ -104,6 +105,9 @@ func (r *report) writeOutput(line string) {
 	line = strings.TrimRight(line, "\r")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
 		line = line[i+1:]
+	}
+	if r.secrets != nil {
+		line = r.secrets.Replace(line)
 	}
 	r.write(indent + fault.Printable(line))
 }
@@ -181,7 +185,7 @@ func (r *report) Fail(err error, ref func(error) string, still string) {
 	if f == nil {
 		f = fault.Internal(ref(err))
 	}
-	shown := *f
+	shown := r.without(f)
 	if still != "" {
 		shown.Hints = append(shown.Hints[:len(shown.Hints):len(shown.Hints)], still)
 	}
