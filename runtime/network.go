@@ -21,8 +21,15 @@ import (
 
 // defaultSubnets are tried in this order when none is configured. They are
 // the middle of 10/8, away from what clouds, Docker (172.17–31, 192.168),
-// Podman (10.88) and Kubernetes (10.42, 10.96, 10.244) take first.
-var defaultSubnets = []string{"10.213.0.0/16", "10.214.0.0/16", "10.181.0.0/16", "10.149.0.0/16"}
+// Podman (10.88) and Kubernetes (10.42, 10.96, 10.244) take first; and where a
+// VPN routes all of 10/8, the range for benchmarks (RFC 2544), which is on
+// nobody's network.
+var defaultSubnets = []string{
+	"10.213.0.0/16", "10.214.0.0/16", "10.181.0.0/16", "10.149.0.0/16",
+	"10.215.0.0/16", "10.216.0.0/16", "10.182.0.0/16", "10.150.0.0/16",
+	"10.217.0.0/16", "10.218.0.0/16", "10.183.0.0/16", "10.151.0.0/16",
+	"198.18.0.0/16", "198.19.0.0/16",
+}
 
 var pluginDirs = []string{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"}
 
