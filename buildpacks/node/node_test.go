@@ -32,6 +32,12 @@ func TestPlan_Apps(t *testing.T) {
 		{"node-native", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
 		{"node-next", "Node 24.21.0, Next.js (package.json)", "next start", node + ", dependencies, output"},
 		{"node-sveltekit", "Node 24.21.0, SvelteKit (package.json)", "node build", node + ", dependencies, output"},
+		{"node-nuxt", "Node 24.21.0, Nuxt (package.json)", "node .output/server/index.mjs", node + ", dependencies, output"},
+		{"node-remix", "Node 24.21.0, React Router (package.json)", "react-router-serve ./build/server/index.js", node + ", dependencies, output"},
+		{"node-astro-server", "Node 24.21.0, Astro (package.json)", "node dist/server/entry.mjs", node + ", dependencies, output"},
+		{"node-astro", "Node 24.21.0, Astro, served as files (package.json)", "static-server --root .berth/site", files},
+		{"node-cra", "Node 24.21.0, Create React App, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
+		{"node-angular", "Node 24.21.0, Angular, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
 		{"node-vite-spa", "Node 24.21.0, Vite, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
 	} {
 		t.Run(c.app, func(t *testing.T) {
