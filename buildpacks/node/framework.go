@@ -212,6 +212,9 @@ func (p *project) angular() framework {
 		if _, server := build.Get("options", "ssr"); server {
 			if mode := build.String("options", "outputMode"); mode != "static" {
 				f.starts = "node " + source.ShellWord(out+"/server/server.mjs")
+				// It refuses hosts that it was not told of; what is another
+				// app's or nobody's ends at the router already.
+				f.env["NG_ALLOWED_HOSTS"] = "*"
 			}
 		}
 		if dir := local(path.Join(out, browser), ""); browser != "" && dir != "" {

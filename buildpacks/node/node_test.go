@@ -181,6 +181,21 @@ func TestPlan_ToolsOfDevelopmentThatRunStay(t *testing.T) {
 	}
 }
 
+// Angular's server refuses every host that it was not told of.
+func TestPlan_AngularServerTakesTheHostsOfTheApp(t *testing.T) {
+	const manifest = `{"scripts": {"build": "ng build"}, "dependencies": {"@angular/core": "22"}}`
+	for options, want := range map[string]string{
+		`{"ssr": {"entry": "server.ts"}, "outputMode": "server"}`: "*",
+		`{"ssr": {"entry": "server.ts"}, "outputMode": "static"}`: "",
+		`{}`: "",
+	} {
+		made := packtest.Plan(t, Plan, pkg(manifest, "angular.json", `{"projects": {"shop": {"architect": {"build": {"options": `+options+`}}}}}`))
+		if got := made.Env["NG_ALLOWED_HOSTS"]; got != want {
+			t.Errorf("%s: NG_ALLOWED_HOSTS is %q, want %q", options, got, want)
+		}
+	}
+}
+
 func TestPlan_FileServerOfAProcfile(t *testing.T) {
 	made := packtest.Plan(t, Plan, pkg(`{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "1"}}`, "Procfile", "web: static-server --root dist"))
 	packtest.Layer(t, made, "file server")
