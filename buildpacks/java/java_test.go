@@ -348,7 +348,7 @@ func TestPlan_GradleWrapper(t *testing.T) {
 			}
 		})
 	}
-	t.Log("NOT TRIED FOR REAL: no script runs ./gradlew, for the host that it fetches Gradle from is not reached everywhere")
+	t.Log("NOT TRIED: ./gradlew in a script, for the host that it fetches Gradle from is not reached everywhere")
 }
 
 func TestPlan_GradleWithoutItsWrapper(t *testing.T) {

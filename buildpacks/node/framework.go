@@ -99,7 +99,8 @@ func (p *project) nuxt() framework {
 func (p *project) astro() framework {
 	config := readSettings(p.tree, configs("astro")...)
 	out := local(config.own("outDir"), "dist")
-	f := framework{title: "Astro", builds: "astro build", env: map[string]string{"ASTRO_TELEMETRY_DISABLED": "1"}}
+	f := framework{title: "Astro", builds: "astro build", env: map[string]string{"ASTRO_TELEMETRY_DISABLED": "1"},
+		caches: []string{local(config.own("cacheDir"), "node_modules/.astro")}}
 	switch {
 	case config.modules["@astrojs/node"]:
 		f.starts = "node " + source.ShellWord(out+"/server/entry.mjs")
@@ -128,9 +129,11 @@ func (p *project) svelteKit() framework {
 }
 
 func (p *project) reactRouter() framework {
-	f := framework{title: "React Router", builds: "react-router build", starts: "react-router-serve ./build/server/index.js"}
-	if config := readSettings(p.tree, configs("react-router")...); config.own("ssr") == "false" {
-		dir := local(config.own("buildDirectory"), "build")
+	config := readSettings(p.tree, configs("react-router")...)
+	dir := local(config.own("buildDirectory"), "build")
+	f := framework{title: "React Router", builds: "react-router build",
+		starts: "react-router-serve " + source.ShellWord("./"+dir+"/server/"+local(config.own("serverBuildFile"), "index.js"))}
+	if config.own("ssr") == "false" {
 		f.starts, f.site, f.fallback = "", []string{dir + "/client"}, "index.html"
 	}
 	return f
@@ -139,9 +142,12 @@ func (p *project) reactRouter() framework {
 func (p *project) remix() framework {
 	f := framework{title: "Remix", builds: "remix build", starts: "remix-serve ./build/index.js"}
 	if p.file.has("vite") {
-		f.builds, f.starts = "remix vite:build", "remix-serve ./build/server/index.js"
-		if config := readSettings(p.tree, configs("vite")...); config.at("ssr") == "false" {
-			f.starts, f.site, f.fallback = "", []string{"build/client"}, "index.html"
+		config := readSettings(p.tree, configs("vite")...)
+		dir := local(config.at("buildDirectory"), "build")
+		f.builds = "remix vite:build"
+		f.starts = "remix-serve " + source.ShellWord("./"+dir+"/server/"+local(config.at("serverBuildFile"), "index.js"))
+		if config.at("ssr") == "false" {
+			f.starts, f.site, f.fallback = "", []string{dir + "/client"}, "index.html"
 		}
 	}
 	return f
@@ -198,17 +204,19 @@ func (p *project) angular() framework {
 		if !ok {
 			build, _ = project.Get("targets", "build")
 		}
-		out := build.String("options", "outputPath")
-		if out == "" {
-			out = build.String("options", "outputPath", "base")
+		out, browser := angularOutput(build)
+		if flag := p.flag("--output-path", "ng"); flag != nil {
+			out, browser = flag[0], ""
 		}
 		out = local(out, local("dist/"+project.Name, "dist"))
 		if _, server := build.Get("options", "ssr"); server {
 			if mode := build.String("options", "outputMode"); mode != "static" {
 				f.starts = "node " + source.ShellWord(out+"/server/server.mjs")
+				// It refuses hosts that it was not told of; what is another
+				// app's or nobody's ends at the router already.
+				f.env["NG_ALLOWED_HOSTS"] = "*"
 			}
 		}
-		browser := build.String("options", "outputPath", "browser")
 		if dir := local(path.Join(out, browser), ""); browser != "" && dir != "" {
 			f.site = append(f.site, dir)
 		}
@@ -219,20 +227,53 @@ func (p *project) angular() framework {
 	return f
 }
 
+// angularOutput returns where a builder leaves what it makes, and the folder of
+// the browser in it: what the configuration that is built with says comes
+// before the options. Both are "" where the builder's own are meant.
+func angularOutput(build source.JSON) (out, browser string) {
+	configuration := build.String("defaultConfiguration")
+	if configuration == "" {
+		configuration = "production"
+	}
+	for _, at := range [][]string{{"configurations", configuration, "outputPath"}, {"options", "outputPath"}} {
+		if out = build.String(at...); out != "" {
+			return out, ""
+		}
+		if out = build.String(append(at, "base")...); out != "" {
+			return out, build.String(append(at, "browser")...)
+		}
+	}
+	return "", ""
+}
+
 func (p *project) vueCLI() framework {
 	config := readSettings(p.tree, "vue.config.js", "vue.config.cjs", "vue.config.mjs", "vue.config.ts")
 	return framework{title: "Vue CLI", builds: "vue-cli-service build", fallback: "index.html",
 		site: append(p.flag("--dest", "vue-cli-service"), local(config.at("outputDir"), "dist"))}
 }
 
+// createReactApp: BUILD_PATH of the script comes before that of the files that
+// react-scripts reads variables from.
 func (p *project) createReactApp() framework {
-	f := framework{title: "Create React App", builds: "react-scripts build", site: []string{"build"}, fallback: "index.html"}
+	dir := ""
 	for _, w := range strings.Fields(p.file.scripts["build"]) {
-		if dir, ok := strings.CutPrefix(w, "BUILD_PATH="); ok {
-			f.site = []string{local(strings.Trim(dir, `"'`), "build")}
+		if named, ok := strings.CutPrefix(w, "BUILD_PATH="); ok {
+			dir = named
 		}
 	}
-	return f
+	for _, name := range []string{".env.production", ".env"} {
+		text, err := p.tree.Text(name, maxConfig)
+		if err != nil {
+			continue // it is optional, and the build reads it itself
+		}
+		for line := range strings.Lines(text) {
+			if named, ok := strings.CutPrefix(strings.TrimSpace(line), "BUILD_PATH="); ok && dir == "" {
+				dir = named
+			}
+		}
+	}
+	return framework{title: "Create React App", builds: "react-scripts build",
+		site: []string{local(strings.Trim(dir, `"'`), "build")}, fallback: "index.html"}
 }
 
 func (p *project) vite() framework {

@@ -32,6 +32,12 @@ func TestPlan_Apps(t *testing.T) {
 		{"node-native", "Node 24.21.0 (package.json)", "node web.js", node + ", dependencies"},
 		{"node-next", "Node 24.21.0, Next.js (package.json)", "next start", node + ", dependencies, output"},
 		{"node-sveltekit", "Node 24.21.0, SvelteKit (package.json)", "node build", node + ", dependencies, output"},
+		{"node-nuxt", "Node 24.21.0, Nuxt (package.json)", "node .output/server/index.mjs", node + ", dependencies, output"},
+		{"node-remix", "Node 24.21.0, React Router (package.json)", "react-router-serve ./build/server/index.js", node + ", dependencies, output"},
+		{"node-astro-server", "Node 24.21.0, Astro (package.json)", "node dist/server/entry.mjs", node + ", dependencies, output"},
+		{"node-astro", "Node 24.21.0, Astro, served as files (package.json)", "static-server --root .berth/site", files},
+		{"node-cra", "Node 24.21.0, Create React App, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
+		{"node-angular", "Node 24.21.0, Angular, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
 		{"node-vite-spa", "Node 24.21.0, Vite, served as files (package.json)", "static-server --root .berth/site --fallback index.html", files},
 	} {
 		t.Run(c.app, func(t *testing.T) {
@@ -71,7 +77,9 @@ func TestPlan_Frameworks(t *testing.T) {
 		"nuxt generate":         {pkg(`{"scripts": {"build": "nuxt generate"}, ` + deps("nuxt") + `}`), "static", ".output/public"},
 		"remix":                 {pkg(`{"scripts": {"build": "remix vite:build", "start": "remix-serve ./build/server/index.js"}, ` + deps("@remix-run/dev", "vite") + `}`), "remix-serve ./build/server/index.js", ""},
 		"remix, classic":        {pkg(`{` + deps("@remix-run/dev") + `}`), "remix-serve ./build/index.js", ""},
+		"remix, elsewhere":      {pkg(`{`+build+deps("@remix-run/dev", "vite")+`}`, "vite.config.ts", `export default defineConfig({ plugins: [remix({ buildDirectory: "out" })] })`), "remix-serve ./out/server/index.js", ""},
 		"react router":          {pkg(`{` + build + deps("@react-router/dev") + `}`), "react-router-serve ./build/server/index.js", ""},
+		"react router, folder":  {pkg(`{`+build+deps("@react-router/dev")+`}`, "react-router.config.ts", `export default { buildDirectory: "out", serverBuildFile: "app.js" } satisfies Config;`), "react-router-serve ./out/server/app.js", ""},
 		"react router spa":      {pkg(`{`+build+deps("@react-router/dev", "vite")+`}`, "react-router.config.ts", `export default { ssr: false } satisfies Config;`), "static", "build/client"},
 		"astro":                 {pkg(`{"scripts": {"start": "astro dev", "build": "astro check && astro build"}, ` + deps("astro") + `}`), "static", "dist"},
 		"astro, outDir":         {pkg(`{`+build+deps("astro")+`}`, "astro.config.mjs", `import { defineConfig } from 'astro/config'; export default defineConfig({ outDir: './public_html' });`), "static", "public_html"},
@@ -81,9 +89,14 @@ func TestPlan_Frameworks(t *testing.T) {
 		"nest, no start:prod":   {pkg(`{"scripts": {"build": "nest build", "start": "nest start"}, ` + deps("@nestjs/core") + `}`), "node dist/main.js", ""},
 		"cra":                   {pkg(`{"scripts": {"build": "react-scripts build", "start": "react-scripts start"}, ` + deps("react-scripts") + `}`), "static", "build"},
 		"cra, elsewhere":        {pkg(`{"scripts": {"build": "BUILD_PATH='./www' react-scripts build", "start": "react-scripts start"}, ` + deps("react-scripts") + `}`), "static", "www"},
+		"cra, .env":             {pkg(`{"scripts": {"build": "react-scripts build"}, `+deps("react-scripts")+`}`, ".env", "# ours\nREACT_APP_X=1\nBUILD_PATH='site/web'\n"), "static", "site/web"},
+		"cra, .env.production":  {pkg(`{"scripts": {"build": "react-scripts build"}, `+deps("react-scripts")+`}`, ".env", "BUILD_PATH=a\n", ".env.production", "BUILD_PATH=b\n"), "static", "b"},
+		"cra, out of the tree":  {pkg(`{"scripts": {"build": "react-scripts build"}, `+deps("react-scripts")+`}`, ".env", "BUILD_PATH=/etc\n"), "static", "build"},
 		"vue cli":               {pkg(`{`+build+deps("@vue/cli-service")+`}`, "vue.config.js", `module.exports = { outputDir: "public/app" }`), "static", "public/app"},
 		"angular":               {pkg(`{"scripts": {"start": "ng serve", "build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"lib": {"projectType": "library"}, "shop": {"architect": {"build": {"options": {"outputPath": "dist/shop-ui"}}}}}}`), "static", "dist/shop-ui/browser"},
 		"angular, no path":      {pkg(`{"scripts": {"build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {}}}}}`), "static", "dist/shop/browser"},
+		"angular, configured":   {pkg(`{"scripts": {"build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {"options": {"outputPath": "dist/shop"}, "configurations": {"live": {"outputPath": {"base": "out"}}}, "defaultConfiguration": "live"}}}}}`), "static", "out/browser"},
+		"angular, flag":         {pkg(`{"scripts": {"build": "ng build --output-path=www"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {}}}}}`), "static", "www/browser"},
 		"angular, ssr":          {pkg(`{"scripts": {"start": "ng serve", "build": "ng build"}, `+deps("@angular/core")+`}`, "angular.json", `{"projects": {"shop": {"architect": {"build": {"options": {"ssr": {"entry": "server.ts"}}}}}}}`), "node dist/shop/server/server.mjs", ""},
 		"vite, flag":            {pkg(`{"scripts": {"build": "tsc && vite build --outDir=out/web"}, ` + deps("vite") + `}`), "static", "out/web"},
 		"vite, root":            {pkg(`{`+build+deps("vite")+`}`, "vite.config.ts", `export default defineConfig(({ mode }) => ({ root: "src", build: { rollupOptions: {}, outDir: "../www", emptyOutDir: true } }))`), "static", "www"},
@@ -164,6 +177,21 @@ func TestPlan_ToolsOfDevelopmentThatRunStay(t *testing.T) {
 		pruned := len(packtest.Layer(t, made, "output").Commands) > 1
 		if noted != want || pruned == want {
 			t.Errorf("%s: noted %t, pruned %t; want that they stay: %t", command, noted, pruned, want)
+		}
+	}
+}
+
+// Angular's server refuses every host that it was not told of.
+func TestPlan_AngularServerTakesTheHostsOfTheApp(t *testing.T) {
+	const manifest = `{"scripts": {"build": "ng build"}, "dependencies": {"@angular/core": "22"}}`
+	for options, want := range map[string]string{
+		`{"ssr": {"entry": "server.ts"}, "outputMode": "server"}`: "*",
+		`{"ssr": {"entry": "server.ts"}, "outputMode": "static"}`: "",
+		`{}`: "",
+	} {
+		made := packtest.Plan(t, Plan, pkg(manifest, "angular.json", `{"projects": {"shop": {"architect": {"build": {"options": `+options+`}}}}}`))
+		if got := made.Env["NG_ALLOWED_HOSTS"]; got != want {
+			t.Errorf("%s: NG_ALLOWED_HOSTS is %q, want %q", options, got, want)
 		}
 	}
 }

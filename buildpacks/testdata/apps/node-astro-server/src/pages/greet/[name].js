@@ -1,0 +1,1 @@
+export const GET = ({ params }) => new Response(`good day, ${params.name}\n`);

@@ -1,0 +1,5 @@
+export const loader = ({ params }) => ({ greeting: `good day, ${params.name}` });
+
+export default function Greet({ loaderData }) {
+  return <p>{loaderData.greeting}</p>;
+}
