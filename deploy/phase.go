@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ func isPhase(source string) bool {
 // predeploy runs app.json's predeploy command and returns the image with what
 // it has changed as a layer on top. It is run for every push, whether anything
 // has changed or not, as on Dokku: it may do more than write files.
-func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script string, img image, tree *source, out *report) (image, error) {
+func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script, key string, img image, tree *source, out *report) (image, error) {
 	if script == "" {
 		return img, nil
 	}
@@ -62,7 +63,6 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return img, err
 		}
 	}
-	key := predeployKey(record, img, release.Build)
 	leave, err := d.awaitPlace(ctx, out)
 	if err != nil {
 		return img, err
@@ -96,10 +96,10 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 	return img, nil
 }
 
-// predeployKey is the key of the layer that a build's predeploy makes.
-func predeployKey(record store.App, img image, build int) string {
-	return digest(img.top, phasePredeploy, strconv.Itoa(record.UID), strconv.Itoa(build))
-}
+// predeployKey returns a key for the layer that a build's predeploy makes: one
+// that no layer has had, for the numbers of builds come again when an older
+// state file is put back.
+func predeployKey() string { return digest(phasePredeploy, rand.Text()) }
 
 // releasePhase runs the Procfile's release command.
 func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *report) error {

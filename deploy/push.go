@@ -139,8 +139,9 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	}
 	release := releaseOf(record, *build, commit, made, image)
 	release.Config = config
-	defer d.pins.pin(predeployKey(record, image, build.Number))()
-	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, image, tree, out); err != nil {
+	key := predeployKey()
+	defer d.pins.pin(key)()
+	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
 		return store.Release{}, err
 	}
 	ready := d.claim(a, image.base, release.Number)
