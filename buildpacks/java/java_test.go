@@ -81,6 +81,8 @@ func TestPlan_Apps(t *testing.T) {
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
 		{"java-gradle", "Java 21, application (build.gradle)", `"$(cat .berth/java/start)"`, "/usr/bin/gradle installDist script build/install",
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
+		{"java-gradle-spring", "Java 21, Spring Boot (build.gradle)", startSpring, "/usr/bin/gradle assemble jar build/libs",
+			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
 	} {
 		t.Run(c.app, func(t *testing.T) {
 			made := detect(t, packtest.App(t, c.app))
