@@ -55,8 +55,10 @@ func jar(t testing.TB, files ...string) string {
 }
 
 const (
-	startJar    = `java $JAVA_OPTS -jar "$(cat .berth/java/start)"`
-	startSpring = `java $JAVA_OPTS -Dserver.port=$PORT -jar "$(cat .berth/java/start)"`
+	startJar       = `java $JAVA_OPTS -jar "$(cat .berth/java/start)"`
+	startSpring    = `java $JAVA_OPTS -Dserver.port=$PORT -jar "$(cat .berth/java/start)"`
+	startQuarkus   = `java $JAVA_OPTS -Dquarkus.http.port=$PORT -jar "$(cat .berth/java/start)"`
+	startMicronaut = `java $JAVA_OPTS -Dmicronaut.server.port=$PORT -jar "$(cat .berth/java/start)"`
 )
 
 func TestPlan_Apps(t *testing.T) {
@@ -73,7 +75,13 @@ func TestPlan_Apps(t *testing.T) {
 			[]string{"Java 17 toolchain", "Java 17 build tools", "output"}},
 		{"java-mvnw-spring", "Java 21, Spring Boot (pom.xml)", startSpring, "sh ./mvnw jar target",
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
+		{"java-quarkus", "Java 21, Quarkus (pom.xml)", startQuarkus, "/opt/maven/bin/mvn jar target",
+			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
+		{"java-micronaut", "Java 21, Micronaut (pom.xml)", startMicronaut, "/opt/maven/bin/mvn jar target",
+			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
 		{"java-gradle", "Java 21, application (build.gradle)", `"$(cat .berth/java/start)"`, "/usr/bin/gradle installDist script build/install",
+			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
+		{"java-gradle-spring", "Java 21, Spring Boot (build.gradle)", startSpring, "/usr/bin/gradle assemble jar build/libs",
 			[]string{"Java 21 toolchain", "Java 21 build tools", "output"}},
 	} {
 		t.Run(c.app, func(t *testing.T) {
@@ -125,10 +133,10 @@ func TestPlan_MavenFrameworks(t *testing.T) {
 			"Java 21, Spring Boot (pom.xml)", startSpring, "/opt/maven/bin/mvn jar target"},
 		"spring, shaded": {pomOf(dependency("org.springframework.boot", "spring-boot-starter-web") + shade), "Java 21, Spring Boot (pom.xml)", startSpring, "/opt/maven/bin/mvn jar target"},
 		"quarkus": {pomOf("<properties><q.group>io.quarkus.platform</q.group></properties>" + plugin("${q.group}", "quarkus-maven-plugin")),
-			"Java 21, Quarkus (pom.xml)", `java $JAVA_OPTS -Dquarkus.http.port=$PORT -jar "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn jar target"},
+			"Java 21, Quarkus (pom.xml)", startQuarkus, "/opt/maven/bin/mvn jar target"},
 		"micronaut": {pomOf("<packaging>${packaging}</packaging><properties><packaging>jar</packaging><release.version>25</release.version></properties>" +
 			dependency("io.micronaut", "micronaut-http-server-netty") + plugin("io.micronaut.maven", "micronaut-maven-plugin")),
-			"Java 25, Micronaut (pom.xml)", `java $JAVA_OPTS -Dmicronaut.server.port=$PORT -jar "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn jar target"},
+			"Java 25, Micronaut (pom.xml)", startMicronaut, "/opt/maven/bin/mvn jar target"},
 		"shaded": {pomOf(shade), "Java 21, executable jar (pom.xml)", startJar, "/opt/maven/bin/mvn jar target"},
 		"war": {pomOf("<packaging>war</packaging>"), "Java 21, servlet container (pom.xml)",
 			`java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`, "/opt/maven/bin/mvn war:" + servletJavax + " target"},

@@ -9,9 +9,13 @@ main() {
 	case $what in
 	itself:* | container:*) ;;
 	test) # no test at all: what runs them is fetched nevertheless
+		brief
 		mvn -Dtest=nothing -Dsurefire.failIfNoSpecifiedTests=false -DfailIfNoTests=false test
 		;;
-	*) mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} ${MAVEN_CUSTOM_GOALS:-package} ;;
+	*)
+		brief
+		mvn ${MAVEN_CUSTOM_OPTS:--DskipTests} ${MAVEN_CUSTOM_GOALS:-package}
+		;;
 	esac
 	case $what in
 	jar) pick "$@" ;;
@@ -29,6 +33,20 @@ main() {
 	esac
 }
 
+# brief: have the JVM of a small build compile itself quickly and not well, for
+# it is over before the other has paid: a third less time, half the processor. A
+# large build is faster as the JVM is by default, and its author may know better.
+brief() {
+	if [ -z "${MAVEN_OPTS-}" ] && [ ! -f .mvn/jvm.config ] && [ "$(sources)" -lt 300 ]; then
+		export MAVEN_OPTS=-XX:TieredStopAtLevel=1
+	fi
+}
+
+# sources: how many files there are to be compiled.
+sources() {
+	find . -path ./.git -prune -o -type f \( -name '*.java' -o -name '*.kt' -o -name '*.scala' -o -name '*.groovy' \) -print | wc -l
+}
+
 # mvn ARGS...: the program, with what the machine and the repository say.
 mvn() {
 	settings=${MAVEN_SETTINGS_PATH:-}
@@ -42,8 +60,10 @@ mvn() {
 		mirror >/tmp/mirror.xml
 		set -- -gs /tmp/mirror.xml "$@"
 	fi
-	# Each file that is fetched would have a line of its own.
-	quiet=-Dorg.slf4j.simpleLogger.log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn
+	# Each file that is fetched would have a line of its own, and two that warn of
+	# the proxies, which are the operator's.
+	log=-Dorg.slf4j.simpleLogger.log
+	quiet="$log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn $log.org.eclipse.aether.transport.http.HttpTransporter=error"
 	$program -B $quiet -Daether.connector.http.useSystemProperties=true "$@"
 }
 
