@@ -27,6 +27,7 @@ const (
 	CodeBuildpacks   = "E209" // .buildpacks names what is not known
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
+	CodeMirror       = "E213" // an archive of the operator's mirror is gone, or is not what its checksum says
 	CodeRequirements = "E221" // requirements.txt cannot be followed
 	CodeProject      = "E222" // a language's manifest (pyproject.toml, go.mod, Cargo.toml, ...) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed
