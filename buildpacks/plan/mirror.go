@@ -41,7 +41,7 @@ func ToolVersions(versions map[string]string) (list []string) {
 		a, ok := mirror.Remembered(tool, versions[name])
 		switch {
 		case archived && ok:
-			list = append(list, tool+" "+a.Version+" from the mirror ("+a.Name+")")
+			list = append(list, tool+" "+a.Version+fromMirror+" ("+a.Name+")")
 		case !archived && versions[archiveOf(name)] == "":
 			list = append(list, name+" "+versions[name])
 		}
@@ -66,10 +66,13 @@ func (c *Chain) seal(l *Layer) error {
 	return nil
 }
 
+// fromMirror ends the name of a tool that is not from its usual source.
+const fromMirror = " from the mirror"
+
 // FromMirror returns a tool that commands make of an archive.
 func FromMirror(name string, a mirror.Archive, commands ...Command) Tool {
 	return Tool{
-		Name: name + " from the mirror", Archive: &a, Commands: commands,
+		Name: name + fromMirror, Archive: &a, Commands: commands,
 		Failure: source.Problemf(source.CodeToolchain, "%s could not be unpacked from the mirror's %s", name, a.File()).
 			Hint("is it the whole archive of that name? a %s beside it is checked", mirror.SumsFile).
 			Hint("builder:mirror lists what there is"),

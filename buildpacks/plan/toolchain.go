@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
@@ -94,7 +95,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 			l.Else = tool.Else.instead(l)
 		}
 		if len(tool.Keep) > 0 {
-			l.Name += " build tools"
+			l.Name = strings.TrimSuffix(l.Name, fromMirror) + " build tools"
 		}
 		if builder, err = c.Add(l, builder); err != nil {
 			return "", "", err
