@@ -282,19 +282,17 @@ func (d *Dir) open(a Archive) (info fs.FileInfo, open func() (io.ReadCloser, err
 	if d == nil || d.path == "" {
 		return nil, nil, gone.Hint("this machine has no mirror: berth serve --mirror DIR")
 	}
-	file := filepath.Join(d.path, a.File())
-	if info, err = os.Lstat(file); err != nil || !info.Mode().IsRegular() {
-		return nil, nil, gone.Hint("put it back: %s", file).
-			Hint("or ask for another version; builder:set APP versions latest chooses one where several will do")
+	gone.Hint("put it back: %s", filepath.Join(d.path, a.File())).
+		Hint("or ask for another version; builder:set APP versions latest chooses one where several will do")
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, nil, gone
 	}
-	return info, func() (io.ReadCloser, error) {
-		root, err := os.OpenRoot(d.path)
-		if err != nil {
-			return nil, err
-		}
-		defer root.Close()
-		return root.Open(a.File())
-	}, nil
+	defer root.Close()
+	if info, err = root.Lstat(a.File()); err != nil || !info.Mode().IsRegular() {
+		return nil, nil, gone
+	}
+	return info, func() (io.ReadCloser, error) { return os.OpenInRoot(d.path, a.File()) }, nil
 }
 
 func digest(open func() (io.ReadCloser, error)) (string, error) {

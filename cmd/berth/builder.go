@@ -66,7 +66,7 @@ func (c *cli) builderCommands() []command {
 			},
 		},
 		{
-			use: "builder:mirror", short: "list the archives of tools in the machine's mirror",
+			use: "builder:mirror", short: "list the mirror's archives of tools",
 			long: "They are what the operator has put into folders of berth serve --mirror, under\n" +
 				"the names that upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. What is\n" +
 				"passed over is listed with the reason.",
