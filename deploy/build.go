@@ -92,7 +92,15 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		}
 		if have {
 			out.reuse(layer.Name)
-		} else if err := d.buildLayer(ctx, record, layer, tree, config, disk, out); err != nil {
+			continue
+		}
+		err = d.buildLayer(ctx, record, layer, tree, config, disk, out)
+		if layer.Else != nil && commandFailed(ctx, err) {
+			other := *layer.Else
+			other.Key, other.Parent = layer.Key, layer.Parent
+			err = d.buildLayer(ctx, record, other, tree, config, disk, out)
+		}
+		if err != nil {
 			return image{}, err
 		}
 	}
@@ -162,6 +170,9 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		Labels: map[string]string{labelKind: layer.Name},
 		Limits: buildLimits(),
 		Disk:   disk,
+	}
+	if err := d.mountArchive(&spec, layer, record); err != nil {
+		return err
 	}
 	if !layer.Root {
 		spec.UID = record.UID

@@ -25,6 +25,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
@@ -41,6 +42,9 @@ type Config struct {
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
+
+	// Mirror is the operator's directory of archives of tools; nil is none.
+	Mirror *mirror.Dir
 
 	// Builds is how many builds run at once; 0 is one for every two cores.
 	Builds int

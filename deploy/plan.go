@@ -99,21 +99,29 @@ func (d *Deployer) detect(record store.App, tree *source, stack string) (made *p
 	made, err = buildpacks.Detect(plan.Request{
 		FS: tree.root.FS(), Digest: tree.digest, Stack: stack, Owner: strconv.Itoa(record.UID),
 		Language: record.Builder.Selected, Versions: record.Versions, Test: record.Builder.Test,
+		Mirror: d.cfg.Mirror,
 		Config: func(manifest appjson.Manifest) (string, error) {
 			config, err = d.configFor(record, manifest)
 			return d.db.Fingerprint(config), err
 		},
 	})
-	if p, ok := errors.AsType[*problem.Problem](err); ok {
-		own := *p
-		own.Hints = d.addressed(record.Name, p.Hints)
-		return nil, nil, &own
-	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, d.addressedProblem(record.Name, err)
 	}
 	made.Notes = d.addressed(record.Name, made.Notes)
 	return made, config, nil
+}
+
+// addressedProblem is addressed for the hints of a problem; any other error stays
+// as it is.
+func (d *Deployer) addressedProblem(app string, err error) error {
+	p, ok := errors.AsType[*problem.Problem](err)
+	if !ok {
+		return err
+	}
+	own := *p
+	own.Hints = d.addressed(app, p.Hints)
+	return &own
 }
 
 // addressed puts the app's name, and the way to berth, into advice that a plan

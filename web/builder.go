@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 )
 
@@ -23,6 +24,10 @@ type PlanArgs struct {
 
 func (a *API) builderReport(ctx context.Context, _ call, args AppArgs) (deploy.BuilderReport, error) {
 	return a.deployer.BuilderReport(ctx, args.App)
+}
+
+func (a *API) builderMirror(ctx context.Context, _ call, _ NoArgs) (mirror.Report, error) {
+	return a.deployer.Mirror(ctx)
 }
 
 func (a *API) builderSet(ctx context.Context, c call, args BuilderSetArgs) (deploy.BuilderReport, error) {

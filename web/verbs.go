@@ -49,6 +49,7 @@ func (a *API) table() []verb {
 		// builder.go
 		look("builder:report", reads, a.builderReport),
 		act("builder:set", deploys, a.builderSet),
+		look("builder:mirror", reads, a.builderMirror),
 		look("builds:plan", reads, a.buildsPlan),
 
 		// image.go

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
@@ -71,6 +72,7 @@ type Deployer interface {
 	LogoutRegistry(ctx context.Context, host string, by store.User) error
 	SetBuilder(ctx context.Context, app, property, value string, by store.User) (deploy.BuilderReport, error)
 	BuilderReport(ctx context.Context, app string) (deploy.BuilderReport, error)
+	Mirror(ctx context.Context) (mirror.Report, error)
 	PlanBuild(ctx context.Context, app, ref string) (deploy.Planned, error)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -35,6 +36,7 @@ var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOIN
 // project is a Go app as its tree shows it.
 type project struct {
 	tree     *source.Tree
+	mirror   mirror.Archives      // of Go
 	env      map[string]string    // app.json's
 	mod      *goModule            // the root's go.mod, nil when there is none
 	members  map[string]*goModule // by directory: what go.work uses, else the root's
@@ -65,7 +67,7 @@ func Sources(t *source.Tree) string {
 
 // Plan fills in the plan of a Go app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, env: out.Manifest.Env, members: map[string]*goModule{}}
+	p := &project{tree: c.Tree, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -73,6 +75,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	if err != nil {
 		return err
 	}
+	v = p.found(v)
 	if p.resolved {
 		out.Versions["go"] = v.String()
 	}
@@ -171,6 +174,9 @@ func severalPrograms(build []command) error {
 // summary is one line: "Go 1.27.4, Gin (go.mod)".
 func (p *project) summary(v version) string {
 	s, file := "Go "+v.String(), "go.mod"
+	if v.archive != nil {
+		s += " from the mirror"
+	}
 	if p.work != nil {
 		file = "go.work"
 	}
@@ -190,13 +196,9 @@ func (p *project) summary(v version) string {
 // layers stacks the app's layers: the toolchain, then what is compiled.
 func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, inputs []string, linked bool) error {
 	top, builder, err := c.Toolchain(plan.Toolchain{
-		Title: "Go",
-		Build: plan.AptInstall(goBuild...),
-		Tools: []plan.Tool{{
-			Name:     "Go " + v.String(),
-			Commands: []plan.Command{{Args: []string{"sh", "-c", installGo, "sh", v.String()}}},
-			Failure:  p.versionFailure(v),
-		}},
+		Title:  "Go",
+		Build:  plan.AptInstall(goBuild...),
+		Tools:  []plan.Tool{p.compiler(v)},
 		Passes: proxyPasses,
 	})
 	if err != nil {
@@ -236,16 +238,43 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	return p.test(out, c, builder)
 }
 
+// compiler is the release of Go.
+func (p *project) compiler(v version) plan.Tool {
+	unpacked := func(a mirror.Archive) plan.Tool {
+		return plan.FromMirror("Go "+a.Version, a, plan.Unpack(goRoot), plan.Command{Args: []string{"sh", "-c", readyGo, "sh"}})
+	}
+	if v.archive != nil {
+		return unpacked(*v.archive)
+	}
+	t := plan.Tool{
+		Name:     "Go " + v.String(),
+		Commands: []plan.Command{{Args: []string{"sh", "-c", installGo, "sh", v.String()}}},
+		Failure:  p.mirror.Tell(p.versionFailure(v)),
+	}
+	if v.also != nil {
+		other := unpacked(*v.also)
+		t.Else = &other
+	}
+	return t
+}
+
 // installGo makes the layer of a Go release: $1. Go fetches it as a module and
-// checks its sum against the checksum database, whatever GOFLAGS say. The
-// packages that nearly every server needs are compiled once for all apps, for
-// programs with C and for those without.
+// checks its sum against the checksum database, whatever GOFLAGS say.
 const installGo = `set -e
 export GOTOOLCHAIN=go$1 GOPATH=/tmp/go GOCACHE=` + stdCache + ` GOFLAGS= HOME=/tmp
 go version
 mv /tmp/go/pkg/mod/golang.org/toolchain@* ` + goRoot + `
 rm -rf /tmp/go
-export GOTOOLCHAIN=local
+` + compileStd
+
+// readyGo completes the layer of a Go that is unpacked already.
+const readyGo = `set -e
+export GOPATH=/tmp/go GOCACHE=` + stdCache + ` GOFLAGS= HOME=/tmp
+` + compileStd
+
+// compileStd compiles the packages that nearly every server needs once for all
+// apps, for programs with C and for those without.
+const compileStd = `export GOTOOLCHAIN=local
 for CGO_ENABLED in 0 1; do
 	export CGO_ENABLED
 	` + goRoot + `/bin/go build -trimpath net/http html/template database/sql encoding/xml encoding/csv log/slog os/exec os/signal mime/multipart archive/zip

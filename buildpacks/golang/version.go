@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -29,6 +30,9 @@ type version struct {
 	patch int    // -1 when none is named
 	pre   string // "rc1", "beta2"
 	from  string // what asks for it: ".go-version, line 1"; "" is nobody
+
+	archive *mirror.Archive // of the mirror, that it comes from; nil is the module proxy
+	also    *mirror.Archive // that it comes from when the proxy does not have it; nil is none
 }
 
 // String returns the name of the release without "go": "1.27.4", "1.20".
@@ -107,7 +111,7 @@ func (p *project) pinned() (v version, ok bool, err error) {
 			return v, false, source.Problemf(source.CodeNoVersion, "%s: Go %s cannot be had; 1.%d to 1.%d can", from, v, oldestMinor, newestMinor).
 				Hint("programs for an old Go build with a new one")
 		}
-		return v.full(), true, nil
+		return p.full(v), true, nil
 	}
 	if text := p.setting("GOVERSION"); text != "" {
 		return ask(text, "app.json, GOVERSION")
@@ -152,10 +156,38 @@ func (p *project) findVersion(remembered string) (version, error) {
 	}
 	p.resolved = true
 	if old, ok := parseVersion(remembered); ok && !old.less(least) && old.minor >= oldestMinor {
-		return old.full(), nil
+		return p.full(old), nil
 	}
 	if !newest().less(least) {
 		return newest(), nil
 	}
-	return least.full(), nil
+	return p.full(least), nil
+}
+
+// full is version.full with what the mirror has of a minor version that is not
+// known yet.
+func (p *project) full(v version) version {
+	if v.patch < 0 && v.pre == "" && v.minor > newestMinor {
+		for _, a := range p.mirror {
+			if w, ok := parseVersion(a.Version); ok && w.minor == v.minor && w.pre == "" {
+				v.patch = max(w.patch, 0)
+				return v
+			}
+		}
+	}
+	return v.full()
+}
+
+// found adds where the version comes from: the module proxy, and what that does
+// not have, as far as is known here, the mirror.
+func (p *project) found(v version) version {
+	a, mirrored := p.mirror.Find(func(text string) bool { return text == v.String() })
+	switch published := v.minor <= newestMinor && (v.pre != "" || v.patch <= newestPatch[v.minor]); {
+	case !mirrored:
+	case a.Kept, !published:
+		v.archive = &a
+	default:
+		v.also = &a
+	}
+	return v
 }

@@ -51,8 +51,25 @@ func (p *project) gradle(infer bool) error {
 	program := "sh ./gradlew"
 	switch {
 	case p.wrapper("gradlew", properties, launcher):
-		p.newest = p.gradleRunsOn(properties)
+		content, err := p.tree.Text(properties, source.MaxManifest)
+		if err != nil {
+			return err
+		}
+		p.newest = gradleRunsOn(content)
+		a, err := p.distribution("gradle", p.gradles, properties)
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			program, p.tool.mirrored = gradleProgram, unpackDistribution("Gradle", gradleHome, *a)
+		}
 	case slices.ContainsFunc(gradleFiles, func(name string) bool { return path.Ext(name) == ".kts" && p.tree.Has(name) }):
+		if len(p.gradles) > 0 {
+			program, p.newest = gradleProgram, gradleRunsOn(p.gradles[0].Name)
+			p.tool.mirrored = unpackDistribution("Gradle", gradleHome, p.gradles[0])
+			p.tree.Note("no Gradle wrapper: built with the mirror's Gradle %s; commit gradlew and gradle/wrapper", p.gradles[0].Version)
+			break
+		}
 		return source.Problemf(source.CodeProject, "%s needs a Gradle of its own, and there is no wrapper for it", p.app.file).
 			With("looked for gradlew, gradle/wrapper/gradle-wrapper.properties and gradle-wrapper.jar").
 			Hint("commit the three: gradle wrapper makes them")
@@ -350,15 +367,15 @@ func (s *script) pin(major string) {
 	}
 }
 
-// distribution is the version in the address of a Gradle.
-var distribution = regexp.MustCompile(`gradle-(\d{1,2})\.(\d{1,2})(?:\.\d+)?-(?:bin|all)\.zip`)
+// gradleName is the version in the name or the address of a Gradle.
+var gradleName = regexp.MustCompile(`gradle-(\d{1,2})\.(\d{1,2})(?:\.\d+)?-(?:bin|all)\.zip`)
 
-// gradleRunsOn returns the latest Java that the wrapper's Gradle runs on, by the
-// compatibility matrix of Gradle's documentation; 0 is unknown.
-func (p *project) gradleRunsOn(properties string) int {
-	content, err := p.tree.Text(properties, source.MaxManifest)
-	m := distribution.FindStringSubmatch(content)
-	if err != nil || m == nil {
+// gradleRunsOn returns the latest Java that the Gradle of that name, or of the
+// wrapper's properties, runs on, by the compatibility matrix of Gradle's
+// documentation; 0 is unknown.
+func gradleRunsOn(content string) int {
+	m := gradleName.FindStringSubmatch(content)
+	if m == nil {
 		return 0
 	}
 	n, _ := strconv.Atoi(m[1])

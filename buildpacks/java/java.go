@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -48,6 +49,7 @@ type tool struct {
 	name     string // "Maven"
 	packages []string
 	commands []plan.Command // that complete the toolchain, as root
+	mirrored *plan.Tool     // the program itself, out of the mirror; nil is none
 	script   string         // run by sh in /app
 	args     []string       // of the script: the program, and what of the build's to start
 	test     []string       // of the script, when the tree is to be tested; nil when it cannot be
@@ -90,6 +92,10 @@ var (
 // project is a tree of the JVM's.
 type project struct {
 	tree *source.Tree
+	// What the mirror has.
+	jdks, gradles, mavens mirror.Archives
+	sum                   func(mirror.Archive) (string, error)
+
 	asks *release // the pin or the compiler's level; nil is none
 	tool *tool    // nil when there is nothing to build
 	app  app
@@ -109,7 +115,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a tree of the JVM's.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree}
+	p := &project{tree: c.Tree, sum: c.Mirror.Sum, jdks: c.Mirrored("java"), gradles: c.Mirrored("gradle"), mavens: c.Mirrored("maven")}
 	var err error
 	infer := len(out.Processes) == 0
 	switch {
@@ -138,7 +144,10 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 
 // summary is one line: "Java 21, Spring Boot (pom.xml)".
 func (p *project) summary(v release) string {
-	s := fmt.Sprintf("Java %d", v.major)
+	s := "Java " + v.String()
+	if v.archive != nil {
+		s += " from the mirror"
+	}
 	if p.app.kind.title != "" {
 		return fmt.Sprintf("%s, %s (%s)", s, p.app.kind.title, source.Printable(p.app.file))
 	}
@@ -185,6 +194,12 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		chain.Hints = []string{"this part is berth's: see whether this machine reaches Debian's archive and Maven's repository",
 			"then push the same commit again"}
 	}
+	if v.archive != nil {
+		p.unpack(&chain, v)
+	}
+	if p.tool != nil && p.tool.mirrored != nil {
+		chain.Tools = append(chain.Tools, *p.tool.mirrored)
+	}
 	if v.suite() != "" {
 		chain.Hints = []string{fmt.Sprintf("Java %d comes from Debian's %s: see whether this machine reaches it", v.major, v.suite()),
 			fmt.Sprintf("the stack itself has %s", had(true))}
@@ -220,6 +235,25 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		"PATH": mavenHome + "/bin:" + searchPath, // for an app.json that says: mvn verify
 	}}
 	return err
+}
+
+// unpack has a toolchain take its Java from the mirror: the whole of it to
+// build, and all but the parts that only link images to run.
+func (p *project) unpack(chain *plan.Toolchain, v release) {
+	place := fmt.Sprintf("/usr/lib/jvm/java-%d-openjdk-mirror", v.major)
+	java := plan.FromMirror("Java "+v.String(), *v.archive, plan.Unpack(place),
+		plan.Command{Args: []string{"rm", "-rf", place + "/jmods", place + "/lib/src.zip", place + "/man", place + "/demo", place + "/sample"}}, home(v))
+	java.Keep = []string{place[1:], javaHome[1:]}
+	chain.Runtime, chain.Tools = plan.AptInstall(runtimePackages...), []plan.Tool{java}
+	if p.tool == nil {
+		return
+	}
+	chain.Build = plan.AptInstall(slices.Concat(buildPackages, p.tool.packages)...)
+	if len(p.tool.commands) > 0 {
+		chain.Tools = append(chain.Tools, plan.Tool{Name: p.tool.name, Commands: p.tool.commands,
+			Failure: source.Problemf(source.CodeToolchain, "%s could not be installed", p.tool.name).
+				Hint("this part is berth's: see whether this machine reaches Maven's repository")})
+	}
 }
 
 // testCommand is what the layer of the tests has left to be run.

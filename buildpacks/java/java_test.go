@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/packtest"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
@@ -592,4 +593,18 @@ func FuzzManifest(f *testing.F) {
 	f.Add("Main-Class: a.\r\n B\r\n\r\nName: x\r\n")
 	f.Add(" x\n: \n")
 	f.Fuzz(func(_ *testing.T, s string) { parseManifest(strings.NewReader(s)) })
+}
+
+func FuzzDistribution(f *testing.F) {
+	f.Add("distributionUrl=https\\://example.com/gradle-8.10-bin.zip\r\ndistributionSha256Sum=" + strings.Repeat("a", 64) + "\r\n")
+	f.Add("distributionUrl : https://example.com/..\\/x")
+	f.Fuzz(func(t *testing.T, properties string) {
+		p := &project{tree: &source.Tree{FS: repo("wrapper.properties", properties)}, sum: func(mirror.Archive) (string, error) { return strings.Repeat("a", 64), nil }}
+		all := mirror.Archives{{Tool: "gradle", Version: "8.10", Name: "gradle-8.10-bin.zip"}}
+		a, err := p.distribution("gradle", all, "wrapper.properties")
+		if a != nil && err == nil && a.Name != all[0].Name {
+			t.Errorf("got %v", a)
+		}
+		gradleRunsOn(properties)
+	})
 }

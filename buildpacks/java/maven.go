@@ -54,8 +54,18 @@ func (p *project) maven(infer bool) error {
 	}
 	program := mavenProgram
 	p.tool = mavenTool()
-	if p.wrapper("mvnw", ".mvn/wrapper/maven-wrapper.properties") {
-		program = "sh ./mvnw"
+	const properties = ".mvn/wrapper/maven-wrapper.properties"
+	if p.wrapper("mvnw", properties) {
+		a, err := p.distribution("maven", p.mavens, properties)
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			// In the place of the one that Debian's would fetch.
+			p.tool.packages, p.tool.commands, p.tool.mirrored = nil, nil, unpackDistribution("Maven", mavenHome, *a)
+		} else {
+			program = "sh ./mvnw"
+		}
 	}
 	p.app.file = pomFile
 	found := runnable(all)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -34,9 +35,19 @@ type release struct {
 	// least tells that it is what the sources are compiled for: any later one
 	// does as well.
 	least bool
+
+	archive *mirror.Archive // of the mirror, that it comes from; nil is Debian
 }
 
 func (r release) suite() string { return suites[r.major] }
+
+// String returns the version as it is told of: "21", "23.0.1_11".
+func (r release) String() string {
+	if r.archive != nil {
+		return r.archive.Version
+	}
+	return fmt.Sprint(r.major)
+}
 
 // install returns the commands that install a package of this Java, and others
 // of the stack.
@@ -74,7 +85,10 @@ func (p *project) version(earlier map[string]string) (release, error) {
 		if p.newest > 0 && asks.major > p.newest {
 			p.tree.Note("%s asks for Java %d; the %s that builds here runs on %d at most", asks.from, asks.major, p.tool.name, p.newest)
 		}
-		return *asks, p.available(*asks)
+		return p.available(*asks)
+	}
+	if m, ok := p.mirrored(asks); ok && m.archive.Kept {
+		return m, nil
 	}
 	if had, err := strconv.Atoi(earlier["java"]); err == nil && p.fits(had, asks) {
 		return release{major: had}, nil
@@ -97,7 +111,39 @@ func (p *project) version(earlier map[string]string) (release, error) {
 			return release{major: major, from: asks.from}, nil
 		}
 	}
-	return *asks, p.available(*asks)
+	return p.available(*asks)
+}
+
+// mirrored returns the first Java of the mirror that does what is asked for, nil
+// is nothing.
+func (p *project) mirrored(asks *release) (release, bool) {
+	for _, a := range p.jdks {
+		own, err := parseRelease(a.Version, a.Name, 1)
+		if err != nil || p.newest > 0 && own.major > p.newest {
+			continue
+		}
+		if asks == nil || asks.least && own.major >= asks.major || !asks.least && asks.within(own) {
+			r := release{major: own.major, archive: &a}
+			if asks != nil {
+				r.from = asks.from
+			}
+			return r, true
+		}
+	}
+	return release{}, false
+}
+
+var numberText = regexp.MustCompile(`\d+`)
+
+// within tells whether another release is one of those that are asked for: 23.0
+// is any 23.0.
+func (r release) within(other *release) bool {
+	numbers := func(text string) []string {
+		i := max(releaseText.FindStringSubmatchIndex(text)[2], 0)
+		return numberText.FindAllString(strings.TrimPrefix(text[i:], "1."), -1)
+	}
+	mine, its := numbers(r.text), numbers(other.text)
+	return len(mine) <= len(its) && slices.Equal(mine, its[:len(mine)])
 }
 
 // fits tells whether a Java can be had and does.
@@ -106,19 +152,22 @@ func (p *project) fits(major int, asks *release) bool {
 	return ok && (p.newest == 0 || major <= p.newest) && (asks == nil || major >= asks.major)
 }
 
-// available refuses a Java that cannot be had.
-func (p *project) available(r release) error {
+// available refuses a Java that neither Debian nor the mirror has.
+func (p *project) available(r release) (release, error) {
 	if _, ok := suites[r.major]; ok {
 		if plain := strings.TrimSuffix(strings.TrimPrefix(r.text, "1."), ".0"); plain != fmt.Sprint(r.major) {
 			p.tree.Note("%s asks for Java %s; it runs on Debian's OpenJDK %d, which gets the security fixes", r.from, source.Printable(r.text), r.major)
 		}
-		return nil
+		return r, nil
+	}
+	if m, ok := p.mirrored(&r); ok {
+		return m, nil
 	}
 	e := source.Problemf(source.CodeNoVersion, "%s: Java %s cannot be had", r.where(), source.Printable(r.text))
 	if r.line > 0 {
 		e.With(fmt.Sprintf("%d | %s", r.line, source.Printable(r.text)))
 	}
-	return e.Hint("there are %s, as Debian builds them", had(false))
+	return r, p.jdks.Tell(e.Hint("there are %s, as Debian builds them", had(false)))
 }
 
 // had lists the majors that can be had, or those of the stack alone.

@@ -6,6 +6,7 @@ package node
 import (
 	"fmt"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 	"github.com/berthd/berth/buildpacks/static"
@@ -15,6 +16,7 @@ import (
 type project struct {
 	tree    *source.Tree
 	file    *manifest
+	mirror  mirror.Archives // of Node
 	node    release
 	manager manager
 	app     app
@@ -34,12 +36,14 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	if p.file, err = readManifest(c.Tree); err != nil {
 		return err
 	}
+	p.mirror = c.Mirrored("node")
 	if p.node, err = p.findNode(c.Versions["node"]); err != nil {
 		return err
 	}
 	if p.manager, err = p.findManager(c.Versions); err != nil {
 		return err
 	}
+	p.settleNPM()
 	if p.app, err = p.findApp(out); err != nil {
 		return err
 	}
@@ -50,7 +54,9 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	}
 	out.Summary = p.summary()
 	out.Versions["node"] = p.node.version
-	out.Versions[p.manager.name] = p.manager.version
+	if !p.bundled() {
+		out.Versions[p.manager.name] = p.manager.version
+	}
 	if p.app.start != "" {
 		out.Infer("web", p.app.start)
 	}
@@ -61,6 +67,9 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 // summary is one line: "Node 24.21.0, Next.js (package.json)".
 func (p *project) summary() string {
 	s := "Node " + p.node.version
+	if p.node.archive != nil {
+		s += " from the mirror"
+	}
 	if p.app.title != "" {
 		s += ", " + p.app.title
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -54,6 +55,7 @@ func (p *project) tools() []plan.Tool {
 		e := source.Problemf(source.CodeNoVersion, "%s %s could not be had from the npm registry", what, version)
 		if what == "Node" && p.node.asked != "" {
 			e.With(p.node.asked)
+			return p.mirror.Tell(e)
 		}
 		return e
 	}
@@ -72,6 +74,13 @@ func (p *project) tools() []plan.Tool {
 			Hint("known are %s", lines()).
 			Hint("or this machine does not reach the registry: npm_config_registry of berth says where it is"),
 	}}
+	switch {
+	case p.node.archive != nil:
+		tools[0] = mirrorTool(*p.node.archive, tools[0].Keep)
+	case p.node.also != nil && npm == p.usualVersion(manager{name: "npm"}):
+		other := mirrorTool(*p.node.also, tools[0].Keep)
+		tools[0].Else = &other
+	}
 	if m := p.manager; m.pkg != "" {
 		tools = append(tools, plan.Tool{
 			Name:     m.name + " " + m.version,
@@ -83,4 +92,35 @@ func (p *project) tools() []plan.Tool {
 		})
 	}
 	return tools
+}
+
+// arrange gives an unpacked Node, in which npm came along, the places that npm's
+// own package of Node, $2, has in $1.
+const arrange = `cd "$1"
+mkdir -p "lib/node_modules/$2/bin"
+mv bin/node "lib/node_modules/$2/bin/"
+ln -s "../lib/node_modules/$2/bin/node" bin/node
+mv include "lib/node_modules/$2/"
+rm -rf lib/node_modules/corepack bin/corepack share
+`
+
+// mirrorTool is Node with the npm of its archive.
+func mirrorTool(a mirror.Archive, keep []string) plan.Tool {
+	t := plan.FromMirror("Node "+a.Version, a, plan.Unpack(nodeHome),
+		plan.Command{Args: []string{"sh", "-ec", arrange, "sh", nodeHome, "node-linux-" + cpu()}})
+	t.Keep = keep
+	return t
+}
+
+// bundled tells that npm is the one of a Node's archive.
+func (p *project) bundled() bool {
+	return p.node.archive != nil && p.manager.name == "npm" && p.manager.pkg == ""
+}
+
+// settleNPM has another npm stand beside the one of a Node's archive, where it is
+// asked for.
+func (p *project) settleNPM() {
+	if m := &p.manager; p.bundled() && m.version != p.usualVersion(manager{name: "npm"}) {
+		m.pkg, m.bin = "npm", "/opt/npm/bin"
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -43,6 +44,9 @@ func parseReleases(text string) (all []*semver.Version) {
 type release struct {
 	version string // "24.21.0"
 	asked   string // "engines.node in package.json asks for >=22"; "" is nobody
+
+	archive *mirror.Archive // of the mirror, that it comes from; nil is the registry
+	also    *mirror.Archive // that it comes from when the registry does not have it; nil is none
 }
 
 func (r release) parsed() *semver.Version { return semver.MustParse(r.version) }
@@ -61,10 +65,28 @@ func (a ask) String() string {
 	return fmt.Sprintf("%s asks for %s", a.from, source.Printable(a.text))
 }
 
-// findNode chooses the version: of those that the first file allows the ones
+// findNode chooses the version, and where it comes from: the registry, and what
+// that does not have, as far as is known here, the mirror.
+func (p *project) findNode(earlier string) (release, error) {
+	r, err := p.findVersion(earlier)
+	if err != nil {
+		return r, err
+	}
+	a, mirrored := p.mirror.Find(func(version string) bool { return version == r.version })
+	switch known := slices.ContainsFunc(releases, r.parsed().Equal); {
+	case !mirrored:
+	case a.Kept, !known && r.version != earlier:
+		r.archive = &a
+	default:
+		r.also = &a
+	}
+	return r, nil
+}
+
+// findVersion chooses the version: of those that the first file allows the ones
 // that the others allow too, as far as there are any. earlier is what was
 // chosen for the app the last time, "" is nothing.
-func (p *project) findNode(earlier string) (release, error) {
+func (p *project) findVersion(earlier string) (release, error) {
 	asks, err := p.asks()
 	if err != nil {
 		return release{}, err
@@ -84,7 +106,7 @@ func (p *project) findNode(earlier string) (release, error) {
 		fits := func(v *semver.Version) bool {
 			return !slices.ContainsFunc(all, func(ok func(*semver.Version) bool) bool { return !ok(v) })
 		}
-		possible := slices.ContainsFunc(releases, fits) || exact != nil && fits(exact) || version != nil && fits(version)
+		possible := slices.ContainsFunc(releases, fits) || exact != nil && fits(exact) || version != nil && fits(version) || p.mirrored(fits) != nil
 		switch {
 		case possible:
 			accepted = all
@@ -95,7 +117,7 @@ func (p *project) findNode(earlier string) (release, error) {
 				r.asked = a.String()
 			}
 		case len(accepted) == 0:
-			return r, noSuchNode(a)
+			return r, p.mirror.Tell(noSuchNode(a))
 		default:
 			p.tree.Note("%s, which does not fit: %s, and that counts", a, r.asked)
 		}
@@ -111,8 +133,21 @@ func (p *project) findNode(earlier string) (release, error) {
 		r.version = v.String()
 		return r, nil
 	}
-	r.version = best(fits).String()
+	v := best(fits)
+	if v == nil {
+		v = p.mirrored(fits)
+	}
+	r.version = v.String()
 	return r, nil
+}
+
+// mirrored returns the first version of the mirror that fits; nil is none.
+func (p *project) mirrored(fits func(*semver.Version) bool) *semver.Version {
+	a, ok := p.mirror.Find(func(version string) bool { return fits(semver.MustParse(version)) })
+	if !ok {
+		return nil
+	}
+	return semver.MustParse(a.Version)
 }
 
 // asks returns what the repository's files say of the version of Node, in the
@@ -217,7 +252,7 @@ func better(a, b *semver.Version) bool {
 	return a.GreaterThan(b)
 }
 
-func noSuchNode(a ask) error {
+func noSuchNode(a ask) *source.Problem {
 	return source.Problemf(source.CodeNoVersion, "%s, and no Node that is known is that", a).
 		With("known: "+lines()).
 		Hint("an exact version, as in %s, is taken whether it is known or not", best(func(*semver.Version) bool { return true }))

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -36,6 +37,30 @@ func App(t testing.TB, name string) fs.FS {
 	}
 	t.Cleanup(func() { root.Close() })
 	return root.FS()
+}
+
+// Mirror makes a mirror of files, whose content is their name; {x64}, {amd64} and
+// {x86_64} stand for this machine's.
+func Mirror(t testing.TB, files ...string) (m *mirror.Dir, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range files {
+		file := filepath.Join(dir, Here(name))
+		err := os.MkdirAll(filepath.Dir(file), 0o755)
+		if err = errors.Join(err, os.WriteFile(file, []byte(name), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return mirror.Open(dir), dir
+}
+
+// Here puts this machine's words into the name of an archive.
+func Here(name string) string {
+	words := []string{"{x64}", "x64", "{amd64}", "amd64", "{x86_64}", "x86_64"}
+	if runtime.GOARCH == "arm64" {
+		words = []string{"{x64}", "arm64", "{amd64}", "arm64", "{x86_64}", "aarch64"}
+	}
+	return strings.NewReplacer(words...).Replace(name)
 }
 
 // Language fills in a plan.

@@ -50,6 +50,9 @@ func (c *Chain) Add(l Layer, parent string) (string, error) {
 			l.Commands[i].Dir = "/app"
 		}
 	}
+	if err := c.seal(&l); err != nil {
+		return "", err
+	}
 	key, err := c.key(l)
 	if err != nil {
 		return "", err
@@ -87,6 +90,9 @@ func (c *Chain) key(l Layer) (string, error) {
 			put("arg", arg)
 		}
 		put("dir", cmd.Dir)
+	}
+	if l.Archive != nil {
+		put("archive", l.Archive.Sum)
 	}
 	for _, env := range l.Env {
 		put("env", env)

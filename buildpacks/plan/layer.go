@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -51,6 +52,15 @@ type Layer struct {
 
 	// Config is whether and how the app's config reaches the commands.
 	Config ConfigUse `json:"config,omitempty"`
+
+	// Archive is what the commands find at ArchivePath, out of the operator's
+	// mirror. The key has its content.
+	Archive *mirror.Archive `json:"archive,omitempty"`
+
+	// Else says how the layer is made when its commands fail: its commands,
+	// archive and network. It is another source of the same thing, and so no
+	// part of the key.
+	Else *Layer `json:"else,omitempty"`
 
 	// Offline commands have no network.
 	Offline bool `json:"offline,omitempty"`

@@ -28,6 +28,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -55,6 +56,9 @@ type Request struct {
 	// the name of the tool: "node" → "24.11.1". What still fits is kept, so
 	// that a new default does not move an old app.
 	Versions map[string]string
+
+	// Mirror is the operator's directory of archives; nil is none.
+	Mirror *mirror.Dir
 
 	// Test asks for the language's usual test command where app.json names none.
 	Test bool

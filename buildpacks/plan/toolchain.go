@@ -2,7 +2,9 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -14,8 +16,7 @@ type Toolchain struct {
 
 	// Runtime makes what runs; none when what is built needs the stack alone.
 	Runtime []Command
-	// Build makes what it takes to build: on top of Runtime, or on the stack
-	// itself when Tools leave something to what runs.
+	// Build makes what it takes to build, on top of Runtime.
 	Build []Command
 
 	// Tools are made with what Build has, each on top of the one before, so that
@@ -39,6 +40,13 @@ type Tool struct {
 	Commands []Command
 	Keep     []string // what of it runs: "opt/node/bin"; none when it only builds
 	Failure  *source.Problem
+
+	// Archive is what the commands unpack, out of the operator's mirror; nil is
+	// nothing. They have no network then.
+	Archive *mirror.Archive
+
+	// Else makes the same of another source, when the commands fail.
+	Else *Tool
 }
 
 // Toolchain adds the layers of a toolchain, and the repository's own packages
@@ -65,9 +73,6 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 		}
 	}
 	builder = top
-	if slices.ContainsFunc(t.Tools, func(tool Tool) bool { return len(tool.Keep) > 0 }) {
-		builder = c.Stack
-	}
 	if len(t.Build) > 0 {
 		l := root
 		l.Name, l.Commands, l.Build = t.Title+" build tools", t.Build, true
@@ -76,10 +81,21 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 		}
 	}
 	for _, tool := range t.Tools {
+		if tool.Archive != nil && packedXZ(*tool.Archive) {
+			l := root
+			l.Name, l.Commands, l.Build = "xz", AptInstall("xz-utils"), true
+			if builder, err = c.Add(l, builder); err != nil {
+				return "", "", err
+			}
+		}
 		l := root
 		l.Name, l.Commands, l.Build, l.Failure = tool.Name, tool.Commands, true, tool.Failure
+		l.Archive, l.Offline = tool.Archive, tool.Archive != nil
+		if tool.Else != nil {
+			l.Else = tool.Else.instead(l)
+		}
 		if len(tool.Keep) > 0 {
-			l.Name += " build tools"
+			l.Name = strings.TrimSuffix(l.Name, fromMirror) + " build tools"
 		}
 		if builder, err = c.Add(l, builder); err != nil {
 			return "", "", err

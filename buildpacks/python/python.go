@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -22,6 +23,7 @@ const (
 	stackPython = "/usr/bin/python3"
 	venv        = "/app/" + source.OwnDir + "/venv"
 	pythonHome  = "/app/" + source.OwnDir + "/python" // of versions that the stack does not have
+	mirrorHome  = "/opt/python"                       // of those that the mirror has
 	uvCache     = "/cache/uv"
 )
 
@@ -31,6 +33,7 @@ var pythonFiles = []string{"requirements.txt", "pyproject.toml", "uv.lock", "poe
 // project is a Python app as its tree shows it.
 type project struct {
 	tree     *source.Tree
+	mirror   mirror.Archives    // of Python
 	modules  map[string]*module // by file
 	django   *django            // nil when it is no Django project
 	file     *tomlFile          // pyproject.toml, nil when there is none
@@ -67,7 +70,7 @@ func App(t *source.Tree) string {
 
 // Plan fills in the plan of a Python app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, modules: map[string]*module{}}
+	p := &project{tree: c.Tree, mirror: c.Mirrored("python"), modules: map[string]*module{}}
 	p.scan()
 	p.django = p.readDjango()
 	var err error
@@ -210,6 +213,9 @@ func (p *project) shadows(entry entryPoint, found bool) error {
 // summary is one line: "Python 3.13, Flask (web.py imports flask)".
 func (p *project) summary(v pythonVersion, m *manifest, entry entryPoint, found bool) string {
 	s := "Python " + v.String()
+	if v.archive != nil {
+		s += " from the mirror"
+	}
 	if found {
 		return fmt.Sprintf("%s, %s (%s)", s, entry.framework.name, source.Printable(entry.why()))
 	}

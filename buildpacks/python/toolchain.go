@@ -57,6 +57,11 @@ func (v pythonVersion) toolchain() plan.Toolchain {
 	}
 	t.Build = append(t.Build, plan.Command{Args: []string{"pip", "install", "--break-system-packages", "--no-cache-dir", "--no-input",
 		"--root-user-action=ignore", "--disable-pip-version-check", "--retries=5", "uv==" + uvVersion}})
+	if v.archive != nil {
+		python := plan.FromMirror("Python "+v.String(), *v.archive, plan.Unpack(mirrorHome))
+		python.Keep = []string{mirrorHome[1:]}
+		t.Tools = append(t.Tools, python)
+	}
 	return t
 }
 
@@ -71,13 +76,13 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v pythonVersion, m *mani
 		return err
 	}
 	env := uvEnv
-	if v.debian == nil {
+	if v.debian == nil && v.archive == nil {
 		env = slices.Concat(env, []string{"UV_PYTHON_INSTALL_DIR=" + pythonHome, "UV_PYTHON_INSTALL_BIN=0"})
 		top, err = c.Add(plan.Layer{
 			Name: "Python " + v.String(), Builder: builder, Env: env, Passes: netPasses,
 			Commands: []plan.Command{{Args: []string{"uv", "python", "install", "--no-config", v.String()}, Dir: "/app"}},
 			Caches:   []plan.Cache{{Name: "uv", Target: uvCache}},
-			Failure:  versionFailure(v),
+			Failure:  p.mirror.Tell(versionFailure(v)),
 		}, top)
 		if err != nil {
 			return err

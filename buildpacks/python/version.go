@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -44,6 +45,8 @@ type pythonVersion struct {
 	exact  string        // "3.12.4" when a patch release is asked for, else ""
 	debian *debianPython // where it comes from; nil is uv's download
 	from   string        // the file that asks for it; "" is nobody
+
+	archive *mirror.Archive // of the mirror, that it comes from before uv is sent; nil is none
 }
 
 // pythonOf returns where a Python comes from: the first source that has it.
@@ -84,6 +87,8 @@ func (v pythonVersion) String() string {
 // interpreter returns what uv is to make the virtual environment of.
 func (v pythonVersion) interpreter() string {
 	switch {
+	case v.archive != nil:
+		return mirrorHome + "/bin/python3"
 	case v.stack():
 		return stackPython
 	case v.debian != nil:
@@ -105,10 +110,37 @@ func atHand() string {
 	return fmt.Sprintf("%s come from Debian, uv downloads %s", strings.Join(debian, ", "), strings.Join(other, ", "))
 }
 
-// findVersion reads which Python the repository asks for: the first of its files
+// findVersion chooses the Python: Debian's, then the mirror's, then uv's.
+func (p *project) findVersion(before string) (pythonVersion, error) {
+	v, err := p.askedVersion(before)
+	if e, ok := errors.AsType[*source.Problem](err); ok && e.Code == source.CodeNoVersion {
+		return v, p.mirror.Tell(e)
+	}
+	return v, err
+}
+
+// mirrored returns the version as the mirror has it, where the mirror has one
+// that fits. What uv has brought the app before stays uv's.
+func (p *project) mirrored(v pythonVersion, before string, fits func(pythonVersion) bool) pythonVersion {
+	kept := len(p.mirror) > 0 && p.mirror[0].Kept
+	if v.debian != nil || v.String() == before && !kept {
+		return v
+	}
+	for _, a := range p.mirror {
+		minor, _, _ := strings.Cut(strings.TrimPrefix(a.Version, "3."), ".")
+		w := pythonVersion{exact: a.Version, from: v.from, archive: &a}
+		w.minor, _ = strconv.Atoi(minor)
+		if fits(w) {
+			return w
+		}
+	}
+	return v
+}
+
+// askedVersion reads which Python the repository asks for: the first of its files
 // that pins one; else what its manifest requires, for which, as for nothing at
 // all, the Python of the release before is kept while it will do.
-func (p *project) findVersion(before string) (pythonVersion, error) {
+func (p *project) askedVersion(before string) (pythonVersion, error) {
 	pins, err := p.pins()
 	if err != nil {
 		return pythonVersion{}, err
@@ -123,7 +155,11 @@ func (p *project) findVersion(before string) (pythonVersion, error) {
 		if err != nil {
 			return pythonVersion{}, err
 		}
-		return p.unpinned(required, spec, file, before)
+		v, err := p.unpinned(required, spec, file, before)
+		if err != nil {
+			return v, err
+		}
+		return p.mirrored(v, before, required.allow), nil
 	}
 	v := pins[0]
 	if len(pins) > 1 && pins[1].String() != v.String() {
@@ -132,6 +168,9 @@ func (p *project) findVersion(before string) (pythonVersion, error) {
 	if own := (pythonVersion{minor: v.minor, exact: v.exact}); v.debian != nil && !required.allow(v) && required.allow(own) {
 		v.debian = nil // Debian's patch release is too old for the manifest
 	}
+	v = p.mirrored(v, before, func(w pythonVersion) bool {
+		return w.minor == v.minor && (w.exact == v.exact || v.exact == "" && required.allow(w))
+	})
 	if err == nil && !required.allow(v) {
 		p.tree.Note("%s asks for Python %s, but %s requires %s", v.from, v, file, source.Printable(spec))
 	}

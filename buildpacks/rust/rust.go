@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -31,6 +32,7 @@ var (
 // project is a Rust app as its tree shows it.
 type project struct {
 	tree     *source.Tree
+	mirror   mirror.Archives // of Rust
 	root     cargoToml
 	crates   []crate // the packages of the workspace, in the order of their directories
 	least    int     // minor version that rust-version asks for
@@ -47,7 +49,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a Rust app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree}
+	p := &project{tree: c.Tree, mirror: c.Mirrored("rust")}
 	if err := p.readCrates(); err != nil {
 		return err
 	}
@@ -164,6 +166,9 @@ func (c crate) framework() (title string, ok bool) {
 // summary is one line: "Rust 1.96, axum (Cargo.toml)".
 func summary(t toolchain, owner crate) string {
 	s := "Rust " + t.name
+	if t.archive != nil {
+		s += " from the mirror"
+	}
 	if title, ok := owner.framework(); ok {
 		s += ", " + title
 	}
@@ -195,7 +200,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 		Title:   "Rust",
 		Runtime: plan.AptInstall(rustRuntime...),
 		Build:   plan.AptInstall(rustBuild...),
-		Tools:   []plan.Tool{{Name: "Rust " + t.name, Commands: t.commands, Failure: t.failure()}},
+		Tools:   []plan.Tool{p.tool(t)},
 		Passes:  []string{"RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT"},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -45,7 +46,8 @@ type toolchain struct {
 	name     string // "1.96", "1.92.0", "nightly-2026-01-31"
 	from     string // what asks for it; "" is nobody
 	commands []plan.Command
-	download bool // by rustup, from upstream or the operator's mirror
+	archive  *mirror.Archive // of the mirror, that it comes from; nil is none
+	download bool            // by rustup, from upstream or a server that the operator names
 }
 
 // debian returns the toolchain of a minor version that Debian has.
@@ -64,6 +66,27 @@ func upstream(name, from string) toolchain {
 	return toolchain{name: name, from: from, download: true, commands: append(plan.AptInstall("rustup"),
 		plan.Command{Args: []string{"sh", "-c", installRust, "sh", name}})}
 }
+
+// mirrored returns the toolchain of the mirror's first archive that fits.
+func (p *project) mirrored(from string, fits func(minor int, version string) bool) (toolchain, bool) {
+	a, ok := p.mirror.Find(func(version string) bool {
+		minor, _, _ := strings.Cut(strings.TrimPrefix(version, "1."), ".")
+		n, err := strconv.Atoi(minor)
+		return err == nil && fits(n, version)
+	})
+	return toolchain{name: a.Version, from: from, archive: &a}, ok
+}
+
+// unpackRust installs what builds out of upstream's archive $1, with upstream's
+// own installer, where PATH has it.
+const unpackRust = `mkdir /tmp/rust
+tar -xf "$1" -C /tmp/rust --strip-components=1 --no-same-owner
+machine=$(uname -m)-unknown-linux-gnu
+/tmp/rust/install.sh --prefix=/opt/rust-upstream --components=rustc,cargo,"rust-std-$machine" --disable-ldconfig
+rm -rf /tmp/rust
+ln -s /opt/rust-upstream/bin ` + rustBin + `
+rustc --version
+`
 
 // installRust makes the toolchain $1 and puts the directory of its programs
 // where PATH has it: through rustup's own it would look for another one.
@@ -102,6 +125,9 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 		if m[5] != "" {
 			name += "." + m[5]
 		}
+		if t, ok := p.mirrored(from, func(n int, version string) bool { return n == minor && (m[5] == "" || version == name) }); ok {
+			return t, nil
+		}
 		return upstream(name, from), nil
 	}
 	if r := releases[slices.IndexFunc(releases, func(r release) bool { return r.minor == minor })]; m[5] != "" && m[5] != strconv.Itoa(r.patch) {
@@ -114,6 +140,12 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 // will do, or the next that does.
 func (p *project) newest(remembered string) toolchain {
 	p.resolved = true
+	does := func(minor int, _ string) bool { return minor >= p.least }
+	if len(p.mirror) > 0 && p.mirror[0].Kept {
+		if t, ok := p.mirrored("", does); ok && t.archive.Kept {
+			return t
+		}
+	}
 	if minor, err := strconv.Atoi(strings.TrimPrefix(remembered, "1.")); err == nil && minor >= p.least {
 		if t, ok := debian(minor, ""); ok {
 			return t
@@ -125,7 +157,11 @@ func (p *project) newest(remembered string) toolchain {
 			return t
 		}
 	}
-	return upstream(fmt.Sprintf("1.%d", p.least), "rust-version of Cargo.toml")
+	const from = "rust-version of Cargo.toml"
+	if t, ok := p.mirrored(from, does); ok {
+		return t
+	}
+	return upstream(fmt.Sprintf("1.%d", p.least), from)
 }
 
 // pinned returns the channel that the repository names, and where. rustup's own
@@ -171,8 +207,8 @@ func (p *project) pinned() (channel, from string, err error) {
 	return version, fmt.Sprintf("%s, line %d", file, line), nil
 }
 
-// failure tells that the toolchain could not be had.
-func (t toolchain) failure() *source.Problem {
+// failure tells that a toolchain could not be had.
+func (p *project) failure(t toolchain) *source.Problem {
 	if !t.download {
 		return source.Problemf(source.CodeToolchain, "Rust %s could not be installed", t.name).
 			Hint("this part is berth's: see whether this machine reaches Debian's archive").
@@ -182,8 +218,17 @@ func (t toolchain) failure() *source.Problem {
 	for _, r := range releases {
 		names = append(names, fmt.Sprintf("1.%d", r.minor))
 	}
-	return source.Problemf(source.CodeNoVersion, "Rust %s could not be had", t.name).
+	e := source.Problemf(source.CodeNoVersion, "Rust %s could not be had", t.name).
 		With(t.from+" asks for it; Debian has other versions, rustup has to download it").
-		Hint("ask for one of Debian's: %s", strings.Join(names, ", ")).
+		Hint("ask for one of Debian's: %s", strings.Join(names, ", "))
+	return p.mirror.Tell(e).
 		Hint("or set RUSTUP_DIST_SERVER for berth, where rustup's own host is out of reach")
+}
+
+// tool makes the toolchain.
+func (p *project) tool(t toolchain) plan.Tool {
+	if t.archive != nil {
+		return plan.FromMirror("Rust "+t.name, *t.archive, plan.Command{Dir: "/", Args: []string{"sh", "-ec", unpackRust, "sh", plan.ArchivePath}})
+	}
+	return plan.Tool{Name: "Rust " + t.name, Commands: t.commands, Failure: p.failure(t)}
 }

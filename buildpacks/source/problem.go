@@ -28,7 +28,8 @@ const (
 	CodeEmpty        = "E210" // the repository is empty
 	CodeVersion      = "E211" // a version file is malformed
 	CodeNoVersion    = "E212" // a version cannot be had
-	CodeBuilder      = "E213" // a builder is asked for that there is not
+	CodeMirror       = "E213" // an archive of the operator's mirror is gone, or is not what its checksum says
+	CodeBuilder      = "E214" // a builder is asked for that there is not
 	CodeRequirements = "E221" // requirements.txt cannot be followed
 	CodeProject      = "E222" // a language's manifest (pyproject.toml, go.mod, Cargo.toml, ...) is malformed or unsupported
 	CodePackages     = "E223" // apt-packages is malformed

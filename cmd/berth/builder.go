@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 	"github.com/berthd/berth/deploy"
@@ -65,6 +66,16 @@ func (c *cli) builderCommands() []command {
 			},
 		},
 		{
+			use: "builder:mirror", short: "list the mirror's archives of tools",
+			long: "They are what the operator has put into folders of berth serve --mirror, under\n" +
+				"the names that upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. What is\n" +
+				"passed over is listed with the reason.",
+			example: "builder:mirror", noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				return read(ctx, c, "builder:mirror", nil, printMirror)
+			},
+		},
+		{
 			use: "builds:plan APP|DIR", short: "show what would be built, build nothing",
 			long: "Of an app it is the commit that is live, or --ref. A word with a / in it is a\n" +
 				"directory on this machine, which needs no berth that runs: builds:plan ./",
@@ -87,11 +98,26 @@ func printBuilder(t *table, r deploy.BuilderReport) {
 	t.row("selected", r.Selected)
 	t.row("build-dir", r.BuildDir)
 	t.row("test", onOff(r.Test))
-	for i, tool := range source.SortedKeys(r.Versions) {
-		t.row(label(i, "versions"), tool+" "+r.Versions[tool])
+	for i, version := range plan.ToolVersions(r.Versions) {
+		t.row(label(i, "versions"), version)
 	}
 	t.row("built as", r.Summary)
 	t.row("builders", strings.Join(r.Builders, " "))
+}
+
+func printMirror(t *table, r mirror.Report) {
+	t.row("TOOL", "VERSION", "FILE", "NOTE")
+	for _, e := range r.Entries {
+		note := e.Why
+		switch {
+		case note != "":
+			note = "passed over: " + note
+		case e.Checked:
+			note = "in " + mirror.SumsFile
+		}
+		t.row(e.Tool, e.Version, e.File, note)
+	}
+	t.line("\nin %s", r.Dir)
 }
 
 func onOff(on bool) string {
@@ -115,7 +141,8 @@ func (c *cli) planDir(dir, ref string) error {
 		return usage("%w", err)
 	}
 	defer root.Close()
-	made, err := buildpacks.Detect(plan.Request{FS: root.FS(), Digest: filepath.Base(dir), Stack: runtime.StackKey(), Owner: "nobody"})
+	made, err := buildpacks.Detect(plan.Request{FS: root.FS(), Digest: filepath.Base(dir), Stack: runtime.StackKey(), Owner: "nobody",
+		Mirror: mirror.Open(fromEnv("MIRROR", filepath.Join(fromEnv("DATA", defaultData), mirrorDir)))})
 	if err != nil {
 		return err
 	}
@@ -136,8 +163,8 @@ func printPlan(t *table, p deploy.Planned) {
 	}
 	t.row("builder", p.Language)
 	t.row("summary", p.Summary)
-	for i, tool := range source.SortedKeys(p.Versions) {
-		t.row(label(i, "versions"), tool+" "+p.Versions[tool])
+	for i, version := range plan.ToolVersions(p.Versions) {
+		t.row(label(i, "versions"), version)
 	}
 	for i, proc := range p.Processes {
 		inferred := ""
@@ -183,8 +210,14 @@ func printLayer(t *table, l deploy.PlannedLayer, p deploy.Planned) {
 	if len(inputs) > 0 {
 		t.line("  reads    %s", strings.Join(inputs, ", "))
 	}
+	if l.Archive != nil {
+		t.line("  unpacks  the mirror's %s", l.Archive.File())
+	}
 	for _, cmd := range l.Commands {
 		t.line("  runs     %s", commandLine(cmd))
+	}
+	if l.Else != nil {
+		t.line("  or       unpacks the mirror's %s", l.Else.Archive.File())
 	}
 	if len(l.Keep) > 0 {
 		t.line("  keeps    %s", strings.Join(l.Keep, ", "))

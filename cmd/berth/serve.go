@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
@@ -29,6 +30,7 @@ import (
 const (
 	defaultData  = "/var/lib/berth"
 	defaultState = "/run/berth"
+	mirrorDir    = "mirror" // of the data directory, unless --mirror says otherwise
 
 	// bootPatience is how long requests wait at the door for every app to be
 	// routed. After a restart of berth that is well under a second. After one
@@ -45,7 +47,7 @@ const (
 type serve struct {
 	data, engine, state, containerd string
 	http, https, ssh                string
-	domain, stackCache              string
+	domain, stackCache, mirror      string
 	bridge, subnet                  string
 	builds, keepReleases            string
 	logLevel                        string
@@ -66,6 +68,7 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.ssh, "ssh", ":2222", "address for SSH")
 	flag(&s.domain, "domain", "", "the first domain; domains:set-global changes it")
 	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
+	flag(&s.mirror, "mirror", "", "directory of archives of tools (default DATA/mirror)")
 	flag(&s.builds, "builds", "0", "builds at once, 0 is one for every two cores")
 	flag(&s.keepReleases, "keep-releases", strconv.Itoa(deploy.DefaultKeepReleases), "releases of an app that can be rolled back to")
 	flag(&s.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -148,6 +151,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	deployer := deploy.New(deploy.Config{
 		Logs:      filepath.Join(s.data, "logs"),
 		Caches:    filepath.Join(s.data, "caches"),
+		Mirror:    mirror.Open(s.mirror),
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
@@ -197,7 +201,10 @@ func (s *serve) directories() (git.Repositories, error) {
 	if s.engine == "" {
 		s.engine = filepath.Join(s.data, "engine")
 	}
-	for _, dir := range []*string{&s.data, &s.engine, &s.state} {
+	if s.mirror == "" {
+		s.mirror = filepath.Join(s.data, mirrorDir)
+	}
+	for _, dir := range []*string{&s.data, &s.engine, &s.state, &s.mirror} {
 		abs, err := filepath.Abs(*dir)
 		if err != nil {
 			return repositories, err
