@@ -3,7 +3,6 @@
 package appjson
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -256,7 +255,7 @@ func schedule(v source.JSON, s string) error {
 	return nil
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var envName = source.NewPattern(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (m *Manifest) env(v source.JSON) error {
 	const want = `"env": {"COLOR": "blue", "KEY": {"generator": "secret"}}`

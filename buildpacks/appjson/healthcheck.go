@@ -1,7 +1,6 @@
 package appjson
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/source"
@@ -170,7 +169,7 @@ func command(v source.JSON) ([]string, error) {
 }
 
 // headerName is a token of RFC 9110, 5.6.2.
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var headerName = source.NewPattern("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 func headers(v source.JSON) ([][2]string, error) {
 	const want = `[{"name": "Host", "value": "example.com"}]`

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -81,7 +80,7 @@ func atLeast(file, goLine, toolchain string) version {
 	return least
 }
 
-var herokuComment = regexp.MustCompile(`^//\s*\+heroku\s+(\S+)\s*(.*)$`)
+var herokuComment = source.NewPattern(`^//\s*\+heroku\s+(\S+)\s*(.*)$`)
 
 // heroku reads the comments that Heroku's buildpack takes its settings from.
 func (m *goModule) heroku(text string) {

@@ -2,7 +2,6 @@ package golang
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -33,7 +32,7 @@ func (p *project) programName(dir string) (name string, ok bool) {
 }
 
 // aside are directories whose programs are for those who work on the app.
-var aside = regexp.MustCompile(`(^|/)(examples?|tools?|scripts?|hack|docs?|tests?|internal/tools|magefiles)(/|$)`)
+var aside = source.NewPattern(`(^|/)(examples?|tools?|scripts?|hack|docs?|tests?|internal/tools|magefiles)(/|$)`)
 
 // chosen returns the programs to build: those that are asked for, else the one
 // in the root and those in cmd, else all there are.

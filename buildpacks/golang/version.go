@@ -2,7 +2,6 @@ package golang
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -76,7 +75,7 @@ func (v version) known() bool {
 // newest is the newest release that is known.
 func newest() version { return version{minor: newestMinor, patch: newestPatch[newestMinor]} }
 
-var versionText = regexp.MustCompile(`^(?:go)?v?1\.(\d{1,3})(?:\.(\d{1,3}|x|\*))?((?:rc|beta)\d{1,2})?$`)
+var versionText = source.NewPattern(`^(?:go)?v?1\.(\d{1,3})(?:\.(\d{1,3}|x|\*))?((?:rc|beta)\d{1,2})?$`)
 
 // parseVersion reads what Go, goenv, asdf, mise and Heroku write: go1.22.5,
 // 1.22, 1.22.x, 1.23rc1.

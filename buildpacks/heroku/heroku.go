@@ -10,7 +10,6 @@ import (
 	_ "embed"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -38,7 +37,7 @@ var (
 )
 
 // address is what a buildpack is fetched from: https with a path, and #REF.
-var address = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~%+-]+)+/?(#[A-Za-z0-9._/-]+)?$`)
+var address = source.NewPattern(`^https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~%+-]+)+/?(#[A-Za-z0-9._/-]+)?$`)
 
 // Check returns the buildpack as it is run: an address, or a directory of the
 // tree. Its problem names no place; the caller knows the line.

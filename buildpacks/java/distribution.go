@@ -2,7 +2,6 @@ package java
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -19,8 +18,8 @@ const (
 
 // A property of a wrapper, in the notation of Java's properties.
 var (
-	distributionURL = regexp.MustCompile(`(?m)^[ \t]*distributionUrl[ \t]*[=:][ \t]*(\S+)`)
-	distributionSum = regexp.MustCompile(`(?m)^[ \t]*distributionSha256Sum[ \t]*[=:][ \t]*([0-9A-Fa-f]{64})[ \t\r]*$`)
+	distributionURL = source.NewPattern(`(?m)^[ \t]*distributionUrl[ \t]*[=:][ \t]*(\S+)`)
+	distributionSum = source.NewPattern(`(?m)^[ \t]*distributionSha256Sum[ \t]*[=:][ \t]*([0-9A-Fa-f]{64})[ \t\r]*$`)
 )
 
 // distribution returns what of the mirror is the distribution that a wrapper

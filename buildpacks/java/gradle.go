@@ -2,7 +2,6 @@ package java
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -368,7 +367,7 @@ func (s *script) pin(major string) {
 }
 
 // gradleName is the version in the name or the address of a Gradle.
-var gradleName = regexp.MustCompile(`gradle-(\d{1,2})\.(\d{1,2})(?:\.\d+)?-(?:bin|all)\.zip`)
+var gradleName = source.NewPattern(`gradle-(\d{1,2})\.(\d{1,2})(?:\.\d+)?-(?:bin|all)\.zip`)
 
 // gradleRunsOn returns the latest Java that the Gradle of that name, or of the
 // wrapper's properties, runs on, by the compatibility matrix of Gradle's

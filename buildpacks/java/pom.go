@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/source"
@@ -216,7 +215,7 @@ func (m *pom) text(names ...string) string {
 }
 
 // placeholder is a property in a text.
-var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9_.-]+)\}`)
+var placeholder = source.NewPattern(`\$\{([A-Za-z0-9_.-]+)\}`)
 
 // maxExpansions bounds the properties that one text may have put in place; real
 // ones have a handful.

@@ -3,7 +3,6 @@ package java
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,7 +132,7 @@ func (p *project) mirrored(asks *release) (release, bool) {
 	return release{}, false
 }
 
-var numberText = regexp.MustCompile(`\d+`)
+var numberText = source.NewPattern(`\d+`)
 
 // within tells whether another release is one of those that are asked for: 23.0
 // is any 23.0.
@@ -260,7 +259,7 @@ func (p *project) toolVersion() (*release, error) {
 
 // releaseText takes what Heroku, jenv, SDKMAN, asdf and mise write: 21, 1.8,
 // 21.0.4, 8u402, openjdk-17, temurin-21.0.4+7, 21.0.4-tem, openjdk64-17.0.1.
-var releaseText = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9_]*-)*(\d{1,3})(?:\.(\d{1,3}))?(?:[._+u-][A-Za-z0-9._+-]*)?$`)
+var releaseText = source.NewPattern(`^(?:[A-Za-z][A-Za-z0-9_]*-)*(\d{1,3})(?:\.(\d{1,3}))?(?:[._+u-][A-Za-z0-9._+-]*)?$`)
 
 func parseRelease(text, file string, line int) (*release, error) {
 	m := releaseText.FindStringSubmatch(text)
@@ -282,7 +281,7 @@ func major(first, second string) int {
 }
 
 // levelText is what compilers are told: 17, 1.8.
-var levelText = regexp.MustCompile(`^(?:1\.)?(\d{1,2})$`)
+var levelText = source.NewPattern(`^(?:1\.)?(\d{1,2})$`)
 
 // level returns the Java that sources are compiled for; nil when the text does
 // not say.

@@ -3,7 +3,6 @@ package mirror
 import (
 	"fmt"
 	"path"
-	"regexp"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ func (a Archive) File() string { return path.Join(a.Tool, a.Name) }
 // "node-v22.9.0-linux-x64.tar.xz@sha256:5d0f...".
 func (a Archive) String() string { return a.Name + "@sha256:" + a.Sum }
 
-var remembered = regexp.MustCompile(`^([^/@]{1,255})@sha256:([0-9a-f]{64})$`)
+var remembered = source.NewPattern(`^([^/@]{1,255})@sha256:([0-9a-f]{64})$`)
 
 // Remembered returns the archive that an app remembers; ok is false when the
 // text is none's, or it was for another machine.

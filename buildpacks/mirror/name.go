@@ -1,31 +1,32 @@
 package mirror
 
 import (
-	"regexp"
 	goruntime "runtime"
 	"strconv"
 	"strings"
+
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 // tools are those that upstream packs for every Linux, with what it calls the
 // archives. Ruby and PHP are not among them: nobody packs them so.
 var tools = []struct {
 	name string
-	form *regexp.Regexp // a version, and where it matters the machine
+	form source.Pattern // a version, and where it matters the machine
 }{
-	// nodejs.org
-	{"node", regexp.MustCompile(`^node-v(?P<version>\d{1,3}\.\d{1,3}\.\d{1,3})-linux-(?P<machine>x64|arm64)\.tar\.(?:gz|xz)$`)},
+	// Node.js
+	{"node", source.NewPattern(`^node-v(?P<version>\d{1,3}\.\d{1,3}\.\d{1,3})-linux-(?P<machine>x64|arm64)\.tar\.(?:gz|xz)$`)},
 	// python-build-standalone; a + in an address is often kept as %2B
-	{"python", regexp.MustCompile(`^cpython-(?P<version>3\.\d{1,3}\.\d{1,3})(?:\+|%2B)\d{8}-(?P<machine>x86_64|aarch64)-unknown-linux-gnu-install_only(?:_stripped)?\.tar\.gz$`)},
-	// go.dev
-	{"go", regexp.MustCompile(`^go(?P<version>1\.\d{1,3}(?:\.\d{1,3})?(?:(?:beta|rc)\d{1,2})?)\.linux-(?P<machine>amd64|arm64)\.tar\.gz$`)},
+	{"python", source.NewPattern(`^cpython-(?P<version>3\.\d{1,3}\.\d{1,3})(?:\+|%2B)\d{8}-(?P<machine>x86_64|aarch64)-unknown-linux-gnu-install_only(?:_stripped)?\.tar\.gz$`)},
+	// Go
+	{"go", source.NewPattern(`^go(?P<version>1\.\d{1,3}(?:\.\d{1,3})?(?:(?:beta|rc)\d{1,2})?)\.linux-(?P<machine>amd64|arm64)\.tar\.gz$`)},
 	// Temurin
-	{"java", regexp.MustCompile(`^OpenJDK\d{1,3}U?-jdk_(?P<machine>x64|aarch64)_linux_hotspot_(?P<version>\d{1,3}[0-9._bu]{0,20})\.tar\.gz$`)},
+	{"java", source.NewPattern(`^OpenJDK\d{1,3}U?-jdk_(?P<machine>x64|aarch64)_linux_hotspot_(?P<version>\d{1,3}[0-9._bu]{0,20})\.tar\.gz$`)},
 	// Rust's standalone installers
-	{"rust", regexp.MustCompile(`^rust-(?P<version>1\.\d{1,3}\.\d{1,3})-(?P<machine>x86_64|aarch64)-unknown-linux-gnu\.tar\.(?:gz|xz)$`)},
+	{"rust", source.NewPattern(`^rust-(?P<version>1\.\d{1,3}\.\d{1,3})-(?P<machine>x86_64|aarch64)-unknown-linux-gnu\.tar\.(?:gz|xz)$`)},
 	// of wrappers
-	{"gradle", regexp.MustCompile(`^gradle-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})?)-(?:bin|all)\.zip$`)},
-	{"maven", regexp.MustCompile(`^apache-maven-(?P<version>\d\.\d{1,3}\.\d{1,3})-bin\.(?:tar\.gz|zip)$`)},
+	{"gradle", source.NewPattern(`^gradle-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})?)-(?:bin|all)\.zip$`)},
+	{"maven", source.NewPattern(`^apache-maven-(?P<version>\d\.\d{1,3}\.\d{1,3})-bin\.(?:tar\.gz|zip)$`)},
 }
 
 // Tools returns the names of the tools that a mirror may have.
@@ -73,7 +74,7 @@ func Version(tool, name string) string {
 	return version
 }
 
-var numberText = regexp.MustCompile(`\d+|beta|rc|_|\+`)
+var numberText = source.NewPattern(`\d+|beta|rc|_|\+`)
 
 // numbers are what archives of a tool are ordered by: those of the version, and
 // behind them, a sign of its own before it, what it was before its release, or

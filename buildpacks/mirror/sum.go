@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/source"
@@ -122,7 +121,7 @@ func (d *Dir) checksums(tool string) (map[string]string, error) {
 	return parseSums(text), nil
 }
 
-var sumLine = regexp.MustCompile(`^([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)$`)
+var sumLine = source.NewPattern(`^([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)$`)
 
 func parseSums(text string) map[string]string {
 	sums := map[string]string{}

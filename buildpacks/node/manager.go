@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +53,7 @@ var locks = []struct{ file, manager string }{
 }
 
 // packageManager is what Corepack documents, a version with an optional digest.
-var packageManager = regexp.MustCompile(`^(npm|pnpm|yarn|bun)@([0-9A-Za-z.-]{1,40})(\+[0-9A-Za-z.]+)?$`)
+var packageManager = source.NewPattern(`^(npm|pnpm|yarn|bun)@([0-9A-Za-z.-]{1,40})(\+[0-9A-Za-z.]+)?$`)
 
 // findManager chooses the package manager: the one that package.json names,
 // else the one whose lock file there is, else npm. earlier is what was chosen
@@ -131,9 +130,9 @@ func (p *project) managerVersion(m manager, earlier string) (string, error) {
 // lockVersion is the first version that stands in a pnpm-lock.yaml, or the one
 // of __metadata in a yarn.lock.
 var (
-	pnpmLockVersion = regexp.MustCompile(`(?m)^lockfileVersion: ['"]?(\d+)`)
-	yarnLockVersion = regexp.MustCompile(`(?m)^__metadata:\s*\n\s+version: (\d+)`)
-	yarnNodeLinker  = regexp.MustCompile(`(?m)^nodeLinker:\s*['"]?([a-z-]+)`)
+	pnpmLockVersion = source.NewPattern(`(?m)^lockfileVersion: ['"]?(\d+)`)
+	yarnLockVersion = source.NewPattern(`(?m)^__metadata:\s*\n\s+version: (\d+)`)
+	yarnNodeLinker  = source.NewPattern(`(?m)^nodeLinker:\s*['"]?([a-z-]+)`)
 )
 
 // usualVersion is the version that the lock file was made by, as far as it says.
@@ -173,7 +172,7 @@ func (p *project) usualVersion(m manager) string {
 
 // inLock returns the number that an expression finds in the head of a lock
 // file; 0 when there is none.
-func (p *project) inLock(file string, number *regexp.Regexp) int {
+func (p *project) inLock(file string, number source.Pattern) int {
 	text, err := p.tree.Text(file, source.MaxLock)
 	if err != nil {
 		return 0 // the package manager will say what is wrong with it

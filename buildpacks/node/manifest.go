@@ -2,7 +2,6 @@ package node
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -147,7 +146,7 @@ func words(script string) [][]string {
 	return cmds
 }
 
-var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+var assignment = source.NewPattern(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
 // maxHops and maxCommands bound how far scripts are followed that run one
 // another: each may run many, in circles.

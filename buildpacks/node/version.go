@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -26,7 +27,7 @@ var releasesText string
 
 // releases are the versions that ranges are resolved to: nobody is asked while
 // a plan is made. An exact version is taken whether it is among them or not.
-var releases = parseReleases(releasesText)
+var releases = sync.OnceValue(func() []*semver.Version { return parseReleases(releasesText) })
 
 func parseReleases(text string) (all []*semver.Version) {
 	for line := range strings.Lines(text) {
@@ -73,7 +74,7 @@ func (p *project) findNode(earlier string) (release, error) {
 		return r, err
 	}
 	a, mirrored := p.mirror.Find(func(version string) bool { return version == r.version })
-	switch known := slices.ContainsFunc(releases, r.parsed().Equal); {
+	switch known := slices.ContainsFunc(releases(), r.parsed().Equal); {
 	case !mirrored:
 	case a.Kept, !known && r.version != earlier:
 		r.archive = &a
@@ -106,7 +107,7 @@ func (p *project) findVersion(earlier string) (release, error) {
 		fits := func(v *semver.Version) bool {
 			return !slices.ContainsFunc(all, func(ok func(*semver.Version) bool) bool { return !ok(v) })
 		}
-		possible := slices.ContainsFunc(releases, fits) || exact != nil && fits(exact) || version != nil && fits(version) || p.mirrored(fits) != nil
+		possible := slices.ContainsFunc(releases(), fits) || exact != nil && fits(exact) || version != nil && fits(version) || p.mirrored(fits) != nil
 		switch {
 		case possible:
 			accepted = all
@@ -205,7 +206,7 @@ func (a ask) parse() (allows func(*semver.Version) bool, exact *semver.Version, 
 	case lower == "lts" || name == "*" || lower == "lts/latest":
 		return line(defaultLine), nil, nil
 	case lower == "node" || lower == "latest" || lower == "stable" || lower == "current":
-		return line(releases[0].Major()), nil, nil
+		return line(releases()[0].Major()), nil, nil
 	case codenames[name] != 0:
 		return line(codenames[name]), nil, nil
 	}
@@ -227,7 +228,7 @@ func (a ask) parse() (allows func(*semver.Version) bool, exact *semver.Version, 
 // ones with long-term support, then newer ones, then those without.
 func best(fits func(*semver.Version) bool) *semver.Version {
 	var found *semver.Version
-	for _, v := range releases {
+	for _, v := range releases() {
 		if fits(v) && (found == nil || better(v, found)) {
 			found = v
 		}
@@ -262,7 +263,7 @@ func noSuchNode(a ask) *source.Problem {
 func lines() string {
 	var list []string
 	seen := map[uint64]bool{}
-	for _, v := range releases {
+	for _, v := range releases() {
 		if !seen[v.Major()] && v.Major()%2 == 0 {
 			seen[v.Major()] = true
 			list = append(list, v.String())

@@ -5,7 +5,6 @@ package php
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -106,7 +105,7 @@ func (p *project) noEntry() error {
 }
 
 // herokuServer is Heroku's name for a server that comes with its package.
-var herokuServer = regexp.MustCompile(`^(exec\s+)?(?:vendor/bin/)?heroku-php-(apache2|nginx)\b`)
+var herokuServer = source.NewPattern(`^(exec\s+)?(?:vendor/bin/)?heroku-php-(apache2|nginx)\b`)
 
 // withOwnServer returns the process's command with our server for Heroku's.
 func (p *project) withOwnServer(proc plan.Process) string {

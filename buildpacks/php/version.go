@@ -2,7 +2,6 @@ package php
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func noVersion(code, where, format string, args ...any) *source.Problem {
 		Hint("there are PHP %s, Debian's", strings.Join(have, ", "))
 }
 
-var pinText = regexp.MustCompile(`^(?:php-)?(\d{1,3}(?:\.\d{1,3})?)(\.\d{1,3})?$`)
+var pinText = source.NewPattern(`^(?:php-)?(\d{1,3}(?:\.\d{1,3})?)(\.\d{1,3})?$`)
 
 // pin returns the version that a file of a version manager asks for.
 func (p *project) pin() (version, where string, err error) {
@@ -158,10 +157,10 @@ func (b bound) holds(v [4]int) bool {
 }
 
 var (
-	orText     = regexp.MustCompile(`\s*\|\|?\s*`)
-	hyphenText = regexp.MustCompile(`^\s*v?([0-9][^\s]*)\s+-\s+v?([0-9][^\s]*)\s*$`)
-	spaceAfter = regexp.MustCompile(`([<>=!^~])\s+`)
-	partText   = regexp.MustCompile(`^(\^|~|>=|<=|>|<|!=|<>|==|=)?v?(\d{1,4})(?:\.(\d{1,4}|[*xX]))?(?:\.(\d{1,4}|[*xX]))?(?:\.(\d{1,4}|[*xX]))?(?:-?(?:dev|alpha|beta|RC|rc|stable|patch|pl|p|a|b)[.\d]*)?(?:@[a-z]+)?$`)
+	orText     = source.NewPattern(`\s*\|\|?\s*`)
+	hyphenText = source.NewPattern(`^\s*v?([0-9][^\s]*)\s+-\s+v?([0-9][^\s]*)\s*$`)
+	spaceAfter = source.NewPattern(`([<>=!^~])\s+`)
+	partText   = source.NewPattern(`^(\^|~|>=|<=|>|<|!=|<>|==|=)?v?(\d{1,4})(?:\.(\d{1,4}|[*xX]))?(?:\.(\d{1,4}|[*xX]))?(?:\.(\d{1,4}|[*xX]))?(?:-?(?:dev|alpha|beta|RC|rc|stable|patch|pl|p|a|b)[.\d]*)?(?:@[a-z]+)?$`)
 )
 
 // parseConstraint reads a constraint of Composer: "^8.1", "~8.2.0 || 8.4.*",

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -110,7 +109,7 @@ const maxPackages = 100
 
 // Debian Policy 5.6.1, and "=version" as apt takes it. A name cannot begin
 // with a dash, so it is never an option.
-var aptPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
+var aptPackage = source.NewPattern(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?$`)
 
 // aptPackages returns the packages that the repository asks for, and the file
 // that does.

@@ -2,7 +2,6 @@ package python
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -154,7 +153,7 @@ func (d *django) database() string {
 }
 
 // migrateWord finds a command that migrates by itself.
-var migrateWord = regexp.MustCompile(`(^|\s)migrate(\s|$)`)
+var migrateWord = source.NewPattern(`(^|\s)migrate(\s|$)`)
 
 // migrate sees to it that the database is migrated: by a release process, or,
 // where it is a file that lives and dies with the container, when that starts.
@@ -209,7 +208,7 @@ for name; do [ -n "$(printenv "$name")" ] || export "$name=of-the-build-alone-1f
 exec python "$manage" collectstatic --noinput`
 
 // secretName is a variable that the settings may want for SECRET_KEY.
-var secretName = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+var secretName = source.NewPattern(`^[A-Z][A-Z0-9_]*$`)
 
 // static returns the layer of the source with the static files collected in it.
 func (d *django) static(env []string) plan.Layer {

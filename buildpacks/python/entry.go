@@ -2,7 +2,6 @@ package python
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -254,7 +253,7 @@ func (p *project) importable(file string) (module, dir, pythonPath string) {
 var preferred = []string{"app.py", "wsgi.py", "main.py", "web.py", "streamlit_app.py", "server.py", "asgi.py"}
 
 // moduleName is what an import can name, and what no program takes for an option.
-var moduleName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*\.py$`)
+var moduleName = source.NewPattern(`^[\pL_][\pL\pN_-]*\.py$`)
 
 // ranked returns the modules in the order in which an app is looked for: the
 // preferred names, the others of the root, the packages, whatever lies deeper.
@@ -487,4 +486,4 @@ func (p *project) flaskEnv() (entryPoint, bool) {
 }
 
 // flaskObject is what may follow the colon of FLASK_APP: a name, or the call of one.
-var flaskObject = regexp.MustCompile(`^[\pL_][\pL\pN_]*(\([\pL\pN_='", ]*\))?$`)
+var flaskObject = source.NewPattern(`^[\pL_][\pL\pN_]*(\([\pL\pN_='", ]*\))?$`)

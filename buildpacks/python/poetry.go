@@ -3,7 +3,6 @@ package python
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,7 +177,7 @@ func poetryRequirement(name string, entry any, v pythonVersion) (args []string, 
 }
 
 // poetryClause is a clause with one of Poetry's own operators, or none.
-var poetryClause = regexp.MustCompile(`^(\^|~)?\s*v?(\d{1,9}(?:\.\d{1,9}){0,3})([.*a-z0-9]*)$`)
+var poetryClause = source.NewPattern(`^(\^|~)?\s*v?(\d{1,9}(?:\.\d{1,9}){0,3})([.*a-z0-9]*)$`)
 
 // poetryVersion writes a constraint of Poetry by PEP 440: ^1.2 may grow up to
 // the next number at its first digit that is not zero, ~1.2 at its second.

@@ -4,7 +4,6 @@ package python
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -152,7 +151,7 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 
 // runner is what starts a program in a development environment that does not
 // exist here: everything is installed where programs are looked for.
-var runner = regexp.MustCompile(`^(exec\s+)?(uv|poetry|pipenv|pdm|rye)\s+run\s+(?:--?[a-z-]+\s+)*`)
+var runner = source.NewPattern(`^(exec\s+)?(uv|poetry|pipenv|pdm|rye)\s+run\s+(?:--?[a-z-]+\s+)*`)
 
 func (p *project) withoutRunner(proc plan.Process) string {
 	m := runner.FindStringSubmatch(proc.Command)

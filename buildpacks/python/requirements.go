@@ -3,7 +3,6 @@ package python
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -134,10 +133,10 @@ func splitOption(line string) (option, value string) {
 
 var (
 	// distName is a name by PEP 508.
-	distName = regexp.MustCompile(`^(?i:[a-z0-9]|[a-z0-9][a-z0-9._-]*[a-z0-9])$`)
-	nameHead = regexp.MustCompile(`^(?i:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)`)
-	nameRuns = regexp.MustCompile(`[-_.]+`)
-	eggName  = regexp.MustCompile(`#(?:.*&)?egg=([A-Za-z0-9._-]+)`)
+	distName = source.NewPattern(`^(?i:[a-z0-9]|[a-z0-9][a-z0-9._-]*[a-z0-9])$`)
+	nameHead = source.NewPattern(`^(?i:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)`)
+	nameRuns = source.NewPattern(`[-_.]+`)
+	eggName  = source.NewPattern(`#(?:.*&)?egg=([A-Za-z0-9._-]+)`)
 )
 
 // normal returns a name as PEP 503 normalises it: Flask_Login is flask-login.

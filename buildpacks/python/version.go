@@ -3,7 +3,6 @@ package python
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -238,7 +237,7 @@ func (p *project) unpinned(required requirement, spec, file, before string) (pyt
 }
 
 // versionLine takes what pyenv, uv and Heroku write: 3.12, 3.12.4, python-3.12.4.
-var versionLine = regexp.MustCompile(`(?i)^(?:c?python-?)?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}|x|\*))?)?$`)
+var versionLine = source.NewPattern(`(?i)^(?:c?python-?)?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}|x|\*))?)?$`)
 
 // parseVersionFile reads .python-version or runtime.txt: one version, on the
 // first line that is neither blank nor a comment. ok is false when it leaves
@@ -344,7 +343,7 @@ type specifier struct {
 }
 
 // clauseText also takes Poetry's caret and tilde, and a bare version.
-var clauseText = regexp.MustCompile(`^(===|==|>=|<=|!=|~=|>|<|\^|~|=)?\s*v?(\d{1,4}(?:\.\d{1,4}){0,3})(\.\*)?$`)
+var clauseText = source.NewPattern(`^(===|==|>=|<=|!=|~=|>|<|\^|~|=)?\s*v?(\d{1,4}(?:\.\d{1,4}){0,3})(\.\*)?$`)
 
 func parseSpecifiers(spec string) ([]specifier, error) {
 	var out []specifier

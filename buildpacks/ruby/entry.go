@@ -2,7 +2,6 @@ package ruby
 
 import (
 	"path"
-	"regexp"
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/source"
@@ -101,7 +100,7 @@ const (
 
 // sinatraCall is the require of the classic style, after which a program serves
 // when it ends.
-var sinatraCall = regexp.MustCompile(`^require[\s(]+["']sinatra["']`)
+var sinatraCall = source.NewPattern(`^require[\s(]+["']sinatra["']`)
 
 // sinatraProgram returns the file beside Gemfile that is a Sinatra app in the
 // classic style; "" is none.

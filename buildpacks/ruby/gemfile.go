@@ -2,7 +2,6 @@ package ruby
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -81,15 +80,15 @@ func readBundle(t *source.Tree) (*bundle, error) {
 }
 
 var (
-	gemCall     = regexp.MustCompile(`^gem[\s(]+["']([A-Za-z0-9._-]+)["']`)
-	rubyCall    = regexp.MustCompile(`^ruby[\s(]+(.*)$`)
-	rubyFile    = regexp.MustCompile(`^(?:file:\s*|:file\s*=>\s*|(?:::)?File\.read\(\s*)["']([^"']+)["']`)
-	rubyWord    = regexp.MustCompile(`^["']([^"']*)["']\s*\)?\s*(?:,\s*|$)`)
-	rubyEngine  = regexp.MustCompile(`(?:\bengine:|:engine\s*=>)\s*["':]?([A-Za-z]+)`)
-	pathOption  = regexp.MustCompile(`(?:\bpath:|:path\s*=>)\s*["']([^"']+)["']`)
-	pathBlock   = regexp.MustCompile(`^path[\s(]+["']([^"']+)["']`)
-	gemspecCall = regexp.MustCompile(`^gemspec\b`)
-	evalCall    = regexp.MustCompile(`^eval_gemfile[\s(]+["']([^"']+)["']`)
+	gemCall     = source.NewPattern(`^gem[\s(]+["']([A-Za-z0-9._-]+)["']`)
+	rubyCall    = source.NewPattern(`^ruby[\s(]+(.*)$`)
+	rubyFile    = source.NewPattern(`^(?:file:\s*|:file\s*=>\s*|(?:::)?File\.read\(\s*)["']([^"']+)["']`)
+	rubyWord    = source.NewPattern(`^["']([^"']*)["']\s*\)?\s*(?:,\s*|$)`)
+	rubyEngine  = source.NewPattern(`(?:\bengine:|:engine\s*=>)\s*["':]?([A-Za-z]+)`)
+	pathOption  = source.NewPattern(`(?:\bpath:|:path\s*=>)\s*["']([^"']+)["']`)
+	pathBlock   = source.NewPattern(`^path[\s(]+["']([^"']+)["']`)
+	gemspecCall = source.NewPattern(`^gemspec\b`)
+	evalCall    = source.NewPattern(`^eval_gemfile[\s(]+["']([^"']+)["']`)
 )
 
 // readGemfile reads a Gemfile, and those that it takes in. Paths in it are

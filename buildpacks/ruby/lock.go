@@ -2,7 +2,6 @@ package ruby
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,8 +24,8 @@ type lockedGem struct {
 }
 
 var (
-	lockedLine = regexp.MustCompile(`^    ([A-Za-z0-9._-]+) \(([A-Za-z0-9._-]+)\)$`)
-	lockedRuby = regexp.MustCompile(`^\s+ruby (\d+(?:\.\d+){1,2})`)
+	lockedLine = source.NewPattern(`^    ([A-Za-z0-9._-]+) \(([A-Za-z0-9._-]+)\)$`)
+	lockedRuby = source.NewPattern(`^\s+ruby (\d+(?:\.\d+){1,2})`)
 )
 
 // parseLock reads Gemfile.lock: sections with headings in capitals at the

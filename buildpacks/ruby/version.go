@@ -2,7 +2,6 @@ package ruby
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,7 +103,7 @@ func (p *project) demand() (demand, error) {
 	return demand{requires: []string{v}, file: file, line: line}, nil
 }
 
-var versionLine = regexp.MustCompile(`(?m)^ruby(?:-|[ \t]+)([^\s#]+)`)
+var versionLine = source.NewPattern(`(?m)^ruby(?:-|[ \t]+)([^\s#]+)`)
 
 // versionIn returns the version in a file such as .ruby-version, as Bundler
 // reads it: what follows "ruby-" or "ruby ", else the first line.
@@ -170,7 +169,7 @@ type clause struct {
 	version []int
 }
 
-var clauseText = regexp.MustCompile(`^(=|!=|>=|<=|~>|>|<)?\s*(?:ruby-)?(\d{1,4}(?:\.\d{1,4}){0,3})(?:\.?(?:p|pre|preview|rc|dev)\d*)?$`)
+var clauseText = source.NewPattern(`^(=|!=|>=|<=|~>|>|<)?\s*(?:ruby-)?(\d{1,4}(?:\.\d{1,4}){0,3})(?:\.?(?:p|pre|preview|rc|dev)\d*)?$`)
 
 func parseClause(s string) (clause, error) {
 	m := clauseText.FindStringSubmatch(strings.TrimSpace(s))

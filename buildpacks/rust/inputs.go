@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ const (
 
 // A file of the root that is for people, or for berth: a program is compiled
 // from it only if its source names it.
-var aside = regexp.MustCompile(`(?i)^([^/]+\.(md|adoc|rst)|(readme|license|licence|copying|notice|authors|changelog)[^/]*|` +
+var aside = source.NewPattern(`(?i)^([^/]+\.(md|adoc|rst)|(readme|license|licence|copying|notice|authors|changelog)[^/]*|` +
 	`procfile|app\.json|apt-packages|aptfile|\.buildpacks|\.git(ignore|attributes|lab-ci\.yml)|\.dockerignore|(docker-)?compose\.ya?ml|dockerfile)$`)
 
 // inputs returns the files that the programs may be compiled from. A macro can

@@ -2,7 +2,6 @@ package rust
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +49,7 @@ type crate struct {
 const maxCrates = 500
 
 // crateName is what Cargo lets packages and programs be called.
-var crateName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`)
+var crateName = source.NewPattern(`^[\pL_][\pL\pN_-]*$`)
 
 // readCrates reads the root's Cargo.toml and those of its workspace's members.
 func (p *project) readCrates() error {
@@ -116,7 +115,7 @@ func (p *project) directories(patterns []string) (dirs []string) {
 	return dirs
 }
 
-var leastText = regexp.MustCompile(`^1\.(\d{1,3})(\.\d{1,3})?$`)
+var leastText = source.NewPattern(`^1\.(\d{1,3})(\.\d{1,3})?$`)
 
 // atLeast takes a rust-version into account.
 func (p *project) atLeast(rustVersion any) {

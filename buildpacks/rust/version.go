@@ -2,7 +2,6 @@ package rust
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,7 +97,7 @@ ln -s "$(dirname "$(rustup which --toolchain "$1" cargo)")" ` + rustBin + `
 
 // A channel as rustup takes it, without the machine's name, which is the one
 // that berth runs on.
-var channelText = regexp.MustCompile(`^(?:(stable|latest)|(beta|nightly)(-\d{4}-\d{2}-\d{2})?|1\.(\d{1,3})(?:\.(\d{1,3}))?)(?:-[a-z0-9_]+-unknown-linux-(?:gnu|musl))?$`)
+var channelText = source.NewPattern(`^(?:(stable|latest)|(beta|nightly)(-\d{4}-\d{2}-\d{2})?|1\.(\d{1,3})(?:\.(\d{1,3}))?)(?:-[a-z0-9_]+-unknown-linux-(?:gnu|musl))?$`)
 
 // choose returns the toolchain for a channel, "" is none, and for the least
 // minor version that the manifests ask for. A patch release of a minor version

@@ -1,12 +1,11 @@
 package source
 
 import (
-	"regexp"
 	"strings"
 )
 
 // ProcessType is what may name a type of process.
-var ProcessType = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+var ProcessType = NewPattern(`^[A-Za-z0-9_-]{1,63}$`)
 
 // Words splits a command at blanks, as far as it is needed to see which
 // programs it starts: assignments and exec in front of them are left out.
@@ -29,12 +28,12 @@ func Words(command string) [][]string {
 }
 
 var (
-	commandEnd = regexp.MustCompile(`&&|\|\||[;|&()]`)
-	assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+	commandEnd = NewPattern(`&&|\|\||[;|&()]`)
+	assignment = NewPattern(`^[A-Za-z_][A-Za-z0-9_]*=`)
 )
 
 // plainWord needs no quotes.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=-]+$`)
+var plainWord = NewPattern(`^[A-Za-z0-9_./:@%+=-]+$`)
 
 // ShellWord returns s as one word of a shell command.
 func ShellWord(s string) string {
