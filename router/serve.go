@@ -107,7 +107,7 @@ func (r *Router) shutdown(servers []*http.Server, cutRequests context.CancelFunc
 	}
 	for _, rt := range r.table.Load().routes {
 		for _, b := range rt.backends {
-			b.transport.CloseIdleConnections()
+			b.closeIdle()
 		}
 	}
 }

@@ -145,7 +145,7 @@ func (r *race) run(ctx context.Context, p proxy, secure bool, connections int) (
 	if err := awaitAnswer(ctx, url); err != nil {
 		return err
 	}
-	const warm = 2 * time.Second
+	const warm = 3 * time.Second
 	if _, err := wrk(ctx, url, connections, warm); err != nil {
 		return err
 	}
