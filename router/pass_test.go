@@ -46,50 +46,52 @@ func raw(t testing.TB, answer string) (Backend, *atomic.Int32) {
 }
 
 func TestPass_ResponsesOfApps(t *testing.T) {
-	for _, tt := range []struct {
-		name, method, answer string
-		status               int
-		body                 string
-		conns                int32 // for two requests
-	}{
-		{"kept", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
-		{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200, "hi", 1},
-		{"until the end", "GET", "HTTP/1.1 200 OK\r\n\r\nhiEND", 200, "hiEND", 2},
-		{"close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 2},
-		{"more than it says", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", 200, "hi", 2},
-		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 200, "", 1},
-		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"1\"\r\n\r\n", 304, "", 1},
-		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", 1},
-		{"two lengths", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi", 502, "", 2},
-		{"length and chunks", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 502, "", 2},
-		{"an upgrade that nobody asked for", "GET", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502, "", 2},
-		{"early hints", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
-		{"100 that nobody asked for", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
-		{"head without end", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", 502, "", 2},
-		{"not HTTP", "GET", "hello\r\n\r\n", 502, "", 2},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := start(t, Config{UpstreamIdle: time.Minute, ResponseTimeout: 5 * time.Second})
-			b, conns := raw(t, tt.answer)
-			s.swap(t, "shop", []string{"shop.localhost"}, b)
-			c := s.client(t)
-			for range 2 {
-				req, _ := http.NewRequestWithContext(t.Context(), tt.method, "https://shop.localhost/", nil)
-				res, err := c.Do(req)
-				if err != nil {
-					t.Fatal(err)
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		for _, tt := range []struct {
+			name, method, answer string
+			status               int
+			body                 string
+			conns                int32 // for two requests
+		}{
+			{"kept", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
+			{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200, "hi", 1},
+			{"until the end", "GET", "HTTP/1.1 200 OK\r\n\r\nhiEND", 200, "hiEND", 2},
+			{"close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 2},
+			{"more than it says", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", 200, "hi", 2},
+			{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 200, "", 1},
+			{"304", "GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"1\"\r\n\r\n", 304, "", 1},
+			{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", 1},
+			{"two lengths", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi", 502, "", 2},
+			{"length and chunks", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 502, "", 2},
+			{"an upgrade that nobody asked for", "GET", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502, "", 2},
+			{"early hints", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
+			{"100 that nobody asked for", "GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi", 1},
+			{"head without end", "GET", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", 502, "", 2},
+			{"not HTTP", "GET", "hello\r\n\r\n", 502, "", 2},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				s := start(t, Config{UpstreamIdle: time.Minute, ResponseTimeout: 5 * time.Second})
+				b, conns := raw(t, tt.answer)
+				s.swap(t, "shop", []string{"shop.localhost"}, b)
+				c := client(s, t)
+				for range 2 {
+					req, _ := http.NewRequestWithContext(t.Context(), tt.method, "https://shop.localhost/", nil)
+					res, err := c.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					body, err := io.ReadAll(res.Body)
+					res.Body.Close()
+					if res.StatusCode != tt.status || err != nil || tt.status != 502 && string(body) != tt.body {
+						t.Errorf("got %d %q, %v, want %d %q", res.StatusCode, body, err, tt.status, tt.body)
+					}
 				}
-				body, err := io.ReadAll(res.Body)
-				res.Body.Close()
-				if res.StatusCode != tt.status || err != nil || tt.status != 502 && string(body) != tt.body {
-					t.Errorf("got %d %q, %v, want %d %q", res.StatusCode, body, err, tt.status, tt.body)
+				if n := conns.Load(); n != tt.conns {
+					t.Errorf("two requests took %d connections, want %d", n, tt.conns)
 				}
-			}
-			if n := conns.Load(); n != tt.conns {
-				t.Errorf("two requests took %d connections, want %d", n, tt.conns)
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 func TestPass_ResponseCutShortIsNotWhole(t *testing.T) {
@@ -115,43 +117,45 @@ func TestPass_ResponseCutShortIsNotWhole(t *testing.T) {
 // An app that answers before it has read the request: the client gets the
 // answer, and the connection is not used for another.
 func TestPass_EarlyAnswerToALongBody(t *testing.T) {
-	s := start(t, Config{})
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				in := bufio.NewReader(c)
-				if _, err := http.ReadRequest(in); err != nil {
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		l := listen(t)
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
 					return
 				}
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
-				io.Copy(io.Discard, in) // no reset that overtakes the answer
-			}()
+				go func() {
+					defer c.Close()
+					in := bufio.NewReader(c)
+					if _, err := http.ReadRequest(in); err != nil {
+						return
+					}
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+					io.Copy(io.Discard, in) // no reset that overtakes the answer
+				}()
+			}
+		}()
+		s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", l.Addr().String()))
+		c := client(s, t)
+		for range 3 {
+			body, send := io.Pipe()
+			go io.WriteString(send, "the rest never comes")
+			req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://shop.localhost/", body)
+			req.ContentLength = 1_000_000
+			res, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := io.ReadAll(res.Body); string(got) != "early" {
+				t.Errorf("got %q, want the early answer", got)
+			}
+			res.Body.Close()
+			send.Close()
 		}
-	}()
-	s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", l.Addr().String()))
-	c := s.client(t)
-	for range 3 {
-		body, send := io.Pipe()
-		go io.WriteString(send, "the rest never comes")
-		req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://shop.localhost/", body)
-		req.ContentLength = 1_000_000
-		res, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := io.ReadAll(res.Body); string(got) != "early" {
-			t.Errorf("got %q, want the early answer", got)
-		}
-		res.Body.Close()
-		send.Close()
-	}
+	})
 }
 
 func TestPass_BothDirectionsAtOnce(t *testing.T) {
