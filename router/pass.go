@@ -187,20 +187,10 @@ func (x *exchange) answer(u *upstream) error {
 	if trailer := u.body.Trailer(); len(trailer) > 0 {
 		x.w.FlushError() // so that the body is not given a length, and trailers can follow
 		for _, f := range trailer {
-			if !untrailed(f.Name) {
+			if http1.MayTrail(f.Name) {
 				h.Add(http.TrailerPrefix+f.Name, f.Value)
 			}
 		}
 	}
 	return nil
-}
-
-// untrailed tells whether a field has no place after a body: it would change
-// how the message is read.
-func untrailed(name string) bool {
-	switch name {
-	case "Content-Length", "Host", "Content-Encoding", "Content-Type", "Content-Range":
-		return true
-	}
-	return http1.HopByHop(name)
 }

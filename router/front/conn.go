@@ -249,7 +249,8 @@ func (c *conn) end(b *body) {
 	}
 	c.mu.Unlock()
 	if b != nil {
-		b.reading.Lock() // and keep it: the body's time is over
+		b.reading.Lock() // until the last Read has ended; the next ones see that it is closed
+		b.reading.Unlock()
 	}
 	c.nc.SetReadDeadline(time.Time{})
 }
@@ -332,12 +333,11 @@ type body struct {
 func newBody(c *conn, length int64) *body { return &body{conn: c, left: length} }
 
 func (b *body) Read(p []byte) (int, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
-	}
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	switch {
+	case b.closed.Load():
+		return 0, http.ErrBodyReadAfterClose
 	case b.err != nil:
 		return 0, b.err
 	case b.left == 0:

@@ -125,7 +125,7 @@ func TestServer_AnswersAsNetHTTPDoes(t *testing.T) {
 			clear(w.Header())
 			io.WriteString(w, "hi")
 		case "/trailer":
-			w.Header().Set("Trailer", "X-Sum")
+			w.Header().Set("Trailer", "X-Sum, Content-Type")
 			io.WriteString(w, "hi")
 			control.Flush()
 			w.Header().Set("X-Sum", "42")

@@ -239,13 +239,19 @@ func (w *writer) appendTrailer() {
 	for _, names := range w.header["Trailer"] {
 		for name := range strings.SplitSeq(names, ",") {
 			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-			w.appendFields(name, w.header[name])
+			w.appendTrailing(name, w.header[name])
 		}
 	}
 	for name, values := range w.header {
 		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
-			w.appendFields(http.CanonicalHeaderKey(name), values)
+			w.appendTrailing(http.CanonicalHeaderKey(name), values)
 		}
+	}
+}
+
+func (w *writer) appendTrailing(name string, values []string) {
+	if http1.MayTrail(name) {
+		w.appendFields(name, values)
 	}
 }
 

@@ -214,6 +214,17 @@ func HopByHop(name string) bool {
 	return false
 }
 
+// MayTrail tells whether a field may stand after a body: one that changes how
+// the message is read may not (RFC 9110, section 6.5.1).
+func MayTrail(name string) bool {
+	switch name {
+	case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Host", "Authorization",
+		"Cache-Control", "Expect", "Max-Forwards", "Pragma", "Range", "Set-Cookie":
+		return false
+	}
+	return !HopByHop(name)
+}
+
 // framing is what the fields of a message say about its body and connection.
 type framing struct {
 	length  int64 // -1 when not said
