@@ -2,11 +2,15 @@ package router
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -243,4 +247,54 @@ func TestPool_ExpiresAndClosesConnections(t *testing.T) {
 	if c = end(p); !closed(c) {
 		t.Error("a closed pool takes a connection")
 	}
+}
+
+// Many clients at once, with bodies of all lengths in both framings, and some
+// that leave early: everybody who stays gets back what he sent.
+func TestPass_ExchangesDoNotMix(t *testing.T) {
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			if r.URL.Path == "/sized" {
+				w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			}
+			w.Write(body)
+		}))
+		var clients sync.WaitGroup
+		for n := range 8 {
+			c, random := client(s, t), rand.New(rand.NewPCG(1, uint64(n)))
+			clients.Go(func() {
+				for range 30 {
+					sent := strings.Repeat(string(rune('a'+n)), random.IntN(1<<random.IntN(18)))
+					var body io.Reader = strings.NewReader(sent)
+					if random.IntN(2) == 0 {
+						body = io.NopCloser(body) // chunks
+					}
+					ctx, leave := context.WithCancel(t.Context())
+					leaves := random.IntN(5) == 0
+					if leaves {
+						time.AfterFunc(time.Duration(random.IntN(1000))*time.Microsecond, leave)
+					}
+					path := []string{"", "sized"}[random.IntN(2)]
+					req, _ := http.NewRequestWithContext(ctx, "POST", "https://shop.localhost/"+path, body)
+					res, err := c.Do(req)
+					var got []byte
+					if err == nil {
+						got, err = io.ReadAll(res.Body)
+						res.Body.Close()
+					}
+					leave()
+					if err == nil && (res.StatusCode != 200 || string(got) != sent) || err != nil && !leaves {
+						t.Errorf("sent %d bytes, got %d, %v", len(sent), len(got), err)
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+	})
 }

@@ -96,7 +96,7 @@ func (c *conn) handshake(ctx context.Context) bool {
 	if d := c.server.Next.ReadHeaderTimeout; d > 0 {
 		c.nc.SetDeadline(time.Now().Add(d))
 	}
-	tc := tls.Server(c.nc, c.server.Next.TLSConfig)
+	tc := tls.Server(c.nc, c.server.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		if re, ok := errors.AsType[tls.RecordHeaderError](err); ok && re.Conn != nil && looksLikeHTTP(re.RecordHeader) {
 			io.WriteString(re.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")

@@ -34,6 +34,7 @@ type Server struct {
 
 	start   sync.Once
 	rest    *handOver
+	tls     *tls.Config
 	closing atomic.Bool
 
 	mu        sync.Mutex // guards what follows
@@ -87,6 +88,9 @@ func (s *Server) Serve(l net.Listener, secure bool) error {
 
 // startNext has net/http serve what is handed over to it.
 func (s *Server) startNext() {
+	if s.Next.TLSConfig != nil {
+		s.tls = s.Next.TLSConfig.Clone() // net/http changes its own when it begins to serve
+	}
 	s.rest = &handOver{conns: make(chan net.Conn), closed: make(chan struct{})}
 	go s.Next.Serve(s.rest)
 }
