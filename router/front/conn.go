@@ -59,7 +59,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, socket: nc, nc: nc, remote: nc.RemoteAddr().String()}
+	c := &conn{server: s, socket: nc, nc: nc}
 	c.watched = sync.NewCond(&c.mu)
 	c.out.conn = c
 	return c
@@ -78,6 +78,7 @@ func (c *conn) leave() {
 // serve is the life of a connection until its end, or until net/http gets it.
 func (c *conn) serve(base context.Context, secure bool) {
 	defer c.server.remove(c)
+	c.remote = c.nc.RemoteAddr().String() // may wait for the client, where a listener reads the address from it
 	ctx := context.WithValue(base, http.LocalAddrContextKey, c.nc.LocalAddr())
 	if secure && !c.handshake(ctx) {
 		return
