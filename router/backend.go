@@ -23,8 +23,9 @@ const (
 type backend struct {
 	id        string
 	dial      atomic.Pointer[func(context.Context) (net.Conn, error)]
-	transport *http.Transport
-	timeout   time.Duration // of a dial
+	pool      pool            // of plain exchanges
+	transport *http.Transport // of upgrades and whatever else is unusual
+	timeout   time.Duration   // of a dial
 	health    health
 
 	mu        sync.Mutex // guards what follows
@@ -35,6 +36,7 @@ type backend struct {
 func newBackend(b Backend, cfg Config) *backend {
 	own := &backend{id: b.ID, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
 	own.dial.Store(&b.Dial)
+	own.pool.limit = cfg.UpstreamIdle
 	own.transport = &http.Transport{
 		DialContext:            own.dialContext,
 		DisableCompression:     true, // what the client accepts is between it and the app
@@ -57,6 +59,22 @@ func (e *dialError) Error() string { return fmt.Sprintf("dial %s: %v", e.backend
 func (e *dialError) Unwrap() error { return e.err }
 
 func (b *backend) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	return b.connect(ctx)
+}
+
+// upstream returns a connection for a plain exchange: a kept one, or a new one.
+func (b *backend) upstream(ctx context.Context) (u *upstream, reused bool, err error) {
+	if u := b.pool.get(time.Now()); u != nil {
+		return u, true, nil
+	}
+	c, err := b.connect(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	return newUpstream(c), false, nil
+}
+
+func (b *backend) connect(ctx context.Context) (*upstreamConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	c, err := (*b.dial.Load())(ctx)
@@ -97,6 +115,13 @@ func (b *backend) drain() {
 		close(b.empty)
 	}
 	b.mu.Unlock()
+	b.pool.close()
+	b.transport.CloseIdleConnections()
+}
+
+// closeIdle closes the connections that no request is using.
+func (b *backend) closeIdle() {
+	b.pool.flush()
 	b.transport.CloseIdleConnections()
 }
 

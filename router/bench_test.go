@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+
+	"github.com/berthd/berth/router/front"
 )
 
 func tableOf(b *testing.B, n int) *Router {
@@ -71,10 +73,10 @@ func BenchmarkProxy(b *testing.B) {
 			case "plain":
 				// The plain door without redirect, as it is where no TLS listener is.
 				d := &door{stopping: b.Context()}
-				front := s.server(b.Context(), d)
+				plain := &front.Server{Next: s.server(b.Context(), d)}
 				pl := listen(b)
-				go front.Serve(pl)
-				defer front.Close()
+				go plain.Serve(pl, false)
+				defer plain.Close()
 				s.plain = pl.Addr().String()
 				url = "http://shop.localhost/"
 			case "TLS":

@@ -77,6 +77,6 @@ func (d *Drain) cut(which func(*exchange) bool) (n int) {
 // closeIdle closes the connections that requests have given back since.
 func (d *Drain) closeIdle() {
 	for _, b := range d.backends {
-		b.transport.CloseIdleConnections()
+		b.closeIdle()
 	}
 }

@@ -70,8 +70,10 @@ func (x *exchange) proxy() {
 		}
 	}()
 
-	// The seam to another way of speaking to backends is RoundTrip below: what
-	// is above it (headers, upgrades, copying) belongs to ReverseProxy.
+	if x.plain() {
+		x.pass()
+		return
+	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:      x.rewrite,
 		Transport:    x,
@@ -114,37 +116,43 @@ func (x *exchange) countIn(n int) {
 	x.route.counters.in.Add(uint64(n))
 }
 
-// RoundTrip sends the request to a claimed backend. While nothing has reached
-// a backend the next one is tried; a kept connection that turns out to be dead
-// gives way once to a fresh one.
-func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
+// RoundTrip sends an unusual request to a claimed backend.
+func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
 	trace := &httptrace.ClientTrace{GotConn: x.gotConn}
 	out = out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
-	if err := x.claim(); err != nil {
-		return nil, err
-	}
-	for replayed := false; ; {
-		x.conn = nil
-		res, err := x.backend.transport.RoundTrip(out)
-		if err == nil {
-			return res, nil
+	err = x.offer(func(again bool) (err error) {
+		if again && x.body != nil {
+			out.Body = x.body.reader()
 		}
-		if out.Context().Err() != nil {
-			return nil, err
+		res, err = x.backend.transport.RoundTrip(out)
+		return err
+	})
+	return res, err
+}
+
+// offer claims a backend and has the request tried there. While nothing has
+// reached a backend the next one is tried; a kept connection that turns out to
+// be dead gives way once to a fresh one.
+func (x *exchange) offer(try func(again bool) error) error {
+	if err := x.claim(); err != nil {
+		return err
+	}
+	for replayed, again := false, false; ; again = true {
+		x.conn = nil
+		err := try(again)
+		if err == nil || x.in.Context().Err() != nil {
+			return err
 		}
 		if _, refused := errors.AsType[*dialError](err); refused {
 			x.backend.health.failed(time.Now())
 			if x.claim() != nil {
-				return nil, err // the refusal says more than that there is no other
+				return err // the refusal says more than that there is no other
 			}
-		} else if !replayed && x.mayReplay(out.Method) {
+		} else if !replayed && x.mayReplay(x.in.Method) {
 			replayed = true
-			x.backend.transport.CloseIdleConnections() // as old as the dead one
+			x.backend.closeIdle() // as old as the dead one
 		} else {
-			return nil, err
-		}
-		if x.body != nil {
-			out.Body = x.body.reader()
+			return err
 		}
 	}
 }
@@ -182,7 +190,12 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if !ok {
 		return
 	}
-	x.conn, x.reused = c, info.Reused
+	x.onConn(c, info.Reused)
+}
+
+// onConn remembers the connection of the try under way, as it is before it.
+func (x *exchange) onConn(c *upstreamConn, reused bool) {
+	x.conn, x.reused = c, reused
 	x.sentBefore, x.receivedBefore = c.sent.Load(), c.received.Load()
 }
 

@@ -158,41 +158,43 @@ func TestProxy_WebSocketThroughTLS(t *testing.T) {
 }
 
 func TestProxy_TrailersAndEarlyHints(t *testing.T) {
-	s := start(t, Config{})
-	trailer := make(chan http.Header, 1)
-	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</a.css>; rel=preload")
-		w.WriteHeader(http.StatusEarlyHints)
-		io.Copy(io.Discard, r.Body)
-		trailer <- r.Trailer
-		w.Header().Set("Trailer", "X-Sum")
-		io.WriteString(w, "body")
-		w.Header().Set("X-Sum", "42")
-	}))
-	var hints []string
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			hints = append(hints, fmt.Sprint(code, h.Get("Link")))
-			return nil
-		},
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		trailer := make(chan http.Header, 1)
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", "</a.css>; rel=preload")
+			w.WriteHeader(http.StatusEarlyHints)
+			io.Copy(io.Discard, r.Body)
+			trailer <- r.Trailer
+			w.Header().Set("Trailer", "X-Sum")
+			io.WriteString(w, "body")
+			w.Header().Set("X-Sum", "42")
+		}))
+		var hints []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				hints = append(hints, fmt.Sprint(code, h.Get("Link")))
+				return nil
+			},
+		})
+		req, _ := http.NewRequestWithContext(ctx, "POST", "https://shop.localhost/", io.NopCloser(strings.NewReader("up")))
+		req.Trailer = http.Header{"X-Check": {"7"}, "X-Real-Ip": {"6.6.6.6"}}
+		res, err := client(s, t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if got := res.Trailer.Get("X-Sum"); got != "42" {
+			t.Errorf("response trailer: got %q, want 42", got)
+		}
+		if got := <-trailer; got.Get("X-Check") != "7" || got["X-Real-Ip"] != nil {
+			t.Errorf("request trailers: got %v, want X-Check alone", got)
+		}
+		if len(hints) != 1 || !strings.HasPrefix(hints[0], "103") {
+			t.Errorf("informational responses: got %q, want one 103", hints)
+		}
 	})
-	req, _ := http.NewRequestWithContext(ctx, "POST", "https://shop.localhost/", io.NopCloser(strings.NewReader("up")))
-	req.Trailer = http.Header{"X-Check": {"7"}, "X-Real-Ip": {"6.6.6.6"}}
-	res, err := s.client(t).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.Copy(io.Discard, res.Body)
-	res.Body.Close()
-	if got := res.Trailer.Get("X-Sum"); got != "42" {
-		t.Errorf("response trailer: got %q, want 42", got)
-	}
-	if got := <-trailer; got.Get("X-Check") != "7" || got["X-Real-Ip"] != nil {
-		t.Errorf("request trailers: got %v, want X-Check alone", got)
-	}
-	if len(hints) != 1 || !strings.HasPrefix(hints[0], "103") {
-		t.Errorf("informational responses: got %q, want one 103", hints)
-	}
 }
 
 func TestProxy_ExpectContinueReachesTheApp(t *testing.T) {
@@ -242,64 +244,68 @@ func refusing(id string, dials *atomic.Int32) Backend {
 }
 
 func TestProxy_RefusedDialGoesToNextBackendAndRests(t *testing.T) {
-	s := start(t, Config{})
-	var dials atomic.Int32
-	s.swap(t, "shop", []string{"shop.localhost"}, refusing("dead", &dials), app(t, "live", func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(w, r.Body)
-	}))
-	c := s.client(t)
-	for range 10 {
-		res, err := c.Post("https://shop.localhost/", "text/plain", io.NopCloser(strings.NewReader("order")))
-		if err != nil {
-			t.Fatal(err)
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		var dials atomic.Int32
+		s.swap(t, "shop", []string{"shop.localhost"}, refusing("dead", &dials), app(t, "live", func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(w, r.Body)
+		}))
+		c := client(s, t)
+		for range 10 {
+			res, err := c.Post("https://shop.localhost/", "text/plain", io.NopCloser(strings.NewReader("order")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode != 200 || string(body) != "order" {
+				t.Fatalf("got %d %q, want the body back from the live backend", res.StatusCode, body)
+			}
 		}
-		body, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if res.StatusCode != 200 || string(body) != "order" {
-			t.Fatalf("got %d %q, want the body back from the live backend", res.StatusCode, body)
+		if n := dials.Load(); n != 1 {
+			t.Errorf("the dead backend was dialled %d times in a second, want once", n)
 		}
-	}
-	if n := dials.Load(); n != 1 {
-		t.Errorf("the dead backend was dialled %d times in a second, want once", n)
-	}
+	})
 }
 
 func TestProxy_OwnPages(t *testing.T) {
-	s := start(t, Config{ResponseTimeout: 50 * time.Millisecond})
-	var dials atomic.Int32
-	s.swap(t, "down", []string{"down.localhost"})
-	s.swap(t, "dead", []string{"dead.localhost"}, refusing("1", &dials))
-	s.swap(t, "slow", []string{"slow.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	s.swap(t, "rude", []string{"rude.localhost"}, app(t, "1", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	c := insecure(s.client(t))
-	for host, want := range map[string]int{
-		"nobody.localhost": 404, "down.localhost": 503, "dead.localhost": 502, "slow.localhost": 504, "rude.localhost": 502,
-	} {
-		res, body := get(t, c, "https://"+host+"/", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
-		id := res.Header.Get("X-Request-Id")
-		if res.StatusCode != want || id == "" || !strings.Contains(body, id) {
-			t.Errorf("%s: got %d with request id %q, want %d with the id on the page", host, res.StatusCode, id, want)
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{ResponseTimeout: 50 * time.Millisecond})
+		var dials atomic.Int32
+		s.swap(t, "down", []string{"down.localhost"})
+		s.swap(t, "dead", []string{"dead.localhost"}, refusing("1", &dials))
+		s.swap(t, "slow", []string{"slow.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		s.swap(t, "rude", []string{"rude.localhost"}, app(t, "1", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		c := insecure(client(s, t))
+		for host, want := range map[string]int{
+			"nobody.localhost": 404, "down.localhost": 503, "dead.localhost": 502, "slow.localhost": 504, "rude.localhost": 502,
+		} {
+			res, body := get(t, c, "https://"+host+"/", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+			id := res.Header.Get("X-Request-Id")
+			if res.StatusCode != want || id == "" || !strings.Contains(body, id) {
+				t.Errorf("%s: got %d with request id %q, want %d with the id on the page", host, res.StatusCode, id, want)
+			}
+			if strings.Contains(body, strings.TrimSuffix(host, ".localhost")) && want == 404 {
+				t.Errorf("%s: the page names the host", host)
+			}
+			_, style, _ := strings.Cut(body, "<style>")
+			style, _, _ = strings.Cut(style, "</style>")
+			sum := sha256.Sum256([]byte(style))
+			allowed := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"
+			if csp := res.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, allowed) {
+				t.Errorf("%s: policy %q does not allow the page's own style and nothing else", host, csp)
+			}
+			if (res.Header.Get("Retry-After") != "") != (want == 503) {
+				t.Errorf("%s: Retry-After is %q", host, res.Header.Get("Retry-After"))
+			}
 		}
-		if strings.Contains(body, strings.TrimSuffix(host, ".localhost")) && want == 404 {
-			t.Errorf("%s: the page names the host", host)
+		for accept, kind := range map[string]string{"": "text/plain", "*/*": "text/plain", "application/json": "application/json", "text/plain": "text/plain"} {
+			res, body := get(t, c, "https://down.localhost/", "Accept", accept)
+			if !strings.HasPrefix(res.Header.Get("Content-Type"), kind) || !strings.Contains(body, res.Header.Get("X-Request-Id")) {
+				t.Errorf("Accept %q: got %s", accept, res.Header.Get("Content-Type"))
+			}
 		}
-		_, style, _ := strings.Cut(body, "<style>")
-		style, _, _ = strings.Cut(style, "</style>")
-		sum := sha256.Sum256([]byte(style))
-		allowed := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"
-		if csp := res.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, allowed) {
-			t.Errorf("%s: policy %q does not allow the page's own style and nothing else", host, csp)
-		}
-		if (res.Header.Get("Retry-After") != "") != (want == 503) {
-			t.Errorf("%s: Retry-After is %q", host, res.Header.Get("Retry-After"))
-		}
-	}
-	for accept, kind := range map[string]string{"": "text/plain", "*/*": "text/plain", "application/json": "application/json", "text/plain": "text/plain"} {
-		res, body := get(t, c, "https://down.localhost/", "Accept", accept)
-		if !strings.HasPrefix(res.Header.Get("Content-Type"), kind) || !strings.Contains(body, res.Header.Get("X-Request-Id")) {
-			t.Errorf("Accept %q: got %s", accept, res.Header.Get("Content-Type"))
-		}
-	}
+	})
 }
 
 // flaky is a server that answers the first request on each connection and
@@ -332,81 +338,85 @@ func flaky(t testing.TB, second func(c *net.TCPConn)) (b Backend, served *atomic
 }
 
 func TestProxy_StaleConnectionIsNoBadGateway(t *testing.T) {
-	// The app closes when the next request is there but not read: the kernel
-	// answers with a reset, as it does when the close comes first.
-	unread := func(c *net.TCPConn) {
-		one := make([]byte, 1)
-		c.Read(one)
-	}
-	// The app takes the whole request and closes: it may have acted on it.
-	read := func(c *net.TCPConn) {
-		req, err := http.ReadRequest(bufio.NewReader(c))
-		if err == nil {
-			io.Copy(io.Discard, req.Body)
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		// The app closes when the next request is there but not read: the kernel
+		// answers with a reset, as it does when the close comes first.
+		unread := func(c *net.TCPConn) {
+			one := make([]byte, 1)
+			c.Read(one)
 		}
-	}
-	for _, tt := range []struct {
-		name   string
-		second func(*net.TCPConn)
-		method string
-		body   string
-		want   int
-	}{
-		{"GET unread", unread, "GET", "", 200},
-		{"GET read", read, "GET", "", 200},
-		{"PUT read", read, "PUT", "body", 200},
-		{"POST unread", unread, "POST", "body", 200},
-		{"POST without body unread", unread, "POST", "", 200},
-		{"large POST unread", unread, "POST", strings.Repeat("x", 40_000), 200},
-		{"POST read is not done twice", read, "POST", "body", 502},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := start(t, Config{UpstreamIdle: time.Minute})
-			b, served := flaky(t, tt.second)
-			s.swap(t, "shop", []string{"shop.localhost"}, b)
-			c := s.client(t)
-			get(t, c, "https://shop.localhost/")
-			var body io.Reader
-			if tt.body != "" {
-				body = io.NopCloser(strings.NewReader(tt.body))
+		// The app takes the whole request and closes: it may have acted on it.
+		read := func(c *net.TCPConn) {
+			req, err := http.ReadRequest(bufio.NewReader(c))
+			if err == nil {
+				io.Copy(io.Discard, req.Body)
 			}
-			req, _ := http.NewRequestWithContext(t.Context(), tt.method, "https://shop.localhost/", body)
-			res, err := c.Do(req)
+		}
+		for _, tt := range []struct {
+			name   string
+			second func(*net.TCPConn)
+			method string
+			body   string
+			want   int
+		}{
+			{"GET unread", unread, "GET", "", 200},
+			{"GET read", read, "GET", "", 200},
+			{"PUT read", read, "PUT", "body", 200},
+			{"POST unread", unread, "POST", "body", 200},
+			{"POST without body unread", unread, "POST", "", 200},
+			{"large POST unread", unread, "POST", strings.Repeat("x", 40_000), 200},
+			{"POST read is not done twice", read, "POST", "body", 502},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				s := start(t, Config{UpstreamIdle: time.Minute})
+				b, served := flaky(t, tt.second)
+				s.swap(t, "shop", []string{"shop.localhost"}, b)
+				c := client(s, t)
+				get(t, c, "https://shop.localhost/")
+				var body io.Reader
+				if tt.body != "" {
+					body = io.NopCloser(strings.NewReader(tt.body))
+				}
+				req, _ := http.NewRequestWithContext(t.Context(), tt.method, "https://shop.localhost/", body)
+				res, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode != tt.want {
+					t.Errorf("got %d, want %d", res.StatusCode, tt.want)
+				}
+				if n := served.Load(); tt.want == 200 && n != 2 {
+					t.Errorf("%d fresh connections were used, want 2", n)
+				}
+			})
+		}
+	})
+}
+
+func TestProxy_AppThatClosesIdleConnectionsFailsNoPost(t *testing.T) {
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		srv := &http.Server{IdleTimeout: 2 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(w, r.Body)
+		})}
+		l := listen(t)
+		go srv.Serve(l)
+		t.Cleanup(func() { srv.Close() })
+		s := start(t, Config{UpstreamIdle: time.Minute})
+		s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", l.Addr().String()))
+		c := client(s, t)
+		for i := range 150 {
+			res, err := c.Post("https://shop.localhost/", "text/plain", strings.NewReader("order"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			res.Body.Close()
-			if res.StatusCode != tt.want {
-				t.Errorf("got %d, want %d", res.StatusCode, tt.want)
+			if res.StatusCode != 200 {
+				t.Fatalf("request %d got %d", i, res.StatusCode)
 			}
-			if n := served.Load(); tt.want == 200 && n != 2 {
-				t.Errorf("%d fresh connections were used, want 2", n)
-			}
-		})
-	}
-}
-
-func TestProxy_AppThatClosesIdleConnectionsFailsNoPost(t *testing.T) {
-	srv := &http.Server{IdleTimeout: 2 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(w, r.Body)
-	})}
-	l := listen(t)
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	s := start(t, Config{UpstreamIdle: time.Minute})
-	s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", l.Addr().String()))
-	c := s.client(t)
-	for i := range 150 {
-		res, err := c.Post("https://shop.localhost/", "text/plain", strings.NewReader("order"))
-		if err != nil {
-			t.Fatal(err)
+			time.Sleep(time.Duration(1500+i*8) * time.Microsecond) // around the app's idle timeout: that is the point
 		}
-		res.Body.Close()
-		if res.StatusCode != 200 {
-			t.Fatalf("request %d got %d", i, res.StatusCode)
-		}
-		time.Sleep(time.Duration(1500+i*8) * time.Microsecond) // around the app's idle timeout: that is the point
-	}
+	})
 }
 
 func TestProxy_BodyCutShortIsTheClientsFault(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/berthd/berth/router/http1"
 )
 
 // untrusted tells whether a header is ours to set: a client's own is dropped.
@@ -30,17 +32,26 @@ func (x *exchange) setForwarded(h http.Header) {
 			delete(h, name)
 		}
 	}
+	for _, f := range x.forwarded() {
+		h[f.Name] = []string{f.Value}
+	}
+}
+
+// forwarded is what we know of the client.
+func (x *exchange) forwarded() [7]http1.Field {
 	client, proto, port := x.client(), "http", x.door.cfg.HTTPPort
 	if x.door.secure {
 		proto, port = "https", x.door.cfg.HTTPSPort
 	}
-	h["X-Forwarded-For"] = []string{client}
-	h["X-Forwarded-Host"] = []string{x.in.Host}
-	h["X-Forwarded-Port"] = []string{strconv.Itoa(port)}
-	h["X-Forwarded-Proto"] = []string{proto}
-	h["X-Real-Ip"] = []string{client}
-	h["X-Request-Id"] = []string{x.id}
-	h["X-Request-Start"] = []string{requestStart(x.start)}
+	return [...]http1.Field{
+		{Name: "X-Forwarded-For", Value: client},
+		{Name: "X-Forwarded-Host", Value: x.in.Host},
+		{Name: "X-Forwarded-Port", Value: strconv.Itoa(port)},
+		{Name: "X-Forwarded-Proto", Value: proto},
+		{Name: "X-Real-Ip", Value: client},
+		{Name: "X-Request-Id", Value: x.id},
+		{Name: "X-Request-Start", Value: requestStart(x.start)},
+	}
 }
 
 // client returns the client's address without port and zone.

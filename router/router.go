@@ -3,9 +3,12 @@
 // route's healthy backends, and swaps and drains backends without failing a
 // request. It knows no apps: a route has a name, hosts and backends.
 //
-//	listener ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
-//	(plain, TLS)   (by host) ├─ handler (the admin page)
-//	                         └─ a page of our own
+//	listener ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
+//	(plain, TLS)           (by host) ├─ handler (the admin page)
+//	                                 └─ a page of our own
+//
+// Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
+// does the rest. Both come through the same door as the same exchange.
 //
 // Requests read the table through an atomic pointer and never lock it. What
 // makes a swap safe is the claim: a request is counted by the backend that it

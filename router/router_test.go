@@ -89,6 +89,23 @@ func (s *service) client(t testing.TB) *http.Client {
 	}
 }
 
+// The ways in: HTTP/2 comes by net/http's server, HTTP/1.1 by the front.
+var ways = map[string]func(*service, testing.TB) *http.Client{"HTTP/2": (*service).client, "HTTP/1.1": (*service).oldClient}
+
+// bothWays runs a test once for each way in.
+func bothWays(t *testing.T, test func(t *testing.T, client func(*service, testing.TB) *http.Client)) {
+	for name, client := range ways {
+		t.Run(name, func(t *testing.T) { test(t, client) })
+	}
+}
+
+// oldClient is a client that speaks HTTP/1.1.
+func (s *service) oldClient(t testing.TB) *http.Client {
+	c := s.client(t)
+	c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	return c
+}
+
 func (s *service) roots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(s.certs.RootPEM())
@@ -158,56 +175,62 @@ func TestServe_RoutesByHostOverHTTP2(t *testing.T) {
 }
 
 func TestServe_RoundRobinIsEven(t *testing.T) {
-	s := start(t, Config{})
-	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("1")), app(t, "2", says("2")), app(t, "3", says("3")))
-	c, seen := s.client(t), map[string]int{}
-	for range 30 {
-		_, body := get(t, c, "https://shop.localhost/")
-		seen[body]++
-	}
-	for _, id := range []string{"1", "2", "3"} {
-		if seen[id] != 10 {
-			t.Errorf("backend %s got %d of 30 requests, want 10", id, seen[id])
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("1")), app(t, "2", says("2")), app(t, "3", says("3")))
+		c, seen := client(s, t), map[string]int{}
+		for range 30 {
+			_, body := get(t, c, "https://shop.localhost/")
+			seen[body]++
 		}
-	}
+		for _, id := range []string{"1", "2", "3"} {
+			if seen[id] != 10 {
+				t.Errorf("backend %s got %d of 30 requests, want 10", id, seen[id])
+			}
+		}
+	})
 }
 
 func TestServe_RedirectsPlainToHTTPS(t *testing.T) {
-	s := start(t, Config{HTTPSPort: 8443})
-	s.swap(t, "shop", []string{"shop.localhost", "::1"}, app(t, "1", says("shop")))
-	c := s.client(t)
-	res, _ := get(t, c, "http://shop.localhost//cart/a%2Fb?x=1;y=2")
-	if got, want := res.Header.Get("Location"), "https://shop.localhost:8443//cart/a%2Fb?x=1;y=2"; res.StatusCode != 308 || got != want {
-		t.Errorf("got %d to %q, want 308 to %q", res.StatusCode, got, want)
-	}
-	if res, _ := get(t, c, "http://[::1]/"); res.Header.Get("Location") != "https://[::1]:8443/" {
-		t.Errorf("an IPv6 host is sent to %q", res.Header.Get("Location"))
-	}
-	if res, body := get(t, c, "http://shop.localhost/.well-known/acme-challenge/x"); res.StatusCode != 200 || body != "shop" {
-		t.Errorf("a challenge of the app's own gets %d %q, want the app", res.StatusCode, body)
-	}
-	if res, _ := get(t, c, "http://nobody.localhost/"); res.StatusCode != 404 {
-		t.Errorf("an unknown host gets %d, want 404 and no redirect", res.StatusCode)
-	}
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{HTTPSPort: 8443})
+		s.swap(t, "shop", []string{"shop.localhost", "::1"}, app(t, "1", says("shop")))
+		c := client(s, t)
+		res, _ := get(t, c, "http://shop.localhost//cart/a%2Fb?x=1;y=2")
+		if got, want := res.Header.Get("Location"), "https://shop.localhost:8443//cart/a%2Fb?x=1;y=2"; res.StatusCode != 308 || got != want {
+			t.Errorf("got %d to %q, want 308 to %q", res.StatusCode, got, want)
+		}
+		if res, _ := get(t, c, "http://[::1]/"); res.Header.Get("Location") != "https://[::1]:8443/" {
+			t.Errorf("an IPv6 host is sent to %q", res.Header.Get("Location"))
+		}
+		if res, body := get(t, c, "http://shop.localhost/.well-known/acme-challenge/x"); res.StatusCode != 200 || body != "shop" {
+			t.Errorf("a challenge of the app's own gets %d %q, want the app", res.StatusCode, body)
+		}
+		if res, _ := get(t, c, "http://nobody.localhost/"); res.StatusCode != 404 {
+			t.Errorf("an unknown host gets %d, want 404 and no redirect", res.StatusCode)
+		}
+	})
 }
 
 func TestServe_OtherHostThanServerNameIsMisdirected(t *testing.T) {
-	s := start(t, Config{})
-	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
-	s.swap(t, "blog", []string{"blog.localhost"}, app(t, "1", says("blog")))
-	c := s.client(t)
-	for host, want := range map[string]int{"shop.localhost": 200, "SHOP.localhost.:443": 200, "blog.localhost": 421, "nobody.test": 421} {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://shop.localhost/", nil)
-		req.Host = host
-		res, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{})
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
+		s.swap(t, "blog", []string{"blog.localhost"}, app(t, "1", says("blog")))
+		c := client(s, t)
+		for host, want := range map[string]int{"shop.localhost": 200, "SHOP.localhost.:443": 200, "blog.localhost": 421, "nobody.test": 421} {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://shop.localhost/", nil)
+			req.Host = host
+			res, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("Host %s over a connection for shop.localhost: got %d, want %d", host, res.StatusCode, want)
+			}
 		}
-		res.Body.Close()
-		if res.StatusCode != want {
-			t.Errorf("Host %s over a connection for shop.localhost: got %d, want %d", host, res.StatusCode, want)
-		}
-	}
+	})
 }
 
 func TestHandle_HostsMoveAndDoNotOverlap(t *testing.T) {
@@ -260,52 +283,54 @@ func insecure(c *http.Client) *http.Client {
 }
 
 func TestServe_EndLetsRequestsFinishAndCutsStreams(t *testing.T) {
-	s := start(t, Config{Drain: 5 * time.Second})
-	entered, finish := make(chan struct{}, 1), make(chan struct{})
-	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/events" {
-			w.Header().Set("Content-Type", "text/event-stream")
-			io.WriteString(w, "data: 1\n\n")
-			http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-			return
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		s := start(t, Config{Drain: 5 * time.Second})
+		entered, finish := make(chan struct{}, 1), make(chan struct{})
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/events" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "data: 1\n\n")
+				http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				return
+			}
+			entered <- struct{}{}
+			<-finish
+			io.WriteString(w, "done")
+		}))
+		events := openStream(t, client(s, t), "https://shop.localhost/events")
+		slow := make(chan string, 1)
+		c := client(s, t)
+		go func() {
+			res, err := c.Get("https://shop.localhost/")
+			if err != nil {
+				slow <- err.Error()
+				return
+			}
+			defer res.Body.Close()
+			body, _ := io.ReadAll(res.Body)
+			slow <- string(body)
+		}()
+		<-entered
+		stopped := make(chan struct{})
+		go func() { s.stop(); close(stopped) }()
+		if _, err := io.ReadAll(events); err == nil {
+			t.Error("the event stream ended as if it were whole")
 		}
-		entered <- struct{}{}
-		<-finish
-		io.WriteString(w, "done")
-	}))
-	events := openStream(t, s.client(t), "https://shop.localhost/events")
-	slow := make(chan string, 1)
-	c := s.client(t)
-	go func() {
-		res, err := c.Get("https://shop.localhost/")
-		if err != nil {
-			slow <- err.Error()
-			return
+		select {
+		case <-stopped:
+			t.Fatal("Serve returned while a request was in flight")
+		default:
 		}
-		defer res.Body.Close()
-		body, _ := io.ReadAll(res.Body)
-		slow <- string(body)
-	}()
-	<-entered
-	stopped := make(chan struct{})
-	go func() { s.stop(); close(stopped) }()
-	if _, err := io.ReadAll(events); err == nil {
-		t.Error("the event stream ended as if it were whole")
-	}
-	select {
-	case <-stopped:
-		t.Fatal("Serve returned while a request was in flight")
-	default:
-	}
-	close(finish)
-	if got := <-slow; got != "done" {
-		t.Errorf("the request in flight got %q, want its answer", got)
-	}
-	<-stopped
-	if _, err := net.Dial("tcp", s.secure); err == nil {
-		t.Error("the listener is still open")
-	}
+		close(finish)
+		if got := <-slow; got != "done" {
+			t.Errorf("the request in flight got %q, want its answer", got)
+		}
+		<-stopped
+		if _, err := net.Dial("tcp", s.secure); err == nil {
+			t.Error("the listener is still open")
+		}
+	})
 }
 
 // openStream gets an event stream and reads its first event.
@@ -352,33 +377,35 @@ func isTimeout(err error) bool {
 }
 
 func TestStats_CountByRoute(t *testing.T) {
-	lines := make(chan Access, 2)
-	s := start(t, Config{AccessLog: func(a Access) { lines <- a }})
-	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "web.1", func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		if r.URL.Path == "/missing" {
-			w.WriteHeader(404)
-			return
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		lines := make(chan Access, 2)
+		s := start(t, Config{AccessLog: func(a Access) { lines <- a }})
+		s.swap(t, "shop", []string{"shop.localhost"}, app(t, "web.1", func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			if r.URL.Path == "/missing" {
+				w.WriteHeader(404)
+				return
+			}
+			io.WriteString(w, "12345")
+		}))
+		c := client(s, t)
+		res, err := c.Post("https://shop.localhost/", "text/plain", strings.NewReader("123"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		io.WriteString(w, "12345")
-	}))
-	c := s.client(t)
-	res, err := c.Post("https://shop.localhost/", "text/plain", strings.NewReader("123"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	<-lines
-	get(t, c, "https://shop.localhost/missing?a=b")
-	a := <-lines
-	got, _ := s.Stats("shop")
-	want := Stats{Requests: 2, Status: [6]uint64{2: 1, 4: 1}, BytesIn: 3, BytesOut: 5}
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	if a.Route != "shop" || a.Backend != "web.1" || a.Status != 404 || a.URI != "/missing?a=b" || a.Client != "127.0.0.1" || !a.TLS || a.ID == "" {
-		t.Errorf("logged %+v", a)
-	}
+		res.Body.Close()
+		<-lines
+		get(t, c, "https://shop.localhost/missing?a=b")
+		a := <-lines
+		got, _ := s.Stats("shop")
+		want := Stats{Requests: 2, Status: [6]uint64{2: 1, 4: 1}, BytesIn: 3, BytesOut: 5}
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if a.Route != "shop" || a.Backend != "web.1" || a.Status != 404 || a.URI != "/missing?a=b" || a.Client != "127.0.0.1" || !a.TLS || a.ID == "" {
+			t.Errorf("logged %+v", a)
+		}
+	})
 }
 
 func TestServe_EndCutsAHandlersOwnSocketsAndPanicsAreContained(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/berthd/berth/router/front"
 )
 
 // Limits of HTTP/2 connections.
@@ -31,19 +33,19 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 	requests, cutRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutRequests()
 
-	servers := []*http.Server{
-		r.server(requests, &door{redirect: len(secure) > 0, stopping: ctx}),
-		r.server(requests, &door{secure: true, stopping: ctx}),
+	servers := []*front.Server{
+		{Next: r.server(requests, &door{redirect: len(secure) > 0, stopping: ctx})},
+		{Next: r.server(requests, &door{secure: true, stopping: ctx})},
 	}
 	if len(secure) > 0 {
-		servers[1].TLSConfig = r.cfg.Certificates.tlsConfig(r.knows)
+		servers[1].Next.TLSConfig = r.cfg.Certificates.tlsConfig(r.knows)
 	}
 	failed := make(chan error, len(plain)+len(secure))
 	for _, l := range plain {
-		go func() { failed <- servers[0].Serve(l) }()
+		go func() { failed <- servers[0].Serve(l, false) }()
 	}
 	for _, l := range secure {
-		go func() { failed <- servers[1].ServeTLS(l, "", "") }()
+		go func() { failed <- servers[1].Serve(l, true) }()
 	}
 
 	var cause error
@@ -82,7 +84,7 @@ func (r *Router) server(requests context.Context, d *door) *http.Server {
 
 // shutdown lets the servers finish their requests, cuts what lasts longer than
 // the drain time, and waits until every handler has returned.
-func (r *Router) shutdown(servers []*http.Server, cutRequests context.CancelFunc) {
+func (r *Router) shutdown(servers []*front.Server, cutRequests context.CancelFunc) {
 	drained, cancel := context.WithTimeout(context.Background(), r.cfg.Drain)
 	defer cancel()
 	done := make(chan struct{}, len(servers)+1)
@@ -107,7 +109,7 @@ func (r *Router) shutdown(servers []*http.Server, cutRequests context.CancelFunc
 	}
 	for _, rt := range r.table.Load().routes {
 		for _, b := range rt.backends {
-			b.transport.CloseIdleConnections()
+			b.closeIdle()
 		}
 	}
 }

@@ -1,7 +1,8 @@
 // Command measure takes the figures of the README: how long a push takes until
 // its page is served and where the time goes, how much memory berth takes, what
-// an app's visitors notice of another app's build, and how long a start takes
-// with many apps. packaging/bench builds and calls it.
+// an app's visitors notice of another app's build, how long a start takes with
+// many apps, and what a request costs in the router and in other reverse
+// proxies. packaging/bench builds and calls it.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -25,12 +27,26 @@ func main() {
 	cache := flag.String("cache", "/var/cache/berth-test", "where made layers are kept")
 	pushes := flag.Int("pushes", 15, "how many pushes to time")
 	apps := flag.Int("apps", 50, "how many apps to store before the timed start")
-	only := flag.String("only", "", "one of push, languages, memory, neighbour, start")
+	only := flag.String("only", "", "one of push, languages, memory, neighbour, start, router (only when named)")
+	load := flag.Duration("load", 8*time.Second, "how long each proxy is under load")
+	serve := flag.String("serve", "", "be the router alone: true with TLS, false without")
+	port := flag.Int("port", 0, "where, when serving")
+	backends := flag.String("backends", "", "addresses of the backends, when serving")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measure(ctx, *berth, *demo, *samples, *cache, *only, *pushes, *apps); err != nil {
+	var err error
+	switch {
+	case *serve != "":
+		err = serveRouter(ctx, *serve == "true", *port, *backends, *cache)
+	case *only == "router":
+		fmt.Printf("%s\n\n", machine())
+		err = measureRouter(ctx, *load)
+	default:
+		err = measure(ctx, *berth, *demo, *samples, *cache, *only, *pushes, *apps)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,242 @@
+// Package front serves plain HTTP/1.1 exchanges with little more work than
+// reading and writing them, and leaves all else to net/http's server: HTTP/2,
+// upgrades, chunked requests, and every request that is not certainly plain.
+//
+//	listener ─ TLS ─┬─ HTTP/1.1 ─ plain request ─ handler ─ next request
+//	                │                └ any other ─┐
+//	                └─ HTTP/2 ───────────────────┴─ net/http, for good
+//
+// A handler meets the same http.Request and http.ResponseWriter either way. It
+// cannot hijack a plain exchange: those who want to, ask for an upgrade.
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// newGrace is how long a connection that is new at Shutdown has for its first
+// request, as with net/http.
+const newGrace = 5 * time.Second
+
+// Server serves connections by Next.Handler, the plain exchanges by itself.
+// Next's ReadHeaderTimeout, IdleTimeout, BaseContext, TLSConfig and ErrorLog
+// hold for both; its other limits and hooks see only what is left to it.
+type Server struct {
+	Next *http.Server
+
+	start   sync.Once
+	rest    *handOver
+	tls     *tls.Config
+	closing atomic.Bool
+
+	mu        sync.Mutex // guards what follows
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	empty     chan struct{} // not nil while Shutdown waits; closed when the last connection has ended
+}
+
+// Serve accepts connections, with TLS when secure, until Shutdown or Close;
+// then it returns http.ErrServerClosed. It closes the listener.
+func (s *Server) Serve(l net.Listener, secure bool) error {
+	defer l.Close()
+	s.start.Do(s.startNext)
+	s.mu.Lock()
+	if s.listeners == nil {
+		s.listeners = map[net.Listener]struct{}{}
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	base := context.Background()
+	if s.Next.BaseContext != nil {
+		base = s.Next.BaseContext(l)
+	}
+	base = context.WithValue(base, http.ServerContextKey, s.Next)
+
+	var pause time.Duration // after an error that will pass, as net/http does
+	for {
+		c, err := l.Accept()
+		if s.closing.Load() {
+			if err == nil {
+				c.Close()
+			}
+			return http.ErrServerClosed
+		}
+		var ne net.Error
+		switch {
+		case err == nil:
+			pause = 0
+			if own := s.add(c); own != nil {
+				go own.serve(base, secure)
+			}
+		case errors.As(err, &ne) && ne.Temporary():
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.logf("accept: %v; trying again in %v", err, pause)
+			time.Sleep(pause)
+		default:
+			return err
+		}
+	}
+}
+
+// startNext has net/http serve what is handed over to it.
+func (s *Server) startNext() {
+	if s.Next.TLSConfig != nil {
+		s.tls = s.Next.TLSConfig.Clone() // net/http changes its own when it begins to serve
+	}
+	s.rest = &handOver{conns: make(chan net.Conn), closed: make(chan struct{})}
+	go s.Next.Serve(s.rest)
+}
+
+func (s *Server) add(nc net.Conn) *conn {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		nc.Close()
+		return nil
+	}
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	s.conns[c] = struct{}{}
+	return c
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if s.empty != nil && len(s.conns) == 0 {
+		close(s.empty)
+		s.empty = nil
+	}
+}
+
+// Shutdown stops accepting, closes idle connections, and waits until the
+// requests under way have been answered, or ctx ends: then it returns its error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	empty := s.stop()
+	next := make(chan error, 1)
+	go func() { next <- s.Next.Shutdown(ctx) }()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		<-next
+		return ctx.Err()
+	}
+	return <-next
+}
+
+// stop makes the server take nothing new; what it returns is closed once the
+// last connection is.
+func (s *Server) stop() <-chan struct{} {
+	s.start.Do(s.startNext)
+	s.closing.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.leave()
+	}
+	empty := make(chan struct{})
+	if len(s.conns) == 0 {
+		close(empty)
+	} else {
+		s.empty = empty
+	}
+	return empty
+}
+
+// Close closes every connection at once.
+func (s *Server) Close() error {
+	s.closing.Store(true)
+	s.mu.Lock()
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.socket.Close()
+	}
+	s.mu.Unlock()
+	return s.Next.Close()
+}
+
+func (s *Server) logf(format string, args ...any) {
+	if s.Next.ErrorLog != nil {
+		s.Next.ErrorLog.Printf(format, args...)
+	} else {
+		log.Printf(format, args...)
+	}
+}
+
+// handOver is the listener on which net/http gets its connections.
+type handOver struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (h *handOver) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handOver) give(c net.Conn) {
+	select {
+	case h.conns <- c:
+	case <-h.closed:
+		c.Close()
+	}
+}
+
+func (h *handOver) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+func (h *handOver) Addr() net.Addr { return &net.TCPAddr{} }
+
+// handed is a connection of which something has been read already.
+type handed struct {
+	net.Conn
+	read  []byte
+	state *tls.ConnectionState
+}
+
+func (c *handed) Read(p []byte) (int, error) {
+	if len(c.read) > 0 {
+		n := copy(p, c.read)
+		c.read = c.read[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// CloseWrite lets one direction be closed.
+func (c *handed) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// secured is a handed connection with TLS, which net/http asks for its state.
+type secured struct{ *handed }
+
+func (c secured) ConnectionState() tls.ConnectionState { return *c.state }
