@@ -272,11 +272,12 @@ func (d *Deployer) route(a *app) (*router.Drain, error) {
 			backends = append(backends, b)
 		}
 	}
-	hosts, err := d.hostsOf(a.name)
+	route, err := d.routeOf(a.name)
 	if err != nil {
 		return nil, err
 	}
-	drain, err := d.table.Swap(router.Route{Name: a.name, Hosts: hosts, Backends: backends})
+	route.Backends = backends
+	drain, err := d.table.Swap(route)
 	if err != nil {
 		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)
 	}

@@ -35,6 +35,7 @@ type exchange struct {
 	w      *responseWriter
 	id     string
 	host   string
+	prefix string // of the path, which was taken off it
 	start  time.Time
 	cancel context.CancelFunc
 

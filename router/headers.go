@@ -38,6 +38,9 @@ func (x *exchange) setForwarded(h http.Header) {
 	h["X-Forwarded-Host"] = []string{x.in.Host}
 	h["X-Forwarded-Port"] = []string{strconv.Itoa(port)}
 	h["X-Forwarded-Proto"] = []string{proto}
+	if x.prefix != "" {
+		h["X-Forwarded-Prefix"] = []string{x.prefix}
+	}
 	h["X-Real-Ip"] = []string{client}
 	h["X-Request-Id"] = []string{x.id}
 	h["X-Request-Start"] = []string{requestStart(x.start)}

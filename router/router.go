@@ -1,5 +1,5 @@
 // Package router is the HTTP and HTTPS door of the appliance: it finds the
-// route of a request by its host, spreads requests round-robin over the
+// route of a request by its host and path, spreads requests round-robin over the
 // route's healthy backends, and swaps and drains backends without failing a
 // request. It knows no apps: a route has a name, hosts and backends.
 //
@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,16 +141,4 @@ func New(cfg Config, log *slog.Logger) *Router {
 	r := &Router{cfg: cfg.withDefaults(), log: log, pages: newPages()}
 	r.table.Store(newTable())
 	return r
-}
-
-// knows tells whether a host is in the table.
-func (r *Router) knows(host string) bool {
-	_, ok := r.table.Load().hosts[host]
-	return ok
-}
-
-// target is what a host leads to: a route, or a handler in the process.
-type target struct {
-	route   *route
-	handler http.Handler
 }
