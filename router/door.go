@@ -64,10 +64,13 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.setForwarded(req.Header)
 		to.handler.ServeHTTP(x.w, req)
 	default:
-		if to.strip {
+		if x.place = to.path; to.strip {
 			x.strip(to.path)
 		}
-		x.proxy()
+		defer x.leave()
+		if x.admit() {
+			x.proxy()
+		}
 	}
 }
 

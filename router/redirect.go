@@ -6,7 +6,7 @@ import (
 )
 
 // plain tells whether the route answers plain HTTP.
-func (x *exchange) plain() bool { return x.route != nil && x.route.options.plain }
+func (x *exchange) plain() bool { return x.route != nil && x.route.options.Plain }
 
 // redirect sends the client to the same place over HTTPS.
 func (x *exchange) redirect() {

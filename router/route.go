@@ -124,6 +124,7 @@ type route struct {
 	name     string
 	places   []place
 	backends []*backend
+	tokens   []string // of the backends, in cookies; nil when none are set
 	options  *options
 	*lasting
 }
@@ -132,4 +133,6 @@ type route struct {
 type lasting struct {
 	turn     atomic.Uint64 // of the round-robin
 	counters counters
+	visitors visitors
+	held     atomic.Pointer[hold] // nil unless paused
 }

@@ -29,6 +29,7 @@ import (
 const (
 	DefaultHeaderTimeout   = 10 * time.Second        // a slow-header attack holds a connection no longer than this
 	DefaultIdleTimeout     = 2 * time.Minute         // browsers come back within a page's reading time
+	DefaultBodyGrace       = 30 * time.Second        // a train is in a tunnel that long
 	DefaultMaxHeaderBytes  = 64 << 10                // twice what nginx takes; room for fat cookies
 	DefaultDialTimeout     = 5 * time.Second         // backends are on this machine: a connect is instant or hopeless
 	DefaultResponseTimeout = time.Minute             // to the first byte, as nginx does; streams may last
@@ -44,6 +45,7 @@ type Config struct {
 
 	HeaderTimeout   time.Duration // for a client to send its headers, TLS handshake included
 	IdleTimeout     time.Duration // a client's kept connection
+	BodyGrace       time.Duration // that a client may stall in the middle of a body, see Options.MinBodyRate
 	MaxHeaderBytes  int
 	DialTimeout     time.Duration // for one backend to accept
 	ResponseTimeout time.Duration // for a backend to begin its response
@@ -85,7 +87,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"HeaderTimeout": c.HeaderTimeout, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
+		"HeaderTimeout": c.HeaderTimeout, "BodyGrace": c.BodyGrace, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
 		"ResponseTimeout": c.ResponseTimeout, "UpstreamIdle": c.UpstreamIdle, "Drain": c.Drain,
 	} {
 		if d < 0 {
@@ -105,6 +107,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	or(&c.HeaderTimeout, DefaultHeaderTimeout)
+	or(&c.BodyGrace, DefaultBodyGrace)
 	or(&c.IdleTimeout, DefaultIdleTimeout)
 	or(&c.DialTimeout, DefaultDialTimeout)
 	or(&c.ResponseTimeout, DefaultResponseTimeout)
@@ -134,6 +137,7 @@ type Router struct {
 
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
 	buffers   buffers
+	encoders  encoders
 }
 
 // New returns a router with an empty table. cfg has been validated.

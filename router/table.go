@@ -92,6 +92,11 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		before[i].dial.Store(&b.Dial)
 		fresh.backends = append(fresh.backends, before[i])
 	}
+	if fresh.options.Balance == Sticky {
+		for _, b := range fresh.backends {
+			fresh.tokens = append(fresh.tokens, token(fresh.name, b.id))
+		}
+	}
 	left := slices.DeleteFunc(slices.Clone(before), func(b *backend) bool {
 		return slices.Contains(fresh.backends, b)
 	})
@@ -113,5 +118,6 @@ func (r *Router) Remove(name string) *Drain {
 	delete(next.routes, name)
 	next.leave(old)
 	r.table.Store(next)
+	old.resume()
 	return drain(old.backends)
 }
