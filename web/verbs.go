@@ -76,6 +76,10 @@ func (a *API) table() []verb {
 		// router.go
 		look("router:report", reads, a.routerReport),
 		act("router:set", deploys, a.routerSet),
+		act("maintenance:on", deploys, a.maintenanceOn),
+		act("maintenance:off", deploys, a.maintenanceOff),
+		act("http-auth:add-user", deploys, a.httpAuthAdd),
+		act("http-auth:remove-user", deploys, a.httpAuthRemove),
 
 		// keys.go
 		look("ssh-keys:list", admin, a.keysList),
