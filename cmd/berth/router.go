@@ -51,7 +51,7 @@ func (c *cli) routerCommands() []command {
 		},
 		{
 			use: "router:report APP", short: "show how requests are treated", example: "router:report shop",
-			aliases: []string{"router"}, reads: true,
+			aliases: []string{"router", "maintenance:report", "http-auth:report"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
 				return read(ctx, c, "router:report", web.AppArgs{App: app}, printRouter)
 			},
