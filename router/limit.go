@@ -106,6 +106,7 @@ func newPace(rate float64, burst int) pace {
 // that it does is to forget what others have used up.
 type paces struct {
 	mu         sync.Mutex // guards what follows
+	of         pace       // what has been used up is told in it
 	young, old map[address]time.Time
 	born       time.Time // of the younger one
 }
@@ -117,6 +118,9 @@ func (p *paces) take(a address, pc pace, now time.Time) (wait time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.of != pc {
+		p.of, p.young, p.old = pc, nil, nil // or an hour's limit would outlive its change to seconds
+	}
 	if p.young == nil || len(p.young) >= maxVisitors || now.Sub(p.born) > pc.slack+pc.interval {
 		p.young, p.old, p.born = map[address]time.Time{}, p.young, now
 	}

@@ -48,6 +48,12 @@ func TestPaces_AreATokenBucketByAddress(t *testing.T) {
 		if p.take(a, pc, time.Now()) != 0 {
 			t.Error("a request after the wait that it was told did not pass")
 		}
+		hourly := newPace(1.0/3600, 1)
+		for p.take(a, hourly, time.Now()) == 0 {
+		}
+		if p.take(a, pc, time.Now()) != 0 {
+			t.Error("an hourly limit goes on after its change")
+		}
 	})
 }
 
