@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -67,16 +68,20 @@ func TestServe_LeastConnectionsGoesWhereLeastIsUnderWay(t *testing.T) {
 
 func TestServe_StickyCookieLeadsToTheSameBackend(t *testing.T) {
 	s := start(t, Config{})
-	down := make(chan struct{})
+	var mu sync.Mutex // guards what follows
+	var conns []net.Conn
+	down := false
 	fickle := func(id string) Backend {
 		b := app(t, id, says(id))
 		return Backend{ID: b.ID, Dial: func(ctx context.Context) (net.Conn, error) {
-			select {
-			case <-down:
+			mu.Lock()
+			defer mu.Unlock()
+			if down {
 				return nil, errors.New("down")
-			default:
-				return b.Dial(ctx)
 			}
+			c, err := b.Dial(ctx)
+			conns = append(conns, c)
+			return c, err
 		}}
 	}
 	first := []Backend{fickle("container-1"), app(t, "container-2", says("container-2")), app(t, "container-3", says("container-3"))}
@@ -117,8 +122,12 @@ func TestServe_StickyCookieLeadsToTheSameBackend(t *testing.T) {
 		t.Fatal("of three new visitors none came to the first of three backends")
 	}
 	// The backend is down: the visitor belongs elsewhere from now on.
-	close(down)
-	s.table.Load().routes["shop"].backends[0].transport.CloseIdleConnections()
+	mu.Lock()
+	down = true
+	for _, c := range conns {
+		c.Close()
+	}
+	mu.Unlock()
 	res, name := get(t, atFirst, "https://shop.localhost/")
 	if name == "container-1" || res.Header.Get("Set-Cookie") == "" {
 		t.Errorf("a visitor of a backend that is down came to %s, cookie %q", name, res.Header.Get("Set-Cookie"))

@@ -58,7 +58,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.page(noTunnel)
 	case to.redirect != "":
 		x.redirectHost(to.redirect)
-	case d.redirect && !challenge && !x.plain():
+	case d.redirect && !challenge && !x.answersPlain():
 		x.redirect()
 	case to.handler != nil:
 		x.setForwarded(req.Header)
@@ -70,6 +70,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		defer x.leave()
 		if x.admit() {
 			x.proxy()
+			x.w.finish() // not after a panic: what broke off must not look whole
 		}
 	}
 }

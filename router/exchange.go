@@ -84,7 +84,6 @@ func (x *exchange) proxy() {
 		BufferPool:   &x.door.buffers,
 	}
 	proxy.ServeHTTP(x.w, x.in)
-	x.w.finish()
 }
 
 // rewrite makes the request that the backend gets.

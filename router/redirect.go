@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// plain tells whether the route answers plain HTTP.
-func (x *exchange) plain() bool { return x.route != nil && x.route.options.Plain }
+// answersPlain tells whether the route answers plain HTTP.
+func (x *exchange) answersPlain() bool { return x.route != nil && x.route.options.Plain }
 
 // redirect sends the client to the same place over HTTPS.
 func (x *exchange) redirect() {
@@ -17,7 +17,7 @@ func (x *exchange) redirect() {
 // to where it would end up. A host that is not ours has the usual ports.
 func (x *exchange) redirectHost(host string) {
 	scheme, port, standard := "http", x.door.cfg.HTTPPort, 80
-	if x.door.secure || x.door.redirect && !x.plain() {
+	if x.door.secure || x.door.redirect && !x.answersPlain() {
 		scheme, port, standard = "https", x.door.cfg.HTTPSPort, 443
 	}
 	if !x.door.knows(host) {
