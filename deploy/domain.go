@@ -45,6 +45,18 @@ func domainsOf(tx *store.Tx, app string) ([]store.Domain, error) {
 	return append(domains, usual), nil
 }
 
+// hostsOf lists the hosts of what leads to an app, wildcards and redirects
+// among them, each once.
+func hostsOf(tx *store.Tx, app string) (hosts []string, err error) {
+	domains, err := domainsOf(tx, app)
+	for _, domain := range domains {
+		if !slices.Contains(hosts, domain.Host) {
+			hosts = append(hosts, domain.Host)
+		}
+	}
+	return hosts, err
+}
+
 // urls lists the addresses of an app for people, who can open neither a
 // wildcard nor a redirect.
 func (d *Deployer) urls(app string) []string {
@@ -93,7 +105,7 @@ func (d *Deployer) sshCommand() string {
 // AddDomains leads domains to an app, or from one host to another where they
 // are redirects. Their hosts must be valid names in lower case and ASCII. One
 // that another app has is a fault (E104), and so is a redirect that would never
-// end (E180). Who takes a host or a path out of what leads to another app needs
+// end (E184). Who takes a host or a path out of what leads to another app needs
 // access to that one too (E111).
 func (d *Deployer) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
 	global := d.settings().Domain
@@ -159,7 +171,7 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 	passed := []string{domain.Host}
 	for to := domain.Redirect; to != ""; {
 		if slices.Contains(passed, to) {
-			return fault.New(fault.Usage, "E180", "%s would be sent to itself", domain.Host).
+			return fault.New(fault.Usage, "E184", "%s would be sent to itself", domain.Host).
 				With(strings.Join(append(passed, to), " -> "))
 		}
 		passed = append(passed, to)
@@ -260,17 +272,15 @@ func (d *Deployer) announceHosts() {
 			return err
 		}
 		for _, app := range apps {
-			own, err := domainsOf(tx, app.Name)
+			own, err := hostsOf(tx, app.Name)
 			if err != nil {
 				return err
 			}
-			for _, domain := range own {
-				hosts = append(hosts, domain.Host)
-			}
+			hosts = append(hosts, own...)
 		}
 		return nil
 	})
 	d.warn("the hosts cannot be read", err)
-	slices.Sort(hosts)
+	slices.Sort(hosts) // apps share hosts
 	d.hosts.SetHosts(slices.Compact(hosts), settings)
 }

@@ -79,8 +79,8 @@ func TestAddDomains_ARedirectEnds(t *testing.T) {
 		return codeOf(d.AddDomains(t.Context(), "shop", []store.Domain{{Host: from, Redirect: to}}, store.User{Role: store.RoleDeploy}))
 	}
 	for _, row := range [][3]string{
-		{"a.test", "a.test", "E180"}, {"a.test", "b.test", ""}, {"b.test", "c.test", ""}, {"c.test", "a.test", "E180"},
-		{"c.test", "d.test", ""}, {"b.test", "a.test", "E180"},
+		{"a.test", "a.test", "E184"}, {"a.test", "b.test", ""}, {"b.test", "c.test", ""}, {"c.test", "a.test", "E184"},
+		{"c.test", "d.test", ""}, {"b.test", "a.test", "E184"},
 	} {
 		if got := add(row[0], row[1]); got != row[2] {
 			t.Errorf("%s to %s: got %q, want %q", row[0], row[1], got, row[2])
