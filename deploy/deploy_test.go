@@ -219,7 +219,7 @@ func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 	clear(d.apps)
 	d.mu.Unlock()
 	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("shop") })
-	if err := d.AddDomains(t.Context(), "shop", []string{"shop.test"}, store.User{}); err == nil {
+	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
 		t.Error("a domain was given to nobody")
 	}
 }

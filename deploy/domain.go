@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,17 +27,9 @@ func (d *Deployer) settings() (s store.Settings) {
 	return s
 }
 
-// hostsOf lists the hosts that lead to an app, its own domains first. The
-// default host comes last, unless it was given to another app as a domain.
-func (d *Deployer) hostsOf(app string) (hosts []string, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
-		hosts, err = hostsOf(tx, app)
-		return err
-	})
-	return hosts, err
-}
-
-func hostsOf(tx *store.Tx, app string) (hosts []string, err error) {
+// domainsOf lists what leads to an app, its own domains first. The default host
+// comes last, unless it was given to another app as a domain.
+func domainsOf(tx *store.Tx, app string) ([]store.Domain, error) {
 	settings, err := tx.Settings()
 	if err != nil {
 		return nil, err
@@ -45,26 +38,41 @@ func hostsOf(tx *store.Tx, app string) (hosts []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, domain := range domains {
-		hosts = append(hosts, domain.Host)
+	usual := store.Domain{Host: app + "." + settings.Domain, App: app}
+	if _, given, err := tx.Domain(usual.Address()); err != nil || given {
+		return domains, err
 	}
-	usual := app + "." + settings.Domain
-	if _, given, err := tx.Domain(usual); err != nil || given {
-		return hosts, err
-	}
-	return append(hosts, usual), nil
+	return append(domains, usual), nil
 }
 
-// urls lists the addresses of an app for people.
-func (d *Deployer) urls(app string) []string {
-	hosts, err := d.hostsOf(app)
-	d.warn("the hosts of an app cannot be read", err, "app", app)
-	if usual := d.host(app); len(hosts) > 1 && hosts[len(hosts)-1] == usual {
-		hosts = hosts[:len(hosts)-1] // who has a domain of their own wants to see that
+// hostsOf lists the hosts of what leads to an app, wildcards and redirects
+// among them, each once.
+func hostsOf(tx *store.Tx, app string) (hosts []string, err error) {
+	domains, err := domainsOf(tx, app)
+	for _, domain := range domains {
+		if !slices.Contains(hosts, domain.Host) {
+			hosts = append(hosts, domain.Host)
+		}
 	}
-	urls := make([]string, len(hosts))
-	for n, host := range hosts {
-		urls[n] = "https://" + d.withPort(host)
+	return hosts, err
+}
+
+// urls lists the addresses of an app for people, who can open neither a
+// wildcard nor a redirect.
+func (d *Deployer) urls(app string) []string {
+	var domains []store.Domain
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		domains, err = domainsOf(tx, app)
+		return err
+	})
+	d.warn("the domains of an app cannot be read", err, "app", app)
+	domains = slices.DeleteFunc(domains, func(domain store.Domain) bool { return domain.Wildcard() || domain.Redirect != "" })
+	if n := len(domains); n > 1 && domains[n-1].Host == d.host(app) {
+		domains = domains[:n-1] // who has a domain of their own wants to see that
+	}
+	urls := make([]string, len(domains))
+	for n, domain := range domains {
+		urls[n] = "https://" + d.withPort(domain.Host) + domain.Path
 	}
 	return urls
 }
@@ -94,21 +102,36 @@ func (d *Deployer) sshCommand() string {
 	return fmt.Sprintf("ssh -p %d berth@%s", d.cfg.SSHPort, domain)
 }
 
-// AddDomains leads hosts to an app. They must be valid host names in lower
-// case and ASCII; one that another app has is a fault (E104).
-func (d *Deployer) AddDomains(ctx context.Context, app string, hosts []string, by store.User) error {
+// AddDomains leads domains to an app, or from one host to another where they
+// are redirects. Their hosts must be valid names in lower case and ASCII. One
+// that another app has is a fault (E104), and so is a redirect that would never
+// end (E184). Who takes a host or a path out of what leads to another app needs
+// access to that one too (E111).
+func (d *Deployer) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
 	global := d.settings().Domain
-	return d.changeDomains(app, by, "added "+strings.Join(hosts, ", "), func(tx *store.Tx) error {
-		for _, host := range hosts {
+	return d.changeDomains(app, by, "added "+addresses(domains), func(tx *store.Tx) error {
+		for _, domain := range domains {
+			host := domain.Host
 			if host == global || host == "berth."+global {
 				return fault.New(fault.Conflict, "E104", "%s leads to the admin page", host)
 			}
-			if name, under := strings.CutSuffix(host, "."+global); under && name != app {
-				if _, err := tx.App(name); err == nil {
-					return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", host, name)
+			owner, err := ownerOf(tx, domain, global)
+			if err != nil {
+				return err
+			}
+			if owner != "" && owner != app {
+				if host == owner+"."+global && domain.Path == "" {
+					return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", host, owner)
+				}
+				if err := by.May(store.RoleDeploy, owner); err != nil {
+					return err
 				}
 			}
-			if err := tx.PutDomain(store.Domain{Host: host, App: app, CreatedAt: time.Now().UTC()}); err != nil {
+			if err := checkRedirect(tx, domain); err != nil {
+				return err
+			}
+			domain.App, domain.CreatedAt = app, time.Now().UTC()
+			if err := tx.PutDomain(domain); err != nil {
 				return err
 			}
 		}
@@ -116,18 +139,64 @@ func (d *Deployer) AddDomains(ctx context.Context, app string, hosts []string, b
 	})
 }
 
-// RemoveDomains takes hosts off an app. One that it does not have is a fault (E113).
-func (d *Deployer) RemoveDomains(ctx context.Context, app string, hosts []string, by store.User) error {
-	return d.changeDomains(app, by, "removed "+strings.Join(hosts, ", "), func(tx *store.Tx) error {
-		for _, host := range hosts {
-			domain, found, err := tx.Domain(host)
+func addresses(domains []store.Domain) string {
+	names := make([]string, len(domains))
+	for n, domain := range domains {
+		if names[n] = domain.Address(); domain.Redirect != "" {
+			names[n] += " to " + domain.Redirect
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// ownerOf returns the app that requests for a domain lead to as long as it is
+// nobody's: by the whole host, by its default host or by a wildcard; "" is none.
+func ownerOf(tx *store.Tx, domain store.Domain, global string) (string, error) {
+	label, under, _ := strings.Cut(domain.Host, ".")
+	for _, address := range []string{domain.Host, "*." + under} {
+		if above, found, err := tx.Domain(address); err != nil || found && address != domain.Address() {
+			return above.App, err
+		}
+		if address == domain.Host && under == global {
+			if _, err := tx.App(label); err == nil {
+				return label, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// checkRedirect follows a redirect along those that there are.
+func checkRedirect(tx *store.Tx, domain store.Domain) error {
+	passed := []string{domain.Host}
+	for to := domain.Redirect; to != ""; {
+		if slices.Contains(passed, to) {
+			return fault.New(fault.Usage, "E184", "%s would be sent to itself", domain.Host).
+				With(strings.Join(append(passed, to), " -> "))
+		}
+		passed = append(passed, to)
+		next, _, err := tx.Domain(to)
+		if err != nil {
+			return err
+		}
+		to = next.Redirect
+	}
+	return nil
+}
+
+// RemoveDomains takes domains off an app by their addresses: hosts, or hosts
+// with paths. One that it does not have is a fault (E113).
+func (d *Deployer) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
+	return d.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), func(tx *store.Tx) error {
+		for _, address := range addresses {
+			domain, found, err := tx.Domain(address)
 			if err != nil {
 				return err
 			}
 			if !found || domain.App != app {
-				return fault.New(fault.NotFound, "E113", "%s has no domain %s", app, host).Hint("berth domains:report %s shows them", app)
+				return fault.New(fault.NotFound, "E113", "%s has no domain %s", app, address).Hint("berth domains:report %s shows them", app)
 			}
-			if err := tx.DeleteDomain(host); err != nil {
+			if err := tx.DeleteDomain(address); err != nil {
 				return err
 			}
 		}
@@ -212,5 +281,6 @@ func (d *Deployer) announceHosts() {
 		return nil
 	})
 	d.warn("the hosts cannot be read", err)
-	d.hosts.SetHosts(hosts, settings)
+	slices.Sort(hosts) // apps share hosts
+	d.hosts.SetHosts(slices.Compact(hosts), settings)
 }

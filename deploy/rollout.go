@@ -20,7 +20,7 @@ const (
 	drainRequests = 30 * time.Second
 
 	// drainUpgraded is the grace of WebSockets and event streams, which may
-	// never end by themselves.
+	// never end by themselves; stream-grace sets it per app.
 	drainUpgraded = 30 * time.Second
 
 	// startsAtOnce bounds how many containers of an app start side by side:
@@ -272,11 +272,12 @@ func (d *Deployer) route(a *app) (*router.Drain, error) {
 			backends = append(backends, b)
 		}
 	}
-	hosts, err := d.hostsOf(a.name)
+	route, err := d.routeOf(a.name)
 	if err != nil {
 		return nil, err
 	}
-	drain, err := d.table.Swap(router.Route{Name: a.name, Hosts: hosts, Backends: backends})
+	route.Backends = backends
+	drain, err := d.table.Swap(route)
 	if err != nil {
 		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)
 	}
@@ -300,13 +301,14 @@ func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.D
 		i.retire()
 		i.set(InstanceStopping, "")
 	}
+	grace := d.streamGrace(left)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
 		if drain == nil {
 			return
 		}
-		if cut := drain.Wait(ctx, drainRequests, drainUpgraded); cut > 0 && ctx.Err() == nil {
+		if cut := drain.Wait(ctx, drainRequests, grace); cut > 0 && ctx.Err() == nil {
 			d.log.Warn("requests were cut at the end of a drain", "requests", cut)
 		}
 	}()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/berthd/berth/router/front"
@@ -23,15 +24,31 @@ func tableOf(b *testing.B, n int) *Router {
 
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{1, 100, 5000} {
-		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
-			r := tableOf(b, n)
-			host := fmt.Sprintf("app%d.example.com:443", n/2)
-			for b.Loop() {
-				if !r.knows(canonicalHost(host)) {
-					b.Fatal("not found")
+		r := tableOf(b, n)
+		if _, err := r.Swap(Route{Name: "wild", Hosts: []string{"*.wild.example.com"}}); err != nil {
+			b.Fatal(err)
+		}
+		paths := Route{Name: "paths"}
+		for i := range n {
+			paths.Paths = append(paths.Paths, Path{Host: "paths.example.com", Prefix: fmt.Sprintf("/v1/api%d", i)})
+		}
+		if _, err := r.Swap(paths); err != nil {
+			b.Fatal(err)
+		}
+		for _, row := range []struct{ name, host, path string }{
+			{"exact", fmt.Sprintf("app%d.example.com:443", n/2), "/"},
+			{"wildcard", "customer.wild.example.com", "/"},
+			{"path", "paths.example.com", fmt.Sprintf("/v1/api%d/some/thing/below", n/2)},
+		} {
+			b.Run(fmt.Sprintf("%s/hosts=%d", row.name, n), func(b *testing.B) {
+				u := &url.URL{Path: row.path}
+				for b.Loop() {
+					if _, ok := r.table.Load().find(canonicalHost(row.host), u); !ok {
+						b.Fatal("not found")
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -122,7 +122,7 @@ func (c *Certificates) RootPEM() []byte { return slices.Clone(c.local.rootPEM) }
 // local CA answers. ctx bounds the call, not the orders.
 func (c *Certificates) SetHosts(ctx context.Context, hosts []string, acme ACMEConfig) error {
 	for _, host := range hosts {
-		if err := checkHost(host); err != nil {
+		if err := checkHost(strings.TrimPrefix(host, "*.")); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (c *Certificates) SetHosts(ctx context.Context, hosts []string, acme ACMECo
 		return nil
 	}
 	for host := range wanted {
-		if public(host) {
+		if public(host) && !strings.HasPrefix(host, "*.") { // a wildcard takes a challenge by DNS
 			c.order(ctx, ca, host)
 		}
 	}
@@ -171,9 +171,10 @@ func public(host string) bool {
 	return !strings.HasSuffix(host, ".home.arpa") && certmagic.SubjectQualifiesForPublicCert(host)
 }
 
-// tlsConfig returns the configuration of the TLS listeners. knows tells whether
-// a host is served here; others get the certificate that names none.
-func (c *Certificates) tlsConfig(knows func(host string) bool) *tls.Config {
+// tlsConfig returns the configuration of the TLS listeners. certified returns the
+// name in a host's certificate, if it is served here; others get the
+// certificate that names none.
+func (c *Certificates) tlsConfig(certified func(host string) (name string, ok bool)) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{ // of TLS 1.2: forward secret and authenticated; 1.3 has no others
@@ -183,12 +184,12 @@ func (c *Certificates) tlsConfig(knows func(host string) bool) *tls.Config {
 		},
 		NextProtos: []string{"h2", "http/1.1", acmez.ACMETLS1Protocol},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.certificate(hello, knows)
+			return c.certificate(hello, certified)
 		},
 	}
 }
 
-func (c *Certificates) certificate(hello *tls.ClientHelloInfo, knows func(host string) bool) (*tls.Certificate, error) {
+func (c *Certificates) certificate(hello *tls.ClientHelloInfo, certified func(host string) (name string, ok bool)) (*tls.Certificate, error) {
 	if slices.Equal(hello.SupportedProtos, []string{acmez.ACMETLS1Protocol}) {
 		if ca := c.acme.Load(); ca != nil {
 			return ca.config.GetCertificate(hello)
@@ -197,13 +198,14 @@ func (c *Certificates) certificate(hello *tls.ClientHelloInfo, knows func(host s
 	}
 	ctx := context.WithoutCancel(hello.Context()) // a certificate once made is stored, whoever hangs up
 	host := canonicalHost(hello.ServerName)
-	if host == "" || !knows(host) {
+	name, ok := certified(host)
+	if host == "" || !ok {
 		return c.local.certificate(ctx, defaultName, c.defaultHosts...)
 	}
 	if cert := c.fromACME(host); cert != nil {
 		return &cert.Certificate, nil
 	}
-	return c.local.certificate(ctx, host, host)
+	return c.local.certificate(ctx, name, name)
 }
 
 // CertificateState is what is known of a host's certificate.

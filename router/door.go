@@ -44,24 +44,34 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if challenge && !d.secure && d.cfg.Certificates.answerChallenge(x.w, req) {
 		return
 	}
-	if d.secure && !sameHost(req.TLS.ServerName, x.host) {
+	table := d.table.Load()
+	if d.secure && !sameHost(table, req.TLS.ServerName, x.host) {
 		x.page(misdirected)
 		return
 	}
-	to, ok := d.table.Load().hosts[x.host]
+	to, ok := table.find(x.host, req.URL)
+	x.route = to.route
 	switch {
 	case !ok:
 		x.page(unknownHost)
 	case req.Method == http.MethodConnect:
 		x.page(noTunnel)
-	case d.redirect && !challenge:
+	case to.redirect != "":
+		x.redirectHost(to.redirect)
+	case d.redirect && !challenge && !x.answersPlain():
 		x.redirect()
 	case to.handler != nil:
 		x.setForwarded(req.Header)
 		to.handler.ServeHTTP(x.w, req)
 	default:
-		x.route = to.route
-		x.proxy()
+		if x.place = to.path; to.strip {
+			x.strip(to.path)
+		}
+		defer x.leave()
+		if x.admit() {
+			x.proxy()
+			x.w.finish() // not after a panic: what broke off must not look whole
+		}
 	}
 }
 
@@ -80,13 +90,10 @@ func (x *exchange) contain() {
 
 // sameHost tells whether a request may come over a connection that was opened
 // for a server name. No name (an address was dialled) fits every host.
-func sameHost(serverName, host string) bool {
-	return serverName == "" || canonicalHost(serverName) == host
-}
-
-// redirect sends the client to the same place over HTTPS.
-func (x *exchange) redirect() {
-	location := "https://" + urlHost(x.host, x.door.cfg.HTTPSPort, 443) + x.in.URL.RequestURI()
-	x.w.Header().Set("Location", location)
-	x.w.WriteHeader(http.StatusPermanentRedirect)
+func sameHost(t *table, serverName, host string) bool {
+	if serverName == "" {
+		return true
+	}
+	serverName = canonicalHost(serverName)
+	return serverName == host || t.shared(serverName, host)
 }

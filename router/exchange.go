@@ -35,6 +35,8 @@ type exchange struct {
 	w      *responseWriter
 	id     string
 	host   string
+	place  string // the path that the route was found by; "" is by the host
+	prefix string // of the path, which was taken off it
 	start  time.Time
 	cancel context.CancelFunc
 
@@ -52,6 +54,8 @@ type exchange struct {
 	end    sync.Mutex // guards over: a writer must not be touched once its handler has returned
 	over   bool
 	wasCut atomic.Bool
+
+	part // of the route's options
 
 	conn                       *upstreamConn // of the try under way
 	reused                     bool
@@ -162,11 +166,17 @@ func (x *exchange) offer(try func(again bool) error) error {
 func (x *exchange) claim() error {
 	x.release()
 	for len(x.tried) < maxTries {
+		if err := x.route.pass(x.in.Context()); err != nil {
+			return err
+		}
 		rt := x.door.table.Load().routes[x.route.name]
 		if rt == nil || len(rt.backends) == 0 {
+			if rt != nil && rt.held.Load() != nil {
+				continue // paused since: its backends come back
+			}
 			return errDown
 		}
-		b := rt.pick(x.tried, time.Now())
+		b := rt.pick(x, time.Now())
 		if b == nil {
 			break
 		}
@@ -230,11 +240,16 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	case x.wasCut.Load():
 		x.hangUp() // deadlines have been set on it
 		x.page(restarted)
+	case x.upload.refused() != nil: // before the context: net/http ends it with the body
+		x.hangUp()
+		x.page(*x.upload.refused())
 	case x.in.Context().Err() != nil:
 		x.w.status = statusClientGone
 		panic(http.ErrAbortHandler) // nothing is better than an empty 200
 	case errors.Is(err, errDown):
 		x.page(down)
+	case errors.Is(err, errPaused):
+		x.page(restarting)
 	case x.body != nil && x.body.failure() != nil:
 		x.hangUp() // where the next request would begin is anyone's guess
 		x.page(malformed)

@@ -38,12 +38,12 @@ func (x *exchange) setForwarded(h http.Header) {
 }
 
 // forwarded is what we know of the client.
-func (x *exchange) forwarded() [7]http1.Field {
+func (x *exchange) forwarded() []http1.Field {
 	client, proto, port := x.client(), "http", x.door.cfg.HTTPPort
 	if x.door.secure {
 		proto, port = "https", x.door.cfg.HTTPSPort
 	}
-	return [...]http1.Field{
+	fields := [...]http1.Field{
 		{Name: "X-Forwarded-For", Value: client},
 		{Name: "X-Forwarded-Host", Value: x.in.Host},
 		{Name: "X-Forwarded-Port", Value: strconv.Itoa(port)},
@@ -51,7 +51,12 @@ func (x *exchange) forwarded() [7]http1.Field {
 		{Name: "X-Real-Ip", Value: client},
 		{Name: "X-Request-Id", Value: x.id},
 		{Name: "X-Request-Start", Value: requestStart(x.start)},
+		{Name: "X-Forwarded-Prefix", Value: x.prefix},
 	}
+	if x.prefix == "" {
+		return fields[:len(fields)-1]
+	}
+	return fields[:]
 }
 
 // client returns the client's address without port and zone.

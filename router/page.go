@@ -36,6 +36,16 @@ var (
 		"Nothing is running here right now. It may be back in a moment.", 10}
 	restarted = page{http.StatusServiceUnavailable, "restarted", "This site was restarted",
 		"The request took longer than the restart could wait for. Please try again.", 1}
+	restarting = page{http.StatusServiceUnavailable, "restarting", "This site is starting",
+		"It has been starting for longer than a request can wait. Please try again.", 5}
+	maintenance = page{http.StatusServiceUnavailable, "maintenance", "Under maintenance",
+		"This site is being worked on and will be back.", 60}
+	tooMany = page{http.StatusTooManyRequests, "too_many_requests", "Too many requests",
+		"Your address asks more often than this site answers. Please wait a moment.", 1}
+	tooManyAtOnce = page{http.StatusTooManyRequests, "too_many_at_once", "Too many requests at once",
+		"Your address has as many requests under way as this site takes.", 1}
+	tooSlow = page{http.StatusRequestTimeout, "too_slow", "Too slow",
+		"The request came in so slowly that we stopped waiting for it.", 0}
 	badGateway = page{http.StatusBadGateway, "bad_gateway", "This site is not answering",
 		"The request was passed on, but no proper answer came back.", 0}
 	timedOut = page{http.StatusGatewayTimeout, "gateway_timeout", "This site is taking too long",
@@ -65,13 +75,19 @@ func newPages() pages {
 	}
 }
 
-// page answers with a page of our own.
+// page answers with a page of our own, or with the app's in its place.
 func (x *exchange) page(p page) {
-	kind, content := x.door.pages.render(p, x.id, x.in.Header.Get("Accept"))
+	x.ours = true
+	accept := x.in.Header.Get("Accept")
+	kind, content := x.door.pages.render(p, x.id, accept)
 	h := x.w.Header()
+	if own := x.ownPage(p); len(own) > 0 && preferred(accept) != "application/json" {
+		kind, content = "text/html; charset=utf-8", own
+	} else {
+		h.Set("Content-Security-Policy", x.door.pages.policy)
+	}
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(content)))
-	h.Set("Content-Security-Policy", x.door.pages.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
@@ -84,6 +100,22 @@ func (x *exchange) page(p page) {
 	if x.in.Method != http.MethodHead {
 		x.w.Write(content)
 	}
+}
+
+// ownPage returns the page that the app has for such a case, nil when it has
+// none.
+func (x *exchange) ownPage(p page) []byte {
+	if x.route == nil {
+		return nil
+	}
+	o := x.route.options
+	switch {
+	case p.code == maintenance.code:
+		return o.MaintenancePage
+	case p.status >= 502 && p.status <= 504:
+		return o.ErrorPage
+	}
+	return nil
 }
 
 func (ps pages) render(p page, id, accept string) (kind string, content []byte) {

@@ -3,10 +3,17 @@ package router
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
-	"time"
+)
+
+// Limits of a Path: what a request's is compared with stays short.
+const (
+	maxPathBytes    = 200
+	maxPathSegments = 16
 )
 
 // Backend is one place that answers requests.
@@ -18,18 +25,46 @@ type Backend struct {
 // Route leads hosts to backends. With no backends its hosts get the page of an
 // app that is down (503).
 type Route struct {
-	Name     string
-	Hosts    []string // exact, lower case
-	Backends []Backend
+	Name      string
+	Hosts     []string // lower case: exact, or *.example.com for one label under it
+	Paths     []Path
+	Redirects []Redirect
+	Backends  []Backend
+	Options   Options
+}
+
+// Path leads a path of a host, and all that is under it, to the route. Of
+// several the longest wins, and each wins against the host alone. Other routes
+// may have other paths of the same host.
+type Path struct {
+	Host   string // as in Route.Hosts
+	Prefix string // "/blog": whole segments, decoded, no slash at the end
+	Strip  bool   // the backend sees /post for /blog/post, and X-Forwarded-Prefix
+}
+
+// Redirect sends the clients of a host to the same path of another.
+type Redirect struct {
+	From string // as in Route.Hosts
+	To   string // exact
 }
 
 func (rt Route) validate() error {
 	if rt.Name == "" {
 		return fmt.Errorf("a route needs a name")
 	}
-	for _, host := range rt.Hosts {
-		if err := checkHost(host); err != nil {
+	for at, to := range rt.places(nil) {
+		if err := checkHost(strings.TrimPrefix(at.host, "*.")); err != nil {
 			return err
+		}
+		if at.path != "" {
+			if err := checkPath(at.path); err != nil {
+				return err
+			}
+		}
+		if to.redirect != "" {
+			if err := checkHost(to.redirect); err != nil {
+				return err
+			}
 		}
 	}
 	for i, b := range rt.Backends {
@@ -40,40 +75,64 @@ func (rt Route) validate() error {
 			return fmt.Errorf("two backends have the ID %q", b.ID)
 		}
 	}
+	return rt.Options.Validate()
+}
+
+// places lists where the route can be reached, and what leads there.
+func (rt Route) places(to *route) iter.Seq2[place, target] {
+	return func(yield func(place, target) bool) {
+		for _, host := range rt.Hosts {
+			if !yield(place{host: host}, target{route: to}) {
+				return
+			}
+		}
+		for _, p := range rt.Paths {
+			if !yield(place{p.Host, p.Prefix}, target{route: to, strip: p.Strip}) {
+				return
+			}
+		}
+		for _, r := range rt.Redirects {
+			if !yield(place{host: r.From}, target{route: to, redirect: r.To}) {
+				return
+			}
+		}
+	}
+}
+
+// checkPath refuses what could never match a request, and what could be
+// understood in two ways.
+func checkPath(path string) error {
+	if !strings.HasPrefix(path, "/") || len(path) > maxPathBytes || strings.Count(path, "/") > maxPathSegments {
+		return fmt.Errorf("%q is not a path prefix", path)
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return fmt.Errorf("%q is not a path prefix: a segment is empty or made of dots", path)
+		}
+		for _, c := range []byte(segment) {
+			if c <= ' ' || c >= 0x7f || strings.IndexByte(`%?#\;`, c) >= 0 {
+				return fmt.Errorf("%q is not a path prefix in plain ASCII", path)
+			}
+		}
+	}
 	return nil
 }
 
 // route is a Route as the table holds it. It is immutable; what lives longer
-// than one snapshot is behind pointers.
+// than one snapshot is in lasting.
 type route struct {
 	name     string
-	hosts    []string
+	places   []place
 	backends []*backend
-	turn     *atomic.Uint64 // of the round-robin
-	counters *counters
+	tokens   []string // of the backends, in cookies; nil when none are set
+	options  *options
+	*lasting
 }
 
-// pick returns the backend whose turn it is, among those not tried yet. One
-// that lately refused connections is asked only when all others have been:
-// passive health is a hint, never a reason not to try.
-func (rt *route) pick(tried []*backend, now time.Time) *backend {
-	n := uint64(len(rt.backends))
-	if n == 0 {
-		return nil
-	}
-	turn := rt.turn.Add(1)
-	var last *backend
-	for i := range n {
-		b := rt.backends[(turn+i)%n]
-		if slices.Contains(tried, b) {
-			continue
-		}
-		if b.health.ok(now) {
-			return b
-		}
-		if last == nil {
-			last = b
-		}
-	}
-	return last
+// lasting is what of a route stays when the route is swapped.
+type lasting struct {
+	turn     atomic.Uint64 // of the round-robin
+	counters counters
+	visitors visitors
+	held     atomic.Pointer[hold] // nil unless paused
 }

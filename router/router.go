@@ -1,5 +1,5 @@
 // Package router is the HTTP and HTTPS door of the appliance: it finds the
-// route of a request by its host, spreads requests round-robin over the
+// route of a request by its host and path, spreads requests round-robin over the
 // route's healthy backends, and swaps and drains backends without failing a
 // request. It knows no apps: a route has a name, hosts and backends.
 //
@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +32,7 @@ import (
 const (
 	DefaultHeaderTimeout   = 10 * time.Second        // a slow-header attack holds a connection no longer than this
 	DefaultIdleTimeout     = 2 * time.Minute         // browsers come back within a page's reading time
+	DefaultBodyGrace       = 30 * time.Second        // a train is in a tunnel that long
 	DefaultMaxHeaderBytes  = 64 << 10                // twice what nginx takes; room for fat cookies
 	DefaultDialTimeout     = 5 * time.Second         // backends are on this machine: a connect is instant or hopeless
 	DefaultResponseTimeout = time.Minute             // to the first byte, as nginx does; streams may last
@@ -48,6 +48,7 @@ type Config struct {
 
 	HeaderTimeout   time.Duration // for a client to send its headers, TLS handshake included
 	IdleTimeout     time.Duration // a client's kept connection
+	BodyGrace       time.Duration // that a client may stall in the middle of a body, see Options.MinBodyRate
 	MaxHeaderBytes  int
 	DialTimeout     time.Duration // for one backend to accept
 	ResponseTimeout time.Duration // for a backend to begin its response
@@ -89,7 +90,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"HeaderTimeout": c.HeaderTimeout, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
+		"HeaderTimeout": c.HeaderTimeout, "BodyGrace": c.BodyGrace, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
 		"ResponseTimeout": c.ResponseTimeout, "UpstreamIdle": c.UpstreamIdle, "Drain": c.Drain,
 	} {
 		if d < 0 {
@@ -109,6 +110,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	or(&c.HeaderTimeout, DefaultHeaderTimeout)
+	or(&c.BodyGrace, DefaultBodyGrace)
 	or(&c.IdleTimeout, DefaultIdleTimeout)
 	or(&c.DialTimeout, DefaultDialTimeout)
 	or(&c.ResponseTimeout, DefaultResponseTimeout)
@@ -138,6 +140,7 @@ type Router struct {
 
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
 	buffers   buffers
+	encoders  encoders
 }
 
 // New returns a router with an empty table. cfg has been validated.
@@ -145,16 +148,4 @@ func New(cfg Config, log *slog.Logger) *Router {
 	r := &Router{cfg: cfg.withDefaults(), log: log, pages: newPages()}
 	r.table.Store(newTable())
 	return r
-}
-
-// knows tells whether a host is in the table.
-func (r *Router) knows(host string) bool {
-	_, ok := r.table.Load().hosts[host]
-	return ok
-}
-
-// target is what a host leads to: a route, or a handler in the process.
-type target struct {
-	route   *route
-	handler http.Handler
 }

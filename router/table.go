@@ -5,27 +5,27 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"sync/atomic"
 )
 
 // table is one snapshot of who answers which host. It never changes once it
 // can be seen.
 type table struct {
-	hosts  map[string]target
+	hosts  map[string]*site  // by exact host
+	wild   map[string]*site  // by what follows the first label's dot, of *.example.com
 	routes map[string]*route // by name
 }
 
 func newTable() *table {
-	return &table{hosts: map[string]target{}, routes: map[string]*route{}}
+	return &table{hosts: map[string]*site{}, wild: map[string]*site{}, routes: map[string]*route{}}
 }
 
 func (t *table) clone() *table {
-	return &table{hosts: maps.Clone(t.hosts), routes: maps.Clone(t.routes)}
+	return &table{hosts: maps.Clone(t.hosts), wild: maps.Clone(t.wild), routes: maps.Clone(t.routes)}
 }
 
 // HostTakenError says that a host already leads elsewhere.
 type HostTakenError struct {
-	Host string
+	Host string // with the path, where it is a path that is taken
 	By   string // the route that has it; empty is the router's own handler
 }
 
@@ -34,21 +34,6 @@ func (e *HostTakenError) Error() string {
 		return fmt.Sprintf("%s is the appliance's own host", e.Host)
 	}
 	return fmt.Sprintf("%s already leads to %s", e.Host, e.By)
-}
-
-// claimHosts enters hosts for a target, unless another has one of them.
-func (t *table) claimHosts(hosts []string, to target) error {
-	for _, host := range hosts {
-		if other, ok := t.hosts[host]; ok && other.route != to.route {
-			taken := &HostTakenError{Host: host}
-			if other.route != nil {
-				taken.By = other.route.name
-			}
-			return taken
-		}
-		t.hosts[host] = to
-	}
-	return nil
 }
 
 // Handle serves hosts by a handler in the process, in place of the hosts and
@@ -63,9 +48,11 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 	r.write.Lock()
 	defer r.write.Unlock()
 	next := r.table.Load().clone()
-	maps.DeleteFunc(next.hosts, func(_ string, to target) bool { return to.handler != nil })
-	if err := next.claimHosts(hosts, target{handler: h}); err != nil {
-		return err
+	maps.DeleteFunc(next.hosts, func(_ string, s *site) bool { return s.root.handler != nil })
+	for _, host := range hosts {
+		if err := next.enter(place{host: host}, target{handler: h}); err != nil {
+			return err
+		}
 	}
 	r.table.Store(next)
 	return nil
@@ -82,16 +69,17 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 	r.write.Lock()
 	defer r.write.Unlock()
 	next := r.table.Load().clone()
-	fresh := &route{name: rt.Name, hosts: slices.Clone(rt.Hosts), turn: new(atomic.Uint64), counters: new(counters)}
+	fresh := &route{name: rt.Name, options: rt.Options.compile(), lasting: new(lasting)}
 	var before []*backend
 	if old := next.routes[rt.Name]; old != nil {
-		before, fresh.turn, fresh.counters = old.backends, old.turn, old.counters
-		for _, host := range old.hosts {
-			delete(next.hosts, host)
-		}
+		before, fresh.lasting = old.backends, old.lasting
+		next.leave(old)
 	}
-	if err := next.claimHosts(fresh.hosts, target{route: fresh}); err != nil {
-		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+	for at, to := range rt.places(fresh) {
+		if err := next.enter(at, to); err != nil {
+			return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+		}
+		fresh.places = append(fresh.places, at)
 	}
 	next.routes[rt.Name] = fresh
 
@@ -103,6 +91,11 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		}
 		before[i].dial.Store(&b.Dial)
 		fresh.backends = append(fresh.backends, before[i])
+	}
+	if fresh.options.Balance == Sticky {
+		for _, b := range fresh.backends {
+			fresh.tokens = append(fresh.tokens, token(fresh.name, b.id))
+		}
 	}
 	left := slices.DeleteFunc(slices.Clone(before), func(b *backend) bool {
 		return slices.Contains(fresh.backends, b)
@@ -123,9 +116,8 @@ func (r *Router) Remove(name string) *Drain {
 		return drain(nil)
 	}
 	delete(next.routes, name)
-	for _, host := range old.hosts {
-		delete(next.hosts, host)
-	}
+	next.leave(old)
 	r.table.Store(next)
+	old.resume()
 	return drain(old.backends)
 }

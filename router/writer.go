@@ -13,6 +13,7 @@ type responseWriter struct {
 	http.ResponseWriter
 	exchange *exchange
 	status   int
+	encoder  *encoder // nil unless the body is compressed
 	written  atomic.Int64
 	count    *atomic.Uint64 // of the route, once one is found
 }
@@ -28,6 +29,9 @@ func (w *responseWriter) WriteHeader(status int) {
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 			w.exchange.becameStream()
 		}
+		if w.exchange.respond(status) {
+			return
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -36,9 +40,24 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.encoder != nil {
+		return w.encoder.Write(p)
+	}
+	return w.send(p)
+}
+
+// send writes what goes out as it is.
+func (w *responseWriter) send(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote(n)
 	return n, err
+}
+
+// finish writes what is left of a body that has come to its end.
+func (w *responseWriter) finish() {
+	if w.encoder != nil {
+		w.encoder.close()
+	}
 }
 
 func (w *responseWriter) wrote(n int) {
@@ -56,6 +75,11 @@ func (w *responseWriter) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.encoder != nil {
+		if err := w.encoder.flush(); err != nil {
+			return err
+		}
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
@@ -66,6 +90,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.status = http.StatusSwitchingProtocols
+	w.exchange.stick(w.Header())
 	w.exchange.becameStream()
 	return &upgradedConn{c, w}, rw, nil
 }

@@ -171,7 +171,7 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.App(name); err != nil {
 		return err
 	}
-	for _, of := range []string{"releases", "builds", "runs"} {
+	for _, of := range []string{"releases", "builds", "runs", "routing"} {
 		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
 			return fmt.Errorf("delete %s of %s: %w", of, name, err)
 		}
@@ -181,7 +181,7 @@ func (tx *Tx) DeleteApp(name string) error {
 		return err
 	}
 	for _, d := range domains {
-		if err := tx.DeleteDomain(d.Host); err != nil {
+		if err := tx.DeleteDomain(d.Address()); err != nil {
 			return err
 		}
 	}
@@ -225,7 +225,7 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 			return App{}, err
 		}
 	}
-	for _, of := range []string{"builds", "runs"} {
+	for _, of := range []string{"builds", "runs", "routing"} {
 		if err := tx.copyOf(of, from, to); err != nil {
 			return App{}, err
 		}

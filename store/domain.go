@@ -2,17 +2,27 @@ package store
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/berthd/berth/store/fault"
 )
 
-// Domain is a host name that leads to an app.
+// Domain is a host name, or a path of one, that leads to an app.
 type Domain struct {
-	Host      string    `json:"host"` // lower case, ASCII (punycode), no port
+	Host      string    `json:"host"`               // lower case, ASCII (punycode), no port; *.example.com is each host one label under it
+	Path      string    `json:"path,omitempty"`     // "/blog": this path and what is under it; "" is all of the host
+	Strip     bool      `json:"strip,omitempty"`    // the app sees its paths without Path
+	Redirect  string    `json:"redirect,omitempty"` // the host that requests are sent to, in place of the app
 	App       string    `json:"app"`
 	CreatedAt time.Time `json:"created_at"`
 }
+
+// Address is what a domain is known by: no two have the same.
+func (d Domain) Address() string { return d.Host + d.Path }
+
+// Wildcard tells whether the domain is of many hosts.
+func (d Domain) Wildcard() bool { return strings.HasPrefix(d.Host, "*.") }
 
 // Settings are the appliance's own.
 type Settings struct {
@@ -28,12 +38,12 @@ type Settings struct {
 	ACMERoots string `json:"acme_roots,omitempty"`
 }
 
-// Domain returns the domain of that host; found is false when no app has it.
-func (tx *Tx) Domain(host string) (d Domain, found bool, err error) {
-	return get[Domain](tx.bucket("domains"), []byte(host))
+// Domain returns the domain of that address; found is false when no app has it.
+func (tx *Tx) Domain(address string) (d Domain, found bool, err error) {
+	return get[Domain](tx.bucket("domains"), []byte(address))
 }
 
-// Domains returns the domains of an app, by host; "" is of every app.
+// Domains returns the domains of an app, by address; "" is of every app.
 func (tx *Tx) Domains(app string) ([]Domain, error) {
 	domains, err := all[Domain](tx.bucket("domains"))
 	if app == "" || err != nil {
@@ -44,19 +54,19 @@ func (tx *Tx) Domains(app string) ([]Domain, error) {
 
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.
 func (tx *Tx) PutDomain(d Domain) error {
-	old, found, err := tx.Domain(d.Host)
+	old, found, err := tx.Domain(d.Address())
 	if err != nil {
 		return err
 	}
 	if found && old.App != d.App {
-		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Host, old.App).
-			Hint("berth domains:remove %s %s frees it", old.App, d.Host)
+		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Address(), old.App).
+			Hint("berth domains:remove %s %s frees it", old.App, d.Address())
 	}
-	return put(tx.bucket("domains"), []byte(d.Host), d)
+	return put(tx.bucket("domains"), []byte(d.Address()), d)
 }
 
 // DeleteDomain removes a domain.
-func (tx *Tx) DeleteDomain(host string) error { return tx.bucket("domains").Delete([]byte(host)) }
+func (tx *Tx) DeleteDomain(address string) error { return tx.bucket("domains").Delete([]byte(address)) }
 
 // Settings returns the appliance's settings.
 func (tx *Tx) Settings() (Settings, error) {

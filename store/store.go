@@ -10,7 +10,8 @@
 //	releases      NAME / number   → Release, its config sealed beside it
 //	builds        NAME / number   → Build
 //	runs          NAME / number   → JobRun
-//	domains       HOST            → Domain
+//	domains       HOST PATH       → Domain
+//	routing       NAME / options  → Routing; / page:PAGE → what is shown
 //	keys          NAME            → Key
 //	logins        HASH            → Login
 //	events        number          → Event
@@ -52,7 +53,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "keys",
+	"meta", "apps", "config", "releases", "builds", "runs", "domains", "routing", "keys",
 	"logins", "events", "hostkeys", "certificates",
 }
 

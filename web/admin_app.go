@@ -28,6 +28,7 @@ type appPage struct {
 	Releases  []store.Release
 	Builds    []buildRow
 	Domains   []domainRow
+	Routing   store.Routing
 	Jobs      []deploy.JobStatus
 	Config    []string // names
 	Events    []store.Event
@@ -137,6 +138,9 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 			return err
 		}
 		if domains, err = tx.Domains(name); err != nil {
+			return err
+		}
+		if page.Routing, err = tx.Routing(name); err != nil {
 			return err
 		}
 		if settings.Domain != "" { // the host that it has by its name

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -527,7 +528,14 @@ func TestAdmin_PostFromAnotherSiteIsRefused(t *testing.T) {
 func TestAdmin_PageOfAnAppShowsAllOfIt(t *testing.T) {
 	h := openQuay(t)
 	h.app("shop")
-	h.update(func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "shop.example.org", App: "shop"}) })
+	h.update(func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutDomain(store.Domain{Host: "shop.example.org", App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "example.org", Path: "/store", Strip: true, App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "www.example.org", Redirect: "shop.example.org", App: "shop"}),
+			tx.PutRouting("shop", store.Routing{Maintenance: true, Users: map[string]string{"alice": "secrethash"}}),
+		)
+	})
 	h.harbour.jobs["shop"] = []deploy.JobStatus{{
 		Job: store.Job{ID: "j1", Schedule: "@daily", Command: "python report.py"}, Next: time.Now().Add(time.Hour),
 		Last: &store.JobRun{Job: "j1", StartedAt: time.Now(), FinishedAt: time.Now(), ExitCode: 3},
@@ -535,8 +543,8 @@ func TestAdmin_PageOfAnAppShowsAllOfIt(t *testing.T) {
 	h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "web.1", Release: 2, Stream: "stdout", Text: "listening at 8000"})
 	got := h.enter(h.user("alice", store.RoleDeploy)).get("/apps/shop")
 	got.mustContain(t, "running", "web.1", "2/2", "v2", "Fix cart total", "https://shop.example.com", "shop.example.org",
-		"no certificate yet", "python report.py", "exit code 3", "listening at 8000", "COLOR", "git remote", "Roll back")
-	got.mustNotContain(t, "hunter2", "Show<span")
+		"example.org/store", "without the path", "sends to shop.example.org", "Under maintenance", "no certificate yet", "python report.py", "exit code 3", "listening at 8000", "COLOR", "git remote", "Roll back")
+	got.mustNotContain(t, "hunter2", "secrethash", "Show<span")
 }
 
 func TestAdmin_RolesBoundWhatIsShownAndDone(t *testing.T) {

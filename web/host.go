@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -23,14 +24,14 @@ func NormalHost(name string) (string, error) {
 		return "", no("it is empty")
 	case !utf8.ValidString(host):
 		return "", no("it is not UTF-8")
-	case strings.Contains(host, "://"), strings.ContainsAny(host, "/?#@"):
+	case strings.Contains(host, "://"), strings.ContainsAny(host, "/?#@"), host == "https:", host == "http:":
 		return "", no("it is an address of a page").Hint("leave out the scheme and the path: shop.example.com")
 	case ipErr == nil:
 		return "", no("it is an IP address").Hint("give a name that leads to it")
 	case strings.Contains(host, ":"):
 		return "", no("it has a port").Hint("leave out the port: apps answer on the ports of berth")
 	case strings.Contains(host, "*"):
-		return "", no("wildcards are not supported").Hint("add each host by its name")
+		return "", no("it is not a host's whole name").Hint("a * stands for the whole first part, in a domain of an app: *.example.com")
 	}
 	host, err := idna.Lookup.ToASCII(host)
 	if err != nil {
@@ -52,3 +53,44 @@ func NormalHost(name string) (string, error) {
 	}
 	return host, nil
 }
+
+// NormalDomain returns what somebody wants to lead to an app: a host, or
+// *.example.com for each host one part under it, perhaps with a path. What is
+// none of these is a fault (E152).
+func NormalDomain(name string) (store.Domain, error) {
+	name = strings.TrimSpace(name)
+	host, path, _ := strings.Cut(name, "/")
+	under, wildcard := strings.CutPrefix(host, "*.")
+	host, err := NormalHost(under)
+	if err != nil {
+		return store.Domain{}, err
+	}
+	if wildcard {
+		host = "*." + host
+	}
+	if path = strings.TrimRight(path, "/"); path == "" {
+		return store.Domain{Host: host}, nil
+	}
+	no := func(why string) error {
+		return fault.New(fault.Usage, "E152", "%.120q cannot be a domain: %s", name, why).
+			Hint("its path is what requests begin with: example.com/blog")
+	}
+	switch {
+	case len(path) > maxPath || strings.Count(path, "/") >= maxPathParts:
+		return store.Domain{}, no("its path is too long")
+	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`%?#\;`, r) }):
+		return store.Domain{}, no("its path has more in it than plain letters, digits and signs")
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			return store.Domain{}, no("a part of its path is empty or made of dots")
+		}
+	}
+	return store.Domain{Host: host, Path: "/" + path}, nil
+}
+
+// What the router takes of a path.
+const (
+	maxPath      = 199
+	maxPathParts = 16
+)

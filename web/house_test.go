@@ -144,10 +144,11 @@ func (p *puppet) Scale(ctx context.Context, _ string, _ map[string]int, _ store.
 	return p.scale(ctx, out)
 }
 
-func (p *puppet) AddDomains(_ context.Context, app string, hosts []string, _ store.User) error {
+func (p *puppet) AddDomains(_ context.Context, app string, domains []store.Domain, _ store.User) error {
 	return p.db.Update(func(tx *store.Tx) error {
-		for _, host := range hosts {
-			if err := tx.PutDomain(store.Domain{Host: host, App: app}); err != nil {
+		for _, domain := range domains {
+			domain.App = app
+			if err := tx.PutDomain(domain); err != nil {
 				return err
 			}
 		}

@@ -12,18 +12,34 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// DomainsArgs name hosts of an app.
+// DomainsArgs name domains of an app: hosts, or hosts with a path.
 type DomainsArgs struct {
 	AppArgs
 	Domains []string `json:"domains"`
 }
 
+// DomainsAddArgs name domains for an app. Strip takes their paths off what the
+// app sees.
+type DomainsAddArgs struct {
+	DomainsArgs
+	Strip bool `json:"strip,omitempty"`
+}
+
+// RedirectArgs name a host and the one that its clients are sent to.
+type RedirectArgs struct {
+	AppArgs
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
 // Domains is what leads to an app.
 type Domains struct {
-	App     string   `json:"app,omitempty"`
-	Global  string   `json:"global"`            // the appliance's domain
-	Default string   `json:"default,omitempty"` // the host that the app has by its name
-	Domains []string `json:"domains"`
+	App       string            `json:"app,omitempty"`
+	Global    string            `json:"global"`              // the appliance's domain
+	Default   string            `json:"default,omitempty"`   // the host that the app has by its name
+	Domains   []string          `json:"domains"`             // www.example.com, *.example.com, example.com/blog
+	Stripped  []string          `json:"stripped,omitempty"`  // those of them whose path the app does not see
+	Redirects map[string]string `json:"redirects,omitempty"` // hosts, by the host that leads there
 }
 
 // DomainsReportArgs name an app, or "" for the appliance's own domain.
@@ -55,48 +71,86 @@ func (a *API) domains(app string) (report Domains, err error) {
 		}
 		domains, err := tx.Domains(app)
 		for _, d := range domains {
-			report.Domains = append(report.Domains, d.Host)
+			if d.Redirect != "" {
+				if report.Redirects == nil {
+					report.Redirects = map[string]string{}
+				}
+				report.Redirects[d.Host] = d.Redirect
+				continue
+			}
+			report.Domains = append(report.Domains, d.Address())
+			if d.Strip {
+				report.Stripped = append(report.Stripped, d.Address())
+			}
 		}
 		return err
 	})
 	return report, err
 }
 
-func (a *API) domainsAdd(ctx context.Context, c call, args DomainsArgs) (Domains, error) {
-	hosts, err := normalHosts(args.Domains)
+func (a *API) domainsAdd(ctx context.Context, c call, args DomainsAddArgs) (Domains, error) {
+	domains, err := normalDomains(args.Domains)
 	if err != nil {
 		return Domains{}, err
 	}
-	if err := a.deployer.AddDomains(ctx, args.App, hosts, c.user); err != nil {
+	for i := range domains {
+		if args.Strip && domains[i].Path == "" {
+			return Domains{}, fault.New(fault.Usage, "E140", "%s has no path that could be stripped", domains[i].Host).
+				Hint("example.com/blog has one")
+		}
+		domains[i].Strip = args.Strip
+	}
+	if err := a.deployer.AddDomains(ctx, args.App, domains, c.user); err != nil {
+		return Domains{}, err
+	}
+	return a.domains(args.App)
+}
+
+func (a *API) domainsRedirect(ctx context.Context, c call, args RedirectArgs) (Domains, error) {
+	from, err := NormalDomain(args.From)
+	if err != nil {
+		return Domains{}, err
+	}
+	if from.Path != "" {
+		return Domains{}, fault.New(fault.Usage, "E140", "a whole host is redirected, not a path of it").Hint("the path of a request is kept")
+	}
+	if from.Redirect, err = NormalHost(args.To); err != nil {
+		return Domains{}, err
+	}
+	if err := a.deployer.AddDomains(ctx, args.App, []store.Domain{from}, c.user); err != nil {
 		return Domains{}, err
 	}
 	return a.domains(args.App)
 }
 
 func (a *API) domainsRemove(ctx context.Context, c call, args DomainsArgs) (Domains, error) {
-	hosts, err := normalHosts(args.Domains)
+	domains, err := normalDomains(args.Domains)
 	if err != nil {
 		return Domains{}, err
 	}
-	if err := a.deployer.RemoveDomains(ctx, args.App, hosts, c.user); err != nil {
+	addresses := make([]string, len(domains))
+	for i, domain := range domains {
+		addresses[i] = domain.Address()
+	}
+	if err := a.deployer.RemoveDomains(ctx, args.App, addresses, c.user); err != nil {
 		return Domains{}, err
 	}
 	return a.domains(args.App)
 }
 
-func normalHosts(names []string) ([]string, error) {
+func normalDomains(names []string) ([]store.Domain, error) {
 	if len(names) == 0 {
 		return nil, fault.New(fault.Usage, "E140", "name at least one domain")
 	}
-	hosts := make([]string, len(names))
+	domains := make([]store.Domain, len(names))
 	for i, name := range names {
-		host, err := NormalHost(name)
+		domain, err := NormalDomain(name)
 		if err != nil {
 			return nil, err
 		}
-		hosts[i] = host
+		domains[i] = domain
 	}
-	return hosts, nil
+	return domains, nil
 }
 
 // DomainArgs name a domain for the whole appliance.

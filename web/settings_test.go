@@ -1,9 +1,11 @@
 package web
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 )
 
@@ -32,6 +34,53 @@ func TestNormalHost(t *testing.T) {
 	}
 }
 
+func TestNormalDomain(t *testing.T) {
+	for in, want := range map[string]store.Domain{
+		"WWW.Example.com":          {Host: "www.example.com"},
+		"example.com/":             {Host: "example.com"},
+		"*.Bücher.example":         {Host: "*.xn--bcher-kva.example"},
+		"example.com/blog":         {Host: "example.com", Path: "/blog"},
+		"example.com/blog/":        {Host: "example.com", Path: "/blog"},
+		"*.example.com./v1/api~.x": {Host: "*.example.com", Path: "/v1/api~.x"},
+	} {
+		if got, err := NormalDomain(in); got != want || err != nil {
+			t.Errorf("%q: got %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{
+		"", "*", "*.", "*.*.example.com", "a.*.com", "*a.example.com", "/blog", "https://example.com/blog", "example.com:80/blog",
+		"example.com//blog", "example.com/a//b", "example.com/../a", "example.com/.", "example.com/a b", "example.com/%62", "example.com/ü",
+		"example.com/a?b", "example.com/a#b", "example.com/a;b", `example.com/a\b`, "example.com/" + strings.Repeat("a", 200), "example.com" + strings.Repeat("/a", 17),
+	} {
+		if got, err := NormalDomain(in); codeOf(err) != "E152" {
+			t.Errorf("%q: got %+v, %v; want E152", in, got, err)
+		}
+	}
+}
+
+// What is taken here the router takes too.
+func FuzzNormalDomain(f *testing.F) {
+	for _, seed := range []string{"*.example.com/blog", "example.com/a/b", "*.1.2", "a/" + strings.Repeat("x", 199), "a" + strings.Repeat("/x", 16)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		domain, err := NormalDomain(name)
+		if err != nil {
+			return
+		}
+		if again, err := NormalDomain(domain.Address()); again != domain || err != nil {
+			t.Errorf("%q gave %+v, which gave %+v, %v", name, domain, again, err)
+		}
+		route := router.Route{Name: "app", Hosts: []string{domain.Host}}
+		if domain.Path != "" {
+			route = router.Route{Name: "app", Paths: []router.Path{{Host: domain.Host, Prefix: domain.Path}}}
+		}
+		if _, err := router.New(router.Config{}, slog.New(slog.DiscardHandler)).Swap(route); err != nil {
+			t.Errorf("%q gave %+v: %v", name, domain, err)
+		}
+	})
+}
+
 func FuzzNormalHost(f *testing.F) {
 	for _, seed := range []string{"shop.example.com", "bücher.example", "*.a", "1.2.3.4", "a:80", "xn--a", "。", "ß.de"} {
 		f.Add(seed)
@@ -58,7 +107,7 @@ func TestDomains_AreStoredAsTheRouterKnowsThem(t *testing.T) {
 	if err != nil || got.Default != "shop.example.com" || len(got.Domains) != 1 || got.Domains[0] != "www.xn--bcher-kva.example" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	err = h.API.Call(t.Context(), deployer, "domains:add", DomainsArgs{AppArgs{"shop"}, []string{"ok.example", "*.example"}}, nil, nil)
+	err = h.API.Call(t.Context(), deployer, "domains:add", DomainsArgs{AppArgs{"shop"}, []string{"ok.example", "*.*.example"}}, nil, nil)
 	if codeOf(err) != "E152" {
 		t.Errorf("got %v, want E152", err)
 	}

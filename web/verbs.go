@@ -68,10 +68,19 @@ func (a *API) table() []verb {
 		look("domains:report", reads, a.domainsReport),
 		act("domains:add", deploys, a.domainsAdd),
 		act("domains:remove", deploys, a.domainsRemove),
+		act("domains:redirect", deploys, a.domainsRedirect),
 		act("domains:set-global", admin, a.domainsSetGlobal),
 		look("letsencrypt:report", reads, a.letsencryptReport),
 		act("letsencrypt:set", admin, a.letsencryptSet),
 		look("certs:root", reads, a.certsRoot),
+
+		// router.go
+		look("router:report", reads, a.routerReport),
+		act("router:set", deploys, a.routerSet),
+		act("maintenance:on", deploys, a.maintenanceOn),
+		act("maintenance:off", deploys, a.maintenanceOff),
+		act("http-auth:add-user", deploys, a.httpAuthAdd),
+		act("http-auth:remove-user", deploys, a.httpAuthRemove),
 
 		// keys.go
 		look("ssh-keys:list", admin, a.keysList),

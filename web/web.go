@@ -59,8 +59,13 @@ type Deployer interface {
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
 	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
 	Start(ctx context.Context, app string, by store.User, out io.Writer) error
-	AddDomains(ctx context.Context, app string, hosts []string, by store.User) error
-	RemoveDomains(ctx context.Context, app string, hosts []string, by store.User) error
+	AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error
+	RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error
+	SetRouter(ctx context.Context, app, name, value string, by store.User) (deploy.RouterReport, error)
+	SetMaintenance(ctx context.Context, app string, on bool, by store.User) error
+	AddHTTPUser(ctx context.Context, app, name, password string, by store.User) error
+	RemoveHTTPUser(ctx context.Context, app, name string, by store.User) error
+	RouterReport(ctx context.Context, app string) (deploy.RouterReport, error)
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)

@@ -119,6 +119,7 @@ func (c *cli) topics() []topic {
 		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.imageCommands())},
 		{"Logs, events and cron", c.watchCommands()},
 		{"Domains and certificates", c.domainCommands()},
+		{"Requests", c.routerCommands()},
 		{"Access", c.accessCommands()},
 		{"The appliance", c.applianceCommands()},
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,10 +14,9 @@ import (
 )
 
 func (c *cli) domainCommands() []command {
-	global := false
-	change := func(ctx context.Context, verb, app string, words []string) error {
+	global, strip := false, false
+	change := func(ctx context.Context, verb, app string, args any) error {
 		var now web.Domains
-		args := web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words}
 		if err := c.ask(ctx, verb, args, &now); err != nil {
 			return err
 		}
@@ -31,17 +32,42 @@ func (c *cli) domainCommands() []command {
 			},
 		},
 		{
-			use: "domains:add APP HOST ...", short: "lead hosts to an app", example: "domains:add shop www.example.com",
-			min: 1, max: -1,
+			use: "domains:add APP DOMAIN ...", short: "lead domains to an app",
+			long: "www.example.com   the host\n" +
+				"*.example.com     each host one part under it that has no app of its own\n" +
+				"example.com/blog  the path and what is under it; the rest of the host may be\n" +
+				"                  another app's. The longest path wins.",
+			example: "domains:add shop www.example.com\ndomains:add blog example.com/blog --strip",
+			min:     1, max: -1,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVar(&strip, "strip", false, "the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix")
+			},
 			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "domains:add", app, words)
+				args := web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words}
+				return change(ctx, "domains:add", app, web.DomainsAddArgs{DomainsArgs: args, Strip: strip})
 			},
 		},
 		{
-			use: "domains:remove APP HOST ...", short: "undo domains:add", example: "domains:remove shop www.example.com",
-			min: 1, max: -1,
+			use: "domains:redirect APP HOST TARGET", short: "send a host's visitors to another",
+			long: "The path and the query are kept, and so is the method (308). domains:remove\n" +
+				"ends it.",
+			example: "domains:redirect shop www.example.com example.com",
+			aliases: []string{"redirect:set"}, min: 2, max: 2,
 			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "domains:remove", app, words)
+				args := web.RedirectArgs{AppArgs: web.AppArgs{App: app}, From: words[0], To: words[1]}
+				if err := c.ask(ctx, "domains:redirect", args, nil); err != nil {
+					return err
+				}
+				c.say("%s leads to %s", words[0], words[1])
+				return nil
+			},
+		},
+		{
+			use: "domains:remove APP DOMAIN ...", short: "undo domains:add or domains:redirect",
+			example: "domains:remove shop www.example.com",
+			aliases: []string{"redirect:unset"}, min: 1, max: -1,
+			run: func(ctx context.Context, app string, words []string) error {
+				return change(ctx, "domains:remove", app, web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words})
 			},
 		},
 		{
@@ -129,7 +155,13 @@ func printDomains(t *table, d web.Domains) {
 	}
 	t.row("app", d.App)
 	for i, host := range allHosts(d) {
+		if slices.Contains(d.Stripped, host) {
+			host += " (the app does not see the path)"
+		}
 		t.row(label(i, "hosts"), host)
+	}
+	for i, from := range slices.Sorted(maps.Keys(d.Redirects)) {
+		t.row(label(i, "redirects"), from+" to "+d.Redirects[from])
 	}
 }
 

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) routerCommands() []command {
+	return []command{
+		{
+			use: "router:set APP PROPERTY [VALUE]", short: "say how requests are treated",
+			long: "https-only        off answers plain HTTP too, in place of sending it to HTTPS\n" +
+				"balance           round-robin, least-connections, or sticky by a cookie\n" +
+				"max-body          how long a request may be: 64k, 100m, 2g, unlimited\n" +
+				"min-body-rate     bytes a second that it has to come with, or off\n" +
+				"rate-limit        requests of one address: 10/s, 100/m, 1000/h, off\n" +
+				"max-in-flight     requests of one address at once, or off\n" +
+				"stream-grace      how long WebSockets go on when a release replaces theirs: 5m\n" +
+				"hsts              on, off or SECONDS, then perhaps subdomains and preload\n" +
+				"compress          off passes responses as the app makes them\n" +
+				"maintenance-page  FILE of HTML, - is standard input\n" +
+				"error-page        the same, for when the app does not answer (502, 503, 504)\n" +
+				"header:NAME       a header of every response, in place of the app's own\n" +
+				"\nNo VALUE takes a property back. It counts at once and fails no request.",
+			example: "router:set shop max-body 500m\nrouter:set shop hsts on subdomains\n" +
+				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html",
+			min: 1, max: -1,
+			complete: func(words []string) []string {
+				if len(words) == 0 {
+					return deploy.RouterProperties()
+				}
+				return deploy.RouterValues(words[0])
+			},
+			run: func(ctx context.Context, app string, words []string) error {
+				args := web.RouterSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
+				if deploy.RouterPage(args.Property) && args.Value != "" {
+					var err error
+					if args.Value, err = c.readFile(args.Value); err != nil {
+						return err
+					}
+				}
+				if err := c.ask(ctx, "router:set", args, nil); err != nil {
+					return err
+				}
+				c.say("set for %s", app)
+				return nil
+			},
+		},
+		{
+			use: "router:report APP", short: "show how requests are treated", example: "router:report shop",
+			aliases: []string{"router", "maintenance:report", "http-auth:report"}, reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "router:report", web.AppArgs{App: app}, printRouter)
+			},
+		},
+		{
+			use: "maintenance:on APP", short: "show a page in the app's place",
+			long:    "The app goes on and gets no requests. router:set APP maintenance-page FILE\nmakes the page your own.",
+			example: "maintenance:on shop", aliases: []string{"maintenance:enable"},
+			run: func(ctx context.Context, app string, _ []string) error {
+				if err := c.ask(ctx, "maintenance:on", web.AppArgs{App: app}, nil); err != nil {
+					return err
+				}
+				c.say("%s is under maintenance", app)
+				return nil
+			},
+		},
+		{
+			use: "maintenance:off APP", short: "lead requests to the app again", example: "maintenance:off shop",
+			aliases: []string{"maintenance:disable"},
+			run: func(ctx context.Context, app string, _ []string) error {
+				if err := c.ask(ctx, "maintenance:off", web.AppArgs{App: app}, nil); err != nil {
+					return err
+				}
+				c.say("%s answers again", app)
+				return nil
+			},
+		},
+		{
+			use: "http-auth:add-user APP USER [PASSWORD]", short: "ask visitors for a password",
+			long: "From then on nobody sees the app without one. A password that is not given is\n" +
+				"read from standard input, where no list of processes shows it. The app does\nnot see it either.",
+			example: "http-auth:add-user shop alice <password.txt",
+			min:     1, max: 2,
+			run: func(ctx context.Context, app string, words []string) error {
+				args := web.HTTPUserAddArgs{HTTPUserArgs: web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}}
+				if len(words) > 1 {
+					args.Password = words[1]
+				} else {
+					text, err := readAtMost(c.in, maxStdin)
+					if err != nil {
+						return err
+					}
+					args.Password = strings.TrimRight(text, "\r\n")
+				}
+				if err := c.ask(ctx, "http-auth:add-user", args, nil); err != nil {
+					return err
+				}
+				c.say("%s may enter %s; nobody without a password does", words[0], app)
+				return nil
+			},
+		},
+		{
+			use: "http-auth:remove-user APP USER", short: "take a password away", example: "http-auth:remove-user shop alice",
+			min: 1, max: 1,
+			run: func(ctx context.Context, app string, words []string) error {
+				args := web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}
+				var now deploy.RouterReport
+				if err := c.ask(ctx, "http-auth:remove-user", args, &now); err != nil {
+					return err
+				}
+				if len(now.Users) == 0 {
+					c.say("everybody may enter %s", app)
+				} else {
+					c.say("%s may enter %s", strings.Join(now.Users, ", "), app)
+				}
+				return nil
+			},
+		},
+	}
+}
+
+func printRouter(t *table, r deploy.RouterReport) {
+	t.row("app", r.App)
+	t.row("maintenance", onOff(r.Maintenance))
+	for _, p := range r.Properties {
+		usual := ""
+		if !p.Set {
+			usual = "(usual)"
+		}
+		t.row(p.Name, p.Value, usual)
+	}
+	for i, name := range r.Users {
+		t.row(label(i, "users"), name)
+	}
+}

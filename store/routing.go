@@ -1,0 +1,62 @@
+package store
+
+import "slices"
+
+// Routing is how an app's requests are treated, as far as somebody has said so.
+type Routing struct {
+	Maintenance bool `json:"maintenance,omitempty"` // its pages in place of the app's
+
+	// Properties hold what router:set has set, by the property's name.
+	Properties map[string]string `json:"properties,omitempty"`
+
+	// Users are those who may see the app, with the bcrypt hashes of their
+	// passwords; with none everybody may.
+	Users map[string]string `json:"users,omitempty"`
+}
+
+// Pages that an app may have for when it does not answer itself.
+const (
+	PageMaintenance = "maintenance-page"
+	PageError       = "error-page"
+)
+
+// MaxPage bounds such a page in bytes: all of them are held in memory.
+const MaxPage = 256 << 10
+
+var routingKey = []byte("options")
+
+// Routing returns how an app's requests are treated.
+func (tx *Tx) Routing(app string) (Routing, error) {
+	r, _, err := get[Routing](tx.of("routing", app), routingKey)
+	return r, err
+}
+
+// PutRouting stores how an app's requests are treated.
+func (tx *Tx) PutRouting(app string, r Routing) error {
+	b, err := tx.makeOf("routing", app)
+	if err != nil {
+		return err
+	}
+	return put(b, routingKey, r)
+}
+
+// Page returns one of an app's pages, nil when it has none.
+func (tx *Tx) Page(app, page string) []byte {
+	b := tx.of("routing", app)
+	if b == nil {
+		return nil
+	}
+	return slices.Clone(b.Get([]byte("page:" + page)))
+}
+
+// PutPage stores one of an app's pages; an empty one takes it back.
+func (tx *Tx) PutPage(app, page string, content []byte) error {
+	b, err := tx.makeOf("routing", app)
+	if err != nil {
+		return err
+	}
+	if len(content) == 0 {
+		return b.Delete([]byte("page:" + page))
+	}
+	return b.Put([]byte("page:"+page), content)
+}
