@@ -5,15 +5,15 @@
 //
 //	listener ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
 //	(plain, TLS)   (by host) ├─ handler (the admin page)
-//	                         └─ a page of our own
+//	    │                    └─ a page of our own
+//	certificates
 //
 // Requests read the table through an atomic pointer and never lock it. What
 // makes a swap safe is the claim: a request is counted by the backend that it
 // goes to in the same step that finds the backend not draining. Whoever comes
 // too late reads the table again, and finds the new one.
 //
-// Certificates, in the same room, are the other half of the door: ACME for
-// public names, the appliance's own CA for everything else and until then.
+// Who the router is in a handshake, the package certificates below it knows.
 package router
 
 import (
@@ -24,6 +24,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/berthd/berth/router/certificates"
 )
 
 // Defaults of Config, each with its reason.
@@ -52,7 +54,7 @@ type Config struct {
 	Drain           time.Duration // for requests in flight when Serve ends
 
 	// Certificates answer TLS handshakes; without them Serve takes no HTTPS listeners.
-	Certificates *Certificates
+	Certificates *certificates.Keeper
 
 	// AccessLog, when set, is called after each request, on the request's own
 	// goroutine: it must not block.

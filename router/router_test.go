@@ -18,12 +18,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/berthd/berth/router/certificates"
 )
 
 // service is a router that serves on loopback, and ways to speak to it.
 type service struct {
 	*Router
-	certs         *Certificates
+	certs         *certificates.Keeper
 	plain, secure string // addresses
 	stop          func() // ends Serve and waits for it
 }
@@ -31,7 +33,7 @@ type service struct {
 func start(t testing.TB, cfg Config) *service {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	certs, err := NewCertificates(t.Context(), CertificatesConfig{
+	certs, err := certificates.New(t.Context(), certificates.Config{
 		Storage:   &certmagic.FileStorage{Path: t.TempDir()},
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 	}, log)

@@ -21,7 +21,7 @@ import (
 	"net/http"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -36,7 +36,7 @@ type Config struct {
 	// RootCA returns the certificate of the appliance's own CA as PEM.
 	RootCA func() ([]byte, error)
 	// Certificate returns what is known of a host's certificate; may be nil.
-	Certificate func(host string) router.CertificateState
+	Certificate func(host string) certificates.State
 }
 
 // Deployer is what the verbs ask of *deploy.Deployer, whose documentation is

@@ -1,14 +1,11 @@
-package router
+package certificates
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -115,35 +112,12 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// startFor starts a router whose certificates know its real ports.
-func startFor(t *testing.T, storage certmagic.Storage) (s *service, httpPort, httpsPort int) {
-	t.Helper()
-	plain, secure := listen(t), listen(t)
-	httpPort, httpsPort = plain.Addr().(*net.TCPAddr).Port, secure.Addr().(*net.TCPAddr).Port
-	log := slog.New(slog.DiscardHandler)
-	certs, err := NewCertificates(t.Context(), CertificatesConfig{Storage: storage, HTTPPort: httpPort, HTTPSPort: httpsPort}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s = &service{Router: New(Config{Certificates: certs}, log), certs: certs, plain: plain.Addr().String(), secure: secure.Addr().String()}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error)
-	go func() { served <- s.Serve(ctx, []net.Listener{plain}, []net.Listener{secure}) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-		certs.Close()
-	})
-	return s, httpPort, httpsPort
-}
-
 func TestACME_ObtainsByEitherChallengeWhileTheLocalCAServes(t *testing.T) {
 	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			storage := &certmagic.FileStorage{Path: t.TempDir()}
-			s, httpPort, httpsPort := startFor(t, storage)
+			s := start(t, storage)
+			httpPort, httpsPort := s.ports()
 			if challenge == "http-01" {
 				httpsPort = 1 // the CA finds nobody there
 			} else {
@@ -151,44 +125,43 @@ func TestACME_ObtainsByEitherChallengeWhileTheLocalCAServes(t *testing.T) {
 			}
 			p := startPebble(t, httpPort, httpsPort)
 			const host = "shop.example.com"
-			s.swap(t, "shop", []string{host, "shop.localhost"}, app(t, "1", says("shop")))
-			if cert := handshake(t, s.secure, host); cert.CheckSignatureFrom(s.certs.local.root) != nil {
+			if cert := handshake(t, s.secure, host); cert.CheckSignatureFrom(s.local.root) != nil {
 				t.Error("before the order the local CA does not serve")
 			}
-			acme := ACMEConfig{Email: "ops@example.com", Directory: p.directory, Roots: p.roots}
-			if err := s.certs.SetHosts(t.Context(), []string{host, "shop.localhost"}, acme); err != nil {
+			acme := ACME{Email: "ops@example.com", Directory: p.directory, Roots: p.roots}
+			if err := s.SetHosts(t.Context(), []string{host, "shop.localhost"}, acme); err != nil {
 				t.Fatal(err)
 			}
 			await(t, "a certificate of Pebble is served", func() bool {
 				handshake(t, s.secure, host) // works at every moment
-				return !s.certs.State(host).Local
+				return !s.State(host).Local
 			})
 			cert := handshake(t, s.secure, host)
-			if cert.VerifyHostname(host) != nil || cert.CheckSignatureFrom(s.certs.local.root) == nil {
+			if cert.VerifyHostname(host) != nil || cert.CheckSignatureFrom(s.local.root) == nil {
 				t.Errorf("served is a certificate of %s for %v", cert.Issuer, cert.DNSNames)
 			}
-			st := s.certs.State(host)
+			st := s.State(host)
 			if st.Pending || st.LastError != "" || !st.NotAfter.Equal(cert.NotAfter) || st.Issuer != cert.Issuer.CommonName {
 				t.Errorf("state: %+v", st)
 			}
-			if cert := handshake(t, s.secure, "shop.localhost"); cert.CheckSignatureFrom(s.certs.local.root) != nil {
+			if cert := handshake(t, s.secure, "shop.localhost"); cert.CheckSignatureFrom(s.local.root) != nil {
 				t.Error("a private name is not of the local CA")
 			}
 
 			// The host leaves, and comes back to a truncated certificate.
-			if err := s.certs.SetHosts(t.Context(), nil, acme); err != nil {
+			if err := s.SetHosts(t.Context(), nil, acme); err != nil {
 				t.Fatal(err)
 			}
-			key := certmagic.StorageKeys.SiteCert(s.certs.acme.Load().issuer.IssuerKey(), host)
+			key := certmagic.StorageKeys.SiteCert(s.acme.Load().issuer.IssuerKey(), host)
 			whole, err := storage.Load(t.Context(), key)
 			if err != nil {
 				t.Fatal(err)
 			}
 			storage.Store(t.Context(), key, whole[:20])
-			if err := s.certs.SetHosts(t.Context(), []string{host}, acme); err != nil {
+			if err := s.SetHosts(t.Context(), []string{host}, acme); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the truncated certificate is replaced", func() bool { return !s.certs.State(host).Local })
+			await(t, "the truncated certificate is replaced", func() bool { return !s.State(host).Local })
 			if again := handshake(t, s.secure, host); again.Equal(cert) {
 				t.Error("the certificate is the same")
 			}
@@ -197,29 +170,28 @@ func TestACME_ObtainsByEitherChallengeWhileTheLocalCAServes(t *testing.T) {
 }
 
 func TestACME_CAThatIsDownLeavesTheLocalCertificate(t *testing.T) {
-	s, _, _ := startFor(t, &certmagic.FileStorage{Path: t.TempDir()})
+	s := start(t, &certmagic.FileStorage{Path: t.TempDir()})
 	const host = "shop.example.com"
-	s.swap(t, "shop", []string{host}, app(t, "1", says("shop")))
 	began := time.Now()
-	if err := s.certs.SetHosts(t.Context(), []string{host}, ACMEConfig{Email: "ops@example.com", Directory: "https://" + freeAddr(t) + "/dir"}); err != nil {
+	if err := s.SetHosts(t.Context(), []string{host}, ACME{Email: "ops@example.com", Directory: "https://" + freeAddr(t) + "/dir"}); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("SetHosts took %v", took)
 	}
-	await(t, "the failure is told", func() bool { return s.certs.State(host).LastError != "" })
-	st := s.certs.State(host)
+	await(t, "the failure is told", func() bool { return s.State(host).LastError != "" })
+	st := s.State(host)
 	if !st.Pending || !st.Local || time.Since(st.LastErrorAt) > time.Minute {
 		t.Errorf("state: %+v", st)
 	}
-	if _, body := get(t, s.client(t), fmt.Sprintf("https://%s/", host)); body != "shop" {
-		t.Errorf("the host answers %q, want the app", body)
+	if cert := handshake(t, s.secure, host); cert.CheckSignatureFrom(s.local.root) != nil {
+		t.Error("the local CA does not serve meanwhile")
 	}
 	// Without an e-mail the order is off the table, and its failure with it.
-	if err := s.certs.SetHosts(t.Context(), []string{host}, ACMEConfig{}); err != nil {
+	if err := s.SetHosts(t.Context(), []string{host}, ACME{}); err != nil {
 		t.Fatal(err)
 	}
-	if st := s.certs.State(host); st.Pending || st.LastError != "" {
+	if st := s.State(host); st.Pending || st.LastError != "" {
 		t.Errorf("state without an account: %+v", st)
 	}
 }

@@ -1,4 +1,4 @@
-package router
+package certificates
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// ACMEConfig says which CA public names are certified by.
-type ACMEConfig struct {
+// ACME says which CA public names are certified by.
+type ACME struct {
 	Email     string // contact of the account; empty is no ACME at all
 	Directory string // address of the CA's directory; empty is Let's Encrypt
 	Roots     string // PEM of CAs trusted for the directory besides the system's
@@ -22,7 +22,7 @@ type ACMEConfig struct {
 
 // acmeCA is one account at one CA.
 type acmeCA struct {
-	ACMEConfig
+	ACME
 	config *certmagic.Config
 	issuer *certmagic.ACMEIssuer
 }
@@ -36,13 +36,13 @@ type order struct {
 
 // setACME puts another CA or account in place; what was ordered of the old one
 // is ordered anew.
-func (c *Certificates) setACME(acme ACMEConfig) error {
+func (k *Keeper) setACME(acme ACME) error {
 	if acme.Email == "" {
-		acme = ACMEConfig{}
+		acme = ACME{}
 	}
-	var current ACMEConfig
-	if ca := c.acme.Load(); ca != nil {
-		current = ca.ACMEConfig
+	var current ACME
+	if ca := k.acme.Load(); ca != nil {
+		current = ca.ACME
 	}
 	if acme == current {
 		return nil
@@ -50,31 +50,31 @@ func (c *Certificates) setACME(acme ACMEConfig) error {
 	var ca *acmeCA
 	if acme.Email != "" {
 		var err error
-		if ca, err = c.newACME(acme); err != nil {
+		if ca, err = k.newACME(acme); err != nil {
 			return err
 		}
 	}
-	c.mu.Lock()
-	hosts := c.hosts
-	c.mu.Unlock()
+	k.mu.Lock()
+	hosts := k.hosts
+	k.mu.Unlock()
 	for host := range hosts {
-		c.cancelOrder(host)
+		k.cancelOrder(host)
 	}
-	c.acme.Store(ca)
+	k.acme.Store(ca)
 	return nil
 }
 
-func (c *Certificates) newACME(acme ACMEConfig) (*acmeCA, error) {
+func (k *Keeper) newACME(acme ACME) (*acmeCA, error) {
 	account := certmagic.ACMEIssuer{
 		CA:             acme.Directory,
 		Email:          acme.Email,
 		Agreed:         true,
-		AltHTTPPort:    c.cfg.HTTPPort,
-		AltTLSALPNPort: c.cfg.HTTPSPort,
+		AltHTTPPort:    k.cfg.HTTPPort,
+		AltTLSALPNPort: k.cfg.HTTPSPort,
 		// Challenges are answered by the router's own listeners. Should one of
 		// them be missing, certmagic's stand-in stays off the network.
 		ListenHost: "127.0.0.1",
-		Logger:     zapTo(c.log),
+		Logger:     zapTo(k.log),
 	}
 	if account.CA == "" {
 		account.CA = certmagic.LetsEncryptProductionCA
@@ -89,11 +89,11 @@ func (c *Certificates) newACME(acme ACMEConfig) (*acmeCA, error) {
 		}
 		account.TrustedRoots = roots
 	}
-	ca := &acmeCA{ACMEConfig: acme}
-	ca.config = certmagic.New(c.cache, certmagic.Config{
-		Storage: c.cfg.Storage,
-		Logger:  zapTo(c.log),
-		OnEvent: c.event,
+	ca := &acmeCA{ACME: acme}
+	ca.config = certmagic.New(k.cache, certmagic.Config{
+		Storage: k.cfg.Storage,
+		Logger:  zapTo(k.log),
+		OnEvent: k.event,
 	})
 	ca.issuer = certmagic.NewACMEIssuer(ca.config, account)
 	ca.config.Issuers = []certmagic.Issuer{ca.issuer}
@@ -101,35 +101,35 @@ func (c *Certificates) newACME(acme ACMEConfig) (*acmeCA, error) {
 }
 
 // order has a host's certificate obtained and renewed, unless it is already.
-func (c *Certificates) order(ctx context.Context, ca *acmeCA, host string) {
-	c.mu.Lock()
-	_, done := c.ordered[host]
-	c.mu.Unlock()
+func (k *Keeper) order(ctx context.Context, ca *acmeCA, host string) {
+	k.mu.Lock()
+	_, done := k.ordered[host]
+	k.mu.Unlock()
 	if done {
 		return
 	}
-	err := c.heal(ctx, ca.issuer.IssuerKey(), host)
-	life, cancel := context.WithCancel(c.life)
-	c.mu.Lock()
-	c.ordered[host] = &order{cancel: cancel}
-	c.mu.Unlock()
-	c.remember(host, err)
+	err := k.heal(ctx, ca.issuer.IssuerKey(), host)
+	life, cancel := context.WithCancel(k.life)
+	k.mu.Lock()
+	k.ordered[host] = &order{cancel: cancel}
+	k.mu.Unlock()
+	k.remember(host, err)
 	ca.config.ManageAsync(life, []string{host}) // asynchronous: what fails is told to event
 }
 
-func (c *Certificates) cancelOrder(host string) {
-	c.mu.Lock()
-	if o := c.ordered[host]; o != nil {
+func (k *Keeper) cancelOrder(host string) {
+	k.mu.Lock()
+	if o := k.ordered[host]; o != nil {
 		o.cancel()
-		delete(c.ordered, host)
+		delete(k.ordered, host)
 	}
-	c.mu.Unlock()
-	c.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: host}})
+	k.mu.Unlock()
+	k.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: host}})
 }
 
 // heal deletes a stored certificate that cannot be read, so that it is obtained
 // anew: certmagic takes anything that is there for good, and stops.
-func (c *Certificates) heal(ctx context.Context, issuer, host string) error {
+func (k *Keeper) heal(ctx context.Context, issuer, host string) error {
 	names := []string{
 		certmagic.StorageKeys.SiteCert(issuer, host),
 		certmagic.StorageKeys.SitePrivateKey(issuer, host),
@@ -137,7 +137,7 @@ func (c *Certificates) heal(ctx context.Context, issuer, host string) error {
 	}
 	var entries [3][]byte
 	for i, name := range names {
-		entry, err := c.cfg.Storage.Load(ctx, name)
+		entry, err := k.cfg.Storage.Load(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // certmagic obtains what is not complete
 		}
@@ -150,9 +150,9 @@ func (c *Certificates) heal(ctx context.Context, issuer, host string) error {
 	if err == nil && json.Valid(entries[2]) {
 		return nil
 	}
-	c.log.Warn("a stored certificate is damaged and replaced", "host", host, "err", err)
+	k.log.Warn("a stored certificate is damaged and replaced", "host", host, "err", err)
 	for _, name := range names {
-		if err := c.cfg.Storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := k.cfg.Storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete the damaged certificate of %s: %w", host, err)
 		}
 	}
@@ -160,24 +160,24 @@ func (c *Certificates) heal(ctx context.Context, issuer, host string) error {
 }
 
 // event hears from certmagic how orders went.
-func (c *Certificates) event(_ context.Context, event string, data map[string]any) error {
+func (k *Keeper) event(_ context.Context, event string, data map[string]any) error {
 	host, _ := data["identifier"].(string)
 	switch event {
 	case "cert_obtained":
-		c.log.Info("certificate obtained", "host", host, "renewal", data["renewal"])
-		c.remember(host, nil)
+		k.log.Info("certificate obtained", "host", host, "renewal", data["renewal"])
+		k.remember(host, nil)
 	case "cert_failed":
 		err, _ := data["error"].(error)
-		c.log.Warn("certificate not obtained", "host", host, "renewal", data["renewal"], "err", err)
-		c.remember(host, err)
+		k.log.Warn("certificate not obtained", "host", host, "renewal", data["renewal"], "err", err)
+		k.remember(host, err)
 	}
 	return nil
 }
 
-func (c *Certificates) remember(host string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := c.ordered[host]
+func (k *Keeper) remember(host string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	o := k.ordered[host]
 	if o == nil || errors.Is(err, context.Canceled) {
 		return
 	}
@@ -189,10 +189,10 @@ func (c *Certificates) remember(host string, err error) {
 
 // fromACME returns the newest certificate of the ACME CA that is valid now. An
 // expired one serves nobody: whoever trusts the local CA is better off with it.
-func (c *Certificates) fromACME(host string) *certmagic.Certificate {
+func (k *Keeper) fromACME(host string) *certmagic.Certificate {
 	var best *certmagic.Certificate
 	now := time.Now()
-	for _, cert := range c.cache.AllMatchingCertificates(host) {
+	for _, cert := range k.cache.AllMatchingCertificates(host) {
 		if cert.Leaf == nil || now.After(cert.Leaf.NotAfter) {
 			continue
 		}

@@ -1,4 +1,14 @@
-package router
+// Package certificates answers TLS handshakes for the router: with a
+// certificate of an ACME CA where a host has one, else with one of the
+// appliance's own CA, which serves from the first minute and needs nobody. It
+// knows hosts, and neither routes nor apps.
+//
+//	handshake ─ keeper ─┬─ ACME CA ─ certmagic ─ orders, renewals
+//	  (by name)         └─ local CA ─ leaves, made in the handshake
+//	                            both ─ storage
+//
+// Whatever an order comes to, a handshake is answered by what there is.
+package certificates
 
 import (
 	"context"
@@ -21,8 +31,8 @@ import (
 // defaultName is what the default certificate is kept under; no host ends in a dot.
 const defaultName = "default."
 
-// CertificatesConfig says where certificates are kept and what the machine is.
-type CertificatesConfig struct {
+// Config says where certificates are kept and what the machine is.
+type Config struct {
 	Storage certmagic.Storage
 
 	// Addresses are the machine's own: the default certificate is valid for
@@ -35,7 +45,7 @@ type CertificatesConfig struct {
 }
 
 // Validate reports every value that makes no sense.
-func (c CertificatesConfig) Validate() error {
+func (c Config) Validate() error {
 	var errs []error
 	if c.Storage == nil {
 		errs = append(errs, errors.New("certificates need a storage"))
@@ -53,11 +63,11 @@ func (c CertificatesConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Certificates hands out a certificate for every TLS handshake: one from the
+// Keeper hands out a certificate for every TLS handshake: one from the
 // ACME CA where there is one, else one from the local CA. It is safe for
 // concurrent use. Close ends its upkeep.
-type Certificates struct {
-	cfg   CertificatesConfig
+type Keeper struct {
+	cfg   Config
 	log   *slog.Logger
 	local *localCA
 	cache *certmagic.Cache // certificates of the ACME CA
@@ -75,8 +85,8 @@ type Certificates struct {
 	ordered map[string]*order // by host, those that the ACME CA is asked for
 }
 
-// NewCertificates loads the local CA, or makes it. cfg has been validated.
-func NewCertificates(ctx context.Context, cfg CertificatesConfig, log *slog.Logger) (*Certificates, error) {
+// New loads the local CA, or makes it. cfg has been validated.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Keeper, error) {
 	if cfg.HTTPPort == 0 {
 		cfg.HTTPPort = 80
 	}
@@ -87,71 +97,71 @@ func NewCertificates(ctx context.Context, cfg CertificatesConfig, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	c := &Certificates{cfg: cfg, log: log, local: local, hosts: map[string]bool{}, ordered: map[string]*order{}}
+	k := &Keeper{cfg: cfg, log: log, local: local, hosts: map[string]bool{}, ordered: map[string]*order{}}
 	for _, addr := range append([]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}, cfg.Addresses...) {
-		if host := addr.Unmap().WithZone("").String(); !slices.Contains(c.defaultHosts, host) {
-			c.defaultHosts = append(c.defaultHosts, host)
+		if host := addr.Unmap().WithZone("").String(); !slices.Contains(k.defaultHosts, host) {
+			k.defaultHosts = append(k.defaultHosts, host)
 		}
 	}
-	c.life, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.cache = certmagic.NewCache(certmagic.CacheOptions{
+	k.life, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	k.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) {
-			if ca := c.acme.Load(); ca != nil {
+			if ca := k.acme.Load(); ca != nil {
 				return ca.config, nil
 			}
 			return nil, errors.New("no ACME account is set")
 		},
 		Logger: zapTo(log),
 	})
-	return c, nil
+	return k, nil
 }
 
 // Close stops orders and renewals. The router has stopped serving by then.
-func (c *Certificates) Close() {
-	c.cancel()
-	c.local.stores.Wait()
-	c.cache.Stop()
+func (k *Keeper) Close() {
+	k.cancel()
+	k.local.stores.Wait()
+	k.cache.Stop()
 }
 
 // RootPEM returns the local CA's certificate, for those who want to trust it.
-func (c *Certificates) RootPEM() []byte { return slices.Clone(c.local.rootPEM) }
+func (k *Keeper) RootPEM() []byte { return slices.Clone(k.local.rootPEM) }
 
 // SetHosts says which hosts certificates are wanted for, in place of those of
 // the call before. Public names go to the ACME CA when acme has an e-mail, in
 // the background; until there is a certificate, and for all other hosts, the
 // local CA answers. ctx bounds the call, not the orders.
-func (c *Certificates) SetHosts(ctx context.Context, hosts []string, acme ACMEConfig) error {
+func (k *Keeper) SetHosts(ctx context.Context, hosts []string, acme ACME) error {
 	for _, host := range hosts {
-		if err := checkHost(host); err != nil {
-			return err
+		if !certmagic.SubjectQualifiesForCert(host) {
+			return fmt.Errorf("%q cannot be in a certificate", host)
 		}
 	}
-	c.set.Lock()
-	defer c.set.Unlock()
-	if err := c.setACME(acme); err != nil {
+	k.set.Lock()
+	defer k.set.Unlock()
+	if err := k.setACME(acme); err != nil {
 		return err
 	}
 	wanted := make(map[string]bool, len(hosts))
 	for _, host := range hosts {
 		wanted[host] = true
 	}
-	c.mu.Lock()
-	before := c.hosts
-	c.hosts = wanted
-	c.mu.Unlock()
+	k.mu.Lock()
+	before := k.hosts
+	k.hosts = wanted
+	k.mu.Unlock()
 	for host := range before {
 		if !wanted[host] {
-			c.cancelOrder(host)
-			c.local.forget(ctx, host)
+			k.cancelOrder(host)
+			k.local.forget(ctx, host)
 		}
 	}
-	ca := c.acme.Load()
+	ca := k.acme.Load()
 	if ca == nil {
 		return nil
 	}
 	for host := range wanted {
 		if public(host) {
-			c.order(ctx, ca, host)
+			k.order(ctx, ca, host)
 		}
 	}
 	return nil
@@ -171,9 +181,9 @@ func public(host string) bool {
 	return !strings.HasSuffix(host, ".home.arpa") && certmagic.SubjectQualifiesForPublicCert(host)
 }
 
-// tlsConfig returns the configuration of the TLS listeners. knows tells whether
+// TLSConfig returns the configuration of the TLS listeners. knows tells whether
 // a host is served here; others get the certificate that names none.
-func (c *Certificates) tlsConfig(knows func(host string) bool) *tls.Config {
+func (k *Keeper) TLSConfig(knows func(host string) bool) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{ // of TLS 1.2: forward secret and authenticated; 1.3 has no others
@@ -183,31 +193,31 @@ func (c *Certificates) tlsConfig(knows func(host string) bool) *tls.Config {
 		},
 		NextProtos: []string{"h2", "http/1.1", acmez.ACMETLS1Protocol},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.certificate(hello, knows)
+			return k.certificate(hello, knows)
 		},
 	}
 }
 
-func (c *Certificates) certificate(hello *tls.ClientHelloInfo, knows func(host string) bool) (*tls.Certificate, error) {
+func (k *Keeper) certificate(hello *tls.ClientHelloInfo, knows func(host string) bool) (*tls.Certificate, error) {
 	if slices.Equal(hello.SupportedProtos, []string{acmez.ACMETLS1Protocol}) {
-		if ca := c.acme.Load(); ca != nil {
+		if ca := k.acme.Load(); ca != nil {
 			return ca.config.GetCertificate(hello)
 		}
 		return nil, errors.New("an ACME challenge, and no ACME account is set")
 	}
 	ctx := context.WithoutCancel(hello.Context()) // a certificate once made is stored, whoever hangs up
-	host := canonicalHost(hello.ServerName)
+	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if host == "" || !knows(host) {
-		return c.local.certificate(ctx, defaultName, c.defaultHosts...)
+		return k.local.certificate(ctx, defaultName, k.defaultHosts...)
 	}
-	if cert := c.fromACME(host); cert != nil {
+	if cert := k.fromACME(host); cert != nil {
 		return &cert.Certificate, nil
 	}
-	return c.local.certificate(ctx, host, host)
+	return k.local.certificate(ctx, host, host)
 }
 
-// CertificateState is what is known of a host's certificate.
-type CertificateState struct {
+// State is what is known of a host's certificate.
+type State struct {
 	Host     string
 	Issuer   string    // name of the CA of the certificate that is served; empty before the first handshake
 	Local    bool      // it is, or will be, of the local CA
@@ -219,27 +229,27 @@ type CertificateState struct {
 }
 
 // State returns what is known of a host's certificate.
-func (c *Certificates) State(host string) CertificateState {
-	s := CertificateState{Host: host, Local: true}
-	c.mu.Lock()
-	if o := c.ordered[host]; o != nil {
+func (k *Keeper) State(host string) State {
+	s := State{Host: host, Local: true}
+	k.mu.Lock()
+	if o := k.ordered[host]; o != nil {
 		s.Pending, s.LastError, s.LastErrorAt = true, o.lastError, o.lastErrorAt
 	}
-	c.mu.Unlock()
-	if cert := c.fromACME(host); cert != nil {
+	k.mu.Unlock()
+	if cert := k.fromACME(host); cert != nil {
 		s.Pending, s.Local = false, false
 		s.Issuer, s.NotAfter = cert.Leaf.Issuer.CommonName, cert.Leaf.NotAfter
-	} else if leaf := c.local.peek(host); leaf != nil {
+	} else if leaf := k.local.peek(host); leaf != nil {
 		s.Issuer, s.NotAfter = leaf.Issuer.CommonName, leaf.NotAfter
 	}
 	return s
 }
 
-// answerChallenge answers an HTTP-01 challenge if it is one of ours.
-func (c *Certificates) answerChallenge(w http.ResponseWriter, req *http.Request) bool {
-	if c == nil {
+// AnswerChallenge answers an HTTP-01 challenge if it is one of ours.
+func (k *Keeper) AnswerChallenge(w http.ResponseWriter, req *http.Request) bool {
+	if k == nil {
 		return false
 	}
-	ca := c.acme.Load()
+	ca := k.acme.Load()
 	return ca != nil && ca.issuer.HandleHTTPChallenge(w, req)
 }
