@@ -146,10 +146,10 @@ func New(cfg Config, log *slog.Logger) *Router {
 	return r
 }
 
-// knows tells whether a host is in the table.
-func (r *Router) knows(host string) bool {
-	_, ok := r.table.Load().hosts[host]
-	return ok
+// certified returns the name in a host's certificate, if the table has the host.
+func (r *Router) certified(host string) (name string, ok bool) {
+	_, ok = r.table.Load().hosts[host]
+	return host, ok
 }
 
 // target is what a host leads to: a route, or a handler in the process.

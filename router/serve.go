@@ -36,7 +36,7 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 		r.server(requests, &door{secure: true, stopping: ctx}),
 	}
 	if len(secure) > 0 {
-		servers[1].TLSConfig = r.cfg.Certificates.TLSConfig(r.knows)
+		servers[1].TLSConfig = r.cfg.Certificates.TLSConfig(r.certified)
 	}
 	failed := make(chan error, len(plain)+len(secure))
 	for _, l := range plain {

@@ -2,11 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"net/mail"
-	"net/url"
-	"strings"
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -117,84 +112,6 @@ func (a *API) domainsSetGlobal(ctx context.Context, c call, args DomainArgs) (Do
 		return Domains{}, err
 	}
 	return a.domains("")
-}
-
-// SetArgs give a property its value; an empty value takes it back.
-type SetArgs struct {
-	NoArgs
-	Property string `json:"property"`
-	Value    string `json:"value"`
-}
-
-// LetsEncrypt is how certificates come about.
-type LetsEncrypt struct {
-	Email  string `json:"email"`  // empty: the appliance's own CA
-	Server string `json:"server"` // ACME directory; empty is Let's Encrypt
-	Roots  bool   `json:"roots"`  // a CA bundle of one's own is trusted for it
-}
-
-var letsencryptProperties = []string{"email", "server", "roots"}
-
-func (a *API) letsencryptReport(context.Context, call, NoArgs) (LetsEncrypt, error) {
-	settings, err := a.settings()
-	return letsencrypt(settings), err
-}
-
-func letsencrypt(s store.Settings) LetsEncrypt {
-	return LetsEncrypt{Email: s.Email, Server: s.ACME, Roots: s.ACMERoots != ""}
-}
-
-func (a *API) letsencryptSet(ctx context.Context, c call, args SetArgs) (LetsEncrypt, error) {
-	settings, err := a.deployer.SetSettings(ctx, func(s *store.Settings) error {
-		switch args.Property {
-		case "email":
-			address, err := mail.ParseAddress(args.Value)
-			if args.Value != "" && (err != nil || address.Address != args.Value) {
-				return fault.New(fault.Usage, "E155", "%.80q is not an e-mail address", args.Value)
-			}
-			s.Email = args.Value
-		case "server":
-			directory, err := url.Parse(args.Value)
-			if args.Value != "" && (err != nil || directory.Scheme != "https" || directory.Host == "") {
-				return fault.New(fault.Usage, "E155", "%.80q is not the https address of an ACME directory", args.Value)
-			}
-			s.ACME = args.Value
-		case "roots":
-			if args.Value != "" && !holdsCertificates(args.Value) {
-				return fault.New(fault.Usage, "E155", "the value of roots holds no certificates as PEM")
-			}
-			s.ACMERoots = args.Value
-		default:
-			f := fault.New(fault.Usage, "E155", "letsencrypt has no property %.60q", args.Property)
-			return f.Hint("it has %s", strings.Join(letsencryptProperties, ", "))
-		}
-		return nil
-	}, c.user)
-	return letsencrypt(settings), err
-}
-
-func holdsCertificates(bundle string) bool {
-	rest, found := []byte(bundle), false
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return found
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return false
-		}
-		found = true
-	}
-}
-
-// Root is the certificate of the appliance's own CA.
-type Root struct {
-	PEM string `json:"pem"`
-}
-
-func (a *API) certsRoot(context.Context, call, NoArgs) (Root, error) {
-	certificate, err := a.cfg.RootCA()
-	return Root{string(certificate)}, err
 }
 
 func (a *API) settings() (settings store.Settings, err error) {

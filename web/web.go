@@ -37,6 +37,8 @@ type Config struct {
 	RootCA func() ([]byte, error)
 	// Certificate returns what is known of a host's certificate; may be nil.
 	Certificate func(host string) certificates.State
+	// Keeper is asked to do something about certificates; may be nil.
+	Keeper Keeper
 }
 
 // Deployer is what the verbs ask of *deploy.Deployer, whose documentation is
@@ -60,6 +62,9 @@ type Deployer interface {
 	Start(ctx context.Context, app string, by store.User, out io.Writer) error
 	AddDomains(ctx context.Context, app string, hosts []string, by store.User) error
 	RemoveDomains(ctx context.Context, app string, hosts []string, by store.User) error
+	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
+	RemovePair(ctx context.Context, app, host string, by store.User) error
+	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)

@@ -160,6 +160,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		SSHPort:     port(doors.ssh),
 		RootCA:      func() ([]byte, error) { return keeper.RootPEM(), nil },
 		Certificate: keeper.State,
+		Keeper:      keeper,
 	}, deployer, db, log)
 	plate.admin = api.Handler()
 	ssh, err := newSSH(db, repositories, deployer, api, version, log)
@@ -331,13 +332,12 @@ type plate struct {
 }
 
 // SetHosts is the deployer's deploy.Hosts.
-func (p *plate) SetHosts(hosts []string, settings store.Settings) {
-	own := []string{settings.Domain, "berth." + settings.Domain}
+func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
+	own := []string{domain, "berth." + domain}
 	if err := p.table.Handle(own, p.admin); err != nil {
 		p.log.Error("the admin page has no host", "hosts", own, "err", err)
 	}
-	acme := certificates.ACME{Email: settings.Email, Directory: settings.ACME, Roots: settings.ACMERoots}
-	if err := p.certificates.SetHosts(context.Background(), append(own, hosts...), acme); err != nil {
+	if err := p.certificates.SetHosts(context.Background(), hosts, acme); err != nil {
 		p.log.Error("certificates are not kept", "err", err)
 	}
 }

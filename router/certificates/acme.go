@@ -1,38 +1,87 @@
 package certificates
 
 import (
-	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"time"
+	"net/netip"
+	"reflect"
+	"strings"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+
+	"github.com/berthd/berth/router/certificates/dns"
 )
 
-// ACME says which CA public names are certified by.
+// addressProfile is what Let's Encrypt calls the only kind of certificate that
+// it gives for an address; it lives for six days.
+const addressProfile = "shortlived"
+
+// ACME says how names that the public can reach are certified.
 type ACME struct {
-	Email     string // contact of the account; empty is no ACME at all
-	Directory string // address of the CA's directory; empty is Let's Encrypt
+	Email     string // contact of the accounts; empty is no ACME at all
+	CAs       []CA   // asked one after the other until one delivers; none is Let's Encrypt
+	DNS       DNS    // proves names by records, wildcards among them; zero is not at all
+	Addresses bool   // the machine's public addresses are to have certificates too
+}
+
+// CA is one ACME CA and who we are to it.
+type CA struct {
+	Directory string // address of its directory; empty is Let's Encrypt
 	Roots     string // PEM of CAs trusted for the directory besides the system's
+	Profile   string // of the certificates, as the directory names them; empty is the CA's choice
+
+	KeyID, MACKey string // external account binding, for CAs that know their customers
 }
 
-// acmeCA is one account at one CA.
-type acmeCA struct {
+// DNS says where records are put that prove a name.
+type DNS struct {
+	Provider  string            // as package dns calls it; empty is none
+	Settings  map[string]string // its credentials
+	Resolvers []string          // asked for zones and records in place of the system's; host or host:port
+}
+
+// authority is an ACME put to use: for each kind of subject the issuers that
+// are asked, in order. Renewals go the same way.
+type authority struct {
 	ACME
-	config *certmagic.Config
-	issuer *certmagic.ACMEIssuer
+	names, wildcards, addresses *certmagic.Config // nil for a kind that cannot be had
+	challenges                  *certmagic.ACMEIssuer
 }
 
-// order is the standing wish for a host's certificate.
-type order struct {
-	cancel      context.CancelFunc
-	lastError   string
-	lastErrorAt time.Time
+// Validate returns what keeps an ACME from being put to use.
+func (a ACME) Validate() error {
+	for _, ca := range a.CAs {
+		if _, err := ca.roots(); err != nil {
+			return err
+		}
+		if (ca.KeyID == "") != (ca.MACKey == "") {
+			return errors.New("an external account needs a key ID and a MAC key")
+		}
+	}
+	if a.DNS.Provider == "" {
+		return nil
+	}
+	_, err := dns.New(a.DNS.Provider, a.DNS.Settings)
+	return err
 }
+
+func (ca CA) roots() (*x509.CertPool, error) {
+	if ca.Roots == "" {
+		return nil, nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("load the system's CAs: %w", err)
+	}
+	if !roots.AppendCertsFromPEM([]byte(ca.Roots)) {
+		return nil, errors.New("the CAs for the ACME directory hold no certificate in PEM")
+	}
+	return roots, nil
+}
+
+func (a ACME) equal(b ACME) bool { return reflect.DeepEqual(a, b) }
 
 // setACME puts another CA or account in place; what was ordered of the old one
 // is ordered anew.
@@ -41,164 +90,180 @@ func (k *Keeper) setACME(acme ACME) error {
 		acme = ACME{}
 	}
 	var current ACME
-	if ca := k.acme.Load(); ca != nil {
-		current = ca.ACME
+	if au := k.acme.Load(); au != nil {
+		current = au.ACME
 	}
-	if acme == current {
+	if acme.equal(current) {
 		return nil
 	}
-	var ca *acmeCA
+	var au *authority
 	if acme.Email != "" {
 		var err error
-		if ca, err = k.newACME(acme); err != nil {
+		if au, err = k.newAuthority(acme); err != nil {
 			return err
 		}
 	}
 	k.mu.Lock()
-	hosts := k.hosts
-	k.mu.Unlock()
-	for host := range hosts {
-		k.cancelOrder(host)
+	ordered := make([]string, 0, len(k.ordered))
+	for subject := range k.ordered {
+		ordered = append(ordered, subject)
 	}
-	k.acme.Store(ca)
+	k.mu.Unlock()
+	for _, subject := range ordered {
+		k.cancelOrder(subject)
+	}
+	k.acme.Store(au)
 	return nil
 }
 
-func (k *Keeper) newACME(acme ACME) (*acmeCA, error) {
-	account := certmagic.ACMEIssuer{
-		CA:             acme.Directory,
-		Email:          acme.Email,
-		Agreed:         true,
-		AltHTTPPort:    k.cfg.HTTPPort,
-		AltTLSALPNPort: k.cfg.HTTPSPort,
-		// Challenges are answered by the router's own listeners. Should one of
-		// them be missing, certmagic's stand-in stays off the network.
-		ListenHost: "127.0.0.1",
-		Logger:     zapTo(k.log),
+func (k *Keeper) newAuthority(a ACME) (*authority, error) {
+	if err := a.Validate(); err != nil {
+		return nil, err
 	}
-	if account.CA == "" {
-		account.CA = certmagic.LetsEncryptProductionCA
-	}
-	if acme.Roots != "" {
-		roots, err := x509.SystemCertPool()
+	au := &authority{ACME: a, names: k.newConfig(), addresses: k.newConfig()}
+	var solver *certmagic.DNS01Solver
+	if a.DNS.Provider != "" {
+		provider, err := dns.New(a.DNS.Provider, a.DNS.Settings)
 		if err != nil {
-			return nil, fmt.Errorf("load the system's CAs: %w", err)
+			return nil, err
 		}
-		if !roots.AppendCertsFromPEM([]byte(acme.Roots)) {
-			return nil, errors.New("the CAs for the ACME directory hold no certificate in PEM")
-		}
-		account.TrustedRoots = roots
+		au.wildcards = k.newConfig()
+		solver = &certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
+			DNSProvider: provider, Resolvers: a.DNS.Resolvers, Logger: zapTo(k.log),
+		}}
 	}
-	ca := &acmeCA{ACME: acme}
-	ca.config = certmagic.New(k.cache, certmagic.Config{
+	cas := a.CAs
+	if len(cas) == 0 {
+		cas = []CA{{}}
+	}
+	for _, ca := range cas {
+		roots, err := ca.roots()
+		if err != nil {
+			return nil, err
+		}
+		account := certmagic.ACMEIssuer{
+			CA:             ca.Directory,
+			Email:          a.Email,
+			Agreed:         true,
+			Profile:        ca.Profile,
+			TrustedRoots:   roots,
+			AltHTTPPort:    k.cfg.HTTPPort,
+			AltTLSALPNPort: k.cfg.HTTPSPort,
+			// Challenges are answered by the router's own listeners. Should one of
+			// them be missing, certmagic's stand-in stays off the network.
+			ListenHost: "127.0.0.1",
+			Logger:     zapTo(k.log),
+		}
+		if account.CA == "" {
+			account.CA = certmagic.LetsEncryptProductionCA
+		}
+		if ca.KeyID != "" {
+			account.ExternalAccount = &acme.EAB{KeyID: ca.KeyID, MACKey: ca.MACKey}
+		}
+		ask := func(config *certmagic.Config, account certmagic.ACMEIssuer) *certmagic.ACMEIssuer {
+			issuer := certmagic.NewACMEIssuer(config, account)
+			config.Issuers = append(config.Issuers, issuer)
+			return issuer
+		}
+		if solver != nil {
+			// Records come first: a zone that is not the provider's is found
+			// out before the CA has been bothered, and the name is proved as
+			// if there were no provider.
+			byRecord := account
+			byRecord.DNS01Solver = solver
+			ask(au.wildcards, byRecord)
+			ask(au.names, byRecord)
+		}
+		au.challenges = ask(au.names, account)
+		byAddress := account
+		if byAddress.Profile == "" && isLetsEncrypt(byAddress.CA) {
+			byAddress.Profile = addressProfile
+		}
+		ask(au.addresses, byAddress)
+	}
+	return au, nil
+}
+
+func (k *Keeper) newConfig() *certmagic.Config {
+	return certmagic.New(k.cache, certmagic.Config{
 		Storage: k.cfg.Storage,
 		Logger:  zapTo(k.log),
 		OnEvent: k.event,
 	})
-	ca.issuer = certmagic.NewACMEIssuer(ca.config, account)
-	ca.config.Issuers = []certmagic.Issuer{ca.issuer}
-	return ca, nil
 }
 
-// order has a host's certificate obtained and renewed, unless it is already.
-func (k *Keeper) order(ctx context.Context, ca *acmeCA, host string) {
-	k.mu.Lock()
-	_, done := k.ordered[host]
-	k.mu.Unlock()
-	if done {
-		return
+// Directory returns the address of a directory that people know by a name.
+func Directory(name string) (address string, ok bool) {
+	switch name {
+	case "letsencrypt", "production", "default":
+		return certmagic.LetsEncryptProductionCA, true
+	case "staging":
+		return certmagic.LetsEncryptStagingCA, true
+	case "zerossl":
+		return certmagic.ZeroSSLProductionCA, true
 	}
-	err := k.heal(ctx, ca.issuer.IssuerKey(), host)
-	life, cancel := context.WithCancel(k.life)
-	k.mu.Lock()
-	k.ordered[host] = &order{cancel: cancel}
-	k.mu.Unlock()
-	k.remember(host, err)
-	ca.config.ManageAsync(life, []string{host}) // asynchronous: what fails is told to event
+	return "", false
 }
 
-func (k *Keeper) cancelOrder(host string) {
-	k.mu.Lock()
-	if o := k.ordered[host]; o != nil {
-		o.cancel()
-		delete(k.ordered, host)
-	}
-	k.mu.Unlock()
-	k.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: host}})
+func isLetsEncrypt(directory string) bool {
+	return strings.Contains(directory, ".api.letsencrypt.org/")
 }
 
-// heal deletes a stored certificate that cannot be read, so that it is obtained
-// anew: certmagic takes anything that is there for good, and stops.
-func (k *Keeper) heal(ctx context.Context, issuer, host string) error {
-	names := []string{
-		certmagic.StorageKeys.SiteCert(issuer, host),
-		certmagic.StorageKeys.SitePrivateKey(issuer, host),
-		certmagic.StorageKeys.SiteMeta(issuer, host),
+// config returns how a subject is certified, nil when it cannot be.
+func (au *authority) config(subject string) *certmagic.Config {
+	switch {
+	case strings.HasPrefix(subject, "*."):
+		return au.wildcards
+	case isAddress(subject):
+		return au.addresses
 	}
-	var entries [3][]byte
-	for i, name := range names {
-		entry, err := k.cfg.Storage.Load(ctx, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // certmagic obtains what is not complete
-		}
-		if err != nil {
-			return fmt.Errorf("load the certificate of %s: %w", host, err)
-		}
-		entries[i] = entry
-	}
-	_, err := tls.X509KeyPair(entries[0], entries[1])
-	if err == nil && json.Valid(entries[2]) {
-		return nil
-	}
-	k.log.Warn("a stored certificate is damaged and replaced", "host", host, "err", err)
-	for _, name := range names {
-		if err := k.cfg.Storage.Delete(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("delete the damaged certificate of %s: %w", host, err)
+	return au.names
+}
+
+// issuerKeys are the places in the storage where certificates of a subject may be.
+func (au *authority) issuerKeys(config *certmagic.Config) []string {
+	var keys []string
+	for _, issuer := range config.Issuers {
+		if key := issuer.IssuerKey(); len(keys) == 0 || keys[len(keys)-1] != key {
+			keys = append(keys, key)
 		}
 	}
-	return nil
+	return keys
 }
 
-// event hears from certmagic how orders went.
-func (k *Keeper) event(_ context.Context, event string, data map[string]any) error {
-	host, _ := data["identifier"].(string)
-	switch event {
-	case "cert_obtained":
-		k.log.Info("certificate obtained", "host", host, "renewal", data["renewal"])
-		k.remember(host, nil)
-	case "cert_failed":
-		err, _ := data["error"].(error)
-		k.log.Warn("certificate not obtained", "host", host, "renewal", data["renewal"], "err", err)
-		k.remember(host, err)
-	}
-	return nil
+func isAddress(subject string) bool {
+	_, err := netip.ParseAddr(subject)
+	return err == nil
 }
 
-func (k *Keeper) remember(host string, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	o := k.ordered[host]
-	if o == nil || errors.Is(err, context.Canceled) {
-		return
+// Public tells whether a CA of the public could vouch for a host. RFC 6761,
+// 6762, 8375 and ICANN keep some names private.
+func Public(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return publicAddress(addr)
 	}
-	o.lastError, o.lastErrorAt = "", time.Time{}
-	if err != nil {
-		o.lastError, o.lastErrorAt = err.Error(), time.Now()
+	if !strings.Contains(strings.TrimPrefix(host, "*."), ".") {
+		return false
 	}
+	switch host[strings.LastIndexByte(host, '.')+1:] {
+	case "localhost", "local", "internal", "test", "example", "invalid", "onion", "alt",
+		"lan", "home", "corp", "mail", "intranet", "private", "localdomain":
+		return false
+	}
+	return !strings.HasSuffix(host, ".home.arpa") && certmagic.SubjectQualifiesForPublicCert(host)
 }
 
-// fromACME returns the newest certificate of the ACME CA that is valid now. An
-// expired one serves nobody: whoever trusts the local CA is better off with it.
-func (k *Keeper) fromACME(host string) *certmagic.Certificate {
-	var best *certmagic.Certificate
-	now := time.Now()
-	for _, cert := range k.cache.AllMatchingCertificates(host) {
-		if cert.Leaf == nil || now.After(cert.Leaf.NotAfter) {
-			continue
-		}
-		if best == nil || cert.Leaf.NotAfter.After(best.Leaf.NotAfter) {
-			best = &cert
+// publicAddress tells whether an address can be reached from everywhere: not
+// one for private use, for a carrier's NAT or for documentation.
+func publicAddress(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
+		return false
+	}
+	for _, reserved := range []string{"100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "2001:db8::/32"} {
+		if netip.MustParsePrefix(reserved).Contains(addr) {
+			return false
 		}
 	}
-	return best
+	return true
 }

@@ -110,7 +110,7 @@ func TestLocalCA_LeafIsRenewedInTheLastThirdOfItsLife(t *testing.T) {
 func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
 	c := newKeeper(t, &certmagic.FileStorage{Path: t.TempDir()})
 	ctx := t.Context()
-	if err := c.SetHosts(ctx, []string{"a.localhost", "b.localhost"}, ACME{}); err != nil {
+	if err := c.SetHosts(ctx, named("a.localhost", "b.localhost"), ACME{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"a.localhost", "b.localhost"} {
@@ -119,7 +119,7 @@ func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
 		}
 	}
 	c.local.stores.Wait()
-	if err := c.SetHosts(ctx, []string{"a.localhost"}, ACME{}); err != nil {
+	if err := c.SetHosts(ctx, named("a.localhost"), ACME{}); err != nil {
 		t.Fatal(err)
 	}
 	if c.State("a.localhost").NotAfter.IsZero() || !c.State("b.localhost").NotAfter.IsZero() {
@@ -128,7 +128,7 @@ func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
 	if c.cfg.Storage.Exists(ctx, leafKey("b.localhost")) {
 		t.Error("the certificate of a host that is gone is still stored")
 	}
-	if err := c.SetHosts(ctx, nil, ACME{Email: "a@example.com", Roots: "no PEM"}); err == nil {
+	if err := c.SetHosts(ctx, nil, ACME{Email: "a@example.com", CAs: []CA{{Roots: "no PEM"}}}); err == nil {
 		t.Error("roots that are none were accepted")
 	}
 }
@@ -138,9 +138,11 @@ func TestPublic_TellsNamesThatACACanVouchFor(t *testing.T) {
 		"shop.example.com": true, "example.com": true, "shop.203.0.113.9.sslip.io": true, "xn--mnchen-3ya.de": true,
 		"localhost": false, "shop.localhost": false, "server": false, "nas.local": false, "app.internal": false,
 		"a.test": false, "box.lan": false, "box.home.arpa": false, "203.0.113.9": false, "2001:db8::1": false,
+		"*.example.com": true, "*.localhost": false, "*.com": false, "1.1.1.1": true, "2606:4700::1111": true, "10.0.0.1": false,
+		"100.64.0.1": false, "fd00::1": false, "::1": false,
 	} {
-		if got := public(host); got != want {
-			t.Errorf("public(%q) is %v, want %v", host, got, want)
+		if got := Public(host); got != want {
+			t.Errorf("Public(%q) is %v, want %v", host, got, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -28,14 +29,18 @@ type service struct {
 var served = []string{"shop.localhost", "shop.example.com"}
 
 // start starts a service on loopback, whose keeper knows its real ports.
-func start(t testing.TB, storage certmagic.Storage) *service {
+func start(t testing.TB, storage certmagic.Storage, change ...func(*Config)) *service {
 	t.Helper()
 	plain, secure := listen(t), listen(t)
-	k, err := New(t.Context(), Config{
+	cfg := Config{
 		Storage:   storage,
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 		HTTPPort:  portOf(plain), HTTPSPort: portOf(secure),
-	}, slog.New(slog.DiscardHandler))
+	}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	k, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +52,9 @@ func start(t testing.TB, storage certmagic.Storage) *service {
 				http.NotFound(w, req)
 			}
 		})},
-		{ErrorLog: silent, TLSConfig: k.TLSConfig(func(host string) bool { return slices.Contains(served, host) })},
+		{ErrorLog: silent, TLSConfig: k.TLSConfig(func(host string) (string, bool) {
+			return host, slices.Contains(served, host) || strings.HasSuffix(host, ".wild.example.com")
+		})},
 	}
 	var serving sync.WaitGroup
 	serve := func(fn func() error) {
@@ -71,6 +78,14 @@ func start(t testing.TB, storage certmagic.Storage) *service {
 
 func (s *service) ports() (http, https int) {
 	return int(netip.MustParseAddrPort(s.plain).Port()), int(netip.MustParseAddrPort(s.secure).Port())
+}
+
+// named are hosts with nothing else to say of them.
+func named(names ...string) (hosts []Host) {
+	for _, name := range names {
+		hosts = append(hosts, Host{Name: name})
+	}
+	return hosts
 }
 
 func (s *service) roots() *x509.CertPool {
