@@ -19,6 +19,8 @@ type Domains struct {
 	Global  string   `json:"global"`            // the appliance's domain
 	Default string   `json:"default,omitempty"` // the host that the app has by its name
 	Domains []string `json:"domains"`
+	// Points is where the DNS leads the public ones of those just added.
+	Points []Pointing `json:"points,omitempty"`
 }
 
 // DomainsReportArgs name an app, or "" for the appliance's own domain.
@@ -65,7 +67,10 @@ func (a *API) domainsAdd(ctx context.Context, c call, args DomainsArgs) (Domains
 	if err := a.deployer.AddDomains(ctx, args.App, hosts, c.user); err != nil {
 		return Domains{}, err
 	}
-	return a.domains(args.App)
+	points := a.pointing(ctx, c.out, hosts)
+	domains, err := a.domains(args.App)
+	domains.Points = points
+	return domains, err
 }
 
 func (a *API) domainsRemove(ctx context.Context, c call, args DomainsArgs) (Domains, error) {

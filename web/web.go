@@ -18,7 +18,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router/certificates"
@@ -37,6 +39,10 @@ type Config struct {
 	RootCA func() ([]byte, error)
 	// Certificate returns what is known of a host's certificate; may be nil.
 	Certificate func(host string) certificates.State
+	// Addresses are the machine's own; may be nil.
+	Addresses func() ([]netip.Addr, error)
+	// Resolver finds out where domains lead; nil is the system's.
+	Resolver *net.Resolver
 	// Keeper is asked to do something about certificates; may be nil.
 	Keeper Keeper
 }

@@ -160,6 +160,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		SSHPort:     port(doors.ssh),
 		RootCA:      func() ([]byte, error) { return keeper.RootPEM(), nil },
 		Certificate: keeper.State,
+		Addresses:   ownAddresses,
 		Keeper:      keeper,
 	}, deployer, db, log)
 	plate.admin = api.Handler()
