@@ -138,7 +138,7 @@ func properties() []property {
 				if h, _, err := net.SplitHostPort(resolver); err == nil {
 					host = h
 				}
-				if host == "" || strings.ContainsAny(host, "/@") {
+				if host == "" || strings.ContainsAny(resolver, "/@") {
 					return fault.New(fault.Usage, "E155", "%.80q is not the address of a DNS resolver", resolver)
 				}
 				s.DNSResolvers = append(s.DNSResolvers, resolver)

@@ -184,12 +184,16 @@ func (k *Keeper) newAuthority(a ACME) (*authority, error) {
 	return au, nil
 }
 
+// newConfig returns a configuration that asks nobody yet: certmagic's default
+// would be Let's Encrypt, whoever the operator chose.
 func (k *Keeper) newConfig() *certmagic.Config {
-	return certmagic.New(k.cache, certmagic.Config{
+	config := certmagic.New(k.cache, certmagic.Config{
 		Storage: k.cfg.Storage,
 		Logger:  zapTo(k.log),
 		OnEvent: k.event,
 	})
+	config.Issuers = nil
+	return config
 }
 
 // Directory returns the address of a directory that people know by a name.

@@ -107,6 +107,47 @@ func TestACME_ObtainsByEitherChallengeWhileTheLocalCAServes(t *testing.T) {
 	}
 }
 
+func TestACME_AsksWhomTheOperatorChoseAndNobodyElse(t *testing.T) {
+	k := newKeeper(t, &certmagic.FileStorage{Path: t.TempDir()})
+	chosen := ACME{
+		Email: contact, CAs: []CA{{Directory: "https://one.example/dir"}, {Directory: "https://two.example/dir"}},
+		DNS: DNS{Provider: "rfc2136", Settings: map[string]string{"RFC2136_NAMESERVER": "127.0.0.1"}},
+	}
+	for _, c := range []struct {
+		acme ACME
+		want map[string]string // by subject, in order; d is by DNS
+	}{
+		{chosen, map[string]string{
+			"shop.example.com": "one.example d, one.example, two.example d, two.example",
+			"*.example.com":    "one.example d, two.example d",
+			"1.1.1.1":          "one.example, two.example",
+		}},
+		{ACME{Email: contact}, map[string]string{
+			"shop.example.com": "acme-v02.api.letsencrypt.org",
+			"1.1.1.1":          "acme-v02.api.letsencrypt.org shortlived",
+		}},
+	} {
+		au, err := k.newAuthority(c.acme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for subject, want := range c.want {
+			var asked []string
+			for _, issuer := range au.config(subject).Issuers {
+				ca := issuer.(*certmagic.ACMEIssuer)
+				name, _, _ := strings.Cut(strings.TrimPrefix(ca.CA, "https://"), "/")
+				if ca.DNS01Solver != nil {
+					name += " d"
+				}
+				asked = append(asked, strings.TrimSpace(name+" "+ca.Profile))
+			}
+			if got := strings.Join(asked, ", "); got != want {
+				t.Errorf("for %s are asked %s; want %s", subject, got, want)
+			}
+		}
+	}
+}
+
 func TestACME_CAThatIsDownLeavesTheLocalCertificate(t *testing.T) {
 	s := start(t, &certmagic.FileStorage{Path: t.TempDir()})
 	const host = "shop.example.com"
@@ -324,7 +365,7 @@ func TestKilledKeeper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := New(t.Context(), Config{Storage: newUnlocked(dir), HTTPPort: 1, HTTPSPort: 1}, slog.New(slog.DiscardHandler))
+	k, err := New(t.Context(), Config{Storage: newUnlocked(dir), HTTPPort: 1, HTTPSPort: 2}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +399,7 @@ func TestACME_OrderIsFinishedAfterAKill(t *testing.T) {
 	l := listen(t)
 	go silent.Serve(l)
 	t.Cleanup(func() { silent.Close() })
-	p := startPebble(t, startNameserver(t).addr, portOf(l), 1, nil)
+	p := startPebble(t, startNameserver(t).addr, portOf(l), 3, nil)
 	rootsFile := filepath.Join(t.TempDir(), "roots.pem")
 	if err := os.WriteFile(rootsFile, []byte(p.Roots), 0o600); err != nil {
 		t.Fatal(err)

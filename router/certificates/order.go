@@ -40,8 +40,9 @@ func (k *Keeper) order(ctx context.Context, au *authority, subject string) {
 	for _, issuer := range au.issuerKeys(config) {
 		err = errors.Join(err, k.heal(ctx, issuer, subject))
 	}
-	k.remember(subject, err)
-	config.ManageAsync(life, []string{subject}) // asynchronous: what fails is told to event
+	// What is stored is read at once. What has to be obtained is not waited for:
+	// how that goes, event is told.
+	k.remember(subject, errors.Join(err, config.ManageAsync(life, []string{subject})))
 }
 
 func (k *Keeper) cancelOrder(subject string) {
