@@ -1,7 +1,12 @@
 package web
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
@@ -104,4 +109,78 @@ func (h *house) setting(t *testing.T) (settings store.Settings) {
 		t.Fatal(err)
 	}
 	return settings
+}
+
+// caller is a keeper whose CA answers as it is told.
+type caller struct {
+	mu      sync.Mutex
+	states  map[string]certificates.State
+	answers map[string]certificates.State // after a retry
+	revoked []string
+}
+
+func (k *caller) state(host string) certificates.State {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.states[host]
+}
+
+func (k *caller) Retry(_ context.Context, hosts []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, host := range hosts {
+		k.states[host] = k.answers[host]
+	}
+}
+
+func (k *caller) Revoke(_ context.Context, host string) (int, error) {
+	k.revoked = append(k.revoked, host)
+	return 1, nil
+}
+
+func (k *caller) Cleanup(context.Context) ([]string, error) { return []string{"old.example.com"}, nil }
+
+func TestLetsencryptEnable_WaitsForTheCAsAnswer(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	ask := func(verb string, result any) error {
+		return h.API.Call(t.Context(), store.Root, verb, AppArgs{"shop"}, result, nil)
+	}
+	if err := ask("letsencrypt:enable", nil); codeOf(err) != "E155" {
+		t.Errorf("without an e-mail: %v, want E155", err)
+	}
+	h.update(t, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutSettings(store.Settings{Domain: "example.com", Email: "ops@example.com"}),
+			tx.PutDomain(store.Domain{Host: "www.shop.com", App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "shop.localhost", App: "shop"}),
+		)
+	})
+	k := &caller{
+		states: map[string]certificates.State{
+			"www.shop.com": {Local: true, Pending: true, LastError: "old", LastErrorAt: time.Now().Add(-time.Hour)},
+		},
+		answers: map[string]certificates.State{"www.shop.com": {Issuer: "R3"}},
+	}
+	h.API.cfg.Keeper, h.API.cfg.Certificate = k, k.state
+	var rows []Certificate
+	if err := ask("letsencrypt:enable", &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 3 || !slices.ContainsFunc(rows, func(r Certificate) bool { return r.Host == "www.shop.com" && r.Source == "acme" }) {
+		t.Errorf("got %+v", rows)
+	}
+	k.states["www.shop.com"] = certificates.State{Local: true, Pending: true}
+	k.answers["www.shop.com"] = certificates.State{Local: true, Pending: true, LastError: "no such name", LastErrorAt: time.Now().Add(time.Hour)}
+	if err := ask("letsencrypt:enable", nil); codeOf(err) != "E180" {
+		t.Errorf("the CA refuses: %v, want E180", err)
+	}
+	var active Active
+	if err := ask("letsencrypt:active", &active); err != nil || active.Active {
+		t.Errorf("active: %v, %v", active, err)
+	}
+	var revoked Count
+	if err := ask("letsencrypt:revoke", &revoked); err != nil || revoked.Count != 3 || len(k.revoked) != 3 {
+		t.Errorf("revoked %+v, %v", revoked, err)
+	}
 }

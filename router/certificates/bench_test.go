@@ -78,6 +78,7 @@ func BenchmarkKeeper_Boot(b *testing.B) {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
 			storage, hosts := stocked(b, n)
 			var before, after runtime.MemStats
+			heap := 0.0 // the most: a closed keeper's last jobs hold on to it for a while
 			for b.Loop() {
 				b.StopTimer()
 				runtime.GC()
@@ -87,10 +88,11 @@ func BenchmarkKeeper_Boot(b *testing.B) {
 				b.StopTimer()
 				runtime.GC()
 				runtime.ReadMemStats(&after)
-				b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/float64(n), "heap-B/host")
+				heap = max(heap, (float64(after.HeapAlloc)-float64(before.HeapAlloc))/float64(n))
 				k.Close()
 				b.StartTimer()
 			}
+			b.ReportMetric(heap, "heap-B/host")
 		})
 	}
 }
