@@ -28,6 +28,7 @@ import (
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -54,10 +55,11 @@ type Config struct {
 	KeepReleases int
 }
 
-// Hosts is told which hosts are to have certificates. SetHosts is called with
-// all of them whenever one changes, and returns without waiting for any.
+// Hosts is told which hosts are to have certificates, and how. SetHosts is
+// called with all of them whenever one changes, and returns without waiting for
+// any. domain is the global one.
 type Hosts interface {
-	SetHosts(hosts []string, settings store.Settings)
+	SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME)
 }
 
 // imageSteps forgets the made steps of an owner's Dockerfiles. It may be called

@@ -12,13 +12,14 @@ import (
 
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
 
 type noHosts struct{}
 
-func (noHosts) SetHosts([]string, store.Settings) {}
+func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 
 // noSteps are no steps of Dockerfiles.
 type noSteps struct{}

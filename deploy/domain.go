@@ -259,28 +259,3 @@ func (d *Deployer) all() []*app {
 	}
 	return apps
 }
-
-// announceHosts tells which hosts are to have certificates now.
-func (d *Deployer) announceHosts() {
-	d.announcing.Lock() // what is told last is what was read last
-	defer d.announcing.Unlock()
-	settings := d.settings()
-	var hosts []string
-	err := d.db.View(func(tx *store.Tx) error {
-		apps, err := tx.Apps()
-		if err != nil {
-			return err
-		}
-		for _, app := range apps {
-			own, err := hostsOf(tx, app.Name)
-			if err != nil {
-				return err
-			}
-			hosts = append(hosts, own...)
-		}
-		return nil
-	})
-	d.warn("the hosts cannot be read", err)
-	slices.Sort(hosts) // apps share hosts
-	d.hosts.SetHosts(slices.Compact(hosts), settings)
-}

@@ -41,7 +41,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer x.contain()
 
 	challenge := strings.HasPrefix(req.URL.Path, challengePath)
-	if challenge && !d.secure && d.cfg.Certificates.answerChallenge(x.w, req) {
+	if challenge && !d.secure && d.cfg.Certificates.AnswerChallenge(x.w, req) {
 		return
 	}
 	table := d.table.Load()

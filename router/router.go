@@ -5,7 +5,8 @@
 //
 //	listener ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
 //	(plain, TLS)           (by host) ├─ handler (the admin page)
-//	                                 └─ a page of our own
+//	    │                            └─ a page of our own
+//	certificates
 //
 // Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
 // does the rest. Both come through the same door as the same exchange.
@@ -15,8 +16,7 @@
 // goes to in the same step that finds the backend not draining. Whoever comes
 // too late reads the table again, and finds the new one.
 //
-// Certificates, in the same room, are the other half of the door: ACME for
-// public names, the appliance's own CA for everything else and until then.
+// Who the router is in a handshake, the package certificates below it knows.
 package router
 
 import (
@@ -26,6 +26,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/berthd/berth/router/certificates"
 )
 
 // Defaults of Config, each with its reason.
@@ -56,7 +58,7 @@ type Config struct {
 	Drain           time.Duration // for requests in flight when Serve ends
 
 	// Certificates answer TLS handshakes; without them Serve takes no HTTPS listeners.
-	Certificates *Certificates
+	Certificates *certificates.Keeper
 
 	// AccessLog, when set, is called after each request, on the request's own
 	// goroutine: it must not block.

@@ -18,12 +18,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/berthd/berth/router/certificates"
 )
 
 // service is a router that serves on loopback, and ways to speak to it.
 type service struct {
 	*Router
-	certs         *Certificates
+	certs         *certificates.Keeper
 	plain, secure string // addresses
 	stop          func() // ends Serve and waits for it
 }
@@ -31,7 +33,7 @@ type service struct {
 func start(t testing.TB, cfg Config) *service {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	certs, err := NewCertificates(t.Context(), CertificatesConfig{
+	certs, err := certificates.New(t.Context(), certificates.Config{
 		Storage:   &certmagic.FileStorage{Path: t.TempDir()},
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 	}, log)
@@ -257,7 +259,7 @@ func TestHandle_HostsMoveAndDoNotOverlap(t *testing.T) {
 	if taken, ok := errors.AsType[*HostTakenError](err); !ok || taken.Host != "shop.localhost" || taken.By != "shop" {
 		t.Errorf("a second route for shop.localhost: got %v", err)
 	}
-	if s.knows("blog.localhost") {
+	if _, ok := s.certified("blog.localhost"); ok {
 		t.Error("a refused swap left blog.localhost in the table")
 	}
 	if _, err := s.Swap(Route{Name: "blog", Hosts: []string{"new.localhost"}}); err == nil {
@@ -266,7 +268,7 @@ func TestHandle_HostsMoveAndDoNotOverlap(t *testing.T) {
 	if err := s.Handle([]string{"shop.localhost"}, admin); err == nil {
 		t.Error("the handler took a route's host")
 	}
-	if !s.knows("new.localhost") {
+	if _, ok := s.certified("new.localhost"); !ok {
 		t.Error("a refused Handle dropped the former hosts")
 	}
 	if _, err := s.Swap(Route{Name: "shop", Hosts: []string{"Shop.localhost"}}); err == nil {

@@ -38,7 +38,7 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 		{Next: r.server(requests, &door{secure: true, stopping: ctx})},
 	}
 	if len(secure) > 0 {
-		servers[1].Next.TLSConfig = r.cfg.Certificates.tlsConfig(r.certified)
+		servers[1].Next.TLSConfig = r.cfg.Certificates.TLSConfig(r.certified)
 	}
 	failed := make(chan error, len(plain)+len(secure))
 	for _, l := range plain {

@@ -50,6 +50,9 @@ type App struct {
 
 	Builder Builder `json:"builder,omitzero"`
 
+	// LocalCertificates keeps the app's hosts from the ACME CA (letsencrypt:disable).
+	LocalCertificates bool `json:"local_certificates,omitempty"`
+
 	// Versions holds the versions of tools that builds have resolved, by the
 	// tool's name, so that a new default does not move an old app.
 	Versions map[string]string `json:"versions,omitempty"`
@@ -171,7 +174,7 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.App(name); err != nil {
 		return err
 	}
-	for _, of := range []string{"releases", "builds", "runs", "routing"} {
+	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing"} {
 		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
 			return fmt.Errorf("delete %s of %s: %w", of, name, err)
 		}
@@ -212,6 +215,10 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 	if err != nil {
 		return App{}, err
 	}
+	pairs, err := tx.Pairs(from)
+	if err != nil {
+		return App{}, err
+	}
 	app.Name = to
 	if err := tx.PutApp(app); err != nil {
 		return App{}, err
@@ -222,6 +229,12 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 	for _, r := range releases { // their config is sealed to the name
 		r.App = to
 		if err := tx.PutRelease(r); err != nil {
+			return App{}, err
+		}
+	}
+	for _, p := range pairs { // likewise
+		p.App = to
+		if err := tx.PutPair(p); err != nil {
 			return App{}, err
 		}
 	}

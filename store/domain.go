@@ -1,6 +1,9 @@
 package store
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +39,40 @@ type Settings struct {
 	ACME string `json:"acme,omitempty"`
 	// ACMERoots is a PEM bundle that is trusted for the directory, for a CA of one's own.
 	ACMERoots string `json:"acme_roots,omitempty"`
+	// ACMEKeyID is who we are to a CA that knows its customers; the key is a secret.
+	ACMEKeyID string `json:"acme_key_id,omitempty"`
+	// ACMEProfile is the kind of certificates that is asked for; empty is the CA's choice.
+	ACMEProfile string `json:"acme_profile,omitempty"`
+	// ACMEAddresses has the machine's public addresses certified too.
+	ACMEAddresses bool `json:"acme_addresses,omitempty"`
+
+	// Fallback is the CA that is asked when the first does not deliver.
+	Fallback FallbackCA `json:"fallback,omitzero"`
+
+	// DNSProvider is where records are put that prove names; empty is nowhere.
+	DNSProvider string `json:"dns_provider,omitempty"`
+	// DNSResolvers are asked for those records in place of the system's.
+	DNSResolvers []string `json:"dns_resolvers,omitempty"`
+
+	// Secrets are the credentials that go with the above, by the setting's name.
+	// They are kept encrypted, beside the record.
+	Secrets map[string]string `json:"-"`
 }
+
+// FallbackCA is the second CA.
+type FallbackCA struct {
+	Server string `json:"server,omitempty"` // empty is none
+	Roots  string `json:"roots,omitempty"`
+	KeyID  string `json:"key_id,omitempty"`
+}
+
+// Secrets that are no DNS provider's.
+const (
+	SecretMACKey         = "eab-hmac-key"
+	SecretFallbackMACKey = "fallback-eab-hmac-key"
+)
+
+const secretsPlace = "settings-secrets"
 
 // Domain returns the domain of that address; found is false when no app has it.
 func (tx *Tx) Domain(address string) (d Domain, found bool, err error) {
@@ -71,8 +107,34 @@ func (tx *Tx) DeleteDomain(address string) error { return tx.bucket("domains").D
 // Settings returns the appliance's settings.
 func (tx *Tx) Settings() (Settings, error) {
 	settings, _, err := get[Settings](tx.bucket("meta"), []byte("settings"))
-	return settings, err
+	if err != nil {
+		return settings, err
+	}
+	sealed := tx.bucket("meta").Get([]byte(secretsPlace))
+	if sealed == nil {
+		return settings, nil
+	}
+	plain, err := tx.seal.open(secretsPlace, sealed)
+	if err != nil {
+		return settings, err
+	}
+	if err := json.Unmarshal(plain, &settings.Secrets); err != nil {
+		return settings, fmt.Errorf("read the settings' secrets: %w", err)
+	}
+	return settings, nil
 }
 
-// PutSettings stores the appliance's settings.
-func (tx *Tx) PutSettings(s Settings) error { return put(tx.bucket("meta"), []byte("settings"), s) }
+// PutSettings stores the appliance's settings, their secrets encrypted.
+func (tx *Tx) PutSettings(s Settings) error {
+	if len(s.Secrets) == 0 {
+		return errors.Join(tx.bucket("meta").Delete([]byte(secretsPlace)), put(tx.bucket("meta"), []byte("settings"), s))
+	}
+	plain, err := json.Marshal(s.Secrets)
+	if err != nil {
+		return err
+	}
+	if err := tx.bucket("meta").Put([]byte(secretsPlace), tx.seal.seal(secretsPlace, plain)); err != nil {
+		return err
+	}
+	return put(tx.bucket("meta"), []byte("settings"), s)
+}

@@ -4,13 +4,14 @@
 //
 // The file's buckets:
 //
-//	meta          version, settings, next-uid, sealed logins of registries
+//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries
 //	apps          NAME            → App
 //	config        NAME            → sealed map of the app's config
 //	releases      NAME / number   → Release, its config sealed beside it
 //	builds        NAME / number   → Build
 //	runs          NAME / number   → JobRun
 //	domains       HOST PATH       → Domain
+//	pairs         NAME / HOST     → sealed Pair
 //	routing       NAME / options  → Routing; / page:PAGE → what is shown
 //	keys          NAME            → Key
 //	logins        HASH            → Login
@@ -53,7 +54,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "routing", "keys",
+	"meta", "apps", "config", "releases", "builds", "runs", "domains", "pairs", "routing", "keys",
 	"logins", "events", "hostkeys", "certificates",
 }
 

@@ -202,6 +202,8 @@ func TestConfig_IsNotReadableInTheFile(t *testing.T) {
 			tx.PutConfig("shop", map[string]string{"TOKEN": secret}),
 			tx.PutRelease(store.Release{App: "shop", Number: 1, Config: map[string]string{"TOKEN": secret}}),
 			tx.PutHostKey("ed25519", []byte(secret)),
+			tx.PutSettings(store.Settings{Secrets: map[string]string{"TOKEN": secret}}),
+			tx.PutPair(store.Pair{App: "shop", Key: secret}),
 		)
 	})
 	if err == nil {

@@ -43,6 +43,11 @@ func (a *admin) certified(ctx context.Context, domains []store.Domain, now time.
 			if served.Local {
 				rows[i].State = "local"
 			}
+			if served.Own {
+				rows[i].Issuer, rows[i].Until = served.Issuer, served.NotAfter
+				rows[i].State = stateOf(served.NotBefore, served.NotAfter, now)
+				continue
+			}
 		}
 		for _, issuer := range issuers {
 			raw, err := kept.Load(ctx, path.Join(issuer, domain.Host, domain.Host+".crt"))
@@ -64,16 +69,19 @@ func (a *admin) certified(ctx context.Context, domains []store.Domain, now time.
 			if len(cert.Issuer.Organization) > 0 {
 				rows[i].Issuer = cert.Issuer.Organization[0]
 			}
-			age, life := now.Sub(cert.NotBefore), cert.NotAfter.Sub(cert.NotBefore)
-			switch {
-			case !now.Before(cert.NotAfter):
-				rows[i].State = "expired"
-			case age.Seconds() > life.Seconds()*expiringAfter:
-				rows[i].State = "expiring"
-			default:
-				rows[i].State = "valid"
-			}
+			rows[i].State = stateOf(cert.NotBefore, cert.NotAfter, now)
 		}
 	}
 	return rows, nil
+}
+
+func stateOf(notBefore, notAfter, now time.Time) string {
+	age, life := now.Sub(notBefore), notAfter.Sub(notBefore)
+	switch {
+	case !now.Before(notAfter):
+		return "expired"
+	case age.Seconds() > life.Seconds()*expiringAfter:
+		return "expiring"
+	}
+	return "valid"
 }

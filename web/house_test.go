@@ -84,6 +84,7 @@ type puppet struct {
 	scale   func(ctx context.Context, out io.Writer) error
 	runOnce func(ctx context.Context, args []string, att runtime.Attachment) (int, error)
 	status  func(app string) error
+	pair    string // whose was added last
 }
 
 func (p *puppet) CreateApp(_ context.Context, name string, by store.User) (app store.App, err error) {
@@ -155,6 +156,18 @@ func (p *puppet) AddDomains(_ context.Context, app string, domains []store.Domai
 		return nil
 	})
 }
+
+func (p *puppet) AddPair(_ context.Context, app, host string, _, _ []byte, _ store.User) error {
+	p.pair = app + " " + host
+	return nil
+}
+
+func (p *puppet) RemovePair(context.Context, string, string, store.User) error {
+	p.pair = ""
+	return nil
+}
+
+func (p *puppet) SetLocalCertificates(context.Context, string, bool, store.User) error { return nil }
 
 func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) error, _ store.User) (s store.Settings, err error) {
 	err = p.db.Update(func(tx *store.Tx) error {

@@ -2,11 +2,7 @@ package web
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"net/mail"
-	"net/url"
-	"strings"
+	"slices"
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -40,6 +36,8 @@ type Domains struct {
 	Domains   []string          `json:"domains"`             // www.example.com, *.example.com, example.com/blog
 	Stripped  []string          `json:"stripped,omitempty"`  // those of them whose path the app does not see
 	Redirects map[string]string `json:"redirects,omitempty"` // hosts, by the host that leads there
+	// Points is where the DNS leads the public ones of those just added.
+	Points []Pointing `json:"points,omitempty"`
 }
 
 // DomainsReportArgs name an app, or "" for the appliance's own domain.
@@ -100,10 +98,7 @@ func (a *API) domainsAdd(ctx context.Context, c call, args DomainsAddArgs) (Doma
 		}
 		domains[i].Strip = args.Strip
 	}
-	if err := a.deployer.AddDomains(ctx, args.App, domains, c.user); err != nil {
-		return Domains{}, err
-	}
-	return a.domains(args.App)
+	return a.addDomains(ctx, c, args.App, domains)
 }
 
 func (a *API) domainsRedirect(ctx context.Context, c call, args RedirectArgs) (Domains, error) {
@@ -117,10 +112,23 @@ func (a *API) domainsRedirect(ctx context.Context, c call, args RedirectArgs) (D
 	if from.Redirect, err = NormalHost(args.To); err != nil {
 		return Domains{}, err
 	}
-	if err := a.deployer.AddDomains(ctx, args.App, []store.Domain{from}, c.user); err != nil {
+	return a.addDomains(ctx, c, args.App, []store.Domain{from})
+}
+
+func (a *API) addDomains(ctx context.Context, c call, app string, domains []store.Domain) (Domains, error) {
+	if err := a.deployer.AddDomains(ctx, app, domains, c.user); err != nil {
 		return Domains{}, err
 	}
-	return a.domains(args.App)
+	var hosts []string
+	for _, d := range domains {
+		if !slices.Contains(hosts, d.Host) {
+			hosts = append(hosts, d.Host)
+		}
+	}
+	points := a.pointing(ctx, c.out, hosts)
+	report, err := a.domains(app)
+	report.Points = points
+	return report, err
 }
 
 func (a *API) domainsRemove(ctx context.Context, c call, args DomainsArgs) (Domains, error) {
@@ -171,84 +179,6 @@ func (a *API) domainsSetGlobal(ctx context.Context, c call, args DomainArgs) (Do
 		return Domains{}, err
 	}
 	return a.domains("")
-}
-
-// SetArgs give a property its value; an empty value takes it back.
-type SetArgs struct {
-	NoArgs
-	Property string `json:"property"`
-	Value    string `json:"value"`
-}
-
-// LetsEncrypt is how certificates come about.
-type LetsEncrypt struct {
-	Email  string `json:"email"`  // empty: the appliance's own CA
-	Server string `json:"server"` // ACME directory; empty is Let's Encrypt
-	Roots  bool   `json:"roots"`  // a CA bundle of one's own is trusted for it
-}
-
-var letsencryptProperties = []string{"email", "server", "roots"}
-
-func (a *API) letsencryptReport(context.Context, call, NoArgs) (LetsEncrypt, error) {
-	settings, err := a.settings()
-	return letsencrypt(settings), err
-}
-
-func letsencrypt(s store.Settings) LetsEncrypt {
-	return LetsEncrypt{Email: s.Email, Server: s.ACME, Roots: s.ACMERoots != ""}
-}
-
-func (a *API) letsencryptSet(ctx context.Context, c call, args SetArgs) (LetsEncrypt, error) {
-	settings, err := a.deployer.SetSettings(ctx, func(s *store.Settings) error {
-		switch args.Property {
-		case "email":
-			address, err := mail.ParseAddress(args.Value)
-			if args.Value != "" && (err != nil || address.Address != args.Value) {
-				return fault.New(fault.Usage, "E155", "%.80q is not an e-mail address", args.Value)
-			}
-			s.Email = args.Value
-		case "server":
-			directory, err := url.Parse(args.Value)
-			if args.Value != "" && (err != nil || directory.Scheme != "https" || directory.Host == "") {
-				return fault.New(fault.Usage, "E155", "%.80q is not the https address of an ACME directory", args.Value)
-			}
-			s.ACME = args.Value
-		case "roots":
-			if args.Value != "" && !holdsCertificates(args.Value) {
-				return fault.New(fault.Usage, "E155", "the value of roots holds no certificates as PEM")
-			}
-			s.ACMERoots = args.Value
-		default:
-			f := fault.New(fault.Usage, "E155", "letsencrypt has no property %.60q", args.Property)
-			return f.Hint("it has %s", strings.Join(letsencryptProperties, ", "))
-		}
-		return nil
-	}, c.user)
-	return letsencrypt(settings), err
-}
-
-func holdsCertificates(bundle string) bool {
-	rest, found := []byte(bundle), false
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return found
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return false
-		}
-		found = true
-	}
-}
-
-// Root is the certificate of the appliance's own CA.
-type Root struct {
-	PEM string `json:"pem"`
-}
-
-func (a *API) certsRoot(context.Context, call, NoArgs) (Root, error) {
-	certificate, err := a.cfg.RootCA()
-	return Root{string(certificate)}, err
 }
 
 func (a *API) settings() (settings store.Settings, err error) {

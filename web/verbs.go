@@ -70,9 +70,23 @@ func (a *API) table() []verb {
 		act("domains:remove", deploys, a.domainsRemove),
 		act("domains:redirect", deploys, a.domainsRedirect),
 		act("domains:set-global", admin, a.domainsSetGlobal),
+
+		// certificate.go; who may, depends on whose host it is
+		look("certs:root", reads, a.certsRoot),
+		look("certs:report", reads, a.certsReport),
+		act("certs:add", reads, a.certsAdd),
+		act("certs:remove", reads, a.certsRemove),
+		act("certs:generate", reads, a.certsGenerate),
+
+		// letsencrypt.go
 		look("letsencrypt:report", reads, a.letsencryptReport),
 		act("letsencrypt:set", admin, a.letsencryptSet),
-		look("certs:root", reads, a.certsRoot),
+		act("letsencrypt:enable", deploys, a.letsencryptEnable),
+		act("letsencrypt:disable", deploys, a.letsencryptDisable),
+		look("letsencrypt:list", reads, a.letsencryptList),
+		look("letsencrypt:active", reads, a.letsencryptActive),
+		act("letsencrypt:revoke", deploys, a.letsencryptRevoke),
+		act("letsencrypt:cleanup", admin, a.letsencryptCleanup),
 
 		// router.go
 		look("router:report", reads, a.routerReport),

@@ -18,11 +18,13 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -37,7 +39,13 @@ type Config struct {
 	// RootCA returns the certificate of the appliance's own CA as PEM.
 	RootCA func() ([]byte, error)
 	// Certificate returns what is known of a host's certificate; may be nil.
-	Certificate func(host string) router.CertificateState
+	Certificate func(host string) certificates.State
+	// Addresses are the machine's own; may be nil.
+	Addresses func() ([]netip.Addr, error)
+	// Resolver finds out where domains lead; nil is the system's.
+	Resolver *net.Resolver
+	// Keeper is asked to do something about certificates; may be nil.
+	Keeper Keeper
 }
 
 // Deployer is what the verbs ask of *deploy.Deployer, whose documentation is
@@ -66,6 +74,9 @@ type Deployer interface {
 	AddHTTPUser(ctx context.Context, app, name, password string, by store.User) error
 	RemoveHTTPUser(ctx context.Context, app, name string, by store.User) error
 	RouterReport(ctx context.Context, app string) (deploy.RouterReport, error)
+	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
+	RemovePair(ctx context.Context, app, host string, by store.User) error
+	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)

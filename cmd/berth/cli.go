@@ -118,7 +118,7 @@ func (c *cli) topics() []topic {
 		{"Config", c.configCommands()},
 		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.imageCommands())},
 		{"Logs, events and cron", c.watchCommands()},
-		{"Domains and certificates", c.domainCommands()},
+		{"Domains and certificates", slices.Concat(c.domainCommands(), c.letsencryptCommands(), c.certsCommands())},
 		{"Requests", c.routerCommands()},
 		{"Access", c.accessCommands()},
 		{"The appliance", c.applianceCommands()},

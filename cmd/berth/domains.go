@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -14,7 +13,7 @@ import (
 )
 
 func (c *cli) domainCommands() []command {
-	global, strip := false, false
+	strip := false
 	change := func(ctx context.Context, verb, app string, args any) error {
 		var now web.Domains
 		if err := c.ask(ctx, verb, args, &now); err != nil {
@@ -83,60 +82,6 @@ func (c *cli) domainCommands() []command {
 				return nil
 			},
 		},
-		{
-			use: "letsencrypt:set --global NAME VALUE", short: "say how certificates come about",
-			long: "email   contact of the ACME account; with it certificates come from Let's\n" +
-				"        Encrypt, without it from the appliance's own CA\n" +
-				"server  address of another CA's ACME directory\n" +
-				"roots   file of PEM certificates trusted for that server, - is standard input\n" +
-				"An empty VALUE takes a property back.",
-			example: "letsencrypt:set --global email ops@example.com", noApp: true, min: 2, max: 2,
-			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&global, "global", false, "for all apps; there is no other way")
-			},
-			run: func(ctx context.Context, _ string, words []string) error {
-				if !global {
-					return usage("certificates are set for all apps at once").Hint("berth letsencrypt:set --global %s VALUE", words[0])
-				}
-				args := web.SetArgs{Property: words[0], Value: words[1]}
-				if args.Property == "roots" && args.Value != "" {
-					var err error
-					if args.Value, err = c.readFile(args.Value); err != nil {
-						return err
-					}
-				}
-				var now web.LetsEncrypt
-				if err := c.ask(ctx, "letsencrypt:set", args, &now); err != nil {
-					return err
-				}
-				c.say("certificates come from %s", issuer(now))
-				return nil
-			},
-		},
-		{
-			use: "letsencrypt:report", short: "show where certificates come from", example: "letsencrypt:report",
-			noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "letsencrypt:report", nil, func(t *table, now web.LetsEncrypt) {
-					t.row("certificates", "from "+issuer(now))
-					t.row("email", now.Email)
-					t.row("server", now.Server)
-				})
-			},
-		},
-		{
-			use: "certs:root", short: "print the certificate of berth's own CA",
-			long:    "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\nset up.",
-			example: "certs:root >berth.pem", noApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				var root web.Root
-				if err := c.ask(ctx, "certs:root", nil, &root); err != nil {
-					return err
-				}
-				_, err := io.WriteString(c.out, root.PEM)
-				return err
-			},
-		},
 	}
 }
 
@@ -163,16 +108,6 @@ func printDomains(t *table, d web.Domains) {
 	for i, from := range slices.Sorted(maps.Keys(d.Redirects)) {
 		t.row(label(i, "redirects"), from+" to "+d.Redirects[from])
 	}
-}
-
-func issuer(now web.LetsEncrypt) string {
-	switch {
-	case now.Email == "":
-		return "the appliance's own CA, see certs:root"
-	case now.Server != "":
-		return now.Server
-	}
-	return "Let's Encrypt, as " + now.Email
 }
 
 // readFile reads a file of whoever asks; - is standard input, and over SSH the

@@ -21,6 +21,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -130,12 +131,12 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	opened.add(doors.close)
 
-	certificates, err := s.certificates(ctx, db, doors, log)
+	keeper, err := s.certificates(ctx, db, doors, log)
 	if err != nil {
 		return err
 	}
-	opened.add(func() error { certificates.Close(); return nil })
-	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: certificates}
+	opened.add(func() error { keeper.Close(); return nil })
+	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
 	}
@@ -147,7 +148,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	opened.add(engine.Close)
 
-	plate := &plate{table: table, certificates: certificates, log: log}
+	plate := &plate{table: table, certificates: keeper, log: log}
 	deployer := deploy.New(deploy.Config{
 		Logs:      filepath.Join(s.data, "logs"),
 		Caches:    filepath.Join(s.data, "caches"),
@@ -161,8 +162,10 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Version:     version,
 		HTTPSPort:   port(doors.https),
 		SSHPort:     port(doors.ssh),
-		RootCA:      func() ([]byte, error) { return certificates.RootPEM(), nil },
-		Certificate: certificates.State,
+		RootCA:      func() ([]byte, error) { return keeper.RootPEM(), nil },
+		Certificate: keeper.State,
+		Addresses:   ownAddresses,
+		Keeper:      keeper,
 	}, deployer, db, log)
 	plate.admin = api.Handler()
 	ssh, err := newSSH(db, repositories, deployer, api, version, log)
@@ -292,19 +295,19 @@ func (d doors) close() (err error) {
 	return err
 }
 
-func (s *serve) certificates(ctx context.Context, db *store.Store, doors doors, log *slog.Logger) (*router.Certificates, error) {
+func (s *serve) certificates(ctx context.Context, db *store.Store, doors doors, log *slog.Logger) (*certificates.Keeper, error) {
 	addresses, err := ownAddresses()
 	if err != nil {
 		return nil, fmt.Errorf("list the machine's addresses: %w", err)
 	}
-	cfg := router.CertificatesConfig{
+	cfg := certificates.Config{
 		Storage: db.Certificates(), Addresses: addresses,
 		HTTPPort: port(doors.http), HTTPSPort: port(doors.https),
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure certificates: %w", err)
 	}
-	return router.NewCertificates(ctx, cfg, log)
+	return certificates.New(ctx, cfg, log)
 }
 
 func (s *serve) openEngine(ctx context.Context, log *slog.Logger) (*runtime.Engine, error) {
@@ -331,19 +334,18 @@ func (s *serve) openEngine(ctx context.Context, log *slog.Logger) (*runtime.Engi
 // have certificates.
 type plate struct {
 	table        *router.Router
-	certificates *router.Certificates
+	certificates *certificates.Keeper
 	admin        http.Handler
 	log          *slog.Logger
 }
 
 // SetHosts is the deployer's deploy.Hosts.
-func (p *plate) SetHosts(hosts []string, settings store.Settings) {
-	own := []string{settings.Domain, "berth." + settings.Domain}
+func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
+	own := []string{domain, "berth." + domain}
 	if err := p.table.Handle(own, p.admin); err != nil {
 		p.log.Error("the admin page has no host", "hosts", own, "err", err)
 	}
-	acme := router.ACMEConfig{Email: settings.Email, Directory: settings.ACME, Roots: settings.ACMERoots}
-	if err := p.certificates.SetHosts(context.Background(), append(own, hosts...), acme); err != nil {
+	if err := p.certificates.SetHosts(context.Background(), hosts, acme); err != nil {
 		p.log.Error("certificates are not kept", "err", err)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 )
 
 // measureRouter compares berth's router with other reverse proxies: one after
@@ -368,7 +369,7 @@ func serveRouter(ctx context.Context, secure bool, port int, backends, dir strin
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		}})
 	}
-	certs, err := router.NewCertificates(ctx, router.CertificatesConfig{
+	certs, err := certificates.New(ctx, certificates.Config{
 		Storage: &certmagic.FileStorage{Path: filepath.Join(dir, "berth")}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 	}, discard)
 	if err != nil {

@@ -1,4 +1,4 @@
-package router
+package certificates
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 func zapTo(log *slog.Logger) *zap.Logger { return zap.New(slogCore{log}) }
 
 // slogCore is a zapcore.Core over a slog.Logger. certmagic tells every step as
-// an info; here that is debug, since what matters is told by Certificates.
+// an info; here that is debug, since what matters is told by the Keeper.
 type slogCore struct{ log *slog.Logger }
 
 func slogLevel(l zapcore.Level) slog.Level {

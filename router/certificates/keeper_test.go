@@ -1,10 +1,8 @@
-package router
+package certificates
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -14,30 +12,8 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// handshake returns the certificate that a client with this SNI is shown.
-func handshake(t testing.TB, addr, serverName string) *x509.Certificate {
-	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: serverName})
-	if err != nil {
-		t.Fatalf("handshake for %q: %v", serverName, err)
-	}
-	defer c.Close()
-	return c.ConnectionState().PeerCertificates[0]
-}
-
-func newCertificates(t testing.TB, storage certmagic.Storage) *Certificates {
-	t.Helper()
-	c, err := NewCertificates(t.Context(), CertificatesConfig{Storage: storage}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
-
-func TestCertificates_LocalCAServesKnownHostsAndAddresses(t *testing.T) {
-	s := start(t, Config{})
-	s.swap(t, "shop", []string{"shop.localhost", "shop.example.com"}, app(t, "1", says("shop")))
+func TestKeeper_LocalCAServesKnownHostsAndAddresses(t *testing.T) {
+	s := start(t, &certmagic.FileStorage{Path: t.TempDir()})
 	for _, host := range []string{"shop.localhost", "shop.example.com", "SHOP.localhost"} {
 		cert := handshake(t, s.secure, host)
 		if _, err := cert.Verify(x509.VerifyOptions{Roots: s.roots(), DNSName: host}); err != nil {
@@ -58,13 +34,13 @@ func TestCertificates_LocalCAServesKnownHostsAndAddresses(t *testing.T) {
 			t.Errorf("SNI %q: the default certificate names %q", sni, cert.DNSNames)
 		}
 	}
-	if st := s.certs.State("shop.localhost"); !st.Local || st.NotAfter.IsZero() || !strings.HasPrefix(st.Issuer, "berth local CA ") {
+	if st := s.State("shop.localhost"); !st.Local || st.NotAfter.IsZero() || !strings.HasPrefix(st.Issuer, "berth local CA ") {
 		t.Errorf("state: %+v", st)
 	}
 }
 
-func TestCertificates_OldProtocolsAreRefused(t *testing.T) {
-	s := start(t, Config{})
+func TestKeeper_OldProtocolsAreRefused(t *testing.T) {
+	s := start(t, &certmagic.FileStorage{Path: t.TempDir()})
 	if _, err := tls.Dial("tcp", s.secure, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
@@ -77,7 +53,7 @@ func TestCertificates_OldProtocolsAreRefused(t *testing.T) {
 func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 	storage := &certmagic.FileStorage{Path: t.TempDir()}
 	ctx := t.Context()
-	first := newCertificates(t, storage)
+	first := newKeeper(t, storage)
 	leaf, err := first.local.certificate(ctx, "shop.localhost", "shop.localhost")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +61,7 @@ func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 
 	first.local.stores.Wait()
 
-	second := newCertificates(t, storage)
+	second := newKeeper(t, storage)
 	if string(second.RootPEM()) != string(first.RootPEM()) {
 		t.Error("the root changed with a restart")
 	}
@@ -100,7 +76,7 @@ func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	storage.Store(ctx, leafKey("shop.localhost"), whole[:len(whole)/2])
-	third := newCertificates(t, storage)
+	third := newKeeper(t, storage)
 	healed, err := third.local.certificate(ctx, "shop.localhost", "shop.localhost")
 	if err != nil || healed.Leaf.Equal(leaf.Leaf) || healed.Leaf.CheckSignatureFrom(first.local.root) != nil {
 		t.Errorf("a truncated leaf is not healed (%v)", err)
@@ -109,7 +85,7 @@ func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 	// A truncated root is replaced, and the leaves that it had signed with it.
 	third.local.stores.Wait()
 	storage.Store(ctx, rootKey, []byte("-----BEGIN PRIVATE KEY-----\n"))
-	fourth := newCertificates(t, storage)
+	fourth := newKeeper(t, storage)
 	fresh, err := fourth.local.certificate(ctx, "shop.localhost", "shop.localhost")
 	if err != nil || fresh.Leaf.CheckSignatureFrom(fourth.local.root) != nil {
 		t.Errorf("the leaf of a lost root is still served (%v)", err)
@@ -117,7 +93,7 @@ func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 }
 
 func TestLocalCA_LeafIsRenewedInTheLastThirdOfItsLife(t *testing.T) {
-	ca := newCertificates(t, &certmagic.FileStorage{Path: t.TempDir()}).local
+	ca := newKeeper(t, &certmagic.FileStorage{Path: t.TempDir()}).local
 	old, err := ca.issue([]string{"shop.localhost"}, time.Now().Add(-61*24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
@@ -132,9 +108,9 @@ func TestLocalCA_LeafIsRenewedInTheLastThirdOfItsLife(t *testing.T) {
 }
 
 func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
-	c := newCertificates(t, &certmagic.FileStorage{Path: t.TempDir()})
+	c := newKeeper(t, &certmagic.FileStorage{Path: t.TempDir()})
 	ctx := t.Context()
-	if err := c.SetHosts(ctx, []string{"a.localhost", "b.localhost"}, ACMEConfig{}); err != nil {
+	if err := c.SetHosts(ctx, named("a.localhost", "b.localhost"), ACME{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"a.localhost", "b.localhost"} {
@@ -143,7 +119,7 @@ func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
 		}
 	}
 	c.local.stores.Wait()
-	if err := c.SetHosts(ctx, []string{"a.localhost"}, ACMEConfig{}); err != nil {
+	if err := c.SetHosts(ctx, named("a.localhost"), ACME{}); err != nil {
 		t.Fatal(err)
 	}
 	if c.State("a.localhost").NotAfter.IsZero() || !c.State("b.localhost").NotAfter.IsZero() {
@@ -152,7 +128,7 @@ func TestSetHosts_ForgetsHostsThatAreGone(t *testing.T) {
 	if c.cfg.Storage.Exists(ctx, leafKey("b.localhost")) {
 		t.Error("the certificate of a host that is gone is still stored")
 	}
-	if err := c.SetHosts(ctx, nil, ACMEConfig{Email: "a@example.com", Roots: "no PEM"}); err == nil {
+	if err := c.SetHosts(ctx, nil, ACME{Email: "a@example.com", CAs: []CA{{Roots: "no PEM"}}}); err == nil {
 		t.Error("roots that are none were accepted")
 	}
 }
@@ -162,45 +138,46 @@ func TestPublic_TellsNamesThatACACanVouchFor(t *testing.T) {
 		"shop.example.com": true, "example.com": true, "shop.203.0.113.9.sslip.io": true, "xn--mnchen-3ya.de": true,
 		"localhost": false, "shop.localhost": false, "server": false, "nas.local": false, "app.internal": false,
 		"a.test": false, "box.lan": false, "box.home.arpa": false, "203.0.113.9": false, "2001:db8::1": false,
+		"*.example.com": true, "*.localhost": false, "*.com": false, "1.1.1.1": true, "2606:4700::1111": true, "10.0.0.1": false,
+		"100.64.0.1": false, "fd00::1": false, "::1": false,
 	} {
-		if got := public(host); got != want {
-			t.Errorf("public(%q) is %v, want %v", host, got, want)
+		if got := Public(host); got != want {
+			t.Errorf("Public(%q) is %v, want %v", host, got, want)
 		}
 	}
 }
 
-func TestCanonicalHost(t *testing.T) {
-	for authority, want := range map[string]string{
-		"shop.example.com": "shop.example.com", "Shop.Example.COM:8443": "shop.example.com", "shop.example.com.": "shop.example.com",
-		"shop.example.com.:80": "shop.example.com", "127.0.0.1:80": "127.0.0.1", "[::1]:80": "::1", "[2001:DB8::1]": "2001:db8::1",
-		"::1": "::1", "": "", "[": "", ":80": "",
-	} {
-		if got := canonicalHost(authority); got != want {
-			t.Errorf("canonicalHost(%q) is %q, want %q", authority, got, want)
-		}
-	}
-}
-
-func TestNewCertificates_UnreadableStorageDoesNotReplaceTheCA(t *testing.T) {
-	_, err := NewCertificates(t.Context(), CertificatesConfig{Storage: failing{}}, slog.New(slog.DiscardHandler))
+func TestNew_UnreadableStorageDoesNotReplaceTheCA(t *testing.T) {
+	_, err := New(t.Context(), Config{Storage: failing{}}, slog.New(slog.DiscardHandler))
 	if err == nil {
 		t.Error("a CA was made although the stored one could not be read")
 	}
 }
 
-// failing is a storage whose disk is broken.
-type failing struct{ certmagic.Storage }
-
-func (failing) Load(context.Context, string) ([]byte, error) { return nil, io.ErrUnexpectedEOF }
-
 func BenchmarkLocalCA_FirstHandshakeOfAHost(b *testing.B) {
-	ca := newCertificates(b, &certmagic.FileStorage{Path: b.TempDir()}).local
+	ca := newKeeper(b, &certmagic.FileStorage{Path: b.TempDir()}).local
 	n := 0
 	for b.Loop() {
 		n++
 		host := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()
 		if _, err := ca.certificate(b.Context(), host, host); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestHost_SharedByTwoHasTheFirstPairAndTheCAs(t *testing.T) {
+	one, two := new(Pair), new(Pair)
+	for _, row := range []struct {
+		a, b, want Host
+	}{
+		{Host{Name: "h"}, Host{Name: "h", Own: one}, Host{Name: "h", Own: one}},
+		{Host{Name: "h", Own: one}, Host{Name: "h", Own: two}, Host{Name: "h", Own: one}},
+		{Host{Name: "h", Local: true}, Host{Name: "h"}, Host{Name: "h"}},
+		{Host{Name: "h", Local: true}, Host{Name: "h", Local: true}, Host{Name: "h", Local: true}},
+	} {
+		if got := row.a.and(row.b); got != row.want {
+			t.Errorf("%+v and %+v: got %+v, want %+v", row.a, row.b, got, row.want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package router
+package certificates
 
 import (
 	"bytes"
@@ -216,11 +216,21 @@ func (ca *localCA) issue(hosts []string, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	template := leafTemplate(hosts, now, leafLife)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.root, &key.PublicKey, ca.key)
+	if err != nil {
+		return nil, err
+	}
+	return encodePair(key, der)
+}
+
+// leafTemplate is a server's certificate for hosts, names or addresses.
+func leafTemplate(hosts []string, now time.Time, life time.Duration) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: serial(),
 		Subject:      pkix.Name{Organization: []string{"berth"}},
 		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(leafLife - backdate),
+		NotAfter:     now.Add(life - backdate),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -231,11 +241,7 @@ func (ca *localCA) issue(hosts []string, now time.Time) ([]byte, error) {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.root, &key.PublicKey, ca.key)
-	if err != nil {
-		return nil, err
-	}
-	return encodePair(key, der)
+	return template
 }
 
 // forget drops the certificate of a host that is gone.

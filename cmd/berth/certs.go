@@ -1,0 +1,198 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) certsCommands() []command {
+	change := func(ctx context.Context, verb string, args any, done string) error {
+		var rows []web.Certificate
+		if err := c.ask(ctx, verb, args, &rows); err != nil {
+			return err
+		}
+		c.say("%s", done)
+		t := newTable(c.out)
+		printCertificates(t, rows)
+		return t.flush()
+	}
+	return []command{
+		{
+			use: "certs:report [APP|HOST]", short: "show what hosts are served with", example: "certs:report shop",
+			aliases: []string{"certs"}, maybeApp: true, reads: true,
+			run: func(ctx context.Context, target string, _ []string) error {
+				return read(ctx, c, "certs:report", web.CertsArgs{Target: target}, printCertificates)
+			},
+		},
+		{
+			use: "certs:add APP|HOST [CRT KEY]", short: "serve a certificate of your own",
+			long: "For an app it serves all hosts that it covers, for a host that one alone. It\n" +
+				"goes before what a CA gave. Without files, standard input is a tar of\n" +
+				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
+			example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem", max: 2,
+			run: func(ctx context.Context, target string, words []string) error {
+				args := web.CertsAddArgs{CertsArgs: web.CertsArgs{Target: target}}
+				var err error
+				switch len(words) {
+				case 0:
+					if c.term != nil {
+						return usage("a certificate comes from two files, or from standard input").Hint("usage: berth certs:add APP CRT KEY")
+					}
+					var text string
+					if text, err = readAtMost(c.in, maxStdin); err == nil {
+						args.Certificate, args.Key, err = unpackPair(text)
+					}
+				case 1:
+					return usage("certs:add needs the key too").Hint("usage: berth certs:add APP CRT KEY")
+				default:
+					if args.Certificate, err = c.readFile(words[0]); err == nil {
+						args.Key, err = c.readFile(words[1])
+					}
+				}
+				if err != nil {
+					return err
+				}
+				return change(ctx, "certs:add", args, "served from now on")
+			},
+		},
+		{
+			use: "certs:update APP|HOST [CRT KEY]", short: "the same as certs:add", example: "certs:update shop server.crt server.key",
+			max: 2,
+			run: func(ctx context.Context, target string, words []string) error {
+				for _, cmd := range c.certsCommands() {
+					if strings.HasPrefix(cmd.use, "certs:add ") {
+						return cmd.run(ctx, target, words)
+					}
+				}
+				return nil
+			},
+		},
+		{
+			use: "certs:remove APP|HOST", short: "undo certs:add", example: "certs:remove shop",
+			long: "What the CA gave serves at once, or the appliance's own CA.",
+			run: func(ctx context.Context, target string, _ []string) error {
+				return change(ctx, "certs:remove", web.CertsArgs{Target: target}, "removed")
+			},
+		},
+		{
+			use: "certs:generate APP|HOST", short: "serve a self-signed certificate", example: "certs:generate shop",
+			long: "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
+			run: func(ctx context.Context, target string, _ []string) error {
+				return change(ctx, "certs:generate", web.CertsArgs{Target: target}, "served from now on, and vouched for by nobody")
+			},
+		},
+		{
+			use: "certs:root", short: "print the certificate of berth's own CA",
+			long:    "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\nset up. certs:trust tells how.",
+			example: "certs:root >berth.pem", noApp: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				root, err := c.root(ctx)
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(c.out, root)
+				return err
+			},
+		},
+		{
+			use: "certs:trust", short: "print berth's own CA and how to trust it", example: "certs:trust >berth.pem", noApp: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				root, err := c.root(ctx)
+				if err != nil {
+					return err
+				}
+				if _, err := io.WriteString(c.out, root); err != nil {
+					return err
+				}
+				block, _ := pem.Decode([]byte(root))
+				if block == nil {
+					return errors.New("the appliance's CA is not readable")
+				}
+				c.say(trustHelp, fingerprint(block.Bytes))
+				return nil
+			},
+		},
+	}
+}
+
+const trustHelp = `
+This certificate (SHA-256 %s)
+signs for every host that has no other. With it in the file berth.pem:
+
+curl            curl --cacert berth.pem https://...
+Debian, Ubuntu  cp berth.pem /usr/local/share/ca-certificates/berth.crt; update-ca-certificates
+Fedora          cp berth.pem /etc/pki/ca-trust/source/anchors/; update-ca-trust
+macOS           security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db berth.pem
+Windows         certutil -addstore -user Root berth.pem
+Firefox         Settings, Certificates, Authorities, Import
+Node.js         NODE_EXTRA_CA_CERTS=berth.pem
+
+Whoever has this machine's data can sign for any host to those who trust it.`
+
+// fingerprint is written as browsers show it, on two lines.
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	text := strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
+	return text[:48] + "\n" + text[48:]
+}
+
+func (c *cli) root(ctx context.Context) (string, error) {
+	var root web.Root
+	err := c.ask(ctx, "certs:root", nil, &root)
+	return root.PEM, err
+}
+
+// unpackPair reads a tar of a certificate and its key, as Dokku's clients send
+// it, or both as PEM one after the other.
+func unpackPair(text string) (certificate, key string, err error) {
+	if strings.Contains(text, "-----BEGIN ") && !isTar(text) {
+		return text, text, nil
+	}
+	if !isTar(text) {
+		return "", "", usage("standard input is neither a tar nor PEM").Hint("tar cf - server.crt server.key | berth certs:add APP")
+	}
+	for r := tar.NewReader(strings.NewReader(text)); ; {
+		entry, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", "", usage("the tar cannot be read: %w", err)
+		}
+		if entry.Typeflag != tar.TypeReg {
+			continue
+		}
+		into := &certificate
+		switch strings.ToLower(path.Ext(entry.Name)) {
+		case ".key":
+			into = &key
+		case ".crt", ".pem", ".cer":
+		default:
+			continue
+		}
+		if *into != "" {
+			return "", "", usage("the tar holds more than one certificate or key").Hint("it is to hold server.crt and server.key")
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			return "", "", usage("the tar cannot be read: %w", err)
+		}
+		*into = string(raw)
+	}
+	if certificate == "" || key == "" {
+		return "", "", usage("the tar lacks the certificate or the key").Hint("it is to hold server.crt and server.key")
+	}
+	return certificate, key, nil
+}
+
+// isTar looks for the mark that every tar since 1988 has in its first block.
+func isTar(text string) bool { return len(text) > 262 && text[257:262] == "ustar" }

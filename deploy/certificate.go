@@ -1,0 +1,233 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berthd/berth/router/certificates"
+	"github.com/berthd/berth/router/certificates/dns"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// announceHosts tells which hosts are to have certificates now, and how.
+func (d *Deployer) announceHosts() {
+	d.announcing.Lock() // what is told last is what was read last
+	defer d.announcing.Unlock()
+	settings := d.settings()
+	acme, err := ACME(settings)
+	d.warn("a part of the settings for certificates is not used", err)
+	var hosts []certificates.Host
+	err = d.db.View(func(tx *store.Tx) error {
+		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, adminHosts(settings))
+		if err != nil {
+			return err
+		}
+		hosts = own
+		if acme.DNS.Provider != "" { // one certificate for all default hosts
+			hosts = append(hosts, certificates.Host{Name: "*." + settings.Domain})
+		}
+		apps, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, app := range apps {
+			names, err := hostsOf(tx, app.Name)
+			if err != nil {
+				return err
+			}
+			certified, err := d.certified(tx, app, names)
+			if err != nil {
+				return err
+			}
+			hosts = append(hosts, certified...)
+		}
+		return nil
+	})
+	d.warn("the hosts cannot be read", err)
+	d.hosts.SetHosts(settings.Domain, hosts, acme)
+}
+
+func adminHosts(s store.Settings) []string { return []string{s.Domain, "berth." + s.Domain} }
+
+// certified adds to the names what is to be known of their certificates. A pair
+// for one host goes before the app's.
+func (d *Deployer) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
+	stored, err := tx.Pairs(app.Name)
+	if err != nil {
+		return nil, err
+	}
+	whole, of := (*certificates.Pair)(nil), map[string]*certificates.Pair{}
+	for _, p := range stored {
+		pair, err := certificates.LoadPair([]byte(p.Chain), []byte(p.Key))
+		if err != nil {
+			d.warn("a certificate that was given cannot be read", err, "app", app.Name, "host", p.Host)
+			continue
+		}
+		if p.Host == "" {
+			whole = pair
+		} else {
+			of[p.Host] = pair
+		}
+	}
+	hosts := make([]certificates.Host, len(names))
+	for i, name := range names {
+		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name]}
+		if hosts[i].Own == nil && whole != nil && whole.Covers(name) {
+			hosts[i].Own = whole
+		}
+	}
+	return hosts, nil
+}
+
+// ACME says in the router's words how the settings want names certified. What
+// is not complete yet, the credentials of a DNS provider say, is left out; the
+// error says what is missing.
+func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
+	acme = certificates.ACME{Email: s.Email, Addresses: s.ACMEAddresses}
+	account := func(name, keyID, secret string) (string, string) {
+		key := s.Secrets[secret]
+		if (keyID == "") != (key == "") {
+			incomplete = errors.Join(incomplete, fmt.Errorf("%s needs both a key ID and an HMAC key", name))
+			return "", ""
+		}
+		return keyID, key
+	}
+	first := certificates.CA{Directory: s.ACME, Roots: s.ACMERoots, Profile: s.ACMEProfile}
+	first.KeyID, first.MACKey = account("the external account", s.ACMEKeyID, store.SecretMACKey)
+	acme.CAs = []certificates.CA{first}
+	if s.Fallback.Server != "" {
+		second := certificates.CA{Directory: s.Fallback.Server, Roots: s.Fallback.Roots}
+		second.KeyID, second.MACKey = account("the fallback's external account", s.Fallback.KeyID, store.SecretFallbackMACKey)
+		acme.CAs = append(acme.CAs, second)
+	}
+	if s.DNSProvider != "" {
+		known, _ := dns.Settings(s.DNSProvider)
+		provider := certificates.DNS{Provider: s.DNSProvider, Resolvers: s.DNSResolvers, Settings: map[string]string{}}
+		for _, setting := range known {
+			if value := s.Secrets[setting.Name]; value != "" {
+				provider.Settings[setting.Name] = value
+			}
+		}
+		if _, err := dns.New(provider.Provider, provider.Settings); err != nil {
+			return acme, errors.Join(incomplete, err)
+		}
+		acme.DNS = provider
+	}
+	return acme, incomplete
+}
+
+// AddPair gives an app's hosts, or one host, a certificate of their own. One
+// that browsers would refuse, or that is for other hosts, is a fault (E178).
+func (d *Deployer) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
+	pair, sorted, secret, err := certificates.ParsePair(chain, key, time.Now())
+	if err != nil {
+		return fault.New(fault.Usage, "E178", "this certificate would not do: %w", err)
+	}
+	return d.changePairs(app, by, "added a certificate for "+strings.Join(pair.Hosts(), ", "), func(tx *store.Tx, names []string) error {
+		if host != "" {
+			names = []string{host}
+		}
+		if !slices.ContainsFunc(names, pair.Covers) {
+			return fault.New(fault.Usage, "E178", "the certificate is for %s, and not for %s", strings.Join(pair.Hosts(), ", "), strings.Join(names, ", "))
+		}
+		return tx.PutPair(store.Pair{
+			App: app, Host: host, Chain: string(sorted), Key: string(secret), GivenAt: time.Now().UTC(), GivenBy: by.Name,
+		})
+	})
+}
+
+// RemovePair takes the certificate of an app, or of one host, away again. One
+// that is not there is a fault (E179).
+func (d *Deployer) RemovePair(ctx context.Context, app, host string, by store.User) error {
+	what := app
+	if host != "" {
+		what = host
+	}
+	return d.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
+		found, err := tx.DeletePair(app, host)
+		if err == nil && !found {
+			return fault.New(fault.NotFound, "E179", "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
+		}
+		return err
+	})
+}
+
+// changePairs changes the pairs of an app, or of the admin page (AdminPairs),
+// and has them served. change is given the hosts.
+func (d *Deployer) changePairs(app string, by store.User, text string, change func(tx *store.Tx, names []string) error) error {
+	event := store.Event{App: app, By: by.Name, Kind: "certs", Text: text}
+	if app == store.AdminPairs {
+		event.App = ""
+	}
+	err := d.db.Update(func(tx *store.Tx) error {
+		if app == store.AdminPairs {
+			settings, err := tx.Settings()
+			if err != nil {
+				return err
+			}
+			return change(tx, adminHosts(settings))
+		}
+		if _, err := tx.App(app); err != nil {
+			return err
+		}
+		names, err := hostsOf(tx, app)
+		if err != nil {
+			return err
+		}
+		return change(tx, names)
+	})
+	if err != nil {
+		return d.full(err)
+	}
+	d.announceHosts()
+	d.happened(event)
+	return nil
+}
+
+// SetLocalCertificates keeps an app's hosts from the ACME CA, or lets them have
+// its certificates again.
+func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
+	text := "lets the ACME CA certify its hosts"
+	if local {
+		text = "keeps its hosts from the ACME CA"
+	}
+	err := d.db.Update(func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		if err != nil {
+			return err
+		}
+		record.LocalCertificates = local
+		return tx.PutApp(record)
+	})
+	if err != nil {
+		return d.full(err)
+	}
+	d.announceHosts()
+	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
+	return nil
+}
+
+// CertifiedHosts returns the hosts that have, or could have, certificates, by
+// their app; the admin page's are AdminPairs'.
+func CertifiedHosts(tx *store.Tx) (map[string][]string, error) {
+	settings, err := tx.Settings()
+	if err != nil {
+		return nil, err
+	}
+	hosts := map[string][]string{store.AdminPairs: adminHosts(settings)}
+	apps, err := tx.Apps()
+	if err != nil {
+		return nil, err
+	}
+	for _, app := range apps {
+		if hosts[app.Name], err = hostsOf(tx, app.Name); err != nil {
+			return nil, err
+		}
+	}
+	return hosts, nil
+}

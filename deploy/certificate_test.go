@@ -1,0 +1,127 @@
+package deploy
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/router/certificates"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// heard is what the appliance was told last about hosts.
+type heard struct {
+	hosts []certificates.Host
+	acme  certificates.ACME
+}
+
+func (h *heard) SetHosts(_ string, hosts []certificates.Host, acme certificates.ACME) {
+	h.hosts, h.acme = hosts, acme
+}
+
+func (h *heard) own(name string) *certificates.Pair {
+	for _, host := range h.hosts {
+		if host.Name == name {
+			return host.Own
+		}
+	}
+	return nil
+}
+
+func (h *heard) names() (names []string) {
+	for _, host := range h.hosts {
+		names = append(names, host.Name)
+	}
+	return names
+}
+
+func TestPairs_ServeWhatTheyAreForAndFollowTheirApp(t *testing.T) {
+	d, now := newDeployer(t), &heard{}
+	d.hosts = now
+	for _, name := range []string{"shop", "blog"} {
+		if _, err := d.CreateApp(t.Context(), name, store.Root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "www.shop.com"}}, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	add := func(app, host string, names ...string) error {
+		chain, key, err := certificates.SelfSigned(names, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.AddPair(t.Context(), app, host, chain, key, store.Root)
+	}
+	code := func(err error) string {
+		if f := fault.From(err); f != nil {
+			return f.Code
+		}
+		return ""
+	}
+	// A wildcard that somebody gave for the shop is not served to the blog's guests.
+	if err := add("shop", "", "*.example.com", "www.shop.com"); err != nil {
+		t.Fatal(err)
+	}
+	if now.own("shop.example.com") == nil || now.own("www.shop.com") == nil || now.own("blog.example.com") != nil || now.own("berth.example.com") != nil {
+		t.Errorf("the pair serves others than the shop's: %+v", now.hosts)
+	}
+	if err := add("shop", "www.shop.com", "www.shop.com"); err != nil || len(now.own("www.shop.com").Hosts()) != 1 {
+		t.Errorf("the host's own pair does not go first: %v", err)
+	}
+	if got := code(add("blog", "", "www.shop.com")); got != "E178" {
+		t.Errorf("a pair for none of the app's hosts: %q, want E178", got)
+	}
+	if got := code(d.AddPair(t.Context(), "shop", "", []byte("no"), []byte("no"), store.Root)); got != "E178" {
+		t.Errorf("garbage: %q, want E178", got)
+	}
+	if err := add(store.AdminPairs, "berth.example.com", "berth.example.com"); err != nil || now.own("berth.example.com") == nil {
+		t.Errorf("the admin page has no pair: %v", err)
+	}
+	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root); err != nil {
+		t.Fatal(err)
+	}
+	if now.own("store.example.com") == nil || len(now.own("www.shop.com").Hosts()) != 1 {
+		t.Error("the pairs did not follow their app to its new name")
+	}
+	if err := d.RemovePair(t.Context(), "store", "www.shop.com", store.Root); err != nil || len(now.own("www.shop.com").Hosts()) != 2 {
+		t.Errorf("the app's pair does not serve again: %v", err)
+	}
+	if got := code(d.RemovePair(t.Context(), "store", "www.shop.com", store.Root)); got != "E179" {
+		t.Errorf("removed twice: %q, want E179", got)
+	}
+	if err := d.SetLocalCertificates(t.Context(), "store", true, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range now.hosts {
+		if want := host.Name == "store.example.com" || host.Name == "www.shop.com"; host.Local != want {
+			t.Errorf("%s: local is %v", host.Name, host.Local)
+		}
+	}
+}
+
+func TestACME_TakesOfTheSettingsWhatIsWhole(t *testing.T) {
+	d, now := newDeployer(t), &heard{}
+	d.hosts = now
+	set := func(change func(*store.Settings)) {
+		t.Helper()
+		if _, err := d.SetSettings(t.Context(), func(s *store.Settings) error { change(s); return nil }, store.Root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(func(s *store.Settings) {
+		s.Email, s.DNSProvider, s.ACMEKeyID = "ops@example.com", "digitalocean", "me"
+		s.Fallback.Server = "https://second.example/dir"
+	})
+	if now.acme.DNS.Provider != "" || now.acme.CAs[0].KeyID != "" || len(now.acme.CAs) != 2 || slices.Contains(now.names(), "*.example.com") {
+		t.Errorf("got %+v for %v", now.acme, now.names())
+	}
+	set(func(s *store.Settings) { s.Secrets = map[string]string{"DO_AUTH_TOKEN": "t", store.SecretMACKey: "k"} })
+	if now.acme.DNS.Settings["DO_AUTH_TOKEN"] != "t" || now.acme.CAs[0].MACKey != "k" || !slices.Contains(now.names(), "*.example.com") {
+		t.Errorf("got %+v for %v", now.acme, now.names())
+	}
+	if err := now.acme.Validate(); err != nil {
+		t.Error(err)
+	}
+}

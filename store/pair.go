@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// AdminPairs stands in the place of an app's name for the pairs of the admin
+// page's hosts; no app may have it.
+const AdminPairs = "berth"
+
+// wholeApp is the key of a pair that is for all hosts of an app; no host has it.
+const wholeApp = "*"
+
+// Pair is a certificate of somebody's own with its key, for an app's hosts or
+// for one host.
+type Pair struct {
+	App     string    `json:"app"`
+	Host    string    `json:"host,omitempty"` // empty: every host of the app that it covers
+	Chain   string    `json:"chain"`          // PEM, the certificate itself first
+	Key     string    `json:"key"`            // PEM
+	GivenAt time.Time `json:"given_at"`
+	GivenBy string    `json:"given_by"`
+}
+
+func (p Pair) key() []byte {
+	if p.Host == "" {
+		return []byte(wholeApp)
+	}
+	return []byte(p.Host)
+}
+
+func pairPlace(app string, key []byte) string { return "pair " + app + " " + string(key) }
+
+// Pairs returns the pairs of an app, that of the whole app first.
+func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
+	b := tx.of("pairs", app)
+	if b == nil {
+		return nil, nil
+	}
+	err = eachRecord(b, func(key, sealed []byte) error {
+		plain, err := tx.seal.open(pairPlace(app, key), sealed)
+		if err != nil {
+			return err
+		}
+		var pair Pair
+		if err := json.Unmarshal(plain, &pair); err != nil {
+			return fmt.Errorf("read a certificate of %s: %w", app, err)
+		}
+		pairs = append(pairs, pair)
+		return nil
+	})
+	return pairs, err
+}
+
+// PutPair stores a pair, encrypted, in place of the one for the same app or host.
+func (tx *Tx) PutPair(p Pair) error {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	b, err := tx.makeOf("pairs", p.App)
+	if err != nil {
+		return err
+	}
+	return b.Put(p.key(), tx.seal.seal(pairPlace(p.App, p.key()), plain))
+}
+
+// DeletePair removes the pair of an app, or of one host of it; found is false
+// when there is none.
+func (tx *Tx) DeletePair(app, host string) (found bool, err error) {
+	b, key := tx.of("pairs", app), Pair{Host: host}.key()
+	if b == nil || b.Get(key) == nil {
+		return false, nil
+	}
+	return true, b.Delete(key)
+}

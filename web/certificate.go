@@ -1,0 +1,227 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router/certificates"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// Keeper is what the verbs ask of *certificates.Keeper, whose documentation is
+// the contract.
+type Keeper interface {
+	Retry(ctx context.Context, hosts []string)
+	Revoke(ctx context.Context, host string) (revoked int, err error)
+	Cleanup(ctx context.Context) (deleted []string, err error)
+}
+
+// Root is the certificate of the appliance's own CA.
+type Root struct {
+	PEM string `json:"pem"`
+}
+
+func (a *API) certsRoot(context.Context, call, NoArgs) (Root, error) {
+	certificate, err := a.cfg.RootCA()
+	return Root{string(certificate)}, err
+}
+
+// CertsArgs name an app, all of whose hosts are meant, or one host.
+type CertsArgs struct {
+	NoArgs
+	Target string `json:"target"`
+}
+
+// CertsAddArgs are a certificate of one's own with its chain and key, as PEM.
+type CertsAddArgs struct {
+	CertsArgs
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+}
+
+// Certificate is what a host is served with.
+type Certificate struct {
+	App  string `json:"app,omitempty"` // empty for the admin page's
+	Host string `json:"host"`
+	// Source is "own" for one that was given, "acme" or "local".
+	Source      string    `json:"source"`
+	Issuer      string    `json:"issuer,omitempty"`
+	NotBefore   time.Time `json:"not_before,omitzero"`
+	NotAfter    time.Time `json:"not_after,omitzero"` // zero before anybody has asked for it
+	Pending     bool      `json:"pending,omitempty"`  // the ACME CA has been asked
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+}
+
+func (a *API) certsReport(_ context.Context, c call, args CertsArgs) ([]Certificate, error) {
+	if args.Target == "" {
+		return list(a.visibleCertificates(c.user, ""))
+	}
+	app, host, err := a.certified(c.user, store.RoleRead, args.Target)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.certificatesOf(app)
+	if host != "" {
+		rows = slices.DeleteFunc(rows, func(row Certificate) bool { return row.Host != host })
+	}
+	return list(rows, err)
+}
+
+func (a *API) certsAdd(ctx context.Context, c call, args CertsAddArgs) ([]Certificate, error) {
+	return a.changeCerts(ctx, c, args.Target, func(app, host string) error {
+		return a.deployer.AddPair(ctx, app, host, []byte(args.Certificate), []byte(args.Key), c.user)
+	})
+}
+
+func (a *API) certsRemove(ctx context.Context, c call, args CertsArgs) ([]Certificate, error) {
+	return a.changeCerts(ctx, c, args.Target, func(app, host string) error {
+		return a.deployer.RemovePair(ctx, app, host, c.user)
+	})
+}
+
+// certsGenerate gives a target a certificate that nobody but itself vouches for.
+func (a *API) certsGenerate(ctx context.Context, c call, args CertsArgs) ([]Certificate, error) {
+	return a.changeCerts(ctx, c, args.Target, func(app, host string) error {
+		hosts := []string{host}
+		if host == "" {
+			rows, err := a.certificatesOf(app)
+			if err != nil {
+				return err
+			}
+			hosts = nil
+			for _, row := range rows {
+				hosts = append(hosts, row.Host)
+			}
+		}
+		chain, key, err := certificates.SelfSigned(hosts, time.Now())
+		if err != nil {
+			return err
+		}
+		return a.deployer.AddPair(ctx, app, host, chain, key, c.user)
+	})
+}
+
+func (a *API) changeCerts(ctx context.Context, c call, target string, change func(app, host string) error) ([]Certificate, error) {
+	app, host, err := a.certified(c.user, store.RoleDeploy, target)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(app, host); err != nil {
+		return nil, err
+	}
+	return a.certsReport(ctx, c, CertsArgs{Target: target})
+}
+
+// certified returns the app that a target is, or is a host of, if the user may
+// act as role on it, and on every other app that has a path of the host. The
+// admin page's hosts are for admins.
+func (a *API) certified(user store.User, role store.Role, target string) (app, host string, err error) {
+	hosts, err := a.certifiedHosts()
+	if err != nil {
+		return "", "", err
+	}
+	if app = target; hosts[target] == nil || target == store.AdminPairs {
+		host = target // it will not be found
+		if domain, err := NormalDomain(target); err == nil && domain.Path == "" {
+			host = domain.Host
+		}
+		app = ""
+		for _, name := range slices.Sorted(maps.Keys(hosts)) {
+			if !slices.Contains(hosts[name], host) {
+				continue
+			}
+			if app == "" {
+				app = name
+			} else if err := user.May(role, name); err != nil {
+				return "", "", err
+			}
+		}
+		if app == "" {
+			return "", "", fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
+				Hint("berth certs:report lists the hosts")
+		}
+	}
+	if app == store.AdminPairs {
+		if role == store.RoleDeploy {
+			role = store.RoleAdmin
+		}
+		return app, host, user.May(role, "")
+	}
+	return app, host, user.May(role, app)
+}
+
+func (a *API) certifiedHosts() (hosts map[string][]string, err error) {
+	err = a.db.View(func(tx *store.Tx) error {
+		hosts, err = deploy.CertifiedHosts(tx)
+		return err
+	})
+	return hosts, err
+}
+
+// visibleCertificates are those of an app, or of all that the user may see.
+func (a *API) visibleCertificates(user store.User, app string) ([]Certificate, error) {
+	if app != "" {
+		return a.certificatesOf(app)
+	}
+	hosts, err := a.certifiedHosts()
+	if err != nil {
+		return nil, err
+	}
+	var rows []Certificate
+	for name, names := range hosts {
+		of := name
+		if name == store.AdminPairs {
+			of = ""
+		}
+		if of == "" && len(user.Apps) > 0 || user.May(store.RoleRead, of) != nil {
+			continue
+		}
+		for _, host := range names {
+			rows = append(rows, a.certificate(of, host))
+		}
+	}
+	slices.SortFunc(rows, func(x, y Certificate) int { return cmp.Or(cmp.Compare(x.App, y.App), cmp.Compare(x.Host, y.Host)) })
+	return rows, nil
+}
+
+func (a *API) certificatesOf(app string) (rows []Certificate, err error) {
+	hosts, err := a.certifiedHosts()
+	if err != nil {
+		return nil, err
+	}
+	names, ok := hosts[app]
+	if !ok {
+		return nil, a.db.View(func(tx *store.Tx) error { _, err := tx.App(app); return err })
+	}
+	shown := app
+	if app == store.AdminPairs {
+		shown = ""
+	}
+	for _, host := range names {
+		rows = append(rows, a.certificate(shown, host))
+	}
+	return rows, nil
+}
+
+func (a *API) certificate(app, host string) Certificate {
+	row := Certificate{App: app, Host: host, Source: "local"}
+	if a.cfg.Certificate == nil {
+		return row
+	}
+	s := a.cfg.Certificate(host)
+	switch {
+	case s.Own:
+		row.Source = "own"
+	case !s.Local:
+		row.Source = "acme"
+	}
+	row.Issuer, row.NotBefore, row.NotAfter = s.Issuer, s.NotBefore, s.NotAfter
+	row.Pending, row.LastError, row.LastErrorAt = s.Pending, s.LastError, s.LastErrorAt
+	return row
+}
