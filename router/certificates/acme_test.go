@@ -356,25 +356,30 @@ func (u *unlocked) Unlock(_ context.Context, name string) error {
 	return nil
 }
 
-// TestKilledKeeper is not a test: it is the process that
-// TestACME_OrderIsFinishedAfterAKill kills. It stops at the challenge, whose
-// answer never comes.
-func TestKilledKeeper(t *testing.T) {
-	dir := os.Getenv("BERTH_KILLED_STORAGE")
-	if dir == "" {
-		t.Skip("not a test")
+// TestMain makes this program the process that TestACME_OrderIsFinishedAfterAKill
+// kills, when it is started as that.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("BERTH_KILLED_STORAGE"); dir != "" {
+		fmt.Fprintln(os.Stderr, orderAndWait(dir))
+		os.Exit(1)
 	}
+	os.Exit(m.Run())
+}
+
+// orderAndWait stops at the challenge, whose answer never comes.
+func orderAndWait(dir string) error {
 	roots, err := os.ReadFile(os.Getenv("BERTH_KILLED_ROOTS"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	k, err := New(t.Context(), Config{Storage: newUnlocked(dir), HTTPPort: 1, HTTPSPort: 2}, slog.New(slog.DiscardHandler))
+	ctx := context.Background()
+	k, err := New(ctx, Config{Storage: newUnlocked(dir), HTTPPort: 1, HTTPSPort: 2}, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	acme := ACME{Email: contact, CAs: []CA{{Directory: os.Getenv("BERTH_KILLED_DIRECTORY"), Roots: string(roots)}}}
-	if err := k.SetHosts(t.Context(), named("shop.example.com"), acme); err != nil {
-		t.Fatal(err)
+	if err := k.SetHosts(ctx, named("shop.example.com"), acme); err != nil {
+		return err
 	}
 	fmt.Println("ordering")
 	select {}
@@ -408,7 +413,7 @@ func TestACME_OrderIsFinishedAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledKeeper$")
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "BERTH_KILLED_STORAGE="+dir, "BERTH_KILLED_ROOTS="+rootsFile, "BERTH_KILLED_DIRECTORY="+p.Directory)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
