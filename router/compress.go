@@ -3,12 +3,15 @@ package router
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/berthd/berth/router/http1"
 )
 
 const (
@@ -70,16 +73,9 @@ func compressible(contentType string) bool {
 	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
 }
 
-// hasToken looks for a word in a header that is a list; token is in lower case.
+// hasToken looks for a word in a header that is a list.
 func hasToken(values []string, token string) bool {
-	for _, value := range values {
-		for word := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(word), token) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(values, func(list string) bool { return http1.HasToken(list, token) })
 }
 
 // acceptable returns the coding of ours that a client likes best, by

@@ -28,7 +28,7 @@ func (x *exchange) takeBody(o *options) bool {
 	x.upload = &upload{
 		ReadCloser: x.in.Body, max: o.MaxBody, rate: o.MinBodyRate,
 		budget: x.door.cfg.BodyGrace, grace: x.door.cfg.BodyGrace,
-		abort: func() { http.NewResponseController(x.w).SetReadDeadline(time.Unix(1, 0)) },
+		abort: func() { http.NewResponseController(x.w).SetReadDeadline(longAgo) },
 	}
 	if strings.HasPrefix(x.in.Header.Get("Content-Type"), "application/grpc") {
 		x.upload.answered.Store(true) // a conversation from the start

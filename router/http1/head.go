@@ -28,11 +28,36 @@ type Field struct{ Name, Value string }
 // ReadHead reads until the empty line that ends a head, of at most limit bytes.
 // What it returns includes that line and is valid until the next read.
 func ReadHead(r *bufio.Reader, limit int) ([]byte, error) {
-	seen := 0
-	for {
+	text, err := peekHead(r, limit, nil)
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return readLongHead(r, limit)
+	}
+	r.Discard(len(text))
+	return text, err
+}
+
+// PeekHead waits for a whole head and returns it without reading it. A head
+// that does not fit in the buffer is ErrTooLarge. begun is called when a first
+// part of it has come and the rest is yet to be waited for.
+func PeekHead(r *bufio.Reader, begun func()) ([]byte, error) {
+	text, err := peekHead(r, r.Size(), begun)
+	if errors.Is(err, bufio.ErrBufferFull) {
+		err = ErrTooLarge
+	}
+	return text, err
+}
+
+// peekHead is PeekHead for a head of at most limit bytes. One that may be
+// within the limit, and does not fit in the buffer, is bufio.ErrBufferFull.
+func peekHead(r *bufio.Reader, limit int, begun func()) ([]byte, error) {
+	for seen := 0; ; {
 		if r.Buffered() == seen { // nothing new: wait for more
 			if seen == r.Size() {
-				return readLongHead(r, limit)
+				return nil, bufio.ErrBufferFull
+			}
+			if seen > 0 && begun != nil {
+				begun()
+				begun = nil
 			}
 			if _, err := r.Peek(seen + 1); err != nil {
 				return nil, truncated(err, seen > 0)
@@ -42,7 +67,6 @@ func ReadHead(r *bufio.Reader, limit int) ([]byte, error) {
 		if end := headEnd(text, seen); end > limit {
 			return nil, ErrTooLarge
 		} else if end > 0 {
-			r.Discard(end)
 			return text[:end], nil
 		}
 		if seen = len(text); seen > limit {

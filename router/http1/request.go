@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"bufio"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,31 +14,6 @@ type Request struct {
 	Length      int64 // of the body, 0 when there is none
 	Close       bool  // the client wants the connection to end
 	Header      http.Header
-}
-
-// PeekHead waits for a whole head and returns it without reading it. A head
-// that does not fit in the buffer is ErrTooLarge. begun is called when a first
-// part of it has come and the rest is yet to be waited for.
-func PeekHead(r *bufio.Reader, begun func()) ([]byte, error) {
-	for seen := 0; ; {
-		if r.Buffered() == seen {
-			if seen == r.Size() {
-				return nil, ErrTooLarge
-			}
-			if seen > 0 && begun != nil {
-				begun()
-				begun = nil
-			}
-			if _, err := r.Peek(seen + 1); err != nil {
-				return nil, truncated(err, seen > 0)
-			}
-		}
-		text, _ := r.Peek(r.Buffered())
-		if end := headEnd(text, seen); end > 0 {
-			return text[:end], nil
-		}
-		seen = len(text)
-	}
 }
 
 // ParseRequest reads the head of a request if it is plain: HTTP/1.1 with a path,
