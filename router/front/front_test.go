@@ -397,3 +397,32 @@ func TestServer_TLS(t *testing.T) {
 		t.Errorf("a challenge's connection: %v, want its end", err)
 	}
 }
+
+func TestServer_StoppedBeforeItServesDoesNotServe(t *testing.T) {
+	for name, stop := range map[string]func(*Server) error{
+		"Shutdown": func(s *Server) error { return s.Shutdown(t.Context()) },
+		"Close":    (*Server).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &Server{Next: &http.Server{}}
+			if err := stop(s); err != nil {
+				t.Fatal(err)
+			}
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l, false) }()
+			select {
+			case err := <-served:
+				if err != http.ErrServerClosed {
+					t.Errorf("got %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("it serves")
+				l.Close()
+			}
+		})
+	}
+}

@@ -49,6 +49,10 @@ func (s *Server) Serve(l net.Listener, secure bool) error {
 	defer l.Close()
 	s.start.Do(s.startNext)
 	s.mu.Lock()
+	if s.closing.Load() { // and nobody would close this one
+		s.mu.Unlock()
+		return http.ErrServerClosed
+	}
 	if s.listeners == nil {
 		s.listeners = map[net.Listener]struct{}{}
 	}
