@@ -63,6 +63,19 @@ func BenchmarkSwap(b *testing.B) {
 	}
 }
 
+// BenchmarkAddHost adds a route with a host beside n others, and takes it away.
+func BenchmarkAddHost(b *testing.B) {
+	for _, n := range []int{10, 5000} {
+		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
+			r := tableOf(b, n)
+			for b.Loop() {
+				r.Swap(Route{Name: "new", Hosts: []string{"new.example.com"}})
+				r.Remove("new")
+			}
+		})
+	}
+}
+
 func BenchmarkClaim(b *testing.B) {
 	be := newBackend(backendAt("1", ""), Config{}.withDefaults())
 	b.RunParallel(func(pb *testing.PB) {

@@ -169,7 +169,7 @@ func (x *exchange) claim() error {
 		if err := x.route.pass(x.in.Context()); err != nil {
 			return err
 		}
-		rt := x.door.table.Load().routes[x.route.name]
+		rt := x.door.table.Load().routes.get(x.route.name)
 		if rt == nil || len(rt.backends) == 0 {
 			if rt != nil && rt.held.Load() != nil {
 				continue // paused since: its backends come back

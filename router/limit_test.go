@@ -120,7 +120,7 @@ func TestServe_RateAndRequestsAtOnceAreLimitedByAddress(t *testing.T) {
 	if fmt.Sscan(last.Header.Get("Retry-After"), &after); after < 3500 || after > 3600 {
 		t.Errorf("Retry-After is %q, want an hour", last.Header.Get("Retry-After"))
 	}
-	if n := len(s.table.Load().routes["shop"].visitors.inside); n != 0 {
+	if n := len(s.table.Load().routes.get("shop").visitors.inside); n != 0 {
 		t.Errorf("%d addresses are counted as inside", n)
 	}
 }

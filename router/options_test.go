@@ -22,7 +22,7 @@ func TestSwap_ChangedOptionsTouchNoRequestUnderWay(t *testing.T) {
 		io.Copy(w, r.Body)
 	})}}
 	set(t, s, rt)
-	before := s.table.Load().routes["shop"].backends[0]
+	before := s.table.Load().routes.get("shop").backends[0]
 	ws := dialWebSocket(t, s, "shop.localhost")
 	body, client := io.Pipe()
 	answer := make(chan string, 1)
@@ -52,7 +52,7 @@ func TestSwap_ChangedOptionsTouchNoRequestUnderWay(t *testing.T) {
 			t.Errorf("%d requests were cut", left)
 		}
 	}
-	if s.table.Load().routes["shop"].backends[0] != before {
+	if s.table.Load().routes.get("shop").backends[0] != before {
 		t.Error("the backend is another one")
 	}
 	if res, _ := get(t, c, "https://shop.localhost/"); res.StatusCode != 503 {
@@ -92,7 +92,7 @@ func TestServe_WebSocketsStickTooAndPassTheOptions(t *testing.T) {
 		t.Errorf("a stranger's socket: got %v, %v", res, err)
 	}
 	eventually(t, "the stranger is counted out", func() bool {
-		v := &s.table.Load().routes["shop"].visitors
+		v := &s.table.Load().routes.get("shop").visitors
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		return len(v.inside) == 0

@@ -26,7 +26,7 @@ func (r *Router) Pause(route string, p Pause) error {
 	}
 	r.write.Lock()
 	defer r.write.Unlock()
-	rt := r.table.Load().routes[route]
+	rt := r.table.Load().routes.get(route)
 	if rt == nil {
 		return fmt.Errorf("pause route %q: there is none", route)
 	}
@@ -39,7 +39,7 @@ func (r *Router) Pause(route string, p Pause) error {
 func (r *Router) Resume(route string) {
 	r.write.Lock()
 	defer r.write.Unlock()
-	if rt := r.table.Load().routes[route]; rt != nil {
+	if rt := r.table.Load().routes.get(route); rt != nil {
 		rt.resume()
 	}
 }

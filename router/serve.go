@@ -107,7 +107,7 @@ func (r *Router) shutdown(servers []*front.Server, cutRequests context.CancelFun
 	case <-time.After(2 * cutGrace):
 		r.log.Warn("a handler does not end; leaving without it")
 	}
-	for _, rt := range r.table.Load().routes {
+	for _, rt := range r.table.Load().routes.all() {
 		for _, b := range rt.backends {
 			b.closeIdle()
 		}

@@ -35,7 +35,7 @@ type site struct {
 // enter adds a place, unless it leads elsewhere already.
 func (t *table) enter(at place, to target) error {
 	sites, key := t.sites(at.host)
-	old := sites[key]
+	old := sites.get(key)
 	s := &site{name: at.host}
 	if old != nil {
 		*s = site{name: old.name, root: old.root, paths: maps.Clone(old.paths), depth: old.depth}
@@ -65,7 +65,7 @@ func (t *table) enter(at place, to target) error {
 		s.paths[at.path] = to
 		s.depth = max(s.depth, strings.Count(at.path, "/"))
 	}
-	sites[key] = s
+	sites.set(key, s)
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (t *table) enter(at place, to target) error {
 func (t *table) leave(rt *route) {
 	for _, at := range rt.places {
 		sites, key := t.sites(at.host)
-		old := sites[key]
+		old := sites.get(key)
 		s := &site{name: old.name, root: old.root}
 		if at.path == "" {
 			s.root = target{}
@@ -88,8 +88,10 @@ func (t *table) leave(rt *route) {
 			s.paths[path] = to
 			s.depth = max(s.depth, strings.Count(path, "/"))
 		}
-		if sites[key] = s; s.root.empty() && s.paths == nil {
-			delete(sites, key)
+		if s.root.empty() && s.paths == nil {
+			sites.delete(key)
+		} else {
+			sites.set(key, s)
 		}
 	}
 }
@@ -97,7 +99,7 @@ func (t *table) leave(rt *route) {
 func (t target) empty() bool { return t.route == nil && t.handler == nil }
 
 // sites returns the half of the table that a host is in, and its key there.
-func (t *table) sites(host string) (map[string]*site, string) {
+func (t *table) sites(host string) (*index[*site], string) {
 	if under, ok := strings.CutPrefix(host, "*."); ok {
 		return t.wild, under
 	}
@@ -108,7 +110,7 @@ func (t *table) sites(host string) (map[string]*site, string) {
 // above it. Its cost depends neither on how many hosts there are nor on how
 // many paths. ok is false when nothing leads there.
 func (t *table) find(host string, u *url.URL) (to target, ok bool) {
-	if s := t.hosts[host]; s != nil {
+	if s := t.hosts.get(host); s != nil {
 		if to = s.find(u); !to.empty() {
 			return to, true
 		}
@@ -125,7 +127,7 @@ func (t *table) wildcard(host string) *site {
 	if !found || label == "" {
 		return nil
 	}
-	return t.wild[under]
+	return t.wild.get(under)
 }
 
 // certified returns the name in the certificate of a host: the host itself or
@@ -133,7 +135,7 @@ func (t *table) wildcard(host string) *site {
 // hosts in the table. ok is false for a host that leads nowhere.
 func (r *Router) certified(host string) (name string, ok bool) {
 	t := r.table.Load()
-	s := t.hosts[host]
+	s := t.hosts.get(host)
 	if s == nil {
 		s = t.wildcard(host)
 	}
@@ -153,7 +155,7 @@ func (r *Router) knows(host string) bool {
 // certificate is for both, and browsers use its connections for both.
 func (t *table) shared(one, other string) bool {
 	s := t.wildcard(one)
-	return s != nil && s == t.wildcard(other) && t.hosts[one] == nil && t.hosts[other] == nil
+	return s != nil && s == t.wildcard(other) && t.hosts.get(one) == nil && t.hosts.get(other) == nil
 }
 
 func (s *site) find(u *url.URL) target {

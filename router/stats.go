@@ -14,7 +14,7 @@ type Stats struct {
 
 // Stats returns the counters of a route.
 func (r *Router) Stats(route string) (Stats, bool) {
-	rt := r.table.Load().routes[route]
+	rt := r.table.Load().routes.get(route)
 	if rt == nil {
 		return Stats{}, false
 	}
@@ -24,8 +24,8 @@ func (r *Router) Stats(route string) (Stats, bool) {
 // AllStats returns the counters of every route by its name.
 func (r *Router) AllStats() map[string]Stats {
 	t := r.table.Load()
-	all := make(map[string]Stats, len(t.routes))
-	for name, rt := range t.routes {
+	all := map[string]Stats{}
+	for name, rt := range t.routes.all() {
 		all[name] = rt.counters.read()
 	}
 	return all

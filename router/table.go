@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 )
@@ -10,17 +9,18 @@ import (
 // table is one snapshot of who answers which host. It never changes once it
 // can be seen.
 type table struct {
-	hosts  map[string]*site  // by exact host
-	wild   map[string]*site  // by what follows the first label's dot, of *.example.com
-	routes map[string]*route // by name
+	hosts  *index[*site]  // by exact host
+	wild   *index[*site]  // by what follows the first label's dot, of *.example.com
+	routes *index[*route] // by name
+	own    []string       // hosts of the handler
 }
 
 func newTable() *table {
-	return &table{hosts: map[string]*site{}, wild: map[string]*site{}, routes: map[string]*route{}}
+	return &table{hosts: newIndex[*site](), wild: newIndex[*site](), routes: newIndex[*route]()}
 }
 
 func (t *table) clone() *table {
-	return &table{hosts: maps.Clone(t.hosts), wild: maps.Clone(t.wild), routes: maps.Clone(t.routes)}
+	return &table{hosts: t.hosts.clone(), wild: t.wild.clone(), routes: t.routes.clone(), own: t.own}
 }
 
 // HostTakenError says that a host already leads elsewhere.
@@ -48,7 +48,10 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 	r.write.Lock()
 	defer r.write.Unlock()
 	next := r.table.Load().clone()
-	maps.DeleteFunc(next.hosts, func(_ string, s *site) bool { return s.root.handler != nil })
+	for _, host := range next.own {
+		next.hosts.delete(host)
+	}
+	next.own = slices.Clone(hosts)
 	for _, host := range hosts {
 		if err := next.enter(place{host: host}, target{handler: h}); err != nil {
 			return err
@@ -71,7 +74,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 	next := r.table.Load().clone()
 	fresh := &route{name: rt.Name, options: rt.Options.compile(), lasting: new(lasting)}
 	var before []*backend
-	if old := next.routes[rt.Name]; old != nil {
+	if old := next.routes.get(rt.Name); old != nil {
 		before, fresh.lasting = old.backends, old.lasting
 		next.leave(old)
 	}
@@ -81,7 +84,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		}
 		fresh.places = append(fresh.places, at)
 	}
-	next.routes[rt.Name] = fresh
+	next.routes.set(rt.Name, fresh)
 
 	for _, b := range rt.Backends {
 		i := slices.IndexFunc(before, func(o *backend) bool { return o.id == b.ID })
@@ -111,11 +114,11 @@ func (r *Router) Remove(name string) *Drain {
 	r.write.Lock()
 	defer r.write.Unlock()
 	next := r.table.Load().clone()
-	old := next.routes[name]
+	old := next.routes.get(name)
 	if old == nil {
 		return drain(nil)
 	}
-	delete(next.routes, name)
+	next.routes.delete(name)
 	next.leave(old)
 	r.table.Store(next)
 	old.resume()
