@@ -22,6 +22,8 @@ const (
 // are with it now.
 type backend struct {
 	id        string
+	name      string // for the access log
+	of        int    // the release
 	dial      atomic.Pointer[func(context.Context) (net.Conn, error)]
 	pool      pool            // of plain exchanges
 	transport *http.Transport // of upgrades and whatever else is unusual
@@ -34,7 +36,7 @@ type backend struct {
 }
 
 func newBackend(b Backend, cfg Config) *backend {
-	own := &backend{id: b.ID, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
+	own := &backend{id: b.ID, name: b.Name, of: b.Release, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
 	own.dial.Store(&b.Dial)
 	own.pool.limit = cfg.UpstreamIdle
 	own.transport = &http.Transport{

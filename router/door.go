@@ -68,10 +68,12 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			x.strip(to.path)
 		}
 		defer x.leave()
-		if x.admit() {
-			x.proxy()
-			x.w.finish() // not after a panic: what broke off must not look whole
+		if !x.admit() {
+			x.route.counters.refused.Add(1)
+			return
 		}
+		x.proxy()
+		x.w.finish() // not after a panic: what broke off must not look whole
 	}
 }
 

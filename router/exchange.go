@@ -40,6 +40,8 @@ type exchange struct {
 	start  time.Time
 	cancel context.CancelFunc
 
+	firstByte time.Duration // after start, the head of the backend's response came
+
 	// Set once a route is found.
 	route   *route
 	backend *backend // claimed
@@ -66,7 +68,7 @@ type exchange struct {
 func (x *exchange) proxy() {
 	x.route.counters.begin()
 	x.w.count = &x.route.counters.out
-	defer func() { x.route.counters.end(x.w.status) }()
+	defer x.count()
 	defer func() {
 		x.release()
 		if x.wasCut.Load() && !x.hungUp {
@@ -143,8 +145,15 @@ func (x *exchange) offer(try func(again bool) error) error {
 	}
 	for replayed, again := false, false; ; again = true {
 		x.conn = nil
+		if again {
+			x.route.counters.retries.Add(1)
+		}
 		err := try(again)
-		if err == nil || x.in.Context().Err() != nil {
+		if err == nil {
+			x.firstByte = time.Since(x.start)
+			return nil
+		}
+		if x.in.Context().Err() != nil {
 			return err
 		}
 		if _, refused := errors.AsType[*dialError](err); refused {
@@ -295,22 +304,7 @@ func (x *exchange) finish() {
 	if x.unwatch != nil {
 		x.unwatch()
 	}
-	if x.door.cfg.AccessLog == nil {
-		return
-	}
-	a := Access{
-		Time: x.start, Duration: time.Since(x.start), ID: x.id,
-		Client: x.client(), TLS: x.door.secure, Proto: x.in.Proto,
-		Method: x.in.Method, Host: x.host, URI: x.in.RequestURI,
-		Status: x.w.status, BytesIn: x.bytesIn.Load(), BytesOut: x.w.written.Load(),
-	}
-	if x.route != nil {
-		a.Route = x.route.name
-	}
-	if n := len(x.tried); n > 0 {
-		a.Backend = x.tried[n-1].id
-	}
-	x.door.cfg.AccessLog(a)
+	x.record()
 }
 
 // newRequestID returns 128 random bits in letters and digits.

@@ -63,6 +63,9 @@ type Options struct {
 
 	// Uncompressed passes responses as the backends make them.
 	Uncompressed bool
+
+	// Log is what the access log gets to know of requests; empty is LogAll.
+	Log Logged
 }
 
 // Header is one header field.
@@ -79,6 +82,9 @@ func (o Options) Validate() error {
 	var errs []error
 	if !slices.Contains([]Balance{"", RoundRobin, LeastConnections, Sticky}, o.Balance) {
 		errs = append(errs, fmt.Errorf("there is no balance %q", o.Balance))
+	}
+	if !slices.Contains([]Logged{"", LogAll, LogPaths, LogNothing}, o.Log) {
+		errs = append(errs, fmt.Errorf("there is no log %q", o.Log))
 	}
 	if o.Rate < 0 || o.Burst < 0 || o.InFlight < 0 {
 		errs = append(errs, errors.New("a limit is negative"))

@@ -20,6 +20,10 @@ const (
 type Backend struct {
 	ID   string
 	Dial func(ctx context.Context) (net.Conn, error) // a fresh connection; safe for concurrent use
+
+	// Name and Release stand in the access log.
+	Name    string
+	Release int
 }
 
 // Route leads hosts to backends. With no backends its hosts get the page of an

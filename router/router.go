@@ -61,7 +61,8 @@ type Config struct {
 	Certificates *certificates.Keeper
 
 	// AccessLog, when set, is called after each request, on the request's own
-	// goroutine: it must not block.
+	// goroutine: it must not block. What a record's texts are part of is reused
+	// by nobody, and may be long: whoever keeps one copies it.
 	AccessLog func(Access)
 }
 
@@ -72,15 +73,21 @@ type Access struct {
 	ID       string // the X-Request-ID
 	Route    string // empty when no route has the host
 	Backend  string // the ID of the backend that was asked last
+	Instance string // its name
+	Release  int    // that it is of
 	Client   string // address without port
 	TLS      bool
 	Proto    string
 	Method   string
 	Host     string
-	URI      string
-	Status   int // 499 when the client left before the response began
+	URI      string // without its query where the route wants that, or there is no route
+	Status   int    // 499 when the client left before the response began
 	BytesIn  int64
 	BytesOut int64
+
+	FirstByte time.Duration // until the head of the backend's response; 0 when there was none
+	UserAgent string
+	Referer   string // without its query, as URI
 }
 
 // Validate reports every value that makes no sense.

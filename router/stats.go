@@ -1,15 +1,35 @@
 package router
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
+
+// LatencyBounds are the upper bounds of the buckets that latencies are counted
+// in, but the last, which has none: those that Prometheus' clients have by
+// default, so that its users' dashboards fit.
+var LatencyBounds = [...]time.Duration{
+	5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
 
 // Stats are a route's counters since the router started. They survive Swap and
 // end with Remove.
 type Stats struct {
-	Requests uint64    // begun
+	Requests uint64    // begun: those that were to go to a backend
 	InFlight int64     // of them, those that are under way, upgraded connections included
 	Status   [6]uint64 // finished, by class: Status[2] counts 200 to 299; Status[1] the upgraded
+	Refused  uint64    // not among them: limits, maintenance and passwords have answered
+	Retries  uint64    // tries after the first, on another backend or a fresh connection
 	BytesIn  uint64    // of bodies and upgraded connections
 	BytesOut uint64
+
+	// Latency counts what has finished by how long it took, a bucket for each of
+	// LatencyBounds and one above. Of WebSockets and event streams it is how
+	// long they took to begin. LatencySum is all of it together.
+	Latency    [len(LatencyBounds) + 1]uint64
+	LatencySum time.Duration
 }
 
 // Stats returns the counters of a route.
@@ -33,14 +53,23 @@ func (r *Router) AllStats() map[string]Stats {
 
 type counters struct {
 	requests, in, out atomic.Uint64
+	refused, retries  atomic.Uint64
 	inFlight          atomic.Int64
 	status            [6]atomic.Uint64
+	latency           [len(LatencyBounds) + 1]atomic.Uint64
+	latencySum        atomic.Int64 // nanoseconds
 }
 
 func (c *counters) read() Stats {
-	s := Stats{Requests: c.requests.Load(), InFlight: c.inFlight.Load(), BytesIn: c.in.Load(), BytesOut: c.out.Load()}
+	s := Stats{
+		Requests: c.requests.Load(), InFlight: c.inFlight.Load(), BytesIn: c.in.Load(), BytesOut: c.out.Load(),
+		Refused: c.refused.Load(), Retries: c.retries.Load(), LatencySum: time.Duration(c.latencySum.Load()),
+	}
 	for i := range c.status {
 		s.Status[i] = c.status[i].Load()
+	}
+	for i := range c.latency {
+		s.Latency[i] = c.latency[i].Load()
 	}
 	return s
 }
@@ -50,9 +79,24 @@ func (c *counters) begin() {
 	c.inFlight.Add(1)
 }
 
-func (c *counters) end(status int) {
+func (c *counters) end(status int, latency time.Duration) {
 	c.inFlight.Add(-1)
 	if class := status / 100; class < len(c.status) {
 		c.status[class].Add(1)
 	}
+	i := 0
+	for i < len(LatencyBounds) && latency > LatencyBounds[i] {
+		i++
+	}
+	c.latency[i].Add(1)
+	c.latencySum.Add(int64(latency))
+}
+
+// count counts the exchange when it is over.
+func (x *exchange) count() {
+	latency := time.Since(x.start)
+	if x.stream.Load() {
+		latency = x.firstByte
+	}
+	x.route.counters.end(x.w.status, latency)
 }
