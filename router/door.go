@@ -12,12 +12,13 @@ import (
 // challengePath is where an ACME CA looks for proof over plain HTTP.
 const challengePath = "/.well-known/acme-challenge/"
 
-// door is one of the router's two entrances, plain or TLS.
+// door is one of the router's entrances: plain, TLS or QUIC.
 type door struct {
 	*Router
 	secure   bool
 	redirect bool            // plain requests are sent to the other door
 	stopping context.Context // done when Serve ends: streams are cut then
+	altSvc   []string        // says where else the host is served
 	errorLog *log.Logger
 }
 

@@ -4,7 +4,7 @@
 // request. It knows no apps: a route has a name, hosts and backends.
 //
 //	listener ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
-//	(plain, TLS)           (by host) ├─ handler (the admin page)
+//	(plain, TLS, QUIC)     (by host) ├─ handler (the admin page)
 //	    │                            └─ a page of our own
 //	certificates
 //
@@ -57,8 +57,12 @@ type Config struct {
 	UpstreamIdle    time.Duration // a backend's kept connection
 	Drain           time.Duration // for requests in flight when Serve ends
 
-	// Certificates answer TLS handshakes; without them Serve takes no HTTPS listeners.
+	// Certificates answer TLS handshakes; without them Serve takes neither HTTPS listeners nor QUIC sockets.
 	Certificates *certificates.Keeper
+
+	// QUICSecret is what the keys of HTTP/3 that outlast a restart are derived
+	// from. Serve takes no QUIC sockets without it.
+	QUICSecret []byte
 
 	// AccessLog, when set, is called after each request, on the request's own
 	// goroutine: it must not block. What a record's texts are part of is reused

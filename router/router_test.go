@@ -27,6 +27,7 @@ type service struct {
 	*Router
 	certs         *certificates.Keeper
 	plain, secure string // addresses
+	quic          string
 	stop          func() // ends Serve and waits for it
 }
 
@@ -41,15 +42,20 @@ func start(t testing.TB, cfg Config) *service {
 		t.Fatal(err)
 	}
 	cfg.Certificates = certs
+	if cfg.QUICSecret == nil {
+		cfg.QUICSecret = []byte("secret of the tests")
+	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	s := &service{Router: New(cfg, log), certs: certs}
-	plain, secure := listen(t), listen(t)
-	s.plain, s.secure = plain.Addr().String(), secure.Addr().String()
+	plain, secure, packets := listen(t), listen(t), listenPacket(t)
+	s.plain, s.secure, s.quic = plain.Addr().String(), secure.Addr().String(), packets.LocalAddr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, []net.Listener{plain}, []net.Listener{secure}) }()
+	go func() {
+		served <- s.Serve(ctx, Listeners{[]net.Listener{plain}, []net.Listener{secure}, []net.PacketConn{packets}})
+	}()
 	s.stop = func() {
 		cancel()
 		if err := <-served; err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,13 +20,20 @@ const (
 	http2PingTimeout     = 15 * time.Second
 )
 
+// Listeners are what the router serves on. Serve closes them.
+type Listeners struct {
+	Plain  []net.Listener
+	Secure []net.Listener
+	QUIC   []net.PacketConn // HTTP/3, which the secure door tells of
+}
+
 // Serve answers on the listeners until ctx ends: plain HTTP, which leads to
-// HTTPS when there are https listeners, and TLS. Then it stops accepting, cuts
+// HTTPS when there are secure listeners, TLS, and HTTP/3. Then it stops accepting, cuts
 // upgraded connections and event streams (their clients come back to whoever
 // serves next), lets requests in flight finish for the drain time, cuts the
-// rest, and returns nil. It closes the listeners. It is called once.
-func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.Listener) error {
-	if len(secure) > 0 && r.cfg.Certificates == nil {
+// rest, and returns nil. It is called once.
+func (r *Router) Serve(ctx context.Context, on Listeners) error {
+	if len(on.Secure)+len(on.QUIC) > 0 && r.cfg.Certificates == nil {
 		return errors.New("serve HTTPS: no certificates are configured")
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -33,23 +41,32 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 	requests, cutRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutRequests()
 
-	servers := []*front.Server{
-		{Next: r.server(requests, &door{redirect: len(secure) > 0, stopping: ctx})},
-		{Next: r.server(requests, &door{secure: true, stopping: ctx})},
+	plain, secure := &door{redirect: len(on.Secure) > 0, stopping: ctx}, &door{secure: true, stopping: ctx}
+	var packets *quicServer
+	if len(on.QUIC) > 0 {
+		var err error
+		if packets, err = r.newQUICServer(requests, &door{secure: true, stopping: ctx}); err != nil {
+			return err
+		}
+		secure.altSvc = altSvc(r.cfg.HTTPSPort)
 	}
-	if len(secure) > 0 {
+	servers := []*front.Server{{Next: r.server(requests, plain)}, {Next: r.server(requests, secure)}}
+	if len(on.Secure) > 0 {
 		servers[1].Next.TLSConfig = r.cfg.Certificates.TLSConfig(r.certified)
 	}
-	failed := make(chan error, len(plain)+len(secure))
-	for _, l := range plain {
+	running := len(on.Plain) + len(on.Secure) + len(on.QUIC)
+	failed := make(chan error, running)
+	for _, l := range on.Plain {
 		go func() { failed <- servers[0].Serve(l, false) }()
 	}
-	for _, l := range secure {
+	for _, l := range on.Secure {
 		go func() { failed <- servers[1].Serve(l, true) }()
+	}
+	for _, socket := range on.QUIC {
+		go func() { failed <- packets.Serve(socket) }()
 	}
 
 	var cause error
-	running := len(plain) + len(secure)
 	select {
 	case <-ctx.Done():
 	case err := <-failed:
@@ -57,7 +74,7 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 		cause = fmt.Errorf("serve: %w", err)
 		stop()
 	}
-	r.shutdown(servers, cutRequests)
+	r.shutdown(servers, packets, cutRequests)
 	for range running {
 		<-failed
 	}
@@ -65,8 +82,7 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 }
 
 func (r *Router) server(requests context.Context, d *door) *http.Server {
-	d.Router = r
-	d.errorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug) // handshakes of scanners, broken requests
+	d.Router, d.errorLog = r, r.errorLog()
 	return &http.Server{
 		Handler:           d,
 		ReadHeaderTimeout: r.cfg.HeaderTimeout,
@@ -82,12 +98,15 @@ func (r *Router) server(requests context.Context, d *door) *http.Server {
 	}
 }
 
+// errorLog takes the handshakes of scanners and broken requests.
+func (r *Router) errorLog() *log.Logger { return slog.NewLogLogger(r.log.Handler(), slog.LevelDebug) }
+
 // shutdown lets the servers finish their requests, cuts what lasts longer than
 // the drain time, and waits until every handler has returned.
-func (r *Router) shutdown(servers []*front.Server, cutRequests context.CancelFunc) {
+func (r *Router) shutdown(servers []*front.Server, packets *quicServer, cutRequests context.CancelFunc) {
 	drained, cancel := context.WithTimeout(context.Background(), r.cfg.Drain)
 	defer cancel()
-	done := make(chan struct{}, len(servers)+1)
+	done := make(chan struct{}, len(servers)+2)
 	for _, s := range servers {
 		go func() {
 			if s.Shutdown(drained) != nil {
@@ -96,6 +115,15 @@ func (r *Router) shutdown(servers []*front.Server, cutRequests context.CancelFun
 			}
 			done <- struct{}{}
 		}()
+	}
+	if packets != nil {
+		go func() {
+			if err := packets.shutdown(drained, cutRequests); err != nil && drained.Err() == nil {
+				r.log.Warn("HTTP/3 does not end as it should", "err", err)
+			}
+			done <- struct{}{}
+		}()
+		<-done
 	}
 	for range servers {
 		<-done

@@ -29,6 +29,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 			w.exchange.becameStream()
 		}
+		w.exchange.door.advertise(w.Header())
 		if w.exchange.respond(status) {
 			return
 		}

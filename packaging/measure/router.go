@@ -385,9 +385,9 @@ func serveRouter(ctx context.Context, secure bool, port int, backends, dir strin
 		return err
 	}
 	if secure {
-		return own.Serve(ctx, nil, []net.Listener{l})
+		return own.Serve(ctx, router.Listeners{Secure: []net.Listener{l}})
 	}
-	return own.Serve(ctx, []net.Listener{l}, nil)
+	return own.Serve(ctx, router.Listeners{Plain: []net.Listener{l}})
 }
 
 // nginx fills a server's configuration in: %[1]s is the directory, %[2]s what
