@@ -174,11 +174,6 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.App(name); err != nil {
 		return err
 	}
-	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing"} {
-		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
-			return fmt.Errorf("delete %s of %s: %w", of, name, err)
-		}
-	}
 	domains, err := tx.Domains(name)
 	if err != nil {
 		return err
@@ -186,6 +181,11 @@ func (tx *Tx) DeleteApp(name string) error {
 	for _, d := range domains {
 		if err := tx.DeleteDomain(d.Address()); err != nil {
 			return err
+		}
+	}
+	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing", "domainsof"} {
+		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
+			return fmt.Errorf("delete %s of %s: %w", of, name, err)
 		}
 	}
 	return errors.Join(tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))
