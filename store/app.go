@@ -46,6 +46,9 @@ type App struct {
 	// Stopped is set by ps:stop: the release stays, nothing runs.
 	Stopped bool `json:"stopped,omitempty"`
 
+	// Rollout is the order in which releases follow one another; empty is StartFirst.
+	Rollout Rollout `json:"rollout,omitempty"`
+
 	Limits Limits `json:"limits"`
 
 	Builder Builder `json:"builder,omitzero"`
@@ -61,6 +64,15 @@ type App struct {
 	LastRelease int `json:"last_release"`
 	LastBuild   int `json:"last_build"`
 }
+
+// Rollout is an order of the old and the new in a rollout.
+type Rollout string
+
+// The orders there are.
+const (
+	StartFirst Rollout = "start-first" // the new instances are up before the old ones stop
+	StopFirst  Rollout = "stop-first"  // the two never run at once
+)
 
 // Builder is how an app's source is built, as far as somebody has said so.
 type Builder struct {
