@@ -36,8 +36,9 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
 		return record, d.full(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
 	}
-	d.reroute(d.app(record))
-	d.announceHosts()
+	a := d.app(record)
+	d.reroute(a)
+	d.announceHostsOf(a)
 	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
 	return record, nil
 }
@@ -83,7 +84,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	d.table.Remove(from)
 	a.mu.Unlock()
 	d.reroute(a)
-	d.announceHosts()
+	d.announceHostsOf(a)
 	if release, err := d.liveRelease(record); err == nil {
 		d.schedule(a, to, release)
 	}
@@ -105,7 +106,18 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 	if err != nil {
 		return err
 	}
-	if err := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) }); err != nil {
+	var freed []string
+	err = d.db.Update(func(tx *store.Tx) error {
+		domains, err := tx.Domains(name)
+		if err != nil {
+			return err
+		}
+		for _, domain := range domains {
+			freed = append(freed, domain.Address())
+		}
+		return tx.DeleteApp(name)
+	})
+	if err != nil {
 		return d.full(err)
 	}
 	d.unschedule(a)
@@ -131,7 +143,8 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()
-	d.announceHosts()
+	d.announceHostsOf(a)
+	d.giveBack(freed)
 	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
 	return err
 }

@@ -51,6 +51,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
+			d.stopLeftOvers(ctx, record, left)
 			d.bootApp(ctx, record)
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,6 +53,46 @@ func (d *Deployer) announceHosts() {
 	d.hosts.SetHosts(settings.Domain, hosts, acme)
 }
 
+// announceHostsOf is announceHosts for what has changed of one app alone; one
+// that is gone has none.
+func (d *Deployer) announceHostsOf(a *app) {
+	d.announcing.Lock()
+	defer d.announcing.Unlock()
+	a.mu.Lock()
+	name, gone := a.name, a.gone
+	a.mu.Unlock()
+	var hosts []certificates.Host
+	err := d.db.View(func(tx *store.Tx) error {
+		if gone {
+			return nil
+		}
+		record, err := tx.App(name)
+		if err != nil {
+			return err
+		}
+		names, err := hostsOf(tx, name)
+		if err != nil {
+			return err
+		}
+		hosts, err = d.certified(tx, record, names)
+		return err
+	})
+	if err != nil {
+		d.warn("the hosts of an app cannot be read", err, "app", name)
+		return
+	}
+	d.hosts.SetHostsFor(behalf(a.uid), hosts)
+}
+
+// behalf is on whose behalf an app's hosts are certified: its user id outlives
+// a change of its name, and its certificates with it.
+func behalf(uid int) string {
+	if uid == 0 {
+		return "" // the admin page
+	}
+	return strconv.Itoa(uid)
+}
+
 func adminHosts(s store.Settings) []string { return []string{s.Domain, "berth." + s.Domain} }
 
 // certified adds to the names what is to be known of their certificates. A pair
@@ -76,7 +117,7 @@ func (d *Deployer) certified(tx *store.Tx, app store.App, names []string) ([]cer
 	}
 	hosts := make([]certificates.Host, len(names))
 	for i, name := range names {
-		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name]}
+		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name], For: behalf(app.UID)}
 		if hosts[i].Own == nil && whole != nil && whole.Covers(name) {
 			hosts[i].Own = whole
 		}
@@ -184,7 +225,11 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 	if err != nil {
 		return d.full(err)
 	}
-	d.announceHosts()
+	if app == store.AdminPairs {
+		d.announceHosts()
+	} else if _, a, err := d.find(app); err == nil {
+		d.announceHostsOf(a)
+	}
 	d.happened(event)
 	return nil
 }
@@ -196,7 +241,11 @@ func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local b
 	if local {
 		text = "keeps its hosts from the ACME CA"
 	}
-	err := d.db.Update(func(tx *store.Tx) error {
+	_, a, err := d.find(app)
+	if err != nil {
+		return err
+	}
+	err = d.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
@@ -207,7 +256,7 @@ func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local b
 	if err != nil {
 		return d.full(err)
 	}
-	d.announceHosts()
+	d.announceHostsOf(a)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
 	return nil
 }

@@ -20,6 +20,11 @@ func (h *heard) SetHosts(_ string, hosts []certificates.Host, acme certificates.
 	h.hosts, h.acme = hosts, acme
 }
 
+func (h *heard) SetHostsFor(whom string, hosts []certificates.Host) {
+	h.hosts = slices.DeleteFunc(slices.Clone(h.hosts), func(host certificates.Host) bool { return host.For == whom })
+	h.hosts = append(h.hosts, hosts...)
+}
+
 func (h *heard) own(name string) *certificates.Pair {
 	for _, host := range h.hosts {
 		if host.Name == name {

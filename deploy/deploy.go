@@ -56,10 +56,11 @@ type Config struct {
 }
 
 // Hosts is told which hosts are to have certificates, and how. SetHosts is
-// called with all of them whenever one changes, and returns without waiting for
-// any. domain is the global one.
+// called with all of them when the settings change, SetHostsFor with those of
+// one app when they do. Neither waits for a certificate. domain is the global one.
 type Hosts interface {
 	SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME)
+	SetHostsFor(whom string, hosts []certificates.Host)
 }
 
 // imageSteps forgets the made steps of an owner's Dockerfiles. It may be called
@@ -96,7 +97,7 @@ type Deployer struct {
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
-	announcing sync.Mutex // serialises announceHosts
+	announcing sync.Mutex // serialises announcements of hosts
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found

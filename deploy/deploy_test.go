@@ -20,6 +20,7 @@ import (
 type noHosts struct{}
 
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
+func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
 // noSteps are no steps of Dockerfiles.
 type noSteps struct{}
@@ -212,7 +213,7 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
-	err := d.changeDomains("shop", store.User{}, "", func(tx *store.Tx) error { return nil })
+	err := d.changeDomains("shop", store.User{}, "", nil, func(tx *store.Tx) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

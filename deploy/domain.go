@@ -109,7 +109,7 @@ func (d *Deployer) sshCommand() string {
 // access to that one too (E111).
 func (d *Deployer) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
 	global := d.settings().Domain
-	return d.changeDomains(app, by, "added "+addresses(domains), func(tx *store.Tx) error {
+	return d.changeDomains(app, by, "added "+addresses(domains), nil, func(tx *store.Tx) error {
 		for _, domain := range domains {
 			host := domain.Host
 			if host == global || host == "berth."+global {
@@ -187,7 +187,7 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 // RemoveDomains takes domains off an app by their addresses: hosts, or hosts
 // with paths. One that it does not have is a fault (E113).
 func (d *Deployer) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
-	return d.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), func(tx *store.Tx) error {
+	return d.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), addresses, func(tx *store.Tx) error {
 		for _, address := range addresses {
 			domain, found, err := tx.Domain(address)
 			if err != nil {
@@ -204,7 +204,9 @@ func (d *Deployer) RemoveDomains(ctx context.Context, app string, addresses []st
 	})
 }
 
-func (d *Deployer) changeDomains(app string, by store.User, text string, change func(tx *store.Tx) error) error {
+// changeDomains changes an app's domains; freed are the addresses that it lets
+// go of.
+func (d *Deployer) changeDomains(app string, by store.User, text string, freed []string, change func(tx *store.Tx) error) error {
 	_, a, err := d.find(app)
 	if err != nil {
 		return err
@@ -219,12 +221,26 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, change 
 		return d.full(err)
 	}
 	d.reroute(a)
-	for _, other := range d.all() { // one may get its default host back
-		d.reroute(other)
-	}
-	d.announceHosts()
+	d.announceHostsOf(a)
+	d.giveBack(freed)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
 	return nil
+}
+
+// giveBack routes those apps that have their default host back, now that nobody
+// has it as a domain any more.
+func (d *Deployer) giveBack(freed []string) {
+	global := d.settings().Domain
+	for _, address := range freed {
+		name, under, _ := strings.Cut(address, ".")
+		if under != global {
+			continue
+		}
+		if _, a, err := d.find(name); err == nil {
+			d.reroute(a)
+			d.announceHostsOf(a)
+		}
+	}
 }
 
 // SetSettings changes the appliance's settings and routes all apps by them.

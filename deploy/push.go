@@ -247,7 +247,11 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		return err
 	}
 	out.live = time.Now()
-	if before != 0 && before != release.Number {
+	switch {
+	case before == 0 || before == release.Number:
+	case record.Rollout == store.StopFirst:
+		out.Step("Switch", "v%d -> v%d", before, release.Number)
+	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, drainRequests.Seconds())
 	}
 	d.schedule(a, record.Name, release)

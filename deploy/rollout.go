@@ -69,25 +69,21 @@ func (c change) wait() error {
 // app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	set, missing := a.compare(c)
-	if err := d.start(ctx, a, c, missing); err != nil {
-		return err
+	if old := a.outgoing(set); c.record.Rollout == store.StopFirst && len(old) > 0 && len(missing) > 0 {
+		return d.stopFirst(ctx, a, c, set, missing, old)
 	}
-	if err := c.wait(); err != nil {
+	err := d.start(ctx, a, c, missing)
+	if err == nil {
+		err = c.wait()
+	}
+	if err == nil {
+		err = d.commit(c)
+	}
+	if err != nil {
 		d.discard(missing)
 		return err
 	}
-	if c.commit != nil {
-		if err := d.db.Update(c.commit); err != nil {
-			d.discard(missing)
-			return d.full(fmt.Errorf("record the swap: %w", err))
-		}
-	}
-	if c.trial != nil {
-		a.mu.Lock()
-		a.trial = c.trial // before its instances are watched
-		a.trial.since = time.Now()
-		a.mu.Unlock()
-	}
+	a.onTrial(c)
 	left, drain := d.swap(a, set)
 	for _, i := range missing {
 		d.supervise(i)
@@ -95,6 +91,28 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	d.background(func(ctx context.Context) { d.retire(ctx, left, drain) })
 	d.changes.publish(c.record.Name)
 	return nil
+}
+
+// commit stores what the change says at its swap.
+func (d *Deployer) commit(c change) error {
+	if c.commit == nil {
+		return nil
+	}
+	if err := d.db.Update(c.commit); err != nil {
+		return d.full(fmt.Errorf("record the swap: %w", err))
+	}
+	return nil
+}
+
+// onTrial begins the trial of a release, before its instances are watched.
+func (a *app) onTrial(c change) {
+	if c.trial == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.trial = c.trial
+	a.trial.since = time.Now()
 }
 
 // place is one place in a formation, by process type and number.
@@ -141,7 +159,8 @@ func (a *app) compare(c change) (set, missing []*instance) {
 	return set, missing
 }
 
-// start brings the instances up, all or none.
+// start brings the instances up. When one does not come up it gives up on all,
+// and the caller lets go of their containers.
 func (d *Deployer) start(ctx context.Context, a *app, c change, instances []*instance) error {
 	if len(instances) == 0 {
 		return nil
@@ -169,7 +188,6 @@ func (d *Deployer) start(ctx context.Context, a *app, c change, instances []*ins
 	}
 	all.Wait()
 	if err := context.Cause(ctx); err != nil {
-		d.discard(instances)
 		return err
 	}
 	if c.report != nil {
@@ -217,6 +235,9 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 
 // container returns the one that was readied for the instance, or makes one.
 func (d *Deployer) container(ctx context.Context, c change, i *instance) (*runtime.Container, error) {
+	if prepared, _, _ := i.running(); prepared != nil {
+		return prepared, nil
+	}
 	if ready := c.standby.take(ctx, i.name()); ready != nil {
 		return ready, nil
 	}
@@ -297,11 +318,16 @@ func (d *Deployer) reroute(a *app) {
 
 // retire lets instances finish what they are at, and removes them.
 func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.Drain) {
+	d.quit(ctx, left, drain, d.streamGrace(left), d.remove)
+}
+
+// quit lets instances finish what they are at, streams for their grace, and
+// stops them; each is removed once it has. It returns when all have.
+func (d *Deployer) quit(ctx context.Context, left []*instance, drain *router.Drain, grace time.Duration, remove func(*runtime.Container)) {
 	for _, i := range left {
 		i.retire()
 		i.set(InstanceStopping, "")
 	}
-	grace := d.streamGrace(left)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -327,7 +353,7 @@ func (d *Deployer) retire(ctx context.Context, left []*instance, drain *router.D
 				return // it never came up
 			}
 			d.warn("an old instance did not stop", c.Stop(ctx, stopGrace), "instance", i.name())
-			d.remove(c)
+			remove(c)
 		})
 	}
 	all.Wait()

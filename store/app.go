@@ -46,6 +46,9 @@ type App struct {
 	// Stopped is set by ps:stop: the release stays, nothing runs.
 	Stopped bool `json:"stopped,omitempty"`
 
+	// Rollout is the order in which releases follow one another; empty is StartFirst.
+	Rollout Rollout `json:"rollout,omitempty"`
+
 	Limits Limits `json:"limits"`
 
 	Builder Builder `json:"builder,omitzero"`
@@ -61,6 +64,15 @@ type App struct {
 	LastRelease int `json:"last_release"`
 	LastBuild   int `json:"last_build"`
 }
+
+// Rollout is an order of the old and the new in a rollout.
+type Rollout string
+
+// The orders there are.
+const (
+	StartFirst Rollout = "start-first" // the new instances are up before the old ones stop
+	StopFirst  Rollout = "stop-first"  // the two never run at once
+)
 
 // Builder is how an app's source is built, as far as somebody has said so.
 type Builder struct {
@@ -174,11 +186,6 @@ func (tx *Tx) DeleteApp(name string) error {
 	if _, err := tx.App(name); err != nil {
 		return err
 	}
-	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing"} {
-		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
-			return fmt.Errorf("delete %s of %s: %w", of, name, err)
-		}
-	}
 	domains, err := tx.Domains(name)
 	if err != nil {
 		return err
@@ -186,6 +193,11 @@ func (tx *Tx) DeleteApp(name string) error {
 	for _, d := range domains {
 		if err := tx.DeleteDomain(d.Address()); err != nil {
 			return err
+		}
+	}
+	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing", "domainsof"} {
+		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
+			return fmt.Errorf("delete %s of %s: %w", of, name, err)
 		}
 	}
 	return errors.Join(tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))

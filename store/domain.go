@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -80,12 +79,52 @@ func (tx *Tx) Domain(address string) (d Domain, found bool, err error) {
 }
 
 // Domains returns the domains of an app, by address; "" is of every app.
-func (tx *Tx) Domains(app string) ([]Domain, error) {
-	domains, err := all[Domain](tx.bucket("domains"))
-	if app == "" || err != nil {
-		return domains, err
+func (tx *Tx) Domains(app string) (domains []Domain, err error) {
+	if app == "" {
+		return all[Domain](tx.bucket("domains"))
 	}
-	return slices.DeleteFunc(domains, func(d Domain) bool { return d.App != app }), nil
+	b := tx.of("domainsof", app)
+	if b == nil {
+		return nil, nil
+	}
+	err = b.ForEach(func(address, _ []byte) error {
+		d, found, err := tx.Domain(string(address))
+		if found {
+			domains = append(domains, d)
+		}
+		return err
+	})
+	return domains, err
+}
+
+// indexDomains notes for each app which domains are its own, so that one app's
+// cost the same however many others have. It is made anew at every start: a
+// berth that knew nothing of it may have written to the file.
+func (tx *Tx) indexDomains() error {
+	domains, err := tx.Domains("")
+	if err != nil {
+		return err
+	}
+	if err := tx.bolt.DeleteBucket([]byte("domainsof")); err != nil {
+		return err
+	}
+	if _, err := tx.bolt.CreateBucket([]byte("domainsof")); err != nil {
+		return err
+	}
+	for _, d := range domains {
+		if err := tx.indexDomain(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) indexDomain(d Domain) error {
+	b, err := tx.makeOf("domainsof", d.App)
+	if err != nil {
+		return err
+	}
+	return b.Put([]byte(d.Address()), []byte{})
 }
 
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.
@@ -98,11 +137,25 @@ func (tx *Tx) PutDomain(d Domain) error {
 		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Address(), old.App).
 			Hint("berth domains:remove %s %s frees it", old.App, d.Address())
 	}
+	if err := tx.indexDomain(d); err != nil {
+		return err
+	}
 	return put(tx.bucket("domains"), []byte(d.Address()), d)
 }
 
 // DeleteDomain removes a domain.
-func (tx *Tx) DeleteDomain(address string) error { return tx.bucket("domains").Delete([]byte(address)) }
+func (tx *Tx) DeleteDomain(address string) error {
+	d, found, err := tx.Domain(address)
+	if err != nil || !found {
+		return err
+	}
+	if b := tx.of("domainsof", d.App); b != nil {
+		if err := b.Delete([]byte(address)); err != nil {
+			return err
+		}
+	}
+	return tx.bucket("domains").Delete([]byte(address))
+}
 
 // Settings returns the appliance's settings.
 func (tx *Tx) Settings() (Settings, error) {

@@ -11,6 +11,7 @@
 //	builds        NAME / number   → Build
 //	runs          NAME / number   → JobRun
 //	domains       HOST PATH       → Domain
+//	domainsof     NAME / HOST PATH → nothing: which of the domains are the app's
 //	pairs         NAME / HOST     → sealed Pair
 //	routing       NAME / options  → Routing; / page:PAGE → what is shown
 //	keys          NAME            → Key
@@ -54,7 +55,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "pairs", "routing", "keys",
+	"meta", "apps", "config", "releases", "builds", "runs", "domains", "domainsof", "pairs", "routing", "keys",
 	"logins", "events", "hostkeys", "certificates",
 }
 
@@ -142,6 +143,9 @@ func (s *Store) prepare() error {
 				return fault.New(fault.Failed, "E128", "the state file has the format %d, which is newer than this berth's %d", version, formatVersion).
 					Hint("install the berth that wrote it, or a newer one")
 			}
+		}
+		if err := tx.indexDomains(); err != nil {
+			return err
 		}
 		return meta.Put([]byte("version"), fmt.Append(nil, formatVersion))
 	})

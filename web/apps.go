@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -84,12 +85,21 @@ type RestartArgs struct {
 	Process string `json:"process,omitempty"`
 }
 
+// PSSetArgs name a property of how an app's processes are run; an empty value
+// takes it back.
+type PSSetArgs struct {
+	AppArgs
+	Property string `json:"property"`
+	Value    string `json:"value,omitempty"`
+}
+
 // Report is what should run of an app, and what does.
 type Report struct {
 	App       string            `json:"app"`
 	State     deploy.AppState   `json:"state"`
 	Release   int               `json:"release"`
 	Formation map[string]int    `json:"formation"`
+	Rollout   store.Rollout     `json:"rollout"`
 	Instances []deploy.Instance `json:"instances"`
 }
 
@@ -102,6 +112,16 @@ func (a *API) psScale(ctx context.Context, c call, args ScaleArgs) (Report, erro
 		return Report{}, fault.New(fault.Usage, "E140", "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
 	if err := a.deployer.Scale(ctx, args.App, args.Formation, c.user, c.out); err != nil {
+		return Report{}, err
+	}
+	return a.report(ctx, args.App)
+}
+
+func (a *API) psSet(ctx context.Context, c call, args PSSetArgs) (Report, error) {
+	if args.Property != "rollout" {
+		return Report{}, fault.New(fault.Usage, "E188", "processes have no property %.60q", args.Property).Hint("they have rollout")
+	}
+	if err := a.deployer.SetRollout(ctx, args.App, store.Rollout(args.Value), c.user); err != nil {
 		return Report{}, err
 	}
 	return a.report(ctx, args.App)
@@ -135,7 +155,7 @@ func (a *API) report(ctx context.Context, app string) (Report, error) {
 	}
 	r := Report{
 		App: app, State: status.State, Release: status.Release,
-		Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
+		Rollout: cmp.Or(status.Rollout, store.StartFirst), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
 	}
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started

@@ -27,6 +27,7 @@ func (a *API) table() []verb {
 		act("apps:destroy", deploys, a.appsDestroy),
 		look("ps:report", reads, a.psReport),
 		act("ps:scale", deploys, a.psScale),
+		act("ps:set", deploys, a.psSet),
 		act("ps:restart", deploys, a.psRestart),
 		act("ps:stop", deploys, a.psStop),
 		act("ps:start", deploys, a.psStart),

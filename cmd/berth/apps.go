@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/web"
 )
 
@@ -185,6 +186,32 @@ func (c *cli) processCommands() []command {
 			},
 		},
 		{
+			use: "ps:set APP PROPERTY [VALUE]", short: "say how processes are run",
+			long: "rollout  start-first  the new release is up before the old one stops (usual)\n" +
+				"         stop-first   the old one stops before the new one starts, and requests\n" +
+				"                      wait: for an app of which two must not run at once\n" +
+				"\nNo VALUE takes a property back. It counts from the next rollout.",
+			example: "ps:set shop rollout stop-first",
+			min:     1, max: 2,
+			complete: func(words []string) []string {
+				if len(words) == 0 {
+					return []string{"rollout"}
+				}
+				return []string{string(store.StartFirst), string(store.StopFirst)}
+			},
+			run: func(ctx context.Context, app string, words []string) error {
+				args := web.PSSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
+				if len(words) > 1 {
+					args.Value = words[1]
+				}
+				if err := c.ask(ctx, "ps:set", args, nil); err != nil {
+					return err
+				}
+				c.say("set for %s", app)
+				return nil
+			},
+		},
+		{
 			use: "ps:restart APP [TYPE]", short: "replace what runs, without downtime", example: "ps:restart shop web",
 			max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
@@ -218,6 +245,9 @@ func printReport(t *table, r web.Report) {
 	}
 	if len(r.Instances) == 0 {
 		io.WriteString(t.w, fmt.Sprintf("nothing runs: %s is %s\n", r.App, r.State))
+	}
+	if r.Rollout == store.StopFirst {
+		io.WriteString(t.w, "rollout: stop-first\n")
 	}
 }
 

@@ -349,3 +349,10 @@ func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certific
 		p.log.Error("certificates are not kept", "err", err)
 	}
 }
+
+// SetHostsFor is likewise.
+func (p *plate) SetHostsFor(whom string, hosts []certificates.Host) {
+	if err := p.certificates.SetHostsFor(context.Background(), whom, hosts); err != nil {
+		p.log.Error("certificates of an app are not kept", "err", err)
+	}
+}

@@ -133,11 +133,11 @@ func BenchmarkKeeper_AddHost(b *testing.B) {
 	for _, n := range []int{10, 5000} {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {
 			storage, hosts := stocked(b, n+1)
-			k := benchKeeper(b, storage, hosts)
+			k := benchKeeper(b, storage, hosts[:n])
 			b.Cleanup(k.Close)
 			for b.Loop() {
-				for _, wanted := range [][]Host{hosts[:n], hosts} {
-					if err := k.SetHosts(b.Context(), wanted, benchACME); err != nil {
+				for _, wanted := range [][]Host{hosts[n:], nil} {
+					if err := k.SetHostsFor(b.Context(), "new", wanted); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -71,8 +71,9 @@ func (c Config) Validate() error {
 // one label (*.example.com).
 type Host struct {
 	Name  string
-	Local bool  // the ACME CA is not asked for it
-	Own   *Pair // serves before what the ACME CA gave; may be nil
+	Local bool   // the ACME CA is not asked for it
+	Own   *Pair  // serves before what the ACME CA gave; may be nil
+	For   string // on whose behalf it is wanted; several may want the same
 }
 
 // Keeper hands out a certificate for every TLS handshake: one of the host's own
@@ -92,9 +93,9 @@ type Keeper struct {
 
 	acme atomic.Pointer[authority] // nil while no e-mail is set
 
-	set     sync.Mutex // one SetHosts at a time
+	set     sync.Mutex // one change of the hosts at a time
 	mu      sync.Mutex // guards what follows
-	hosts   map[string]Host
+	hosts   wishes
 	ordered map[string]*order // by subject, what the ACME CA is asked for
 }
 
@@ -110,7 +111,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{cfg: cfg, log: log, local: local, hosts: map[string]Host{}, ordered: map[string]*order{}}
+	k := &Keeper{cfg: cfg, log: log, local: local, hosts: newWishes(nil), ordered: map[string]*order{}}
 	for _, addr := range append([]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}, cfg.Addresses...) {
 		if host := addr.Unmap().WithZone("").String(); !slices.Contains(k.defaultHosts, host) {
 			k.defaultHosts = append(k.defaultHosts, host)
@@ -151,16 +152,10 @@ func (k *Keeper) RootPEM() []byte { return slices.Clone(k.local.rootPEM) }
 // local CA answers. Names that a wanted wildcard covers have no certificate of
 // their own. ctx bounds the call, not the orders.
 func (k *Keeper) SetHosts(ctx context.Context, hosts []Host, acme ACME) error {
-	wanted := make(map[string]Host, len(hosts))
-	for _, host := range hosts {
-		if !certmagic.SubjectQualifiesForCert(host.Name) {
-			return fmt.Errorf("%q cannot be in a certificate", host.Name)
-		}
-		if first, again := wanted[host.Name]; again {
-			host = first.and(host)
-		}
-		wanted[host.Name] = host
+	if err := checkNames(hosts); err != nil {
+		return err
 	}
+	wanted := newWishes(hosts)
 	k.set.Lock()
 	defer k.set.Unlock()
 	if err := k.setACME(acme); err != nil {
@@ -170,8 +165,8 @@ func (k *Keeper) SetHosts(ctx context.Context, hosts []Host, acme ACME) error {
 	before := k.hosts
 	k.hosts = wanted
 	k.mu.Unlock()
-	for host := range before {
-		if _, still := wanted[host]; !still {
+	for host := range before.byName {
+		if _, still := wanted.byName[host]; !still {
 			k.local.forget(ctx, host)
 		}
 	}
@@ -179,14 +174,41 @@ func (k *Keeper) SetHosts(ctx context.Context, hosts []Host, acme ACME) error {
 	return nil
 }
 
-// and is what two who share a host want of its certificate: the first pair that
-// was given, and the CA's in reserve unless neither wants it.
-func (h Host) and(other Host) Host {
-	if h.Own == nil {
-		h.Own = other.Own
+// SetHostsFor is SetHosts for those hosts alone that are wanted on one's behalf.
+// It costs the same however many others there are, wildcards excepted.
+func (k *Keeper) SetHostsFor(ctx context.Context, whom string, hosts []Host) error {
+	if err := checkNames(hosts); err != nil {
+		return err
 	}
-	h.Local = h.Local && other.Local
-	return h
+	k.set.Lock()
+	defer k.set.Unlock()
+	k.mu.Lock()
+	touched := k.hosts.replace(whom, hosts)
+	var gone []string
+	for _, name := range touched {
+		if _, still := k.hosts.byName[name]; !still {
+			gone = append(gone, name)
+		}
+	}
+	k.mu.Unlock()
+	for _, name := range gone {
+		k.local.forget(ctx, name)
+	}
+	if slices.ContainsFunc(touched, func(name string) bool { return strings.HasPrefix(name, "*.") }) {
+		k.placeOrders(ctx, k.subjects()) // who is covered by it may be anybody
+		return nil
+	}
+	k.placeOrdersOf(ctx, touched)
+	return nil
+}
+
+func checkNames(hosts []Host) error {
+	for _, host := range hosts {
+		if !certmagic.SubjectQualifiesForCert(host.Name) {
+			return fmt.Errorf("%q cannot be in a certificate", host.Name)
+		}
+	}
+	return nil
 }
 
 // subjects are what the ACME CA is to be asked for, in the order of their names.
@@ -198,8 +220,8 @@ func (k *Keeper) subjects() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var subjects []string
-	for name, host := range k.hosts {
-		if !host.Local && Public(name) && k.subject(name) == name && au.config(name) != nil {
+	for name := range k.hosts.byName {
+		if k.isSubject(au, name) {
 			subjects = append(subjects, name)
 		}
 	}
@@ -214,6 +236,13 @@ func (k *Keeper) subjects() []string {
 	return slices.Compact(subjects)
 }
 
+// isSubject tells whether a name is wanted, and the ACME CA to be asked for a
+// certificate of its own. mu is held.
+func (k *Keeper) isSubject(au *authority, name string) bool {
+	host, wanted := k.hosts.byName[name]
+	return wanted && !host.Local && Public(name) && k.subject(name) == name && au.config(name) != nil
+}
+
 // subject returns what a host's certificate is ordered as: the wildcard that is
 // wanted and covers it, or itself. mu is held.
 func (k *Keeper) subject(host string) string {
@@ -221,7 +250,7 @@ func (k *Keeper) subject(host string) string {
 	if au := k.acme.Load(); !ok || au == nil || au.wildcards == nil || strings.HasPrefix(host, "*.") {
 		return host
 	}
-	wildcard, wanted := k.hosts["*."+parent]
+	wildcard, wanted := k.hosts.byName["*."+parent]
 	if !wanted || wildcard.Local {
 		return host
 	}
@@ -269,6 +298,28 @@ func (k *Keeper) placeOrders(ctx context.Context, subjects []string) {
 	}
 	close(next)
 	workers.Wait()
+}
+
+// placeOrdersOf is placeOrders for some names, the others being as they were.
+func (k *Keeper) placeOrdersOf(ctx context.Context, names []string) {
+	au := k.acme.Load()
+	if au == nil {
+		return // nothing is ordered
+	}
+	for _, name := range names {
+		if isAddress(name) {
+			continue // ordered or not as the machine's own, whoever else wants it
+		}
+		k.mu.Lock()
+		wanted, ordered := k.isSubject(au, name), k.ordered[name] != nil
+		k.mu.Unlock()
+		switch {
+		case wanted && !ordered:
+			k.order(ctx, au, name)
+		case ordered && !wanted:
+			k.cancelOrder(name)
+		}
+	}
 }
 
 // TLSConfig returns the configuration of the TLS listeners. certified returns
@@ -336,7 +387,7 @@ func (k *Keeper) own(names ...string) *Pair {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, name := range names {
-		if pair := k.hosts[name].Own; pair != nil && pair.valid(time.Now()) {
+		if pair := k.hosts.byName[name].Own; pair != nil && pair.valid(time.Now()) {
 			return pair
 		}
 	}
@@ -363,7 +414,7 @@ func (k *Keeper) State(host string) State {
 	k.mu.Lock()
 	if o := k.ordered[k.subject(host)]; o != nil {
 		s.Pending, s.LastError, s.LastErrorAt = true, o.lastError, o.lastErrorAt
-	} else if au := k.acme.Load(); au != nil && strings.HasPrefix(host, "*.") && au.wildcards == nil && !k.hosts[host].Local && Public(host) {
+	} else if au := k.acme.Load(); au != nil && strings.HasPrefix(host, "*.") && au.wildcards == nil && !k.hosts.byName[host].Local && Public(host) {
 		s.LastError = "a wildcard is proved by DNS alone, and no DNS provider is set"
 	}
 	k.mu.Unlock()

@@ -1,0 +1,200 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
+	"github.com/berthd/berth/store"
+)
+
+// leadsTo returns the route that has a host, by trying to take it.
+func leadsTo(t *testing.T, d *Deployer, host string) string {
+	t.Helper()
+	_, err := d.table.Swap(router.Route{Name: "probe", Hosts: []string{host}})
+	d.table.Remove("probe")
+	if taken, ok := err.(interface{ Unwrap() error }); ok {
+		if by, ok := taken.Unwrap().(*router.HostTakenError); ok {
+			return by.By
+		}
+	}
+	return ""
+}
+
+func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
+	for name, free := range map[string]func(d *Deployer) error{
+		"removed": func(d *Deployer) error {
+			return d.RemoveDomains(t.Context(), "blog", []string{"shop.example.com"}, store.Root)
+		},
+		"destroyed": func(d *Deployer) error { return d.DestroyApp(t.Context(), "blog", store.Root) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, now := newDeployer(t), &heard{}
+			d.hosts = now
+			create := func(name string) store.App {
+				record, err := d.CreateApp(t.Context(), name, store.Root)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return record
+			}
+			create("blog")
+			if err := d.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.example.com"}}, store.Root); err != nil {
+				t.Fatal(err)
+			}
+			shop := create("shop")
+			if by := leadsTo(t, d, "shop.example.com"); by != "blog" {
+				t.Fatalf("shop.example.com leads to %q, want blog", by)
+			}
+			if err := free(d); err != nil {
+				t.Fatal(err)
+			}
+			if by := leadsTo(t, d, "shop.example.com"); by != "shop" {
+				t.Errorf("shop.example.com leads to %q, want shop", by)
+			}
+			if !slices.Contains(now.hosts, certificates.Host{Name: "shop.example.com", For: behalf(shop.UID)}) {
+				t.Errorf("certificates are wanted for %+v", now.hosts)
+			}
+		})
+	}
+}
+
+func TestHosts_WhatIsToldStepByStepIsWhatIsToldAtOnce(t *testing.T) {
+	d, now := newDeployer(t), &heard{}
+	d.hosts = now
+	d.announceHosts()
+	step := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := slices.Clone(now.hosts)
+		d.announceHosts()
+		for _, host := range slices.Concat(told, now.hosts) {
+			if !slices.Contains(told, host) || !slices.Contains(now.hosts, host) {
+				t.Errorf("told step by step: %+v; at once: %+v", told, now.hosts)
+				return
+			}
+		}
+	}
+	for _, name := range []string{"shop", "blog"} {
+		_, err := d.CreateApp(t.Context(), name, store.Root)
+		step(err)
+	}
+	step(d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}, {Host: "*.shop.test"}, {Host: "www.shop.test", Redirect: "shop.test"}}, store.Root))
+	step(d.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "blog.test"}}, store.Root))
+	step(d.SetLocalCertificates(t.Context(), "blog", true, store.Root))
+	_, err := d.RenameApp(t.Context(), "shop", "store", store.Root)
+	step(err)
+	_, err = d.SetSettings(t.Context(), func(s *store.Settings) error { s.Domain = "example.org"; return nil }, store.Root)
+	step(err)
+	step(d.RemoveDomains(t.Context(), "store", []string{"*.shop.test"}, store.Root))
+	step(d.DestroyApp(t.Context(), "store", store.Root))
+}
+
+// plateFor is a machine's real table and certificates.
+type plateFor struct {
+	b     *testing.B
+	table *router.Router
+	certs *certificates.Keeper
+}
+
+func (p plateFor) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
+	if err := p.table.Handle([]string{domain, "berth." + domain}, http.NotFoundHandler()); err != nil {
+		p.b.Error(err)
+	}
+	if err := p.certs.SetHosts(context.Background(), hosts, acme); err != nil {
+		p.b.Error(err)
+	}
+}
+
+func (p plateFor) SetHostsFor(whom string, hosts []certificates.Host) {
+	if err := p.certs.SetHostsFor(context.Background(), whom, hosts); err != nil {
+		p.b.Error(err)
+	}
+}
+
+// populated returns a deployer of n apps with a domain each.
+func populated(b *testing.B, n int) *Deployer {
+	b.Helper()
+	dir := b.TempDir()
+	db, err := store.Open(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	err = db.Update(func(tx *store.Tx) error {
+		for i := range n {
+			name := fmt.Sprintf("app%d", i)
+			if _, err := tx.CreateApp(store.App{Name: name}); err != nil {
+				return err
+			}
+			if err := tx.PutDomain(store.Domain{Host: "www." + name + ".test", App: name}); err != nil {
+				return err
+			}
+		}
+		return tx.PutSettings(store.Settings{Domain: "example.com"})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	certs, err := certificates.New(b.Context(), certificates.Config{Storage: db.Certificates()}, log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(certs.Close)
+	table := router.New(router.Config{Certificates: certs}, log)
+	d := New(Config{Logs: dir + "/logs"}, db, nil, table, plateFor{b, table, certs}, log)
+	b.Cleanup(func() { d.end(); d.rest() })
+	close(d.adopted)
+	return d
+}
+
+// take is what boot does of every app's hosts.
+func (d *Deployer) take(b *testing.B) {
+	b.Helper()
+	var records []store.App
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		records, err = tx.Apps()
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d.adopt(b.Context(), records, nil)
+	d.announceHosts()
+}
+
+func BenchmarkHosts_Boot(b *testing.B) {
+	for _, n := range []int{10, 2500} {
+		b.Run(fmt.Sprintf("hosts=%d", 2*n), func(b *testing.B) {
+			d := populated(b, n)
+			for b.Loop() {
+				d.take(b)
+			}
+		})
+	}
+}
+
+func BenchmarkAddDomains(b *testing.B) {
+	for _, n := range []int{5, 2500} {
+		b.Run(fmt.Sprintf("hosts=%d", 2*n), func(b *testing.B) {
+			d := populated(b, n)
+			d.take(b)
+			for b.Loop() {
+				if err := d.AddDomains(b.Context(), "app1", []store.Domain{{Host: "new.test"}}, store.Root); err != nil {
+					b.Fatal(err)
+				}
+				if err := d.RemoveDomains(b.Context(), "app1", []string{"new.test"}, store.Root); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
