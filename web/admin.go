@@ -228,7 +228,7 @@ func (a *admin) parseTemplates() error {
 		"asset": a.assets.URL,
 		"when":  func(t time.Time) template.HTML { return when(t, time.Now()) },
 		"bytes": byteSize,
-		"rate":  func(n float64) string { return byteSize(int64(n + .5)) },
+		"rate":  func(n float64) string { return byteSize(int64(n+.5)) + "/s" },
 		"plain": plainText,
 		"join":  strings.Join,
 
