@@ -52,6 +52,29 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	}
 	defer leave()
 	var record store.App
+	err = d.cfg.AccessLog.Rename(from, to, func() (err error) {
+		record, err = d.renameRecords(from, to)
+		return err
+	})
+	if err != nil {
+		return store.App{}, d.full(err)
+	}
+	a.mu.Lock()
+	a.name = to
+	d.table.Remove(from)
+	a.mu.Unlock()
+	d.reroute(a)
+	d.announceHostsOf(a)
+	if release, err := d.liveRelease(record); err == nil {
+		d.schedule(a, to, release)
+	}
+	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
+	d.changes.publish(from)
+	return record, nil
+}
+
+// renameRecords renames what the store and the disk have of an app.
+func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
 	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
 		record, err = tx.RenameApp(from, to)
@@ -76,21 +99,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		}
 		err = errors.Join(err, back, d.cfg.Git.Rename(to, from))
 	}
-	if err != nil {
-		return store.App{}, d.full(err)
-	}
-	a.mu.Lock()
-	a.name = to
-	d.table.Remove(from)
-	a.mu.Unlock()
-	d.reroute(a)
-	d.announceHostsOf(a)
-	if release, err := d.liveRelease(record); err == nil {
-		d.schedule(a, to, release)
-	}
-	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
-	d.changes.publish(from)
-	return record, nil
+	return record, err
 }
 
 // DestroyApp removes an app and everything that is its own.
@@ -139,6 +148,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 		d.retire(ctx, left, drain)
 		d.collect(ctx, name)
 	})
+	d.cfg.AccessLog.Forget(name)
 	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
 	d.mu.Lock()
 	delete(d.apps, record.UID)

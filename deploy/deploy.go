@@ -28,6 +28,7 @@ import (
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -37,6 +38,10 @@ import (
 type Config struct {
 	Logs string // directory of the apps' logs
 	Git  git.Repositories
+
+	// AccessLog is what the router tells of its requests. It keeps its files
+	// in Logs.
+	AccessLog *accesslog.Log
 
 	// HTTPSPort and SSHPort are the ports that URLs name when they are not 443 and 22.
 	HTTPSPort, SSHPort int
@@ -94,6 +99,7 @@ type Deployer struct {
 	builds map[buildID]*transcript // those that run now
 
 	changes    changes
+	traffic    traffic
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
@@ -150,6 +156,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 		return err
 	}
 	close(d.booted)
+	d.background(d.watchTraffic)
 	d.cron.Start()
 	<-ctx.Done()
 	<-d.cron.Stop().Done()

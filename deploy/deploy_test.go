@@ -12,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -40,6 +41,7 @@ func newDeployer(t *testing.T) *Deployer {
 	t.Cleanup(func() { db.Close() })
 	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
+	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
 	d.steps = noSteps{}
 	t.Cleanup(func() { d.end(); d.work.Wait() })

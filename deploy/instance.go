@@ -110,6 +110,7 @@ func (i *instance) backend() (b router.Backend, ok bool) {
 	return router.Backend{
 		ID:   c.ID,
 		Dial: func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
+		Name: i.name(), Release: i.release.Number,
 	}, true
 }
 

@@ -298,6 +298,7 @@ func (d *Deployer) route(a *app) (*router.Drain, error) {
 		return nil, err
 	}
 	route.Backends = backends
+	d.cfg.AccessLog.Keep(a.name)
 	drain, err := d.table.Swap(route)
 	if err != nil {
 		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)

@@ -78,6 +78,13 @@ var routerProperties = []routerProperty{
 		r.HSTS, wrong = parseHSTS(value)
 		return wrong
 	}},
+	{name: "access-log", usual: string(router.LogAll), values: logged, set: func(r *routing, value string) string {
+		if !slices.Contains(logged, value) {
+			return "it is one of " + strings.Join(logged, ", ")
+		}
+		r.Log = router.Logged(value)
+		return ""
+	}},
 	{name: "compress", usual: "on", values: onOff, set: func(r *routing, value string) (wrong string) {
 		r.Uncompressed = !isOn(value, &wrong)
 		return wrong
@@ -87,6 +94,7 @@ var routerProperties = []routerProperty{
 var (
 	onOff       = []string{"on", "off"}
 	balances    = []string{string(router.RoundRobin), string(router.LeastConnections), string(router.Sticky)}
+	logged      = []string{string(router.LogAll), string(router.LogPaths), string(router.LogNothing)}
 	routerPages = []string{store.PageMaintenance, store.PageError} // properties whose value is a page
 )
 

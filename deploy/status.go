@@ -46,8 +46,9 @@ type Instance struct {
 	Container string        `json:"container"`
 	Since     time.Time     `json:"since"`
 	Restarts  int           `json:"restarts"`
-	Memory    int64         `json:"memory,omitempty"` // bytes
-	Detail    string        `json:"detail,omitempty"` // "exit code 1", "listens on 127.0.0.1:5000"
+	Memory    int64         `json:"memory,omitempty"`      // bytes
+	CPU       float64       `json:"cpu_seconds,omitempty"` // of a processor, since its start
+	Detail    string        `json:"detail,omitempty"`      // "exit code 1", "listens on 127.0.0.1:5000"
 }
 
 // Status returns the status of one app.
@@ -133,7 +134,7 @@ func (i *instance) look(ctx context.Context) Instance {
 	}
 	seen.Container = c.ID
 	if usage, err := c.Usage(ctx); err == nil { // it may be gone by now
-		seen.Memory = usage.Memory
+		seen.Memory, seen.CPU = usage.Memory, usage.CPU.Seconds()
 	}
 	return seen
 }

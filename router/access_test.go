@@ -136,3 +136,31 @@ func counted(t *testing.T, s *service, ok func(Stats) bool) (got Stats) {
 	eventually(t, "the counters", func() bool { got, _ = s.Stats("shop"); return ok(got) })
 	return got
 }
+
+func TestStats_QuantilesAndDifferences(t *testing.T) {
+	var before, now Stats
+	before.Requests, before.Latency[0], before.LatencySum, before.Status[2] = 10, 10, time.Second, 10
+	now = before.Plus(Stats{Requests: 100, Status: [6]uint64{2: 99, 5: 1}, LatencySum: time.Second, Latency: [12]uint64{2: 98, 8: 2}})
+	now.InFlight = 3
+	got := now.Since(before)
+	if got.Requests != 100 || got.Status != [6]uint64{2: 99, 5: 1} || got.LatencySum != time.Second || got.Finished() != 100 || got.InFlight != 3 {
+		t.Errorf("got %+v since", got)
+	}
+	for _, row := range []struct {
+		part float64
+		want time.Duration
+	}{{.49, 17500 * time.Microsecond}, {.98, 25 * time.Millisecond}, {.99, 1750 * time.Millisecond}, {1, 2500 * time.Millisecond}} {
+		if q := got.Quantile(row.part); (q - row.want).Abs() > time.Microsecond {
+			t.Errorf("quantile %v: got %v, want %v", row.part, q, row.want)
+		}
+	}
+	if q := (Stats{}).Quantile(.5); q != 0 {
+		t.Errorf("of none: got %v", q)
+	}
+	if q := (Stats{Latency: [12]uint64{11: 1}}).Quantile(.5); q != 10*time.Second {
+		t.Errorf("of one above all bounds: got %v", q)
+	}
+	if got := before.Since(now); got != before {
+		t.Errorf("of a route that is back: got %+v, want %+v", got, before)
+	}
+}

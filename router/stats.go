@@ -100,3 +100,57 @@ func (x *exchange) count() {
 	}
 	x.route.counters.end(x.w.status, latency)
 }
+
+// Since returns what was counted after an earlier reading. A route that was
+// removed meanwhile, and is back, has counted from zero. InFlight stays.
+func (s Stats) Since(before Stats) Stats {
+	if s.Requests < before.Requests || s.Refused < before.Refused {
+		return s
+	}
+	return s.each(before, func(a, b uint64) uint64 { return a - min(a, b) }, s.LatencySum-before.LatencySum)
+}
+
+// Plus adds what was counted at another time.
+func (s Stats) Plus(other Stats) Stats {
+	return s.each(other, func(a, b uint64) uint64 { return a + b }, s.LatencySum+other.LatencySum)
+}
+
+func (s Stats) each(other Stats, of func(a, b uint64) uint64, sum time.Duration) Stats {
+	s.Requests, s.Refused, s.Retries = of(s.Requests, other.Requests), of(s.Refused, other.Refused), of(s.Retries, other.Retries)
+	s.BytesIn, s.BytesOut, s.LatencySum = of(s.BytesIn, other.BytesIn), of(s.BytesOut, other.BytesOut), sum
+	for i := range s.Status {
+		s.Status[i] = of(s.Status[i], other.Status[i])
+	}
+	for i := range s.Latency {
+		s.Latency[i] = of(s.Latency[i], other.Latency[i])
+	}
+	return s
+}
+
+// Finished is how many requests have ended.
+func (s Stats) Finished() (n uint64) {
+	for _, count := range s.Latency {
+		n += count
+	}
+	return n
+}
+
+// Quantile estimates what that part of the requests took at most, as
+// Prometheus' histogram_quantile does: within a bucket it takes them to be
+// spread evenly. It is 0 when there were none. Above the last bound it can tell
+// no more than the bound.
+func (s Stats) Quantile(part float64) time.Duration {
+	rank := part * float64(s.Finished())
+	if rank == 0 {
+		return 0
+	}
+	below := time.Duration(0)
+	for i, bound := range LatencyBounds {
+		n := float64(s.Latency[i])
+		if n > 0 && rank <= n {
+			return below + time.Duration(float64(bound-below)*rank/n)
+		}
+		rank, below = rank-n, bound
+	}
+	return below
+}

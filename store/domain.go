@@ -45,6 +45,10 @@ type Settings struct {
 	// ACMEAddresses has the machine's public addresses certified too.
 	ACMEAddresses bool `json:"acme_addresses,omitempty"`
 
+	// MetricsToken is the SHA-256 of the token that lets scrapers in; empty lets
+	// nobody in.
+	MetricsToken string `json:"metrics_token,omitempty"`
+
 	// Fallback is the CA that is asked when the first does not deliver.
 	Fallback FallbackCA `json:"fallback,omitzero"`
 

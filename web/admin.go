@@ -34,6 +34,7 @@ var templateFiles embed.FS
 //	/apps/NAME                      admin_app.go
 //	/apps/NAME/actions, /confirm    admin_action.go
 //	/apps/NAME/logs                 admin_logs.go
+//	/apps/NAME/requests             admin_requests.go
 //	/apps/NAME/builds/N             admin_build.go
 //	/static/                        admin_asset.go
 type admin struct {
@@ -70,6 +71,8 @@ func newAdmin(s *Server) *admin {
 	mux.Handle("GET /apps/{app}/events", a.page(a.serveAppEvents))
 	mux.Handle("GET /apps/{app}/logs", a.page(a.serveLogs))
 	mux.Handle("GET /apps/{app}/logs/follow", a.page(a.serveLogsFollow))
+	mux.Handle("GET /apps/{app}/requests", a.page(a.serveRequests))
+	mux.Handle("GET /apps/{app}/requests/follow", a.page(a.serveRequestsFollow))
 	mux.Handle("GET /apps/{app}/builds/{number}", a.page(a.serveBuild))
 	mux.Handle("GET /apps/{app}/builds/{number}/events", a.page(a.serveBuildEvents))
 	mux.Handle("GET /apps/{app}/builds/{number}/follow", a.page(a.serveBuildFollow))
@@ -225,13 +228,16 @@ func (a *admin) parseTemplates() error {
 		"asset": a.assets.URL,
 		"when":  func(t time.Time) template.HTML { return when(t, time.Now()) },
 		"bytes": byteSize,
+		"rate":  func(n float64) string { return byteSize(int64(n+.5)) + "/s" },
 		"plain": plainText,
 		"join":  strings.Join,
 
-		"look":   stateLook,
-		"output": outputHTML,
-		"result": runResultText,
-		"source": jobSource,
+		"look":    stateLook,
+		"figure":  figure,
+		"latency": latency,
+		"output":  outputHTML,
+		"result":  runResultText,
+		"source":  jobSource,
 	}).ParseFS(templateFiles, "templates/shared/*.html")
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ type appPage struct {
 	App       deploy.AppStatus
 	Live      *store.Release
 	Groups    []processGroup
+	Traffic   trafficView
 	Releases  []store.Release
 	Builds    []buildRow
 	Domains   []domainRow
@@ -76,7 +77,7 @@ func groupInstances(app deploy.AppStatus, live *store.Release) (groups []process
 
 // appParts are the parts of the page that are sent again when they change. The
 // log has a stream of its own.
-var appParts = []string{"head", "actions", "processes", "releases", "builds", "domains", "jobs", "config", "history"}
+var appParts = []string{"head", "actions", "processes", "traffic", "releases", "builds", "domains", "jobs", "config", "history"}
 
 // serveApp shows one app.
 func (a *admin) serveApp(w http.ResponseWriter, r *http.Request, user store.User) error {
@@ -109,6 +110,9 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 	}
 	var err error
 	if page.App, err = a.api.deployer.Status(ctx, name); err != nil {
+		return page, err
+	}
+	if page.Traffic, err = a.readTraffic(ctx, name); err != nil {
 		return page, err
 	}
 	if page.Jobs, err = a.api.deployer.Jobs(ctx, name); err != nil {

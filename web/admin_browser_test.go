@@ -313,6 +313,7 @@ func TestBrowser(t *testing.T) {
 		{"LogIsFollowed", browserLog},
 		{"LongLogStaysBounded", browserLongLog},
 		{"LogGoesOnAfterTheConnectionBroke", browserReconnect},
+		{"RequestsAreFollowedAndNarrowed", browserRequests},
 		{"BuildIsFollowed", browserBuild},
 		{"ActionsAskAndTell", browserActions},
 		{"RefusalIsTold", browserRefusal},
@@ -536,7 +537,7 @@ func browserRevoked(t *testing.T, b *tab) {
 }
 
 // pagePaths are a page of each kind.
-var pagePaths = []string{"/", "/apps/shop", "/apps/api", "/apps/shop/logs", "/apps/shop/builds/42", "/apps/shop/confirm/scale", "/apps/shop/confirm/rollback?release=17", "/login"}
+var pagePaths = []string{"/", "/apps/shop", "/apps/api", "/apps/shop/logs", "/apps/shop/requests", "/apps/shop/builds/42", "/apps/shop/confirm/scale", "/apps/shop/confirm/rollback?release=17", "/login"}
 
 func browserNarrow(t *testing.T, b *tab) {
 	b.enter(b.h.user("alice-with-a-rather-long-name", store.RoleAdmin))

@@ -146,7 +146,7 @@ func TestLive_RevokedSessionEndsItsStreams(t *testing.T) {
 	h := openQuay(t)
 	h.app("shop")
 	v := h.enter(h.user("rita", store.RoleRead))
-	streams := []*listener{v.listen(t, "/events"), v.listen(t, "/apps/shop/events"), v.listen(t, "/apps/shop/logs/follow")}
+	streams := []*listener{v.listen(t, "/events"), v.listen(t, "/apps/shop/events"), v.listen(t, "/apps/shop/logs/follow"), v.listen(t, "/apps/shop/requests/follow")}
 	if err := h.web.Sessions.RevokeAll("rita"); err != nil {
 		t.Fatal(err)
 	}

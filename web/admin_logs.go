@@ -19,6 +19,9 @@ const (
 	replayLog = 5000 // how far back a browser that comes again may have stopped
 )
 
+// gapHTML stands where a browser that comes again was away for too long.
+const gapHTML template.HTML = `<span class="l own gap">… lines are missing here</span>`
+
 type logsPage struct {
 	frame
 	App     string
@@ -110,7 +113,7 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 			at.advance(line)
 			shown := logLineHTML(line)
 			if gap {
-				shown = `<span class="l own gap">… lines are missing here</span>` + "\n" + shown
+				shown = gapHTML + "\n" + shown
 			}
 			return shown, true
 		}

@@ -34,6 +34,8 @@ type harbour struct {
 	apps     map[string]deploy.AppStatus
 	jobs     map[string][]deploy.JobStatus
 	logs     map[string][]deploy.LogLine
+	requests map[string][]deploy.RequestLine
+	traffic  map[string]deploy.Traffic
 	builds   map[string]*growing
 	grown    chan struct{} // closed when a log has grown
 	watchers map[chan string]bool
@@ -51,7 +53,7 @@ type growing struct {
 func newHarbour(db *store.Store) *harbour {
 	return &harbour{
 		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]deploy.JobStatus{},
-		logs: map[string][]deploy.LogLine{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
+		logs: map[string][]deploy.LogLine{}, requests: map[string][]deploy.RequestLine{}, traffic: map[string]deploy.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
 	}
 }
 
@@ -432,7 +434,7 @@ func TestAdmin_StrangerLearnsHowToGetInAndNothingElse(t *testing.T) {
 	h := openQuay(t)
 	h.app("shop")
 	v := h.stranger()
-	for _, path := range []string{"/", "/apps/shop", "/apps/nothing", "/apps/shop/logs", "/apps/shop/builds/1", "/events", "/apps/shop/events", "/apps/shop/logs/follow", "/nothing"} {
+	for _, path := range []string{"/", "/apps/shop", "/apps/nothing", "/apps/shop/logs", "/apps/shop/requests", "/apps/shop/requests/follow", "/apps/shop/builds/1", "/events", "/apps/shop/events", "/apps/shop/logs/follow", "/nothing"} {
 		got := v.get(path)
 		if got.status != http.StatusUnauthorized {
 			t.Errorf("GET %s: %d, want 401", path, got.status)
@@ -481,7 +483,7 @@ func TestAdmin_EveryAnswerIsLockedDown(t *testing.T) {
 	h := openQuay(t)
 	h.app("shop")
 	v := h.enter(h.user("alice", store.RoleAdmin))
-	for _, path := range []string{"/", "/apps/shop", "/apps/shop/logs", "/apps/shop/builds/1", "/apps/shop/confirm/stop", "/apps/nope", "/login", "/static/nope"} {
+	for _, path := range []string{"/", "/apps/shop", "/apps/shop/logs", "/apps/shop/requests", "/apps/shop/builds/1", "/apps/shop/confirm/stop", "/apps/nope", "/login", "/static/nope"} {
 		got := v.get(path)
 		for header, want := range map[string]string{
 			"Content-Security-Policy": contentPolicy,
@@ -573,7 +575,7 @@ func TestAdmin_RolesBoundWhatIsShownAndDone(t *testing.T) {
 	}
 	bound := h.enter(h.user("bob", store.RoleDeploy, "blog"))
 	bound.get("/").mustNotContain(t, "shop")
-	for _, path := range []string{"/apps/shop", "/apps/shop/events", "/apps/shop/logs/follow", "/apps/blob"} {
+	for _, path := range []string{"/apps/shop", "/apps/shop/events", "/apps/shop/logs/follow", "/apps/shop/requests", "/apps/shop/requests/follow", "/apps/blob"} {
 		got := bound.get(path)
 		if got.status != http.StatusForbidden {
 			t.Errorf("GET %s of another's app: %d, want 403", path, got.status)

@@ -85,6 +85,8 @@ type puppet struct {
 	runOnce func(ctx context.Context, args []string, att runtime.Attachment) (int, error)
 	status  func(app string) error
 	pair    string // whose was added last
+
+	instances []deploy.Instance // of every app
 }
 
 func (p *puppet) CreateApp(_ context.Context, name string, by store.User) (app store.App, err error) {
@@ -119,7 +121,7 @@ func (p *puppet) Statuses(ctx context.Context) (all []deploy.AppStatus, err erro
 	err = p.db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		for _, app := range apps {
-			all = append(all, deploy.AppStatus{App: app, State: deploy.StateEmpty})
+			all = append(all, deploy.AppStatus{App: app, State: deploy.StateEmpty, Instances: p.instances})
 		}
 		return err
 	})

@@ -90,12 +90,18 @@ func (a *API) table() []verb {
 		act("letsencrypt:cleanup", admin, a.letsencryptCleanup),
 
 		// router.go
+		follow("router:logs", reads, a.routerLogs),
+		look("router:traffic", reads, a.routerTraffic),
 		look("router:report", reads, a.routerReport),
 		act("router:set", deploys, a.routerSet),
 		act("maintenance:on", deploys, a.maintenanceOn),
 		act("maintenance:off", deploys, a.maintenanceOff),
 		act("http-auth:add-user", deploys, a.httpAuthAdd),
 		act("http-auth:remove-user", deploys, a.httpAuthRemove),
+
+		// metrics.go
+		act("metrics:token", admin, a.metricsToken),
+		act("metrics:off", admin, a.metricsOff),
 
 		// keys.go
 		look("ssh-keys:list", admin, a.keysList),
@@ -148,11 +154,15 @@ func (a *API) login(_ context.Context, c call, _ NoArgs) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	port := ""
+	return Login{"https://" + adminHost(settings) + a.portSuffix() + "/login?token=" + token, expires}, nil
+}
+
+// portSuffix stands behind a host in links.
+func (a *API) portSuffix() string {
 	if a.cfg.HTTPSPort != 0 && a.cfg.HTTPSPort != 443 {
-		port = fmt.Sprintf(":%d", a.cfg.HTTPSPort)
+		return fmt.Sprintf(":%d", a.cfg.HTTPSPort)
 	}
-	return Login{"https://" + adminHost(settings) + port + "/login?token=" + token, expires}, nil
+	return ""
 }
 
 func adminHost(s store.Settings) string { return "berth." + s.Domain }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -80,6 +81,10 @@ type Deployer interface {
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
+	Requests(ctx context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error
+	LostRequestLines() uint64
+	Traffic(ctx context.Context, app string) (deploy.Traffic, error)
+	Counters() map[string]router.Stats
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
 	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
@@ -129,6 +134,7 @@ func (s *Server) Closing() <-chan struct{} { return s.API.closing }
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", s.API.handler(func(r *http.Request) (store.User, error) { return s.Sessions.User(r) }))
+	mux.Handle("GET /metrics", s.API.metrics())
 	mux.Handle("/", newAdmin(s))
 	return http.NewCrossOriginProtection().Handler(mux)
 }

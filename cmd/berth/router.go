@@ -21,6 +21,7 @@ func (c *cli) routerCommands() []command {
 				"stream-grace      how long WebSockets go on when a release replaces theirs: 5m\n" +
 				"hsts              on, off or SECONDS, then perhaps subdomains and preload\n" +
 				"compress          off passes responses as the app makes them\n" +
+				"access-log        off, or paths to leave out queries, which may hold secrets\n" +
 				"maintenance-page  FILE of HTML, - is standard input\n" +
 				"error-page        the same, for when the app does not answer (502, 503, 504)\n" +
 				"header:NAME       a header of every response, in place of the app's own\n" +

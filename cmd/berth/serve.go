@@ -21,6 +21,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -136,7 +137,10 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(func() error { keeper.Close(); return nil })
-	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper}
+	logs := filepath.Join(s.data, "logs")
+	access := accesslog.New(logs, log)
+	opened.add(writeAccess(ctx, access)) // closed after the router: its last requests are told too
+	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper, AccessLog: access.Add}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
 	}
@@ -150,7 +154,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 
 	plate := &plate{table: table, certificates: keeper, log: log}
 	deployer := deploy.New(deploy.Config{
-		Logs:      filepath.Join(s.data, "logs"),
+		Logs:      logs,
+		AccessLog: access,
 		Caches:    filepath.Join(s.data, "caches"),
 		Mirror:    mirror.Open(s.mirror),
 		Git:       repositories,
@@ -195,6 +200,17 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	err = jobs.wait()
 	log.Info("berth ends")
 	return err
+}
+
+// writeAccess has the access log written until what it returns is called.
+func writeAccess(ctx context.Context, access *accesslog.Log) (end func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	written := make(chan error, 1)
+	go func() { written <- access.Run(ctx) }()
+	return func() error {
+		cancel()
+		return <-written
+	}
 }
 
 // directories makes what is missing and returns the repositories' place. git

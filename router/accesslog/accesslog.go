@@ -239,7 +239,7 @@ func (l *Log) writeBook(b *book) error {
 		b.dropped += count + dropped // to be told when the disk has room again
 		l.dropped.Add(count)
 	}
-	if cap(text) <= 64<<10 { // one that a flood has blown up is let go
+	if cap(text) <= 4*manyBytes { // one that a flood has blown up is let go
 		l.spare = text[:0]
 	}
 	return err

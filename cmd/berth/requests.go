@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) requestCommands() []command {
+	var args web.RequestArgs
+	tail := false
+	return []command{
+		{
+			use: "router:logs [APP]", short: "show or follow an app's requests",
+			long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +
+				"--format json has more of each request than a line has room for.",
+			example: "router:logs shop -f\nrouter:logs shop --status 5xx -n 20",
+			aliases: []string{"nginx:access-logs"}, maybeApp: true, reads: true,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVarP(&args.Follow, "follow", "f", false, "go on until interrupted")
+				cmd.Flags().BoolVarP(&tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
+				cmd.Flags().IntVarP(&args.Lines, "num", "n", 100, "how many of the last lines, -1 is all")
+				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only these: 404, 5xx")
+			},
+			run: func(ctx context.Context, app string, _ []string) error {
+				args.App, args.Follow = app, args.Follow || tail
+				if args.Lines == 0 && !args.Follow {
+					return usage("the last 0 lines are none").Hint("-n -1 shows all")
+				}
+				return c.requests(ctx, args)
+			},
+		},
+		{
+			use: "router:traffic APP", short: "show an app's last five minutes", example: "router:traffic shop", reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "router:traffic", web.AppArgs{App: app}, printTraffic)
+			},
+		},
+		{
+			use: "metrics:token", short: "let Prometheus in, by a new token",
+			long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
+			example: "metrics:token", noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				if c.format == "json" {
+					return read(ctx, c, "metrics:token", nil, func(*table, web.MetricsToken) {})
+				}
+				var made web.MetricsToken
+				if err := c.ask(ctx, "metrics:token", nil, &made); err != nil {
+					return err
+				}
+				c.say("it is not shown again; send it as a bearer token to %s", made.URL)
+				_, err := fmt.Fprintln(c.out, made.Token)
+				return err
+			},
+		},
+		{
+			use: "metrics:off", short: "let Prometheus in no more", example: "metrics:off", noApp: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				if err := c.ask(ctx, "metrics:off", nil, nil); err != nil {
+					return err
+				}
+				c.say("no token is good any more")
+				return nil
+			},
+		},
+	}
+}
+
+func (c *cli) requests(ctx context.Context, args web.RequestArgs) error {
+	if c.format == "json" { // an object a line: following has no end that could close a list
+		return web.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
+			_, err := fmt.Fprintf(c.out, "%s\n", line)
+			return err
+		})
+	}
+	return web.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
+		_, err := fmt.Fprintln(c.out, c.requestText(line))
+		return err
+	})
+}
+
+// requestText is a request in a line, with nothing in it that could command a
+// terminal.
+func (c *cli) requestText(line deploy.RequestLine) string {
+	dim, bad, plain := "", "", ""
+	if c.color {
+		dim, plain = "\x1b[2m", "\x1b[0m"
+		if line.Status >= 500 {
+			bad = "\x1b[31m"
+		}
+	}
+	at := dim + line.Time.UTC().Format(logTime) + plain
+	if line.Dropped > 0 {
+		return fmt.Sprintf("%s %d lines could not be written", at, line.Dropped)
+	}
+	by := line.Instance
+	if by == "" {
+		by = "-"
+	}
+	asked := fault.Printable(line.Method + " " + line.Host + line.Path)
+	return fmt.Sprintf("%s %s%d%s %s %s %.1fms %dB %s", at, bad, line.Status, plain, asked,
+		by, line.Duration, line.BytesOut, line.Client)
+}
+
+func printTraffic(t *table, tr deploy.Traffic) {
+	t.row("app", tr.App)
+	t.row("over the last", fmt.Sprintf("%.0fs", tr.Seconds))
+	t.row("requests", fmt.Sprintf("%.2f/s", tr.Requests))
+	t.row("errors", fmt.Sprintf("%.2f%%", 100*tr.Errors))
+	t.row("p50", fmt.Sprintf("%.0fms", tr.P50))
+	t.row("p99", fmt.Sprintf("%.0fms", tr.P99))
+	t.row("in flight", tr.InFlight)
+	t.row("in", fmt.Sprintf("%.0f B/s", tr.BytesIn))
+	t.row("out", fmt.Sprintf("%.0f B/s", tr.BytesOut))
+	t.row("refused", tr.Refused)
+	t.row("retries", tr.Retries)
+}

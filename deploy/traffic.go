@@ -1,0 +1,164 @@
+package deploy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/router"
+)
+
+const (
+	// trafficStep is how often the router's counters are read, and trafficSteps
+	// how many readings are kept: five minutes show whether it gets better.
+	trafficStep  = 10 * time.Second
+	trafficSteps = 30
+)
+
+// Traffic is what an app was asked in the last minutes.
+type Traffic struct {
+	App     string  `json:"app"`
+	Seconds float64 `json:"seconds"` // that it is about
+
+	Requests  float64 `json:"requests_per_second"`
+	Errors    float64 `json:"error_share"` // of the answers, those of 500 and above; 0 to 1
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	InFlight  int64   `json:"in_flight"`
+	BytesIn   float64 `json:"bytes_in_per_second"`
+	BytesOut  float64 `json:"bytes_out_per_second"`
+	Refused   uint64  `json:"refused"` // by limits, maintenance and passwords
+	Retries   uint64  `json:"retries"`
+	Responses uint64  `json:"responses"`
+
+	// History is the requests a second in each step of StepSeconds, oldest
+	// first; the last one is not over yet.
+	History     []float64 `json:"history"`
+	StepSeconds float64   `json:"step_seconds"`
+}
+
+// Traffic tells what an app was asked in the last minutes.
+func (d *Deployer) Traffic(_ context.Context, app string) (Traffic, error) {
+	if _, _, err := d.find(app); err != nil {
+		return Traffic{}, err
+	}
+	now, _ := d.table.Stats(app)
+	return d.traffic.of(app, now, time.Now()), nil
+}
+
+// Counters are what the router has counted, by app.
+func (d *Deployer) Counters() map[string]router.Stats { return d.table.AllStats() }
+
+// LostRequestLines is how many lines of access logs could not be written.
+func (d *Deployer) LostRequestLines() uint64 { return d.cfg.AccessLog.Dropped() }
+
+// watchTraffic reads the counters at every step until ctx ends.
+func (d *Deployer) watchTraffic(ctx context.Context) {
+	tick := time.NewTicker(trafficStep)
+	defer tick.Stop()
+	d.traffic.step(d.table.AllStats(), time.Now())
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			d.traffic.step(d.table.AllStats(), now)
+		}
+	}
+}
+
+// traffic remembers the steps of the last minutes, of the apps that were asked
+// anything in them. Of the others it knows where their counters stand.
+type traffic struct {
+	mu      sync.Mutex // guards what follows
+	began   time.Time  // of the first step that is kept
+	ended   []time.Time
+	before  map[string]router.Stats // as they stood at the last step's end
+	courses map[string]*course
+}
+
+// course is what an app was asked in each step that is kept, oldest first.
+type course struct {
+	steps [trafficSteps]router.Stats
+	quiet int // steps since the last that had something
+}
+
+// step ends a step.
+func (t *traffic) step(all map[string]router.Stats, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.before == nil {
+		t.began, t.before, t.courses = now, all, map[string]*course{}
+		return
+	}
+	if t.ended = append(t.ended, now); len(t.ended) > trafficSteps {
+		t.began, t.ended = t.ended[0], t.ended[1:]
+	}
+	for app := range t.courses {
+		if _, there := all[app]; !there {
+			delete(t.courses, app)
+		}
+	}
+	for app, stats := range all {
+		counted := stats.Since(t.before[app])
+		counted.InFlight = 0
+		c := t.courses[app]
+		if c == nil {
+			if counted == (router.Stats{}) {
+				continue
+			}
+			c = &course{}
+			t.courses[app] = c
+		}
+		copy(c.steps[:], c.steps[1:])
+		c.steps[trafficSteps-1] = counted
+		if c.quiet++; counted != (router.Stats{}) {
+			c.quiet = 0
+		}
+		if c.quiet > trafficSteps {
+			delete(t.courses, app)
+		}
+	}
+	t.before = all
+}
+
+// of tells of one app, whose counters stand at stats now.
+func (t *traffic) of(app string, stats router.Stats, now time.Time) Traffic {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := Traffic{App: app, InFlight: stats.InFlight, StepSeconds: trafficStep.Seconds(), History: []float64{}}
+	if t.before == nil {
+		return out // berth has just begun
+	}
+	last := stats.Since(t.before[app])
+	sum, from := last, t.began
+	for i, end := range t.ended {
+		var counted router.Stats
+		if c := t.courses[app]; c != nil {
+			counted = c.steps[trafficSteps-len(t.ended)+i]
+		}
+		out.History = append(out.History, perSecond(counted.Requests, end.Sub(from)))
+		sum, from = sum.Plus(counted), end
+	}
+	out.History = append(out.History, perSecond(last.Requests, max(now.Sub(from), time.Second)))
+
+	whole := max(now.Sub(t.began), time.Second)
+	out.Seconds = whole.Seconds()
+	out.Requests = perSecond(sum.Requests, whole)
+	out.BytesIn, out.BytesOut = perSecond(sum.BytesIn, whole), perSecond(sum.BytesOut, whole)
+	out.P50, out.P99 = millis(sum.Quantile(.5)), millis(sum.Quantile(.99))
+	out.Refused, out.Retries, out.Responses = sum.Refused, sum.Retries, sum.Finished()
+	if out.Responses > 0 {
+		out.Errors = float64(sum.Status[5]) / float64(out.Responses)
+	}
+	return out
+}
+
+func perSecond(n uint64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

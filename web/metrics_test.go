@@ -1,0 +1,148 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/store"
+)
+
+func (p *puppet) Counters() map[string]router.Stats {
+	return map[string]router.Stats{"shop": {
+		Requests: 12, InFlight: 1, Status: [6]uint64{1: 1, 2: 8, 5: 2}, Refused: 4, Retries: 3, BytesIn: 100, BytesOut: 2000,
+		Latency: [12]uint64{0: 9, 7: 1, 11: 1}, LatencySum: 21500 * time.Millisecond,
+	}}
+}
+
+func (p *puppet) LostRequestLines() uint64 { return 5 }
+
+func (p *puppet) Traffic(_ context.Context, app string) (deploy.Traffic, error) {
+	return deploy.Traffic{App: app, Requests: 2.5}, nil
+}
+
+func (p *puppet) Requests(_ context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error {
+	return fn(deploy.RequestLine{Path: "/" + q.App, Status: 500})
+}
+
+// scrape asks for the metrics with the value of an Authorization header.
+func scrape(h *house, authorization string) (int, string) {
+	req := httptest.NewRequest("GET", "https://berth.example.com/metrics", nil)
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.Handler().ServeHTTP(w, req)
+	body, _ := io.ReadAll(w.Result().Body)
+	return w.Code, string(body)
+}
+
+func TestMetrics_AreForWhoHasTheToken(t *testing.T) {
+	h := newHouse(t)
+	hash := hashOf("")
+	for _, wrong := range []string{"", "Bearer ", "Bearer", "Basic YTpi", "Bearer " + hash} {
+		if code, body := scrape(h, wrong); code != http.StatusUnauthorized || strings.Contains(body, "berth_") {
+			t.Errorf("%q without a token: got %d", wrong, code)
+		}
+	}
+	var first, second MetricsToken
+	for _, token := range []*MetricsToken{&first, &second} {
+		if err := h.API.Call(t.Context(), store.Root, "metrics:token", nil, token, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first.URL != "https://berth.example.com/metrics" {
+		t.Errorf("got the address %s", first.URL)
+	}
+	settings, err := h.API.settings()
+	if err != nil || strings.Contains(settings.MetricsToken, second.Token) {
+		t.Errorf("the token is stored as it is: %v, %v", settings.MetricsToken, err)
+	}
+	for authorization, want := range map[string]int{
+		"Bearer " + second.Token: 200, "bearer " + second.Token: 200, "Bearer " + first.Token: 401, "Bearer " + settings.MetricsToken: 401,
+		second.Token: 401, "Basic " + second.Token: 401, "Bearer " + second.Token + " ": 401,
+	} {
+		if code, _ := scrape(h, authorization); code != want {
+			t.Errorf("%q: got %d, want %d", authorization, code, want)
+		}
+	}
+	if err := h.API.Call(t.Context(), store.Root, "metrics:off", nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := scrape(h, "Bearer "+second.Token); code != 401 {
+		t.Errorf("a token that was taken back: got %d", code)
+	}
+}
+
+func TestMetrics_AreWhatPrometheusExpects(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	h.deployer.instances = []deploy.Instance{{Name: "web.1", State: deploy.InstanceUp, Restarts: 2, Memory: 1 << 20, CPU: 1.5}}
+	var token MetricsToken
+	if err := h.API.Call(t.Context(), store.Root, "metrics:token", nil, &token, nil); err != nil {
+		t.Fatal(err)
+	}
+	code, body := scrape(h, "Bearer "+token.Token)
+	if code != 200 {
+		t.Fatalf("got %d: %s", code, body)
+	}
+	for _, want := range []string{
+		`berth_build_info{goversion="go`,
+		`berth_access_log_dropped_lines_total 5`,
+		`berth_http_requests_total{app="shop",code="2xx"} 8`,
+		`berth_http_requests_total{app="shop",code="3xx"} 0`,
+		`berth_http_requests_total{app="shop",code="5xx"} 2`,
+		`berth_http_request_duration_seconds_bucket{app="shop",le="0.005"} 9`,
+		`berth_http_request_duration_seconds_bucket{app="shop",le="1"} 10`,
+		`berth_http_request_duration_seconds_bucket{app="shop",le="+Inf"} 11`,
+		`berth_http_request_duration_seconds_sum{app="shop"} 21.5`,
+		`berth_http_request_duration_seconds_count{app="shop"} 11`,
+		`berth_http_requests_in_flight{app="shop"} 1`,
+		`berth_http_refused_total{app="shop"} 4`,
+		`berth_http_retries_total{app="shop"} 3`,
+		`berth_http_request_bytes_total{app="shop"} 100`,
+		`berth_http_response_bytes_total{app="shop"} 2000`,
+		`berth_instance_up{app="shop",instance="web.1"} 1`,
+		`berth_instance_restarts_total{app="shop",instance="web.1"} 2`,
+		`berth_instance_memory_bytes{app="shop",instance="web.1"} 1.048576e+06`,
+		`berth_instance_cpu_seconds_total{app="shop",instance="web.1"} 1.5`,
+		`berth_certificate_order_failing{app="shop",host="shop.example.com"} 0`,
+		`process_cpu_seconds_total `,
+		`go_goroutines `,
+	} {
+		if !strings.Contains(body, "\n"+want) {
+			t.Errorf("%s is not in\n%s", want, body)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestRouterLogs_OfNoAppAreForAdmins(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	for _, row := range []struct {
+		user store.User
+		app  string
+		want string
+	}{{store.Root, "", ""}, {reader, "", "E110"}, {deployer, "", "E110"}, {reader, "shop", ""}, {ofShop, "shop", ""}, {ofShop, "blog", "E111"}, {ofShop, "", "E110"}} {
+		var lines []deploy.RequestLine
+		err := h.API.Call(t.Context(), row.user, "router:logs", RequestArgs{App: row.app, Status: "5xx", Lines: 3}, &lines, nil)
+		if got := codeOf(err); got != row.want || err == nil && len(lines) != 1 {
+			t.Errorf("%s asks for %q: got %q and %d lines, want %q", row.user.Name, row.app, got, len(lines), row.want)
+		}
+	}
+}
