@@ -140,13 +140,14 @@ notes=()
 problem() { problems+=("$*"); }
 note() { notes+=("$*"); }
 
-# holder PORT: which program listens on it, as far as can be seen; fails when
-# the port is free. It reads /proc since a fresh machine may lack ss.
+# holder PORT [udp]: which program listens on it, as far as can be seen; fails
+# when the port is free. It reads /proc since a fresh machine may lack ss.
 holder() {
-	local hex inode fd pid
+	local protocol=${2:-tcp} state=0A hex inode fd pid
+	[[ $protocol == tcp ]] || state=07
 	printf -v hex '%04X' "$1"
-	inode=$(awk -v port=":$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10; exit }' \
-		/proc/net/tcp /proc/net/tcp6 2>/dev/null)
+	inode=$(awk -v port=":$hex" -v state="$state" '$4 == state && substr($2, length($2) - 4) == port { print $10; exit }' \
+		"/proc/net/$protocol" "/proc/net/${protocol}6" 2>/dev/null)
 	[[ -n $inode ]] || return 1
 	fd=$(find /proc/[0-9]*/fd -lname "socket:\\[$inode\\]" -print -quit 2>/dev/null) || true
 	if [[ -z $fd ]]; then
@@ -157,11 +158,11 @@ holder() {
 	printf '%s (process %s)' "$(cat "/proc/$pid/comm")" "$pid"
 }
 
-# held NAME PORT: systemd listens there for berth, whether berth runs or not.
+# held NAME PORT [udp]: systemd listens there for berth, whether berth runs or not.
 # That its unit says so is not enough: it may have been rewritten since.
 held() {
 	systemctl --quiet is-active "berth-$1.socket" &&
-		[[ $(systemctl show --property Listen "berth-$1.socket") == *":$2 "* && $(holder "$2") == "systemd (process 1)" ]]
+		[[ $(systemctl show --property Listen "berth-$1.socket") == *":$2 "* && $(holder "$2" "${3:-tcp}") == "systemd (process 1)" ]]
 }
 
 # kernel_has NAME COMMAND...: the command, run in a network namespace of its
@@ -213,6 +214,12 @@ check_machine() {
 			problem "port $number is taken by $who; stop it or choose another with --${name%:*}-port"
 		fi
 	done
+
+	number=$(port https 443)
+	if [[ $number =~ ^[0-9]{1,5}$ ]] && ! { have_systemd && held quic "$number" udp; } &&
+		who=$(holder "$number" udp) && ! { running && [[ $who == "berth ("* ]]; }; then
+		note "UDP port $number is taken by $who: sites are served without HTTP/3"
+	fi
 
 	free=$(df --output=avail -k /var/lib | tail -n 1)
 	if ((free < 3 << 20)); then
@@ -396,14 +403,15 @@ units() {
 		cp "$unit" "$scratch/"
 		if [[ $unit == *.socket ]]; then
 			name=${unit##*/berth-} name=${name%.socket}
-			sed -i "s/^ListenStream=\([0-9]*\)\$/ListenStream=$(port "$name" '\1')/" "$scratch/${unit##*/}"
+			[[ $name != quic ]] || name=https # the same port, by UDP
+			sed -i "s/^\(Listen[A-Z][a-z]*\)=\([0-9]*\)\$/\1=$(port "$name" '\2')/" "$scratch/${unit##*/}"
 		fi
 		place "$scratch/${unit##*/}" "/etc/systemd/system/${unit##*/}" 0644
 		record unit "${unit##*/}"
 	done
 	rm -r "$scratch"
 	quiet systemctl daemon-reload
-	quiet systemctl enable berth.service berth-http.socket berth-https.socket berth-ssh.socket
+	quiet systemctl enable berth.service berth-http.socket berth-https.socket berth-ssh.socket berth-quic.socket
 }
 
 # --- start
@@ -415,6 +423,8 @@ start() {
 		for name in "${ports[@]}"; do
 			held "${name%:*}" "$(port "${name%:*}" "${name#*:}")" || moved+=("berth-${name%:*}.socket")
 		done
+		# The UDP port goes with it; when berth is restarted it is opened by itself.
+		[[ " ${moved[*]} " != *https* ]] || moved+=(berth-quic.socket)
 	fi
 	if running && [[ -z $changed && ${#moved[@]} -eq 0 ]]; then
 		begin start "Start      nothing changed, berth runs"
@@ -422,7 +432,8 @@ start() {
 		begin start "Start"
 		if have_systemd; then
 			# It cannot be while berth is active: this stops berth too.
-			[[ ${#moved[@]} -eq 0 ]] || quiet systemctl restart "${moved[@]}"
+			# Sites do without the UDP port; without another, berth does not start.
+			[[ ${#moved[@]} -eq 0 ]] || quiet systemctl restart "${moved[@]}" || true
 			quiet systemctl restart berth.service || true # judged below, with its journal
 		else
 			quiet /usr/local/lib/berth/service restart

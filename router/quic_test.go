@@ -28,12 +28,25 @@ func listenPacket(t testing.TB) net.PacketConn {
 	return c
 }
 
+// listenBoth listens on a port by TCP and UDP.
+func listenBoth(t testing.TB) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for {
+		l := listen(t)
+		c, err := net.ListenPacket("udp", l.Addr().String())
+		if err == nil {
+			return l, c
+		}
+		l.Close() // the port is taken by UDP
+	}
+}
+
 // quicClient speaks HTTP/3 to the router, whatever the host.
 func (s *service) quicClient(t testing.TB) *http.Client {
 	transport := &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: s.roots()},
 		Dial: func(ctx context.Context, _ string, tlsConfig *tls.Config, config *quic.Config) (*quic.Conn, error) {
-			return quic.DialAddr(ctx, s.quic, tlsConfig, config)
+			return quic.DialAddr(ctx, s.secure, tlsConfig, config)
 		},
 	}
 	t.Cleanup(func() { transport.Close() })
@@ -264,7 +277,7 @@ func TestQUIC_EndLetsRequestsFinishAndWaitsForNoIdleClient(t *testing.T) {
 		io.WriteString(w, strings.Repeat("x", 1<<20))
 	}))
 	// One that stays whatever it is told: it has shaken hands and reads nothing.
-	idle, err := quic.DialAddr(t.Context(), s.quic, &tls.Config{RootCAs: s.roots(), ServerName: "shop.localhost", NextProtos: []string{"h3"}}, nil)
+	idle, err := quic.DialAddr(t.Context(), s.secure, &tls.Config{RootCAs: s.roots(), ServerName: "shop.localhost", NextProtos: []string{"h3"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +301,7 @@ func TestQUIC_EndLetsRequestsFinishAndWaitsForNoIdleClient(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("Serve waits for nobody")
 	}
-	if c, err := net.ListenPacket("udp", s.quic); err != nil {
+	if c, err := net.ListenPacket("udp", s.secure); err != nil {
 		t.Errorf("the socket is still open: %v", err)
 	} else {
 		c.Close()
@@ -299,7 +312,7 @@ func TestQUIC_TheNextBerthDisownsTheConnectionsOfADeadOne(t *testing.T) {
 	dead, next := start(t, Config{}), start(t, Config{})
 	dead.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
 	// What the client sends to goes to one berth, then, as after kill -9, to the next.
-	wire := newWire(t, dead.quic)
+	wire := newWire(t, dead.secure)
 	conn, err := quic.DialAddr(t.Context(), wire.addr(), &tls.Config{RootCAs: dead.roots(), ServerName: "shop.localhost", NextProtos: []string{"h3"}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +322,7 @@ func TestQUIC_TheNextBerthDisownsTheConnectionsOfADeadOne(t *testing.T) {
 	if _, body := get(t, client, "https://shop.localhost/"); body != "shop" { // the handshake is over and done
 		t.Fatalf("got %q", body)
 	}
-	wire.lead(next.quic)
+	wire.lead(next.secure)
 	stream, err := conn.OpenStream()
 	if err != nil {
 		t.Fatal(err)

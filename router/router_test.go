@@ -26,8 +26,7 @@ import (
 type service struct {
 	*Router
 	certs         *certificates.Keeper
-	plain, secure string // addresses
-	quic          string
+	plain, secure string // addresses, the second by TCP and UDP
 	stop          func() // ends Serve and waits for it
 }
 
@@ -49,8 +48,9 @@ func start(t testing.TB, cfg Config) *service {
 		t.Fatal(err)
 	}
 	s := &service{Router: New(cfg, log), certs: certs}
-	plain, secure, packets := listen(t), listen(t), listenPacket(t)
-	s.plain, s.secure, s.quic = plain.Addr().String(), secure.Addr().String(), packets.LocalAddr().String()
+	plain := listen(t)
+	secure, packets := listenBoth(t)
+	s.plain, s.secure = plain.Addr().String(), secure.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {

@@ -23,6 +23,7 @@ import (
 type sealer struct {
 	aead cipher.AEAD
 	mac  []byte // key of fingerprints
+	key  []byte // that everything is derived from
 }
 
 // openSealer reads the key, making one on first use.
@@ -52,7 +53,7 @@ func openSealer(path string) (sealer, error) {
 	if err != nil {
 		return sealer{}, fmt.Errorf("prepare fingerprints: %w", err)
 	}
-	return sealer{aead, mac}, nil
+	return sealer{aead, mac, key}, nil
 }
 
 // seal encrypts; place binds the result to where it is kept, so that one
@@ -77,6 +78,16 @@ func (s *Store) Fingerprint(config map[string]string) string {
 		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(config[name]), config[name])
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Secret derives a secret for one purpose from the store's key: the same as
+// long as the state lasts, and of no use for another purpose.
+func (s *Store) Secret(purpose string) ([]byte, error) {
+	secret, err := hkdf.Key(sha256.New, s.seal.key, nil, "secret "+purpose, 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive the secret of %s: %w", purpose, err)
+	}
+	return secret, nil
 }
 
 // writeFile writes a small file so that after a crash it is there whole or not at all.

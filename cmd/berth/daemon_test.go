@@ -126,9 +126,19 @@ func (d *daemon) activate(command *exec.Cmd) error {
 			}
 			d.sockets = append(d.sockets, f)
 		}
+		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: d.ports[1]})
+		if err != nil {
+			return err
+		}
+		f, err := c.File()
+		c.Close()
+		if err != nil {
+			return err
+		}
+		d.sockets = append(d.sockets, f)
 	}
 	command.ExtraFiles = d.sockets
-	command.Env = append(command.Env, "LISTEN_FDS=3", "LISTEN_FDNAMES=http:https:ssh")
+	command.Env = append(command.Env, "LISTEN_FDS=4", "LISTEN_FDNAMES=http:https:ssh:quic")
 	return nil
 }
 

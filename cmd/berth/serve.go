@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ const (
 // serve is the appliance's configuration.
 type serve struct {
 	data, engine, state, containerd string
-	http, https, ssh                string
+	http, https, ssh, http3         string
 	domain, stackCache, mirror      string
 	bridge, subnet                  string
 	builds, keepReleases            string
@@ -67,6 +68,7 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.containerd, "containerd", "auto", "auto, embedded or the path of its socket")
 	flag(&s.http, "http", ":80", "address for HTTP")
 	flag(&s.https, "https", ":443", "address for HTTPS")
+	flag(&s.http3, "http3", http3Auto, "HTTP/3 at the UDP port of --https: on, off, or auto, which goes without where it cannot have the port")
 	flag(&s.ssh, "ssh", ":2222", "address for SSH")
 	flag(&s.domain, "domain", "", "the first domain; domains:set-global changes it")
 	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
@@ -97,6 +99,9 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
 		return usage("%q is no log level", s.logLevel).Hint("the levels are debug, info, warn and error")
 	}
+	if !slices.Contains([]string{http3On, http3Auto, http3Off}, s.http3) {
+		return usage("--http3 is on, off or auto, not %q", s.http3)
+	}
 	builds, err := parseCount("--builds", s.builds, 0)
 	if err != nil {
 		return err
@@ -109,7 +114,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
 
-	passed, err := passedListeners()
+	passed, err := passedSockets()
 	if err != nil {
 		return err
 	}
@@ -126,7 +131,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err := s.nameMachine(db, log); err != nil {
 		return err
 	}
-	doors, err := s.openDoors(passed)
+	doors, err := s.openDoors(passed, log)
 	if err != nil {
 		return err
 	}
@@ -137,10 +142,17 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(func() error { keeper.Close(); return nil })
+	secret, err := db.Secret("quic")
+	if err != nil {
+		return err
+	}
 	logs := filepath.Join(s.data, "logs")
 	access := accesslog.New(logs, log)
 	opened.add(writeAccess(ctx, access)) // closed after the router: its last requests are told too
-	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper, AccessLog: access.Add}
+	routes := router.Config{
+		HTTPPort: port(doors.http), HTTPSPort: port(doors.https),
+		Certificates: keeper, QUICSecret: secret, AccessLog: access.Add,
+	}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
 	}
@@ -194,7 +206,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		case <-ctx.Done():
 			return nil
 		}
-		return table.Serve(ctx, doors.http, doors.https)
+		return table.Serve(ctx, router.Listeners{Plain: doors.http, Secure: doors.https, QUIC: doors.quic})
 	})
 	jobs.run("service manager", func(ctx context.Context) error { return keepNotified(ctx, db, log) })
 	err = jobs.wait()
@@ -276,10 +288,11 @@ func (s *serve) nameMachine(db *store.Store, log *slog.Logger) error {
 // doors are all that berth listens on.
 type doors struct {
 	http, https, ssh []net.Listener
+	quic             []net.PacketConn
 	local            net.Listener
 }
 
-func (s *serve) openDoors(passed map[string][]net.Listener) (d doors, err error) {
+func (s *serve) openDoors(passed passed, log *slog.Logger) (d doors, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -289,17 +302,43 @@ func (s *serve) openDoors(passed map[string][]net.Listener) (d doors, err error)
 		into          *[]net.Listener
 		name, address string
 	}{{&d.http, "http", s.http}, {&d.https, "https", s.https}, {&d.ssh, "ssh", s.ssh}} {
-		if *door.into, err = listen(passed, door.name, door.address); err != nil {
+		if *door.into, err = listen(passed.listeners, door.name, door.address); err != nil {
 			return d, err
 		}
+	}
+	if err := s.openQUIC(&d, passed.packets["quic"], log); err != nil {
+		return d, err
 	}
 	d.local, err = listenLocal(socketPath(s.state))
 	return d, err
 }
 
+// openQUIC opens the doors of HTTP/3. Where --http3 is not told to insist, the
+// sites go without: every browser has HTTP/2 too.
+func (s *serve) openQUIC(d *doors, given []net.PacketConn, log *slog.Logger) (err error) {
+	if s.http3 == http3Off {
+		for _, c := range given {
+			c.Close()
+		}
+		return nil
+	}
+	d.quic, err = listenQUIC(given, d.https)
+	if err != nil && s.http3 == http3Auto {
+		log.Warn("HTTPS is served without HTTP/3", "err", err)
+		return nil
+	}
+	return err
+}
+
 // close closes what nobody has closed yet.
 func (d doors) close() (err error) {
-	all := append(append(append([]net.Listener{}, d.http...), d.https...), d.ssh...)
+	var all []io.Closer
+	for _, l := range slices.Concat(d.http, d.https, d.ssh) {
+		all = append(all, l)
+	}
+	for _, c := range d.quic {
+		all = append(all, c)
+	}
 	if d.local != nil {
 		all = append(all, d.local)
 	}

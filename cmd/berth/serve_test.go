@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/berthd/berth/store/fault"
@@ -63,6 +67,75 @@ func TestListen_SaysThatThePortIsTaken(t *testing.T) {
 	passed := map[string][]net.Listener{"http": {l}}
 	if got, err := listen(passed, "http", l.Addr().String()); err != nil || len(got) != 1 || got[0] != l {
 		t.Errorf("got %v, %v; want the one that was passed", got, err)
+	}
+}
+
+func TestListenQUIC_IsBesideHTTPS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	https := []net.Listener{l}
+	quic, err := listenQUIC(nil, https)
+	if err != nil || len(quic) != 1 || quic[0].LocalAddr().String() != l.Addr().String() {
+		t.Fatalf("got %v, %v; want a socket at %v", quic, err, l.Addr())
+	}
+	defer quic[0].Close()
+	if got, err := listenQUIC(quic, https); err != nil || len(got) != 1 || got[0] != quic[0] {
+		t.Errorf("got %v, %v; want the one that was passed", got, err)
+	}
+	if _, err := listenQUIC(nil, https); fault.From(err) == nil || fault.From(err).Code != "E133" {
+		t.Errorf("a second one: got %v, want E133", err)
+	}
+	var log bytes.Buffer
+	for want, insist := range map[string]string{"": http3Auto, "E133": http3On} {
+		d := doors{https: https}
+		err := (&serve{http3: insist}).openQUIC(&d, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		if code := fault.From(err); (code == nil) != (want == "") || code != nil && code.Code != want || d.quic != nil {
+			t.Errorf("--http3 %s: got %v, %v; want %q", insist, d.quic, err, want)
+		}
+	}
+	if !strings.Contains(log.String(), "without HTTP/3") {
+		t.Errorf("logged %q, want that it goes without HTTP/3", log.String())
+	}
+	d := doors{https: https}
+	if err := (&serve{http3: http3Off}).openQUIC(&d, quic, slog.New(slog.DiscardHandler)); err != nil || d.quic != nil {
+		t.Errorf("--http3 off: got %v, %v", d.quic, err)
+	}
+	if _, err := quic[0].WriteTo([]byte("x"), quic[0].LocalAddr()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the socket that was passed is still open: %v", err)
+	}
+}
+
+func TestPassed_TakesListenersAndPacketSockets(t *testing.T) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := passed{map[string][]net.Listener{}, map[string][]net.PacketConn{}}
+	for name, socket := range map[string]interface{ File() (*os.File, error) }{"https": l, "quic": c} {
+		file, err := socket.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.take(name, file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.listeners["https"]) != 1 || len(p.packets["quic"]) != 1 {
+		t.Fatalf("got %v", p)
+	}
+	for _, closing := range []io.Closer{p.listeners["https"][0], p.packets["quic"][0]} {
+		if err := closing.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

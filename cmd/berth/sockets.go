@@ -15,21 +15,26 @@ import (
 // firstPassed is the first descriptor that systemd passes (SD_LISTEN_FDS_START).
 const firstPassed = 3
 
-// passedListeners returns the listening sockets that systemd handed to us, by
-// their names, as sd_listen_fds(3) describes. What it read from the environment
-// it removes, so that no program we start takes them for its own.
-func passedListeners() (map[string][]net.Listener, error) {
+// passed are the sockets that systemd handed to us, by their names.
+type passed struct {
+	listeners map[string][]net.Listener
+	packets   map[string][]net.PacketConn
+}
+
+// passedSockets takes what sd_listen_fds(3) describes. What it read from the
+// environment it removes, so that no program we start takes them for its own.
+func passedSockets() (passed, error) {
 	pid, fds, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		os.Unsetenv(name)
 	}
-	passed := map[string][]net.Listener{}
+	p := passed{map[string][]net.Listener{}, map[string][]net.PacketConn{}}
 	if pid != strconv.Itoa(os.Getpid()) {
-		return passed, nil
+		return p, nil
 	}
 	n, err := strconv.Atoi(fds)
 	if err != nil {
-		return nil, fmt.Errorf("take the sockets that were passed: LISTEN_FDS is %q", fds)
+		return p, fmt.Errorf("take the sockets that were passed: LISTEN_FDS is %q", fds)
 	}
 	called := strings.Split(names, ":")
 	for i := range n {
@@ -38,15 +43,34 @@ func passedListeners() (map[string][]net.Listener, error) {
 		if i < len(called) {
 			name = called[i]
 		}
-		file := os.NewFile(uintptr(firstPassed+i), name)
-		l, err := net.FileListener(file)
-		file.Close() // the listener has its own
-		if err != nil {
-			return nil, fmt.Errorf("take the socket %q that was passed: %w", name, err)
+		if err := p.take(name, os.NewFile(uintptr(firstPassed+i), name)); err != nil {
+			return p, fmt.Errorf("take the socket %q that was passed: %w", name, err)
 		}
-		passed[name] = append(passed[name], l)
 	}
-	return passed, nil
+	return p, nil
+}
+
+// take makes what it is of a socket, and closes the file, whose copy it keeps.
+func (p passed) take(name string, file *os.File) error {
+	defer file.Close()
+	kind, err := syscall.GetsockoptInt(int(file.Fd()), syscall.SOL_SOCKET, syscall.SO_TYPE)
+	if err != nil {
+		return err
+	}
+	if kind == syscall.SOCK_DGRAM {
+		c, err := net.FilePacketConn(file)
+		if err != nil {
+			return err
+		}
+		p.packets[name] = append(p.packets[name], c)
+		return nil
+	}
+	l, err := net.FileListener(file)
+	if err != nil {
+		return err
+	}
+	p.listeners[name] = append(p.listeners[name], l)
+	return nil
 }
 
 // listen returns the listeners of that name: those that were passed, else one
@@ -64,6 +88,38 @@ func listen(passed map[string][]net.Listener, name, address string) ([]net.Liste
 		return nil, fault.New(fault.Failed, "E134", "cannot listen for %s at %s: %w", name, address, err).With(err.Error())
 	}
 	return []net.Listener{l}, nil
+}
+
+// The values of --http3.
+const (
+	http3On   = "on"
+	http3Auto = "auto"
+	http3Off  = "off"
+)
+
+// listenQUIC returns the packet sockets of HTTP/3: those that were passed, else
+// one beside each HTTPS listener, at its address and port.
+func listenQUIC(given []net.PacketConn, https []net.Listener) ([]net.PacketConn, error) {
+	if len(given) > 0 {
+		return given, nil
+	}
+	var opened []net.PacketConn
+	for _, l := range https {
+		c, err := net.ListenPacket("udp", l.Addr().String())
+		if err == nil {
+			opened = append(opened, c)
+			continue
+		}
+		for _, c := range opened {
+			c.Close()
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fault.New(fault.Conflict, "E133", "the UDP address %s of HTTP/3 is taken by another program", l.Addr()).
+				Hint("ss -lunp shows by which").Hint("berth serve --http3 off goes without")
+		}
+		return nil, fault.New(fault.Failed, "E134", "cannot listen for HTTP/3 at the UDP address %s: %w", l.Addr(), err).With(err.Error())
+	}
+	return opened, nil
 }
 
 // listenLocal opens the machine's own socket. Whatever a dead berth left in its

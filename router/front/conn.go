@@ -30,7 +30,7 @@ const (
 	stateNew int32 = iota
 	stateIdle
 	stateActive
-	stateClosed
+	stateLeaving // new or idle at Shutdown
 )
 
 // conn is a client's connection.
@@ -67,10 +67,12 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 // leave is called at Shutdown, by another goroutine.
 func (c *conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case c.state.CompareAndSwap(stateIdle, stateClosed):
-		c.socket.Close()
-	case c.state.Load() == stateNew:
+	case c.state.CompareAndSwap(stateIdle, stateLeaving):
+		c.socket.SetReadDeadline(time.Now().Add(c.server.patience))
+	case c.state.CompareAndSwap(stateNew, stateLeaving):
 		c.socket.SetReadDeadline(time.Now().Add(newGrace))
 	}
 }
@@ -138,7 +140,9 @@ func (c *conn) exchange() bool {
 		return false
 	}
 	if !c.state.CompareAndSwap(stateIdle, stateActive) && !c.state.CompareAndSwap(stateNew, stateActive) {
-		return false // closed by Shutdown in this very moment
+		c.mu.Lock() // until leave has set its deadline, which is not this request's
+		c.state.Store(stateActive)
+		c.mu.Unlock()
 	}
 	var head http1.Request
 	plain := err == nil
@@ -179,12 +183,11 @@ func (c *conn) exchange() bool {
 		c.nc.Close()
 		return false
 	}
-	c.state.Store(stateIdle)
-	if c.server.closing.Load() && c.state.CompareAndSwap(stateIdle, stateClosed) {
-		c.nc.Close()
-		return false
-	}
 	c.setReadDeadline(c.server.Next.IdleTimeout)
+	c.state.Store(stateIdle)
+	if c.server.closing.Load() { // since the answer was begun, or it would have said so
+		c.leave()
+	}
 	return true
 }
 
@@ -195,7 +198,7 @@ func (c *conn) handle(req *http.Request) (returned bool) {
 			c.server.logf("panic serving %s: %v\n%s", c.remote, p, debug.Stack())
 		}
 	}()
-	c.server.Next.Handler.ServeHTTP(&c.out, req)
+	c.server.handler.ServeHTTP(&c.out, req)
 	return true
 }
 

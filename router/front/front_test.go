@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // serve answers on loopback by h, with our server and with net/http's own.
@@ -396,6 +398,101 @@ func TestServer_TLS(t *testing.T) {
 	if _, err := io.ReadAll(tc); err != nil {
 		t.Errorf("a challenge's connection: %v, want its end", err)
 	}
+}
+
+// Whoever sends a request on a kept connection while the server stops is
+// answered, and told that the connection ends; over HTTP/2 it is told unasked.
+func TestShutdown_AnswersOneMoreOnKeptConnections(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	certified := httptest.NewTLSServer(h)
+	defer certified.Close()
+	config := certified.TLS.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	s := &Server{patience: time.Minute, Next: &http.Server{Handler: h, TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0)}}
+	plain, secure := listen(t), listen(t)
+	go s.Serve(plain, false)
+	go s.Serve(secure, true)
+	t.Cleanup(func() { s.Close() })
+
+	const short = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	const chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" // net/http's
+	kept := map[string]net.Conn{}
+	for _, request := range []string{short, chunked} {
+		c := dial(t, plain.Addr().String())
+		io.WriteString(c, request)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.Close {
+			t.Fatalf("the first answer: %v, %v", res, err)
+		}
+		kept[request] = c
+	}
+	two, err := tls.Dial("tcp", secure.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	io.WriteString(two, http2.ClientPreface)
+	framer := http2.NewFramer(two, two)
+	framer.WriteSettings()
+
+	stopped := make(chan error, 1)
+	for frame := http2.Frame(nil); ; {
+		if frame, err = framer.ReadFrame(); err != nil {
+			t.Fatalf("the connection of HTTP/2 ended without GOAWAY: %v", err)
+		}
+		if settings, ok := frame.(*http2.SettingsFrame); ok && settings.IsAck() {
+			go func() { stopped <- s.Shutdown(t.Context()) }()
+		}
+		if away, ok := frame.(*http2.GoAwayFrame); ok {
+			if away.ErrCode != http2.ErrCodeNo {
+				t.Errorf("got %v", away)
+			}
+			break
+		}
+	}
+	for request, c := range kept {
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(c)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("the request after the stop is not answered: %v\n%s", err, request)
+		}
+		if res.StatusCode != 200 || !res.Close {
+			t.Errorf("got %s, last %v; want 200 and the last\n%s", res.Status, res.Close, request)
+		}
+		if _, err := io.ReadAll(in); err != nil {
+			t.Errorf("after it: %v", err)
+		}
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+func TestShutdown_WaitsAMomentForIdleConnections(t *testing.T) {
+	addr, _, s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	c := dial(t, addr)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("got %v, want the end", err)
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func TestServer_StoppedBeforeItServesDoesNotServe(t *testing.T) {

@@ -28,12 +28,17 @@ const newGrace = 5 * time.Second
 
 // Server serves connections by Next.Handler, the plain exchanges by itself.
 // Next's ReadHeaderTimeout, IdleTimeout, BaseContext, TLSConfig and ErrorLog
-// hold for both; its other limits and hooks see only what is left to it.
+// hold for both; its other limits see only what is left to it, and its
+// ConnState and TLSNextProto are ours.
 type Server struct {
 	Next *http.Server
 
+	patience time.Duration // of lameDuck, unless a test has more
+
 	start   sync.Once
+	handler http.Handler // Next's, as it was given
 	rest    *handOver
+	goodbye *http.Server // see newGoodbye
 	tls     *tls.Config
 	closing atomic.Bool
 
@@ -41,6 +46,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	empty     chan struct{} // not nil while Shutdown waits; closed when the last connection has ended
+	handed    int           // connections that net/http has
+	unhanded  chan struct{} // the same of them
 }
 
 // Serve accepts connections, with TLS when secure, until Shutdown or Close;
@@ -95,6 +102,15 @@ func (s *Server) startNext() {
 	if s.Next.TLSConfig != nil {
 		s.tls = s.Next.TLSConfig.Clone() // net/http changes its own when it begins to serve
 	}
+	if s.patience == 0 {
+		s.patience = lameDuck
+	}
+	s.handler = s.Next.Handler
+	if s.handler == nil {
+		s.handler = http.DefaultServeMux
+	}
+	s.goodbye = newGoodbye(s.Next)
+	s.Next.Handler, s.Next.ConnState = s.last(s.handler), s.count
 	s.rest = &handOver{conns: make(chan net.Conn), closed: make(chan struct{})}
 	go s.Next.Serve(s.rest)
 }
@@ -124,19 +140,20 @@ func (s *Server) remove(c *conn) {
 	}
 }
 
-// Shutdown stops accepting, closes idle connections, and waits until the
-// requests under way have been answered, or ctx ends: then it returns its error.
+// Shutdown stops accepting, lets idle connections answer one more request if
+// it comes within a second, and waits until the requests under way have been
+// answered, or ctx ends: then it returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	empty := s.stop()
-	next := make(chan error, 1)
-	go func() { next <- s.Next.Shutdown(ctx) }()
+	s.goodbye.Shutdown(ctx)
 	select {
-	case <-empty:
+	case <-empty: // and what it shook hands with is net/http's
 	case <-ctx.Done():
-		<-next
+		s.Next.Shutdown(ctx)
 		return ctx.Err()
 	}
-	return <-next
+	s.farewell(ctx)
+	return s.Next.Shutdown(ctx)
 }
 
 // stop makes the server take nothing new; what it returns is closed once the
