@@ -40,6 +40,8 @@ type exchange struct {
 	start  time.Time
 	cancel context.CancelFunc
 
+	believed *believed // of a trusted proxy's request; else nil
+
 	// Set once a route is found.
 	route   *route
 	backend *backend // claimed
@@ -300,7 +302,7 @@ func (x *exchange) finish() {
 	}
 	a := Access{
 		Time: x.start, Duration: time.Since(x.start), ID: x.id,
-		Client: x.client(), TLS: x.door.secure, Proto: x.in.Proto,
+		Client: x.client(), TLS: x.secure(), Proto: x.in.Proto,
 		Method: x.in.Method, Host: x.host, URI: x.in.RequestURI,
 		Status: x.w.status, BytesIn: x.bytesIn.Load(), BytesOut: x.w.written.Load(),
 	}

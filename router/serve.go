@@ -42,10 +42,10 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 	}
 	failed := make(chan error, len(plain)+len(secure))
 	for _, l := range plain {
-		go func() { failed <- servers[0].Serve(l, false) }()
+		go func() { failed <- servers[0].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), false) }()
 	}
 	for _, l := range secure {
-		go func() { failed <- servers[1].Serve(l, true) }()
+		go func() { failed <- servers[1].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), true) }()
 	}
 
 	var cause error
