@@ -20,8 +20,9 @@ const (
 // connection. p has been validated.
 func (r *Router) SetPeers(p peer.Policy) { r.peers.Set(p) }
 
-// Refused is how many connections were refused because their address had too many.
-func (r *Router) Refused() uint64 { return r.peers.Refused() }
+// ConnectionsRefused is how many connections were refused since the router
+// started, because their address had too many.
+func (r *Router) ConnectionsRefused() uint64 { return r.peers.Refused() }
 
 // believed is what a trusted proxy has said of the client. What it has not
 // said, or said in two ways, is empty.

@@ -341,21 +341,23 @@ func TestServe_ConnectionsOfOneAddressAreCountedUntilTheirEnd(t *testing.T) {
 	get(t, h1, "https://shop.localhost/")
 	idle := proxied(t, s.plain, "")
 
-	enters := func() bool {
+	// try opens one more, and tells whether it is answered.
+	try := func(connection string) bool {
 		c, err := net.Dial("tcp", s.plain)
 		if err != nil {
 			return false
 		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: "+connection+"\r\n\r\n")
 		_, err = http.ReadResponse(bufio.NewReader(c), nil)
 		return err == nil
 	}
+	enters, stays := func() bool { return try("close") }, func() bool { return try("keep-alive") }
 	if enters() {
 		t.Error("a fifth connection passes")
 	}
-	if s.Refused() == 0 {
+	if s.ConnectionsRefused() == 0 {
 		t.Error("nothing was counted as refused")
 	}
 	for what, end := range map[string]func(){
@@ -366,15 +368,10 @@ func TestServe_ConnectionsOfOneAddressAreCountedUntilTheirEnd(t *testing.T) {
 	} {
 		end()
 		eventually(t, "there is room after the end of "+what, enters)
-		again := proxied(t, s.plain, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
-		eventually(t, "the room is taken again", func() bool {
-			_, err := http.ReadResponse(bufio.NewReader(again), nil)
-			if err == nil {
-				return true
-			}
-			again = proxied(t, s.plain, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
-			return false
-		})
+		eventually(t, "the room is taken again", stays)
+		if enters() {
+			t.Errorf("after the end of %s there is room for two", what)
+		}
 	}
 }
 

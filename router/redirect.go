@@ -41,7 +41,5 @@ func (x *exchange) sendTo(origin string) {
 
 // strip takes the path's beginning off the request, and remembers it.
 func (x *exchange) strip(prefix string) {
-	in := *x.in
-	in.URL = strip(x.in.URL, prefix)
-	x.in, x.prefix = &in, prefix
+	x.in.URL, x.prefix = strip(x.in.URL, prefix), prefix
 }

@@ -161,7 +161,9 @@ func (c *conn) greet() {
 		g.client = nil
 		return
 	}
-	g.rest, _ = in.Peek(in.Buffered())
+	if n := in.Buffered(); n > 0 {
+		g.rest, _ = in.Peek(n)
+	}
 }
 
 // move counts the connection for another address than before.
