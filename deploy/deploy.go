@@ -96,7 +96,7 @@ type Deployer struct {
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
-	announcing sync.Mutex // serialises announceHosts and announcePeers
+	announcing sync.Mutex // serialises announceHosts
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found

@@ -108,7 +108,7 @@ func (d *Deployer) peersOf(s store.Settings) (p peer.Policy) {
 
 // announcePeers tells the router whom it may believe.
 func (d *Deployer) announcePeers() {
-	d.announcing.Lock() // what is told last is what was read last
+	d.announcing.Lock() // as for hosts: what is told last is what was read last
 	defer d.announcing.Unlock()
 	d.table.SetPeers(d.peersOf(d.settings()))
 }
