@@ -18,6 +18,7 @@ const bootAtOnce = 4
 // boot brings every app to the release that the store names. Containers that
 // outlived us are taken back as they are; what is missing is started.
 func (d *Deployer) boot(ctx context.Context) error {
+	d.announcePeers()
 	var records []store.App
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		records, err = tx.Apps()

@@ -90,7 +90,7 @@ func (d *Deployer) streamGrace(left []*instance) (grace time.Duration) {
 
 // RouterReport is how an app's requests are treated.
 type RouterReport struct {
-	App         string           `json:"app"`
+	App         string           `json:"app"` // empty: all of them
 	Maintenance bool             `json:"maintenance"`
 	Properties  []RouterProperty `json:"properties"`
 	Users       []string         `json:"users"` // who may enter; none is everybody

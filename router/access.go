@@ -22,7 +22,7 @@ func (x *exchange) record() {
 	}
 	a := Access{
 		Time: x.start, Duration: time.Since(x.start), FirstByte: x.firstByte, ID: x.id,
-		Client: x.client(), TLS: x.door.secure, Proto: x.in.Proto,
+		Client: x.client(), TLS: x.secure(), Proto: x.in.Proto,
 		Method: x.in.Method, Host: x.host, URI: x.in.RequestURI,
 		Status: x.w.status, BytesIn: x.bytesIn.Load(), BytesOut: x.w.written.Load(),
 		UserAgent: x.headerOnce("User-Agent"), Referer: x.headerOnce("Referer"),

@@ -95,7 +95,7 @@ func (x *exchange) stick(h http.Header) {
 		return
 	}
 	cookie := http.Cookie{
-		Name: stickyCookie, Value: value, Path: x.place, HttpOnly: true, Secure: x.door.secure, SameSite: http.SameSiteLaxMode,
+		Name: stickyCookie, Value: value, Path: x.place, HttpOnly: true, Secure: x.secure(), SameSite: http.SameSiteLaxMode,
 	}
 	if cookie.Path == "" {
 		cookie.Path = "/"

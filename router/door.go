@@ -37,6 +37,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		start:  time.Now(),
 		cancel: cancel,
 	}
+	x.believe()
 	x.w = &responseWriter{ResponseWriter: w, exchange: x}
 	defer x.finish()
 	defer x.contain()
@@ -59,7 +60,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.page(noTunnel)
 	case to.redirect != "":
 		x.redirectHost(to.redirect)
-	case d.redirect && !challenge && !x.answersPlain():
+	case d.redirect && !challenge && !x.answersPlain() && !x.secure():
 		x.redirect()
 	case to.handler != nil:
 		x.setForwarded(req.Header)

@@ -31,7 +31,7 @@ var (
 // exchange is one request on its way through the router, and its response.
 type exchange struct {
 	door   *door
-	in     *http.Request
+	in     *http.Request // the exchange's own copy, though its header and URL are the server's
 	w      *responseWriter
 	id     string
 	host   string
@@ -41,6 +41,7 @@ type exchange struct {
 	cancel context.CancelFunc
 
 	firstByte time.Duration // after start, the head of the backend's response came
+	believed  *believed     // of a trusted proxy's request; else nil
 
 	// Set once a route is found.
 	route   *route

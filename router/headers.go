@@ -37,20 +37,30 @@ func (x *exchange) setForwarded(h http.Header) {
 	}
 }
 
-// forwarded is what we know of the client.
+// forwarded is what we know of the client. Its address is alone, whatever came
+// through: apps that count proxies find one.
 func (x *exchange) forwarded() []http1.Field {
-	client, proto, port := x.client(), "http", x.door.cfg.HTTPPort
-	if x.door.secure {
-		proto, port = "https", x.door.cfg.HTTPSPort
+	client, proto, host, start := x.client(), "http", x.in.Host, ""
+	if x.secure() {
+		proto = "https"
+	}
+	if b := x.believed; b != nil {
+		start = b.start
+		if b.host != "" {
+			host = b.host
+		}
+	}
+	if start == "" {
+		start = requestStart(x.start)
 	}
 	fields := [...]http1.Field{
 		{Name: "X-Forwarded-For", Value: client},
-		{Name: "X-Forwarded-Host", Value: x.in.Host},
-		{Name: "X-Forwarded-Port", Value: strconv.Itoa(port)},
+		{Name: "X-Forwarded-Host", Value: host},
+		{Name: "X-Forwarded-Port", Value: strconv.Itoa(x.port())},
 		{Name: "X-Forwarded-Proto", Value: proto},
 		{Name: "X-Real-Ip", Value: client},
 		{Name: "X-Request-Id", Value: x.id},
-		{Name: "X-Request-Start", Value: requestStart(x.start)},
+		{Name: "X-Request-Start", Value: start},
 		{Name: "X-Forwarded-Prefix", Value: x.prefix},
 	}
 	if x.prefix == "" {
@@ -61,6 +71,9 @@ func (x *exchange) forwarded() []http1.Field {
 
 // client returns the client's address without port and zone.
 func (x *exchange) client() string {
+	if x.believed != nil {
+		return x.believed.client
+	}
 	host, _, err := net.SplitHostPort(x.in.RemoteAddr)
 	if err != nil {
 		return x.in.RemoteAddr

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/berthd/berth/router/peer"
 )
 
 // maxVisitors bounds how many addresses of a route are remembered, twice (see
@@ -20,12 +22,7 @@ func (x *exchange) from() address {
 	if err != nil {
 		return address{}
 	}
-	if addr = addr.Unmap(); addr.Is6() {
-		if net, err := addr.Prefix(64); err == nil {
-			addr = net.Addr()
-		}
-	}
-	return address(addr)
+	return address(peer.Group(addr))
 }
 
 // withinLimits counts the request in. If its address has too many, it is

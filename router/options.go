@@ -160,7 +160,7 @@ func (x *exchange) respond(status int) (wait bool) {
 		return false
 	}
 	o, h := x.route.options, x.w.Header()
-	if x.door.secure && o.HSTS != "" {
+	if x.secure() && o.HSTS != "" {
 		h["Strict-Transport-Security"] = []string{o.HSTS}
 	}
 	if x.upload != nil {

@@ -10,15 +10,17 @@ func (x *exchange) answersPlain() bool { return x.route != nil && x.route.option
 
 // redirect sends the client to the same place over HTTPS.
 func (x *exchange) redirect() {
-	x.sendTo("https://" + urlHost(x.host, x.door.cfg.HTTPSPort, 443))
+	_, port := x.publicPorts()
+	x.sendTo("https://" + urlHost(x.host, port, 443))
 }
 
 // redirectHost sends the client to the same path of another host, in one step
 // to where it would end up. A host that is not ours has the usual ports.
 func (x *exchange) redirectHost(host string) {
-	scheme, port, standard := "http", x.door.cfg.HTTPPort, 80
-	if x.door.secure || x.door.redirect && !x.answersPlain() {
-		scheme, port, standard = "https", x.door.cfg.HTTPSPort, 443
+	port, tlsPort := x.publicPorts()
+	scheme, standard := "http", 80
+	if x.secure() || x.door.redirect && !x.answersPlain() {
+		scheme, port, standard = "https", tlsPort, 443
 	}
 	if !x.door.knows(host) {
 		port = standard
@@ -39,7 +41,5 @@ func (x *exchange) sendTo(origin string) {
 
 // strip takes the path's beginning off the request, and remembers it.
 func (x *exchange) strip(prefix string) {
-	in := *x.in
-	in.URL = strip(x.in.URL, prefix)
-	x.in, x.prefix = &in, prefix
+	x.in.URL, x.prefix = strip(x.in.URL, prefix), prefix
 }

@@ -3,9 +3,9 @@
 // route's healthy backends, and swaps and drains backends without failing a
 // request. It knows no apps: a route has a name, hosts and backends.
 //
-//	listener ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
-//	(plain, TLS, QUIC)     (by host) ├─ handler (the admin page)
-//	    │                            └─ a page of our own
+//	listener ─ peers ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
+//	(plain, TLS, QUIC)             (by host) ├─ handler (the admin page)
+//	    │                                    └─ a page of our own
 //	certificates
 //
 // Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/router/certificates"
+	"github.com/berthd/berth/router/peer"
 )
 
 // Defaults of Config, each with its reason.
@@ -80,7 +81,7 @@ type Access struct {
 	Instance string // its name
 	Release  int    // that it is of
 	Client   string // address without port
-	TLS      bool
+	TLS      bool   // of the client's own connection
 	Proto    string
 	Method   string
 	Host     string
@@ -151,6 +152,7 @@ type Router struct {
 	table atomic.Pointer[table]
 	write sync.Mutex // serialises those who replace the table
 
+	peers     peer.Gate      // every TCP connection comes through it
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
 	buffers   buffers
 	encoders  encoders

@@ -57,10 +57,10 @@ func (r *Router) Serve(ctx context.Context, on Listeners) error {
 	running := len(on.Plain) + len(on.Secure) + len(on.QUIC)
 	failed := make(chan error, running)
 	for _, l := range on.Plain {
-		go func() { failed <- servers[0].Serve(l, false) }()
+		go func() { failed <- servers[0].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), false) }()
 	}
 	for _, l := range on.Secure {
-		go func() { failed <- servers[1].Serve(l, true) }()
+		go func() { failed <- servers[1].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), true) }()
 	}
 	for _, socket := range on.QUIC {
 		go func() { failed <- packets.Serve(socket) }()

@@ -33,9 +33,7 @@ func (x *exchange) takeBody(o *options) bool {
 	if strings.HasPrefix(x.in.Header.Get("Content-Type"), "application/grpc") {
 		x.upload.answered.Store(true) // a conversation from the start
 	}
-	in := *x.in
-	in.Body = x.upload
-	x.in = &in
+	x.in.Body = x.upload
 	return true
 }
 

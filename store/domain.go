@@ -57,6 +57,9 @@ type Settings struct {
 	// DNSResolvers are asked for those records in place of the system's.
 	DNSResolvers []string `json:"dns_resolvers,omitempty"`
 
+	// Router holds what router:set --global has set, by the property's name.
+	Router map[string]string `json:"router,omitempty"`
+
 	// Secrets are the credentials that go with the above, by the setting's name.
 	// They are kept encrypted, beside the record.
 	Secrets map[string]string `json:"-"`

@@ -22,6 +22,14 @@ func (a *API) routerSet(ctx context.Context, c call, args RouterSetArgs) (deploy
 	return a.deployer.SetRouter(ctx, args.App, args.Property, args.Value, c.user)
 }
 
+func (a *API) routerReportGlobal(ctx context.Context, _ call, _ NoArgs) (deploy.RouterReport, error) {
+	return a.deployer.GlobalRouterReport(ctx)
+}
+
+func (a *API) routerSetGlobal(ctx context.Context, c call, args SetArgs) (deploy.RouterReport, error) {
+	return a.deployer.SetGlobalRouter(ctx, args.Property, args.Value, c.user)
+}
+
 func (a *API) maintenanceOn(ctx context.Context, c call, args AppArgs) (deploy.RouterReport, error) {
 	return a.maintain(ctx, c, args, true)
 }

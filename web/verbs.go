@@ -94,6 +94,8 @@ func (a *API) table() []verb {
 		look("router:traffic", reads, a.routerTraffic),
 		look("router:report", reads, a.routerReport),
 		act("router:set", deploys, a.routerSet),
+		look("router:report-global", admin, a.routerReportGlobal),
+		act("router:set-global", admin, a.routerSetGlobal),
 		act("maintenance:on", deploys, a.maintenanceOn),
 		act("maintenance:off", deploys, a.maintenanceOff),
 		act("http-auth:add-user", deploys, a.httpAuthAdd),

@@ -76,6 +76,8 @@ type Deployer interface {
 	AddHTTPUser(ctx context.Context, app, name, password string, by store.User) error
 	RemoveHTTPUser(ctx context.Context, app, name string, by store.User) error
 	RouterReport(ctx context.Context, app string) (deploy.RouterReport, error)
+	SetGlobalRouter(ctx context.Context, name, value string, by store.User) (deploy.RouterReport, error)
+	GlobalRouterReport(ctx context.Context) (deploy.RouterReport, error)
 	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
 	RemovePair(ctx context.Context, app, host string, by store.User) error
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error

@@ -4,14 +4,20 @@ import (
 	"context"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/web"
 )
 
 func (c *cli) routerCommands() []command {
+	global := false
+	forAll := func(cmd *cobra.Command) {
+		cmd.Flags().BoolVar(&global, "global", false, "for all apps, in place of APP")
+	}
 	return []command{
 		{
-			use: "router:set APP PROPERTY [VALUE]", short: "say how requests are treated",
+			use: "router:set APP|--global PROPERTY [VALUE]", short: "say how requests are treated",
 			long: "https-only        off answers plain HTTP too, in place of sending it to HTTPS\n" +
 				"balance           round-robin, least-connections, or sticky by a cookie\n" +
 				"max-body          how long a request may be: 64k, 100m, 2g, unlimited\n" +
@@ -25,17 +31,31 @@ func (c *cli) routerCommands() []command {
 				"maintenance-page  FILE of HTML, - is standard input\n" +
 				"error-page        the same, for when the app does not answer (502, 503, 504)\n" +
 				"header:NAME       a header of every response, in place of the app's own\n" +
+				"\nWith --global, for all apps:\n" +
+				"trusted-proxies   addresses and networks of the proxies in front, whose word for\n" +
+				"                  who the client is counts; private and loopback are some\n" +
+				"proxy-protocol    on: they begin each connection with a PROXY header; optional\n" +
+				"max-connections-per-address  of a client, at all ports together, or off\n" +
 				"\nNo VALUE takes a property back. It counts at once and fails no request.",
 			example: "router:set shop max-body 500m\nrouter:set shop hsts on subdomains\n" +
-				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html",
-			min: 1, max: -1,
+				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html\n" +
+				"router:set --global trusted-proxies 192.0.2.10 2001:db8::/32",
+			maybeApp: true, max: -1, flags: forAll,
 			complete: func(words []string) []string {
 				if len(words) == 0 {
-					return deploy.RouterProperties()
+					return append(deploy.RouterProperties(), deploy.GlobalRouterProperties()...)
 				}
 				return deploy.RouterValues(words[0])
 			},
 			run: func(ctx context.Context, app string, words []string) error {
+				switch {
+				case global:
+					return c.setGlobalRouter(ctx, app, words)
+				case app == "":
+					return usage("router:set needs the name of an app").Hint("--global in its place is for all of them")
+				case len(words) == 0:
+					return usage("router:set needs a property").Hint("there are %s", strings.Join(deploy.RouterProperties(), ", "))
+				}
 				args := web.RouterSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
 				if deploy.RouterPage(args.Property) && args.Value != "" {
 					var err error
@@ -51,9 +71,16 @@ func (c *cli) routerCommands() []command {
 			},
 		},
 		{
-			use: "router:report APP", short: "show how requests are treated", example: "router:report shop",
+			use: "router:report APP|--global", short: "show how requests are treated", example: "router:report shop",
 			aliases: []string{"router", "maintenance:report", "http-auth:report"}, reads: true,
+			maybeApp: true, flags: forAll,
 			run: func(ctx context.Context, app string, _ []string) error {
+				switch {
+				case global && app == "":
+					return read(ctx, c, "router:report-global", nil, printRouter)
+				case global || app == "":
+					return usage("router:report needs the name of an app, or --global")
+				}
 				return read(ctx, c, "router:report", web.AppArgs{App: app}, printRouter)
 			},
 		},
@@ -124,9 +151,25 @@ func (c *cli) routerCommands() []command {
 	}
 }
 
+// setGlobalRouter is router:set --global. Its first word has been taken for an
+// app.
+func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string) error {
+	if c.app != "" || first == "" {
+		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(deploy.GlobalRouterProperties(), ", "))
+	}
+	args := web.SetArgs{Property: first, Value: strings.Join(words, " ")}
+	if err := c.ask(ctx, "router:set-global", args, nil); err != nil {
+		return err
+	}
+	c.say("set for all apps")
+	return nil
+}
+
 func printRouter(t *table, r deploy.RouterReport) {
-	t.row("app", r.App)
-	t.row("maintenance", onOff(r.Maintenance))
+	if r.App != "" {
+		t.row("app", r.App)
+		t.row("maintenance", onOff(r.Maintenance))
+	}
 	for _, p := range r.Properties {
 		usual := ""
 		if !p.Set {
