@@ -52,6 +52,10 @@ func (d *Deployer) Counters() map[string]router.Stats { return d.table.AllStats(
 // LostRequestLines is how many lines of access logs could not be written.
 func (d *Deployer) LostRequestLines() uint64 { return d.cfg.AccessLog.Dropped() }
 
+// RefusedConnections is how many connections the router did not take, because
+// their address had too many.
+func (d *Deployer) RefusedConnections() uint64 { return d.table.ConnectionsRefused() }
+
 // watchTraffic reads the counters at every step until ctx ends.
 func (d *Deployer) watchTraffic(ctx context.Context) {
 	tick := time.NewTicker(trafficStep)

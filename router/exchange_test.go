@@ -39,13 +39,14 @@ func TestProxy_ClientsOwnForwardingHeadersAreNotTrusted(t *testing.T) {
 	want := map[string]string{
 		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.localhost:8443",
 		"X-Forwarded-Port": "8443", "X-Real-Ip": "127.0.0.1", "X-Kept": "1",
+		"Forwarded": `for=127.0.0.1;host="shop.localhost:8443";proto=https`,
 	}
 	for name, value := range want {
 		if strings.Join(got[name], ",") != value {
 			t.Errorf("%s: got %q, want %q", name, got[name], value)
 		}
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_real_ip", "Proxy", "X-Dropped", "Keep-Alive"} {
+	for _, name := range []string{"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_real_ip", "Proxy", "X-Dropped", "Keep-Alive"} {
 		if got[name] != nil {
 			t.Errorf("%s: %q passed", name, got[name])
 		}
@@ -59,6 +60,18 @@ func TestProxy_ClientsOwnForwardingHeadersAreNotTrusted(t *testing.T) {
 	}
 	if host != "shop.localhost:8443" || uri != "/a%2Fb//c?x=1;y=%zz" {
 		t.Errorf("the app saw %s at %s, want both unchanged", uri, host)
+	}
+}
+
+func TestForwardedPair(t *testing.T) {
+	for _, tt := range []struct{ client, host, proto, want string }{
+		{"192.0.2.7", "shop.com", "http", `for=192.0.2.7;host="shop.com";proto=http`},
+		{"2001:db8::7", "shop.com:8443", "https", `for="[2001:db8::7]";host="shop.com:8443";proto=https`},
+		{"192.0.2.7", `a";for=6.6.6.6;\`, "http", `for=192.0.2.7;host="a\";for=6.6.6.6;\\";proto=http`},
+	} {
+		if got := forwardedPair(tt.client, tt.host, tt.proto); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
 	}
 }
 

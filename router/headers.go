@@ -54,6 +54,7 @@ func (x *exchange) forwarded() []http1.Field {
 		start = requestStart(x.start)
 	}
 	fields := [...]http1.Field{
+		{Name: "Forwarded", Value: forwardedPair(client, host, proto)},
 		{Name: "X-Forwarded-For", Value: client},
 		{Name: "X-Forwarded-Host", Value: host},
 		{Name: "X-Forwarded-Port", Value: strconv.Itoa(x.port())},
@@ -67,6 +68,24 @@ func (x *exchange) forwarded() []http1.Field {
 		return fields[:len(fields)-1]
 	}
 	return fields[:]
+}
+
+// forwardedPair says the same in the words of RFC 7239.
+func forwardedPair(client, host, proto string) string {
+	b := append(make([]byte, 0, 96), "for="...)
+	if strings.IndexByte(client, ':') >= 0 {
+		b = append(append(append(b, `"[`...), client...), `]"`...)
+	} else {
+		b = append(b, client...)
+	}
+	b = append(b, `;host="`...)
+	for i := range len(host) {
+		if host[i] == '"' || host[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, host[i])
+	}
+	return string(append(append(b, `";proto=`...), proto...))
 }
 
 // client returns the client's address without port and zone.

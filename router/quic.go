@@ -333,13 +333,13 @@ func (b *quicBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// advertise says on HTTPS that there is HTTP/3 too. What an app says of other
-// places of its own is dropped: it cannot know the ports of the machine, and a
-// browser would go by it for the whole host, past the router, for as long as
-// the app likes.
-func (d *door) advertise(h http.Header) {
-	if d.altSvc != nil {
-		h["Alt-Svc"] = d.altSvc
+// advertise says on HTTPS that there is HTTP/3 too, but not to who comes through
+// a proxy, past which it leads. What an app says of other places of its own is
+// dropped: it cannot know the ports of the machine, and a browser would go by it
+// for the whole host, past the router, for as long as the app likes.
+func (x *exchange) advertise(h http.Header) {
+	if x.door.altSvc != nil && x.believed == nil {
+		h["Alt-Svc"] = x.door.altSvc
 	} else {
 		delete(h, "Alt-Svc")
 	}

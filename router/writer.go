@@ -29,7 +29,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 			w.exchange.becameStream()
 		}
-		w.exchange.door.advertise(w.Header())
+		w.exchange.advertise(w.Header())
 		if w.exchange.respond(status) {
 			return
 		}

@@ -107,6 +107,8 @@ func (m *meter) Collect(out chan<- prometheus.Metric) {
 		m.api.cfg.Version, runtime.Version())
 	constant(out, metric("access_log_dropped_lines_total", "Lines of access logs that could not be written."),
 		prometheus.CounterValue, float64(m.api.deployer.LostRequestLines()))
+	constant(out, metric("connections_refused_total", "Connections of addresses that had too many."),
+		prometheus.CounterValue, float64(m.api.deployer.RefusedConnections()))
 	for app, stats := range m.api.deployer.Counters() {
 		collectRequests(out, app, stats)
 	}

@@ -25,6 +25,8 @@ func (p *puppet) Counters() map[string]router.Stats {
 
 func (p *puppet) LostRequestLines() uint64 { return 5 }
 
+func (p *puppet) RefusedConnections() uint64 { return 6 }
+
 func (p *puppet) Traffic(_ context.Context, app string) (deploy.Traffic, error) {
 	return deploy.Traffic{App: app, Requests: 2.5}, nil
 }
@@ -97,6 +99,7 @@ func TestMetrics_AreWhatPrometheusExpects(t *testing.T) {
 	for _, want := range []string{
 		`berth_build_info{goversion="go`,
 		`berth_access_log_dropped_lines_total 5`,
+		`berth_connections_refused_total 6`,
 		`berth_http_requests_total{app="shop",code="2xx"} 8`,
 		`berth_http_requests_total{app="shop",code="3xx"} 0`,
 		`berth_http_requests_total{app="shop",code="5xx"} 2`,

@@ -85,6 +85,7 @@ type Deployer interface {
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
 	Requests(ctx context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error
 	LostRequestLines() uint64
+	RefusedConnections() uint64
 	Traffic(ctx context.Context, app string) (deploy.Traffic, error)
 	Counters() map[string]router.Stats
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
