@@ -20,6 +20,10 @@ const (
 type Backend struct {
 	ID   string
 	Dial func(ctx context.Context) (net.Conn, error) // a fresh connection; safe for concurrent use
+
+	// Resting takes it out of the turn: it is asked only when all others have
+	// been. Its connections stay, and so do requests that are with it.
+	Resting bool
 }
 
 // Route leads hosts to backends. With no backends its hosts get the page of an
