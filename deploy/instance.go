@@ -67,6 +67,7 @@ type instance struct {
 	since     time.Time
 	restarts  int
 	detail    string
+	failing   string // checks of a running instance that fail now; it is out of turn then
 }
 
 func (i *instance) name() string { return i.process.Type + "." + strconv.Itoa(i.number) }
@@ -107,10 +108,13 @@ func (i *instance) backend() (b router.Backend, ok bool) {
 	if i.process.Type != "web" || state != InstanceUp || address == "" {
 		return b, false
 	}
+	i.mu.Lock()
+	failing := i.failing != ""
+	i.mu.Unlock()
 	return router.Backend{
 		ID:   c.ID,
 		Dial: func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
-		Name: i.name(), Release: i.release.Number,
+		Name: i.name(), Release: i.release.Number, Resting: failing,
 	}, true
 }
 

@@ -139,6 +139,13 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	}
 	release := releaseOf(record, *build, commit, made, image)
 	release.Config = config
+	pages := readPages(tree.root, out)
+	for page, content := range pages {
+		if release.Pages == nil {
+			release.Pages = map[string]string{}
+		}
+		release.Pages[page] = store.PageKey(content)
+	}
 	key := predeployKey()
 	defer d.pins.pin(key)()
 	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
@@ -163,7 +170,14 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	err = d.roll(ctx, a, record, release, rollout{
 		standby: ready, layered: layered, named: named, phase: true,
 		edit: func(app *store.App) { settle(app, made) },
-		also: func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
+		also: func(tx *store.Tx) error {
+			for _, content := range pages {
+				if err := tx.PutCarriedPage(record.Name, content); err != nil {
+					return err
+				}
+			}
+			return tx.PutConfig(record.Name, config)
+		},
 	}, out)
 	if err == nil {
 		a.building(build.Number).unseal()

@@ -39,9 +39,11 @@ func (d *Deployer) routeOf(app string) (route router.Route, err error) {
 			return err
 		}
 		route.Options = d.optionsOf(app, set).Options
-		route.Options.MaintenancePage = tx.Page(app, store.PageMaintenance)
-		route.Options.ErrorPage = tx.Page(app, store.PageError)
-		return nil
+		if route.Options.MaintenancePage, _, err = pageOf(tx, app, store.PageMaintenance); err != nil {
+			return err
+		}
+		route.Options.ErrorPage, _, err = pageOf(tx, app, store.PageError)
+		return err
 	})
 	return route, err
 }
@@ -122,11 +124,18 @@ func (d *Deployer) RouterReport(_ context.Context, app string) (RouterReport, er
 			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
 		}
 		for _, name := range routerPages {
-			value, length := "berth's own", len(tx.Page(app, name))
-			if length > 0 {
-				value = fmt.Sprintf("%d bytes", length)
+			content, carried, err := pageOf(tx, app, name)
+			if err != nil {
+				return err
 			}
-			r.Properties = append(r.Properties, RouterProperty{name, value, length > 0})
+			value := "berth's own"
+			switch {
+			case carried:
+				value = fmt.Sprintf("%d bytes, %s", len(content), pageFiles[name])
+			case len(content) > 0:
+				value = fmt.Sprintf("%d bytes", len(content))
+			}
+			r.Properties = append(r.Properties, RouterProperty{name, value, len(content) > 0 && !carried})
 		}
 		for _, name := range slices.Sorted(maps.Keys(set.Properties)) {
 			if strings.HasPrefix(name, headerPrefix) {

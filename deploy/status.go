@@ -127,6 +127,9 @@ func (i *instance) look(ctx context.Context) Instance {
 		Name: i.name(), Process: i.process.Type, Number: i.number, Release: i.release.Number,
 		State: i.state, Since: i.since, Restarts: i.restarts, Detail: i.detail,
 	}
+	if i.failing != "" && i.state == InstanceUp {
+		seen.Detail = i.failing
+	}
 	c := i.container
 	i.mu.Unlock()
 	if c == nil {

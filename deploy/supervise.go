@@ -49,9 +49,7 @@ func (d *Deployer) supervise(i *instance) {
 		for ctx.Err() == nil {
 			c, state, _ := i.running()
 			if state == InstanceUp {
-				select {
-				case <-c.Done():
-				case <-ctx.Done():
+				if d.attend(ctx, i, c); ctx.Err() != nil {
 					return
 				}
 				d.crashed(ctx, i, c)

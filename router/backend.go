@@ -38,6 +38,7 @@ type backend struct {
 func newBackend(b Backend, cfg Config) *backend {
 	own := &backend{id: b.ID, name: b.Name, of: b.Release, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
 	own.dial.Store(&b.Dial)
+	own.health.resting.Store(b.Resting)
 	own.pool.limit = cfg.UpstreamIdle
 	own.transport = &http.Transport{
 		DialContext:            own.dialContext,
@@ -139,14 +140,17 @@ func (b *backend) cut(which func(*exchange) bool) (n int) {
 	return n
 }
 
-// health is what requests have found out about a backend: one that refuses
-// connections gets a rest.
+// health is what requests have found out about a backend, one that refuses
+// connections gets a rest, and what the route's owner says of it.
 type health struct {
-	until atomic.Int64 // Unix nanoseconds; 0 is healthy
-	fails atomic.Int32
+	until   atomic.Int64 // Unix nanoseconds; 0 is healthy
+	fails   atomic.Int32
+	resting atomic.Bool // Backend.Resting
 }
 
-func (h *health) ok(now time.Time) bool { return h.until.Load() <= now.UnixNano() }
+func (h *health) ok(now time.Time) bool {
+	return !h.resting.Load() && h.until.Load() <= now.UnixNano()
+}
 
 func (h *health) failed(now time.Time) {
 	shift := min(h.fails.Add(1)-1, 10)

@@ -22,8 +22,8 @@ const (
 const stickyCookie = "berth_backend"
 
 // pick returns the backend whose turn it is, among those not tried yet. One
-// that lately refused connections is asked only when all others have been:
-// passive health is a hint, never a reason not to try.
+// that lately refused connections, or is said to rest, is asked only when all
+// others have been: health is a hint, never a reason not to try.
 func (rt *route) pick(x *exchange, now time.Time) *backend {
 	n := uint64(len(rt.backends))
 	if n == 0 {

@@ -141,3 +141,43 @@ func TestServe_StickyCookieLeadsToTheSameBackend(t *testing.T) {
 	}
 	stays(atFirst, "https://shop.localhost/", "container-4")
 }
+
+func TestPick_AsksOneThatRestsWhenAllOthersHaveBeen(t *testing.T) {
+	s := start(t, Config{UpstreamIdle: time.Minute})
+	remotes := make(chan string, 1)
+	one := app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case remotes <- r.RemoteAddr:
+		default:
+		}
+		says("1")(w, r)
+	})
+	rt := Route{Name: "shop", Hosts: []string{"shop.localhost"}, Backends: []Backend{one, app(t, "2", says("2"))}}
+	set(t, s, rt)
+	c := s.client(t)
+	want := func(names ...string) {
+		t.Helper()
+		seen := map[string]bool{}
+		for range 8 {
+			_, name := get(t, c, "https://shop.localhost/")
+			seen[name] = true
+		}
+		if len(seen) != len(names) || !seen[names[0]] {
+			t.Errorf("%v answer, want %v", seen, names)
+		}
+	}
+	want("1", "2")
+	before := <-remotes
+	rt.Backends[0].Resting = true
+	set(t, s, rt)
+	want("2")
+	rt.Backends[1].Resting = true
+	set(t, s, rt)
+	want("1", "2") // better than nobody
+	rt.Backends[1].Resting, rt.Backends[0].Resting = true, false
+	set(t, s, rt)
+	want("1")
+	if after := <-remotes; after != before {
+		t.Errorf("one that rested was asked over %s, want its connection %s kept", after, before)
+	}
+}

@@ -24,6 +24,10 @@ type Backend struct {
 	// Name and Release stand in the access log.
 	Name    string
 	Release int
+
+	// Resting takes it out of the turn: it is asked only when all others have
+	// been. Its connections stay, and so do requests that are with it.
+	Resting bool
 }
 
 // Route leads hosts to backends. With no backends its hosts get the page of an

@@ -92,6 +92,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 			fresh.backends = append(fresh.backends, newBackend(b, r.cfg))
 			continue
 		}
+		before[i].health.resting.Store(b.Resting)
 		before[i].dial.Store(&b.Dial)
 		fresh.backends = append(fresh.backends, before[i])
 	}

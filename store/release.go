@@ -52,6 +52,7 @@ type Release struct {
 	Env       map[string]string `json:"env,omitempty"`
 	Health    []HealthCheck     `json:"health,omitempty"`
 	Cron      []Job             `json:"cron,omitempty"`
+	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
 
 	// Config is the app's config as of this release. It is encrypted at rest
 	// and never part of what the API shows of a release.

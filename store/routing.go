@@ -1,6 +1,11 @@
 package store
 
-import "slices"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
 
 // Routing is how an app's requests are treated, as far as somebody has said so.
 type Routing struct {
@@ -59,4 +64,50 @@ func (tx *Tx) PutPage(app, page string, content []byte) error {
 		return b.Delete([]byte("page:" + page))
 	}
 	return b.Put([]byte("page:"+page), content)
+}
+
+// carriedPrefix begins the keys of pages that releases carry, each once.
+const carriedPrefix = "page:sha256:"
+
+// PageKey is what a page that a release carries is known by.
+func PageKey(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// PutCarriedPage stores a page that a release of the app carries.
+func (tx *Tx) PutCarriedPage(app string, content []byte) error {
+	b, err := tx.makeOf("routing", app)
+	if err != nil {
+		return err
+	}
+	return b.Put([]byte(carriedPrefix+PageKey(content)), content)
+}
+
+// CarriedPage returns a page by its key, nil when there is none.
+func (tx *Tx) CarriedPage(app, key string) []byte {
+	b := tx.of("routing", app)
+	if b == nil {
+		return nil
+	}
+	return slices.Clone(b.Get([]byte(carriedPrefix + key)))
+}
+
+// CarriedPages are the keys of all pages that are stored of an app's releases.
+func (tx *Tx) CarriedPages(app string) map[string]bool {
+	keys := map[string]bool{}
+	b := tx.of("routing", app)
+	if b == nil {
+		return keys
+	}
+	c := b.Cursor()
+	for key, _ := c.Seek([]byte(carriedPrefix)); strings.HasPrefix(string(key), carriedPrefix); key, _ = c.Next() {
+		keys[strings.TrimPrefix(string(key), carriedPrefix)] = true
+	}
+	return keys
+}
+
+// DeleteCarriedPage forgets one of them.
+func (tx *Tx) DeleteCarriedPage(app, key string) error {
+	return tx.of("routing", app).Delete([]byte(carriedPrefix + key))
 }

@@ -13,7 +13,7 @@
 //	domains       HOST PATH       → Domain
 //	domainsof     NAME / HOST PATH → nothing: which of the domains are the app's
 //	pairs         NAME / HOST     → sealed Pair
-//	routing       NAME / options  → Routing; / page:PAGE → what is shown
+//	routing       NAME / options  → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
 //	keys          NAME            → Key
 //	logins        HASH            → Login
 //	events        number          → Event
