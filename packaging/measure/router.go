@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -28,6 +27,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 )
 
@@ -376,7 +376,12 @@ func serveRouter(ctx context.Context, secure bool, port int, backends, dir strin
 		return err
 	}
 	defer certs.Close()
-	own := router.New(router.Config{Certificates: certs}, slog.New(slog.DiscardHandler))
+	access := accesslog.New(filepath.Join(dir, "logs"), discard) // as the appliance has it
+	access.Keep(rt.Name)
+	written := make(chan error, 1)
+	go func() { written <- access.Run(ctx) }()
+	defer func() { <-written }()
+	own := router.New(router.Config{Certificates: certs, AccessLog: access.Add}, discard)
 	if _, err := own.Swap(rt); err != nil {
 		return err
 	}

@@ -39,8 +39,9 @@ const (
 	elderName = fileName + ".1"
 
 	// writeEvery is how old a line may be that nobody sees yet. A route with
-	// many lines is written sooner.
-	writeEvery = 250 * time.Millisecond
+	// many lines is written sooner, and so is one that is read. Each writing
+	// opens a file, some 20 µs for each route that was asked anything.
+	writeEvery = 500 * time.Millisecond
 	manyBytes  = 256 << 10
 
 	// maxPending bounds the lines of one route that wait for the disk, and
@@ -51,8 +52,10 @@ const (
 
 // Log is the access logs of all routes. Its methods are safe for concurrent use.
 type Log struct {
-	dir string
-	log *slog.Logger
+	dir  string
+	log  *slog.Logger
+	size int64 // FileSize, and room is maxPending, but in tests
+	room int
 
 	dropped atomic.Uint64 // in all
 	many    chan struct{} // a route has many lines
@@ -79,7 +82,7 @@ type book struct {
 
 // New returns a log in a directory, which need not be there yet. Run writes it.
 func New(dir string, log *slog.Logger) *Log {
-	l := &Log{dir: dir, log: log, many: make(chan struct{}, 1), books: map[string]*book{}}
+	l := &Log{dir: dir, log: log, size: FileSize, room: maxPending, many: make(chan struct{}, 1), books: map[string]*book{}}
 	l.Keep("")
 	return l
 }
@@ -153,7 +156,7 @@ func (l *Log) add(route string, line []byte) {
 	if b == nil {
 		return
 	}
-	if len(b.pending)+len(line) > maxPending || l.pending+len(line) > maxAllPending {
+	if len(b.pending)+len(line) > l.room || l.pending+len(line) > maxAllPending {
 		b.dropped++
 		l.dropped.Add(1)
 		return
@@ -233,7 +236,7 @@ func (l *Log) writeBook(b *book) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for f := range b.followers {
-		f.give(text)
+		f.give(text, 2*l.room)
 	}
 	if err != nil {
 		b.dropped += count + dropped // to be told when the disk has room again
@@ -276,7 +279,7 @@ func (l *Log) makeRoom(dir, name string, more int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("open an access log: %w", err)
 	}
-	if st.Size()+more <= FileSize || st.Size() == 0 {
+	if st.Size()+more <= l.size || st.Size() == 0 {
 		return st.Size(), nil
 	}
 	if err := os.Rename(name, filepath.Join(dir, elderName)); err != nil {

@@ -125,11 +125,12 @@ func TestLog_EachRouteHasItsOwn(t *testing.T) {
 
 func TestLog_IsRotatedAndBounded(t *testing.T) {
 	l := newLog(t)
+	l.size = 100 << 10
 	l.Keep("shop")
 	long := strings.Repeat("x", maxPath-10)
 	n := 0
-	for range 3 * FileSize / (512 << 10) { // three files' worth
-		for range 256 {
+	for range 30 { // three files' worth
+		for range 5 {
 			n++
 			l.Add(access("shop", fmt.Sprintf("/%08d%s", n, long)))
 		}
@@ -141,7 +142,7 @@ func TestLog_IsRotatedAndBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st.Size() > FileSize {
+		if st.Size() > l.size {
 			t.Errorf("%s has %d bytes", name, st.Size())
 		}
 		total += st.Size()
@@ -162,14 +163,15 @@ func TestLog_IsRotatedAndBounded(t *testing.T) {
 
 func TestLog_DropsCountsAndTellsWhenNobodyWrites(t *testing.T) {
 	l := newLog(t)
+	l.room = 100 << 10
 	l.Keep("shop")
 	a := access("shop", "/"+strings.Repeat("x", 1000))
-	n := uint64(2 * maxPending / 1000)
+	n := uint64(2 * l.room / 1000)
 	for range n {
 		l.Add(a)
 	}
-	if l.Dropped() == 0 || l.pending > maxPending {
-		t.Fatalf("%d dropped, %d bytes pending, want some dropped and at most %d pending", l.Dropped(), l.pending, maxPending)
+	if l.Dropped() == 0 || l.pending > l.room {
+		t.Fatalf("%d dropped, %d bytes pending, want some dropped and at most %d pending", l.Dropped(), l.pending, l.room)
 	}
 	var lines, told uint64
 	for _, path := range paths(t, l, Query{Route: "shop", Lines: -1}) {
@@ -232,6 +234,7 @@ func TestRead_SkipsWhatIsTorn(t *testing.T) {
 
 func TestRead_FollowersMissNothingAcrossARotationAndEndWithTheRoute(t *testing.T) {
 	l := newLog(t)
+	l.size = 100 << 10
 	l.Keep("shop")
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -248,7 +251,7 @@ func TestRead_FollowersMissNothingAcrossARotationAndEndWithTheRoute(t *testing.T
 		t.Fatalf("got %s first", first)
 	}
 	// Large enough that the next line begins a new file.
-	if err := os.Truncate(filepath.Join(l.dir, "shop", fileName), FileSize); err != nil {
+	if err := os.Truncate(filepath.Join(l.dir, "shop", fileName), l.size); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= 300; n++ {
@@ -272,6 +275,7 @@ func TestRead_FollowersMissNothingAcrossARotationAndEndWithTheRoute(t *testing.T
 
 func TestRead_ASlowFollowerIsToldWhatItMissed(t *testing.T) {
 	l := newLog(t)
+	l.room = 100 << 10
 	l.Keep("shop")
 	_, f, err := l.open(Query{Route: "shop", Follow: true})
 	if err != nil {
@@ -279,8 +283,8 @@ func TestRead_ASlowFollowerIsToldWhatItMissed(t *testing.T) {
 	}
 	long := strings.Repeat("x", 1000)
 	sent := uint64(0)
-	for range 24 {
-		for range 500 {
+	for range 6 {
+		for range 50 {
 			l.Add(access("shop", "/"+long))
 			sent++
 		}
@@ -321,6 +325,17 @@ func TestRename_MovesTheLogAndTakesLateLines(t *testing.T) {
 	l.Forget("store")
 	if l.Add(access("store", "/6")); l.pending != 0 {
 		t.Errorf("what is forgotten has %d bytes pending", l.pending)
+	}
+}
+
+func TestRead_OfARouteThatIsNotServedYet(t *testing.T) {
+	l := newLog(t)
+	l.Keep("shop")
+	l.Add(access("shop", "/before"))
+	l.write()
+	again := New(l.dir, l.log) // as after a restart
+	if got := paths(t, again, Query{Route: "shop", Lines: -1, Follow: true}); !slices.Equal(got, []string{"/before"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -17,10 +17,6 @@ import (
 // block is how much of a file is read at once.
 const block = 64 << 10
 
-// maxFollowed bounds the bytes that wait for one follower. What comes on top is
-// left out and counted.
-const maxFollowed = 2 * maxPending
-
 // Query chooses lines of a route's log.
 type Query struct {
 	Route  string          // empty is what no route has
@@ -84,12 +80,13 @@ func (l *Log) open(q Query) (files []*os.File, f *follower, err error) {
 	l.mu.Lock()
 	b := l.books[q.Route]
 	l.mu.Unlock()
-	if b == nil {
-		return nil, nil, nil // nothing was ever kept of it
-	}
-	l.writeBook(b) // when the disk is full, that has been said
+	route := q.Route
+	if b != nil {
+		route = b.route
+		l.writeBook(b) // when the disk is full, that has been said
+	} // else it is not served yet, and has what was written before
 	for _, name := range []string{fileName, elderName} {
-		file, err := os.Open(filepath.Join(l.dir, b.route, name))
+		file, err := os.Open(filepath.Join(l.dir, route, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -101,7 +98,7 @@ func (l *Log) open(q Query) (files []*os.File, f *follower, err error) {
 		}
 		files = append(files, file)
 	}
-	if q.Follow {
+	if q.Follow && b != nil {
 		f = &follower{book: b, news: make(chan struct{}, 1)}
 		l.mu.Lock()
 		b.followers[f] = struct{}{}
@@ -186,10 +183,11 @@ type follower struct {
 	ended   bool
 }
 
-// give hands over lines, or counts them when the follower is too slow.
-func (f *follower) give(text []byte) {
+// give hands over lines, or counts them when the follower is too slow and has
+// no room for them.
+func (f *follower) give(text []byte, room int) {
 	f.mu.Lock()
-	if len(f.waiting)+len(text) > maxFollowed {
+	if len(f.waiting)+len(text) > room {
 		f.missed += uint64(bytes.Count(text, []byte{'\n'}))
 	} else {
 		f.waiting = append(f.waiting, text...)
