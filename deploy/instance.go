@@ -108,8 +108,9 @@ func (i *instance) backend() (b router.Backend, ok bool) {
 		return b, false
 	}
 	return router.Backend{
-		ID:   c.ID,
-		Dial: func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
+		ID:       c.ID,
+		Dial:     func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
+		DialPort: func(ctx context.Context, port int) (net.Conn, error) { return dialPort(ctx, c, port) },
 	}, true
 }
 

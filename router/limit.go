@@ -20,7 +20,11 @@ func (x *exchange) from() address {
 	if err != nil {
 		return address{}
 	}
-	if addr = addr.Unmap(); addr.Is6() {
+	return addressOf(addr)
+}
+
+func addressOf(addr netip.Addr) address {
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
 		if net, err := addr.Prefix(64); err == nil {
 			addr = net.Addr()
 		}

@@ -1,12 +1,14 @@
-// Package router is the HTTP and HTTPS door of the appliance: it finds the
-// route of a request by its host and path, spreads requests round-robin over the
-// route's healthy backends, and swaps and drains backends without failing a
-// request. It knows no apps: a route has a name, hosts and backends.
+// Package router is the door of the appliance: it finds the route of a request
+// by its host and path, or that of a connection by its port, spreads them over
+// the route's healthy backends, and swaps and drains backends without failing a
+// request. It knows no apps: a route has a name, hosts, ports and backends.
 //
 //	listener ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
 //	(plain, TLS)           (by host) ├─ handler (the admin page)
 //	    │                            └─ a page of our own
 //	certificates
+//
+//	listener of a port ─ stream ─ table ─ route ─ claim ─ backend
 //
 // Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
 // does the rest. Both come through the same door as the same exchange.
@@ -23,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +66,15 @@ type Config struct {
 	// AccessLog, when set, is called after each request, on the request's own
 	// goroutine: it must not block.
 	AccessLog func(Access)
+
+	// Sockets open the ports of routes. Nil opens them on every address.
+	Sockets Sockets
+
+	// EnterPort, when set, is asked whether a connection to a port may stay;
+	// leave is called when it ends. It must not block.
+	EnterPort func(client net.Addr) (leave func(), ok bool)
+
+	portRetry time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry
 }
 
 // Access is one finished request.
@@ -118,6 +130,10 @@ func (c Config) withDefaults() Config {
 	or(&c.ResponseTimeout, DefaultResponseTimeout)
 	or(&c.UpstreamIdle, DefaultUpstreamIdle)
 	or(&c.Drain, DefaultDrain)
+	if c.Sockets == nil {
+		c.Sockets = everyAddress{}
+	}
+	or(&c.portRetry, defaultPortRetry)
 	if c.HTTPPort == 0 {
 		c.HTTPPort = 80
 	}
@@ -141,6 +157,7 @@ type Router struct {
 	write sync.Mutex // serialises those who replace the table
 
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
+	ports     ports
 	buffers   buffers
 	encoders  encoders
 }
@@ -149,5 +166,6 @@ type Router struct {
 func New(cfg Config, log *slog.Logger) *Router {
 	r := &Router{cfg: cfg.withDefaults(), log: log, pages: newPages()}
 	r.table.Store(newTable())
+	r.ports = ports{router: r, open: map[int]*entrance{}}
 	return r
 }

@@ -20,7 +20,7 @@ const (
 )
 
 // Serve answers on the listeners until ctx ends: plain HTTP, which leads to
-// HTTPS when there are https listeners, and TLS. Then it stops accepting, cuts
+// HTTPS when there are https listeners, and TLS; and on the ports of the routes. Then it stops accepting, cuts
 // upgraded connections and event streams (their clients come back to whoever
 // serves next), lets requests in flight finish for the drain time, cuts the
 // rest, and returns nil. It closes the listeners. It is called once.
@@ -48,6 +48,9 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 		go func() { failed <- servers[1].Serve(l, true) }()
 	}
 
+	ports := make(chan struct{})
+	go func() { defer close(ports); r.ports.serve(ctx) }()
+
 	var cause error
 	running := len(plain) + len(secure)
 	select {
@@ -58,6 +61,7 @@ func (r *Router) Serve(ctx context.Context, plain []net.Listener, secure []net.L
 		stop()
 	}
 	r.shutdown(servers, cutRequests)
+	<-ports
 	for range running {
 		<-failed
 	}

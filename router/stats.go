@@ -8,8 +8,11 @@ type Stats struct {
 	Requests uint64    // begun
 	InFlight int64     // of them, those that are under way, upgraded connections included
 	Status   [6]uint64 // finished, by class: Status[2] counts 200 to 299; Status[1] the upgraded
-	BytesIn  uint64    // of bodies and upgraded connections
+	BytesIn  uint64    // of bodies, upgraded connections and connections of ports
 	BytesOut uint64
+
+	Connections uint64 // of ports, begun
+	Open        int64  // of them, those that are under way
 }
 
 // Stats returns the counters of a route.
@@ -18,7 +21,7 @@ func (r *Router) Stats(route string) (Stats, bool) {
 	if rt == nil {
 		return Stats{}, false
 	}
-	return rt.counters.read(), true
+	return rt.read(), true
 }
 
 // AllStats returns the counters of every route by its name.
@@ -26,7 +29,7 @@ func (r *Router) AllStats() map[string]Stats {
 	t := r.table.Load()
 	all := make(map[string]Stats, len(t.routes))
 	for name, rt := range t.routes {
-		all[name] = rt.counters.read()
+		all[name] = rt.read()
 	}
 	return all
 }
@@ -35,6 +38,12 @@ type counters struct {
 	requests, in, out atomic.Uint64
 	inFlight          atomic.Int64
 	status            [6]atomic.Uint64
+}
+
+func (l *lasting) read() Stats {
+	s := l.counters.read()
+	s.Connections, s.Open = l.streams.begun.Load(), l.streams.open.Load()
+	return s
 }
 
 func (c *counters) read() Stats {

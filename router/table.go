@@ -13,14 +13,15 @@ type table struct {
 	hosts  map[string]*site  // by exact host
 	wild   map[string]*site  // by what follows the first label's dot, of *.example.com
 	routes map[string]*route // by name
+	ports  map[int]portTarget
 }
 
 func newTable() *table {
-	return &table{hosts: map[string]*site{}, wild: map[string]*site{}, routes: map[string]*route{}}
+	return &table{hosts: map[string]*site{}, wild: map[string]*site{}, routes: map[string]*route{}, ports: map[int]portTarget{}}
 }
 
 func (t *table) clone() *table {
-	return &table{hosts: maps.Clone(t.hosts), wild: maps.Clone(t.wild), routes: maps.Clone(t.routes)}
+	return &table{hosts: maps.Clone(t.hosts), wild: maps.Clone(t.wild), routes: maps.Clone(t.routes), ports: maps.Clone(t.ports)}
 }
 
 // HostTakenError says that a host already leads elsewhere.
@@ -61,7 +62,8 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 // Swap puts the route in place of the one of the same name. A backend whose ID
 // stays keeps its connections and requests. It returns a drain of the backends
 // that left. A host that another route or the handler has is an error
-// (*HostTakenError), and nothing has changed then.
+// (*HostTakenError), likewise a port (*PortTakenError), and nothing has changed
+// then. A port that cannot be opened is tried again, see PortError.
 func (r *Router) Swap(rt Route) (*Drain, error) {
 	if err := rt.validate(); err != nil {
 		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
@@ -81,6 +83,9 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		}
 		fresh.places = append(fresh.places, at)
 	}
+	if err := next.enterPorts(rt.Ports, fresh); err != nil {
+		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+	}
 	next.routes[rt.Name] = fresh
 
 	for _, b := range rt.Backends {
@@ -89,7 +94,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 			fresh.backends = append(fresh.backends, newBackend(b, r.cfg))
 			continue
 		}
-		before[i].dial.Store(&b.Dial)
+		before[i].setDials(b)
 		fresh.backends = append(fresh.backends, before[i])
 	}
 	if fresh.options.Balance == Sticky {
@@ -101,7 +106,8 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		return slices.Contains(fresh.backends, b)
 	})
 
-	r.table.Store(next)     // first the new table can be seen, …
+	r.table.Store(next) // first the new table can be seen, …
+	r.ports.follow(next)
 	return drain(left), nil // … then the old backends refuse
 }
 
@@ -118,6 +124,7 @@ func (r *Router) Remove(name string) *Drain {
 	delete(next.routes, name)
 	next.leave(old)
 	r.table.Store(next)
+	r.ports.follow(next)
 	old.resume()
 	return drain(old.backends)
 }

@@ -1,6 +1,6 @@
 // Package store remembers: the nouns of the house and their records, in one
-// bbolt file. It owns the shape of App, Release, Build, Domain, Key, Job and
-// Event, and nothing that runs.
+// bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
+// Job and Event, and nothing that runs.
 //
 // The file's buckets:
 //
@@ -12,6 +12,7 @@
 //	runs          NAME / number   → JobRun
 //	domains       HOST PATH       → Domain
 //	pairs         NAME / HOST     → sealed Pair
+//	ports         number          → Port
 //	routing       NAME / options  → Routing; / page:PAGE → what is shown
 //	keys          NAME            → Key
 //	logins        HASH            → Login
@@ -54,7 +55,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "pairs", "routing", "keys",
+	"meta", "apps", "config", "releases", "builds", "runs", "domains", "ports", "pairs", "routing", "keys",
 	"logins", "events", "hostkeys", "certificates",
 }
 

@@ -96,6 +96,12 @@ func (a *API) table() []verb {
 		act("http-auth:add-user", deploys, a.httpAuthAdd),
 		act("http-auth:remove-user", deploys, a.httpAuthRemove),
 
+		// port.go
+		look("ports:report", reads, a.portsReport),
+		act("ports:add", deploys, a.portsAdd),
+		act("ports:remove", deploys, a.portsRemove),
+		act("ports:clear", deploys, a.portsClear),
+
 		// keys.go
 		look("ssh-keys:list", admin, a.keysList),
 		act("ssh-keys:add", admin, a.keysAdd),

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,7 +137,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(func() error { keeper.Close(); return nil })
-	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper}
+	sockets := takePortSockets(hostOf(s.http), passed, log)
+	routes := router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper, Sockets: sockets}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
 	}
@@ -156,6 +158,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
+		Ports:     doors.ports(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
 	api := web.New(web.Config{
@@ -189,6 +192,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		case <-ctx.Done():
 			return nil
 		}
+		sockets.forgetRest()
 		return table.Serve(ctx, doors.http, doors.https)
 	})
 	jobs.run("service manager", func(ctx context.Context) error { return keepNotified(ctx, db, log) })
@@ -279,6 +283,16 @@ func (s *serve) openDoors(passed map[string][]net.Listener) (d doors, err error)
 	}
 	d.local, err = listenLocal(socketPath(s.state))
 	return d, err
+}
+
+// ports are those of the machine that the doors are at.
+func (d doors) ports() (ports []int) {
+	for _, l := range slices.Concat(d.http, d.https, d.ssh) {
+		if addr, ok := l.Addr().(*net.TCPAddr); ok {
+			ports = append(ports, addr.Port)
+		}
+	}
+	return ports
 }
 
 // close closes what nobody has closed yet.
