@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
@@ -21,8 +22,12 @@ type PortsReportArgs struct {
 
 func (a PortsReportArgs) target() (string, bool) { return a.App, false }
 
-func (a *API) portsReport(ctx context.Context, _ call, args PortsReportArgs) (deploy.PortsReport, error) {
-	return a.deployer.PortsReport(ctx, args.App)
+func (a *API) portsReport(ctx context.Context, c call, args PortsReportArgs) (deploy.PortsReport, error) {
+	report, err := a.deployer.PortsReport(ctx, args.App)
+	report.Ports = slices.DeleteFunc(report.Ports, func(p deploy.PortReport) bool {
+		return c.user.May(store.RoleRead, p.App) != nil // asked for all, one sees one's own
+	})
+	return report, err
 }
 
 func (a *API) portsAdd(ctx context.Context, c call, args PortsArgs) (deploy.PortsReport, error) {

@@ -39,7 +39,7 @@ func (c *cli) portCommands() []command {
 			},
 		},
 		{
-			use: "ports:add APP SCHEME:PORT:CONTAINERPORT ...", short: "lead TCP ports to an app",
+			use: "ports:add APP PORT ...", short: "lead TCP ports to an app",
 			long: "tcp:5432:5432  everything that comes to the port, as it is\n" +
 				"tls:993:143    berth ends TLS, with the certificate of the app's host that the\n" +
 				"               client names\n" +
@@ -51,7 +51,7 @@ func (c *cli) portCommands() []command {
 			},
 		},
 		{
-			use: "ports:remove APP SCHEME:PORT:CONTAINERPORT ...", short: "close TCP ports and who came by them",
+			use: "ports:remove APP PORT ...", short: "close TCP ports",
 			example: "ports:remove db tcp:5432:5432", min: 1, max: -1,
 			run: func(ctx context.Context, app string, words []string) error {
 				return change(ctx, "ports:remove", app, web.PortsArgs{AppArgs: web.AppArgs{App: app}, Ports: words})
