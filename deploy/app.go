@@ -59,11 +59,13 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	if err != nil {
 		return store.App{}, d.full(err)
 	}
+	keep := d.keepPorts(to) // none is closed on the way
 	a.mu.Lock()
 	a.name = to
 	d.table.Remove(from)
 	a.mu.Unlock()
 	d.reroute(a)
+	keep()
 	d.announceHostsOf(a)
 	if release, err := d.liveRelease(record); err == nil {
 		d.schedule(a, to, release)

@@ -191,7 +191,8 @@ func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.C
 		if address := listensOn(addresses, port); address != "" {
 			i.listens(address)
 		} else if len(addresses) > 0 {
-			i.listens(addresses[0])
+			first, _ := forRequests(addresses, d.containerPorts(i))
+			i.listens(first)
 		} else {
 			i.state = InstanceStarting // it was on its way; the supervisor starts it anew
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	// HTTPSPort and SSHPort are the ports that URLs name when they are not 443 and 22.
 	HTTPSPort, SSHPort int
 
+	// Ports are those of the machine that berth itself listens on.
+	Ports []int
+
 	// Caches is the directory of the apps' build caches.
 	Caches string
 
@@ -104,6 +107,7 @@ type Deployer struct {
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
 	announcing sync.Mutex // serialises announcements of hosts
+	porting    sync.Mutex // one change of ports at a time
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found

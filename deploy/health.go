@@ -65,15 +65,24 @@ func (i *instance) checks() []store.HealthCheck {
 }
 
 // awaitAnswer is the check of a web process that has none of its own: it
-// listens, then GET / answers below 500.
+// listens, also where the app's ports lead, then GET / answers below 500.
 func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, host string) error {
 	deadline := time.Now().Add(healthTimeout)
+	for _, at := range d.containerPorts(i) {
+		n, _ := strconv.Atoi(at)
+		if _, err := d.awaitListening(ctx, i, c, n, deadline); err != nil {
+			return err
+		}
+	}
 	tried := tally{}
 	for pause := firstLook; ; pause = min(2*pause, laterLooks) {
 		// Looked up each time: the port it was told may open after another one.
 		address, err := d.awaitListening(ctx, i, c, 0, deadline)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(d.containerPorts(i), portOf(address)) {
+			return nil // what is spoken there is the app's affair
 		}
 		err = get(ctx, c, address, host, store.HealthCheck{Path: "/"}, min(time.Until(deadline), checkTimeout))
 		if err == nil {
@@ -87,7 +96,8 @@ func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Cont
 }
 
 // awaitListening waits for the program to listen on a TCP port: the one it was
-// told, or failing that any other. want, when not 0, is the only port that counts.
+// told, or failing that any other, preferably one that no port of the app's
+// leads to. want, when not 0, is the only port that counts.
 func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.Container, want int, deadline time.Time) (string, error) {
 	var other string // listens on another port than it was told
 	var otherSince time.Time
@@ -107,10 +117,16 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 			return a, nil
 		}
 		if want == 0 && len(addresses) > 0 {
-			// It may open several ports one by one: PORT is given a moment to follow.
-			if !slices.Contains(addresses, other) {
-				other, otherSince = addresses[0], time.Now()
-			} else if time.Since(otherSince) > 300*time.Millisecond {
+			// It may open several ports one by one: PORT is given a moment to
+			// follow, and longer where nothing else would take requests.
+			first, raw := forRequests(addresses, d.containerPorts(i))
+			patience := 300 * time.Millisecond
+			if raw {
+				patience = steadyFor
+			}
+			if !slices.Contains(addresses, other) || other != first && !raw {
+				other, otherSince = first, time.Now()
+			} else if time.Since(otherSince) > patience {
 				i.listens(other)
 				return other, nil
 			}

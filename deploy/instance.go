@@ -112,9 +112,10 @@ func (i *instance) backend() (b router.Backend, ok bool) {
 	failing := i.failing != ""
 	i.mu.Unlock()
 	return router.Backend{
-		ID:   c.ID,
-		Dial: func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
-		Name: i.name(), Release: i.release.Number, Resting: failing,
+		ID:       c.ID,
+		Dial:     func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) },
+		DialPort: func(ctx context.Context, port int) (net.Conn, error) { return dialPort(ctx, c, port) },
+		Name:     i.name(), Release: i.release.Number, Resting: failing,
 	}, true
 }
 

@@ -34,6 +34,13 @@ func (d *Deployer) routeOf(app string) (route router.Route, err error) {
 				route.Hosts = append(route.Hosts, domain.Host)
 			}
 		}
+		ports, err := tx.Ports(app)
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			route.Ports = append(route.Ports, router.Port{Number: p.Number, To: p.Container, TLS: p.TLS})
+		}
 		set, err := tx.Routing(app)
 		if err != nil {
 			return err

@@ -18,26 +18,34 @@ const (
 	maxBackoff             = 10 * time.Second // … up to this: a backend that is back is found again soon
 )
 
-// backend is a Backend with its connections, its health and the requests that
+// guest is who may be with a backend: an exchange or a stream.
+type guest interface {
+	streams() bool // it may never end by itself
+	cut() bool     // ends it from outside; false when there was nothing to end
+}
+
+// backend is a Backend with its connections, its health and the guests that
 // are with it now.
 type backend struct {
 	id        string
 	name      string // for the access log
 	of        int    // the release
 	dial      atomic.Pointer[func(context.Context) (net.Conn, error)]
+	dialPort  atomic.Pointer[func(context.Context, int) (net.Conn, error)]
 	pool      pool            // of plain exchanges
 	transport *http.Transport // of upgrades and whatever else is unusual
 	timeout   time.Duration   // of a dial
 	health    health
 
-	mu        sync.Mutex // guards what follows
-	exchanges map[*exchange]struct{}
-	empty     chan struct{} // not nil once draining; closed when the last exchange has left
+	mu     sync.Mutex // guards what follows
+	guests map[guest]struct{}
+	ports  map[int]*health // of the ports that streams have been refused at
+	empty  chan struct{}   // not nil once draining; closed when the last guest has left
 }
 
 func newBackend(b Backend, cfg Config) *backend {
-	own := &backend{id: b.ID, name: b.Name, of: b.Release, timeout: cfg.DialTimeout, exchanges: map[*exchange]struct{}{}}
-	own.dial.Store(&b.Dial)
+	own := &backend{id: b.ID, name: b.Name, of: b.Release, timeout: cfg.DialTimeout, guests: map[guest]struct{}{}}
+	own.setDials(b)
 	own.health.resting.Store(b.Resting)
 	own.pool.limit = cfg.UpstreamIdle
 	own.transport = &http.Transport{
@@ -50,6 +58,11 @@ func newBackend(b Backend, cfg Config) *backend {
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 	}
 	return own
+}
+
+func (b *backend) setDials(as Backend) {
+	b.dial.Store(&as.Dial)
+	b.dialPort.Store(&as.DialPort)
 }
 
 // dialError is a connection that was not made: nothing has reached the backend.
@@ -88,24 +101,24 @@ func (b *backend) connect(ctx context.Context) (*upstreamConn, error) {
 	return &upstreamConn{Conn: c}, nil
 }
 
-// claim counts the exchange in, unless the backend is draining: one step
-// against drain, so that a drained backend gets no request.
-func (b *backend) claim(x *exchange) bool {
+// claim counts the guest in, unless the backend is draining: one step
+// against drain, so that a drained backend gets none.
+func (b *backend) claim(x guest) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.empty != nil {
 		return false
 	}
-	b.exchanges[x] = struct{}{}
+	b.guests[x] = struct{}{}
 	return true
 }
 
-// release counts the exchange out.
-func (b *backend) release(x *exchange) {
+// release counts the guest out.
+func (b *backend) release(x guest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.exchanges, x)
-	if b.empty != nil && len(b.exchanges) == 0 {
+	delete(b.guests, x)
+	if b.empty != nil && len(b.guests) == 0 {
 		close(b.empty)
 	}
 }
@@ -114,7 +127,7 @@ func (b *backend) release(x *exchange) {
 func (b *backend) drain() {
 	b.mu.Lock()
 	b.empty = make(chan struct{})
-	if len(b.exchanges) == 0 {
+	if len(b.guests) == 0 {
 		close(b.empty)
 	}
 	b.mu.Unlock()
@@ -128,11 +141,11 @@ func (b *backend) closeIdle() {
 	b.transport.CloseIdleConnections()
 }
 
-// cut ends the exchanges that which chooses, and tells how many it ended.
-func (b *backend) cut(which func(*exchange) bool) (n int) {
+// cut ends the guests that which chooses, and tells how many it ended.
+func (b *backend) cut(which func(guest) bool) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for x := range b.exchanges {
+	for x := range b.guests {
 		if which(x) && x.cut() {
 			n++
 		}

@@ -25,8 +25,7 @@ const stickyCookie = "berth_backend"
 // that lately refused connections, or is said to rest, is asked only when all
 // others have been: health is a hint, never a reason not to try.
 func (rt *route) pick(x *exchange, now time.Time) *backend {
-	n := uint64(len(rt.backends))
-	if n == 0 {
+	if len(rt.backends) == 0 {
 		return nil
 	}
 	if rt.options.Balance == Sticky {
@@ -34,15 +33,22 @@ func (rt *route) pick(x *exchange, now time.Time) *backend {
 			return b
 		}
 	}
+	return rt.next(x.tried, 0, now)
+}
+
+// next returns the backend whose turn it is, but for the sticky ones, as far as
+// its port is healthy; 0 is the one that requests go to.
+func (rt *route) next(tried []*backend, port int, now time.Time) *backend {
+	n := uint64(len(rt.backends))
 	turn := rt.turn.Add(1)
 	var best, last *backend
 	least := 0
 	for i := range n {
 		b := rt.backends[(turn+i)%n]
-		if slices.Contains(x.tried, b) {
+		if slices.Contains(tried, b) {
 			continue
 		}
-		if !b.health.ok(now) {
+		if b.health.resting.Load() || !b.healthOf(port).ok(now) {
 			if last == nil {
 				last = b
 			}
@@ -61,11 +67,11 @@ func (rt *route) pick(x *exchange, now time.Time) *backend {
 	return best
 }
 
-// load is how many requests are with the backend.
+// load is how many requests and connections are with the backend.
 func (b *backend) load() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.exchanges)
+	return len(b.guests)
 }
 
 // stuck returns the backend that a request's cookie names. Several apps of one

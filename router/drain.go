@@ -23,8 +23,8 @@ func drain(backends []*backend) *Drain {
 
 // Wait returns when every request of the drained backends has been answered
 // and every upgraded connection is closed. After requests it cuts the
-// requests, after upgraded (both counted from now) the upgraded connections
-// and event streams that are still there. It returns how many it cut. The end
+// requests, after upgraded (both counted from now) the upgraded connections,
+// event streams and connections of ports that are still there. It returns how many it cut. The end
 // of ctx ends the waiting and cuts nothing.
 func (d *Drain) Wait(ctx context.Context, requests, upgraded time.Duration) (cut int) {
 	defer d.closeIdle()
@@ -53,10 +53,10 @@ func (d *Drain) Wait(ctx context.Context, requests, upgraded time.Duration) (cut
 			return cut
 		case <-plain.C:
 			late++
-			cut += d.cut(func(x *exchange) bool { return late == 2 || !x.stream.Load() })
+			cut += d.cut(func(x guest) bool { return late == 2 || !x.streams() })
 		case <-streams.C:
 			late++
-			cut += d.cut(func(x *exchange) bool { return late == 2 || x.stream.Load() })
+			cut += d.cut(func(x guest) bool { return late == 2 || x.streams() })
 		}
 	}
 	select {
@@ -67,7 +67,7 @@ func (d *Drain) Wait(ctx context.Context, requests, upgraded time.Duration) (cut
 	return cut
 }
 
-func (d *Drain) cut(which func(*exchange) bool) (n int) {
+func (d *Drain) cut(which func(guest) bool) (n int) {
 	for _, b := range d.backends {
 		n += b.cut(which)
 	}

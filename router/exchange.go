@@ -235,6 +235,8 @@ func (x *exchange) mayReplay(method string) bool {
 	return x.conn.unread(x.sentBefore)
 }
 
+func (x *exchange) streams() bool { return x.stream.Load() }
+
 // becameStream is called when the response turns out to be an upgrade or an
 // event stream. Nobody waits for the end of those when the router stops.
 func (x *exchange) becameStream() {

@@ -28,15 +28,19 @@ type Backend struct {
 	// Resting takes it out of the turn: it is asked only when all others have
 	// been. Its connections stay, and so do requests that are with it.
 	Resting bool
+
+	// DialPort is Dial for a Port of the route; it may be nil where there is none.
+	DialPort func(ctx context.Context, port int) (net.Conn, error)
 }
 
-// Route leads hosts to backends. With no backends its hosts get the page of an
+// Route leads hosts and ports to backends. With no backends its hosts get the page of an
 // app that is down (503).
 type Route struct {
 	Name      string
 	Hosts     []string // lower case: exact, or *.example.com for one label under it
 	Paths     []Path
 	Redirects []Redirect
+	Ports     []Port
 	Backends  []Backend
 	Options   Options
 }
@@ -79,8 +83,16 @@ func (rt Route) validate() error {
 		if b.ID == "" || b.Dial == nil {
 			return fmt.Errorf("backend %d has no ID or no Dial", i)
 		}
+		if len(rt.Ports) > 0 && b.DialPort == nil {
+			return fmt.Errorf("backend %d has no DialPort", i)
+		}
 		if slices.ContainsFunc(rt.Backends[:i], func(o Backend) bool { return o.ID == b.ID }) {
 			return fmt.Errorf("two backends have the ID %q", b.ID)
+		}
+	}
+	for _, p := range rt.Ports {
+		if err := p.validate(); err != nil {
+			return err
 		}
 	}
 	return rt.Options.Validate()
@@ -141,6 +153,7 @@ type route struct {
 type lasting struct {
 	turn     atomic.Uint64 // of the round-robin
 	counters counters
+	streams  streamCounters
 	visitors visitors
 	held     atomic.Pointer[hold] // nil unless paused
 }

@@ -1,12 +1,14 @@
-// Package router is the HTTP and HTTPS door of the appliance: it finds the
-// route of a request by its host and path, spreads requests round-robin over the
-// route's healthy backends, and swaps and drains backends without failing a
-// request. It knows no apps: a route has a name, hosts and backends.
+// Package router is the door of the appliance: it finds the route of a request
+// by its host and path, or that of a connection by its port, spreads them over
+// the route's healthy backends, and swaps and drains backends without failing a
+// request. It knows no apps: a route has a name, hosts, ports and backends.
 //
 //	listener ─ peers ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
 //	(plain, TLS, QUIC)             (by host) ├─ handler (the admin page)
 //	    │                                    └─ a page of our own
 //	certificates
+//
+//	listener of a port ─ stream ─ table ─ route ─ claim ─ backend
 //
 // Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
 // does the rest. Both come through the same door as the same exchange.
@@ -69,6 +71,11 @@ type Config struct {
 	// goroutine: it must not block. What a record's texts are part of is reused
 	// by nobody, and may be long: whoever keeps one copies it.
 	AccessLog func(Access)
+
+	// Sockets open the ports of routes. Nil opens them on every address.
+	Sockets Sockets
+
+	portRetry time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry
 }
 
 // Access is one finished request.
@@ -130,6 +137,10 @@ func (c Config) withDefaults() Config {
 	or(&c.ResponseTimeout, DefaultResponseTimeout)
 	or(&c.UpstreamIdle, DefaultUpstreamIdle)
 	or(&c.Drain, DefaultDrain)
+	if c.Sockets == nil {
+		c.Sockets = everyAddress{}
+	}
+	or(&c.portRetry, defaultPortRetry)
 	if c.HTTPPort == 0 {
 		c.HTTPPort = 80
 	}
@@ -154,6 +165,7 @@ type Router struct {
 
 	peers     peer.Gate      // every TCP connection comes through it
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
+	ports     ports
 	buffers   buffers
 	encoders  encoders
 }
@@ -162,5 +174,6 @@ type Router struct {
 func New(cfg Config, log *slog.Logger) *Router {
 	r := &Router{cfg: cfg.withDefaults(), log: log, pages: newPages()}
 	r.table.Store(newTable())
+	r.ports = ports{router: r, open: map[int]*entrance{}}
 	return r
 }

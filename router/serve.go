@@ -28,7 +28,8 @@ type Listeners struct {
 }
 
 // Serve answers on the listeners until ctx ends: plain HTTP, which leads to
-// HTTPS when there are secure listeners, TLS, and HTTP/3. Then it stops accepting, cuts
+// HTTPS when there are secure listeners, TLS, and HTTP/3; and on the ports of
+// the routes. Then it stops accepting, cuts
 // upgraded connections and event streams (their clients come back to whoever
 // serves next), lets requests in flight finish for the drain time, cuts the
 // rest, and returns nil. It is called once.
@@ -66,6 +67,9 @@ func (r *Router) Serve(ctx context.Context, on Listeners) error {
 		go func() { failed <- packets.Serve(socket) }()
 	}
 
+	ports := make(chan struct{})
+	go func() { defer close(ports); r.ports.serve(ctx) }()
+
 	var cause error
 	select {
 	case <-ctx.Done():
@@ -75,6 +79,7 @@ func (r *Router) Serve(ctx context.Context, on Listeners) error {
 		stop()
 	}
 	r.shutdown(servers, packets, cutRequests)
+	<-ports
 	for range running {
 		<-failed
 	}

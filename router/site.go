@@ -69,8 +69,9 @@ func (t *table) enter(at place, to target) error {
 	return nil
 }
 
-// leave takes a route's places out.
+// leave takes a route's places and ports out.
 func (t *table) leave(rt *route) {
+	t.leavePorts(rt)
 	for _, at := range rt.places {
 		sites, key := t.sites(at.host)
 		old := sites.get(key)

@@ -22,7 +22,7 @@ type Stats struct {
 	Status   [6]uint64 // finished, by class: Status[2] counts 200 to 299; Status[1] the upgraded
 	Refused  uint64    // not among them: limits, maintenance and passwords have answered
 	Retries  uint64    // tries after the first, on another backend or a fresh connection
-	BytesIn  uint64    // of bodies and upgraded connections
+	BytesIn  uint64    // of bodies, upgraded connections and connections of ports
 	BytesOut uint64
 
 	// Latency counts what has finished by how long it took, a bucket for each of
@@ -30,6 +30,9 @@ type Stats struct {
 	// long they took to begin. LatencySum is all of it together.
 	Latency    [len(LatencyBounds) + 1]uint64
 	LatencySum time.Duration
+
+	Connections uint64 // of ports, begun
+	Open        int64  // of them, those that are under way
 }
 
 // Stats returns the counters of a route.
@@ -38,7 +41,7 @@ func (r *Router) Stats(route string) (Stats, bool) {
 	if rt == nil {
 		return Stats{}, false
 	}
-	return rt.counters.read(), true
+	return rt.read(), true
 }
 
 // AllStats returns the counters of every route by its name.
@@ -46,7 +49,7 @@ func (r *Router) AllStats() map[string]Stats {
 	t := r.table.Load()
 	all := map[string]Stats{}
 	for name, rt := range t.routes.all() {
-		all[name] = rt.counters.read()
+		all[name] = rt.read()
 	}
 	return all
 }
@@ -58,6 +61,12 @@ type counters struct {
 	status            [6]atomic.Uint64
 	latency           [len(LatencyBounds) + 1]atomic.Uint64
 	latencySum        atomic.Int64 // nanoseconds
+}
+
+func (l *lasting) read() Stats {
+	s := l.counters.read()
+	s.Connections, s.Open = l.streams.begun.Load(), l.streams.open.Load()
+	return s
 }
 
 func (c *counters) read() Stats {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 )
@@ -13,14 +14,15 @@ type table struct {
 	wild   *index[*site]  // by what follows the first label's dot, of *.example.com
 	routes *index[*route] // by name
 	own    []string       // hosts of the handler
+	ports  map[int]portTarget
 }
 
 func newTable() *table {
-	return &table{hosts: newIndex[*site](), wild: newIndex[*site](), routes: newIndex[*route]()}
+	return &table{hosts: newIndex[*site](), wild: newIndex[*site](), routes: newIndex[*route](), ports: map[int]portTarget{}}
 }
 
 func (t *table) clone() *table {
-	return &table{hosts: t.hosts.clone(), wild: t.wild.clone(), routes: t.routes.clone(), own: t.own}
+	return &table{hosts: t.hosts.clone(), wild: t.wild.clone(), routes: t.routes.clone(), own: t.own, ports: maps.Clone(t.ports)}
 }
 
 // HostTakenError says that a host already leads elsewhere.
@@ -64,7 +66,8 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 // Swap puts the route in place of the one of the same name. A backend whose ID
 // stays keeps its connections and requests. It returns a drain of the backends
 // that left. A host that another route or the handler has is an error
-// (*HostTakenError), and nothing has changed then.
+// (*HostTakenError), likewise a port (*PortTakenError), and nothing has changed
+// then. A port that cannot be opened is tried again, see PortError.
 func (r *Router) Swap(rt Route) (*Drain, error) {
 	if err := rt.validate(); err != nil {
 		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
@@ -84,6 +87,9 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		}
 		fresh.places = append(fresh.places, at)
 	}
+	if err := next.enterPorts(rt.Ports, fresh); err != nil {
+		return nil, fmt.Errorf("swap route %q: %w", rt.Name, err)
+	}
 	next.routes.set(rt.Name, fresh)
 
 	for _, b := range rt.Backends {
@@ -93,7 +99,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 			continue
 		}
 		before[i].health.resting.Store(b.Resting)
-		before[i].dial.Store(&b.Dial)
+		before[i].setDials(b)
 		fresh.backends = append(fresh.backends, before[i])
 	}
 	if fresh.options.Balance == Sticky {
@@ -105,7 +111,8 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 		return slices.Contains(fresh.backends, b)
 	})
 
-	r.table.Store(next)     // first the new table can be seen, …
+	r.table.Store(next) // first the new table can be seen, …
+	r.ports.follow(next)
 	return drain(left), nil // … then the old backends refuse
 }
 
@@ -122,6 +129,7 @@ func (r *Router) Remove(name string) *Drain {
 	next.routes.delete(name)
 	next.leave(old)
 	r.table.Store(next)
+	r.ports.follow(next)
 	old.resume()
 	return drain(old.backends)
 }

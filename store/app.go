@@ -200,6 +200,15 @@ func (tx *Tx) DeleteApp(name string) error {
 			return fmt.Errorf("delete %s of %s: %w", of, name, err)
 		}
 	}
+	ports, err := tx.Ports(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range ports {
+		if err := tx.DeletePort(p.Number); err != nil {
+			return err
+		}
+	}
 	return errors.Join(tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))
 }
 
@@ -224,6 +233,10 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 		return App{}, err
 	}
 	domains, err := tx.Domains(from)
+	if err != nil {
+		return App{}, err
+	}
+	ports, err := tx.Ports(from)
 	if err != nil {
 		return App{}, err
 	}
@@ -261,6 +274,12 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 	for _, d := range domains {
 		d.App = to
 		if err := tx.PutDomain(d); err != nil {
+			return App{}, err
+		}
+	}
+	for _, p := range ports {
+		p.App = to
+		if err := tx.PutPort(p); err != nil {
 			return App{}, err
 		}
 	}

@@ -1,6 +1,6 @@
 // Package store remembers: the nouns of the house and their records, in one
-// bbolt file. It owns the shape of App, Release, Build, Domain, Key, Job and
-// Event, and nothing that runs.
+// bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
+// Job and Event, and nothing that runs.
 //
 // The file's buckets:
 //
@@ -14,6 +14,7 @@
 //	domainsof     NAME / HOST PATH → nothing: which of the domains are the app's
 //	pairs         NAME / HOST     → sealed Pair
 //	routing       NAME / options  → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
+//	ports         number          → Port
 //	keys          NAME            → Key
 //	logins        HASH            → Login
 //	events        number          → Event
@@ -55,7 +56,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "domainsof", "pairs", "routing", "keys",
+	"meta", "apps", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs", "routing", "keys",
 	"logins", "events", "hostkeys", "certificates",
 }
 

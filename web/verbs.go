@@ -105,6 +105,12 @@ func (a *API) table() []verb {
 		act("metrics:token", admin, a.metricsToken),
 		act("metrics:off", admin, a.metricsOff),
 
+		// port.go
+		look("ports:report", reads, a.portsReport),
+		act("ports:add", deploys, a.portsAdd),
+		act("ports:remove", deploys, a.portsRemove),
+		act("ports:clear", deploys, a.portsClear),
+
 		// keys.go
 		look("ssh-keys:list", admin, a.keysList),
 		act("ssh-keys:add", admin, a.keysAdd),

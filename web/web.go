@@ -78,6 +78,10 @@ type Deployer interface {
 	RouterReport(ctx context.Context, app string) (deploy.RouterReport, error)
 	SetGlobalRouter(ctx context.Context, name, value string, by store.User) (deploy.RouterReport, error)
 	GlobalRouterReport(ctx context.Context) (deploy.RouterReport, error)
+	AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
+	RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
+	ClearPorts(ctx context.Context, app string, by store.User) (deploy.PortsReport, error)
+	PortsReport(ctx context.Context, app string) (deploy.PortsReport, error)
 	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
 	RemovePair(ctx context.Context, app, host string, by store.User) error
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error

@@ -119,7 +119,7 @@ func (c *cli) topics() []topic {
 		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.imageCommands())},
 		{"Logs, events and cron", c.watchCommands()},
 		{"Domains and certificates", slices.Concat(c.domainCommands(), c.letsencryptCommands(), c.certsCommands())},
-		{"Requests", slices.Concat(c.routerCommands(), c.requestCommands())},
+		{"Requests", slices.Concat(c.routerCommands(), c.requestCommands(), c.portCommands())},
 		{"Access", c.accessCommands()},
 		{"The appliance", c.applianceCommands()},
 	}

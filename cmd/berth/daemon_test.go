@@ -39,6 +39,7 @@ type daemon struct {
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when cmd has ended
 	sockets []*os.File    // with -activated; they outlive the daemon
+	store   *fdStore      // likewise
 }
 
 // daemonKey is where a script keeps its daemon.
@@ -137,8 +138,19 @@ func (d *daemon) activate(command *exec.Cmd) error {
 		}
 		d.sockets = append(d.sockets, f)
 	}
-	command.ExtraFiles = d.sockets
-	command.Env = append(command.Env, "LISTEN_FDS=4", "LISTEN_FDNAMES=http:https:ssh:quic")
+	if d.store == nil {
+		var err error
+		if d.store, err = newFDStore(filepath.Join(d.work, "notify")); err != nil {
+			return err
+		}
+	}
+	names := []string{"http", "https", "ssh", "quic"}
+	command.ExtraFiles = slices.Clone(d.sockets)
+	for name, f := range d.store.files() {
+		names, command.ExtraFiles = append(names, name), append(command.ExtraFiles, f)
+	}
+	command.Env = append(command.Env, "LISTEN_FDS="+strconv.Itoa(len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"),
+		"NOTIFY_SOCKET="+d.store.path)
 	return nil
 }
 
@@ -147,6 +159,10 @@ func (d *daemon) closeSockets() {
 		f.Close()
 	}
 	d.sockets = nil
+	if d.store != nil {
+		d.store.close()
+		d.store = nil
+	}
 }
 
 func (d *daemon) awaitReady() error {

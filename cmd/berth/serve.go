@@ -149,9 +149,10 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	logs := filepath.Join(s.data, "logs")
 	access := accesslog.New(logs, log)
 	opened.add(writeAccess(ctx, access)) // closed after the router: its last requests are told too
+	sockets := takePortSockets(hostOf(s.http), passed.listeners, log)
 	routes := router.Config{
 		HTTPPort: port(doors.http), HTTPSPort: port(doors.https),
-		Certificates: keeper, QUICSecret: secret, AccessLog: access.Add,
+		Certificates: keeper, QUICSecret: secret, AccessLog: access.Add, Sockets: sockets,
 	}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
@@ -173,6 +174,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
+		Ports:     doors.ports(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
 	api := web.New(web.Config{
@@ -206,6 +208,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		case <-ctx.Done():
 			return nil
 		}
+		sockets.forgetRest()
 		return table.Serve(ctx, router.Listeners{Plain: doors.http, Secure: doors.https, QUIC: doors.quic})
 	})
 	jobs.run("service manager", func(ctx context.Context) error { return keepNotified(ctx, db, log) })
@@ -328,6 +331,16 @@ func (s *serve) openQUIC(d *doors, given []net.PacketConn, log *slog.Logger) (er
 		return nil
 	}
 	return err
+}
+
+// ports are those of the machine that the doors are at.
+func (d doors) ports() (ports []int) {
+	for _, l := range slices.Concat(d.http, d.https, d.ssh) {
+		if addr, ok := l.Addr().(*net.TCPAddr); ok {
+			ports = append(ports, addr.Port)
+		}
+	}
+	return ports
 }
 
 // close closes what nobody has closed yet.

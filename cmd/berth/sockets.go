@@ -145,6 +145,12 @@ func listenLocal(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// hostOf returns the host of a listening address; "" is every one.
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	return host
+}
+
 // port returns the port of the first listener, 0 without any.
 func port(ls []net.Listener) int {
 	for _, l := range ls {
@@ -156,8 +162,9 @@ func port(ls []net.Listener) int {
 }
 
 // notify tells the service manager where we stand, if there is one
-// (sd_notify(3)): "READY=1", "STOPPING=1", "WATCHDOG=1".
-func notify(state string) error {
+// (sd_notify(3)): "READY=1", "STOPPING=1", "WATCHDOG=1". Descriptors that go along are
+// for it to store.
+func notify(state string, fds ...int) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return nil
@@ -170,6 +177,10 @@ func notify(state string) error {
 		return fmt.Errorf("tell the service manager %s: %w", state, err)
 	}
 	defer conn.Close()
-	_, err = conn.Write([]byte(state))
+	var rights []byte
+	if len(fds) > 0 {
+		rights = syscall.UnixRights(fds...)
+	}
+	_, _, err = conn.WriteMsgUnix([]byte(state), rights, nil)
 	return err
 }

@@ -1,0 +1,273 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// AddPorts leads ports of the machine to an app. One that leads elsewhere, that
+// berth itself or another program listens on, is a fault (E186, E187), and then
+// none is added.
+func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+	for _, p := range ports {
+		if slices.Contains(d.cfg.Ports, p.Number) {
+			return PortsReport{}, fault.New(fault.Conflict, "E187", "port %d is berth's own", p.Number)
+		}
+	}
+	d.porting.Lock()
+	defer d.porting.Unlock()
+	var opened []func() // before the state says so, or a failure would leave a port that is none
+	defer func() {
+		for _, release := range opened {
+			release()
+		}
+	}()
+	err := d.changePorts(app, by, "added "+portNames(ports), func(tx *store.Tx) error {
+		for _, p := range ports {
+			_, there, err := tx.Port(p.Number)
+			if err != nil {
+				return err
+			}
+			p.App, p.CreatedAt = app, time.Now().UTC()
+			if err := tx.PutPort(p); err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
+			release, err := d.table.OpenPort(p.Number)
+			if err != nil {
+				return portFault(p.Number, err)
+			}
+			opened = append(opened, release)
+		}
+		return nil
+	})
+	if err != nil {
+		return PortsReport{}, err
+	}
+	return d.PortsReport(ctx, app)
+}
+
+func portFault(number int, err error) error {
+	f := fault.New(fault.Conflict, "E187", "port %d cannot be opened: %w", number, err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		f = fault.New(fault.Conflict, "E187", "port %d is taken by another program", number)
+		f.Cause = err
+		f.Hint("ss -ltnp shows by which")
+	}
+	return f.Hint("nothing was changed")
+}
+
+func portNames(ports []store.Port) string {
+	names := make([]string, len(ports))
+	for n, p := range ports {
+		names[n] = p.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// RemovePorts closes ports of an app, and the connections that came by them.
+// One that it does not have is a fault (E189).
+func (d *Deployer) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+	d.porting.Lock()
+	defer d.porting.Unlock()
+	err := d.changePorts(app, by, "removed "+portNames(ports), func(tx *store.Tx) error {
+		for _, p := range ports {
+			there, found, err := tx.Port(p.Number)
+			if err != nil {
+				return err
+			}
+			if !found || there.App != app || there.String() != p.String() {
+				return fault.New(fault.NotFound, "E189", "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
+			}
+			if err := tx.DeletePort(p.Number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return PortsReport{}, err
+	}
+	return d.PortsReport(ctx, app)
+}
+
+// ClearPorts closes all ports of an app.
+func (d *Deployer) ClearPorts(ctx context.Context, app string, by store.User) (PortsReport, error) {
+	d.porting.Lock()
+	defer d.porting.Unlock()
+	err := d.changePorts(app, by, "removed all ports", func(tx *store.Tx) error {
+		ports, err := tx.Ports(app)
+		for _, p := range ports {
+			err = errors.Join(err, tx.DeletePort(p.Number))
+		}
+		return err
+	})
+	if err != nil {
+		return PortsReport{}, err
+	}
+	return d.PortsReport(ctx, app)
+}
+
+func (d *Deployer) changePorts(app string, by store.User, text string, change func(tx *store.Tx) error) error {
+	_, a, err := d.find(app)
+	if err != nil {
+		return err
+	}
+	err = d.db.Update(func(tx *store.Tx) error {
+		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
+			return err
+		}
+		return change(tx)
+	})
+	if err != nil {
+		return d.full(err)
+	}
+	d.reroute(a)
+	d.happened(store.Event{App: app, By: by.Name, Kind: "ports", Text: text})
+	return nil
+}
+
+// PortsReport is which ports lead to an app, or to any.
+type PortsReport struct {
+	App   string       `json:"app,omitempty"`
+	Ports []PortReport `json:"ports"`
+}
+
+// PortReport is one port, and what is wrong with it.
+type PortReport struct {
+	store.Port
+	Error  string   `json:"error,omitempty"`  // why it is not open; berth goes on trying
+	Silent []string `json:"silent,omitempty"` // the instances that do not listen there
+}
+
+// PortsReport tells which ports lead to an app; "" is to any.
+func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, error) {
+	report := PortsReport{App: app, Ports: []PortReport{}}
+	var ports []store.Port
+	records := map[string]store.App{}
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		if ports, err = tx.Ports(app); err != nil {
+			return err
+		}
+		names := []string{app}
+		for _, p := range ports {
+			names = append(names, p.App)
+		}
+		for _, name := range names {
+			if name == "" {
+				continue
+			}
+			if records[name], err = tx.App(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return report, err
+	}
+	for _, p := range ports {
+		r := PortReport{Port: p, Silent: d.app(records[p.App]).silent(p.Container)}
+		if err := d.table.PortError(p.Number); err != nil {
+			r.Error = plain(err).Error()
+		}
+		report.Ports = append(report.Ports, r)
+	}
+	return report, nil
+}
+
+// silent returns the names of the web instances that do not listen on a port.
+func (a *app) silent(port int) (names []string) {
+	a.mu.Lock()
+	live := slices.Clone(a.live)
+	a.mu.Unlock()
+	for _, i := range live {
+		c, state, _ := i.running()
+		if i.process.Type != "web" || state != InstanceUp {
+			continue
+		}
+		if addresses, err := c.Listening(); err == nil && listensOn(addresses, port) == "" {
+			names = append(names, i.name())
+		}
+	}
+	return names
+}
+
+// keepPorts keeps the ports of an app open until release, whatever its route is
+// called meanwhile.
+func (d *Deployer) keepPorts(app string) (release func()) {
+	var ports []store.Port
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		ports, err = tx.Ports(app)
+		return err
+	})
+	d.warn("the ports of an app cannot be read", err, "app", app)
+	var kept []func()
+	for _, p := range ports {
+		if release, err := d.table.OpenPort(p.Number); err == nil {
+			kept = append(kept, release)
+		}
+	}
+	return func() {
+		for _, release := range kept {
+			release()
+		}
+	}
+}
+
+// containerPorts are where the app's ports lead in its web instances, as text.
+func (d *Deployer) containerPorts(i *instance) (ports []string) {
+	if i.process.Type != "web" {
+		return nil
+	}
+	err := d.db.View(func(tx *store.Tx) error {
+		all, err := tx.Ports(i.app.called())
+		for _, p := range all {
+			if at := strconv.Itoa(p.Container); !slices.Contains(ports, at) {
+				ports = append(ports, at)
+			}
+		}
+		return err
+	})
+	d.warn("the ports of an app cannot be read", err, "app", i.app.called())
+	return ports
+}
+
+// forRequests returns the address that requests go to, of a program that does
+// not listen on PORT: the first that no port of the app's leads to. raw is set
+// when there is no such one.
+func forRequests(addresses, containerPorts []string) (address string, raw bool) {
+	for _, a := range addresses {
+		if !slices.Contains(containerPorts, portOf(a)) {
+			return a, false
+		}
+	}
+	return addresses[0], true
+}
+
+// dialPort opens a connection to a port of a container. Nearly every program
+// listens on loopback too; where one does not, its sockets tell.
+func dialPort(ctx context.Context, c *runtime.Container, port int) (net.Conn, error) {
+	conn, err := c.Dial(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return conn, err
+	}
+	addresses, lookErr := c.Listening()
+	if address := listensOn(addresses, port); lookErr == nil && address != "" {
+		return c.Dial(ctx, address)
+	}
+	return nil, fmt.Errorf("nothing listens on port %d: %w", port, err)
+}

@@ -1,0 +1,87 @@
+package deploy
+
+import (
+	"net"
+	"strconv"
+	"testing"
+
+	"github.com/berthd/berth/store"
+)
+
+func TestAddPorts_AllOrNone(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "blog"}); return err })
+	alice := store.User{Name: "alice", Role: store.RoleDeploy}
+	other, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	taken := other.Addr().(*net.TCPAddr).Port
+	free, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	d.cfg.Ports = []int{2222}
+	for n, want := range map[int]string{2222: "E187", taken: "E187"} {
+		if _, err := d.AddPorts(t.Context(), "shop", []store.Port{{Number: mine, Container: 7}, {Number: n, Container: 7}}, alice); codeOf(err) != want {
+			t.Errorf("%d: got %v, want %s", n, err, want)
+		}
+	}
+	report, err := d.PortsReport(t.Context(), "shop")
+	if err != nil || len(report.Ports) != 0 {
+		t.Fatalf("got %+v, %v; want nothing half made", report, err)
+	}
+	if l, err := net.Listen("tcp", ":"+strconv.Itoa(mine)); err != nil {
+		t.Errorf("a port that was not added stays open: %v", err)
+	} else {
+		l.Close()
+	}
+
+	p := store.Port{Number: mine, Container: 7}
+	for range 2 {
+		if report, err = d.AddPorts(t.Context(), "shop", []store.Port{p}, alice); err != nil || len(report.Ports) != 1 || report.Ports[0].Error != "" {
+			t.Fatalf("got %+v, %v", report, err)
+		}
+	}
+	if _, err := d.AddPorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E186" {
+		t.Errorf("another app's: got %v, want E186", err)
+	}
+	if _, err := d.RemovePorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E189" {
+		t.Errorf("another app's: got %v, want E189", err)
+	}
+	if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(mine)); err != nil {
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	if all, err := d.PortsReport(t.Context(), ""); err != nil || len(all.Ports) != 1 || all.Ports[0].App != "shop" {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	if report, err = d.ClearPorts(t.Context(), "shop", alice); err != nil || len(report.Ports) != 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(mine)); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+}
+
+func TestForRequests_PrefersWhatNoPortLeadsTo(t *testing.T) {
+	for _, row := range []struct {
+		listens []string
+		want    string
+		raw     bool
+	}{
+		{[]string{"0.0.0.0:1883", "0.0.0.0:8080"}, "0.0.0.0:8080", false},
+		{[]string{"0.0.0.0:1883"}, "0.0.0.0:1883", true},
+		{[]string{"0.0.0.0:8080"}, "0.0.0.0:8080", false},
+	} {
+		if got, raw := forRequests(row.listens, []string{"1883"}); got != row.want || raw != row.raw {
+			t.Errorf("%v: got %s, %v; want %s, %v", row.listens, got, raw, row.want, row.raw)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berthd/berth/store/fault"
+)
+
+// MaxPorts bounds the ports of all apps: berth.service has a place for the
+// socket of each (FileDescriptorStoreMax). MaxAppPorts bounds those of one app.
+const (
+	MaxPorts    = 256
+	MaxAppPorts = 32
+)
+
+// Port is a TCP port of the machine that leads to an app.
+type Port struct {
+	Number    int       `json:"port"`      // of the machine
+	Container int       `json:"container"` // where the app's web process listens
+	TLS       bool      `json:"tls,omitempty"`
+	App       string    `json:"app"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// String writes a port as it is asked for: "tcp:5432:5432", "tls:993:143".
+func (p Port) String() string {
+	scheme := "tcp"
+	if p.TLS {
+		scheme = "tls"
+	}
+	return fmt.Sprintf("%s:%d:%d", scheme, p.Number, p.Container)
+}
+
+// ParsePort reads what String writes. What is none is a fault (E185).
+func ParsePort(word string) (p Port, err error) {
+	no := func(why string) *fault.Error {
+		return fault.New(fault.Usage, "E185", "%.60q is not a port of an app: %s", word, why)
+	}
+	parts := strings.Split(word, ":")
+	switch scheme := parts[0]; {
+	case scheme == "http" || scheme == "https":
+		return p, no("HTTP and HTTPS lead to the app without being asked for").
+			Hint("berth finds where the app listens: at $PORT, or where it does").
+			Hint("tcp:PORT:CONTAINERPORT and tls:PORT:CONTAINERPORT lead other protocols to it")
+	case len(parts) != 3 || scheme != "tcp" && scheme != "tls":
+		return p, no("it is written SCHEME:PORT:CONTAINERPORT").
+			Hint("tcp:5432:5432 passes everything, tls:993:143 ends TLS here")
+	default:
+		p.TLS = scheme == "tls"
+	}
+	for i, into := range []*int{&p.Number, &p.Container} {
+		n, err := strconv.Atoi(parts[i+1])
+		if err != nil || n < 1 || n > 65535 || parts[i+1] != strconv.Itoa(n) {
+			return p, no("a port is a number from 1 to 65535")
+		}
+		*into = n
+	}
+	return p, nil
+}
+
+// Port returns what a port leads to; found is false when that is nothing.
+func (tx *Tx) Port(n int) (p Port, found bool, err error) {
+	return get[Port](tx.bucket("ports"), number(n))
+}
+
+// Ports returns the ports of an app by number; "" is of every app.
+func (tx *Tx) Ports(app string) ([]Port, error) {
+	ports, err := all[Port](tx.bucket("ports"))
+	if app == "" || err != nil {
+		return ports, err
+	}
+	return slices.DeleteFunc(ports, func(p Port) bool { return p.App != app }), nil
+}
+
+// PutPort stores a port, or returns a fault when it leads elsewhere already
+// (E186), or there are too many (E188).
+func (tx *Tx) PutPort(p Port) error {
+	old, found, err := tx.Port(p.Number)
+	switch {
+	case err != nil:
+		return err
+	case found && old.App != p.App:
+		return fault.New(fault.Conflict, "E186", "port %d leads to the app %q already", p.Number, old.App).
+			Hint("berth ports:remove %s %s frees it", old.App, old)
+	case found && (old.Container != p.Container || old.TLS != p.TLS):
+		return fault.New(fault.Conflict, "E186", "port %d leads to this app already, as %s", p.Number, old).
+			Hint("berth ports:remove %s %s frees it", old.App, old)
+	case found:
+		return nil
+	}
+	every, err := tx.Ports("")
+	if err != nil {
+		return err
+	}
+	mine := 0
+	for _, other := range every {
+		if other.App == p.App {
+			mine++
+		}
+	}
+	switch {
+	case mine >= MaxAppPorts:
+		return fault.New(fault.Conflict, "E188", "%s has %d ports, and may have no more", p.App, MaxAppPorts)
+	case len(every) >= MaxPorts:
+		return fault.New(fault.Conflict, "E188", "the apps of this machine have %d ports, and may have no more", MaxPorts)
+	}
+	return put(tx.bucket("ports"), number(p.Number), p)
+}
+
+// DeletePort removes a port.
+func (tx *Tx) DeletePort(n int) error { return tx.bucket("ports").Delete(number(n)) }
