@@ -247,6 +247,24 @@ func (d *daemon) restart(ts *testscript.TestScript, _ []string) error {
 	return d.serve(ts, d.flags)
 }
 
+// upgrade replaces the program as install.sh does: by rename, while it runs.
+// The scripts that follow get the one before back, see end.
+func (d *daemon) upgrade(ts *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: upgrade VERSION")
+	}
+	if err := buildBerth(d.binary+".new", args[0]); err != nil {
+		return err
+	}
+	if err := os.Rename(d.binary, d.binary+".before"); err != nil {
+		return err
+	}
+	if err := os.Rename(d.binary+".new", d.binary); err != nil {
+		return err
+	}
+	return d.restart(ts, nil)
+}
+
 func (d *daemon) kill9(ts *testscript.TestScript, args []string) error {
 	if len(args) == 0 {
 		return errors.New("usage: kill9 berth|containerd|shim APP|init APP|app APP")
@@ -415,6 +433,9 @@ func (d *daemon) end(t testscript.T) {
 		}
 	}
 	d.closeSockets()
+	if err := os.Rename(d.binary+".before", d.binary); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
 	log, _ := os.ReadFile(d.log)
 	if tb, ok := t.(oneByOne); ok {
 		if tb.Failed() {

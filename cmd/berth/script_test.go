@@ -22,6 +22,8 @@ import (
 //	                   it its ports as systemd would
 //	halt               stop it as systemd would, and wait for its end
 //	restart            halt, serve with the flags of the last serve
+//	upgrade VERSION    build berth anew with that version, put it in the place of
+//	                   the one that runs, restart
 //	kill9 WHAT [APP]   SIGKILL: berth, containerd, shim APP, init APP, app APP
 //	reboot             what a power cut leaves: kill9 of everything, /run empty
 //	app NAME           make $WORK/NAME a git repository of the directory NAME of
@@ -50,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"serve":   daemonCommand((*daemon).serve),
 			"halt":    daemonCommand((*daemon).halt),
 			"restart": daemonCommand((*daemon).restart),
+			"upgrade": daemonCommand((*daemon).upgrade),
 			"kill9":   daemonCommand((*daemon).kill9),
 			"reboot":  daemonCommand((*daemon).reboot),
 			"app":     makeRepository,
@@ -133,12 +136,8 @@ func lockFile(t *testing.T, name string) {
 // build makes the berth under test: with the race detector, and static, for it
 // is the first process of every container too.
 func (l *lab) build(t *testing.T) {
-	cmd := exec.Command("go", "build", "-race", "-tags", "netgo,osusergo",
-		"-ldflags", "-linkmode external -extldflags -static -X main.version=v0.0.0-test",
-		"-o", filepath.Join(l.bin, "berth"), ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build berth: %v\n%s", err, out)
+	if err := buildBerth(filepath.Join(l.bin, "berth"), "v0.0.0-test"); err != nil {
+		t.Fatal(err)
 	}
 	// ssh takes its home from the passwd file, not from $HOME.
 	real, err := exec.LookPath("ssh")
@@ -149,6 +148,16 @@ func (l *lab) build(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.bin, "ssh"), []byte(wrapper), 0o755); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func buildBerth(path, version string) error {
+	cmd := exec.Command("go", "build", "-race", "-tags", "netgo,osusergo",
+		"-ldflags", "-linkmode external -extldflags -static -X main.version="+version, "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build berth: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // setup gives a script a home with an SSH key and a git identity, ports, and a

@@ -16,7 +16,9 @@ import (
 	"os/signal"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -87,11 +89,16 @@ func https() {
 	}
 }
 
-// loadgen [-rate N] HOST PATH sends requests at a steady rate until it is
-// interrupted, then prints how many failed and how; any failure fails it. Half
-// of its clients keep their connection, half open a new one each time.
+// loadgen [-rate N] [-post] [-refused] HOST PATH sends requests at a steady rate
+// until it is interrupted, then prints how many failed and how; any failure
+// fails it. Half of its clients keep their connection, half open a new one each
+// time; of either half one speaks HTTP/2. With -post it sends what net/http does
+// not send again unless the server cannot have read it: a request that meets a
+// connection which the server closes fails. With -refused only connections that are refused count.
 func loadgen() {
 	rate := flag.Int("rate", 40, "requests per second")
+	post := flag.Bool("post", false, "send POST requests")
+	refused := flag.Bool("refused", false, "count refused connections alone")
 	flag.Parse()
 	url := "https://" + flag.Arg(0) + ":" + os.Getenv("HTTPS_PORT") + flag.Arg(1)
 
@@ -106,7 +113,7 @@ func loadgen() {
 		worst  time.Duration
 	)
 	for n := range clients {
-		client := newLoadClient(n%2 == 0)
+		client := newLoadClient(n%2 == 0, n >= clients/2)
 		wg.Go(func() {
 			tick := time.NewTicker(clients * time.Second / time.Duration(*rate))
 			defer tick.Stop()
@@ -117,7 +124,10 @@ func loadgen() {
 				case <-tick.C:
 				}
 				start := time.Now()
-				err := request(client, url)
+				err := request(client, url, *post)
+				if *refused && !errors.Is(err, syscall.ECONNREFUSED) {
+					err = nil
+				}
 				took := time.Since(start)
 				mu.Lock()
 				count++
@@ -139,7 +149,7 @@ func loadgen() {
 	}
 }
 
-func newLoadClient(keep bool) *http.Client {
+func newLoadClient(keep, two bool) *http.Client {
 	pem, err := os.ReadFile(os.Getenv("ROOTS"))
 	if err != nil {
 		fatal(err)
@@ -151,6 +161,7 @@ func newLoadClient(keep bool) *http.Client {
 		Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{RootCAs: roots},
 			DisableKeepAlives: !keep,
+			ForceAttemptHTTP2: two,
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				var dialer net.Dialer
 				return dialer.DialContext(ctx, network, "127.0.0.1:"+os.Getenv("HTTPS_PORT"))
@@ -160,18 +171,22 @@ func newLoadClient(keep bool) *http.Client {
 }
 
 // request succeeds when the answer is 200 and arrives whole.
-func request(client *http.Client, url string) error {
-	response, err := client.Get(url)
+func request(client *http.Client, url string, post bool) error {
+	ask := func() (*http.Response, error) { return client.Get(url) }
+	if post {
+		ask = func() (*http.Response, error) { return client.Post(url, "text/plain", strings.NewReader("once")) }
+	}
+	response, err := ask()
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %.200s", response.Status, body)
+		return fmt.Errorf("%s: %.200s", response.Status, answer)
 	}
 	return nil
 }
