@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -191,6 +192,9 @@ func (k *Keeper) newConfig() *certmagic.Config {
 		Storage: k.cfg.Storage,
 		Logger:  zapTo(k.log),
 		OnEvent: k.event,
+		// certmagic waits for a responder without end, unless it is told of a
+		// proxy: then for 30 seconds.
+		OCSP: certmagic.OCSPConfig{HTTPProxy: http.ProxyFromEnvironment},
 	})
 	config.Issuers = nil
 	return config
