@@ -378,9 +378,10 @@ func serveRouter(ctx context.Context, secure bool, port int, backends, dir strin
 	defer certs.Close()
 	access := accesslog.New(filepath.Join(dir, "logs"), discard) // as the appliance has it
 	access.Keep(rt.Name)
+	ctx, stop := context.WithCancel(ctx)
 	written := make(chan error, 1)
 	go func() { written <- access.Run(ctx) }()
-	defer func() { <-written }()
+	defer func() { stop(); <-written }()
 	own := router.New(router.Config{Certificates: certs, AccessLog: access.Add}, discard)
 	if _, err := own.Swap(rt); err != nil {
 		return err
