@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // fdStore keeps descriptors for a service, as systemd does.
@@ -71,6 +72,18 @@ func (s *fdStore) files() map[string]*os.File {
 	return maps.Clone(s.kept)
 }
 
+// await waits until so many are kept: what is sent arrives by itself.
+func (s *fdStore) await(t *testing.T, n int) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for len(s.files()) != n {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sockets are kept, want %d", len(s.files()), n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (s *fdStore) close() {
 	s.conn.Close()
 	<-s.done
@@ -100,8 +113,7 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 		}
 		l.Close() // as at the end of a berth
 	}
-	for len(store.files()) < 2 {
-	}
+	store.await(t, 2)
 	// Nobody listens, and nobody is refused.
 	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(ports[0]))
 	if err != nil {
@@ -130,8 +142,7 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 		t.Errorf("got %v, %v; want who came meanwhile", got, err)
 	}
 	second.forgetRest() // what no app has any more
-	for len(store.files()) > 1 {
-	}
+	store.await(t, 1)
 	if free, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(ports[1])); err != nil {
 		t.Errorf("the forgotten port is still taken: %v", err)
 	} else {
