@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ type fdStore struct {
 	done chan struct{}
 
 	mu   sync.Mutex // guards kept
-	kept map[string]*os.File
+	kept map[string]int
 }
 
 func newFDStore(path string) (*fdStore, error) {
@@ -29,7 +28,7 @@ func newFDStore(path string) (*fdStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &fdStore{path: path, conn: conn, done: make(chan struct{}), kept: map[string]*os.File{}}
+	s := &fdStore{path: path, conn: conn, done: make(chan struct{}), kept: map[string]int{}}
 	go s.listen()
 	return s, nil
 }
@@ -56,29 +55,45 @@ func (s *fdStore) listen() {
 		s.mu.Lock()
 		name := said["FDNAME"]
 		if said["FDSTORE"] == "1" && len(fds) == 1 {
-			s.kept[name] = os.NewFile(uintptr(fds[0]), name)
+			s.kept[name] = fds[0]
 		}
-		if said["FDSTOREREMOVE"] == "1" && s.kept[name] != nil {
-			s.kept[name].Close()
+		if fd, ok := s.kept[name]; ok && said["FDSTOREREMOVE"] == "1" {
+			syscall.Close(fd)
 			delete(s.kept, name)
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *fdStore) files() map[string]*os.File {
+// files returns copies of what is kept; the caller closes them.
+func (s *fdStore) files() (map[string]*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.kept)
+	files := map[string]*os.File{}
+	for name, fd := range s.kept {
+		dup, err := syscall.Dup(fd)
+		if err != nil {
+			return nil, err
+		}
+		syscall.CloseOnExec(dup)
+		files[name] = os.NewFile(uintptr(dup), name)
+	}
+	return files, nil
+}
+
+func (s *fdStore) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
 }
 
 // await waits until so many are kept: what is sent arrives by itself.
 func (s *fdStore) await(t *testing.T, n int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for len(s.files()) != n {
+	for s.size() != n {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d sockets are kept, want %d", len(s.files()), n)
+			t.Fatalf("%d sockets are kept, want %d", s.size(), n)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -87,8 +102,8 @@ func (s *fdStore) await(t *testing.T, n int) {
 func (s *fdStore) close() {
 	s.conn.Close()
 	<-s.done
-	for _, f := range s.kept {
-		f.Close()
+	for _, fd := range s.kept {
+		syscall.Close(fd)
 	}
 	os.Remove(s.path)
 }
@@ -122,8 +137,13 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 	defer c.Close()
 
 	passed := map[string][]net.Listener{"http": nil}
-	for name, f := range store.files() {
+	stored, err := store.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range stored {
 		l, err := net.FileListener(f)
+		f.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
