@@ -40,6 +40,7 @@ type daemon struct {
 	ended   chan struct{} // closed when cmd has ended
 	sockets []*os.File    // with -activated; they outlive the daemon
 	store   *fdStore      // likewise
+	lent    []*os.File    // of the store, for the daemon that starts
 }
 
 // daemonKey is where a script keeps its daemon.
@@ -101,7 +102,12 @@ func (d *daemon) serve(ts *testscript.TestScript, flags []string) error {
 	}
 	defer out.Close()
 	command.Stdout, command.Stderr = out, out
-	if err := command.Start(); err != nil {
+	err = command.Start()
+	for _, f := range d.lent {
+		f.Close()
+	}
+	d.lent = nil
+	if err != nil {
 		return err
 	}
 	d.cmd, d.ended = command, make(chan struct{})
@@ -146,9 +152,14 @@ func (d *daemon) activate(command *exec.Cmd) error {
 	}
 	names := []string{"http", "https", "ssh", "quic"}
 	command.ExtraFiles = slices.Clone(d.sockets)
-	for name, f := range d.store.files() {
-		names, command.ExtraFiles = append(names, name), append(command.ExtraFiles, f)
+	stored, err := d.store.files()
+	if err != nil {
+		return err
 	}
+	for name, f := range stored {
+		names, d.lent = append(names, name), append(d.lent, f)
+	}
+	command.ExtraFiles = append(command.ExtraFiles, d.lent...)
 	command.Env = append(command.Env, "LISTEN_FDS="+strconv.Itoa(len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"),
 		"NOTIFY_SOCKET="+d.store.path)
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // fdStore keeps descriptors for a service, as systemd does.
@@ -20,7 +20,7 @@ type fdStore struct {
 	done chan struct{}
 
 	mu   sync.Mutex // guards kept
-	kept map[string]*os.File
+	kept map[string]int
 }
 
 func newFDStore(path string) (*fdStore, error) {
@@ -28,7 +28,7 @@ func newFDStore(path string) (*fdStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &fdStore{path: path, conn: conn, done: make(chan struct{}), kept: map[string]*os.File{}}
+	s := &fdStore{path: path, conn: conn, done: make(chan struct{}), kept: map[string]int{}}
 	go s.listen()
 	return s, nil
 }
@@ -55,27 +55,55 @@ func (s *fdStore) listen() {
 		s.mu.Lock()
 		name := said["FDNAME"]
 		if said["FDSTORE"] == "1" && len(fds) == 1 {
-			s.kept[name] = os.NewFile(uintptr(fds[0]), name)
+			s.kept[name] = fds[0]
 		}
-		if said["FDSTOREREMOVE"] == "1" && s.kept[name] != nil {
-			s.kept[name].Close()
+		if fd, ok := s.kept[name]; ok && said["FDSTOREREMOVE"] == "1" {
+			syscall.Close(fd)
 			delete(s.kept, name)
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *fdStore) files() map[string]*os.File {
+// files returns copies of what is kept; the caller closes them.
+func (s *fdStore) files() (map[string]*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.kept)
+	files := map[string]*os.File{}
+	for name, fd := range s.kept {
+		dup, err := syscall.Dup(fd)
+		if err != nil {
+			return nil, err
+		}
+		syscall.CloseOnExec(dup)
+		files[name] = os.NewFile(uintptr(dup), name)
+	}
+	return files, nil
+}
+
+func (s *fdStore) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
+}
+
+// await waits until so many are kept: what is sent arrives by itself.
+func (s *fdStore) await(t *testing.T, n int) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for s.size() != n {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sockets are kept, want %d", s.size(), n)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (s *fdStore) close() {
 	s.conn.Close()
 	<-s.done
-	for _, f := range s.kept {
-		f.Close()
+	for _, fd := range s.kept {
+		syscall.Close(fd)
 	}
 	os.Remove(s.path)
 }
@@ -100,8 +128,7 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 		}
 		l.Close() // as at the end of a berth
 	}
-	for len(store.files()) < 2 {
-	}
+	store.await(t, 2)
 	// Nobody listens, and nobody is refused.
 	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(ports[0]))
 	if err != nil {
@@ -110,8 +137,13 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 	defer c.Close()
 
 	passed := map[string][]net.Listener{"http": nil}
-	for name, f := range store.files() {
+	stored, err := store.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range stored {
 		l, err := net.FileListener(f)
+		f.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,8 +162,7 @@ func TestPortSockets_AreKeptByTheServiceManager(t *testing.T) {
 		t.Errorf("got %v, %v; want who came meanwhile", got, err)
 	}
 	second.forgetRest() // what no app has any more
-	for len(store.files()) > 1 {
-	}
+	store.await(t, 1)
 	if free, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(ports[1])); err != nil {
 		t.Errorf("the forgotten port is still taken: %v", err)
 	} else {

@@ -181,6 +181,13 @@ func notify(state string, fds ...int) error {
 	if len(fds) > 0 {
 		rights = syscall.UnixRights(fds...)
 	}
-	_, _, err = conn.WriteMsgUnix([]byte(state), rights, nil)
-	return err
+	raw, err := conn.SyscallConn() // net writes no rights to a connected datagram socket
+	if err != nil {
+		return err
+	}
+	told := raw.Write(func(fd uintptr) bool {
+		err = syscall.Sendmsg(int(fd), []byte(state), rights, nil, 0)
+		return !errors.Is(err, syscall.EAGAIN)
+	})
+	return errors.Join(told, err)
 }
