@@ -30,6 +30,7 @@ type backend struct {
 
 	mu        sync.Mutex // guards what follows
 	exchanges map[*exchange]struct{}
+	h2c       h2c
 	empty     chan struct{} // not nil once draining; closed when the last exchange has left
 }
 
@@ -116,13 +117,13 @@ func (b *backend) drain() {
 	}
 	b.mu.Unlock()
 	b.pool.close()
-	b.transport.CloseIdleConnections()
+	b.closeTransports()
 }
 
 // closeIdle closes the connections that no request is using.
 func (b *backend) closeIdle() {
 	b.pool.flush()
-	b.transport.CloseIdleConnections()
+	b.closeTransports()
 }
 
 // cut ends the exchanges that which chooses, and tells how many it ended.
