@@ -111,6 +111,8 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 		{"https-only", "on", router.Options{}},
 		{"balance", "sticky", router.Options{Balance: router.Sticky}},
 		{"balance", "least-connections", router.Options{Balance: router.LeastConnections}},
+		{"protocol", "http", router.Options{Protocol: router.HTTP}},
+		{"protocol", "h2c", router.Options{Protocol: router.H2C}},
 		{"max-body", "2g", router.Options{MaxBody: 2 << 30}},
 		{"max-body", "512", router.Options{MaxBody: 512}},
 		{"max-body", "unlimited", router.Options{MaxBody: -1}},
@@ -149,7 +151,7 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 		}
 	}
 	for _, row := range [][2]string{
-		{"https-only", "yes"}, {"https", "on"}, {"", "on"}, {"", ""}, {"balance", "random"}, {"max-body", "0"}, {"max-body", "-1"}, {"max-body", "1t"},
+		{"https-only", "yes"}, {"https", "on"}, {"", "on"}, {"", ""}, {"balance", "random"}, {"protocol", "h3"}, {"max-body", "0"}, {"max-body", "-1"}, {"max-body", "1t"},
 		{"max-body", "9999999999g"}, {"max-body", "m"}, {"min-body-rate", "fast"}, {"rate-limit", "10"}, {"rate-limit", "0/s"}, {"rate-limit", "10/d"},
 		{"max-in-flight", "0"}, {"stream-grace", "-1s"}, {"stream-grace", "2h"}, {"stream-grace", "30"}, {"hsts", "yes"}, {"hsts", "off preload"},
 		{"hsts", "-1"}, {"compress", "zstd"}, {"header:", "x"}, {"header:X A", "b"}, {"header:X-A", "b\r\nX-C: d"}, {"header:content-length", "1"},

@@ -31,39 +31,35 @@ func portOf(address string) string {
 	return port
 }
 
+// checkAgent is how checks introduce themselves.
+const checkAgent = "berth-healthcheck"
+
 // get asks an instance one HTTP request and says what is wrong with the answer.
-// It comes as the router's requests do, so that an app which redirects plain
-// HTTP, or knows only its own hosts, does not trip over the check.
 func get(ctx context.Context, c *runtime.Container, address, host string, check store.HealthCheck, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	path := check.Path
-	if path == "" {
-		path = "/"
-	}
-	scheme := "http"
-	if check.Scheme != "" {
-		scheme = check.Scheme
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("User-Agent", "berth-healthcheck")
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("X-Forwarded-Host", host)
-	for _, h := range check.Headers {
-		req.Header.Set(h.Name, h.Value)
-		if strings.EqualFold(h.Name, "Host") {
-			req.Host = h.Value
-		}
-	}
+	return getFrom(ctx, func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) }, host, check)
+}
+
+// getFrom asks in HTTP/1.1, and what does not know that but speaks HTTP/2, in
+// HTTP/2: by gRPC's protocol of checks where no path of its own is to be asked.
+func getFrom(ctx context.Context, dial dialer, host string, check store.HealthCheck) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the other end of a socket of ours
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx, address) },
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}
-	resp, err := transport.RoundTrip(req) // a redirect is an answer; it is not followed
+	resp, err := request(ctx, transport, host, check)
+	if err != nil && ctx.Err() == nil && (check.Scheme == "" || check.Scheme == "http") && speaksH2C(ctx, dial) {
+		if (check.Path == "" || check.Path == "/") && check.Content == "" {
+			if err, sure := callHealth(ctx, dial, host); sure {
+				return err
+			}
+		}
+		transport = h2cTransport(dial)
+		defer transport.CloseIdleConnections()
+		resp, err = request(ctx, transport, host, check)
+	}
 	if err != nil {
 		return plain(err)
 	}
@@ -81,6 +77,33 @@ func get(ctx context.Context, c *runtime.Container, address, host string, check 
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return nil
+}
+
+// request asks as the router's requests do, so that an app which redirects plain
+// HTTP, or knows only its own hosts, does not trip over the check.
+func request(ctx context.Context, transport *http.Transport, host string, check store.HealthCheck) (*http.Response, error) {
+	path := check.Path
+	if path == "" {
+		path = "/"
+	}
+	scheme := "http"
+	if check.Scheme != "" {
+		scheme = check.Scheme
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", checkAgent)
+	req.Header.Set("X-Forwarded-Proto", "https")
+	req.Header.Set("X-Forwarded-Host", host)
+	for _, h := range check.Headers {
+		req.Header.Set(h.Name, h.Value)
+		if strings.EqualFold(h.Name, "Host") {
+			req.Host = h.Value
+		}
+	}
+	return transport.RoundTrip(req) // a redirect is an answer; it is not followed
 }
 
 // plain takes the layers of net and net/http off an error: "connection refused".

@@ -37,6 +37,13 @@ var routerProperties = []routerProperty{
 		r.Balance = router.Balance(value)
 		return ""
 	}},
+	{name: "protocol", usual: string(router.HTTP), values: protocols, set: func(r *routing, value string) string {
+		if !slices.Contains(protocols, value) {
+			return "it is one of " + strings.Join(protocols, ", ")
+		}
+		r.Protocol = router.Protocol(value)
+		return ""
+	}},
 	{name: "max-body", usual: "100m", values: []string{"unlimited"}, set: func(r *routing, value string) (wrong string) {
 		if r.MaxBody = -1; value != "unlimited" {
 			r.MaxBody, wrong = parseSize(value)
@@ -95,6 +102,7 @@ var (
 	onOff       = []string{"on", "off"}
 	balances    = []string{string(router.RoundRobin), string(router.LeastConnections), string(router.Sticky)}
 	logged      = []string{string(router.LogAll), string(router.LogPaths), string(router.LogNothing)}
+	protocols   = []string{string(router.HTTP), string(router.H2C)}
 	routerPages = []string{store.PageMaintenance, store.PageError} // properties whose value is a page
 )
 

@@ -40,7 +40,8 @@ type backend struct {
 	mu     sync.Mutex // guards what follows
 	guests map[guest]struct{}
 	ports  map[int]*health // of the ports that streams have been refused at
-	empty  chan struct{}   // not nil once draining; closed when the last guest has left
+	h2c    h2c
+	empty  chan struct{} // not nil once draining; closed when the last guest has left
 }
 
 func newBackend(b Backend, cfg Config) *backend {
@@ -132,13 +133,13 @@ func (b *backend) drain() {
 	}
 	b.mu.Unlock()
 	b.pool.close()
-	b.transport.CloseIdleConnections()
+	b.closeTransports()
 }
 
 // closeIdle closes the connections that no request is using.
 func (b *backend) closeIdle() {
 	b.pool.flush()
-	b.transport.CloseIdleConnections()
+	b.closeTransports()
 }
 
 // cut ends the guests that which chooses, and tells how many it ended.

@@ -20,7 +20,8 @@ var errBodyGone = errors.New("the request's body was longer than what is kept fo
 type body struct {
 	src   io.Reader
 	count func(n int)
-	atEnd func() // when the client has sent it all
+	atEnd func()                // when the client has sent it all
+	broke atomic.Pointer[error] // what src ended with, unless that was its end
 
 	mu   sync.Mutex // guards what follows, and src
 	kept []byte
@@ -40,12 +41,10 @@ func (b *body) replayable() bool {
 
 // failure returns the error with which the client's sending ended, if it did.
 func (b *body) failure() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == io.EOF {
-		return nil
+	if err := b.broke.Load(); err != nil {
+		return *err
 	}
-	return b.err
+	return nil
 }
 
 type bodyReader struct {
@@ -85,8 +84,11 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	r.read += int64(n)
 	r.pos = r.read
 	r.count(n)
-	if r.err = err; err == io.EOF && r.atEnd != nil {
+	switch r.err = err; {
+	case err == io.EOF && r.atEnd != nil:
 		r.atEnd()
+	case err != nil && err != io.EOF:
+		r.broke.Store(&err)
 	}
 	return n, err
 }

@@ -70,6 +70,9 @@ func compressible(contentType string) bool {
 		"font/ttf", "font/otf", "image/bmp", "image/x-icon", "image/vnd.microsoft.icon":
 		return true
 	}
+	if strings.HasPrefix(kind, "application/grpc") {
+		return false // its messages are compressed one by one, or not
+	}
 	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
 }
 

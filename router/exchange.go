@@ -50,7 +50,7 @@ type exchange struct {
 	body    *body // nil when the request has none
 	bytesIn atomic.Int64
 
-	stream  atomic.Bool // upgraded or an event stream: it may never end by itself
+	stream  atomic.Bool // upgraded, an event stream or a call that goes on: it may never end by itself
 	unwatch func() bool // of a stream
 	hungUp  bool        // the client's connection closes after this response
 
@@ -88,6 +88,9 @@ func (x *exchange) proxy() {
 		ErrorLog:     x.door.errorLog,
 		BufferPool:   &x.door.buffers,
 	}
+	if x.isGRPC() {
+		proxy.ModifyResponse = x.converse
+	}
 	proxy.ServeHTTP(x.w, x.in)
 }
 
@@ -97,16 +100,20 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery               // semicolons and all: we never read it
 	p.Out.Host = p.In.Host
 	x.setForwarded(p.Out.Header)
+	if x.speaksH2C() { // which has no upgrades
+		p.Out.Header.Del("Connection")
+		p.Out.Header.Del("Upgrade")
+	}
 	if p.Out.Body == nil {
 		return
 	}
 	x.body = &body{src: p.Out.Body, count: x.countIn}
-	p.Out.Body = x.body.reader()
+	p.Out.Body = x.sender()
 	p.Out.GetBody = func() (io.ReadCloser, error) {
 		if !x.body.replayable() {
 			return nil, errBodyGone
 		}
-		return x.body.reader(), nil
+		return x.sender(), nil
 	}
 	// Trailers have no values before the body has ended.
 	p.Out.Trailer = maps.Clone(p.In.Trailer)
@@ -129,9 +136,9 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 	out = out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
 	err = x.offer(func(again bool) (err error) {
 		if again && x.body != nil {
-			out.Body = x.body.reader()
+			out.Body = x.sender()
 		}
-		res, err = x.backend.transport.RoundTrip(out)
+		res, err = x.backend.roundTripper(x).RoundTrip(out)
 		return err
 	})
 	return res, err
@@ -225,14 +232,14 @@ func (x *exchange) mayReplay(method string) bool {
 	if x.conn == nil || !x.reused || x.conn.received.Load() != x.receivedBefore {
 		return false
 	}
-	if x.body != nil && (!x.body.replayable() || x.body.failure() != nil) {
+	if x.body != nil && (x.speaksH2C() || !x.body.replayable() || x.body.failure() != nil) {
 		return false
 	}
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true // idempotent, RFC 9110 section 9.2.2
 	}
-	return x.conn.unread(x.sentBefore)
+	return !x.speaksH2C() && x.conn.unread(x.sentBefore) // others' bytes are on it, too
 }
 
 func (x *exchange) streams() bool { return x.stream.Load() }

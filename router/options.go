@@ -28,6 +28,9 @@ type Options struct {
 	// Balance is which backend gets a request; empty is RoundRobin.
 	Balance Balance
 
+	// Protocol is what the backends speak; empty is HTTP.
+	Protocol Protocol
+
 	// Maintenance answers every request with a page (503) and asks no backend.
 	Maintenance bool
 
@@ -35,8 +38,8 @@ type Options struct {
 	// error page is for 502, 503 and 504.
 	MaintenancePage, ErrorPage []byte
 
-	// MaxBody is how long a request's body may be; 0 is DefaultMaxBody, less
-	// than 0 any length. MinBodyRate is how fast it has to come, in bytes a
+	// MaxBody is how long a request's body may be, and each message of a gRPC
+	// call; 0 is DefaultMaxBody, less than 0 any length. MinBodyRate is how fast it has to come, in bytes a
 	// second, once Config.BodyGrace is used up; 0 is DefaultMinBodyRate, less than 0 any.
 	MaxBody, MinBodyRate int64
 
@@ -85,6 +88,9 @@ func (o Options) Validate() error {
 	}
 	if !slices.Contains([]Logged{"", LogAll, LogPaths, LogNothing}, o.Log) {
 		errs = append(errs, fmt.Errorf("there is no log %q", o.Log))
+	}
+	if !slices.Contains([]Protocol{"", HTTP, H2C}, o.Protocol) {
+		errs = append(errs, fmt.Errorf("there is no protocol %q", o.Protocol))
 	}
 	if o.Rate < 0 || o.Burst < 0 || o.InFlight < 0 {
 		errs = append(errs, errors.New("a limit is negative"))

@@ -78,6 +78,10 @@ func newPages() pages {
 // page answers with a page of our own, or with the app's in its place.
 func (x *exchange) page(p page) {
 	x.ours = true
+	if x.isGRPC() {
+		x.tellGRPC(p)
+		return
+	}
 	accept := x.in.Header.Get("Accept")
 	kind, content := x.door.pages.render(p, x.id, accept)
 	h := x.w.Header()

@@ -12,11 +12,11 @@ import (
 
 // plain tells whether the request may take the short way to its backend:
 // HTTP/1.1 on a kept connection, on this goroutine. What changes the protocol,
-// asks before it sends or has trailers is left to net/http, which costs twice
+// asks before it sends, has trailers or wants HTTP/2 is left to net/http, which costs twice
 // as much.
 func (x *exchange) plain() bool {
 	h := x.in.Header
-	return h["Upgrade"] == nil && h["Expect"] == nil && x.in.Trailer == nil
+	return !x.speaksH2C() && h["Upgrade"] == nil && h["Expect"] == nil && x.in.Trailer == nil
 }
 
 // pass sends the request to a backend by the short way, and its response back.

@@ -30,8 +30,9 @@ func (x *exchange) takeBody(o *options) bool {
 		budget: x.door.cfg.BodyGrace, grace: x.door.cfg.BodyGrace,
 		abort: func() { http.NewResponseController(x.w).SetReadDeadline(longAgo) },
 	}
-	if strings.HasPrefix(x.in.Header.Get("Content-Type"), "application/grpc") {
+	if x.isGRPC() {
 		x.upload.answered.Store(true) // a conversation from the start
+		x.upload.messages = new(messages)
 	}
 	x.in.Body = x.upload
 	return true
@@ -66,9 +67,10 @@ type upload struct {
 	// of a conversation, which may be silent as long as it likes.
 	answered atomic.Bool
 
-	read   int64
-	budget time.Duration // that the client may still let us wait
-	grace  time.Duration // more than this it cannot earn
+	read     int64
+	messages *messages     // of a call, which is limited one by one: it may last for days
+	budget   time.Duration // that the client may still let us wait
+	grace    time.Duration // more than this it cannot earn
 
 	mu     sync.Mutex // guards what follows
 	timer  *time.Timer
@@ -80,7 +82,8 @@ type upload struct {
 // Read is called by one goroutine at a time.
 func (u *upload) Read(p []byte) (int, error) {
 	if u.rate <= 0 || u.answered.Load() {
-		return u.within(u.ReadCloser.Read(p))
+		n, err := u.ReadCloser.Read(p)
+		return u.within(p, n, err)
 	}
 	began := time.Now()
 	u.watch(u.budget)
@@ -90,12 +93,16 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	earned := time.Duration(int64(n) * int64(time.Second) / u.rate)
 	u.budget = min(u.budget-time.Since(began)+earned, u.grace)
-	return u.within(n, err)
+	return u.within(p, n, err)
 }
 
 // within refuses what is longer than allowed.
-func (u *upload) within(n int, err error) (int, error) {
-	if u.read += int64(n); u.max > 0 && u.read > u.max {
+func (u *upload) within(p []byte, n int, err error) (int, error) {
+	length := u.read + int64(n)
+	if u.read = length; u.messages != nil {
+		length = u.messages.pass(p[:n])
+	}
+	if u.max > 0 && length > u.max {
 		u.refuse(tooLarge(u.max))
 		return 0, errRefused
 	}

@@ -26,6 +26,9 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (w *responseWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
+		if status == http.StatusNoContent || status == http.StatusNotModified {
+			delete(w.Header(), "Content-Length") // clients of HTTP/2 would wait for so much
+		}
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 			w.exchange.becameStream()
 		}

@@ -20,6 +20,7 @@ func (c *cli) routerCommands() []command {
 			use: "router:set APP|--global PROPERTY [VALUE]", short: "say how requests are treated",
 			long: "https-only        off answers plain HTTP too, in place of sending it to HTTPS\n" +
 				"balance           round-robin, least-connections, or sticky by a cookie\n" +
+				"protocol          http (gRPC included) or h2c\n" +
 				"max-body          how long a request may be: 64k, 100m, 2g, unlimited\n" +
 				"min-body-rate     bytes a second that it has to come with, or off\n" +
 				"rate-limit        requests of one address: 10/s, 100/m, 1000/h, off\n" +

@@ -33,6 +33,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		"call":       call,
 		"eventually": eventually,
 		"exits":      exits,
 		"https":      https,

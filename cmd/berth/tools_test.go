@@ -150,16 +150,10 @@ func loadgen() {
 }
 
 func newLoadClient(keep, two bool) *http.Client {
-	pem, err := os.ReadFile(os.Getenv("ROOTS"))
-	if err != nil {
-		fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
 	return &http.Client{
 		Timeout: 30 * time.Second,
 		Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{RootCAs: roots},
+			TLSClientConfig:   &tls.Config{RootCAs: roots()},
 			DisableKeepAlives: !keep,
 			ForceAttemptHTTP2: two,
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -168,6 +162,17 @@ func newLoadClient(keep, two bool) *http.Client {
 			},
 		},
 	}
+}
+
+// roots are the appliance's own CA.
+func roots() *x509.CertPool {
+	pem, err := os.ReadFile(os.Getenv("ROOTS"))
+	if err != nil {
+		fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool
 }
 
 // request succeeds when the answer is 200 and arrives whole.
