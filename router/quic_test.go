@@ -334,6 +334,27 @@ func TestQUIC_TheNextBerthDisownsTheConnectionsOfADeadOne(t *testing.T) {
 	}
 }
 
+func TestQUIC_HeadersThatTrickleHoldNoConnection(t *testing.T) {
+	s := start(t, Config{IdleTimeout: 500 * time.Millisecond})
+	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
+	conn, err := quic.DialAddr(t.Context(), s.secure, &tls.Config{RootCAs: s.roots(), ServerName: "shop.localhost", NextProtos: []string{"h3"}},
+		&quic.Config{KeepAlivePeriod: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	stream, err := conn.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.Write([]byte{0x01, 0x40, 0x80, 0x00}) // HEADERS of 128 bytes, of which one comes
+	select {
+	case <-conn.Context().Done():
+	case <-time.After(30 * time.Second):
+		t.Error("the connection is still there")
+	}
+}
+
 func TestQUIC_ManyHandshakesHaveToShowTheirAddress(t *testing.T) {
 	s := start(t, Config{})
 	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
