@@ -49,7 +49,7 @@ func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container
 // lasting returns the checks that the instance has to pass as long as it is up.
 func (i *instance) lasting() []store.HealthCheck {
 	return slices.DeleteFunc(slices.Clone(i.release.Health), func(c store.HealthCheck) bool {
-		return c.Process != i.process.Type || c.Type == "startup" || c.Warn || c.Uptime > 0
+		return c.Process != i.process.Type || c.Type != "liveness" && c.Type != "readiness" || c.Warn || c.Uptime > 0
 	})
 }
 

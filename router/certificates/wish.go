@@ -7,9 +7,9 @@ import (
 
 // wishes are the hosts that are wanted, and on whose behalf.
 type wishes struct {
-	byName map[string]Host   // what those who share a name want of it together
-	each   map[string][]Host // by name, what each of them wants, in the order of For
-	names  map[string][]string
+	byName map[string]Host     // what those who share a name want of it together
+	each   map[string][]Host   // by name, what each of them wants, in the order of For
+	names  map[string][]string // by For, the names that are wanted on its behalf
 }
 
 func newWishes(hosts []Host) wishes {
