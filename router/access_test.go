@@ -94,8 +94,8 @@ func TestStats_CountLatencyRefusalsAndRetries(t *testing.T) {
 	for range 2 { // one of them is offered to the dead one first
 		get(t, c, "https://shop.localhost/")
 	}
-	if got = counted(t, s, func(s Stats) bool { return s.InFlight == 0 && s.Requests == 3 }); got.Retries != 1 {
-		t.Errorf("got %d retries, want 1", got.Retries)
+	if got = counted(t, s, func(s Stats) bool { return s.InFlight == 0 && s.Requests == 3 }); got.Retries < 1 || got.Retries > 2 {
+		t.Errorf("got %d retries, want one, or two when the dead one had its rest in between", got.Retries)
 	}
 
 	route.Options.Maintenance = true
