@@ -17,12 +17,12 @@ import (
 )
 
 // AddPorts leads ports of the machine to an app. One that leads elsewhere, that
-// berth itself or another program listens on, is a fault (E186, E187), and then
+// berth itself or another program listens on, is a fault (E167, E168), and then
 // none is added.
 func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
 		if slices.Contains(d.cfg.Ports, p.Number) {
-			return PortsReport{}, fault.New(fault.Conflict, "E187", "port %d is berth's own", p.Number)
+			return PortsReport{}, fault.New(fault.Conflict, "E168", "port %d is berth's own", p.Number)
 		}
 	}
 	d.porting.Lock()
@@ -61,9 +61,9 @@ func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port,
 }
 
 func portFault(number int, err error) error {
-	f := fault.New(fault.Conflict, "E187", "port %d cannot be opened: %w", number, err)
+	f := fault.New(fault.Conflict, "E168", "port %d cannot be opened: %w", number, err)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		f = fault.New(fault.Conflict, "E187", "port %d is taken by another program", number)
+		f = fault.New(fault.Conflict, "E168", "port %d is taken by another program", number)
 		f.Cause = err
 		f.Hint("ss -ltnp shows by which")
 	}
@@ -79,7 +79,7 @@ func portNames(ports []store.Port) string {
 }
 
 // RemovePorts closes ports of an app, and the connections that came by them.
-// One that it does not have is a fault (E189).
+// One that it does not have is a fault (E185).
 func (d *Deployer) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	d.porting.Lock()
 	defer d.porting.Unlock()
@@ -90,7 +90,7 @@ func (d *Deployer) RemovePorts(ctx context.Context, app string, ports []store.Po
 				return err
 			}
 			if !found || there.App != app || there.String() != p.String() {
-				return fault.New(fault.NotFound, "E189", "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
+				return fault.New(fault.NotFound, "E185", "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
 			}
 			if err := tx.DeletePort(p.Number); err != nil {
 				return err

@@ -26,7 +26,7 @@ func TestAddPorts_AllOrNone(t *testing.T) {
 	mine := free.Addr().(*net.TCPAddr).Port
 	free.Close()
 	d.cfg.Ports = []int{2222}
-	for n, want := range map[int]string{2222: "E187", taken: "E187"} {
+	for n, want := range map[int]string{2222: "E168", taken: "E168"} {
 		if _, err := d.AddPorts(t.Context(), "shop", []store.Port{{Number: mine, Container: 7}, {Number: n, Container: 7}}, alice); codeOf(err) != want {
 			t.Errorf("%d: got %v, want %s", n, err, want)
 		}
@@ -47,11 +47,11 @@ func TestAddPorts_AllOrNone(t *testing.T) {
 			t.Fatalf("got %+v, %v", report, err)
 		}
 	}
-	if _, err := d.AddPorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E186" {
-		t.Errorf("another app's: got %v, want E186", err)
+	if _, err := d.AddPorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E167" {
+		t.Errorf("another app's: got %v, want E167", err)
 	}
-	if _, err := d.RemovePorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E189" {
-		t.Errorf("another app's: got %v, want E189", err)
+	if _, err := d.RemovePorts(t.Context(), "blog", []store.Port{p}, alice); codeOf(err) != "E185" {
+		t.Errorf("another app's: got %v, want E185", err)
 	}
 	if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(mine)); err != nil {
 		t.Error(err)

@@ -35,10 +35,10 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s:%d:%d", scheme, p.Number, p.Container)
 }
 
-// ParsePort reads what String writes. What is none is a fault (E185).
+// ParsePort reads what String writes. What is none is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, "E185", "%.60q is not a port of an app: %s", word, why)
+		return fault.New(fault.Usage, "E166", "%.60q is not a port of an app: %s", word, why)
 	}
 	parts := strings.Split(word, ":")
 	switch scheme := parts[0]; {
@@ -77,17 +77,17 @@ func (tx *Tx) Ports(app string) ([]Port, error) {
 }
 
 // PutPort stores a port, or returns a fault when it leads elsewhere already
-// (E186), or there are too many (E188).
+// (E167), or there are too many (E169).
 func (tx *Tx) PutPort(p Port) error {
 	old, found, err := tx.Port(p.Number)
 	switch {
 	case err != nil:
 		return err
 	case found && old.App != p.App:
-		return fault.New(fault.Conflict, "E186", "port %d leads to the app %q already", p.Number, old.App).
+		return fault.New(fault.Conflict, "E167", "port %d leads to the app %q already", p.Number, old.App).
 			Hint("berth ports:remove %s %s frees it", old.App, old)
 	case found && (old.Container != p.Container || old.TLS != p.TLS):
-		return fault.New(fault.Conflict, "E186", "port %d leads to this app already, as %s", p.Number, old).
+		return fault.New(fault.Conflict, "E167", "port %d leads to this app already, as %s", p.Number, old).
 			Hint("berth ports:remove %s %s frees it", old.App, old)
 	case found:
 		return nil
@@ -104,9 +104,9 @@ func (tx *Tx) PutPort(p Port) error {
 	}
 	switch {
 	case mine >= MaxAppPorts:
-		return fault.New(fault.Conflict, "E188", "%s has %d ports, and may have no more", p.App, MaxAppPorts)
+		return fault.New(fault.Conflict, "E169", "%s has %d ports, and may have no more", p.App, MaxAppPorts)
 	case len(every) >= MaxPorts:
-		return fault.New(fault.Conflict, "E188", "the apps of this machine have %d ports, and may have no more", MaxPorts)
+		return fault.New(fault.Conflict, "E169", "the apps of this machine have %d ports, and may have no more", MaxPorts)
 	}
 	return put(tx.bucket("ports"), number(p.Number), p)
 }

@@ -16,8 +16,8 @@ func TestParsePort(t *testing.T) {
 	for _, word := range []string{
 		"", "5432", "tcp:5432", "tcp:0:1", "tcp:1:65536", "tcp:-1:1", "tcp:+1:1", "tcp:01:1", "tcp:1:", "tcp:1:1:1", "udp:1:1", "http:80:5000", "https:443:5000", "tcp:a:b", "TCP:1:1", "tcp: 1:1",
 	} {
-		if _, err := ParsePort(word); fault.From(err) == nil || fault.From(err).Code != "E185" {
-			t.Errorf("%q: got %v, want E185", word, err)
+		if _, err := ParsePort(word); fault.From(err) == nil || fault.From(err).Code != "E166" {
+			t.Errorf("%q: got %v, want E166", word, err)
 		}
 	}
 }
@@ -47,8 +47,8 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 			}
 		}
 		for _, other := range []Port{{Number: 5432, Container: 5432, App: "blog"}, {Number: 5432, Container: 1, App: "shop"}, {Number: 5432, Container: 5432, TLS: true, App: "shop"}} {
-			if err := tx.PutPort(other); code(err) != "E186" {
-				t.Errorf("%s of %s: got %v, want E186", other, other.App, err)
+			if err := tx.PutPort(other); code(err) != "E167" {
+				t.Errorf("%s of %s: got %v, want E167", other, other.App, err)
 			}
 		}
 		if _, err := tx.RenameApp("shop", "store"); err != nil {
@@ -68,16 +68,16 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 				return err
 			}
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "blog"}); code(err) != "E188" {
-			t.Errorf("one more than an app may have: got %v, want E188", err)
+		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "blog"}); code(err) != "E169" {
+			t.Errorf("one more than an app may have: got %v, want E169", err)
 		}
 		for n := MaxAppPorts + 1; n <= MaxPorts; n++ {
 			if err := tx.PutPort(Port{Number: n, Container: 1, App: strconv.Itoa(n)}); err != nil {
 				return err
 			}
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); code(err) != "E188" {
-			t.Errorf("one more than a machine may have: got %v, want E188", err)
+		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); code(err) != "E169" {
+			t.Errorf("one more than a machine may have: got %v, want E169", err)
 		}
 		return nil
 	})

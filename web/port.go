@@ -52,7 +52,7 @@ func (a *API) portsClear(ctx context.Context, c call, args AppArgs) (deploy.Port
 
 func parsePorts(words []string) (ports []store.Port, err error) {
 	if len(words) == 0 {
-		return nil, fault.New(fault.Usage, "E185", "no port is named").Hint("tcp:5432:5432 is one")
+		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
 	}
 	for _, word := range words {
 		p, err := store.ParsePort(word)
