@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/chromedp/chromedp"
 	"github.com/coder/websocket"
@@ -101,6 +102,7 @@ func socketCases() map[string]string {
 		"fragmented ping":                 frame(0x09, "p"),
 		"UTF-8":                           frame(text, "κόσμε \U0001F600") + end,
 		"UTF-8 over fragments":            frame(0x01, "\xce") + frame(fin, "\xba") + end,
+		"no UTF-8":                        frame(text, "\xce\xba\xed\xa0\x80"),
 		"unmasked":                        "\x81\x02hi",
 		"length with its highest bit set": "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04",
 		"close without a code":            frame(closing, ""),
@@ -139,6 +141,10 @@ func TestWebSocket_FramesPassAsTheyAre(t *testing.T) {
 		c.SetReadLimit(1 << 20)
 		for {
 			kind, msg, err := c.Read(r.Context())
+			if err == nil && kind == websocket.MessageText && !utf8.Valid(msg) {
+				c.Close(websocket.StatusInvalidFramePayloadData, "")
+				return
+			}
 			if err != nil || c.Write(r.Context(), kind, msg) != nil {
 				return
 			}
