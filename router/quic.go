@@ -16,6 +16,8 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/time/rate"
+
+	"github.com/berthd/berth/router/peer"
 )
 
 // Limits of HTTP/3 connections.
@@ -46,6 +48,7 @@ const (
 type quicServer struct {
 	h3        *http3.Server
 	handler   http.Handler
+	peers     *peer.Gate
 	headers   time.Duration // for a client to end its headers
 	idle      time.Duration
 	transport func(net.PacketConn) *quic.Transport
@@ -78,7 +81,7 @@ func (r *Router) newQUICServer(requests context.Context, d *door) (*quicServer, 
 	}
 	free := rate.NewLimiter(freeHandshakes, freeHandshakes)
 	s := &quicServer{
-		handler: d, headers: r.cfg.HeaderTimeout, idle: r.cfg.IdleTimeout, cut: requests,
+		handler: d, peers: &r.peers, headers: r.cfg.HeaderTimeout, idle: r.cfg.IdleTimeout, cut: requests,
 		conns: map[*quicConn]struct{}{},
 		transport: func(socket net.PacketConn) *quic.Transport {
 			return &quic.Transport{
@@ -197,6 +200,11 @@ type quicConnKey struct{}
 
 // opened is http3's hook for a connection that has shaken hands.
 func (s *quicServer) opened(ctx context.Context, conn *quic.Conn) context.Context {
+	from := conn.RemoteAddr().(*net.UDPAddr).AddrPort().Addr()
+	if !s.peers.Enter(from) {
+		conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "too many connections")
+		return ctx
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.cut, cancel)
 	c := &quicConn{server: s, conn: conn}
@@ -211,6 +219,7 @@ func (s *quicServer) opened(ctx context.Context, conn *quic.Conn) context.Contex
 	c.timer = time.AfterFunc(idle, c.close)
 	c.mu.Unlock()
 	context.AfterFunc(conn.Context(), func() {
+		s.peers.Leave(from)
 		stop()
 		cancel()
 		c.timer.Stop()
@@ -262,7 +271,10 @@ func (c *quicConn) end() {
 
 // serveHTTP has the door answer what http3 has read.
 func (s *quicServer) serveHTTP(w http.ResponseWriter, req *http.Request) {
-	c := req.Context().Value(quicConnKey{}).(*quicConn)
+	c, ok := req.Context().Value(quicConnKey{}).(*quicConn)
+	if !ok {
+		panic(http.ErrAbortHandler) // one too many, which is being closed
+	}
 	c.begin()
 	defer c.end()
 	in := req.WithContext(req.Context())

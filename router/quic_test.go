@@ -17,6 +17,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/berthd/berth/router/peer"
 )
 
 func listenPacket(t testing.TB) net.PacketConn {
@@ -375,5 +377,29 @@ func TestQUIC_ManyHandshakesHaveToShowTheirAddress(t *testing.T) {
 	}
 	if !asked {
 		t.Error("no handshake has to show its address, however many there are")
+	}
+}
+
+func TestQUIC_ConnectionsOfAnAddressAreCounted(t *testing.T) {
+	s := start(t, Config{})
+	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", says("shop")))
+	s.SetPeers(peer.Policy{MaxConnections: 1})
+	first := s.quicClient(t)
+	if _, body := get(t, first, "https://shop.localhost/"); body != "shop" {
+		t.Fatalf("got %q", body)
+	}
+	if res, err := s.quicClient(t).Get("https://shop.localhost/"); err == nil {
+		t.Errorf("the second connection of an address got %s", res.Status)
+	}
+	if s.ConnectionsRefused() == 0 {
+		t.Error("none was counted as refused")
+	}
+	first.Transport.(*http3.Transport).Close()
+	for { // the server learns of the end in its own time
+		res, err := s.quicClient(t).Get("https://shop.localhost/")
+		if err == nil {
+			res.Body.Close()
+			return
+		}
 	}
 }

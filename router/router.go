@@ -163,7 +163,7 @@ type Router struct {
 	table atomic.Pointer[table]
 	write sync.Mutex // serialises those who replace the table
 
-	peers     peer.Gate      // every TCP connection comes through it
+	peers     peer.Gate      // every connection comes through it
 	exchanges sync.WaitGroup // requests in flight, upgraded ones included
 	ports     ports
 	buffers   buffers

@@ -57,6 +57,7 @@ type Log struct {
 	size int64 // FileSize, and room is maxPending, but in tests
 	room int
 
+	lines   sync.Pool     // of *[]byte, to make lines in outside of the lock
 	dropped atomic.Uint64 // in all
 	many    chan struct{} // a route has many lines
 
@@ -140,14 +141,14 @@ func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
 // Add takes a request's line. It is the router's Config.AccessLog.
 func (l *Log) Add(a router.Access) {
-	line := lines.Get().(*[]byte)
+	line, _ := l.lines.Get().(*[]byte)
+	if line == nil {
+		line = new([]byte)
+	}
 	*line = appendLine((*line)[:0], &a)
 	l.add(a.Route, *line)
-	lines.Put(line)
+	l.lines.Put(line)
 }
-
-// lines are buffers to make lines in, outside of the lock.
-var lines = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 func (l *Log) add(route string, line []byte) {
 	l.mu.Lock()
