@@ -23,6 +23,8 @@ type body struct {
 	atEnd func()                // when the client has sent it all
 	broke atomic.Pointer[error] // what src ended with, unless that was its end
 
+	lost atomic.Bool // kept is not all that was read; for those who cannot wait for a Read
+
 	mu   sync.Mutex // guards what follows, and src
 	kept []byte
 	read int64
@@ -80,6 +82,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		r.kept = append(r.kept, p[:n]...)
 	} else {
 		r.kept = nil
+		r.lost.Store(true)
 	}
 	r.read += int64(n)
 	r.pos = r.read

@@ -110,7 +110,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.body = &body{src: p.Out.Body, count: x.countIn}
 	p.Out.Body = x.sender()
 	p.Out.GetBody = func() (io.ReadCloser, error) {
-		if !x.body.replayable() {
+		if x.body.lost.Load() {
 			return nil, errBodyGone
 		}
 		return x.sender(), nil
@@ -272,6 +272,8 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	case x.body != nil && x.body.failure() != nil:
 		x.hangUp() // where the next request would begin is anyone's guess
 		x.page(malformed)
+	case x.wasReset(err):
+		x.tellStatus(x.broken(err))
 	case errors.As(err, &timeout) && timeout.Timeout():
 		log.Warn("backend timed out", "err", err)
 		x.page(timedOut)

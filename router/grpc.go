@@ -17,6 +17,7 @@ import (
 const (
 	grpcCancelled         = 1
 	grpcUnknown           = 2
+	grpcDeadlineExceeded  = 4
 	grpcPermissionDenied  = 7
 	grpcResourceExhausted = 8
 	grpcUnimplemented     = 12
@@ -50,13 +51,25 @@ func grpcType(contentType string) bool {
 // tellGRPC answers a call in the place of a page, in the way that gRPC's
 // clients understand: a status in the header, and nothing after it.
 func (x *exchange) tellGRPC(p page) {
+	x.tellStatus(grpcStatus(p.status), p.title+". "+p.text)
+	x.w.status = p.status // for those who count and log
+}
+
+func (x *exchange) tellStatus(status int, message string) {
+	x.ours = true
 	h := x.w.Header()
 	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(grpcStatus(p.status)))
-	h.Set("Grpc-Message", p.title+". "+p.text)
+	h.Set("Grpc-Status", strconv.Itoa(status))
+	h.Set("Grpc-Message", message)
 	h.Set("X-Request-Id", x.id)
 	x.w.WriteHeader(http.StatusOK)
-	x.w.status = p.status // for those who count and log
+}
+
+// wasReset tells whether a call failed by a reset of the app's, which is its
+// answer then.
+func (x *exchange) wasReset(err error) bool {
+	_, reset := errors.AsType[http2.StreamError](err)
+	return reset && x.isGRPC()
 }
 
 // grpcStatus is gRPC's own table of what a proxy's status means, but for a
@@ -126,6 +139,9 @@ func (x *exchange) broken(err error) (status int, message string) {
 		return grpcUnavailable, restarted.title + ". " + restarted.text
 	}
 	if reset, ok := errors.AsType[http2.StreamError](err); ok {
+		if reset.Code == http2.ErrCodeCancel && x.pastDeadline() {
+			return grpcDeadlineExceeded, "The app has ended the call at its deadline."
+		}
 		return resetStatus(reset.Code), "The app has reset the call: " + reset.Code.String()
 	}
 	return grpcUnavailable, "The connection to the app was lost."
@@ -144,6 +160,24 @@ func resetStatus(code http2.ErrCode) int {
 		return grpcPermissionDenied
 	}
 	return grpcInternal
+}
+
+// pastDeadline tells whether the time is over that the client has given the
+// call. The app may notice that a moment before the client does.
+func (x *exchange) pastDeadline() bool {
+	given := x.in.Header.Get("Grpc-Timeout")
+	if given == "" {
+		return false
+	}
+	last := len(given) - 1
+	n, err := strconv.ParseUint(given[:last], 10, 31)
+	unit := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}[given[last]]
+	if err != nil || unit == 0 {
+		return false
+	}
+	return time.Since(x.start).Seconds() >= float64(n)*unit.Seconds()
 }
 
 // becameCall is called when a whole message of an answer has been passed on,

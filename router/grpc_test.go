@@ -360,17 +360,33 @@ func TestGRPC_ResetsOfTheAppAreToldAsStatuses(t *testing.T) {
 		http2.ErrCodeCancel: codes.Canceled, http2.ErrCodeEnhanceYourCalm: codes.ResourceExhausted,
 		http2.ErrCodeInternal: codes.Internal, http2.ErrCodeProtocol: codes.Internal, hungUp: codes.Unavailable,
 	} {
-		s := start(t, Config{})
-		s.swap(t, "shop", []string{"shop.localhost"}, resetting(t, code))
-		call, err := dialGRPC(t, s, "shop.localhost").FullDuplexCall(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		for _, answers := range []bool{true, false} {
+			if code == http2.ErrCodeProtocol && !answers {
+				continue // net/http tries that again for a while
+			}
+			s := start(t, Config{})
+			s.swap(t, "shop", []string{"shop.localhost"}, resetting(t, code, answers))
+			call, err := dialGRPC(t, s, "shop.localhost").FullDuplexCall(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answers {
+				if _, err := call.Recv(); err != nil {
+					t.Fatalf("%v: the message before it: %v", code, err)
+				}
+			}
+			if _, err := call.Recv(); status.Code(err) != want {
+				t.Errorf("%v, after an answer %v: got %v, want %v", code, answers, err, want)
+			}
 		}
-		if _, err := call.Recv(); err != nil {
-			t.Fatalf("%v: the message before it: %v", code, err)
-		}
-		if _, err := call.Recv(); status.Code(err) != want {
-			t.Errorf("%v: got %v, want %v", code, err, want)
+	}
+}
+
+func TestGRPC_ResetAtTheDeadlineIsTheDeadline(t *testing.T) {
+	for given, want := range map[string]bool{"100m": true, "1S": true, "2S": false, "1H": false, "99999999n": true, "": false, "m": false, "5x": false, "-1S": false} {
+		x := &exchange{in: &http.Request{Header: http.Header{"Grpc-Timeout": {given}}}, start: time.Now().Add(-1500 * time.Millisecond)}
+		if got := x.pastDeadline(); got != want {
+			t.Errorf("%q: got %v", given, got)
 		}
 	}
 }
@@ -378,8 +394,9 @@ func TestGRPC_ResetsOfTheAppAreToldAsStatuses(t *testing.T) {
 // hungUp is no reset, but the end of the connection.
 const hungUp http2.ErrCode = 0xffff
 
-// resetting is an app that answers a call with an empty message, then resets it.
-func resetting(t testing.TB, code http2.ErrCode) Backend {
+// resetting is an app that answers a call with an empty message, or not at all,
+// then resets it.
+func resetting(t testing.TB, code http2.ErrCode, answers bool) Backend {
 	t.Helper()
 	l := listen(t)
 	t.Cleanup(func() { l.Close() })
@@ -405,9 +422,11 @@ func resetting(t testing.TB, code http2.ErrCode) Backend {
 							f.WriteSettingsAck()
 						}
 					case *http2.HeadersFrame:
-						f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, EndHeaders: true, BlockFragment: encodeHeaders(
-							":status", "200", "content-type", "application/grpc")})
-						f.WriteData(frame.StreamID, false, make([]byte, 5))
+						if answers {
+							f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, EndHeaders: true, BlockFragment: encodeHeaders(
+								":status", "200", "content-type", "application/grpc")})
+							f.WriteData(frame.StreamID, false, make([]byte, 5))
+						}
 						if code == hungUp {
 							return
 						}
