@@ -148,14 +148,16 @@ func collectRequests(out chan<- prometheus.Metric, app string, s router.Stats) {
 		metric("http_request_duration_seconds", "How long requests took; WebSockets and event streams until they began.", "app"),
 		s.Finished(), s.LatencySum.Seconds(), buckets, app)
 	constant(out, metric("http_requests_in_flight", "Requests under way, WebSockets and event streams among them.", "app"), prometheus.GaugeValue, float64(s.InFlight), app)
+	constant(out, metric("port_connections", "Connections of an app's TCP ports that are open.", "app"), prometheus.GaugeValue, float64(s.Open), app)
 	for _, c := range []struct {
 		name, help string
 		value      uint64
 	}{
 		{"http_refused_total", "Requests that limits, maintenance or passwords kept from an app.", s.Refused},
 		{"http_retries_total", "Tries after the first, on another instance or a fresh connection.", s.Retries},
-		{"http_request_bytes_total", "Bytes of requests' bodies.", s.BytesIn},
-		{"http_response_bytes_total", "Bytes of responses' bodies.", s.BytesOut},
+		{"http_request_bytes_total", "Bytes of requests' bodies, and what clients sent to TCP ports.", s.BytesIn},
+		{"http_response_bytes_total", "Bytes of responses' bodies, and what TCP ports answered.", s.BytesOut},
+		{"port_connections_total", "Connections that an app's TCP ports took.", s.Connections},
 	} {
 		constant(out, metric(c.name, c.help, "app"), prometheus.CounterValue, float64(c.value), app)
 	}

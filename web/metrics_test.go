@@ -18,7 +18,7 @@ import (
 
 func (p *puppet) Counters() map[string]router.Stats {
 	return map[string]router.Stats{"shop": {
-		Requests: 12, InFlight: 1, Status: [6]uint64{1: 1, 2: 8, 5: 2}, Refused: 4, Retries: 3, BytesIn: 100, BytesOut: 2000,
+		Requests: 12, InFlight: 1, Status: [6]uint64{1: 1, 2: 8, 5: 2}, Refused: 4, Retries: 3, BytesIn: 100, BytesOut: 2000, Connections: 9, Open: 4,
 		Latency: [12]uint64{0: 9, 7: 1, 11: 1}, LatencySum: 21500 * time.Millisecond,
 	}}
 }
@@ -113,6 +113,8 @@ func TestMetrics_AreWhatPrometheusExpects(t *testing.T) {
 		`berth_http_retries_total{app="shop"} 3`,
 		`berth_http_request_bytes_total{app="shop"} 100`,
 		`berth_http_response_bytes_total{app="shop"} 2000`,
+		`berth_port_connections{app="shop"} 4`,
+		`berth_port_connections_total{app="shop"} 9`,
 		`berth_instance_up{app="shop",instance="web.1"} 1`,
 		`berth_instance_restarts_total{app="shop",instance="web.1"} 2`,
 		`berth_instance_memory_bytes{app="shop",instance="web.1"} 1.048576e+06`,
