@@ -312,6 +312,7 @@ func (x *exchange) cut() bool {
 func (x *exchange) finish() {
 	x.end.Lock()
 	x.over = true
+	x.w.close()
 	x.end.Unlock()
 	if x.unwatch != nil {
 		x.unwatch()

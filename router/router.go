@@ -37,6 +37,7 @@ import (
 const (
 	DefaultHeaderTimeout   = 10 * time.Second        // a slow-header attack holds a connection no longer than this
 	DefaultIdleTimeout     = 2 * time.Minute         // browsers come back within a page's reading time
+	DefaultSendTimeout     = time.Minute             // for a client to take some of a response, as nginx's send_timeout
 	DefaultBodyGrace       = 30 * time.Second        // a train is in a tunnel that long
 	DefaultMaxHeaderBytes  = 64 << 10                // twice what nginx takes; room for fat cookies
 	DefaultDialTimeout     = 5 * time.Second         // backends are on this machine: a connect is instant or hopeless
@@ -54,6 +55,7 @@ type Config struct {
 	HeaderTimeout   time.Duration // for a client to send its headers, TLS handshake included
 	IdleTimeout     time.Duration // a client's kept connection
 	BodyGrace       time.Duration // that a client may stall in the middle of a body, see Options.MinBodyRate
+	SendTimeout     time.Duration // for a client to read what it was sent, some ten kilobytes at a time
 	MaxHeaderBytes  int
 	DialTimeout     time.Duration // for one backend to accept
 	ResponseTimeout time.Duration // for a backend to begin its response
@@ -111,7 +113,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"HeaderTimeout": c.HeaderTimeout, "BodyGrace": c.BodyGrace, "IdleTimeout": c.IdleTimeout, "DialTimeout": c.DialTimeout,
+		"HeaderTimeout": c.HeaderTimeout, "BodyGrace": c.BodyGrace, "IdleTimeout": c.IdleTimeout, "SendTimeout": c.SendTimeout, "DialTimeout": c.DialTimeout,
 		"ResponseTimeout": c.ResponseTimeout, "UpstreamIdle": c.UpstreamIdle, "Drain": c.Drain,
 	} {
 		if d < 0 {
@@ -131,6 +133,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	or(&c.HeaderTimeout, DefaultHeaderTimeout)
+	or(&c.SendTimeout, DefaultSendTimeout)
 	or(&c.BodyGrace, DefaultBodyGrace)
 	or(&c.IdleTimeout, DefaultIdleTimeout)
 	or(&c.DialTimeout, DefaultDialTimeout)

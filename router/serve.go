@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/router/front"
+	"github.com/berthd/berth/router/peer"
 )
 
 // Limits of HTTP/2 connections.
@@ -55,13 +56,14 @@ func (r *Router) Serve(ctx context.Context, on Listeners) error {
 	if len(on.Secure) > 0 {
 		servers[1].Next.TLSConfig = r.cfg.Certificates.TLSConfig(r.certified)
 	}
+	patience := peer.Patience{Greeting: r.cfg.HeaderTimeout, Sending: r.cfg.SendTimeout}
 	running := len(on.Plain) + len(on.Secure) + len(on.QUIC)
 	failed := make(chan error, running)
 	for _, l := range on.Plain {
-		go func() { failed <- servers[0].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), false) }()
+		go func() { failed <- servers[0].Serve(r.peers.Listen(l, patience, r.log), false) }()
 	}
 	for _, l := range on.Secure {
-		go func() { failed <- servers[1].Serve(r.peers.Listen(l, r.cfg.HeaderTimeout, r.log), true) }()
+		go func() { failed <- servers[1].Serve(r.peers.Listen(l, patience, r.log), true) }()
 	}
 	for _, socket := range on.QUIC {
 		go func() { failed <- packets.Serve(socket) }()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // responseWriter remembers what went out.
@@ -16,6 +17,7 @@ type responseWriter struct {
 	encoder  *encoder // nil unless the body is compressed
 	written  atomic.Int64
 	count    *atomic.Uint64 // of the route, once one is found
+	patience *time.Timer    // of a stream's client that reads, see await; nil until it is needed
 }
 
 // Unwrap lets http.ResponseController through to the server's own writer.
@@ -52,6 +54,8 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // send writes what goes out as it is.
 func (w *responseWriter) send(p []byte) (int, error) {
+	w.await()
+	defer w.awaited()
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote(n)
 	return n, err
@@ -84,7 +88,38 @@ func (w *responseWriter) FlushError() error {
 			return err
 		}
 	}
+	w.await()
+	defer w.awaited()
 	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// await begins the time that the client of a stream has to read, awaited ends
+// it: in HTTP/2 and 3 the client says how much may be sent of each response, and
+// one that says nothing would hold it for ever while its connection is well.
+// The connections of HTTP/1.1 see to it themselves, see peer.Patience.
+func (w *responseWriter) await() {
+	x := w.exchange
+	switch {
+	case x.in.ProtoMajor < 2:
+	case w.patience == nil:
+		w.patience = time.AfterFunc(x.door.cfg.SendTimeout, func() { x.cut() })
+	default:
+		w.patience.Reset(x.door.cfg.SendTimeout)
+	}
+}
+
+func (w *responseWriter) awaited() {
+	if w.patience != nil {
+		w.patience.Stop()
+	}
+}
+
+// close gives the client of a stream its time for what is left in the server's
+// buffer, which is written once the handler has returned.
+func (w *responseWriter) close() {
+	if x := w.exchange; x.in.ProtoMajor >= 2 && !x.wasCut.Load() {
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(x.door.cfg.SendTimeout))
+	}
 }
 
 // Hijack hands out the connection of an upgrade, which goes on being counted.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -16,18 +17,25 @@ import (
 
 var errTooMany = errors.New("its client has too many connections")
 
+// Patience is how long a peer may take.
+type Patience struct {
+	Greeting time.Duration // for a trusted proxy to send its PROXY header
+	Sending  time.Duration // to read what was written, some ten kilobytes at a time; 0 is for ever
+}
+
 // Listen returns a listener whose connections have come through the gate. A
-// trusted proxy has the time wait to send its PROXY header. That is waited for
-// not by Accept, but by the first who reads, or asks for the remote address.
-func (g *Gate) Listen(l net.Listener, wait time.Duration, log *slog.Logger) net.Listener {
-	return &listener{l, g, wait, log}
+// PROXY header is waited for not by Accept, but by the first who reads, or asks
+// for the remote address. A client that does not read in time makes the Write
+// under way fail, unless there is a deadline already.
+func (g *Gate) Listen(l net.Listener, patience Patience, log *slog.Logger) net.Listener {
+	return &listener{l, g, patience, log}
 }
 
 type listener struct {
 	net.Listener
-	gate *Gate
-	wait time.Duration
-	log  *slog.Logger
+	gate     *Gate
+	patience Patience
+	log      *slog.Logger
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -50,9 +58,9 @@ func (l *listener) admit(nc net.Conn) net.Conn {
 		reset(nc)
 		return nil
 	}
-	c := &conn{Conn: nc, gate: l.gate, counted: from}
+	c := &conn{Conn: nc, gate: l.gate, sending: l.patience.Sending, counted: from}
 	if r := l.gate.rules.Load(); r != nil && r.header != HeaderNone && r.trusted.contain(from) {
-		c.greeting = &greeting{wait: l.wait, required: r.header == HeaderRequired, log: l.log}
+		c.greeting = &greeting{wait: l.patience.Greeting, required: r.header == HeaderRequired, log: l.log}
 	}
 	return c
 }
@@ -60,10 +68,16 @@ func (l *listener) admit(nc net.Conn) net.Conn {
 // reset closes a connection of which nothing shall be left, not even the
 // kernel's memory that it was there.
 func reset(nc net.Conn) {
+	forget(nc)
+	nc.Close()
+}
+
+// forget makes the kernel drop what it has yet to send when the connection is
+// closed.
+func forget(nc net.Conn) {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		tcp.SetLinger(0)
 	}
-	nc.Close()
 }
 
 func addrOf(a net.Addr) netip.Addr {
@@ -79,10 +93,13 @@ type conn struct {
 	net.Conn
 	gate     *Gate
 	greeting *greeting // nil when the peer speaks for itself
+	sending  time.Duration
 
 	mu      sync.Mutex // guards what follows
 	counted netip.Addr
 	closed  bool
+	limited bool      // somebody has set a deadline of writing
+	allowed time.Time // when ours was set
 }
 
 // greeting is the PROXY header of a connection.
@@ -122,6 +139,51 @@ func (c *conn) RemoteAddr() net.Addr {
 		}
 	}
 	return c.Conn.RemoteAddr()
+}
+
+// maxPiece is how much has to be read within one deadline.
+const maxPiece = 64 << 10
+
+// Write writes as long as the client reads.
+func (c *conn) Write(p []byte) (n int, err error) {
+	for {
+		c.allow()
+		m, err := c.Conn.Write(p[n:min(len(p), n+maxPiece)])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			forget(c.Conn) // megabytes that it would never fetch
+		}
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// allow gives the next Write its time, or most of it: a deadline costs more
+// than most writes do, and is moved only when a quarter of it is over.
+func (c *conn) allow() {
+	if c.sending == 0 {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.limited && now.Sub(c.allowed) > c.sending/4 {
+		c.allowed = now
+		c.Conn.SetWriteDeadline(now.Add(c.sending))
+	}
+}
+
+// SetWriteDeadline takes the place of our own deadline, until it is taken back.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limited, c.allowed = !t.IsZero(), time.Time{}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // CloseWrite closes one direction.

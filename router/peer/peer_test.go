@@ -120,7 +120,7 @@ func listen(t *testing.T, p Policy, wait time.Duration) (*Gate, net.Listener) {
 		t.Fatal(err)
 	}
 	g.Set(p)
-	return g, g.Listen(l, wait, slog.New(slog.DiscardHandler))
+	return g, g.Listen(l, Patience{Greeting: wait}, slog.New(slog.DiscardHandler))
 }
 
 // connect returns both ends of a connection through the listener.
