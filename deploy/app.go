@@ -117,6 +117,8 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 	if err != nil {
 		return err
 	}
+	d.porting.Lock() // its ports are free for others only when they are closed
+	defer d.porting.Unlock()
 	var freed []string
 	err = d.db.Update(func(tx *store.Tx) error {
 		domains, err := tx.Domains(name)

@@ -35,7 +35,7 @@ func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container
 			}
 			d.log.Warn("an instance is stopped, its liveness fails", "app", i.app.called(), "instance", i.name(), "err", why)
 			d.happened(store.Event{App: i.app.called(), By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d is stopped: %v", i.name(), i.release.Number, why)})
-			d.warn("an instance whose liveness fails did not stop", c.Stop(ctx, stopGrace), "instance", i.name())
+			d.warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
 		})
 	}
 	select {

@@ -43,6 +43,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 		d.remove(c)
 		return true
 	})
+	d.stopLeftOvers(ctx, records, left)
 	close(d.adopted)
 	d.announceHosts()
 
@@ -52,7 +53,6 @@ func (d *Deployer) boot(ctx context.Context) error {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			d.stopLeftOvers(ctx, record, left)
 			d.bootApp(ctx, record)
 		})
 	}

@@ -48,7 +48,6 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 	}
 	oldest := map[string]int{} // app → number of the oldest release that is kept
 	firstBuild := 0            // of the app's that are remembered
-	var kept []store.Release   // of the app
 	err := d.db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
@@ -66,11 +65,7 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 			if err != nil {
 				return err
 			}
-			all := keep(app, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases))
-			if app.Name == name {
-				kept = all
-			}
-			for _, r := range all {
+			for _, r := range keep(app, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
 				wanted[r.Layer], wanted[r.Base] = true, true
 				for _, key := range r.Beside {
 					wanted[key] = true
@@ -89,7 +84,7 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 	d.collectLayers(ctx, wanted, unused)
 	if first, ok := oldest[name]; ok {
 		d.collectLogs(name, first, firstBuild)
-		d.collectPages(name, kept)
+		d.collectPages(name)
 	}
 }
 

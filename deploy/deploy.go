@@ -118,8 +118,9 @@ type app struct {
 
 	mu      sync.Mutex // guards what follows; held for memory only
 	name    string
-	live    []*instance // the set that serves, in the order of the formation
-	trial   *trial      // of the release that serves; nil once it is trusted
+	live    []*instance     // the set that serves, in the order of the formation
+	leaving []chan struct{} // sets on their way out, each closed when its last instance is gone
+	trial   *trial          // of the release that serves; nil once it is trusted
 	standby *standby
 	build   *underway // nil when nothing is built
 	jobs    []cron.EntryID

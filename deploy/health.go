@@ -31,14 +31,14 @@ const (
 // awaitHealthy returns when the instance answers as its checks ask, or with a
 // fault that says what was tried. It finds out where the instance listens. A
 // check that only warns does so through note.
-func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, note func(string)) error {
+func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, again bool, note func(string)) error {
 	checks := i.checks()
 	c, _, _ := i.running()
 	if i.process.Type != "web" && len(checks) == 0 {
 		return d.awaitSteady(ctx, i, c, steadyFor)
 	}
 	if len(checks) == 0 {
-		return d.awaitAnswer(ctx, i, c, host)
+		return d.awaitAnswer(ctx, i, c, host, again, note)
 	}
 	for _, check := range checks {
 		err := d.awaitCheck(ctx, i, c, check, host)
@@ -65,12 +65,23 @@ func (i *instance) checks() []store.HealthCheck {
 }
 
 // awaitAnswer is the check of a web process that has none of its own: it
-// listens, also where the app's ports lead, then GET / answers below 500.
-func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, host string) error {
+// listens, also where the app's ports lead, then GET / answers below 500. Of a
+// release that has served before, a port that nobody listens on is no reason to
+// keep all the rest down: somebody may have added it since.
+func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, host string, again bool, note func(string)) error {
 	deadline := time.Now().Add(healthTimeout)
 	for _, at := range d.containerPorts(i) {
 		n, _ := strconv.Atoi(at)
-		if _, err := d.awaitListening(ctx, i, c, n, deadline); err != nil {
+		until := deadline
+		if again {
+			until = time.Now().Add(steadyFor)
+		}
+		_, err := d.awaitListening(ctx, i, c, n, until)
+		if err != nil && again && !ended(c) && ctx.Err() == nil {
+			note(err.Error())
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -72,27 +73,40 @@ func pageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err e
 }
 
 // collectPages forgets the pages that only releases carried which are not kept.
-func (d *Deployer) collectPages(app string, kept []store.Release) {
-	wanted := map[string]bool{}
-	for _, r := range kept {
-		for _, key := range r.Pages {
-			wanted[key] = true
+func (d *Deployer) collectPages(app string) {
+	var stale []string
+	look := func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		if err != nil {
+			return err
 		}
-	}
-	stale := false
-	err := d.db.View(func(tx *store.Tx) error {
+		releases, err := tx.Releases(app)
+		if err != nil {
+			return err
+		}
+		wanted := map[string]bool{}
+		for _, r := range keep(record, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
+			for _, key := range r.Pages {
+				wanted[key] = true
+			}
+		}
+		stale = nil
 		for key := range tx.CarriedPages(app) {
-			stale = stale || !wanted[key]
+			if !wanted[key] {
+				stale = append(stale, key)
+			}
 		}
 		return nil
-	})
-	if err == nil && stale {
+	}
+	err := d.db.View(look)
+	if err == nil && len(stale) > 0 {
 		err = d.db.Update(func(tx *store.Tx) error {
-			for key := range tx.CarriedPages(app) {
-				if !wanted[key] {
-					if err := tx.DeleteCarriedPage(app, key); err != nil {
-						return err
-					}
+			if err := look(tx); err != nil { // a release may have come meanwhile
+				return err
+			}
+			for _, key := range stale {
+				if err := tx.DeleteCarriedPage(app, key); err != nil {
+					return err
 				}
 			}
 			return nil

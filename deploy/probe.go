@@ -113,6 +113,8 @@ func plain(err error) error {
 		return errors.New("no answer in time")
 	case errors.Is(err, io.EOF):
 		return errors.New("the connection was closed without an answer")
+	case strings.Contains(err.Error(), "readLoopPeekFailLocked"): // net/http has no better name for it
+		return errors.New("malformed HTTP response: it says something before it is asked")
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
 		text := op.Err.Error()

@@ -23,6 +23,10 @@ const (
 	// never end by themselves; stream-grace sets it per app.
 	drainUpgraded = 30 * time.Second
 
+	// killTimeout bounds the wait for a program that was killed: one that the
+	// kernel cannot end may not hold its app's line.
+	killTimeout = 10 * time.Second
+
 	// startsAtOnce bounds how many containers of an app start side by side:
 	// more would only slow each other down.
 	startsAtOnce = 4
@@ -69,6 +73,11 @@ func (c change) wait() error {
 // app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	set, missing := a.compare(c)
+	if c.record.Rollout == store.StopFirst && len(missing) > 0 {
+		if err := a.alone(ctx); err != nil {
+			return err
+		}
+	}
 	if old := a.outgoing(set); c.record.Rollout == store.StopFirst && len(old) > 0 && len(missing) > 0 {
 		return d.stopFirst(ctx, a, c, set, missing, old)
 	}
@@ -80,7 +89,7 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 		err = d.commit(c)
 	}
 	if err != nil {
-		d.discard(missing)
+		d.discard(a, missing)
 		return err
 	}
 	a.onTrial(c)
@@ -88,7 +97,11 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	for _, i := range missing {
 		d.supervise(i)
 	}
-	d.background(func(ctx context.Context) { d.retire(ctx, left, drain) })
+	gone := a.leave()
+	d.background(func(ctx context.Context) {
+		defer gone()
+		d.retire(ctx, left, drain)
+	})
 	d.changes.publish(c.record.Name)
 	return nil
 }
@@ -220,7 +233,7 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 	if err := i.launch(ctx, c.record); err != nil {
 		return fault.New(fault.Failed, "E304", "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
 	}
-	if err := d.awaitHealthy(ctx, i, d.host(c.record.Name), c.report.note); err != nil {
+	if err := d.awaitHealthy(ctx, i, d.host(c.record.Name), c.patient, c.report.note); err != nil {
 		return err
 	}
 	_, _, address := i.running()
@@ -254,10 +267,14 @@ func (d *Deployer) container(ctx context.Context, c change, i *instance) (*runti
 }
 
 // discard removes the containers of instances that never served.
-func (d *Deployer) discard(instances []*instance) {
+func (d *Deployer) discard(a *app, instances []*instance) {
 	for _, i := range instances {
 		if c, _, _ := i.running(); c != nil {
-			d.background(func(context.Context) { d.remove(c) })
+			gone := a.leave()
+			d.background(func(context.Context) {
+				defer gone()
+				d.remove(c)
+			})
 		}
 	}
 }
@@ -353,12 +370,20 @@ func (d *Deployer) quit(ctx context.Context, left []*instance, drain *router.Dra
 			if c == nil {
 				return // it never came up
 			}
-			d.warn("an old instance did not stop", c.Stop(ctx, stopGrace), "instance", i.name())
+			d.warn("an old instance did not stop", stop(ctx, c), "instance", i.name())
 			remove(c)
 		})
 	}
 	all.Wait()
 	<-drained
+}
+
+// stop asks a container's program to end, and ends it. Nobody's end makes the
+// time shorter that it has for that, not even berth's own.
+func stop(ctx context.Context, c *runtime.Container) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace+killTimeout)
+	defer cancel()
+	return c.Stop(ctx, stopGrace)
 }
 
 // remove removes a container, with a bound: a removal that hangs is left to the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +51,45 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 	return nil
 }
 
+// leave notes that instances are on their way out until gone is called.
+func (a *app) leave() (gone func()) {
+	ended := make(chan struct{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaving = append(a.leaving, ended)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.leaving = slices.DeleteFunc(a.leaving, func(c chan struct{}) bool { return c == ended })
+		close(ended)
+	}
+}
+
+// alone waits until everything that was replaced, scaled down or given up has
+// gone. The caller holds the app's line, so nothing more leaves meanwhile.
+func (a *app) alone(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		if len(a.leaving) == 0 {
+			a.mu.Unlock()
+			return nil
+		}
+		next := a.leaving[0]
+		a.mu.Unlock()
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// serves tells whether requests go to the instance.
+func serves(i *instance) bool {
+	_, is := i.backend()
+	return is
+}
+
 // outgoing lists the instances that live and are not in the set.
 func (a *app) outgoing(set []*instance) []*instance {
 	a.mu.Lock()
@@ -66,29 +106,33 @@ func (a *app) outgoing(set []*instance) []*instance {
 // else would wait.
 func (d *Deployer) stopFirst(ctx context.Context, a *app, c change, set, missing, old []*instance) error {
 	if err := d.prepare(ctx, c, missing); err != nil {
-		d.discard(missing)
+		d.discard(a, missing)
 		return err
 	}
 	before := a.set()
+	kept := slices.DeleteFunc(slices.Clone(set), func(i *instance) bool { return slices.Contains(missing, i) })
 	began := time.Now()
-	err := d.table.Pause(c.record.Name, router.Pause{Requests: heldRequests, For: heldFor})
-	d.warn("requests cannot be held", err, "app", c.record.Name)
-	defer d.table.Resume(c.record.Name)
+	held := slices.ContainsFunc(old, serves) && !slices.ContainsFunc(kept, serves)
+	if held {
+		err := d.table.Pause(c.record.Name, router.Pause{Requests: heldRequests, For: heldFor})
+		d.warn("requests cannot be held", err, "app", c.record.Name)
+		defer d.table.Resume(c.record.Name)
+		defer c.report.held(began)
+	}
 
 	// From here on whoever cancels waits: half of this is an app that is down.
-	kept := slices.DeleteFunc(slices.Clone(set), func(i *instance) bool { return slices.Contains(missing, i) })
 	_, drain := d.swap(a, kept)
 	d.quit(d.life, old, drain, 0, func(c *runtime.Container) { d.discardContainer(c) })
 	if err := d.life.Err(); err != nil {
-		d.discard(missing)
+		d.discard(a, missing)
 		return err // boot starts the old release again
 	}
-	err = d.start(ctx, a, c, missing)
+	err := d.start(ctx, a, c, missing)
 	if err == nil {
 		err = d.commit(c)
 	}
 	if err != nil {
-		if worse := d.bringBack(a, c, before, old, missing, began); worse != nil {
+		if worse := d.bringBack(a, c, before, old, missing); worse != nil {
 			return errors.Join(err, worse)
 		}
 		return err
@@ -98,7 +142,6 @@ func (d *Deployer) stopFirst(ctx context.Context, a *app, c change, set, missing
 	for _, i := range missing {
 		d.supervise(i)
 	}
-	c.report.held(began)
 	d.changes.publish(c.record.Name)
 	return nil
 }
@@ -136,7 +179,7 @@ func (d *Deployer) prepare(ctx context.Context, c change, instances []*instance)
 // bringBack stops the instances that did not come up and starts those that they
 // were to replace again, in new containers. One that does not come up is left
 // to its supervisor.
-func (d *Deployer) bringBack(a *app, c change, before, old, failed []*instance, began time.Time) error {
+func (d *Deployer) bringBack(a *app, c change, before, old, failed []*instance) error {
 	ctx := d.life
 	var all sync.WaitGroup
 	for _, i := range failed {
@@ -145,7 +188,7 @@ func (d *Deployer) bringBack(a *app, c change, before, old, failed []*instance, 
 			continue
 		}
 		all.Go(func() {
-			d.warn("an instance that did not come up did not stop", container.Stop(ctx, stopGrace), "instance", i.name())
+			d.warn("an instance that did not come up did not stop", stop(ctx, container), "instance", i.name())
 			d.discardContainer(container)
 		})
 	}
@@ -169,10 +212,18 @@ func (d *Deployer) bringBack(a *app, c change, before, old, failed []*instance, 
 	if err != nil {
 		return fmt.Errorf("start v%d again: %w", back.release.Number, err)
 	}
-	if c.report != nil {
+	var down []string
+	for _, i := range again {
+		if _, state, _ := i.running(); state != InstanceUp {
+			down = append(down, i.name())
+		}
+	}
+	switch {
+	case len(down) > 0:
+		return fmt.Errorf("v%d was started again, and %s did not come up yet", back.release.Number, strings.Join(down, ", "))
+	case c.report != nil:
 		c.report.Step("Back", "v%d was started again", back.release.Number)
 	}
-	c.report.held(began)
 	return nil
 }
 
@@ -188,19 +239,23 @@ func (r *report) held(began time.Time) {
 	}
 }
 
-// stopLeftOvers ends what still runs of an app that is not to run twice: a
+// stopLeftOvers ends what still runs of apps that are not to run twice: a
 // rollout that berth's end broke off may have started it.
-func (d *Deployer) stopLeftOvers(ctx context.Context, record store.App, left []*runtime.Container) {
-	if record.Rollout != store.StopFirst {
-		return
+func (d *Deployer) stopLeftOvers(ctx context.Context, records []store.App, left []*runtime.Container) {
+	names := map[string]string{}
+	for _, record := range records {
+		if record.Rollout == store.StopFirst {
+			names[fmt.Sprint(record.UID)] = record.Name
+		}
 	}
 	var all sync.WaitGroup
 	for _, c := range left {
-		if c.Labels[labelApp] != fmt.Sprint(record.UID) || c.Labels[labelKind] != kindInstance || !c.Launched() || ended(c) {
+		app := names[c.Labels[labelApp]]
+		if app == "" || c.Labels[labelKind] != kindInstance || !c.Launched() || ended(c) {
 			continue
 		}
 		all.Go(func() {
-			d.warn("what is left of a rollout did not stop", c.Stop(ctx, stopGrace), "app", record.Name, "container", c.ID)
+			d.warn("what is left of a rollout did not stop", stop(ctx, c), "app", app, "container", c.ID)
 		})
 	}
 	all.Wait()

@@ -105,7 +105,7 @@ func (t *traffic) step(all map[string]router.Stats, now time.Time) {
 	}
 	for app, stats := range all {
 		counted := stats.Since(t.before[app])
-		counted.InFlight = 0
+		counted.InFlight, counted.Open = 0, 0
 		c := t.courses[app]
 		if c == nil {
 			if counted == (router.Stats{}) {

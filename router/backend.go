@@ -35,6 +35,7 @@ type backend struct {
 	pool      pool            // of plain exchanges
 	transport *http.Transport // of upgrades and whatever else is unusual
 	timeout   time.Duration   // of a dial
+	notHTTP2  atomic.Int64    // Unix nanoseconds; until then it is not asked in HTTP/2
 	health    health
 
 	mu     sync.Mutex // guards what follows

@@ -41,6 +41,9 @@ func (x *exchange) believe() {
 	if !x.door.peers.TrustsAny() {
 		return
 	}
+	if x.in.ProtoMajor == 3 && x.door.peers.Greets() {
+		return // over UDP there is no header to tell what the proxy passes on from what it says
+	}
 	from, err := netip.ParseAddrPort(x.in.RemoteAddr)
 	if err != nil || !x.door.peers.Trusts(from.Addr()) {
 		return

@@ -138,7 +138,10 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 		if again && x.body != nil {
 			out.Body = x.sender()
 		}
-		res, err = x.backend.roundTripper(x).RoundTrip(out)
+		by, err := x.backend.roundTripper(x)
+		if err == nil {
+			res, err = by.RoundTrip(out)
+		}
 		return err
 	})
 	return res, err
@@ -183,7 +186,7 @@ func (x *exchange) offer(try func(again bool) error) error {
 func (x *exchange) claim() error {
 	x.release()
 	for len(x.tried) < maxTries {
-		if err := x.route.pass(x.in.Context()); err != nil {
+		if err := x.route.pass(x.in.Context(), func(h *hold) *atomic.Int64 { return &h.requests }); err != nil {
 			return err
 		}
 		rt := x.door.table.Load().routes.get(x.route.name)
@@ -277,6 +280,9 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		log.Warn("backend timed out", "err", err)
 		x.page(timedOut)
+	case errors.Is(err, errNotHTTP2):
+		log.Debug("backend failed", "err", err) // whoever likes can ask so, as often as they like
+		x.page(badGateway)
 	default:
 		log.Warn("backend failed", "err", err)
 		x.page(badGateway)

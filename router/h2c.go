@@ -32,9 +32,12 @@ type h2c struct {
 }
 
 // roundTripper returns what sends an exchange that is not plain.
-func (b *backend) roundTripper(x *exchange) *http.Transport {
+func (b *backend) roundTripper(x *exchange) (*http.Transport, error) {
 	if !x.speaksH2C() {
-		return b.transport
+		return b.transport, nil
+	}
+	if until := b.notHTTP2.Load(); until != 0 && time.Now().UnixNano() < until {
+		return nil, errNotHTTP2
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,19 +45,19 @@ func (b *backend) roundTripper(x *exchange) *http.Transport {
 		if b.h2c.calls == nil {
 			b.h2c.calls = b.newH2C(0)
 		}
-		return b.h2c.calls
+		return b.h2c.calls, nil
 	}
 	if b.h2c.requests == nil {
 		b.h2c.requests = b.newH2C(b.transport.ResponseHeaderTimeout)
 	}
-	return b.h2c.requests
+	return b.h2c.requests, nil
 }
 
 func (b *backend) newH2C(timeout time.Duration) *http.Transport {
 	t := &http.Transport{
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: h2cBuffer},
-		DialContext:            b.dialContext,
+		DialContext:            b.dialH2C,
 		DisableCompression:     true,
 		IdleConnTimeout:        b.transport.IdleConnTimeout,
 		ResponseHeaderTimeout:  timeout,

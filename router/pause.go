@@ -53,18 +53,19 @@ func (rt *route) resume() {
 // hold is a pause under way.
 type hold struct {
 	Pause
-	over    chan struct{}
-	waiting atomic.Int64
+	over              chan struct{}
+	requests, streams atomic.Int64 // that wait; of ports nobody sees a client leave meanwhile
 }
 
 // pass returns when the route is not paused.
-func (rt *route) pass(ctx context.Context) error {
+func (rt *route) pass(ctx context.Context, waiting func(*hold) *atomic.Int64) error {
 	h := rt.held.Load()
 	if h == nil {
 		return nil
 	}
-	defer h.waiting.Add(-1)
-	if h.waiting.Add(1) > int64(h.Requests) {
+	n := waiting(h)
+	defer n.Add(-1)
+	if n.Add(1) > int64(h.Requests) {
 		return errPaused
 	}
 	enough := time.NewTimer(h.For)

@@ -11,9 +11,9 @@ import (
 func held(t testing.TB, s *service, route string, n int64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for s.table.Load().routes.get(route).held.Load().waiting.Load() != n {
+	for s.table.Load().routes.get(route).held.Load().requests.Load() != n {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d requests are held, want %d", s.table.Load().routes.get(route).held.Load().waiting.Load(), n)
+			t.Fatalf("%d requests are held, want %d", s.table.Load().routes.get(route).held.Load().requests.Load(), n)
 		}
 		time.Sleep(time.Millisecond)
 	}

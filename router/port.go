@@ -1,8 +1,10 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -123,7 +125,7 @@ func (r *Router) OpenPort(number int) (release func(), err error) {
 	e := p.entrance(number)
 	if e.listener == nil {
 		p.drop(e)
-		return nil, e.err
+		return nil, cmp.Or(e.err, net.ErrClosed) // the second once Serve has ended
 	}
 	e.kept++
 	var once sync.Once
@@ -142,10 +144,11 @@ func (r *Router) PortError(number int) error {
 	p := &r.ports
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.open[number]; e != nil {
-		return e.err
+	e := p.open[number]
+	if e == nil || !e.routed {
+		return errors.New("it leads nowhere")
 	}
-	return nil
+	return e.err
 }
 
 // follow opens and closes ports as the table says.

@@ -366,7 +366,7 @@ func TestPort_TakenIsSaidAndTriedAgain(t *testing.T) {
 	if _, err := s.OpenPort(port); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a port of another program: got %v", err)
 	}
-	if s.PortError(port) != nil || len(s.ports.open) != 0 {
+	if s.PortError(port) == nil || len(s.ports.open) != 0 {
 		t.Error("something was half made")
 	}
 	rt := Route{Name: "shop", Ports: []Port{{Number: port, To: 7}}, Backends: []Backend{tcpApp(t, "1", named("shop"))}}
@@ -438,7 +438,9 @@ func TestPort_PauseHoldsAndMaintenanceCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dialPort(t, port)
-	held(t, s, "shop", 1)
+	for s.table.Load().routes.get("shop").held.Load().streams.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
 	if got, err := askOnce(port); err == nil {
 		t.Errorf("one too many is answered %q", got)
 	}
@@ -567,4 +569,53 @@ func TestPort_ManyComeAndGo(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestPort_ClientThatStaysAfterItsAppLosesItsPlace(t *testing.T) {
+	s := start(t, Config{Sockets: newLoopback(), halfClosed: 100 * time.Millisecond})
+	port := freePort(t)
+	set(t, s, Route{Name: "shop", Ports: []Port{{Number: port, To: 7}}, Backends: []Backend{tcpApp(t, "1", func(c *net.TCPConn) {
+		io.WriteString(c, "bye")
+		c.Close()
+	})}})
+	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if text, err := io.ReadAll(c); err != nil || string(text) != "bye" {
+		t.Fatalf("got %q, %v", text, err)
+	}
+	for {
+		if st, _ := s.Stats("shop"); st.Open == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestPort_ClientsThatLeftTakeNoPlaceOfRequestsInAPause(t *testing.T) {
+	s := start(t, Config{Sockets: newLoopback()})
+	port := freePort(t)
+	rt := Route{Name: "shop", Hosts: []string{"shop.localhost"}, Ports: []Port{{Number: port, To: 7}}, Backends: []Backend{tcpApp(t, "1", named("shop"))}}
+	set(t, s, rt)
+	if err := s.Pause("shop", Pause{Requests: 1, For: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			c.Close()
+		}
+	}
+	answered := make(chan string)
+	go func() {
+		_, body := get(t, s.client(t), "https://shop.localhost/")
+		answered <- body
+	}()
+	held(t, s, "shop", 1)
+	set(t, s, Route{Name: "shop", Hosts: rt.Hosts, Backends: []Backend{app(t, "2", says("held"))}})
+	s.Resume("shop")
+	if body := <-answered; body != "held" {
+		t.Errorf("got %q", body)
+	}
 }

@@ -104,6 +104,7 @@ func (r *Router) newQUICServer(requests context.Context, d *door) (*quicServer, 
 		QUICConfig: &quic.Config{
 			HandshakeIdleTimeout:       r.cfg.HeaderTimeout / 2, // quic-go gives the whole handshake twice this
 			MaxIdleTimeout:             r.cfg.IdleTimeout,
+			KeepAlivePeriod:            http2PingAfter, // a request may be silent for longer; idle connections have a timer
 			MaxIncomingStreams:         maxQUICStreams,
 			MaxIncomingUniStreams:      maxQUICUniStreams,
 			MaxStreamReceiveWindow:     maxStreamWindow,
@@ -209,15 +210,13 @@ func (s *quicServer) opened(ctx context.Context, conn *quic.Conn) context.Contex
 	stop := context.AfterFunc(s.cut, cancel)
 	c := &quicConn{server: s, conn: conn}
 	s.mu.Lock()
-	s.conns[c] = struct{}{}
 	idle := s.idle
 	if s.closing {
 		idle = quicLinger
 	}
-	s.mu.Unlock()
-	c.mu.Lock()
 	c.timer = time.AfterFunc(idle, c.close)
-	c.mu.Unlock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
 	context.AfterFunc(conn.Context(), func() {
 		s.peers.Leave(from)
 		stop()
@@ -227,6 +226,9 @@ func (s *quicServer) opened(ctx context.Context, conn *quic.Conn) context.Contex
 		delete(s.conns, c)
 		s.mu.Unlock()
 	})
+	// Without a server of net/http's, httputil takes us for a test, and lets an
+	// answer that breaks off look whole.
+	ctx = context.WithValue(ctx, http.ServerContextKey, &http.Server{})
 	return context.WithValue(ctx, quicConnKey{}, c)
 }
 
@@ -350,7 +352,7 @@ func (b *quicBody) Read(p []byte) (int, error) {
 // dropped: it cannot know the ports of the machine, and a browser would go by it
 // for the whole host, past the router, for as long as the app likes.
 func (x *exchange) advertise(h http.Header) {
-	if x.door.altSvc != nil && x.believed == nil {
+	if x.door.altSvc != nil && x.believed == nil && !x.door.peers.Greets() {
 		h["Alt-Svc"] = x.door.altSvc
 	} else {
 		delete(h, "Alt-Svc")

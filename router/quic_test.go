@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -400,6 +401,47 @@ func TestQUIC_ConnectionsOfAnAddressAreCounted(t *testing.T) {
 		if err == nil {
 			res.Body.Close()
 			return
+		}
+	}
+}
+
+func TestQUIC_AnswerThatBreaksOffDoesNotLookWhole(t *testing.T) {
+	s := start(t, Config{})
+	s.route(t, Options{Protocol: H2C}, h2cApp(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "half")
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	res, err := s.quicClient(t).Get("https://shop.localhost/")
+	if err != nil {
+		return // broken off before the client had its head
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("got %q, and as if that were all", body)
+	}
+}
+
+func TestQUIC_RequestMayBeSilentForLongerThanAConnectionIdles(t *testing.T) {
+	s := start(t, Config{IdleTimeout: 500 * time.Millisecond})
+	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(1500 * time.Millisecond) // an app that thinks, by the clock
+		io.WriteString(w, "done")
+	}))
+	if _, body := get(t, s.quicClient(t), "https://shop.localhost/"); body != "done" {
+		t.Errorf("got %q", body)
+	}
+}
+
+func TestQUIC_ProxyThatGreetsIsNotBelievedWithoutGreeting(t *testing.T) {
+	s := start(t, Config{})
+	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "1", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Header.Get("X-Real-Ip"))
+	}))
+	for header, want := range map[peer.Header]string{peer.HeaderNone: "203.0.113.9", peer.HeaderRequired: "127.0.0.1"} {
+		s.SetPeers(peer.Policy{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: header})
+		if _, body := get(t, s.quicClient(t), "https://shop.localhost/", "X-Forwarded-For", "203.0.113.9"); body != want {
+			t.Errorf("%q: the app was told of %q, want %q", header, body, want)
 		}
 	}
 }

@@ -77,7 +77,8 @@ type Config struct {
 	// Sockets open the ports of routes. Nil opens them on every address.
 	Sockets Sockets
 
-	portRetry time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry
+	portRetry  time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry
+	halfClosed time.Duration // zero is defaultHalfClosed
 }
 
 // Access is one finished request.
@@ -144,6 +145,7 @@ func (c Config) withDefaults() Config {
 		c.Sockets = everyAddress{}
 	}
 	or(&c.portRetry, defaultPortRetry)
+	or(&c.halfClosed, defaultHalfClosed)
 	if c.HTTPPort == 0 {
 		c.HTTPPort = 80
 	}

@@ -111,7 +111,7 @@ func (x *exchange) count() {
 }
 
 // Since returns what was counted after an earlier reading. A route that was
-// removed meanwhile, and is back, has counted from zero. InFlight stays.
+// removed meanwhile, and is back, has counted from zero. InFlight and Open stay.
 func (s Stats) Since(before Stats) Stats {
 	if s.Requests < before.Requests || s.Refused < before.Refused {
 		return s
@@ -126,6 +126,7 @@ func (s Stats) Plus(other Stats) Stats {
 
 func (s Stats) each(other Stats, of func(a, b uint64) uint64, sum time.Duration) Stats {
 	s.Requests, s.Refused, s.Retries = of(s.Requests, other.Requests), of(s.Refused, other.Refused), of(s.Retries, other.Retries)
+	s.Connections = of(s.Connections, other.Connections)
 	s.BytesIn, s.BytesOut, s.LatencySum = of(s.BytesIn, other.BytesIn), of(s.BytesOut, other.BytesOut), sum
 	for i := range s.Status {
 		s.Status[i] = of(s.Status[i], other.Status[i])

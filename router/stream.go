@@ -21,6 +21,10 @@ import (
 // exchanges.
 const quietAfter = 500 * time.Millisecond
 
+// defaultHalfClosed is how long a client may be silent whose app has closed the
+// connection: what it still has to say should be under way.
+const defaultHalfClosed = 30 * time.Second
+
 // stream is one connection of a port on its way through the router.
 type stream struct {
 	router   *Router
@@ -143,7 +147,7 @@ func (s *stream) dial(port int) (net.Conn, error) {
 func (s *stream) claim(port int) error {
 	s.release()
 	for len(s.tried) < maxTries {
-		if err := s.route.pass(s.ctx); err != nil {
+		if err := s.route.pass(s.ctx, func(h *hold) *atomic.Int64 { return &h.streams }); err != nil {
 			return err
 		}
 		rt := s.router.table.Load().routes.get(s.route.name)
@@ -266,7 +270,22 @@ func (s *stream) exchange(client, app net.Conn) (whole bool) {
 	if err != nil {
 		s.abort()
 	}
-	return !<-failed && err == nil
+	return !s.hearOut(failed) && err == nil
+}
+
+// hearOut waits for the client to end, too, whose app has said all. One that
+// says nothing more has no claim to the place.
+func (s *stream) hearOut(ended <-chan bool) (broken bool) {
+	for {
+		select {
+		case broken := <-ended:
+			return broken
+		case <-time.After(s.router.cfg.halfClosed / 4):
+			if s.silent() >= s.router.cfg.halfClosed {
+				s.abort()
+			}
+		}
+	}
 }
 
 func (s *stream) streams() bool { return true }
@@ -319,21 +338,36 @@ func refuse(c net.Conn) {
 	c.Close()
 }
 
+// silent is for how long the client has said nothing.
+func (s *stream) silent() (d time.Duration) {
+	s.ask(func(info *unix.TCPInfo) { d = time.Duration(info.Last_data_recv) * time.Millisecond })
+	return d
+}
+
 // quiet tells whether the stream is between two exchanges, as far as its
 // connection shows: the app spoke last, and some time ago. A client that spoke
 // last waits for its answer.
-func (s *stream) quiet() (quiet bool) {
+func (s *stream) quiet() bool {
+	quiet := true
+	s.ask(func(info *unix.TCPInfo) {
+		quiet = info.Last_data_sent <= info.Last_data_recv && info.Last_data_sent >= uint32(quietAfter/time.Millisecond)
+	})
+	return quiet
+}
+
+// ask asks the kernel about the client's connection. There may be no answer.
+func (s *stream) ask(about func(*unix.TCPInfo)) {
 	sc, ok := s.client.(syscall.Conn)
 	if !ok {
-		return true
+		return
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return true
+		return
 	}
-	err = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		quiet = err != nil || info.Last_data_sent <= info.Last_data_recv && info.Last_data_sent >= uint32(quietAfter/time.Millisecond)
+	raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			about(info)
+		}
 	})
-	return quiet || err != nil
 }

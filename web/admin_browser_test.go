@@ -269,6 +269,15 @@ func (b *tab) click(selector string) {
 	b.run(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
+// send clicks a form's button on a page that has just changed. htmx takes a new
+// form over a moment after it is shown; until then the browser sends it by
+// itself, which leads to a page of its own.
+func (b *tab) send(selector string) {
+	b.t.Helper()
+	b.until("document.querySelector(%q)?.closest('form')['htmx-internal-data']?.initHash !== undefined", selector)
+	b.click(selector)
+}
+
 // look sets the size of the window and the colour scheme.
 func (b *tab) look(scheme string, width, height int64) {
 	b.t.Helper()
@@ -486,10 +495,7 @@ func browserActions(t *testing.T, b *tab) {
 	b.click("#dialog button.primary")
 	b.sees("#notice", "shop was stopped")
 	b.sees("h1", "stopped")
-	// htmx takes a new form over a moment after it is shown; until then the
-	// browser sends it by itself, which leads to a page of its own.
-	b.until("document.querySelector('#do-start')?.closest('form')['htmx-internal-data']?.initHash !== undefined")
-	b.click("#do-start")
+	b.send("#do-start")
 	b.sees("#notice", "shop was started")
 	want := "restart shop  by dora; scale shop map[web:3 worker:1] by dora; rollback shop v17 by dora; run job nightly of shop by dora; stop shop by dora; start shop by dora"
 	if got := b.h.harbour.asked(); got != want {
@@ -517,7 +523,7 @@ func browserReveal(t *testing.T, b *tab) {
 	b.open("/apps/shop")
 	b.live()
 	b.until("!document.body.innerText.includes('postgres://')")
-	b.click(".config li:nth-child(1) button")
+	b.send(".config li:nth-child(1) button")
 	b.sees(".config li:nth-child(1)", "postgres://")
 	b.open("/apps/shop")
 	b.sees(".events", "looked at the value of DATABASE_URL")

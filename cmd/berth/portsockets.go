@@ -31,12 +31,26 @@ func takePortSockets(host string, passed map[string][]net.Listener, log *slog.Lo
 	for name, listeners := range passed {
 		number, ok := strings.CutPrefix(name, portSocketName)
 		if port, err := strconv.Atoi(number); ok && err == nil {
+			delete(passed, name)
+			if !s.opens(listeners[0].Addr()) { // --http has another address since
+				closeListeners(listeners)
+				s.Forget(port)
+				continue
+			}
 			s.passed[port] = listeners[0]
 			closeListeners(listeners[1:])
-			delete(passed, name)
 		}
 	}
 	return s
+}
+
+// opens tells whether an address is one that ports are opened at now.
+func (s *portSockets) opens(at net.Addr) bool {
+	tcp, ok := at.(*net.TCPAddr)
+	if host := net.ParseIP(s.host); host != nil {
+		return ok && tcp.IP.Equal(host)
+	}
+	return true
 }
 
 // Listen returns the stored listener of a port, or a new one, which it stores.

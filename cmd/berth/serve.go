@@ -208,8 +208,16 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		case <-ctx.Done():
 			return nil
 		}
-		sockets.forgetRest()
 		return table.Serve(ctx, router.Listeners{Plain: doors.http, Secure: doors.https, QUIC: doors.quic})
+	})
+	jobs.run("stored sockets", func(ctx context.Context) error {
+		select {
+		case <-deployer.Booted():
+			sockets.forgetRest() // what no app has taken by now, none will
+			<-ctx.Done()
+		case <-ctx.Done():
+		}
+		return nil
 	})
 	jobs.run("service manager", func(ctx context.Context) error { return keepNotified(ctx, db, log) })
 	err = jobs.wait()

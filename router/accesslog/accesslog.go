@@ -229,6 +229,7 @@ func (l *Log) writeBook(b *book) error {
 	if count == 0 && dropped == 0 {
 		return nil
 	}
+	lines := len(text)
 	if dropped > 0 {
 		text = appendDropped(text, time.Now(), dropped)
 	}
@@ -237,7 +238,11 @@ func (l *Log) writeBook(b *book) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for f := range b.followers {
-		f.give(text, 2*l.room)
+		if err == nil {
+			f.give(text, 2*l.room)
+		} else {
+			f.give(text[:lines], 2*l.room) // what was dropped is told once it can be
+		}
 	}
 	if err != nil {
 		b.dropped += count + dropped // to be told when the disk has room again

@@ -96,6 +96,9 @@ func (l *Log) open(q Query) (files []*os.File, f *follower, err error) {
 			}
 			return nil, nil, fmt.Errorf("open an access log: %w", err)
 		}
+		if _, err := file.Seek(0, io.SeekEnd); err != nil { // what is written from here on a follower is given
+			return nil, nil, fmt.Errorf("read an access log: %w", err)
+		}
 		files = append(files, file)
 	}
 	if q.Follow && b != nil {
@@ -135,10 +138,10 @@ func tail(ctx context.Context, files []*os.File, q Query) (lines []Line, err err
 	return lines, ctx.Err()
 }
 
-// backward calls fn with the whole lines of a file, the last one first, until
-// fn has enough.
+// backward calls fn with the whole lines of a file before where it stands, the
+// last one first, until fn has enough.
 func backward(file *os.File, fn func([]byte) bool) error {
-	pos, err := file.Seek(0, io.SeekEnd)
+	pos, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return err
 	}

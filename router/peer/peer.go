@@ -82,6 +82,12 @@ func (g *Gate) Set(p Policy) {
 	g.rules.Store(&rules{trusted: compile(p.Trusted), header: p.Header, most: p.MaxConnections})
 }
 
+// Greets tells whether trusted proxies begin connections with a PROXY header.
+func (g *Gate) Greets() bool {
+	r := g.rules.Load()
+	return r != nil && r.header != HeaderNone && len(r.trusted) > 0
+}
+
 // TrustsAny tells whether there is anybody whom Trusts would tell of.
 func (g *Gate) TrustsAny() bool {
 	r := g.rules.Load()
