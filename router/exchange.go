@@ -141,6 +141,9 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 		res, err = x.backend.roundTripper(x).RoundTrip(out)
 		return err
 	})
+	if err == nil {
+		becomeUpgrade(res)
+	}
 	return res, err
 }
 
