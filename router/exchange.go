@@ -144,6 +144,9 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 		}
 		return err
 	})
+	if err == nil {
+		becomeUpgrade(res)
+	}
 	return res, err
 }
 
