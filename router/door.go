@@ -46,6 +46,10 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if challenge && !d.secure && d.cfg.Certificates.AnswerChallenge(x.w, req) {
 		return
 	}
+	if req.ProtoMajor >= 2 && !clearLength(req.Header["Content-Length"]) {
+		x.page(malformed)
+		return
+	}
 	table := d.table.Load()
 	if d.secure && !sameHost(table, req.TLS.ServerName, x.host) {
 		x.page(misdirected)
@@ -90,6 +94,16 @@ func (x *exchange) contain() {
 		x.door.log.Error("handler panicked", "request", x.id, "panic", p, "stack", string(debug.Stack()))
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// clearLength tells whether a body's length is said once, and as a number.
+// HTTP/2 and 3 need none to find the end of a body, so their servers take the
+// first of several, and what is no number for none.
+func clearLength(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	return len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
 }
 
 // sameHost tells whether a request may come over a connection that was opened
