@@ -619,3 +619,35 @@ func TestPort_ClientsThatLeftTakeNoPlaceOfRequestsInAPause(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 }
+
+// An app that closes while its client still talks resets the connection.
+func TestPort_LastWordsBeforeAResetArrive(t *testing.T) {
+	s := start(t, Config{Sockets: newLoopback()})
+	port := freePort(t)
+	set(t, s, Route{Name: "shop", Ports: []Port{{Number: port, To: 7}}, Backends: []Backend{tcpApp(t, "1", func(c *net.TCPConn) {
+		c.Read(make([]byte, 1))
+		io.WriteString(c, "too much")
+		c.Close()
+	})}})
+	lost := 0
+	for range 100 {
+		c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				if _, err := c.Write(make([]byte, 1000)); err != nil {
+					return
+				}
+			}
+		}()
+		if text, _ := io.ReadAll(c); string(text) != "too much" {
+			lost++
+		}
+		c.Close()
+	}
+	if lost > 0 {
+		t.Errorf("%d of 100 clients were not told", lost)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -258,6 +259,11 @@ func (s *stream) exchange(client, app net.Conn) (whole bool) {
 	failed := make(chan bool, 1)
 	go func() {
 		err := pass(app, client, &count.in, &s.router.buffers)
+		if err != nil && s.present() {
+			// The app takes no more, and may have said why: nobody is cut off for
+			// talking on.
+			_, err = io.Copy(io.Discard, client)
+		}
 		// An app that has said all and left need not have heard the client out.
 		broken := err != nil && !answered.Load()
 		if broken {
@@ -268,6 +274,7 @@ func (s *stream) exchange(client, app net.Conn) (whole bool) {
 	err := pass(client, app, &count.out, &s.router.buffers)
 	answered.Store(err == nil)
 	if err != nil {
+		s.deliver()
 		s.abort()
 	}
 	return !s.hearOut(failed) && err == nil
@@ -338,9 +345,32 @@ func refuse(c net.Conn) {
 	c.Close()
 }
 
+// present tells whether the client's connection is known to be open.
+func (s *stream) present() (open bool) {
+	s.ask(func(_ int, info *unix.TCPInfo) { open = info.State != unix.BPF_TCP_CLOSE })
+	return open
+}
+
+// deliver waits for what an app has said before it broke off to be on its way
+// to the client: a reset throws away what is not.
+func (s *stream) deliver() {
+	const most, look = 2 * time.Second, 5 * time.Millisecond
+	for until := time.Now().Add(most); time.Now().Before(until) && s.ctx.Err() == nil; time.Sleep(look) {
+		left := 0
+		s.ask(func(fd int, info *unix.TCPInfo) {
+			if n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ); err == nil && info.State != unix.BPF_TCP_CLOSE {
+				left = n
+			}
+		})
+		if left == 0 {
+			return
+		}
+	}
+}
+
 // silent is for how long the client has said nothing.
 func (s *stream) silent() (d time.Duration) {
-	s.ask(func(info *unix.TCPInfo) { d = time.Duration(info.Last_data_recv) * time.Millisecond })
+	s.ask(func(_ int, info *unix.TCPInfo) { d = time.Duration(info.Last_data_recv) * time.Millisecond })
 	return d
 }
 
@@ -349,14 +379,14 @@ func (s *stream) silent() (d time.Duration) {
 // last waits for its answer.
 func (s *stream) quiet() bool {
 	quiet := true
-	s.ask(func(info *unix.TCPInfo) {
+	s.ask(func(_ int, info *unix.TCPInfo) {
 		quiet = info.Last_data_sent <= info.Last_data_recv && info.Last_data_sent >= uint32(quietAfter/time.Millisecond)
 	})
 	return quiet
 }
 
 // ask asks the kernel about the client's connection. There may be no answer.
-func (s *stream) ask(about func(*unix.TCPInfo)) {
+func (s *stream) ask(about func(fd int, info *unix.TCPInfo)) {
 	sc, ok := s.client.(syscall.Conn)
 	if !ok {
 		return
@@ -367,7 +397,7 @@ func (s *stream) ask(about func(*unix.TCPInfo)) {
 	}
 	raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			about(info)
+			about(int(fd), info)
 		}
 	})
 }
