@@ -66,12 +66,7 @@ func (c *upstreamConn) noteEnd(err error) {
 }
 
 // CloseWrite lets an upgraded connection be closed in one direction.
-func (c *upstreamConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (c *upstreamConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // unread tells whether the peer is known to have left without reading what was
 // sent after the first before bytes.

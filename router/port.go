@@ -363,10 +363,7 @@ func (p *ports) each(do func(*stream)) {
 func (r *Router) portTLS(number int) *tls.Config {
 	cfg := r.cfg.Certificates.TLSConfig(func(host string) (string, bool) {
 		t := r.table.Load()
-		s := t.hosts.get(host)
-		if s == nil {
-			s = t.wildcard(host)
-		}
+		s := t.site(host)
 		if s == nil || !s.leadsTo(t.ports[number].route) {
 			return "", false
 		}

@@ -135,15 +135,20 @@ func (t *table) wildcard(host string) *site {
 // the wildcard that it is under, so that there are no more certificates than
 // hosts in the table. ok is false for a host that leads nowhere.
 func (r *Router) certified(host string) (name string, ok bool) {
-	t := r.table.Load()
-	s := t.hosts.get(host)
-	if s == nil {
-		s = t.wildcard(host)
-	}
+	s := r.table.Load().site(host)
 	if s == nil {
 		return "", false
 	}
 	return s.name, true
+}
+
+// site returns who answers at a host: itself, else the wildcard above it; nil
+// when it leads nowhere.
+func (t *table) site(host string) *site {
+	if s := t.hosts.get(host); s != nil {
+		return s
+	}
+	return t.wildcard(host)
 }
 
 // knows tells whether a host leads anywhere.

@@ -64,7 +64,8 @@ func copyOnce(dst io.Writer, src io.Reader, buffers *buffers) (int64, error) {
 	return int64(n), err
 }
 
-func closeWrite(c net.Conn) error {
+// closeWrite closes one direction; TLS and TCP both can.
+func closeWrite(c any) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

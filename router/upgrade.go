@@ -56,9 +56,4 @@ func (b *upgradedBackend) Write(p []byte) (int, error) {
 }
 
 // CloseWrite passes on that the client has said all.
-func (b *upgradedBackend) CloseWrite() error {
-	if half, ok := b.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (b *upgradedBackend) CloseWrite() error { return closeWrite(b.ReadWriteCloser) }

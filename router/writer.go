@@ -153,10 +153,5 @@ func (c *upgradedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite passes the end of one direction on; TLS and TCP both can.
-func (c *upgradedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return http.ErrNotSupported
-}
+// CloseWrite passes the end of one direction on.
+func (c *upgradedConn) CloseWrite() error { return closeWrite(c.Conn) }
