@@ -328,29 +328,17 @@ func TestProxy_OwnPages(t *testing.T) {
 // treats the second one as it is told.
 func flaky(t testing.TB, second func(c *net.TCPConn)) (b Backend, served *atomic.Int32) {
 	t.Helper()
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
 	served = new(atomic.Int32)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				req, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				io.Copy(io.Discard, req.Body)
-				served.Add(1)
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-				second(c.(*net.TCPConn))
-			}()
+	return backendAt("flaky", connections(t, func(c *net.TCPConn) {
+		req, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
 		}
-	}()
-	return backendAt("flaky", l.Addr().String()), served
+		io.Copy(io.Discard, req.Body)
+		served.Add(1)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		second(c)
+	})), served
 }
 
 func TestProxy_StaleConnectionIsNoBadGateway(t *testing.T) {

@@ -398,45 +398,33 @@ const hungUp http2.ErrCode = 0xffff
 // then resets it.
 func resetting(t testing.TB, code http2.ErrCode, answers bool) Backend {
 	t.Helper()
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	return backendAt("1", connections(t, func(c *net.TCPConn) {
+		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
+		f := http2.NewFramer(c, c)
+		f.WriteSettings()
 		for {
-			c, err := l.Accept()
+			frame, err := f.ReadFrame()
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
-				f := http2.NewFramer(c, c)
-				f.WriteSettings()
-				for {
-					frame, err := f.ReadFrame()
-					if err != nil {
-						return
-					}
-					switch frame := frame.(type) {
-					case *http2.SettingsFrame:
-						if !frame.IsAck() {
-							f.WriteSettingsAck()
-						}
-					case *http2.HeadersFrame:
-						if answers {
-							f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, EndHeaders: true, BlockFragment: encodeHeaders(
-								":status", "200", "content-type", "application/grpc")})
-							f.WriteData(frame.StreamID, false, make([]byte, 5))
-						}
-						if code == hungUp {
-							return
-						}
-						f.WriteRSTStream(frame.StreamID, code)
-					}
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					f.WriteSettingsAck()
 				}
-			}()
+			case *http2.HeadersFrame:
+				if answers {
+					f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, EndHeaders: true, BlockFragment: encodeHeaders(
+						":status", "200", "content-type", "application/grpc")})
+					f.WriteData(frame.StreamID, false, make([]byte, 5))
+				}
+				if code == hungUp {
+					return
+				}
+				f.WriteRSTStream(frame.StreamID, code)
+			}
 		}
-	}()
-	return backendAt("1", l.Addr().String())
+	}))
 }
 
 func TestH2C_EverythingGoesByHTTP2(t *testing.T) {

@@ -20,21 +20,7 @@ import (
 // returns.
 func rawApp(t testing.TB, speak func(in *bufio.Reader, out net.Conn)) Backend {
 	t.Helper()
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				speak(bufio.NewReader(c), c)
-			}()
-		}
-	}()
-	return backendAt("raw", l.Addr().String())
+	return backendAt("raw", connections(t, func(c *net.TCPConn) { speak(bufio.NewReader(c), c) }))
 }
 
 // saying answers every request with the same bytes.

@@ -123,26 +123,15 @@ func TestPass_ResponseCutShortIsNotWhole(t *testing.T) {
 func TestPass_EarlyAnswerToALongBody(t *testing.T) {
 	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
 		s := start(t, Config{})
-		l := listen(t)
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer c.Close()
-					in := bufio.NewReader(c)
-					if _, err := http.ReadRequest(in); err != nil {
-						return
-					}
-					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
-					io.Copy(io.Discard, in) // no reset that overtakes the answer
-				}()
+		at := connections(t, func(c *net.TCPConn) {
+			in := bufio.NewReader(c)
+			if _, err := http.ReadRequest(in); err != nil {
+				return
 			}
-		}()
-		s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", l.Addr().String()))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+			io.Copy(io.Discard, in) // no reset that overtakes the answer
+		})
+		s.swap(t, "shop", []string{"shop.localhost"}, backendAt("1", at))
 		c := client(s, t)
 		for range 3 {
 			body, send := io.Pipe()

@@ -64,18 +64,7 @@ func freePort(t testing.TB) int {
 // tcpApp is a backend that treats each connection to any port of it by serve.
 func tcpApp(t testing.TB, id string, serve func(*net.TCPConn)) Backend {
 	t.Helper()
-	l := listen(t)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); serve(c.(*net.TCPConn)) }()
-		}
-	}()
-	b := backendAt(id, l.Addr().String())
+	b := backendAt(id, connections(t, serve))
 	b.DialPort = func(ctx context.Context, _ int) (net.Conn, error) { return b.Dial(ctx) }
 	return b
 }

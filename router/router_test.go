@@ -136,6 +136,23 @@ func backendAt(id, addr string) Backend {
 	}}
 }
 
+// connections has each connection to an address treated by serve.
+func connections(t testing.TB, serve func(*net.TCPConn)) (address string) {
+	t.Helper()
+	l := listen(t)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); serve(c.(*net.TCPConn)) }()
+		}
+	}()
+	return l.Addr().String()
+}
+
 // app starts a backend in the process.
 func app(t testing.TB, id string, h http.HandlerFunc) Backend {
 	t.Helper()

@@ -9,20 +9,26 @@ import (
 	"testing"
 )
 
-func TestUpgrade_LastWordsOfAnAppThatLeftAreRead(t *testing.T) {
-	t.Parallel()
+// upgraded returns an upgraded connection, and the app at its other end.
+func upgraded(t *testing.T) (b *upgradedBackend, app net.Conn) {
+	t.Helper()
 	l := listen(t)
 	defer l.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := l.Accept()
-	if err != nil {
+	if app, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	b := &upgradedBackend{ReadWriteCloser: c.(*net.TCPConn)}
-	defer b.Close()
+	b = &upgradedBackend{ReadWriteCloser: c.(*net.TCPConn)}
+	t.Cleanup(func() { b.Close() })
+	return b, app
+}
+
+func TestUpgrade_LastWordsOfAnAppThatLeftAreRead(t *testing.T) {
+	t.Parallel()
+	b, app := upgraded(t)
 	if _, err := b.Write([]byte("unread")); err != nil {
 		t.Fatal(err)
 	}
@@ -49,18 +55,7 @@ func TestUpgrade_LastWordsOfAnAppThatLeftAreRead(t *testing.T) {
 // An end that came before the reset is an end, and a write then tells the reset.
 func TestUpgrade_OfAnAppThatLeftAfterItsEndTakesNothing(t *testing.T) {
 	t.Parallel()
-	l := listen(t)
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &upgradedBackend{ReadWriteCloser: c.(*net.TCPConn)}
-	defer b.Close()
+	b, app := upgraded(t)
 	app.Close()
 	if said, err := io.ReadAll(b); len(said) > 0 || err != nil {
 		t.Errorf("read %q, %v", said, err)
