@@ -30,31 +30,8 @@ func (h *harbour) Requests(ctx context.Context, q deploy.RequestQuery, fn func(d
 	if q.Status != "" && q.Status != "5xx" {
 		return fault.New(fault.Usage, "E186", "%q is no status", q.Status)
 	}
-	for at := -1; ; {
-		h.mu.Lock()
-		lines, grown := h.requests[q.App], h.grown
-		h.mu.Unlock()
-		if at < 0 {
-			at = max(0, len(lines)-q.Lines)
-		}
-		for _, line := range lines[at:] {
-			if q.Status == "5xx" && line.Status < 500 {
-				continue
-			}
-			if err := fn(line); err != nil {
-				return err
-			}
-		}
-		at = len(lines)
-		if !q.Follow {
-			return nil
-		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	wanted := func(line deploy.RequestLine) bool { return q.Status != "5xx" || line.Status >= 500 }
+	return giveLines(ctx, h, func() []deploy.RequestLine { return h.requests[q.App] }, q.Lines, q.Follow, wanted, fn)
 }
 
 func requestLine(id, path string, status int) deploy.RequestLine {

@@ -141,24 +141,32 @@ func (h *harbour) write(app string, lines ...deploy.LogLine) {
 }
 
 func (h *harbour) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
-	at := -1
-	for {
+	wanted := func(line deploy.LogLine) bool {
+		return q.Process == "" || line.Source == q.Process || strings.HasPrefix(line.Source, q.Process+".")
+	}
+	return giveLines(ctx, h, func() []deploy.LogLine { return h.logs[q.App] }, q.Lines, q.Follow, wanted, fn)
+}
+
+// giveLines gives those of the last lines that are wanted, and those that come if
+// they are followed. lines is called under the harbour's lock.
+func giveLines[T any](ctx context.Context, h *harbour, lines func() []T, last int, on bool, wanted func(T) bool, fn func(T) error) error {
+	for at := -1; ; {
 		h.mu.Lock()
-		lines, grown := h.logs[q.App], h.grown
+		all, grown := lines(), h.grown
 		h.mu.Unlock()
 		if at < 0 {
-			at = max(0, len(lines)-q.Lines)
+			at = max(0, len(all)-last)
 		}
-		for _, line := range lines[at:] {
-			if q.Process != "" && line.Source != q.Process && !strings.HasPrefix(line.Source, q.Process+".") {
+		for _, line := range all[at:] {
+			if !wanted(line) {
 				continue
 			}
 			if err := fn(line); err != nil {
 				return err
 			}
 		}
-		at = len(lines)
-		if !q.Follow {
+		at = len(all)
+		if !on {
 			return nil
 		}
 		select {
