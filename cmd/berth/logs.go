@@ -17,9 +17,30 @@ import (
 // logTime is when a line was written, in UTC, with what a person can use of it.
 const logTime = "2006-01-02T15:04:05.000Z"
 
+// lastLines is which lines of a log are asked for.
+type lastLines struct {
+	lines        int
+	follow, tail bool // the same twice
+}
+
+func (l lastLines) goOn() bool { return l.follow || l.tail }
+
+func (l *lastLines) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&l.follow, "follow", "f", false, "go on until interrupted")
+	cmd.Flags().BoolVarP(&l.tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
+	cmd.Flags().IntVarP(&l.lines, "num", "n", 100, "how many of the last lines, -1 is all")
+}
+
+func (l lastLines) check() error {
+	if l.lines == 0 && !l.goOn() {
+		return usage("the last 0 lines are none").Hint("-n -1 shows all")
+	}
+	return nil
+}
+
 func (c *cli) watchCommands() []command {
 	var logs web.LogArgs
-	tail := false
+	var last lastLines
 	limit := 0
 	return []command{
 		{
@@ -27,16 +48,14 @@ func (c *cli) watchCommands() []command {
 			example: "logs shop -f\nlogs shop --ps worker -n 1000",
 			reads:   true,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVarP(&logs.Follow, "follow", "f", false, "go on until interrupted")
-				cmd.Flags().BoolVarP(&tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
-				cmd.Flags().IntVarP(&logs.Lines, "num", "n", 100, "how many of the last lines, -1 is all")
+				last.flags(cmd)
 				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
-				logs.App, logs.Follow = app, logs.Follow || tail
-				if logs.Lines == 0 && !logs.Follow {
-					return usage("the last 0 lines are none").Hint("-n -1 shows all")
+				if err := last.check(); err != nil {
+					return err
 				}
+				logs.App, logs.Lines, logs.Follow = app, last.lines, last.goOn()
 				return c.logs(ctx, logs)
 			},
 		},

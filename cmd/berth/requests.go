@@ -14,7 +14,7 @@ import (
 
 func (c *cli) requestCommands() []command {
 	var args web.RequestArgs
-	tail := false
+	var last lastLines
 	return []command{
 		{
 			use: "router:logs [APP]", short: "show or follow an app's requests",
@@ -23,16 +23,14 @@ func (c *cli) requestCommands() []command {
 			example: "router:logs shop -f\nrouter:logs shop --status 5xx -n 20",
 			aliases: []string{"nginx:access-logs"}, maybeApp: true, reads: true,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVarP(&args.Follow, "follow", "f", false, "go on until interrupted")
-				cmd.Flags().BoolVarP(&tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
-				cmd.Flags().IntVarP(&args.Lines, "num", "n", 100, "how many of the last lines, -1 is all")
+				last.flags(cmd)
 				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only these: 404, 5xx")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
-				args.App, args.Follow = app, args.Follow || tail
-				if args.Lines == 0 && !args.Follow {
-					return usage("the last 0 lines are none").Hint("-n -1 shows all")
+				if err := last.check(); err != nil {
+					return err
 				}
+				args.App, args.Lines, args.Follow = app, last.lines, last.goOn()
 				return c.requests(ctx, args)
 			},
 		},
