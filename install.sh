@@ -235,7 +235,7 @@ check_machine() {
 	fi
 
 	if [[ -n $ssh_key ]]; then
-		ssh_key_lines "$ssh_key" >/dev/null 2>&1 || problem "$ssh_key holds no SSH public key"
+		ssh_key_lines "$ssh_key" >/dev/null 2>&1 || problem "$ssh_key holds no SSH public key without options"
 	fi
 	if id berth >/dev/null 2>&1 && ! made user berth; then
 		note "a user called berth is here already and will be used as it is"
@@ -460,13 +460,20 @@ start() {
 
 # ssh_key_lines FILE: its public keys, one a line. Lines of authorized_keys that
 # carry options (a forced command, …) are somebody's restriction and left out.
-ssh_key_lines() { grep -E '^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp[0-9]+|sk-(ssh|ecdsa)-[^ ]+) [A-Za-z0-9+/=]+' "$1"; }
+# Files written on Windows have a byte order mark and carriage returns.
+ssh_key_lines() {
+	LC_ALL=C sed -e $'1s/^\xef\xbb\xbf//' -e 's/\r$//' -e 's/^[[:blank:]]*//' "$1" |
+		LC_ALL=C grep -E '^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp[0-9]+|sk-(ssh|ecdsa)-[^ ]+)[[:blank:]]+[A-Za-z0-9+/=]+([[:blank:]]|$)'
+}
+
+# somebody_administers tells whether a key with the role admin may enter.
+somebody_administers() { "$berth" ssh-keys:list --format json | grep -q '"role": *"admin"'; }
 
 key() {
-	local name=$caller count=0 code line file files=()
+	local added=0 line said file files=()
 	if [[ -n $ssh_key ]]; then
 		files=("$ssh_key")
-	elif [[ -n $("$berth" ssh-keys:list --format json | tr -d '[] \n' | sed 's/^null$//') ]]; then
+	elif somebody_administers; then
 		return # an upgrade: whoever may enter was decided long ago
 	else
 		# The keys made here, and those the caller comes in with from elsewhere.
@@ -474,19 +481,21 @@ key() {
 	fi
 	begin key "SSH keys"
 	while read -r line; do
-		count=$((count + 1))
-		code=0
-		printf '%s\n' "$line" | quiet "$berth" ssh-keys:add "$name" --role admin || code=$?
-		case $code in
-		0) say "       $name: ${line##* }" ;;
-		5) say "       known already: ${line##* }" ;; # conflict: the key or its name is there
-		*) fail "the key \"${line##* }\" was not accepted" ;;
-		esac
-		name=$caller-$((count + 1))
+		# berth names the key by its comment, and recognises one that it has.
+		if said=$(printf '%s\n' "$line" | "$berth" ssh-keys:add --role admin 2>&1); then
+			say "       $said"
+			added=$((added + 1))
+		elif [[ -n $ssh_key ]]; then
+			printf '%s\n' "$said" >&2
+			fail "a key of $ssh_key was not accepted"
+		else
+			# One old key among the caller's is no reason to leave the others out.
+			printf 'warning: a key of %s was left out\n%s\n' "$caller" "$said" | sed '2,$s/^/         /'
+		fi
 	done < <(for file in "${files[@]}"; do [[ ! -r $file ]] || ssh_key_lines "$file" || true; done | sort -u -k 2,2)
-	if [[ $count -eq 0 ]]; then
+	if [[ $added -eq 0 ]]; then
 		say "warning: $caller has no SSH key here, so nobody can push yet"
-		say "hint:    copy a public key to this machine, then: sudo berth ssh-keys:add NAME --role admin < KEY.pub"
+		say "hint:    copy a public key to this machine, then: sudo berth ssh-keys:add --role admin < KEY.pub"
 	fi
 }
 
@@ -509,7 +518,9 @@ demo() {
 	ssh-keygen -q -t ed25519 -N '' -C install-demo -f "$demo_dir/key"
 	chown -R "$caller:" "$demo_dir"
 
-	# The key may push to this one app, and goes when the push is done.
+	# The key may push to this one app, and goes when the push is done. One that
+	# a run left behind which was killed has the name.
+	"$berth" ssh-keys:remove install-demo >/dev/null 2>&1 || true
 	"$berth" apps:info "$demo_app" >/dev/null 2>&1 || quiet "$berth" apps:create "$demo_app"
 	quiet "$berth" ssh-keys:add install-demo --role deploy --app "$demo_app" <"$demo_dir/key.pub"
 	(

@@ -3,6 +3,7 @@ package sshd
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -42,7 +43,7 @@ func (l *lobby) enter(addr net.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.total >= l.max || l.from[from] >= l.perAddress {
-		l.note("SSH connection refused: too many are waiting to show a key", addr, nil)
+		l.note(slog.LevelWarn, "SSH connection refused: too many are waiting to show a key", addr, nil)
 		return false
 	}
 	l.total++
@@ -60,17 +61,29 @@ func (l *lobby) leave(addr net.Addr) {
 	}
 }
 
-// failed notes a handshake that came to nothing.
+// failed notes a handshake that came to nothing. On a public address that
+// happens all day, so it is no warning.
 func (l *lobby) failed(addr net.Addr, err error) {
 	if _, ok := errors.AsType[*gossh.ServerAuthError](err); ok {
 		return // said already, with the keys (see authentication.nothingLeft)
 	}
+	if leftByItself(err) {
+		l.log.Debug("SSH client left before it showed a key", "remote", addr.String(), "error", err)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.note("SSH handshake failed", addr, err)
+	l.note(slog.LevelInfo, "SSH handshake failed", addr, err)
 }
 
-func (l *lobby) note(what string, addr net.Addr, err error) {
+// leftByItself tells whether a client hung up, as ssh-keyscan does once it has
+// the host key, and health checks and port scanners at once. The end of berth
+// closes connections too, which is no failure either.
+func leftByItself(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+}
+
+func (l *lobby) note(level slog.Level, what string, addr net.Addr, err error) {
 	if now := time.Now(); now.Sub(l.minute) > time.Minute {
 		l.minute, l.lines = now, 0
 	}
@@ -78,7 +91,7 @@ func (l *lobby) note(what string, addr net.Addr, err error) {
 		l.unsaid++
 		return
 	}
-	l.log.Warn(what, "remote", addr.String(), "error", err, "not_logged", l.unsaid)
+	l.log.Log(context.Background(), level, what, "remote", addr.String(), "error", err, "not_logged", l.unsaid)
 	l.unsaid = 0
 }
 

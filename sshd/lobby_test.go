@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,34 @@ func TestLobby_GarbageIsClosedAtOnceAndDoesNotFloodTheLog(t *testing.T) {
 	}
 	if lines := strings.Count(d.log.String(), "handshake failed"); lines == 0 || lines > lobbyLines {
 		t.Errorf("%d lines in the log, want some and at most %d:\n%s", lines, lobbyLines, d.log.String())
+	}
+}
+
+// A health check, a port scanner, install.sh's own ssh-keyscan: none of them
+// failed at anything.
+func TestLobby_ClientsThatHangUpAreNotLogged(t *testing.T) {
+	var d *door
+	t.Cleanup(func() { // once the server has ended, and with it every connection
+		log := d.log.String()
+		if strings.Count(log, "handshake failed") != 1 || strings.Contains(log, "level=WARN") {
+			t.Errorf("got %s\nwant one handshake that failed, of the client that speaks HTTP, and no warning", log)
+		}
+	})
+	d = openDoor(t, Config{})
+	for _, leave := range []func(net.Conn){
+		func(net.Conn) {},
+		func(c net.Conn) { c.Write([]byte("SSH-2.0-scan\r\n")) },
+		func(c net.Conn) { c.Write([]byte("SSH-2.0-scan\r\n")); c.(*net.TCPConn).SetLinger(0) }, // a reset
+		func(c net.Conn) { c.Write([]byte("GET / HTTP/1.0\r\n\r\n")) },
+	} {
+		c := d.dial(t)
+		c.Read(make([]byte, 4)) // the server's greeting: it serves the connection
+		leave(c)
+		c.Close()
+	}
+	out, err := exec.Command("ssh-keyscan", "-p", d.port, "-t", "ed25519", "127.0.0.1").Output()
+	if err != nil || !strings.Contains(string(out), "ssh-ed25519") {
+		t.Fatalf("ssh-keyscan: %v, %q", err, out)
 	}
 }
 

@@ -102,7 +102,8 @@ func (tx *Tx) PutKey(key Key) error {
 		return err
 	}
 	if found && other.Name != key.Name {
-		return fault.New(fault.Conflict, "E109", "this key is known already, as %q", other.Name)
+		return fault.New(fault.Conflict, "E109", "this key is here already, as %q", other.Name).
+			Hint("berth ssh-keys:add %s --role ROLE changes what it may do", other.Name)
 	}
 	return put(tx.bucket("keys"), []byte(key.Name), key)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rsa"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,7 @@ import (
 // KeyAddArgs are a public key and what it may do.
 type KeyAddArgs struct {
 	NoArgs
-	Name string     `json:"name"`
+	Name string     `json:"name,omitempty"` // "" is one made of the key's comment
 	Key  string     `json:"key"`            // a line of authorized_keys
 	Role store.Role `json:"role,omitempty"` // "" is admin for the first key and deploy after that
 	Apps []string   `json:"apps,omitempty"` // these apps alone
@@ -31,7 +30,11 @@ type KeyRemoveArgs struct {
 	Force bool   `json:"force,omitempty"` // even the last one of an admin
 }
 
-var keyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
+// KeyAdded is a key that may enter now.
+type KeyAdded struct {
+	store.Key
+	Known bool `json:"known,omitempty"` // it was there before
+}
 
 func (a *API) keysList(context.Context, call, NoArgs) (keys []store.Key, err error) {
 	err = a.db.View(func(tx *store.Tx) error {
@@ -41,11 +44,12 @@ func (a *API) keysList(context.Context, call, NoArgs) (keys []store.Key, err err
 	return keys, err
 }
 
-func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key, err error) {
+func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key KeyAdded, err error) {
 	// The name stands for the user from now on, and root is the machine's own.
-	if !keyName.MatchString(args.Name) || args.Name == store.Root.Name {
+	if args.Name != "" && !store.ValidKeyName(args.Name) {
 		return key, fault.New(fault.Usage, "E156", "%.60q cannot be the name of a key", args.Name).
-			Hint("use letters, digits and . _ @ + -, at most 64 characters; root is taken")
+			Hint("use letters, digits and . _ @ + -, at most 64 characters; root is taken").
+			Hint("without a name, the key's comment becomes its name")
 	}
 	if args.Role != "" && !slices.Contains([]store.Role{store.RoleAdmin, store.RoleDeploy, store.RoleRead}, args.Role) {
 		return key, fault.New(fault.Usage, "E156", "there is no role %.60q", args.Role).Hint("the roles are admin, deploy and read")
@@ -53,11 +57,11 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 	if args.Role == store.RoleAdmin && len(args.Apps) > 0 {
 		return key, fault.New(fault.Usage, "E156", "an admin has access to everything").Hint("give the role deploy or read with --app")
 	}
-	public, err := parseKey(args.Key)
+	public, comment, err := parseKey(args.Key)
 	if err != nil {
 		return key, err
 	}
-	key = store.Key{
+	key.Key = store.Key{
 		Name: args.Name, Role: args.Role, Apps: args.Apps, CreatedAt: time.Now(),
 		Fingerprint: ssh.FingerprintSHA256(public),
 		Authorized:  strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))),
@@ -72,14 +76,25 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(keys, func(k store.Key) bool { return k.Name == args.Name }); i >= 0 {
+		old, known, err := tx.KeyByFingerprint(key.Fingerprint)
+		switch {
+		case err != nil:
+			return err
+		case key.Name == "" && known:
+			key.Name = old.Name
+		case key.Name == "":
+			key.Name = store.KeyNameFor(comment, key.Fingerprint, keys)
+		}
+		if i := slices.IndexFunc(keys, func(k store.Key) bool { return k.Name == key.Name }); i >= 0 {
 			old := keys[i]
 			if old.Fingerprint != key.Fingerprint {
-				return fault.New(fault.Conflict, "E157", "there is another key named %q", args.Name).
-					With(old.Fingerprint).Hint("choose another name, or remove it first: berth ssh-keys:remove %s", args.Name)
+				return fault.New(fault.Conflict, "E157", "there is another key named %q", key.Name).
+					With(old.Fingerprint).
+					Hint("choose another name, or give none and let the key's comment name it").
+					Hint("berth ssh-keys:remove %s removes the other one", key.Name)
 			}
 			// The same key once more: what is not said stays.
-			key.CreatedAt, key.LastUsed = old.CreatedAt, old.LastUsed
+			key.Known, key.CreatedAt, key.LastUsed = true, old.CreatedAt, old.LastUsed
 			if key.Role == "" {
 				key.Role, key.Apps = old.Role, old.Apps
 			}
@@ -93,7 +108,7 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 				key.Role = store.RoleAdmin
 			}
 		}
-		if err := tx.PutKey(key); err != nil {
+		if err := tx.PutKey(key.Key); err != nil {
 			return err
 		}
 		return event(tx, c.user, "", "key", "added the key %s (%s, %s)", key.Name, key.Role, key.Fingerprint)
@@ -138,35 +153,37 @@ func lastAdminStays(name string) error {
 // minRSA is what OpenSSH and NIST ask for since 2015.
 const minRSA = 2048
 
-func parseKey(line string) (ssh.PublicKey, error) {
+// parseKey reads a line of authorized_keys. Windows' editors may put a byte
+// order mark before it and a carriage return behind.
+func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	no := func(why string) *fault.Error {
 		return fault.New(fault.Usage, "E156", "this is no public key for SSH: %s", why)
 	}
 	if strings.Contains(line, "PRIVATE KEY") {
-		return nil, no("it is a private key").Hint("give the file that ends in .pub, and keep this one to yourself")
+		return nil, "", no("it is a private key").Hint("give the file that ends in .pub, and keep this one to yourself")
 	}
-	public, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(strings.TrimPrefix(line, "\ufeff")))
 	if err != nil {
-		return nil, no("it does not read as one").Hint(`it looks like "ssh-ed25519 AAAA… name", see ~/.ssh/id_ed25519.pub`)
+		return nil, "", no("it does not read as one").Hint(`it looks like "ssh-ed25519 AAAA… name", see ~/.ssh/id_ed25519.pub`)
 	}
 	if _, isCertificate := public.(*ssh.Certificate); isCertificate {
-		return nil, no("certificates are not supported")
+		return nil, "", no("certificates are not supported")
 	}
 	if len(options) > 0 {
-		return nil, no("options before the key are not supported").With(options...)
+		return nil, "", no("options before the key are not supported").With(options...)
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, no("there is more than one line").Hint("add one key at a time")
+		return nil, "", no("there is more than one line").Hint("add one key at a time")
 	}
 	switch public.Type() {
 	case ssh.InsecureKeyAlgoDSA:
-		return nil, no("DSA keys are not safe").Hint("ssh-keygen -t ed25519 makes a better one")
+		return nil, "", no("DSA keys are not safe").Hint("ssh-keygen -t ed25519 makes a better one")
 	case ssh.KeyAlgoRSA:
 		if crypto, ok := public.(ssh.CryptoPublicKey); ok {
 			if key, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
-				return nil, no("an RSA key this short is not safe").Hint("ssh-keygen -t ed25519 makes a better one")
+				return nil, "", no("an RSA key this short is not safe").Hint("ssh-keygen -t ed25519 makes a better one")
 			}
 		}
 	}
-	return public, nil
+	return public, comment, nil
 }

@@ -60,6 +60,42 @@ func TestKeys_FirstIsAdminThenDeploy(t *testing.T) {
 	}
 }
 
+// A key that comes without a name is found by itself, and a name that is taken
+// keeps none out.
+func TestKeys_NamedByTheirComment(t *testing.T) {
+	h := newHouse(t)
+	add := func(line string, role store.Role) KeyAdded {
+		t.Helper()
+		var added KeyAdded
+		if err := h.API.Call(t.Context(), store.Root, "ssh-keys:add", KeyAddArgs{Key: line, Role: role}, &added, nil); err != nil {
+			t.Fatalf("%.80q: %v", line, err)
+		}
+		return added
+	}
+	want := func(got KeyAdded, name string, role store.Role, known bool) {
+		t.Helper()
+		if got.Name != name || got.Role != role || got.Known != known {
+			t.Errorf("got %q %s known %v, want %q %s %v", got.Name, got.Role, got.Known, name, role, known)
+		}
+	}
+	roots := newKey(t) + " root"
+	first := add(roots, store.RoleAdmin)
+	if !strings.HasPrefix(first.Name, "key-") || first.Known {
+		t.Errorf("root's own: got %+v, want the start of its fingerprint", first)
+	}
+	want(add(roots, store.RoleAdmin), first.Name, store.RoleAdmin, true)
+	laptop := newKey(t)
+	want(add(laptop+" alice@laptop\r\n", store.RoleAdmin), "alice@laptop", store.RoleAdmin, false)
+	want(add("\ufeff  "+newKey(t)+" alice@laptop\n", ""), "alice@laptop-2", store.RoleDeploy, false)
+	// The comment may have changed since, and the role is what was asked for last.
+	want(add(laptop+" alice@desk", ""), "alice@laptop", store.RoleAdmin, true)
+	want(add(laptop, store.RoleRead), "alice@laptop", store.RoleRead, true)
+	want(add(laptop, store.RoleAdmin), "alice@laptop", store.RoleAdmin, true)
+	if _, code := addKey(t, h, KeyAddArgs{Key: `command="id" ` + newKey(t) + " eve"}); code != "E156" {
+		t.Errorf("with options: got %q, want E156", code)
+	}
+}
+
 func TestKeys_LastAdminStays(t *testing.T) {
 	h := newHouse(t)
 	line := newKey(t)
@@ -128,7 +164,6 @@ func TestKeys_RefusesWhatIsNoGoodKey(t *testing.T) {
 		"options":          {Name: "a", Key: `command="id" ` + good},
 		"short RSA":        {Name: "a", Key: authorized(t, &short.PublicKey)},
 		"DSA":              {Name: "a", Key: authorized(t, &old.PublicKey)},
-		"no name":          {Name: "", Key: good},
 		"root's name":      {Name: "root", Key: good},
 		"name of a path":   {Name: "../x", Key: good},
 		"unknown role":     {Name: "a", Key: good, Role: "owner"},

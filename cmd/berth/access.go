@@ -18,18 +18,22 @@ func (c *cli) accessCommands() []command {
 	role := ""
 	return []command{
 		{
-			use: "ssh-keys:add NAME [FILE]", short: "let a public key in",
-			long: "The key is read from standard input without FILE. The role is admin, deploy or\n" +
-				"read: admin for the first key, deploy for those that follow, unless --role\nsays otherwise.",
+			use: "ssh-keys:add [NAME] [FILE]", short: "let a public key in",
+			long: "The key is read from standard input without FILE, and named by its comment\n" +
+				"without NAME. The role is admin, deploy or read: admin for the first key, deploy\n" +
+				"for those that follow, unless --role says otherwise.",
 			example: "ssh-keys:add alice <alice.pub\nssh-keys:add ci --role deploy --app shop <ci.pub",
-			noApp:   true, min: 1, max: 2,
+			noApp:   true, max: 2,
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().StringVar(&role, "role", "", "admin, deploy or read")
 				cmd.Flags().StringSliceVarP(&add.Apps, "app", "a", nil, "this app alone; may be given again")
 			},
 			run: func(ctx context.Context, _ string, words []string) error {
-				add.Name, add.Role = words[0], store.Role(role)
+				add.Role = store.Role(role)
 				file := "-"
+				if len(words) > 0 {
+					add.Name = words[0]
+				}
 				if len(words) > 1 {
 					file = words[1]
 				}
@@ -40,11 +44,15 @@ func (c *cli) accessCommands() []command {
 				if add.Key, err = c.readFile(file); err != nil {
 					return err
 				}
-				var key store.Key
+				var key web.KeyAdded
 				if err := c.ask(ctx, "ssh-keys:add", add, &key); err != nil {
 					return err
 				}
-				c.say("%s may enter as %s (%s)", key.Name, scope(key), key.Fingerprint)
+				already := ""
+				if key.Known {
+					already = ", and was here already"
+				}
+				c.say("%s may enter as %s%s (%s)", key.Name, scope(key.Key), already, key.Fingerprint)
 				return nil
 			},
 		},
