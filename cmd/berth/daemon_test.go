@@ -77,7 +77,7 @@ func (d *daemon) serve(ts *testscript.TestScript, flags []string) error {
 	}
 	d.flags = flags
 	args := []string{"serve", "--data", ts.Getenv("DATA"), "--engine", d.engine, "--state", d.state,
-		"--stack-cache", d.stack, "--containerd", "embedded", "--bridge", d.bridge, "--domain", "localhost"}
+		"--stack-cache", d.stack, "--containerd", "embedded", "--bridge", d.bridge, "--domain", "localhost", "--git-user", gitUser}
 	command := exec.Command(d.binary)
 	command.Env = append(os.Environ(), "GORACE=halt_on_error=0 exitcode=66")
 	if i := slices.Index(flags, "-activated"); i >= 0 {

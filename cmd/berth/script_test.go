@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -32,6 +34,7 @@ import (
 // and the programs of tools_test.go. The daemon's log is $WORK/berth.log.
 
 func TestMain(m *testing.M) {
+	forgetInstallation()
 	testscript.Main(m, map[string]func(){
 		"call":       call,
 		"eventually": eventually,
@@ -40,6 +43,21 @@ func TestMain(m *testing.M) {
 		"loadgen":    loadgen,
 		"put-image":  putImage,
 	})
+}
+
+// forgetInstallation removes what the environment says of a berth that runs on
+// the machine, and what a service manager says to the shell of the tests: the
+// daemons and commands of the tests have settings of their own.
+func forgetInstallation() {
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		own := strings.HasPrefix(name, "BERTH_TEST_") || name == "BERTH_GOPATH"
+		foreign := strings.HasPrefix(name, "BERTH_") || strings.HasPrefix(name, "LISTEN_") ||
+			slices.Contains([]string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"}, name)
+		if foreign && !own {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 func TestScripts(t *testing.T) {
@@ -82,6 +100,11 @@ type lab struct {
 	bridge string // of its own, so that a berth that is installed on the machine is left alone
 }
 
+// gitUser is whom git runs as in the scripts: like the user berth of an
+// installation it may do nothing, and it is on every machine, whether berth is
+// installed there or not.
+const gitUser = "nobody"
+
 func newLab(t *testing.T) *lab {
 	skip := t.Skipf
 	if os.Getenv("CI") != "" {
@@ -100,12 +123,13 @@ func newLab(t *testing.T) *lab {
 	if cache == "" {
 		cache = "/var/cache/berth-test"
 	}
+	name := fmt.Sprintf("berth%08x", crc32.ChecksumIEEE([]byte(cache)))
 	l := &lab{
 		bin:    t.TempDir(),
 		engine: filepath.Join(cache, "engine"),
 		stack:  filepath.Join(cache, "stack"),
-		state:  "/run/" + filepath.Base(cache),
-		bridge: fmt.Sprintf("berth%08x", crc32.ChecksumIEEE([]byte(cache))),
+		state:  "/run/" + name, // not by the cache's own name, which may be berth
+		bridge: name,
 	}
 	for _, dir := range []string{l.engine, l.stack, l.state} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -164,6 +188,9 @@ func buildBerth(path, version string) error {
 // setup gives a script a home with an SSH key and a git identity, ports, and a
 // daemon that is not started yet.
 func (l *lab) setup(env *testscript.Env) error {
+	if err := openToGit(env.WorkDir); err != nil {
+		return err
+	}
 	d := &daemon{
 		binary: filepath.Join(l.bin, "berth"),
 		lab:    l,
@@ -201,6 +228,24 @@ func (l *lab) setup(env *testscript.Env) error {
 	env.Values[daemonKey{}] = d
 	env.Defer(func() { d.end(env.T()) })
 	return makeHome(home, d.ports[2])
+}
+
+// openToGit lets git's user pass through the directory that holds the scripts'
+// work. What is above that is the machine's.
+func openToGit(work string) error {
+	if err := os.Chmod(filepath.Dir(work), 0o711); err != nil {
+		return err
+	}
+	for dir := work; dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("%s is closed to %s, whom the scripts' git runs as; set GOTMPDIR to a directory that is open", dir, gitUser)
+		}
+	}
+	return nil
 }
 
 // makeRepository is the command app.

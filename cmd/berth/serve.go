@@ -43,7 +43,7 @@ const (
 	// apiGrace is what a command in progress gets when berth stops.
 	apiGrace = 30 * time.Second
 
-	gitUser = "berth" // git's programs run as it, where it exists
+	defaultGitUser = "berth" // the account that install.sh makes
 )
 
 // serve is the appliance's configuration.
@@ -51,7 +51,7 @@ type serve struct {
 	data, engine, state, containerd string
 	http, https, ssh, http3         string
 	domain, stackCache, mirror      string
-	bridge, subnet                  string
+	bridge, subnet, gitUser         string
 	builds, keepReleases            string
 	logLevel                        string
 }
@@ -78,6 +78,7 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flag(&s.bridge, "bridge", "", "name of the network bridge")
 	flag(&s.subnet, "subnet", "", "IPv4 range of the containers")
+	flag(&s.gitUser, "git-user", defaultGitUser, "system user that git runs as")
 }
 
 // fromEnv reads BERTH_NAME.
@@ -118,7 +119,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err != nil {
 		return err
 	}
-	repositories, err := s.directories()
+	repositories, err := s.directories(log)
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func writeAccess(ctx context.Context, access *accesslog.Log) (end func() error) 
 
 // directories makes what is missing and returns the repositories' place. git
 // runs as its own user, who may pass through the data directory and no more.
-func (s *serve) directories() (git.Repositories, error) {
+func (s *serve) directories(log *slog.Logger) (git.Repositories, error) {
 	repositories := git.Repositories{Dir: filepath.Join(s.data, "git")}
 	if s.engine == "" {
 		s.engine = filepath.Join(s.data, "engine")
@@ -256,16 +257,22 @@ func (s *serve) directories() (git.Repositories, error) {
 	if err := errors.Join(os.MkdirAll(s.data, 0o700), os.MkdirAll(s.engine, 0o711), os.MkdirAll(s.state, 0o711)); err != nil {
 		return repositories, fmt.Errorf("make berth's directories: %w", err)
 	}
-	mode := os.FileMode(0o700)
-	if account, err := user.Lookup(gitUser); err == nil {
-		uid, uidErr := strconv.Atoi(account.Uid)
-		gid, gidErr := strconv.Atoi(account.Gid)
-		if err := errors.Join(uidErr, gidErr, os.Chown(s.data, 0, gid)); err != nil {
-			return repositories, fmt.Errorf("open the data directory to git: %w", err)
-		}
-		repositories.UID, repositories.GID, mode = uid, gid, 0o710
+	account, err := user.Lookup(s.gitUser)
+	if err != nil && s.gitUser != defaultGitUser {
+		return repositories, usage("--git-user: there is no user %q on this machine", s.gitUser).
+			Hint("useradd --system %s makes it", s.gitUser)
 	}
-	return repositories, os.Chmod(s.data, mode)
+	if err != nil {
+		log.Warn("git runs as root: there is no user for it", "user", s.gitUser, "err", err)
+		return repositories, os.Chmod(s.data, 0o700)
+	}
+	uid, uidErr := strconv.Atoi(account.Uid)
+	gid, gidErr := strconv.Atoi(account.Gid)
+	if err := errors.Join(uidErr, gidErr, os.Chown(s.data, 0, gid), os.Chmod(s.data, 0o710)); err != nil {
+		return repositories, fmt.Errorf("open the data directory to git: %w", err)
+	}
+	repositories.UID, repositories.GID = uid, gid
+	return repositories, nil
 }
 
 // nameMachine gives the machine a domain if it has none.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berthd/berth/store/fault"
@@ -171,5 +172,50 @@ func TestGroup_OneFailureEndsAll(t *testing.T) {
 	cancel()
 	if err := g.wait(); err != nil {
 		t.Errorf("asked to end: got %v, want nil", err)
+	}
+}
+
+func TestServe_GitUserOwnsTheRepositoriesAlone(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to give directories away")
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := &serve{data: filepath.Join(t.TempDir(), "data"), state: t.TempDir(), gitUser: gitUser}
+	repositories, err := s.directories(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if repositories.UID == 0 || repositories.GID == 0 {
+		t.Errorf("git runs as %d:%d, want the user %s", repositories.UID, repositories.GID, gitUser)
+	}
+	// It may pass through the data directory, and neither list nor change it.
+	info, err := os.Stat(s.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if info.Mode().Perm() != 0o710 || owner.Uid != 0 || int(owner.Gid) != repositories.GID {
+		t.Errorf("the data directory is %v of %d:%d, want 0710 of root and git's group", info.Mode(), owner.Uid, owner.Gid)
+	}
+	s.gitUser = "no-such-user"
+	if _, err := s.directories(log); fault.From(err) == nil || fault.From(err).Code != "E151" {
+		t.Errorf("a user that is not there: got %v, want E151", err)
+	}
+}
+
+// What a berth that is installed on the machine has in its environment is not
+// for the daemons of the tests.
+func TestForgetInstallation_KeepsTheTestsOwn(t *testing.T) {
+	for _, name := range []string{"BERTH_BUILDS", "BERTH_STATE", "LISTEN_FDS", "NOTIFY_SOCKET", "JOURNAL_STREAM", "BERTH_TEST_X", "PATHS"} {
+		t.Setenv(name, "set")
+	}
+	forgetInstallation()
+	for name, want := range map[string]string{
+		"BERTH_BUILDS": "", "BERTH_STATE": "", "LISTEN_FDS": "", "NOTIFY_SOCKET": "", "JOURNAL_STREAM": "",
+		"BERTH_TEST_X": "set", "PATHS": "set",
+	} {
+		if got := os.Getenv(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,8 +66,9 @@ func (a *appliance) start(ctx context.Context) error {
 	}
 	defer log.Close()
 	a.cmd = exec.Command(a.binary, "serve", "--data", filepath.Join(a.dir, "data"), "--engine", filepath.Join(a.cache, "engine"),
-		"--stack-cache", filepath.Join(a.cache, "stack"), "--state", a.state, "--containerd", "embedded", "--bridge", bridge, "--domain", "localhost",
+		"--stack-cache", filepath.Join(a.cache, "stack"), "--state", a.state, "--containerd", "embedded", "--bridge", bridge, "--domain", "localhost", "--git-user", "nobody",
 		"--http", address("http"), "--https", address("https"), "--ssh", address("ssh"))
+	a.cmd.Env = environment()
 	a.cmd.Stderr = log
 	if err := a.cmd.Start(); err != nil {
 		return err
@@ -89,6 +91,12 @@ func (a *appliance) start(ctx context.Context) error {
 	}
 }
 
+// environment is ours without the settings of a berth that is installed on the
+// machine.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "BERTH_") })
+}
+
 func (a *appliance) stop() error {
 	a.cmd.Process.Signal(syscall.SIGTERM)
 	return <-a.ended
@@ -103,7 +111,7 @@ func (a *appliance) kill() error {
 // berth runs a command on the appliance and returns what it prints.
 func (a *appliance) berth(ctx context.Context, in io.Reader, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, a.binary, args...)
-	cmd.Env = append(os.Environ(), "BERTH_STATE="+a.state)
+	cmd.Env = append(environment(), "BERTH_STATE="+a.state)
 	cmd.Stdin = in
 	var talk bytes.Buffer
 	cmd.Stderr = &talk
