@@ -27,6 +27,10 @@ func (c *cli) printFault(f *fault.Error) {
 		}
 		b.WriteString(line + "\n")
 	}
+	if journaled(c.err) { // of serve, which does not start
+		prefixed{c.err, priorityError}.Write([]byte(b.String()))
+		return
+	}
 	io.WriteString(c.err, b.String())
 }
 

@@ -111,7 +111,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: level}))
+	log := newLog(logTo, level)
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
 
