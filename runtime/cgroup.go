@@ -160,11 +160,23 @@ func (e *Engine) clearCgroup(ctx context.Context, id string) error {
 	return errors.Join(errs...)
 }
 
+// cgroupPatience is how long killed processes get to leave their cgroup.
+const cgroupPatience = 10 * time.Second
+
 func clearCgroupDir(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, cgroupPatience)
+	defer cancel()
 	for {
+		// A tree that is mounted read-only refuses to remove also what is not there.
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		err := os.Remove(dir) // the directory alone: its files are the kernel's
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
+		}
+		if errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) {
+			return err // no process's leaving changes that
 		}
 		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 		for line := range strings.Lines(string(data)) {
@@ -178,4 +190,34 @@ func clearCgroupDir(ctx context.Context, dir string) error {
 		case <-time.After(5 * time.Millisecond): // the killed are being reaped
 		}
 	}
+}
+
+// removeCgroups removes the installation's own cgroups, with what a container
+// that is gone has left below them.
+func (e *Engine) removeCgroups() error {
+	var errs []error
+	for _, dir := range e.cgroups("") {
+		errs = append(errs, removeCgroupTree(dir))
+		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it, and the root always
+	}
+	return errors.Join(errs...)
+}
+
+func removeCgroupTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			err = errors.Join(err, removeCgroupTree(filepath.Join(dir, entry.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -296,17 +296,57 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	if len(left) > 0 {
 		return fmt.Errorf("shut down: %d containers are left", len(left))
 	}
-	errs := []error{e.net.remove(ctx)}
-	for _, dir := range e.cgroups("") { // the installation's own; it stays while anything is in it
-		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it, and the root always
-	}
+	errs := []error{e.net.remove(ctx), e.removeCgroups()}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))
 	}
 	return errors.Join(append(errs, e.Close())...)
+}
+
+// RemoveNamespace removes what purging an installation leaves in a containerd
+// that others use too: the namespace, and its directories below containerd's
+// own. All layers and containers must have been removed. A namespace in which
+// another installation has something stays.
+func (e *Engine) RemoveNamespace(ctx context.Context) error {
+	if e.daemon != nil {
+		return nil // all of its containerd goes with the engine's root
+	}
+	if err := e.collect(ctx); err != nil { // blobs whose lease is gone
+		return fmt.Errorf("collect what nothing refers to: %w", err)
+	}
+	others := false
+	err := e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		owner := info.Labels[labelInstallation]
+		others = others || owner != "" && owner != e.id
+		return nil
+	})
+	if err != nil || others {
+		return err
+	}
+	address, err := e.address(ctx)
+	if err != nil {
+		return err
+	}
+	plugins, err := e.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+snapshotter)
+	if err != nil {
+		return fmt.Errorf("ask containerd for its directory: %w", err)
+	}
+	if err := e.client.NamespaceService().Delete(ctx, namespace); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove containerd's namespace %s: %w", namespace, err)
+	}
+	dirs := []string{filepath.Dir(address)}
+	for _, p := range plugins.Plugins {
+		if root := p.Exports["root"]; root != "" {
+			dirs = append(dirs, filepath.Dir(root))
+		}
+	}
+	for _, dir := range dirs {
+		dir = filepath.Join(dir, "io.containerd.runtime.v2.task", namespace)
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // only when it is empty
+			return err
+		}
+	}
+	return nil
 }
 
 // state returns a path in the state directory.

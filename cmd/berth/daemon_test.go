@@ -467,7 +467,7 @@ func sweep(t *testing.T, l *lab) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cfg := runtime.Config{Containerd: "embedded", Root: l.engine, State: l.state, Init: filepath.Join(l.bin, "berth"), Bridge: l.bridge}
-	if err := removeContainers(ctx, cfg, false, io.Discard); err != nil {
+	if _, err := removeContainers(ctx, cfg, false, io.Discard); err != nil {
 		t.Fatalf("sweep: %v", err)
 	}
 }

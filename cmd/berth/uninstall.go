@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ import (
 const (
 	manifestFile   = "/etc/berth/manifest"
 	settingsFile   = "/etc/berth/berth.env"
+	programFile    = "/usr/local/bin/berth"
+	unitDir        = "/etc/systemd/system"
 	serviceCommand = "/usr/local/lib/berth/service" // where systemd does not run
 )
 
@@ -31,6 +34,9 @@ const (
 // takes away the program and its units. With purge the data goes too: apps,
 // repositories, certificates, layers, the user. Debian packages stay in either
 // case, for something else may have come to need them.
+//
+// What cannot be removed is left and named at the end, and with it the program,
+// the manifest and the settings, so that uninstall can be run again.
 func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 	items, err := readManifest(manifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,23 +52,62 @@ func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 
 	fmt.Fprintln(out, "-----> Stop     berth")
 	if err := stopService(ctx, items); err != nil {
-		return err
+		return err // it would start again whatever is stopped
 	}
+	var left leftovers
 	fmt.Fprintln(out, "-----> Remove   containers")
-	if err := removeContainers(ctx, settings.engine(), purge, out); err != nil {
-		return err
+	removed, err := removeContainers(ctx, settings.engine(), purge, out)
+	left.add("", err)
+	if !removed && purge {
+		left.add(settings.data(), errors.New("containers still stand on it"))
 	}
 	fmt.Fprintln(out, "-----> Remove   files")
-	if err := removeItems(ctx, items, purge, out); err != nil {
+	removeItems(ctx, items, purge && removed, out, &left)
+	if err := left.fault(purge); err != nil {
 		return err
 	}
 
 	fmt.Fprintln(out, "\nsuccess: berth is gone from this machine")
 	if !purge {
 		fmt.Fprintf(out, "       kept: %s and /etc/berth; install.sh finds them again\n", settings.data())
+	} else if _, err := os.Stat(settings.data()); err == nil {
+		fmt.Fprintf(out, "       kept: %s, which install.sh did not make\n", settings.data())
 	}
 	fmt.Fprintln(out, "       kept: Debian packages (containerd, runc, git and others)")
 	return nil
+}
+
+// leftovers are what could not be removed, and why.
+type leftovers []string
+
+// add notes an error that concerns what; an error that joins others is noted as those.
+func (l *leftovers) add(what string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			l.add(what, one)
+		}
+		return
+	}
+	if err == nil {
+		return
+	}
+	if what != "" {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	*l = append(*l, err.Error())
+}
+
+// fault names what is left; nil when nothing is.
+func (l leftovers) fault(purge bool) error {
+	if len(l) == 0 {
+		return nil
+	}
+	again := "berth uninstall"
+	if purge {
+		again += " --purge"
+	}
+	return fault.New(fault.Failed, "E136", "berth is stopped, and not all of it could be removed").With(l...).
+		Hint("all else is removed; see to what is named above and run it again: %s", again)
 }
 
 // item is one line of the manifest.
@@ -96,6 +141,11 @@ func (it item) isData() bool {
 	return it.kind == "user" || slices.ContainsFunc([]string{"/etc/berth", "/var/lib/berth"}, func(dir string) bool {
 		return it.name == dir || strings.HasPrefix(it.name, dir+"/")
 	})
+}
+
+// isUninstalls tells whether the next run of uninstall needs it.
+func (it item) isUninstalls() bool {
+	return it.kind == "file" && it.name == programFile || it.name == "/etc/berth" || strings.HasPrefix(it.name, "/etc/berth/")
 }
 
 func isPath(kind string) bool { return kind == "file" || kind == "directory" }
@@ -146,12 +196,7 @@ func (s settings) engine() runtime.Config {
 
 // stopService stops berth and keeps it from coming back at the next boot.
 func stopService(ctx context.Context, items []item) error {
-	var units []string
-	for _, it := range items {
-		if it.kind == "unit" {
-			units = append(units, it.name)
-		}
-	}
+	units := unitsThere(items, unitDir)
 	if len(units) > 0 {
 		return run(ctx, "systemctl", append([]string{"disable", "--now"}, units...)...)
 	}
@@ -161,33 +206,56 @@ func stopService(ctx context.Context, items []item) error {
 	return nil
 }
 
+// unitsThere are the units whose files an earlier run has not removed already.
+func unitsThere(items []item, dir string) (units []string) {
+	for _, it := range items {
+		if it.kind != "unit" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, it.name)); err == nil {
+			units = append(units, it.name)
+		}
+	}
+	return units
+}
+
 // removeContainers ends every app through containerd itself, since berth is
-// stopped by now and cannot start them again behind our back.
-func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out io.Writer) error {
+// stopped by now and cannot start them again behind our back. It goes on past
+// what it cannot remove; removed tells whether no container is left.
+func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out io.Writer) (removed bool, err error) {
 	if _, err := os.Stat(cfg.Root); errors.Is(err, fs.ErrNotExist) {
-		return nil // berth never came up
+		return true, nil // berth never came up
 	}
 	engine, err := runtime.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return fmt.Errorf("reach containerd: %w", err)
+		return false, fmt.Errorf("reach containerd: %w", err)
 	}
 	defer engine.Close()
 	containers, err := engine.Containers(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
+	var errs []error
+	gone := 0
 	for _, c := range containers {
 		if err := c.Remove(ctx); err != nil {
-			return fmt.Errorf("remove container %s: %w", c.ID, err)
+			errs = append(errs, fmt.Errorf("remove container %s: %w", c.ID, err))
+		} else {
+			gone++
 		}
 	}
-	fmt.Fprintf(out, "       %d removed\n", len(containers))
+	fmt.Fprintf(out, "       %d removed\n", gone)
+	if len(errs) > 0 {
+		return false, errors.Join(errs...)
+	}
 	if purge {
 		if err := removeLayers(ctx, engine); err != nil {
-			return err
+			errs = append(errs, err)
+		} else {
+			errs = append(errs, engine.RemoveNamespace(ctx))
 		}
 	}
-	return engine.Shutdown(ctx)
+	return true, errors.Join(append(errs, engine.Shutdown(ctx))...)
 }
 
 // removeLayers removes all layers, from the top of each chain down. In a
@@ -221,37 +289,57 @@ func removeLayers(ctx context.Context, engine *runtime.Engine) error {
 	}
 }
 
-// removeItems removes what the manifest lists, what was made last first. What
-// stays without purge is there for an install.sh that comes back.
-func removeItems(ctx context.Context, items []item, purge bool, out io.Writer) error {
+// removeItems removes what the manifest lists, what was made last first, and
+// goes on past what it cannot remove. What stays without purge is there for an
+// install.sh that comes back. What uninstall itself needs goes last, and only
+// when nothing is left.
+func removeItems(ctx context.Context, items []item, purge bool, out io.Writer, left *leftovers) {
 	if purge {
 		// Not in the manifest: berth makes it at each start.
 		items = append(items, item{"directory", defaultState})
 	}
-	reload := false
+	var own []item
 	for _, it := range slices.Backward(items) {
-		if it.isData() && !purge {
-			continue
-		}
-		var err error
-		switch it.kind {
-		case "unit":
-			reload = true
-			continue // its file stands in the manifest too
-		case "user":
-			err = run(ctx, "userdel", it.name)
+		switch {
+		case it.isData() && !purge:
+		case it.isUninstalls():
+			own = append(own, it)
 		default:
-			err = removeTree(it.name)
+			removeItem(ctx, it, out, left)
 		}
-		if err != nil {
-			return fmt.Errorf("remove %s %s: %w", it.kind, it.name, err)
+	}
+	if slices.ContainsFunc(items, func(it item) bool { return it.kind == "unit" }) {
+		left.add("", run(ctx, "systemctl", "daemon-reload"))
+	}
+	if len(*left) > 0 {
+		return
+	}
+	for _, it := range own {
+		removeItem(ctx, it, out, left)
+	}
+}
+
+func removeItem(ctx context.Context, it item, out io.Writer, left *leftovers) {
+	var err error
+	switch it.kind {
+	case "unit":
+		return // its file stands in the manifest too
+	case "user":
+		if _, missing := user.Lookup(it.name); missing != nil {
+			return // removed by an earlier run
 		}
-		fmt.Fprintf(out, "       %s %s\n", it.kind, it.name)
+		err = run(ctx, "userdel", it.name)
+	default:
+		if _, missing := os.Lstat(it.name); errors.Is(missing, fs.ErrNotExist) {
+			return
+		}
+		err = removeTree(it.name)
 	}
-	if reload {
-		return run(ctx, "systemctl", "daemon-reload")
+	if err != nil {
+		left.add(it.kind+" "+it.name, err)
+		return
 	}
-	return nil
+	fmt.Fprintf(out, "       %s %s\n", it.kind, it.name)
 }
 
 // removeTree removes a file or a directory. What is mounted beneath it is
