@@ -15,6 +15,10 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
+// AnnounceHosts tells Hosts which hosts are to have certificates, as the start of
+// Run does. It needs no engine.
+func (d *Deployer) AnnounceHosts() { d.announceHosts() }
+
 // announceHosts tells which hosts are to have certificates now, and how.
 func (d *Deployer) announceHosts() {
 	d.announcing.Lock() // what is told last is what was read last

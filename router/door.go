@@ -58,6 +58,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	to, ok := table.find(x.host, req.URL)
 	x.route = to.route
 	switch {
+	case !ok && d.cfg.Unready:
+		x.page(unready)
 	case !ok:
 		x.page(unknownHost)
 	case req.Method == http.MethodConnect:
@@ -66,6 +68,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.redirectHost(to.redirect)
 	case d.redirect && !challenge && !x.answersPlain() && !x.secure():
 		x.redirect()
+	case d.cfg.Unready:
+		x.page(unready)
 	case to.handler != nil:
 		x.setForwarded(req.Header)
 		to.handler.ServeHTTP(x.w, req)

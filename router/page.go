@@ -26,6 +26,8 @@ type page struct {
 var (
 	unknownHost = page{http.StatusNotFound, "unknown_host", "Nothing here",
 		"No site is served at this address.", 0}
+	unready = page{http.StatusServiceUnavailable, "server_starting", "This server is starting",
+		"Its sites will be back in a moment.", 5}
 	misdirected = page{http.StatusMisdirectedRequest, "misdirected", "Wrong connection",
 		"This connection was opened for another address. A new one will do.", 0}
 	noTunnel = page{http.StatusMethodNotAllowed, "no_tunnel", "Not a proxy",

@@ -77,6 +77,10 @@ type Config struct {
 	// Sockets open the ports of routes. Nil opens them on every address.
 	Sockets Sockets
 
+	// Unready says that the routes come later: every host, also one that has no
+	// route, is answered with a page (503).
+	Unready bool
+
 	portRetry  time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry
 	halfClosed time.Duration // zero is defaultHalfClosed
 }

@@ -86,7 +86,7 @@ func (d *daemon) ensure(ctx context.Context) error {
 	if err := d.await(ctx, fd); err != nil {
 		signalPidfd(fd, unix.SIGKILL)
 		fd.Close()
-		return fmt.Errorf("containerd did not come up: %w%s", err, d.lastWords())
+		return fmt.Errorf("%w, it did not come up: %w%s", ErrNoContainerd, err, d.lastWords())
 	}
 	d.keep(fd)
 	return nil

@@ -175,6 +175,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	return e, nil
 }
 
+// ErrNoContainerd is what Open fails with while containerd does not answer. It
+// may later.
+var ErrNoContainerd = errors.New("containerd cannot be reached")
+
 // connect finds or starts containerd.
 func (e *Engine) connect(ctx context.Context) error {
 	address, err := e.address(ctx)
@@ -188,7 +192,7 @@ func (e *Engine) connect(ctx context.Context) error {
 		}
 		address = e.daemon.socket
 	} else if err := answers(ctx, address); err != nil {
-		return fmt.Errorf("containerd at %s: %w", address, err)
+		return fmt.Errorf("%w at %s: %w", ErrNoContainerd, address, err)
 	}
 	client, err := dial(address)
 	if err != nil {

@@ -128,8 +128,8 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET): // it stopped with the connection waiting in line
 		return fault.New(fault.Failed, "E130", "berth is not running").With(seen).
-			Hint("systemctl start berth starts it, journalctl -u berth says why it stopped").
-			Hint("where there is no systemd: berth serve")
+			Hint("journalctl -u berth -n 30 says why, systemctl restart berth starts it").
+			Hint("where there is no systemd: see /var/log/berth.log, then /usr/local/lib/berth/service start")
 	}
 	return fmt.Errorf("ask berth: %w", err)
 }

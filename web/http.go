@@ -183,6 +183,11 @@ func splitHalfRune(text []byte) (whole, half []byte) {
 	return text, nil
 }
 
+// Unavailable answers every verb with the fault, for an API that does not exist yet.
+func Unavailable(f *fault.Error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerError(w, f) })
+}
+
 func answerError(w http.ResponseWriter, f *fault.Error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(f))

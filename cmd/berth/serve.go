@@ -160,7 +160,11 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	table := router.New(routes, log)
 
-	engine, err := s.openEngine(ctx, log)
+	closed := closedDoors{doors: doors, db: db, certificates: keeper, routes: routes, log: log}
+	engine, err := awaitEngine(ctx, func(ctx context.Context) (*runtime.Engine, error) { return s.openEngine(ctx, log) }, closed.serve, log)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // asked to stop during the wait
+	}
 	if err != nil {
 		return err
 	}
