@@ -59,6 +59,7 @@ fail() {
 on_exit() {
 	local code=$?
 	[[ -z ${demo_dir:-} ]] || end_demo
+	[[ -z ${base_pid:-} ]] || kill "$base_pid" 2>/dev/null || true
 	if [[ $code -ne 0 && $step != arguments && $step != preflight ]]; then
 		printf 'error: the step "%s" failed; nothing is lost, run this again\n' "$step" >&2
 		if [[ -s $log ]]; then
@@ -332,14 +333,55 @@ build_binary() {
 	directory /var/cache/berth 0700 root:root
 	say "       building the checkout (a few minutes the first time)"
 	go=$("$here/packaging/go" 2>>"$log")
+	make_base "$go"
 	version=$(git -c safe.directory="$here" -C "$here" describe --tags --always --dirty 2>/dev/null || printf source)
 	new=/var/cache/berth/berth
 	(
-		cd "$here"
-		# Caches of our own: root's and the caller's stay as they are.
-		export GOPATH=/var/cache/berth/go GOCACHE=/var/cache/berth/go-build GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0
+		go_settings
 		quiet "$go" build -trimpath -ldflags "-s -w -X main.version=$version" -o "$new" ./cmd/berth
 	)
+}
+
+go_settings() {
+	cd "$here"
+	# Caches of our own: root's and the caller's stay as they are.
+	export GOPATH=/var/cache/berth/go GOCACHE=/var/cache/berth/go-build GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0
+}
+
+# engine is the directory of berth's containers and layers.
+engine() {
+	local data dir
+	data=$(setting BERTH_DATA) dir=$(setting BERTH_ENGINE)
+	printf %s "${dir:-${data:-/var/lib/berth}/engine}"
+}
+
+# make_base GO begins to make the base filesystem of all containers, beside the
+# compilation. Where berth has run before, it makes what is missing by itself.
+base_pid=''
+make_base() {
+	[[ ! -e $(engine) ]] || return 0
+	(
+		go_settings
+		"$1" build -o /var/cache/berth/base ./packaging/base
+		exec timeout 15m /var/cache/berth/base /var/cache/berth/stack
+	) >/var/cache/berth/base.log 2>&1 &
+	base_pid=$!
+}
+
+# await_base puts it where berth looks for it.
+await_base() {
+	[[ -n $base_pid ]] || return 0
+	local made
+	if wait "$base_pid"; then
+		made=$(engine)
+		install -d -m 0711 "$made"
+		install -d -m 0700 "$made/stack"
+		mv /var/cache/berth/stack/*.tar "$made/stack/"
+	else
+		cat /var/cache/berth/base.log >>"$log"
+		say "       note: the base filesystem of containers is not made yet; berth tries again"
+	fi
+	base_pid=''
 }
 
 # --- account and files
@@ -431,6 +473,7 @@ start() {
 		begin start "Start      nothing changed, berth runs"
 	else
 		begin start "Start"
+		await_base
 		if have_systemd; then
 			# It cannot be while berth is active: this stops berth too.
 			# Sites do without the UDP port; without another, berth does not start.

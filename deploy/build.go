@@ -45,16 +45,42 @@ type image struct {
 // whole tells that no source is to be added: base holds it already.
 func (i image) whole() bool { return i.base == i.top }
 
-// stack returns the base layer, made on the machine's first use.
+// stack returns the base layer, made on the machine's first use. Where another
+// push or the start of berth makes it just now, it waits for that.
 func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
+	key = runtime.StackKey()
+	have, err := d.engine.HasLayer(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("look for the base filesystem: %w", err)
+	}
+	if have {
+		return key, nil
+	}
+	out.Step("Base", "%s, made once on this machine", runtime.StackTitle)
+	began := time.Now()
 	err = out.timed("stack", func() error {
-		key, err = d.engine.StackLayer(ctx, out)
+		_, err := d.engine.StackLayer(ctx, out.recordOnly())
 		return err
 	})
-	if err != nil {
-		return "", d.full(fmt.Errorf("make the base filesystem: %w", err))
+	err = d.full(err)
+	if failed, ok := errors.AsType[*runtime.CommandError](err); ok && fault.From(err) == nil {
+		return "", baseFault(failed)
 	}
+	if err != nil {
+		return "", fmt.Errorf("make the base filesystem: %w", err)
+	}
+	out.Detail("ready after %s", seconds(time.Since(began)))
 	return key, nil
+}
+
+// baseFault says why the base filesystem could not be made, in the words of the
+// program that makes it.
+func baseFault(failed *runtime.CommandError) error {
+	f := fault.New(fault.Failed, "E502", "the base filesystem could not be made: %s", describe(failed.Exit)).
+		With(quoted(failed.Tail)...).
+		Hint("see whether this machine reaches Debian's archive, then push the same commit again")
+	f.Cause = failed
+	return f
 }
 
 // build makes the plan's layers, those that are not there yet, and returns the
@@ -94,13 +120,7 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 			out.reuse(layer.Name)
 			continue
 		}
-		err = d.buildLayer(ctx, record, layer, tree, config, disk, out)
-		if layer.Else != nil && commandFailed(ctx, err) {
-			other := *layer.Else
-			other.Key, other.Parent = layer.Key, layer.Parent
-			err = d.buildLayer(ctx, record, other, tree, config, disk, out)
-		}
-		if err != nil {
+		if err := d.buildOrElse(ctx, record, layer, tree, config, disk, out); err != nil {
 			return image{}, err
 		}
 	}
@@ -162,6 +182,17 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// buildOrElse makes a layer, in its second way where the first one's commands fail.
+func (d *Deployer) buildOrElse(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
+	err := d.buildLayer(ctx, record, layer, tree, config, disk, out)
+	if layer.Else != nil && commandFailed(ctx, err) {
+		other := *layer.Else
+		other.Key, other.Parent = layer.Key, layer.Parent
+		err = d.buildLayer(ctx, record, other, tree, config, disk, out)
+	}
+	return err
+}
+
 func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
 	out.Step("Build", "%s", layer.Name)
 	spec := runtime.LayerSpec{
@@ -200,9 +231,13 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	}
 	var said io.Writer = out
 	if layer.Root {
-		said = nil // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
+		said = out.recordOnly() // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
 	}
+	began := time.Now()
 	err := out.timed(layer.Name, func() error { return d.engine.BuildLayer(ctx, spec, said) })
+	if err == nil && layer.Root {
+		out.Detail("ready after %s", seconds(time.Since(began)))
+	}
 	if err == nil {
 		return nil
 	}

@@ -162,6 +162,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.watchTraffic)
+	d.background(d.makeAhead)
 	d.cron.Start()
 	<-ctx.Done()
 	<-d.cron.Stop().Done()

@@ -82,6 +82,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	defer d.close(script)
 	out := newReport(p.Out, script)
+	out.record = script
 
 	release, err := work(ctx, a, record, &build, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps

@@ -28,6 +28,7 @@ const silence = 15 * time.Second
 type report struct {
 	mu      sync.Mutex
 	outs    []io.Writer
+	record  io.Writer // the build's own among outs; nil without any
 	last    time.Time // when something was printed last
 	partial []byte
 	steps   []store.Step
@@ -110,6 +111,28 @@ func (r *report) writeOutput(line string) {
 		line = r.secrets.Replace(line)
 	}
 	r.write(indent + fault.Printable(line))
+}
+
+// recordOnly takes the output of berth's own tools, line by line: it is for the
+// build's record, and says nothing to the one who waits.
+func (r *report) recordOnly() io.Writer { return recordWriter{r} }
+
+type recordWriter struct{ report *report }
+
+func (w recordWriter) Write(p []byte) (int, error) {
+	r := w.report
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.record != nil {
+		for line := range strings.Lines(string(p)) {
+			line = strings.TrimRight(line, "\r\n")
+			if r.secrets != nil {
+				line = r.secrets.Replace(line)
+			}
+			io.WriteString(r.record, indent+fault.Printable(line)+"\n")
+		}
+	}
+	return len(p), nil
 }
 
 // reuse notes that a layer is there already.

@@ -8,6 +8,7 @@
 //	Root/auto               a link that says what "auto" turned out to be
 //	Root/containerd/        the embedded containerd's own: layers and records
 //	Root/scratch/           Scratch; emptied by Open
+//	Root/stack/             a base filesystem that install.sh made; taken by StackLayer
 //	Root/images/OWNER/      BuildKit's books about an owner's build steps
 //	State/containerd.*      the embedded containerd's socket, pid and configuration
 //	State/runc/             runc's state, of our own so that no other containerd shares it

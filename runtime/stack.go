@@ -3,8 +3,6 @@ package runtime
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,51 +10,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
-	"strings"
-	"syscall"
-	"time"
+
+	"github.com/berthd/berth/runtime/stack"
 )
-
-// The stack: the base filesystem of every container.
-const (
-	stackSuite   = "trixie"
-	stackVersion = "1" // raised when something below changes that the key does not see
-
-	stackKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-)
-
-// stackPackages are added to Debian's essential ones and apt. Each is here
-// because apps need it to run, not to be built.
-var stackPackages = []string{
-	"ca-certificates", // HTTPS to anywhere
-	"curl",            // health checks and hooks that Procfiles and app.json call
-	"media-types",     // /etc/mime.types: the content types of static files
-	"netbase",         // /etc/services and /etc/protocols, which getaddrinfo reads
-	"procps",          // ps and top, for whoever looks into a container
-	"tzdata",          // time zones
-}
-
-// stackDpkg leaves out what no server reads, here and in every layer above, and
-// keeps copyright files. The empty directories of manual pages stay: some
-// packages make links in them and fail without.
-var stackDpkg = []string{
-	"path-exclude=/usr/share/man/*",
-	"path-include=/usr/share/man/man[1-9]",
-	"path-exclude=/usr/share/doc/*",
-	"path-include=/usr/share/doc/*/copyright",
-	"path-exclude=/usr/share/info/*",
-	"path-exclude=/usr/share/locale/*",
-	"path-include=/usr/share/locale/locale.alias",
-}
 
 // StackKey returns the key of the base filesystem, whether it is there or not.
-func StackKey() string {
-	h := sha256.New()
-	fmt.Fprintln(h, stackVersion, stackSuite, goruntime.GOARCH)
-	fmt.Fprintln(h, strings.Join(stackPackages, "\n"))
-	fmt.Fprintln(h, strings.Join(stackDpkg, "\n"))
-	return "stack-" + stackSuite + "-" + hex.EncodeToString(h.Sum(nil)[:8])
-}
+func StackKey() string { return stack.Key() }
+
+// StackTitle is what the base filesystem is, for people.
+const StackTitle = stack.Title
 
 // StackLayer returns the key of the base filesystem (Debian 13), made on first
 // use with mmdebstrap. Progress goes to out, a line at a time.
@@ -87,8 +49,13 @@ func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) 
 	return key, nil
 }
 
-// stackTar returns the base filesystem as an archive, from the cache or made anew.
+// stackTar returns the base filesystem as an archive: one that install.sh has
+// left for us, one of the cache, or one made anew.
 func (e *Engine) stackTar(ctx context.Context, key, scratch string, out io.Writer) (string, error) {
+	made := filepath.Join(scratch, "stack.tar")
+	if err := os.Rename(filepath.Join(e.cfg.Root, "stack", key+".tar"), made); err == nil {
+		return made, nil
+	}
 	cached := ""
 	if e.cfg.StackCache != "" {
 		cached = filepath.Join(e.cfg.StackCache, key+".tar")
@@ -96,7 +63,6 @@ func (e *Engine) stackTar(ctx context.Context, key, scratch string, out io.Write
 			return cached, nil
 		}
 	}
-	made := filepath.Join(scratch, "stack.tar")
 	if err := bootstrap(ctx, made, scratch, out); err != nil {
 		return "", err
 	}
@@ -113,29 +79,18 @@ func (e *Engine) stackTar(ctx context.Context, key, scratch string, out io.Write
 	return cached, nil
 }
 
-// bootstrap runs mmdebstrap. No mirror is named: it knows Debian's own, and
-// the host's administrator may have told it another.
+// bootstrap runs mmdebstrap.
 func bootstrap(ctx context.Context, tar, tmp string, out io.Writer) error {
-	if _, err := os.Stat(stackKeyring); err != nil {
-		return fmt.Errorf("Debian's keys are missing, install debian-archive-keyring: %w", err)
+	cmd, err := stack.Command(ctx, tar, tmp)
+	if err != nil {
+		return err
 	}
-	args := []string{"--mode=root", "--variant=minbase", "--format=tar", "--include=" + strings.Join(stackPackages, ",")}
-	for _, opt := range stackDpkg {
-		args = append(args, "--dpkgopt="+opt)
-	}
-	cmd := exec.CommandContext(ctx, "mmdebstrap", append(args, stackSuite, tar)...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	lines := &lineWriter{out: out}
 	cmd.Stdout, cmd.Stderr = lines, lines
-	// It is told to stop rather than killed, so that it unmounts what it has
-	// mounted, in a mount namespace of its own; and it does not outlive us.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
 	// The signal of a parent's death is one of the parent's thread.
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
-	err := cmd.Run()
+	err = cmd.Run()
 	lines.flush()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
 		return &CommandError{Args: cmd.Args, Exit: Exit{Code: exit.ExitCode()}, Tail: lines.tail}

@@ -1,0 +1,137 @@
+package deploy
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+)
+
+// usual is an app as most are: what it stands on is made before anybody asks.
+//
+//go:embed usual
+var usual embed.FS
+
+// makeAhead makes what the next pushes would have to wait for and which depends on
+// no push: the base filesystem, the usual toolchain, and the toolchains of the
+// apps that are here, which another version of berth may make of other parts. A
+// push that comes meanwhile waits for the layer that it needs, and makes it
+// itself if that fails here.
+func (d *Deployer) makeAhead(ctx context.Context) {
+	began := time.Now()
+	made, err := d.makeLayersAhead(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		d.log.Warn("what pushes stand on was not made ahead; the next push tries again", "err", err)
+	case made > 0:
+		d.log.Info("what pushes stand on was made ahead", "layers", made, "took", time.Since(began).Round(time.Second))
+	}
+}
+
+// makeLayersAhead returns how many layers it has made.
+func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
+	short, err := d.shortOfRoom()
+	if err != nil || short != nil { // a push says so to somebody who can act on it
+		return 0, err
+	}
+	out := newReport()
+	out.record = debugLines{d.log}
+	stack := runtime.StackKey()
+	have, err := d.engine.HasLayer(ctx, stack)
+	if err != nil {
+		return 0, err
+	}
+	if !have {
+		if _, err := d.stack(ctx, out); err != nil {
+			return 0, err
+		}
+		made++
+	}
+	plans, err := d.foreseenPlans(ctx, stack)
+	if err != nil {
+		return made, err
+	}
+	for _, layers := range plans {
+		for _, layer := range shared(layers) {
+			have, err := d.engine.HasLayer(ctx, layer.Key)
+			if err == nil && !have {
+				err = d.buildOrElse(ctx, store.App{}, layer, nil, nil, buildRoom(), out)
+				made++
+			}
+			if err != nil {
+				return made, fmt.Errorf("%s: %w", layer.Name, err)
+			}
+		}
+	}
+	return made, nil
+}
+
+// foreseenPlans are the layers of the usual app, and of each app that was pushed
+// as they would be if it were pushed again.
+func (d *Deployer) foreseenPlans(ctx context.Context, stack string) (plans [][]plan.Layer, err error) {
+	first, err := usualPlan(stack)
+	if err != nil {
+		return nil, err
+	}
+	plans = append(plans, first.Layers)
+	var records []store.App
+	err = d.db.View(func(tx *store.Tx) (err error) {
+		records, err = tx.Apps()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		if record.Release == 0 {
+			continue
+		}
+		planned, err := d.PlanBuild(ctx, record.Name, "")
+		if err != nil { // it was given an image, say, or would be refused
+			d.log.Debug("the next push of an app cannot be foreseen", "app", record.Name, "err", err)
+			continue
+		}
+		plans = append(plans, planned.Plan.Layers)
+	}
+	return plans, nil
+}
+
+func usualPlan(stack string) (*plan.Plan, error) {
+	tree, err := fs.Sub(usual, "usual")
+	if err != nil {
+		return nil, err
+	}
+	made, err := buildpacks.Detect(plan.Request{FS: tree, Digest: "usual", Stack: stack, Owner: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("plan the usual app: %w", err)
+	}
+	return made, nil
+}
+
+// shared are the layers at the bottom of a plan that are the same for every app,
+// in the order in which they stand on each other.
+func shared(layers []plan.Layer) (list []plan.Layer) {
+	for _, layer := range layers {
+		if layer.Root {
+			list = append(list, layer)
+		}
+	}
+	return list
+}
+
+// debugLines takes the output of what nobody waits for.
+type debugLines struct{ log *slog.Logger }
+
+func (w debugLines) Write(p []byte) (int, error) {
+	w.log.Debug("made ahead", "line", strings.TrimSpace(string(p)))
+	return len(p), nil
+}

@@ -1,0 +1,85 @@
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store/fault"
+)
+
+// What is made at the start is what the first push of the bundled example needs.
+func TestUsualPlan_IsTheDemosToolchain(t *testing.T) {
+	const stack = "stack-x"
+	made, err := usualPlan(stack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo, err := buildpacks.Detect(plan.Request{FS: os.DirFS("../packaging/demo"), Digest: "demo", Stack: stack, Owner: "20000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := func(layers []plan.Layer) (keys []string) {
+		for _, l := range shared(layers) {
+			keys = append(keys, l.Key)
+		}
+		return keys
+	}
+	got, want := keys(made.Layers), keys(demo.Layers)
+	if len(got) == 0 || strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("got the layers %q, want the demo's %q", got, want)
+	}
+	// Each stands on the stack or on one that is made before it.
+	there := map[string]bool{stack: true, "": true}
+	for _, l := range shared(made.Layers) {
+		if !there[l.Parent] || !there[l.Builder] {
+			t.Errorf("%s stands on %s and is built with %s, which are not made before it", l.Name, l.Parent, l.Builder)
+		}
+		if l.Source || len(l.Inputs) > 0 {
+			t.Errorf("%s needs a repository", l.Name)
+		}
+		there[l.Key] = true
+	}
+}
+
+// The chatter of berth's own tools is kept with the build, and is not the pusher's.
+func TestReport_RecordOnlyIsNotPrinted(t *testing.T) {
+	var pusher, record bytes.Buffer
+	out := newReport(&pusher, &record)
+	out.record = &record
+	out.secrets = strings.NewReplacer("s3cret", "****")
+	out.Step("Base", "Debian 13")
+	w := out.recordOnly()
+	if _, err := w.Write([]byte("I: chroot architecture amd64\nW: \x1b[31ms3cret\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := pusher.String(), "-----> Base     Debian 13\n"; got != want {
+		t.Errorf("the pusher reads %q, want %q", got, want)
+	}
+	for _, want := range []string{"-----> Base     Debian 13\n", "       I: chroot architecture amd64\n", "****"} {
+		if !strings.Contains(record.String(), want) {
+			t.Errorf("the record lacks %q:\n%s", want, &record)
+		}
+	}
+	if strings.ContainsAny(record.String(), "\x1b") || strings.Contains(record.String(), "s3cret") {
+		t.Errorf("the record has a terminal code or a secret: %q", &record)
+	}
+	if _, err := newReport(&pusher).recordOnly().Write([]byte("x\n")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBaseFault_SaysWhyInTheToolsWords(t *testing.T) {
+	f := fault.From(baseFault(&runtime.CommandError{Args: []string{"mmdebstrap"}, Exit: runtime.Exit{Code: 1}, Tail: []string{"E: cannot resolve"}}))
+	if f == nil || f.Code != "E502" || len(f.Hints) == 0 || !strings.Contains(strings.Join(f.Evidence, "\n"), "cannot resolve") {
+		t.Errorf("got %+v", f)
+	}
+	if _, ok := errors.AsType[*runtime.CommandError](baseFault(&runtime.CommandError{})); !ok {
+		t.Error("the cause is lost")
+	}
+}
