@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -39,6 +40,9 @@ func (d *Deployer) makeAhead(ctx context.Context) {
 
 // makeLayersAhead returns how many layers it has made.
 func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
+	if err := os.MkdirAll(d.cfg.Logs, 0o700); err != nil { // on a new machine no app has made it
+		return 0, err
+	}
 	short, err := d.shortOfRoom()
 	if err != nil || short != nil { // a push says so to somebody who can act on it
 		return 0, err
