@@ -362,8 +362,8 @@ make_base() {
 	[[ ! -e $(engine) ]] || return 0
 	(
 		go_settings
-		"$1" build -o /var/cache/berth/base ./packaging/base
-		exec timeout 15m /var/cache/berth/base /var/cache/berth/stack
+		"$1" build -o /var/cache/berth/bootstrap ./packaging/bootstrap
+		exec timeout 15m /var/cache/berth/bootstrap /var/cache/berth/stack
 	) >/var/cache/berth/base.log 2>&1 &
 	base_pid=$!
 }

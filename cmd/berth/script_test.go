@@ -34,15 +34,18 @@ import (
 // and the programs of tools_test.go. The daemon's log is $WORK/berth.log.
 
 func TestMain(m *testing.M) {
-	forgetInstallation()
-	testscript.Main(m, map[string]func(){
+	commands := map[string]func(){
 		"call":       call,
 		"eventually": eventually,
 		"exits":      exits,
 		"https":      https,
 		"loadgen":    loadgen,
 		"put-image":  putImage,
-	})
+	}
+	if commands[filepath.Base(os.Args[0])] == nil { // those have the environment of their script
+		forgetInstallation()
+	}
+	testscript.Main(m, commands)
 }
 
 // forgetInstallation removes what the environment says of a berth that runs on

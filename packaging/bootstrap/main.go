@@ -1,4 +1,4 @@
-// Command base makes the base filesystem of containers as an archive, where the
+// Command bootstrap makes the base filesystem of containers as an archive, where the
 // engine looks for one: in DIR, under its key. install.sh runs it beside the
 // compilation of berth, which takes as long.
 package main
@@ -18,18 +18,18 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: base DIR")
+		fmt.Fprintln(os.Stderr, "usage: bootstrap DIR")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := base(ctx, os.Args[1]); err != nil {
+	if err := bootstrap(ctx, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func base(ctx context.Context, dir string) (err error) {
+func bootstrap(ctx context.Context, dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
