@@ -372,6 +372,7 @@ make_base() {
 await_base() {
 	[[ -n $base_pid ]] || return 0
 	local made
+	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers"
 	if wait "$base_pid"; then
 		made=$(engine)
 		install -d -m 0711 "$made"
