@@ -166,16 +166,21 @@ func clearCgroupDir(ctx context.Context, dir string) error {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		for line := range strings.Lines(string(data)) {
-			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
-				unix.Kill(pid, unix.SIGKILL)
-			}
-		}
+		killCgroup(dir)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("cgroup %s is not empty: %w", dir, err)
 		case <-time.After(5 * time.Millisecond): // the killed are being reaped
+		}
+	}
+}
+
+// killCgroup kills the processes that are in a cgroup itself.
+func killCgroup(dir string) {
+	data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for line := range strings.Lines(string(data)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
+			unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 }
