@@ -35,7 +35,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.interrupted(nil); err != nil {
+	if err := d.closeInterrupted(nil); err != nil {
 		t.Fatal(err)
 	}
 	err := d.db.View(func(tx *store.Tx) error {

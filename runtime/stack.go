@@ -119,7 +119,11 @@ func bootstrap(ctx context.Context, tar, tmp string, out io.Writer) error {
 	if _, err := os.Stat(stackKeyring); err != nil {
 		return fmt.Errorf("Debian's keys are missing, install debian-archive-keyring: %w", err)
 	}
-	args := []string{"--mode=root", "--variant=minbase", "--format=tar", "--include=" + strings.Join(stackPackages, ",")}
+	reach, err := reachHook(tmp)
+	if err != nil {
+		return err
+	}
+	args := []string{"--mode=root", "--variant=minbase", "--format=tar", "--setup-hook=" + reach, "--include=" + strings.Join(stackPackages, ",")}
 	for _, opt := range stackDpkg {
 		args = append(args, "--dpkgopt="+opt)
 	}
@@ -135,7 +139,7 @@ func bootstrap(ctx context.Context, tar, tmp string, out io.Writer) error {
 	// The signal of a parent's death is one of the parent's thread.
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
-	err := cmd.Run()
+	err = cmd.Run()
 	lines.flush()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
 		return &CommandError{Args: cmd.Args, Exit: Exit{Code: exit.ExitCode()}, Tail: lines.tail}
