@@ -173,6 +173,9 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Ports:     doors.ports(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
+	if err := repositories.Sweep(); err != nil {
+		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
+	}
 	api := web.New(web.Config{
 		Version:     version,
 		HTTPSPort:   port(doors.https),
