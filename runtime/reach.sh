@@ -11,6 +11,7 @@ done
 detect=
 eval "$(apt-config shell detect Acquire::http::Proxy-Auto-Detect)"
 [ -z "$detect" ] || exit 0 # a program of the operator's says which proxy, for each address
+! apt-config dump | grep -q '^Acquire::https\?::Proxy::' || exit 0 # some hosts have one of their own
 [ -n "$proxy" ] || proxy=${http_proxy:-${https_proxy:-}}
 if [ -n "$proxy" ]; then
   uris=$proxy
