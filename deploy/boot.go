@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -31,10 +32,13 @@ func (d *Deployer) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
-	if err := d.interrupted(containers); err != nil {
+	if err := d.closeInterrupted(containers); err != nil {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
 	left := d.adopt(ctx, records, containers)
+	d.announceHosts()
+	held := d.holdUnserved(records)
+	close(d.routed)
 	// A migration that goes on may not meet the one of the next push.
 	left = slices.DeleteFunc(left, func(c *runtime.Container) bool {
 		if c.Labels[labelKind] != kindPhase {
@@ -45,7 +49,6 @@ func (d *Deployer) boot(ctx context.Context) error {
 	})
 	d.stopLeftOvers(ctx, records, left)
 	close(d.adopted)
-	d.announceHosts()
 
 	slots := make(chan struct{}, bootAtOnce)
 	var all sync.WaitGroup
@@ -54,6 +57,9 @@ func (d *Deployer) boot(ctx context.Context) error {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			d.bootApp(ctx, record)
+			if release := held[record.UID]; release != nil {
+				release()
+			}
 		})
 	}
 	all.Wait()
@@ -65,10 +71,74 @@ func (d *Deployer) boot(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// interrupted closes the records of builds, releases and job runs that an
-// earlier life of ours began and did not end. A run that has a container is
-// still to be ended by it.
-func (d *Deployer) interrupted(containers []*runtime.Container) error {
+// broken are the records of builds, releases and job runs that an earlier life
+// of ours began and did not end, as they are to be closed.
+type broken struct {
+	releases []store.Release
+	builds   []store.Build
+	runs     []store.JobRun
+}
+
+func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) == 0 }
+
+// closeInterrupted closes the records of what was interrupted, later when the
+// state file cannot be written now: what runs is routed all the same.
+func (d *Deployer) closeInterrupted(containers []*runtime.Container) error {
+	left, err := d.interrupted(containers)
+	if err != nil || left.none() {
+		return err
+	}
+	err = d.db.Update(left.close)
+	if err == nil || d.db.Unwritable() == nil {
+		return err
+	}
+	d.warn("the records of what was interrupted are closed later", err)
+	d.background(func(ctx context.Context) {
+		for err := err; err != nil; err = d.db.Update(left.close) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(closeAgain):
+			}
+		}
+	})
+	return nil
+}
+
+// closeAgain is how often it is tried to close records while the state file
+// cannot be written.
+const closeAgain = 15 * time.Second
+
+// close writes the records of those apps that are still there.
+func (b broken) close(tx *store.Tx) error {
+	there := func(app string) bool { _, err := tx.App(app); return err == nil }
+	for _, r := range b.releases {
+		if there(r.App) {
+			if err := tx.PutRelease(r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, build := range b.builds {
+		if there(build.App) {
+			if err := tx.PutBuild(build); err != nil {
+				return err
+			}
+		}
+	}
+	for _, run := range b.runs {
+		if there(run.App) {
+			if _, err := tx.PutJobRun(run); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// interrupted finds what an earlier life of ours began and did not end. A run
+// that has a container is still to be ended by it.
+func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, err error) {
 	const why = "interrupted: berth was stopped meanwhile"
 	now := time.Now().UTC()
 	running := map[[3]string]bool{} // app, job, run
@@ -77,7 +147,7 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 			running[[3]string{c.Labels[labelApp], c.Labels[labelJob], c.Labels[labelRun]}] = true
 		}
 	}
-	return d.db.Update(func(tx *store.Tx) error {
+	err = d.db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
@@ -92,9 +162,7 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 				switch r.Status {
 				case store.ReleasePending:
 					r.Status, r.Error = store.ReleaseFailed, why
-					if err := tx.PutRelease(r); err != nil {
-						return err
-					}
+					left.releases = append(left.releases, r)
 				case store.ReleaseLive:
 					made[r.Build] = r.Number
 				}
@@ -113,9 +181,7 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 				} else {
 					b.Status, b.Error = store.BuildFailed, why
 				}
-				if err := tx.PutBuild(b); err != nil {
-					return err
-				}
+				left.builds = append(left.builds, b)
 			}
 			runs, err := tx.JobRuns(app.Name, "", 0)
 			if err != nil {
@@ -126,13 +192,12 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 					continue
 				}
 				run.FinishedAt, run.ExitCode, run.Error = now, 1, why
-				if _, err := tx.PutJobRun(run); err != nil {
-					return err
-				}
+				left.runs = append(left.runs, run)
 			}
 		}
 		return nil
 	})
+	return left, err
 }
 
 // isJob tells whether a container runs a job, or has run one whose end nobody saw.
@@ -201,6 +266,32 @@ func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.C
 	a.live = append(a.live, i)
 	a.mu.Unlock()
 	d.supervise(i)
+}
+
+// bootPatience is how long requests of an app wait for its first instance. After
+// a restart of berth nobody waits; after one of the machine, a visitor is better
+// served late than not at all.
+const bootPatience = 15 * time.Second
+
+// holdUnserved holds the requests of apps that are to serve and have nothing
+// that runs yet. All others are served meanwhile. It returns what lets them go
+// on, by the app's user id.
+func (d *Deployer) holdUnserved(records []store.App) map[int]func() {
+	held := map[int]func(){}
+	for _, record := range records {
+		release, err := d.liveRelease(record)
+		wanted := err == nil && slices.ContainsFunc(places(record, release), func(p place) bool { return p.process.Type == "web" })
+		if !wanted || slices.ContainsFunc(d.app(record).set(), serves) {
+			continue
+		}
+		// One that has no host or port has no route, and nobody waits.
+		if d.table.Pause(record.Name, router.Pause{Requests: heldRequests, For: bootPatience}) == nil {
+			a := d.app(record)
+			held[record.UID] = sync.OnceFunc(func() { d.table.Resume(a.called()) })
+			time.AfterFunc(bootPatience, held[record.UID])
+		}
+	}
+	return held
 }
 
 // bootApp starts what an app lacks and plans its jobs.

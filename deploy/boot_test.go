@@ -1,8 +1,14 @@
 package deploy
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/store"
 )
@@ -35,7 +41,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.interrupted(nil); err != nil {
+	if err := d.closeInterrupted(nil); err != nil {
 		t.Fatal(err)
 	}
 	err := d.db.View(func(tx *store.Tx) error {
@@ -71,4 +77,89 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestHoldUnserved_HoldsRequestsOfAppsThatAreToBeStartedAlone(t *testing.T) {
+	d := newDeployer(t)
+	var records []store.App
+	web, worker := store.Process{Type: "web", Command: "x"}, store.Process{Type: "worker", Command: "x"}
+	update(t, d, func(tx *store.Tx) error {
+		for _, app := range []struct {
+			name    string
+			stopped bool
+			process store.Process
+		}{{"shop", false, web}, {"stopped", true, web}, {"mailer", false, worker}} {
+			record, err := tx.CreateApp(store.App{Name: app.name, Release: 1, Stopped: app.stopped, Formation: map[string]int{app.process.Type: 1}})
+			if err != nil {
+				return err
+			}
+			if err := tx.PutRelease(store.Release{App: app.name, Number: 1, Status: store.ReleaseLive, Processes: []store.Process{app.process}}); err != nil {
+				return err
+			}
+			records = append(records, record)
+		}
+		return nil
+	})
+	for _, record := range records {
+		d.reroute(d.app(record))
+	}
+	held := d.holdUnserved(records)
+	if len(held) != 1 || held[records[0].UID] == nil {
+		t.Fatalf("the requests of %d apps are held (shop: %t), want those of shop alone", len(held), held[records[0].UID] != nil)
+	}
+	held[records[0].UID]()
+	held[records[0].UID]() // by the timer, later
+}
+
+func TestCloseInterrupted_OnAFullDiskIsDoneOnceThereIsSpace(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("mount: %v", err)
+		}
+		t.Skipf("needs root to mount a small filesystem: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		db, err := store.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		d.db = db
+		defer func() { d.end(); d.work.Wait() }()
+		shop(t, d)
+		update(t, d, func(tx *store.Tx) error {
+			return tx.PutBuild(store.Build{App: "shop", Number: 7, Status: store.BuildRunning})
+		})
+		ballast, err := os.Create(filepath.Join(dir, "ballast"))
+		for err == nil {
+			_, err = ballast.Write(make([]byte, 4096))
+		}
+		ballast.Close()
+		for err = nil; err == nil; { // the free pages of the state file
+			err = db.Update(func(tx *store.Tx) error { return tx.AddEvent(store.Event{Text: strings.Repeat("x", 20_000)}) })
+		}
+		if err := d.closeInterrupted(nil); err != nil {
+			t.Fatalf("with a full disk, the start fails: %v", err)
+		}
+		status := func() (status store.BuildStatus) {
+			db.View(func(tx *store.Tx) error {
+				build, err := tx.Build("shop", 7)
+				status = build.Status
+				return err
+			})
+			return status
+		}
+		if got := status(); got != store.BuildRunning {
+			t.Fatalf("the build is %s: the disk was not full", got)
+		}
+		os.Remove(ballast.Name())
+		time.Sleep(2 * closeAgain)
+		synctest.Wait()
+		if got := status(); got != store.BuildFailed {
+			t.Errorf("once there is space, the build is %s", got)
+		}
+	})
 }

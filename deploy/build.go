@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -80,7 +82,7 @@ func baseFault(failed *runtime.CommandError) error {
 		With(quoted(failed.Tail)...).
 		Hint("see whether this machine reaches Debian's archive, then push the same commit again")
 	f.Cause = failed
-	return f
+	return adviseNetwork(f, failed.Tail)
 }
 
 // build makes the plan's layers, those that are not there yet, and returns the
@@ -226,6 +228,9 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	passed, files := operators(layer)
 	env = append(env, passed...)
 	spec.Mounts = append(spec.Mounts, files...)
+	if layer.Root && !layer.Offline && usesApt(layer.Commands) {
+		spec.Commands = append(spec.Commands, lookAhead(env))
+	}
 	for _, c := range layer.Commands {
 		spec.Commands = append(spec.Commands, runtime.Command{Args: c.Args, Env: env, Dir: c.Dir})
 	}
@@ -255,6 +260,19 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
+}
+
+// usesApt tells whether one of the commands fetches by apt.
+func usesApt(commands []plan.Command) bool {
+	return slices.ContainsFunc(commands, func(c plan.Command) bool { return c.Args[0] == "apt-get" })
+}
+
+// lookAhead finds out which archive does not answer before apt tries for
+// minutes. It is no part of the layer, and of its key neither.
+func lookAhead(env []string) runtime.Command {
+	c := runtime.ReachArchives()
+	c.Env = env
+	return c
 }
 
 // configEnv is the app's config as a build's commands get it, with its names in
@@ -300,10 +318,30 @@ func quoted(lines []string) []string {
 
 // buildFault says which command failed, with the end of what it printed.
 func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
+	if failed.Exit.OOM || failed.Exit.Signal == int(unix.SIGKILL) {
+		return killedFault(layer, failed)
+	}
 	f := fault.New(fault.Failed, "E240", "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
 	if p := layer.Failure; p != nil {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
 		f.Hints = append(f.Hints, p.Hints...)
+	}
+	f.With(quoted(failed.Tail)...)
+	f.Cause = failed
+	return adviseNetwork(f, failed.Tail)
+}
+
+const codeBuildKilled = "E511"
+
+// killedFault says that a command of a build was killed: the kernel does so to
+// what needs more memory than there is.
+func killedFault(layer plan.Layer, failed *runtime.CommandError) error {
+	program := filepath.Base(failed.Args[0])
+	f := fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, bytesText(buildMemory))
+	f.Hint("let the build take less memory, or build elsewhere and deploy an image: berth help git:from-image")
+	if !failed.Exit.OOM {
+		f = fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed (SIGKILL), as the kernel does when memory is short", layer.Name, program)
+		f.Hint("see how much memory the machine has left: free -m, dmesg").Hint("then push the same commit again")
 	}
 	f.With(quoted(failed.Tail)...)
 	f.Cause = failed

@@ -88,7 +88,8 @@ type Deployer struct {
 	hosts  Hosts
 	log    *slog.Logger
 
-	adopted chan struct{} // closed when what ran before has been taken back
+	routed  chan struct{} // closed when what ran before is routed
+	adopted chan struct{} // closed when what ran before has been taken back, and nothing else runs
 	booted  chan struct{}
 	life    context.Context // ends with Run; what outlives a request hangs on it
 	end     context.CancelFunc
@@ -140,7 +141,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
 		cfg: cfg, db: db, engine: engine, steps: engine, table: table, hosts: hosts, log: log,
-		adopted: make(chan struct{}), booted: make(chan struct{}),
+		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
@@ -177,6 +178,10 @@ func (d *Deployer) rest() {
 	d.working.Unlock()
 	d.work.Wait()
 }
+
+// Routed is closed when Run has routed what runs, and holds the requests of what
+// is still to be started.
+func (d *Deployer) Routed() <-chan struct{} { return d.routed }
 
 // Booted is closed when Run has routed every app that can be.
 func (d *Deployer) Booted() <-chan struct{} { return d.booted }

@@ -166,6 +166,9 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	defer close(gone)
 	stdin := &finiteReader{r: p.att.Stdin, end: make(chan struct{}), terminal: p.att.Terminal, gone: gone}
 	task, err := record.NewTask(ctx, e.streams(p.spec.ID, p.att, stdin), containerd.WithRootFS(p.rootfs))
+	if exit, killed := e.killedAtStart(p.spec.ID, err); killed {
+		return exit, nil
+	}
 	if err != nil {
 		return exit, fmt.Errorf("task: %w", interrupted(err))
 	}
@@ -186,6 +189,12 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	}
 	defer proc.Close()
 	if err := task.Start(ctx); err != nil {
+		if exit, killed := e.killedAtStart(p.spec.ID, err); killed {
+			return exit, nil
+		}
+		if pidfdEnded(proc) && ctx.Err() == nil && !transient(native(err)) {
+			return killedExit(e.oomKilled(p.spec.ID)), nil // between its creation and its start
+		}
 		return exit, fmt.Errorf("start: %w", err)
 	}
 	step("start")
@@ -217,6 +226,20 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	step("end")
 	return exit, nil
 }
+
+// killedAtStart tells whether a program could not be started because the kernel,
+// or somebody, killed what was to become it. To whoever asked for the program,
+// that is how it ended.
+func (e *Engine) killedAtStart(id string, err error) (exit Exit, killed bool) {
+	if err == nil {
+		return exit, false
+	}
+	text := err.Error() // runc says it in words alone
+	oom := strings.Contains(text, "OOM-killed") || e.oomKilled(id)
+	return killedExit(oom), oom || strings.Contains(text, "signal: killed")
+}
+
+func killedExit(oom bool) Exit { return Exit{Code: 137, Signal: int(unix.SIGKILL), OOM: oom} }
 
 // attend passes on signals, sizes and the end of the input until the program ends.
 func (e *Engine) attend(ctx context.Context, id string, att Attachment, inputEnd, ended <-chan struct{}) {

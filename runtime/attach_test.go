@@ -133,3 +133,16 @@ func TestAttach_CancelKills(t *testing.T) {
 	}
 	nothingLeft(t)
 }
+
+// The kernel may kill what is to become the program before it is that.
+func TestAttach_KilledAtItsStartIsHowItEnded(t *testing.T) {
+	e, stack := open(t)
+	for _, memory := range []int64{3 << 20, 4 << 20, 8 << 20} {
+		spec := runtime.Spec{ID: runtime.NewID(), Layer: stack, UID: 20001, Limits: runtime.Limits{Memory: memory}}
+		exit, err := e.Attach(t.Context(), spec, sh("head -c 32000000 /dev/zero | tail"), runtime.Attachment{})
+		if err != nil || exit.Code == 0 {
+			t.Errorf("with %d bytes: got %+v, %v, want how it ended", memory, exit, err)
+		}
+	}
+	nothingLeft(t)
+}

@@ -240,6 +240,9 @@ func ownHome(root string, uid int) (string, error) {
 // its own, on the same filesystem. writes is where what they write lies, but
 // for the mounts of the spec.
 func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+	if err := e.awaitCleared(ctx); err != nil {
+		return err
+	}
 	defer e.giveWay()()
 	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
 	defer func() { err = unwatch(err) }()

@@ -178,12 +178,7 @@ func clearCgroupDir(ctx context.Context, dir string) error {
 		if errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) {
 			return err // no process's leaving changes that
 		}
-		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		for line := range strings.Lines(string(data)) {
-			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
-				unix.Kill(pid, unix.SIGKILL)
-			}
-		}
+		killCgroup(dir)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("cgroup %s is not empty: %w", dir, err)
@@ -220,4 +215,14 @@ func removeCgroupTree(dir string) error {
 		return err
 	}
 	return nil
+}
+
+// killCgroup kills the processes that are in a cgroup itself.
+func killCgroup(dir string) {
+	data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for line := range strings.Lines(string(data)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 1 {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }

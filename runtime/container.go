@@ -254,10 +254,18 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 			return nil
 		},
 	}
+	book := containers.Container{ID: spec.ID}
+	for _, opt := range opts {
+		if err := opt(ctx, e.client, &book); err != nil {
+			return nil, err
+		}
+	}
+	// Not by the client's NewContainer: it makes a lease for what the options may
+	// unpack, which a cancelled call leaves for a day. The snapshot needs none.
 	var record containerd.Container
-	err := retryGone(ctx, func() (err error) {
-		record, err = e.client.NewContainer(ctx, spec.ID, opts...)
-		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
+	err := retryGone(ctx, func() error {
+		_, err := e.client.ContainerService().Create(ctx, book)
+		if err == nil || errdefs.IsAlreadyExists(native(err)) { // by a first try, of which containerd died before it could tell
 			record, err = e.client.LoadContainer(ctx, spec.ID)
 		}
 		return err
@@ -287,7 +295,8 @@ func (c *Container) awaitInit(ctx context.Context) error {
 // control returns the path of a file in the container's control directory.
 func (c *Container) control(name string) string { return c.engine.state("c", c.ID, name) }
 
-// Containers lists every container of ours, those that have ended included.
+// Containers lists every container of ours, those that have ended included, but
+// for those that an earlier life left unfinished: they are being swept.
 func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 	records, running, err := e.inventory(ctx)
 	if err != nil {
@@ -299,8 +308,11 @@ func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 			continue
 		}
 		e.mu.Lock()
-		c := e.containers[r.ID]
+		c, doomed := e.containers[r.ID], e.doomed[r.ID]
 		e.mu.Unlock()
+		if doomed {
+			continue
+		}
 		if c == nil {
 			c = e.adopt(r, running[r.ID])
 		}

@@ -93,6 +93,9 @@ func (e *Engine) buildImage(ctx context.Context, spec ImageSpec, out io.Writer) 
 		out = io.Discard
 	}
 	out = &lockedWriter{w: out} // images are pulled while steps report
+	if err := e.awaitCleared(ctx); err != nil {
+		return img, err
+	}
 	release, err := e.hold(ctx, "cache of "+spec.Owner)
 	if err != nil {
 		return img, err

@@ -7,7 +7,7 @@
 //	Root/lock               held while an engine is open
 //	Root/auto               a link that says what "auto" turned out to be
 //	Root/containerd/        the embedded containerd's own: layers and records
-//	Root/scratch/           Scratch; emptied by Open
+//	Root/scratch/           Scratch; what is in it at Open is swept
 //	Root/stack/             a base filesystem that install.sh made; taken by StackLayer
 //	Root/images/OWNER/      BuildKit's books about an owner's build steps
 //	State/containerd.*      the embedded containerd's socket, pid and configuration
@@ -125,16 +125,19 @@ type Engine struct {
 	client *containerd.Client
 	net    *network
 
+	sweeping *sweeping // of what an earlier life left
+
 	mu         sync.Mutex               // guards what follows, held for memory only
 	containers map[string]*Container    // those whose end is watched
 	making     map[string]chan struct{} // layers being made, closed when done
 	used       map[string]time.Time     // when a layer's use was last written down
 	yielding   *yield                   // nil when nothing is built
+	doomed     map[string]bool          // containers that the sweep has still to remove
 }
 
 // Open connects to containerd, starting it when it is embedded, sets up the
-// network and sweeps what a crash left behind. The engine works as soon as
-// Open returns.
+// network and begins to sweep what a crash left behind. The engine works as
+// soon as Open returns; the sweep goes on beside it (see Swept).
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err error) {
 	if cfg.Bridge == "" {
 		cfg.Bridge = DefaultBridge
@@ -150,6 +153,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 		containers: make(map[string]*Container),
 		making:     make(map[string]chan struct{}),
 		used:       make(map[string]time.Time),
+		doomed:     make(map[string]bool),
 	}
 	defer func() {
 		if err != nil {
@@ -170,8 +174,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if e.net, err = openNetwork(ctx, cfg, e.id, log); err != nil {
 		return nil, fmt.Errorf("open network: %w", err)
 	}
-	if err := e.sweep(ctx); err != nil {
-		return nil, fmt.Errorf("sweep: %w", err)
+	if err := e.beginSweep(ctx); err != nil {
+		return nil, fmt.Errorf("list what is left over: %w", err)
 	}
 	return e, nil
 }
@@ -271,6 +275,9 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Close lets go of containerd and leaves it, and all containers, running.
 func (e *Engine) Close() error {
+	if e.sweeping != nil {
+		e.sweeping.stop()
+	}
 	e.mu.Lock()
 	for id, c := range e.containers {
 		c.release()
@@ -294,6 +301,9 @@ func (e *Engine) Close() error {
 // firewall's table down (for tests and uninstall). All containers must have
 // been removed. Call it instead of Close.
 func (e *Engine) Shutdown(ctx context.Context) error {
+	if err := e.Swept(ctx); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
 	left, err := e.client.ContainerService().List(ctx, e.ours())
 	if err != nil {
 		return fmt.Errorf("shut down: %w", err)
@@ -417,6 +427,9 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 // containers.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		f, err = os.Open(name)
+	}
 	if err != nil {
 		return nil, err
 	}

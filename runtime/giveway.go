@@ -118,22 +118,47 @@ func (e *Engine) weighBuilds(idle bool) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	set := func(name string, n int) error {
-		// Not made when it is missing: a cgroup's files are the kernel's.
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteString(strconv.Itoa(n))
-		return errors.Join(err, f.Close())
-	}
 	if idle {
-		err := set("cpu.idle", 1)
+		err := setCgroup(dir, "cpu.idle", 1)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-	} else if err := set("cpu.idle", 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	} else if err := setCgroup(dir, "cpu.idle", 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return set(weight, n)
+	return setCgroup(dir, weight, n)
+}
+
+// setCgroup writes a number to a control file, which is not made when it is
+// missing: a cgroup's files are the kernel's.
+func setCgroup(dir, name string, n int) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(n))
+	return errors.Join(err, f.Close())
+}
+
+// killBuilds kills what runs in the builds' group, all of which an earlier life
+// has left. A process needs a processor to die, and an idle group gets none on a
+// busy machine: the group has the weight of the apps until the next build. What
+// fails here is left to the sweep.
+func (e *Engine) killBuilds() {
+	cpu, weight, n := "cpu", "cpu.shares", 1024
+	if unified() {
+		cpu, weight, n = "", "cpu.weight", 100
+	}
+	dir := filepath.Join(cgroupRoot, cpu, cgroupBuilds+e.id)
+	setCgroup(dir, "cpu.idle", 0)
+	setCgroup(dir, weight, n)
+	if setCgroup(dir, "cgroup.kill", 1) == nil { // cgroup v2, Linux 5.14
+		return
+	}
+	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			killCgroup(path)
+		}
+		return nil
+	})
 }

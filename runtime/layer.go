@@ -178,6 +178,8 @@ func (e *Engine) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := lasting(ctx)
+	defer cancel()
 	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
@@ -250,7 +252,7 @@ func ownTree(tree string, uid int) error {
 }
 
 // Scratch returns a new empty directory on the filesystem of the engine's
-// root, mode 0700. The caller removes it. All scratch directories are removed by Open.
+// root, mode 0700. The caller removes it. What is left of them at Open is swept.
 func (e *Engine) Scratch() (string, error) { return os.MkdirTemp(e.scratchDir(), "") }
 
 func (e *Engine) scratchDir() string { return filepath.Join(e.cfg.Root, "scratch") }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -127,6 +128,7 @@ func (i *installation) reopen() (err error) {
 		return err
 	}
 	i.engine = e
+	swept := e.Swept(ctx)
 	life, end := context.WithCancel(context.Background())
 	i.cancel, i.ran = end, make(chan struct{})
 	go func() {
@@ -134,7 +136,7 @@ func (i *installation) reopen() (err error) {
 		e.Run(life)
 	}()
 	i.stack, err = e.StackLayer(ctx, io.Discard)
-	return err
+	return errors.Join(err, swept)
 }
 
 func (i *installation) close() {

@@ -20,6 +20,11 @@ func StackKey() string { return stack.Key() }
 // StackTitle is what the base filesystem is, for people.
 const StackTitle = stack.Title
 
+// ReachArchives is a command for a root layer's container. It fails within 20 s
+// when the archives that apt reads from cannot be reached, and prints which host
+// it is.
+func ReachArchives() Command { return Command{Args: []string{"bash", "-c", stack.Reach}} }
+
 // StackLayer returns the key of the base filesystem (Debian 13), made on first
 // use with mmdebstrap. Progress goes to out, a line at a time.
 func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) {

@@ -93,6 +93,7 @@ type push struct {
 	missing bool // the app is not there yet
 	repo    git.Repository
 	removed bool // the repository, again
+	decided bool // git had unpacked what was pushed
 }
 
 func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name, protocol string) (err error) {
@@ -106,12 +107,22 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		defer cancel()
 	}
 	if push.repo, err = p.repos.Open(life, name); err != nil {
+		if saysFull([]byte(err.Error())) { // git's words among them
+			err = errors.Join(noSpace(), err)
+		}
 		return err
 	}
 	if err := push.repo.Sweep(); err != nil {
 		return err
 	}
-	err = push.repo.Receive(life, r.Stdin, r.Stdout, r.Stderr, protocol, push.decide)
+	said := &spaceWatch{Writer: r.Stdout}
+	err = push.repo.Receive(life, r.Stdin, said, r.Stderr, protocol, func(ctx context.Context, quarantined git.Repository, updates []git.Update, out io.Writer) error {
+		push.decided = true
+		return push.decide(ctx, quarantined, updates, out)
+	})
+	if said.met.Load() && !push.decided {
+		err = errors.Join(noSpace(), err)
+	}
 	if push.missing {
 		// push --dry-run, or a pack that never arrived: nothing was created.
 		if _, gone := p.app(name); isNotFound(gone) {
@@ -119,7 +130,7 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 			err = errors.Join(err, p.repos.Remove(name))
 		}
 	}
-	if errors.Is(err, git.ErrUnanswered) {
+	if errors.Is(err, git.ErrUnanswered) && fault.From(err) == nil {
 		p.log.Info("a push broke off", "app", name, "user", r.User.Name, "remote", r.RemoteAddr, "error", err)
 		return told{err}
 	}

@@ -2,6 +2,7 @@ package sshd
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -432,5 +433,51 @@ func TestPush_LongOutputArrivesWhole(t *testing.T) {
 		if got := strings.Count(out, "remote: line "); got != lines || !strings.Contains(out, "success: the end") {
 			t.Errorf("%d of %d lines arrived; the last: %q", got, lines, out[max(0, len(out)-300):])
 		}
+	}
+}
+
+func TestPush_OntoAFullDiskSaysSo(t *testing.T) {
+	d := openDoor(t, Config{})
+	d.deploys(nil)
+	if err := os.MkdirAll(d.repos.Dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", d.repos.Dir, "tmpfs", 0, "size=1m,mode=0711"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("mount: %v", err)
+		}
+		t.Skipf("needs root to mount a small filesystem: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(d.repos.Dir, syscall.MNT_DETACH) })
+	c := d.client(t, "alice", store.RoleDeploy)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Fatalf("a push that fits: %v\n%s", err, out)
+	}
+	big := make([]byte, 3<<20)
+	rand.Read(big)
+	c.commit("big", string(big))
+	out, err := c.push("shop", "main")
+	if err == nil {
+		t.Error("a push that does not fit was accepted")
+	}
+	wantText(t, out, "the disk is full", "[E501]")
+
+	ballast, err := os.Create(filepath.Join(d.repos.Dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ballast.Close()
+	for err == nil {
+		_, err = ballast.Write(make([]byte, 4096))
+	}
+	for _, app := range []string{"shop", "another"} {
+		out, err := c.push(app, "main")
+		if err == nil {
+			t.Error("a push onto a disk without a free byte was accepted")
+		}
+		wantText(t, out, "the disk is full", "[E501]")
+	}
+	if d.has("another") {
+		t.Error("an app was created")
 	}
 }

@@ -104,6 +104,28 @@ func (tx *Tx) Domains(app string) (domains []Domain, err error) {
 	return domains, err
 }
 
+// domainsIndexed tells whether indexDomains would change nothing.
+func (tx *Tx) domainsIndexed() (bool, error) {
+	domains, err := tx.Domains("")
+	if err != nil {
+		return false, err
+	}
+	left := 0
+	err = tx.bucket("domainsof").ForEachBucket(func(app []byte) error {
+		left += tx.of("domainsof", string(app)).Stats().KeyN
+		return nil
+	})
+	if err != nil || left != len(domains) {
+		return false, err
+	}
+	for _, d := range domains {
+		if b := tx.of("domainsof", d.App); b == nil || b.Get([]byte(d.Address())) == nil {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // indexDomains notes for each app which domains are its own, so that one app's
 // cost the same however many others have. It is made anew at every start: a
 // berth that knew nothing of it may have written to the file.

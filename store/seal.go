@@ -26,20 +26,29 @@ type sealer struct {
 	key  []byte // that everything is derived from
 }
 
-// openSealer reads the key, making one on first use.
-func openSealer(path string) (sealer, error) {
-	key, err := os.ReadFile(path)
+// makeSealer reads the key of a state that holds nothing yet, making one if need be.
+func makeSealer(path string) (sealer, error) {
+	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(filepath.Dir(path), markerFile)); err == nil {
-			return sealer{}, fault.New(fault.Failed, "E123", "the key %s is missing, and config cannot be read without it", path).
-				Hint("restore it from a backup")
-		}
-		key = make([]byte, 32)
+		key := make([]byte, 32)
 		rand.Read(key)
 		err = writeFile(path, key)
 	}
 	if err != nil {
-		return sealer{}, fmt.Errorf("read the key that config is encrypted with: %w", err)
+		return sealer{}, fmt.Errorf("make the key that config is encrypted with: %w", err)
+	}
+	return openSealer(path)
+}
+
+// openSealer reads the key of a state that holds records.
+func openSealer(path string) (sealer, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sealer{}, fault.New(fault.Failed, "E123", "the key %s is missing, and config cannot be read without it", path).
+			Hint("restore it from a backup")
+	}
+	if err != nil {
+		return sealer{}, fault.New(fault.Failed, "E123", "the key %s cannot be read: %w", path, err).Hint("restore it from a backup")
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -62,12 +71,45 @@ func (s sealer) seal(place string, plain []byte) []byte {
 	return s.aead.Seal(nil, nil, plain, []byte(place))
 }
 
+// open decrypts. A record that was not encrypted for this place with this key is
+// a fault (E121).
 func (s sealer) open(place string, sealed []byte) ([]byte, error) {
 	plain, err := s.aead.Open(nil, nil, sealed, []byte(place))
 	if err != nil {
-		return nil, fmt.Errorf("decrypt %s: %w", place, err)
+		return nil, fault.New(fault.Failed, "E121", "the record %q of the state file is damaged: %w", place, err).
+			Hint("set it anew, or restore the state file from a backup")
 	}
 	return plain, nil
+}
+
+// keyCheck is the place and the content of a record that shows whether the key
+// belongs to the state.
+var keyCheck = []byte("key-check")
+
+// checkKey refuses a key that is another state's (E123).
+func (tx *Tx) checkKey() error {
+	belongs := true
+	if meta := tx.bucket("meta"); meta != nil && meta.Get(keyCheck) != nil {
+		_, err := tx.seal.open(string(keyCheck), meta.Get(keyCheck))
+		belongs = err == nil
+	} else if b := tx.bucket("hostkeys"); b != nil {
+		// A file without that record: every berth has host keys.
+		belongs = false
+		none := true
+		err := eachRecord(b, func(kind, sealed []byte) error {
+			_, err := tx.seal.open("hostkey "+string(kind), sealed)
+			none, belongs = false, belongs || err == nil
+			return nil
+		})
+		if belongs = belongs || none; err != nil {
+			return err
+		}
+	}
+	if !belongs {
+		return fault.New(fault.Failed, "E123", "the key %s is another machine's: it does not open this state file", filepath.Join(filepath.Dir(tx.bolt.DB().Path()), keyFile)).
+			Hint("restore the %s that was made with this state file", keyFile)
+	}
+	return nil
 }
 
 // Fingerprint returns a text that stands for a config: the same for the same

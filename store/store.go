@@ -4,7 +4,7 @@
 //
 // The file's buckets:
 //
-//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries
+//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check
 //	apps          NAME            → App
 //	config        NAME            → sealed map of the app's config
 //	releases      NAME / number   → Release, its config sealed beside it
@@ -26,7 +26,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +35,7 @@ import (
 	goruntime "runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -46,11 +46,13 @@ import (
 
 const (
 	stateFile  = "berth.db"
+	keyFile    = "secret.key"
 	markerFile = "berth.db.made" // stands beside a state file that has held records
 
 	// openTimeout is how long we wait for another process to let go of the
 	// file: a predecessor that is on its way out.
-	openTimeout = 5 * time.Second
+	openTimeout  = 5 * time.Second
+	lockInterval = 50 * time.Millisecond
 
 	formatVersion = 1
 )
@@ -63,49 +65,97 @@ var buckets = []string{
 // Store is the appliance's state. It is safe for concurrent use; one process
 // at a time has it open.
 type Store struct {
-	path  string
-	db    *bolt.DB
-	seal  sealer
-	locks keyedLock // certmagic's, held in memory: we are alone with the file
+	path    string
+	db      *bolt.DB
+	seal    sealer
+	locks   keyedLock // certmagic's, held in memory: we are alone with the file
+	trouble trouble
 }
 
-// Open opens the state in dir, making it on first use. It refuses a state file
-// that is gone, empty or damaged although it once held records (E120, E121):
-// starting afresh would forget every app.
+// Open opens the state in dir, making it on first use. Nothing is written
+// before the file has been checked. Open refuses a state file that is gone,
+// empty or damaged although it once held records (E120, E121): starting afresh
+// would forget every app. A state that cannot be written for the moment, as on
+// a full disk, is opened all the same: see Unwritable.
 func Open(dir string) (*Store, error) {
 	path, marker := filepath.Join(dir, stateFile), filepath.Join(dir, markerFile)
-	_, err := os.Stat(marker)
-	if made := err == nil; made {
-		// bbolt takes an empty file for a new database.
-		if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-			return nil, fault.New(fault.Failed, "E120", "the state file %s is missing or empty, but this machine has had one", path).
-				Hint("restore it from a backup").
-				Hint("to start afresh and forget every app, remove %s", marker)
-		}
-	}
-	seal, err := openSealer(filepath.Join(dir, "secret.key"))
+	made, err := findState(path, marker)
 	if err != nil {
 		return nil, err
+	}
+	// The key of a new state comes first: a state without its key is refused.
+	var seal sealer
+	if !made {
+		if seal, err = makeSealer(filepath.Join(dir, keyFile)); err != nil {
+			return nil, err
+		}
 	}
 	db, err := openBolt(path)
 	if err != nil {
 		return nil, err
+	}
+	if made {
+		if seal, err = openSealer(filepath.Join(dir, keyFile)); err != nil {
+			db.Close()
+			return nil, err
+		}
 	}
 	s := &Store{path: path, db: db, seal: seal}
 	if err := s.prepare(); err != nil {
 		db.Close()
 		return nil, err
 	}
-	if err := os.WriteFile(marker, []byte("The state file beside this one holds records; see E120.\n"), 0o600); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("mark the state file as made: %w", err)
+	if _, err := os.Stat(marker); errors.Is(err, fs.ErrNotExist) {
+		err := os.WriteFile(marker, []byte("The state file beside this one holds records; see E120.\n"), 0o600)
+		if err != nil && !s.trouble.met(err) {
+			db.Close()
+			return nil, fmt.Errorf("mark the state file as made: %w", err)
+		}
 	}
 	return s, nil
 }
 
+// findState tells whether there is a state file that holds records.
+func findState(path, marker string) (made bool, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0:
+		// bbolt takes an empty file for a new database.
+		_, markErr := os.Stat(marker)
+		_, copyErr := os.Stat(goodCopy(path))
+		if markErr != nil && copyErr != nil {
+			return false, nil
+		}
+		f := fault.New(fault.Failed, "E120", "the state file %s is missing or empty, but this machine has had one", path)
+		return false, restorable(f, path).
+			Hint("to start afresh and forget every app, remove %s and %s", marker, goodCopy(path))
+	case err != nil:
+		return false, unusable(path, err)
+	case !info.Mode().IsRegular():
+		return false, unusable(path, errors.New("it is not a regular file"))
+	}
+	return true, nil
+}
+
+// unusable is a state file that berth may not read and write as it is.
+func unusable(path string, cause error) error {
+	f := fault.New(fault.Failed, "E138", "the state file %s cannot be used: %w", path, cause)
+	if errors.Is(cause, fs.ErrPermission) {
+		f.Hint("root has to be able to write it: lsattr %s shows whether it is immutable (i), chattr -i takes that back", path)
+	}
+	return f
+}
+
+// openBolt opens the file once its pages have been checked, with the lock held
+// that keeps another berth from writing to it meanwhile.
 func openBolt(path string) (db *bolt.DB, err error) {
+	options := &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType, OpenFile: openChecked}
 	err = guard(path, func() error {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType})
+		db, err = bolt.Open(path, 0o600, options)
+		if errors.Is(err, syscall.EROFS) {
+			options.ReadOnly = true
+			db, err = bolt.Open(path, 0o600, options)
+		}
 		return err
 	})
 	switch {
@@ -114,57 +164,123 @@ func openBolt(path string) (db *bolt.DB, err error) {
 			Hint("is berth running already?")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, damaged(path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, unusable(path, err)
 	case err != nil:
 		return nil, fmt.Errorf("open the state file: %w", err)
 	}
 	return db, nil
 }
 
-func damaged(path string, cause error) error {
-	return fault.New(fault.Failed, "E121", "the state file %s is damaged: %w", path, cause).
-		Hint("restore it from a backup")
+// openChecked opens the file for bbolt, takes its lock and checks its pages.
+// bbolt takes the same lock once more, on the same descriptor.
+func openChecked(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+	f, err := os.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := lock(f, flag&os.O_RDWR == 0); err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return f, err
+	}
+	if err := checkPages(f, info.Size()); err != nil {
+		return nil, damaged(path, err)
+	}
+	return f, nil
 }
 
-// prepare makes the buckets and walks every page once, so that damage is found
-// at the start and not by the push that happens to touch it.
+// lock waits for another process to let go of the file.
+func lock(f *os.File, shared bool) error {
+	how := syscall.LOCK_EX
+	if shared {
+		how = syscall.LOCK_SH
+	}
+	for began := time.Now(); ; time.Sleep(lockInterval) {
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		if time.Since(began) > openTimeout {
+			return bolterrors.ErrTimeout
+		}
+	}
+}
+
+func damaged(path string, cause error) error {
+	return restorable(fault.New(fault.Failed, "E121", "the state file %s is damaged: %w", path, cause), path)
+}
+
+// prepare reads every record once, so that damage is found at the start and
+// not by the push that happens to touch it, and makes what is missing.
 func (s *Store) prepare() error {
-	err := s.Update(func(tx *Tx) error {
+	ready := false
+	err := s.View(func(tx *Tx) (err error) {
+		if err := tx.checkVersion(); err != nil {
+			return err
+		}
+		if err := tx.checkRecords(); err != nil {
+			return err
+		}
+		if err := tx.checkKey(); err != nil {
+			return err
+		}
+		ready, err = tx.prepared()
+		return err
+	})
+	if err != nil || ready {
+		return err
+	}
+	return s.Update(func(tx *Tx) error {
 		for _, name := range buckets {
 			if _, err := tx.bolt.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
 			}
 		}
-		meta := tx.bolt.Bucket([]byte("meta"))
-		var version int
-		if raw := meta.Get([]byte("version")); raw != nil {
-			if err := json.Unmarshal(raw, &version); err != nil {
-				return fmt.Errorf("read the format's version: %w", err)
-			}
-			if version > formatVersion {
-				return fault.New(fault.Failed, "E128", "the state file has the format %d, which is newer than this berth's %d", version, formatVersion).
-					Hint("install the berth that wrote it, or a newer one")
-			}
-		}
 		if err := tx.indexDomains(); err != nil {
 			return err
 		}
-		return meta.Put([]byte("version"), fmt.Append(nil, formatVersion))
-	})
-	if err != nil {
-		return err
-	}
-	return s.View(func(tx *Tx) error {
-		return tx.bolt.ForEach(func(name []byte, b *bolt.Bucket) error { return walk(b) })
+		meta := tx.bucket("meta")
+		return errors.Join(meta.Put(keyCheck, tx.seal.seal(string(keyCheck), keyCheck)), meta.Put([]byte("version"), fmt.Append(nil, formatVersion)))
 	})
 }
 
-func walk(b *bolt.Bucket) error {
-	return b.ForEach(func(k, v []byte) error {
-		if v == nil {
-			return walk(b.Bucket(k))
+// prepared tells whether there is nothing to be made. A start that has nothing
+// to write works on a full disk.
+func (tx *Tx) prepared() (bool, error) {
+	for _, name := range buckets {
+		if tx.bucket(name) == nil {
+			return false, nil
 		}
+	}
+	if meta := tx.bucket("meta"); meta.Get(keyCheck) == nil || meta.Get([]byte("version")) == nil {
+		return false, nil
+	}
+	return tx.domainsIndexed()
+}
+
+// checkVersion refuses a file that a newer berth has written (E128).
+func (tx *Tx) checkVersion() error {
+	meta := tx.bucket("meta")
+	if meta == nil {
 		return nil
-	})
+	}
+	version, _, err := get[int](meta, []byte("version"))
+	if err != nil {
+		return damaged(tx.bolt.DB().Path(), err)
+	}
+	if version > formatVersion {
+		return fault.New(fault.Failed, "E128", "the state file has the format %d, which is newer than this berth's %d", version, formatVersion).
+			Hint("install the berth that wrote it, or a newer one")
+	}
+	return nil
 }
 
 // Close closes the file.
@@ -178,11 +294,22 @@ func (s *Store) View(fn func(*Tx) error) error {
 }
 
 // Update runs fn and writes what it changed in one step: after a crash the
-// file shows all of it or nothing. An error from fn changes nothing.
+// file shows all of it or nothing. An error from fn changes nothing. When the
+// file cannot be written, nothing is changed either, and the error is a fault
+// (E501 on a full disk, else E510).
 func (s *Store) Update(fn func(*Tx) error) error {
-	return guard(s.path, func() error {
-		return s.db.Update(func(tx *bolt.Tx) error { return fn(&Tx{bolt: tx, seal: s.seal}) })
+	changed := false
+	err := guard(s.path, func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			err := fn(&Tx{bolt: tx, seal: s.seal})
+			changed = err == nil
+			return err
+		})
 	})
+	if !changed && !errors.Is(err, bolterrors.ErrDatabaseReadOnly) {
+		return err
+	}
+	return s.trouble.written(s.path, err)
 }
 
 // guard turns what bbolt does on a page that makes no sense into an error: it
@@ -227,8 +354,10 @@ func inBolt() bool {
 
 // Snapshot writes a consistent copy of the state file to w while it is in use.
 func (s *Store) Snapshot(w io.Writer) error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		_, err := tx.WriteTo(w)
-		return err
+	return guard(s.path, func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			_, err := tx.WriteTo(w)
+			return err
+		})
 	})
 }

@@ -135,10 +135,16 @@ type frame struct {
 	Title string
 	User  store.User // the zero User has not signed in
 	Login string     // the command that prints a link for signing in
+
+	Trouble string // why nothing can be changed for the moment, for who has signed in
 }
 
 func (a *admin) frame(r *http.Request, user store.User, title string) frame {
-	return frame{Title: plainText(title), User: user, Login: a.loginCommand(r)}
+	f := frame{Title: plainText(title), User: user, Login: a.loginCommand(r)}
+	if err := a.api.db.Unwritable(); err != nil && user.Name != "" {
+		f.Trouble = plainText(err.Error())
+	}
+	return f
 }
 
 // loginCommand is the command that lets its caller in, as seen from the address

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
@@ -34,11 +35,6 @@ const (
 	defaultData  = "/var/lib/berth"
 	defaultState = "/run/berth"
 	mirrorDir    = "mirror" // of the data directory, unless --mirror says otherwise
-
-	// bootPatience is how long requests wait at the door for every app to be
-	// routed. After a restart of berth that is well under a second. After one
-	// of the machine, apps that are up need not wait for one that is not.
-	bootPatience = 15 * time.Second
 
 	// apiGrace is what a command in progress gets when berth stops.
 	apiGrace = 30 * time.Second
@@ -124,8 +120,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	// The state file comes first: it is what tells two berths apart.
-	db, err := store.Open(s.data)
-	if err != nil {
+	db, err := openStore(ctx, s.data)
+	if err != nil || db == nil {
 		return err
 	}
 	opened.add(db.Close)
@@ -182,6 +178,9 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Ports:     doors.ports(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
+	if err := repositories.Sweep(); err != nil {
+		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
+	}
 	api := web.New(web.Config{
 		Version:     version,
 		HTTPSPort:   port(doors.https),
@@ -199,17 +198,16 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 
 	log.Info("berth starts", "version", version, "data", s.data)
 	jobs := newGroup(ctx)
+	jobs.run("state file", func(ctx context.Context) error { return db.Run(ctx, log) })
 	jobs.run("engine", engine.Run)
 	jobs.run("deployer", deployer.Run)
 	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
 	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })
 	jobs.run("router", func(ctx context.Context) error {
-		// Until every app is routed, whoever comes waits in the listener's
+		// Until the apps are routed, whoever comes waits in the listener's
 		// backlog: better late than told that there is no such app.
 		select {
-		case <-deployer.Booted():
-		case <-time.After(bootPatience):
-			log.Warn("apps still start; those that are ready are served", "after", bootPatience)
+		case <-deployer.Routed():
 		case <-ctx.Done():
 			return nil
 		}
@@ -228,6 +226,26 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	err = jobs.wait()
 	log.Info("berth ends")
 	return err
+}
+
+// openStore opens the state. It returns nil when ctx ends first: whatever the
+// file holds, a start can be stopped.
+func openStore(ctx context.Context, dir string) (*store.Store, error) {
+	type result struct {
+		db  *store.Store
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		db, err := store.Open(dir)
+		opened <- result{db, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.db, r.err
+	case <-ctx.Done():
+		return nil, nil // and the process ends
+	}
 }
 
 // writeAccess has the access log written until what it returns is called.
@@ -268,39 +286,66 @@ func (s *serve) directories(log *slog.Logger) (git.Repositories, error) {
 	}
 	if err != nil {
 		log.Warn("git runs as root: there is no user for it", "user", s.gitUser, "err", err)
-		return repositories, os.Chmod(s.data, 0o700)
+		return repositories, own(s.data, -1, 0o700)
 	}
 	uid, uidErr := strconv.Atoi(account.Uid)
 	gid, gidErr := strconv.Atoi(account.Gid)
-	if err := errors.Join(uidErr, gidErr, os.Chown(s.data, 0, gid), os.Chmod(s.data, 0o710)); err != nil {
-		return repositories, fmt.Errorf("open the data directory to git: %w", err)
+	if err := errors.Join(uidErr, gidErr); err != nil {
+		return repositories, fmt.Errorf("read the user %s: %w", s.gitUser, err)
 	}
 	repositories.UID, repositories.GID = uid, gid
-	return repositories, nil
+	return repositories, own(s.data, gid, 0o710)
+}
+
+// own gives a directory to root and the group, unless it is so already: a
+// filesystem that is read-only refuses even a change of nothing. Group -1 is any.
+func own(dir string, group int, mode os.FileMode) error {
+	var is unix.Stat_t
+	if err := unix.Stat(dir, &is); err != nil {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if group >= 0 && (is.Uid != 0 || is.Gid != uint32(group)) {
+		if err := os.Chown(dir, 0, group); err != nil {
+			return fmt.Errorf("open the data directory to git: %w", err)
+		}
+	}
+	if os.FileMode(is.Mode)&os.ModePerm == mode {
+		return nil
+	}
+	return os.Chmod(dir, mode)
 }
 
 // nameMachine gives the machine a domain if it has none.
-func (s *serve) nameMachine(db *store.Store, log *slog.Logger) error {
+func (s *serve) nameMachine(db *store.Store, log *slog.Logger) (err error) {
+	first := s.domain
+	if first != "" {
+		if first, err = web.NormalHost(first); err != nil {
+			return err
+		}
+	}
+	var stored string
+	err = db.View(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		stored = settings.Domain
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if stored != "" {
+		if first != "" && first != stored {
+			log.Info("the stored domain stands, --domain is for the first start; domains:set-global changes it",
+				"domain", stored, "flag", first)
+		}
+		return nil
+	}
+	if first == "" {
+		first = guessDomain()
+	}
 	return db.Update(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		if err != nil {
 			return err
-		}
-		first := s.domain
-		if first != "" {
-			if first, err = web.NormalHost(first); err != nil {
-				return err
-			}
-		}
-		if settings.Domain != "" {
-			if first != "" && first != settings.Domain {
-				log.Info("the stored domain stands, --domain is for the first start; domains:set-global changes it",
-					"domain", settings.Domain, "flag", first)
-			}
-			return nil
-		}
-		if first == "" {
-			first = guessDomain()
 		}
 		settings.Domain = first
 		return tx.PutSettings(settings)

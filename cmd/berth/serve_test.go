@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -217,5 +220,45 @@ func TestForgetInstallation_KeepsTheTestsOwn(t *testing.T) {
 		if got := os.Getenv(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestOpenStore_CanBeStopped(t *testing.T) {
+	// Not t.TempDir: what is given up ends with the process, and not before the test.
+	dir, err := os.MkdirTemp("", "berth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	second, err := openStore(ctx, dir) // which else waits for the first to let go
+	if second != nil || err != nil {
+		t.Errorf("got %v, %v, want nothing of a start that was stopped", second, err)
+	}
+}
+
+func TestOwn_ChangesNothingThatIsRight(t *testing.T) {
+	dir := t.TempDir()
+	if err := own(dir, -1, 0o710); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o710 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root to make a read-only filesystem")
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "mode=0710,gid=7"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	if err := own(dir, 7, 0o710); err != nil {
+		t.Errorf("on a read-only filesystem: %v", err)
 	}
 }

@@ -6,10 +6,12 @@ package stack
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -50,6 +52,12 @@ var dpkgOptions = []string{
 	"path-include=/usr/share/locale/locale.alias",
 }
 
+// Reach is a script for bash. It fails within 20 s when the archives that apt
+// reads from cannot be reached, and prints which host it is.
+//
+//go:embed reach.sh
+var Reach string
+
 // Key returns the key of the base filesystem, whether it is there or not.
 func Key() string {
 	h := sha256.New()
@@ -67,7 +75,11 @@ func Command(ctx context.Context, tar, tmp string) (*exec.Cmd, error) {
 	if _, err := os.Stat(keyring); err != nil {
 		return nil, fmt.Errorf("Debian's keys are missing, install debian-archive-keyring: %w", err)
 	}
-	args := []string{"--mode=root", "--variant=minbase", "--format=tar", "--include=" + strings.Join(packages, ",")}
+	reach := filepath.Join(tmp, "reach")
+	if err := os.WriteFile(reach, []byte("#!/bin/bash\n"+Reach), 0o700); err != nil {
+		return nil, err
+	}
+	args := []string{"--mode=root", "--variant=minbase", "--format=tar", "--setup-hook=" + reach, "--include=" + strings.Join(packages, ",")}
 	for _, opt := range dpkgOptions {
 		args = append(args, "--dpkgopt="+opt)
 	}

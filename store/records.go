@@ -1,0 +1,66 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// recordKinds read one record of each bucket whose records are JSON.
+var recordKinds = map[string]func(raw []byte) error{
+	"apps":     decodes[App],
+	"releases": decodes[sealedRelease],
+	"builds":   decodes[Build],
+	"runs":     decodes[JobRun],
+	"domains":  decodes[Domain],
+	"ports":    decodes[Port],
+	"keys":     decodes[Key],
+	"logins":   decodes[Login],
+	"events":   decodes[Event],
+}
+
+func decodes[T any](raw []byte) error {
+	var record T
+	return json.Unmarshal(raw, &record)
+}
+
+// checkRecords reads every record, and refuses a file with one that cannot be
+// read (E121).
+func (tx *Tx) checkRecords() error {
+	err := tx.bolt.ForEach(func(name []byte, b *bolt.Bucket) error {
+		return checkBucket(string(name), b, recordKinds[string(name)])
+	})
+	if err == nil && tx.bucket("meta") != nil {
+		_, _, err = get[Settings](tx.bucket("meta"), []byte("settings"))
+	}
+	if b := tx.bucket("routing"); err == nil && b != nil {
+		err = b.ForEachBucket(func(app []byte) error {
+			_, _, err := get[Routing](b.Bucket(app), routingKey)
+			return err
+		})
+	}
+	if err != nil {
+		return damaged(tx.bolt.DB().Path(), err)
+	}
+	return nil
+}
+
+// checkBucket reads what is in a bucket and in the buckets in it.
+func checkBucket(name string, b *bolt.Bucket, decode func([]byte) error) error {
+	return b.ForEach(func(key, raw []byte) error {
+		if raw == nil {
+			if below := b.Bucket(key); below != nil {
+				return checkBucket(fmt.Sprintf("%s/%s", name, key), below, decode)
+			}
+			return nil
+		}
+		if decode == nil {
+			return nil
+		}
+		if err := decode(raw); err != nil {
+			return fmt.Errorf("read record %q of %s: %w", key, name, err)
+		}
+		return nil
+	})
+}
