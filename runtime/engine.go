@@ -46,6 +46,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
@@ -84,6 +85,9 @@ type Config struct {
 	// Subnet is the containers' IPv4 range; "" is the first of a few that no
 	// route of the host overlaps.
 	Subnet string
+	// LAN says whether containers reach the private networks around the machine,
+	// until SetLAN does.
+	LAN LAN
 	// StackCache is a directory where made base filesystems are kept and
 	// looked for, so that a reinstallation need not bootstrap again; "" is none.
 	StackCache string
@@ -255,12 +259,23 @@ func answers(ctx context.Context, address string) error {
 }
 
 // Run keeps the engine alive until ctx ends: it restarts an embedded
-// containerd that died and reconnects. Containers outlive it.
+// containerd that died and reconnects, and puts the firewall's tables back when
+// another program removes them. Containers outlive it.
 func (e *Engine) Run(ctx context.Context) error {
-	if e.daemon != nil {
-		return e.daemon.run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.net.run(ctx) })
+	if e.daemon != nil { // a system's containerd is kept alive by the system, and grpc reconnects by itself
+		g.Go(func() error { return e.daemon.run(ctx) })
 	}
-	<-ctx.Done() // somebody else keeps it alive, and grpc reconnects by itself
+	return g.Wait()
+}
+
+// SetLAN changes whether containers, those that run included, reach the private
+// networks around the machine.
+func (e *Engine) SetLAN(ctx context.Context, lan LAN) error {
+	if err := e.net.setLAN(ctx, lan); err != nil {
+		return fmt.Errorf("set the reach of containers: %w", err)
+	}
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 
 // within runs fn on a thread that has entered the network namespace, and comes
 // back. What fn opens stays in that namespace: a socket knows where it was made.
-// fn must not start goroutines or wait.
+// fn must not wait for others; a goroutine that it starts is in the host's network.
 func (n *network) within(ns *os.File, fn func() error) error {
 	raw, err := ns.SyscallConn()
 	if err != nil {
@@ -62,6 +62,10 @@ func (n *network) makeNetns(path string) error {
 	err = func() error {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("loopback: %w", err)
+		}
+		// No IPv6 but loopback's: an interface that comes later has none.
+		if err := disableIPv6("default"); err != nil {
+			return err
 		}
 		// Ports below 1024 are nothing special in a network of one's own, and
 		// the app's user has no capability to take them.
