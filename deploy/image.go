@@ -126,6 +126,8 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		switch none.Kind {
 		case runtime.ErrImageDenied:
 			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand())
+		case runtime.ErrImageAddress:
+			f.Hint("if apps may use this registry, an admin says so by %s registry:login HOST USER", d.sshCommand())
 		case runtime.ErrImageNotFound:
 			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
 		}

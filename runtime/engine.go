@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -128,6 +129,8 @@ type Engine struct {
 	client *containerd.Client
 	net    *network
 
+	guarded *http.Client // goes where containers may go
+
 	mu         sync.Mutex               // guards what follows, held for memory only
 	containers map[string]*Container    // those whose end is watched
 	making     map[string]chan struct{} // layers being made, closed when done
@@ -173,6 +176,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if e.net, err = openNetwork(ctx, cfg, e.id, log); err != nil {
 		return nil, fmt.Errorf("open network: %w", err)
 	}
+	e.guarded = guardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
 	if err := e.sweep(ctx); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
