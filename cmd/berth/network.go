@@ -22,9 +22,8 @@ func (c *cli) networkCommands() []command {
 				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
 				"           auto denies on a machine with a public IPv4 address\n" +
 				"lan-allow  addresses and networks that they reach all the same, or none\n" +
-				"\nThe machine's own addresses, other apps and metadata addresses are never reached;\n" +
-				"the machine's DNS servers always are. No VALUE takes a property back. It counts\n" +
-				"at once, for apps that run too.",
+				"\nThe machine itself, other apps and metadata addresses are never reached; its DNS\n" +
+				"servers always are. No VALUE takes a property back. It counts at once, for apps\nthat run too.",
 			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
