@@ -51,6 +51,9 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 	if err := d.roomToBuild(ctx, record); err != nil {
 		return err
 	}
+	if err := networkToBuild(runtime.IPv6Only()); err != nil {
+		return err
+	}
 	logins, err := d.logins()
 	if err != nil {
 		return err
@@ -126,6 +129,8 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		switch none.Kind {
 		case runtime.ErrImageDenied:
 			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand())
+		case runtime.ErrImageAddress:
+			f.Hint("if apps may use this registry, an admin says so by %s registry:login HOST USER", d.sshCommand())
 		case runtime.ErrImageNotFound:
 			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
 		}

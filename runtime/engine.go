@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
@@ -85,6 +87,9 @@ type Config struct {
 	// Subnet is the containers' IPv4 range; "" is the first of a few that no
 	// route of the host overlaps.
 	Subnet string
+	// LAN says whether containers reach the private networks around the machine,
+	// until SetLAN does.
+	LAN LAN
 	// StackCache is a directory where made base filesystems are kept and
 	// looked for, so that a reinstallation need not bootstrap again; "" is none.
 	StackCache string
@@ -125,7 +130,10 @@ type Engine struct {
 	client *containerd.Client
 	net    *network
 
-	sweeping *sweeping // of what an earlier life left
+	sweeping *sweeping    // of what an earlier life left
+	guarded  *http.Client // goes where containers may go
+	armor    appArmor
+	runc     runc
 
 	mu         sync.Mutex               // guards what follows, held for memory only
 	containers map[string]*Container    // those whose end is watched
@@ -174,6 +182,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if e.net, err = openNetwork(ctx, cfg, e.id, log); err != nil {
 		return nil, fmt.Errorf("open network: %w", err)
 	}
+	if e.armor = loadAppArmor(); e.armor.missing != nil {
+		log.Debug("no AppArmor profile", "err", e.armor.missing) // a finding too
+	}
+	e.guarded = guardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
 	if err := e.beginSweep(ctx); err != nil {
 		return nil, fmt.Errorf("list what is left over: %w", err)
 	}
@@ -264,12 +276,24 @@ func answers(ctx context.Context, address string) error {
 }
 
 // Run keeps the engine alive until ctx ends: it restarts an embedded
-// containerd that died and reconnects. Containers outlive it.
+// containerd that died and reconnects, and puts the firewall's tables back when
+// another program removes them. Containers outlive it.
 func (e *Engine) Run(ctx context.Context) error {
-	if e.daemon != nil {
-		return e.daemon.run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.net.run(ctx) })
+	g.Go(func() error { e.logFindings(ctx); return nil })
+	if e.daemon != nil { // a system's containerd is kept alive by the system, and grpc reconnects by itself
+		g.Go(func() error { return e.daemon.run(ctx) })
 	}
-	<-ctx.Done() // somebody else keeps it alive, and grpc reconnects by itself
+	return g.Wait()
+}
+
+// SetLAN changes whether containers, those that run included, reach the private
+// networks around the machine.
+func (e *Engine) SetLAN(ctx context.Context, lan LAN) error {
+	if err := e.net.setLAN(ctx, lan); err != nil {
+		return fmt.Errorf("set the reach of containers: %w", err)
+	}
 	return nil
 }
 

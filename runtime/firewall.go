@@ -3,22 +3,41 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"text/template"
+	"time"
 )
 
-// firewall is all that berth tells the kernel about packets, in a table of its
-// own that is replaced as a whole. Nobody else's rules are touched: where
-// another table drops forwarded packets (Docker's policy on the chain FORWARD),
-// an accept of ours does not bring them back; Open warns of that.
+// What keeps containers apart, from the outside in. Each layer holds when
+// those before it are gone.
+//
+//	firewall.go  two tables of the host: "inet" for who reaches whom, and NAT;
+//	             "bridge" for forged frames. Any program that flushes the ruleset
+//	             removes them, and firewallwatch.go puts them back.
+//	port.go      bridge ports that are isolated from each other and learn no
+//	             addresses, and neighbour entries that no packet changes.
+//	wall.go      a table in the container's own network namespace, where no rule
+//	             of the host's comes and the container has no right to change it.
+//	spec.go      no CAP_NET_RAW and no CAP_NET_ADMIN: nothing in a container can
+//	             forge a frame.
+
+// hostRules are all that berth tells the kernel about packets on the host, in
+// tables of its own that are replaced as a whole. No rule of another table is
+// touched: where one drops forwarded packets, an accept of ours does not bring
+// them back (otherfirewall.go).
 //
 // Metadata services answer on link-local addresses, and on a few of their own
-// invention: Alibaba's and Azure's are named below. Containers have no IPv6
-// beyond their own loopback, so none of it is forwarded.
-var firewall = template.Must(template.New("nft").Parse(`
+// invention. Containers have no IPv6 beyond their own loopback, so none of it
+// is forwarded.
+var hostRules = template.Must(template.New("host").Parse(`
 table inet {{.Table}}
 delete table inet {{.Table}}
 table inet {{.Table}} {
@@ -47,7 +66,18 @@ table inet {{.Table}} {
 		ip daddr {{.}} udp dport 53 accept
 		ip daddr {{.}} tcp dport 53 accept
 {{- end}}
-		ip daddr { 169.254.0.0/16, 100.100.100.200, 168.63.129.16 } reject with icmp type admin-prohibited
+{{- range .Metadata}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
+{{- range .Except}}
+		ip daddr {{.}} accept
+{{- end}}
+{{- range .Proxies}}
+		ip daddr {{.Addr}} tcp dport {{.Port}} accept
+{{- end}}
+{{- range .Denied}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
 	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
@@ -56,39 +86,225 @@ table inet {{.Table}} {
 }
 `))
 
-func (n *network) table() string { return "berth_" + n.id }
+// bridgeRules let from a container's port only what has its own addresses.
+// ARP is compared inside too. IPv6, and with it neighbour discovery, has no
+// business on the bridge.
+var bridgeRules = template.Must(template.New("bridge").Parse(`
+table bridge {{.Table}}
+delete table bridge {{.Table}}
+table bridge {{.Table}} {
+	set ports {
+		type ifname
+{{- if .Ports}}
+		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}"{{$p.Name}}"{{end}} }
+{{- end}}
+	}
+	set addresses {
+		type ifname . ether_addr . ipv4_addr
+{{- if .Ports}}
+		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p}}{{end}} }
+{{- end}}
+	}
+	chain prerouting {
+		type filter hook prerouting priority -300; policy accept;
+		iifname @ports jump from_port
+	}
+	chain from_port {
+		ether type ip iifname . ether saddr . ip saddr @addresses accept
+		ether type arp iifname . ether saddr . arp saddr ip @addresses iifname . arp saddr ether . arp saddr ip @addresses accept
+		drop
+	}
+}
+`))
 
-// applyFirewall replaces our table, in one transaction.
-func (n *network) applyFirewall(ctx context.Context, resolvers []netip.Addr) error {
-	var rules bytes.Buffer
-	if err := firewall.Execute(&rules, map[string]any{
-		"Table": n.table(), "Bridge": n.cfg.Bridge, "Subnet": n.subnet, "Resolvers": resolvers,
-	}); err != nil {
+// firewall keeps the host's tables.
+type firewall struct {
+	log    *slog.Logger
+	bridge string
+	table  string
+	subnet netip.Prefix
+
+	turn   sync.Mutex // held while nft runs: one transaction at a time; guards what follows
+	reach  reach
+	ports  map[string]port // of containers, by id
+	plain  bool            // the kernel filters no bridges
+	listed string          // the tables as nft listed them after the last transaction
+	closed bool            // removed for good
+
+	repairs    int // how often the tables were put back
+	lastRepair time.Time
+}
+
+func newFirewall(bridge, id string, subnet netip.Prefix, log *slog.Logger) *firewall {
+	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, ports: make(map[string]port)}
+}
+
+// setReach replaces the tables, in one transaction.
+func (f *firewall) setReach(ctx context.Context, r reach) error {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	f.reach = r
+	return f.apply(ctx)
+}
+
+// current returns what containers may reach.
+func (f *firewall) current() reach {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	return f.reach
+}
+
+// apply replaces the tables. The caller has the turn.
+func (f *firewall) apply(ctx context.Context) error {
+	var host, bridge bytes.Buffer
+	ports := make([]port, 0, len(f.ports))
+	for _, p := range f.ports {
+		ports = append(ports, p)
+	}
+	err := errors.Join(
+		hostRules.Execute(&host, map[string]any{
+			"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Resolvers": f.reach.resolvers, "Metadata": metadataAddresses,
+			"Except": only4(f.reach.except), "Proxies": f.reach.proxies, "Denied": only4(f.reach.denied),
+		}),
+		bridgeRules.Execute(&bridge, map[string]any{"Table": f.table, "Ports": ports}))
+	if err != nil {
 		return err
 	}
-	if err := nft(ctx, rules.String()); err != nil {
-		return err
+	if !f.plain {
+		err = nft(ctx, host.String()+bridge.String())
 	}
-	out, err := exec.CommandContext(ctx, "nft", "list", "chain", "ip", "filter", "FORWARD").Output()
-	if err == nil && bytes.Contains(out, []byte("policy drop")) {
-		n.log.Warn("another program's firewall drops forwarded packets, so containers may not reach the internet",
-			"chain", "ip filter FORWARD", "allow", fmt.Sprintf("iptables -I DOCKER-USER -i %[1]s -j ACCEPT; iptables -I DOCKER-USER -o %[1]s -j ACCEPT", n.cfg.Bridge))
+	if f.plain || err != nil {
+		if without := nft(ctx, host.String()); without != nil {
+			return without
+		}
+		if !f.plain {
+			f.log.Warn("this kernel has no rules for bridges: forged frames are kept out by fewer layers", "err", err)
+			f.plain = true
+		}
+	}
+	f.listed, err = f.list(ctx)
+	return err
+}
+
+// list returns the tables in nft's words, without counters and without the
+// elements of sets. A table that is not there is an error.
+func (f *firewall) list(ctx context.Context) (string, error) {
+	families := []string{"inet", "bridge"}
+	if f.plain {
+		families = families[:1]
+	}
+	var tables strings.Builder
+	for _, family := range families { // one call for both is an error in nft 1.0.6
+		out, err := exec.CommandContext(ctx, "nft", "--stateless", "--terse", "list", "table", family, f.table).Output()
+		if err != nil {
+			return "", fmt.Errorf("nft list: %w", err)
+		}
+		tables.Write(out)
+	}
+	return tables.String(), nil
+}
+
+// admit lets a container's port speak.
+func (f *firewall) admit(ctx context.Context, id string, p port) error {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	f.ports[id] = p
+	if f.plain {
+		return nil
+	}
+	err := nft(ctx, fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name))
+	if err != nil { // somebody has removed the table, and the watch has not been here yet
+		return f.apply(ctx)
 	}
 	return nil
 }
 
-func (n *network) removeFirewall(ctx context.Context) error {
-	return nft(ctx, fmt.Sprintf("table inet %[1]s\ndelete table inet %[1]s\n", n.table()))
+// admitted returns the ports of all containers on the bridge, by id.
+func (f *firewall) admitted() map[string]port {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	return maps.Clone(f.ports)
+}
+
+// dismiss takes back what admit has let in, and returns it. The elements go
+// with the next transaction if they cannot go now: the port is gone by then.
+func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	p, ok := f.ports[id]
+	if !ok {
+		return p, false
+	}
+	delete(f.ports, id)
+	if !f.plain && !f.closed {
+		err := nft(ctx, fmt.Sprintf("delete element bridge %[1]s ports { %[3]q }\ndelete element bridge %[1]s addresses { %[2]s }\n", f.table, p, p.Name))
+		if err != nil {
+			f.log.Debug("a port's rules are left until the next transaction", "port", p.Name, "err", err)
+		}
+	}
+	return p, true
+}
+
+// repair puts the tables back when they are not as they were left. It reports
+// whether that was needed.
+func (f *firewall) repair(ctx context.Context) (bool, error) {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	if f.closed {
+		return false, nil
+	}
+	if now, err := f.list(ctx); err == nil && now == f.listed || ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err := f.apply(ctx); err != nil {
+		return false, err
+	}
+	f.repairs++
+	f.lastRepair = time.Now()
+	return true, nil
+}
+
+// repaired returns how often the tables were put back, and when last.
+func (f *firewall) repaired() (times int, last time.Time) {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	return f.repairs, f.lastRepair
+}
+
+// remove takes the tables down.
+func (f *firewall) remove(ctx context.Context) error {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	f.closed = true
+	script := fmt.Sprintf("table inet %[1]s\ndelete table inet %[1]s\n", f.table)
+	if !f.plain {
+		script += fmt.Sprintf("table bridge %[1]s\ndelete table bridge %[1]s\n", f.table)
+	}
+	return nft(ctx, script)
 }
 
 // nft runs a script of nftables' own language.
 func nft(ctx context.Context, script string) error {
+	return startNFT(ctx, script, (*exec.Cmd).Start)
+}
+
+// startNFT runs a script by nft that start has started.
+func startNFT(ctx context.Context, script string, start func(*exec.Cmd) error) error {
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
+	err := start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return fmt.Errorf("nft: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return nil
+}
+
+// nftWithin runs a script in another network namespace.
+func (n *network) nftWithin(ctx context.Context, ns *os.File, script string) error {
+	return startNFT(ctx, script, func(cmd *exec.Cmd) error { return n.within(ns, cmd.Start) })
 }

@@ -53,6 +53,7 @@ var (
 	ErrImageName     = errors.New("not the name of an image")
 	ErrImageNotFound = errors.New("the registry has no such image")
 	ErrImageDenied   = errors.New("the registry refuses access")
+	ErrImageAddress  = errors.New("apps do not reach its registry")
 	ErrUnreachable   = errors.New("the registry cannot be reached")
 	ErrImagePlatform = errors.New("the image is not made for this kind of machine")
 )

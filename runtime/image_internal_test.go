@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"path"
 	"slices"
 	"strings"
@@ -55,14 +53,4 @@ func FuzzDockerfileError(f *testing.F) {
 			t.Errorf("line %q is not in %q", failed.Text, file)
 		}
 	})
-}
-
-// Whatever a name, a redirect or the place of a token leads to.
-func TestGuardedClient_ConnectsToNothingOnThisMachine(t *testing.T) {
-	own := httptest.NewServer(http.NotFoundHandler())
-	defer own.Close()
-	_, err := guardedClient().Get(own.URL)
-	if err == nil || !strings.Contains(err.Error(), "is on this machine") {
-		t.Errorf("got %v, want that it is refused before it is asked", err)
-	}
 }

@@ -15,7 +15,7 @@ import (
 
 // within runs fn on a thread that has entered the network namespace, and comes
 // back. What fn opens stays in that namespace: a socket knows where it was made.
-// fn must not start goroutines or wait.
+// fn must not wait for others; a goroutine that it starts is in the host's network.
 func (n *network) within(ns *os.File, fn func() error) error {
 	raw, err := ns.SyscallConn()
 	if err != nil {
@@ -66,6 +66,10 @@ func (n *network) makeNetns(path string) error {
 		// Ports below 1024 are nothing special in a network of one's own, and
 		// the app's user has no capability to take them.
 		if err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0); err != nil {
+			return err
+		}
+		// ping needs no CAP_NET_RAW then.
+		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0); err != nil {
 			return err
 		}
 		return unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -44,10 +47,20 @@ type network struct {
 	host   *os.File // the host's network namespace
 	cni    *libcni.CNIConfig
 	list   *libcni.NetworkConfigList
+
+	firewall *firewall
+	reported time.Time // when a repair of the firewall was last a warning; run's alone
+
+	turn   sync.Mutex // held while the rules are made anew; guards what follows
+	lan    LAN
+	resolv []byte // what resolvConf holds
 }
 
+// containerInterface is a container's leg on the bridge.
+const containerInterface = "eth0"
+
 func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (_ *network, err error) {
-	n := &network{log: log, cfg: cfg, id: id}
+	n := &network{log: log, cfg: cfg, id: id, lan: cfg.LAN}
 	if n.host, err = os.Open("/proc/self/ns/net"); err != nil {
 		return nil, err
 	}
@@ -65,21 +78,74 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
 		return nil, err
 	}
-	resolv, servers, err := hostResolvers()
+	n.firewall = newFirewall(cfg.Bridge, id, n.subnet, log)
+	n.adopt()
+	r, err := n.lookAround(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(servers) == 0 {
+	if len(r.resolvers) == 0 {
 		log.Warn("the host's resolvers are on loopback alone: containers will not resolve names")
 	}
-	// Written in place: running containers see this very file.
-	if err := os.WriteFile(n.resolvConf(), resolv, 0o644); err != nil {
-		return nil, err
-	}
-	if err := n.applyFirewall(ctx, servers); err != nil {
+	if err := n.firewall.setReach(ctx, r); err != nil {
 		return nil, fmt.Errorf("firewall: %w", err)
 	}
 	return n, n.configureCNI()
+}
+
+// lookAround finds out what containers may reach, and writes their resolv.conf.
+// The caller has the turn.
+func (n *network) lookAround(ctx context.Context) (reach, error) {
+	resolv, servers, err := hostResolvers()
+	if err != nil {
+		return reach{}, err
+	}
+	if !bytes.Equal(resolv, n.resolv) || n.resolv == nil {
+		// Written in place: running containers see this very file.
+		if err := os.WriteFile(n.resolvConf(), resolv, 0o644); err != nil {
+			return reach{}, err
+		}
+		n.resolv = resolv
+	}
+	return findReach(ctx, n.lan, servers)
+}
+
+// refresh makes the rules anew if the machine has other addresses or resolvers
+// than they were made for, or the setting is another.
+func (n *network) refresh(ctx context.Context) error {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	r, err := n.lookAround(ctx)
+	if err != nil || r.equal(n.firewall.current()) {
+		return err
+	}
+	n.log.Info("containers' rules follow the machine's addresses", "own", r.own, "resolvers", r.resolvers, "lan_denied", r.denied != nil)
+	return errors.Join(n.firewall.setReach(ctx, r), n.raiseWalls(ctx))
+}
+
+// setLAN changes whether containers reach the private networks.
+func (n *network) setLAN(ctx context.Context, lan LAN) error {
+	n.turn.Lock()
+	n.lan = lan
+	n.turn.Unlock()
+	return n.refresh(ctx)
+}
+
+// adopt fastens the ports of containers that are running. One whose namespace
+// is broken is the sweep's.
+func (n *network) adopt() {
+	entries, _ := os.ReadDir(filepath.Join(n.cfg.State, "netns"))
+	for _, entry := range entries {
+		p, err := n.portOf(entry.Name())
+		if err == nil {
+			err = n.fasten(p)
+		}
+		if err != nil {
+			n.log.Debug("a container's port is not fastened", "id", entry.Name(), "err", err)
+			continue
+		}
+		n.firewall.ports[entry.Name()] = p
+	}
 }
 
 func (n *network) close() error { return n.host.Close() }
@@ -93,7 +159,7 @@ func (n *network) remove(ctx context.Context) error {
 	if link, err := netlink.LinkByName(n.cfg.Bridge); err == nil {
 		errs = append(errs, netlink.LinkDel(link))
 	}
-	return errors.Join(append(errs, n.removeFirewall(ctx))...)
+	return errors.Join(append(errs, n.firewall.remove(ctx))...)
 }
 
 func (n *network) findPlugins() error {
@@ -166,6 +232,12 @@ func (n *network) openBridge() error {
 			return err
 		}
 	}
+	// Without IPv6 on it, no port of the host's is at a link-local address, and
+	// there are no neighbours to be forged.
+	err = os.WriteFile("/proc/sys/net/ipv6/conf/"+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+		return err
+	}
 	return netlink.LinkSetUp(link)
 }
 
@@ -235,7 +307,7 @@ func (n *network) configureCNI() error {
 }
 
 func (n *network) runtimeConf(id string) *libcni.RuntimeConf {
-	return &libcni.RuntimeConf{ContainerID: id, NetNS: n.path(id), IfName: "eth0"}
+	return &libcni.RuntimeConf{ContainerID: id, NetNS: n.path(id), IfName: containerInterface}
 }
 
 // attach connects a container's network namespace to the bridge and returns
@@ -252,17 +324,18 @@ func (n *network) attach(ctx context.Context, id string) (string, error) {
 	if len(r.IPs) == 0 {
 		return "", errors.New("attach to the network: no address was given")
 	}
-	for _, i := range r.Interfaces {
-		if i.Sandbox != "" || i.Name == n.cfg.Bridge {
-			continue
-		}
-		port, err := netlink.LinkByName(i.Name)
-		if err != nil {
-			return "", err
-		}
-		if err := netlink.LinkSetIsolated(port, true); err != nil {
-			return "", fmt.Errorf("isolate the bridge's port %s: %w", i.Name, err)
-		}
+	p, err := n.portOf(id)
+	if err != nil {
+		return "", fmt.Errorf("find the port on the bridge: %w", err)
+	}
+	if err := n.fasten(p); err != nil {
+		return "", err
+	}
+	if err := n.firewall.admit(ctx, id, p); err != nil {
+		return "", fmt.Errorf("admit to the network: %w", err)
+	}
+	if err := n.raiseWall(ctx, id, p.Address); err != nil {
+		return "", err
 	}
 	return r.IPs[0].Address.IP.String(), nil
 }
@@ -271,6 +344,9 @@ func (n *network) attach(ctx context.Context, id string) (string, error) {
 // It is idempotent.
 func (n *network) drop(ctx context.Context, id string) error {
 	var errs []error
+	if p, ok := n.firewall.dismiss(ctx, id); ok {
+		errs = append(errs, n.unfasten(p))
+	}
 	if n.attached(id) {
 		if err := n.cni.DelNetworkList(ctx, n.list, n.runtimeConf(id)); err != nil {
 			errs = append(errs, fmt.Errorf("detach from the network: %w", err))

@@ -8,13 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	goruntime "runtime"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
@@ -37,8 +34,8 @@ type PullSpec struct {
 	Labels map[string]string // of the layer
 
 	// Foreign tells that the name comes from somebody who is not the machine's
-	// administrator: a registry on the machine itself is refused, unless Logins
-	// has it.
+	// administrator: a registry that a container may not connect to is refused,
+	// unless Logins has it.
 	Foreign bool
 }
 
@@ -58,11 +55,12 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 	}
 	registry := reference.Domain(named)
 	login, known := spec.Logins[registry]
-	if spec.Foreign && !known && onThisMachine(registry) {
-		return Image{}, &ImageError{Ref: named.String(), Kind: ErrImageDenied, Cause: errors.New("it is on this machine, and nobody has said that apps may use it")}
+	client := http.DefaultClient
+	if spec.Foreign && !known {
+		client = e.guarded
 	}
 	ctx = e.quiet(ctx)
-	resolver := newResolver(login, spec.Foreign && !known)
+	resolver := newResolver(login, client)
 	_, desc, err := resolver.Resolve(ctx, named.String())
 	if err != nil {
 		return Image{}, registryError(ctx, named, err)
@@ -181,50 +179,36 @@ func (h logHook) Fire(entry *logrus.Entry) error {
 	return nil
 }
 
-// onThisMachine tells whether a registry's name or address leads to the machine
-// itself or its link, where there are services that trust whoever gets there.
-func onThisMachine(registry string) bool {
-	host := registry
-	if h, _, err := net.SplitHostPort(registry); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap()
-		return addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// guardedClient returns a client that connects to nothing on this machine.
-func guardedClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		if onThisMachine(address) {
-			return fmt.Errorf("%s is on this machine", address)
-		}
-		return nil
-	}}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DialContext = dialer.DialContext
-	return &http.Client{Transport: transport}
-}
-
 // newResolver returns containerd's client of registries. A guarded one goes
-// nowhere on this machine, whatever names, redirects and places of tokens say.
-func newResolver(login Login, guarded bool) remotes.Resolver {
-	client := http.DefaultClient
-	if guarded && len(proxyVariables()) == 0 { // a proxy has its own idea of where it may go
-		client = guardedClient()
-	}
+// where a container may go and nowhere else, whatever names, redirects and
+// places of tokens and layers say.
+func newResolver(login Login, client *http.Client) remotes.Resolver {
 	options := []docker.AuthorizerOpt{docker.WithAuthClient(client)}
 	if login != (Login{}) {
 		options = append(options, docker.WithAuthCreds(func(string) (string, string, error) { return login.Username, login.Password, nil }))
 	}
-	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+	return plainResolver{docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
 		docker.WithPlainHTTP(docker.MatchLocalhost),
 		docker.WithClient(client),
 		docker.WithAuthorizer(docker.NewDockerAuthorizer(options...)),
-	)})
+	)})}
+}
+
+// plainResolver fetches all of an image from its registry. containerd would
+// fetch a layer from the URLs that the image's own manifest names, by a client
+// that nothing guards.
+type plainResolver struct{ remotes.Resolver }
+
+func (r plainResolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, error) {
+	fetcher, err := r.Resolver.Fetcher(ctx, ref)
+	return plainFetcher{fetcher}, err
+}
+
+type plainFetcher struct{ remotes.Fetcher }
+
+func (f plainFetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	desc.URLs = nil
+	return f.Fetcher.Fetch(ctx, desc)
 }
 
 // registryError tells what kind of error a registry's is. One of ours, or of
@@ -234,6 +218,10 @@ func registryError(ctx context.Context, name reference.Named, err error) error {
 		return errors.Join(ctx.Err(), err)
 	}
 	failed := &ImageError{Ref: name.String()}
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		failed.Kind, failed.Cause = ErrImageAddress, refused
+		return failed
+	}
 	status, answered := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
 	network, broken := errors.AsType[*url.Error](err)
 	_, unknown := errors.AsType[*net.OpError](err)

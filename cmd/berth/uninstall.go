@@ -61,6 +61,10 @@ func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 	if !removed && purge {
 		left.add(settings.data(), errors.New("containers still stand on it"))
 	}
+	fmt.Fprintln(out, "-----> Remove   firewall rules")
+	if kept := closeFirewall(ctx, items, out, &left); len(kept) < len(items) {
+		left.add(manifestFile, writeManifest(manifestFile, kept))
+	}
 	fmt.Fprintln(out, "-----> Remove   files")
 	removeItems(ctx, items, purge && removed, out, &left)
 	if err := left.fault(purge); err != nil {
@@ -112,7 +116,7 @@ func (l leftovers) fault(purge bool) error {
 
 // item is one line of the manifest.
 type item struct {
-	kind string // "file", "directory", "user", "unit"
+	kind string // "file", "directory", "user", "unit", "firewall"
 	name string
 }
 
@@ -127,13 +131,25 @@ func readManifest(name string) ([]item, error) {
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		kind, what, ok := strings.Cut(lines.Text(), " ")
-		known := slices.Contains([]string{"file", "directory", "user", "unit"}, kind)
-		if !ok || !known || isPath(kind) && !removable(what) {
+		known := slices.Contains([]string{"file", "directory", "user", "unit", "firewall"}, kind)
+		if !ok || !known || isPath(kind) && !removable(what) || kind == "firewall" && !openingCommand.MatchString(what) {
 			return nil, fmt.Errorf("read %s: line %d makes no sense: %q", name, n, lines.Text())
 		}
 		items = append(items, item{kind, what})
 	}
 	return items, lines.Err()
+}
+
+// writeManifest replaces the manifest.
+func writeManifest(name string, items []item) error {
+	var text strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&text, "%s %s\n", it.kind, it.name)
+	}
+	if err := os.WriteFile(name+".new", []byte(text.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 // isData tells what only purge removes.
@@ -322,8 +338,8 @@ func removeItems(ctx context.Context, items []item, purge bool, out io.Writer, l
 func removeItem(ctx context.Context, it item, out io.Writer, left *leftovers) {
 	var err error
 	switch it.kind {
-	case "unit":
-		return // its file stands in the manifest too
+	case "unit", "firewall":
+		return // the unit's file stands in the manifest too, and closeFirewall was here before
 	case "user":
 		if _, missing := user.Lookup(it.name); missing != nil {
 			return // removed by an earlier run

@@ -1,0 +1,95 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"text/template"
+)
+
+// wallRules stand in a container's own network namespace, so that a host whose
+// rules are flushed still has its ports closed to containers. They say again
+// what the host's table says of what a container may begin, of the addresses
+// that the host has now; and that it sends from its own address alone.
+//
+// They keep no state: connection tracking here would count every request that
+// the router brings to the app's loopback. A segment that begins no connection
+// is an answer, or is thrown away by who gets it.
+var wallRules = template.Must(template.New("wall").Parse(`
+table inet berth
+delete table inet berth
+table inet berth {
+	chain output {
+		type filter hook output priority filter; policy accept;
+		oifname "lo" accept
+		meta nfproto ipv6 drop
+		ip saddr != {{.Address}} drop
+		tcp flags & (fin | syn | rst | ack) != syn accept
+		icmp type echo-reply accept
+{{- range .Resolvers}}
+		ip daddr {{.}} udp dport 53 accept
+		ip daddr {{.}} tcp dport 53 accept
+{{- end}}
+		ip daddr {{.Subnet}} reject
+{{- range .Own}}
+		ip daddr {{.}} reject
+{{- end}}
+{{- range .Metadata}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
+{{- range .Except}}
+		ip daddr {{.}} accept
+{{- end}}
+{{- range .Proxies}}
+		ip daddr {{.Addr}} tcp dport {{.Port}} accept
+{{- end}}
+{{- range .Denied}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
+	}
+}
+`))
+
+// raiseWall makes the container's wall, or replaces it.
+func (n *network) raiseWall(ctx context.Context, id string, address netip.Addr) error {
+	ns, err := os.Open(n.path(id))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	for {
+		r := n.firewall.current()
+		if err := n.raiseWallOf(ctx, ns, address, r); err != nil {
+			return fmt.Errorf("rules of container %s: %w", id, err)
+		}
+		if r.equal(n.firewall.current()) { // else ours may have come after newer ones
+			return nil
+		}
+	}
+}
+
+func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach) error {
+	var rules bytes.Buffer
+	if err := wallRules.Execute(&rules, map[string]any{
+		"Address": address, "Subnet": n.subnet, "Resolvers": r.resolvers, "Own": r.own4(), "Metadata": metadataAddresses,
+		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+	}); err != nil {
+		return err
+	}
+	return n.nftWithin(ctx, ns, rules.String())
+}
+
+// raiseWalls replaces the walls of all containers. One that has gone meanwhile
+// is no error.
+func (n *network) raiseWalls(ctx context.Context) error {
+	var errs []error
+	for id, p := range n.firewall.admitted() {
+		if err := n.raiseWall(ctx, id, p.Address); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
