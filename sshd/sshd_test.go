@@ -34,6 +34,7 @@ type house struct {
 	apps     map[string]store.App
 	pushes   []deploy.Push
 	expected []string
+	left     []string // apps to be destroyed unless they are used
 	push     func(ctx context.Context, p deploy.Push) error
 	command  Command
 }
@@ -91,6 +92,13 @@ func (h *house) Push(ctx context.Context, p deploy.Push) error {
 		return nil
 	}
 	return push(ctx, p)
+}
+
+func (h *house) DestroyUnused(_ context.Context, name string, _ store.User) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.left = append(h.left, name)
+	return nil
 }
 
 // runs and deploys set what commands and pushes do from now on.

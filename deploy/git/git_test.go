@@ -84,7 +84,7 @@ func open(t *testing.T) Repository {
 // push runs git push against Receive over two FIFOs: git's own protocol,
 // without SSH.
 func push(t *testing.T, l local, repo Repository, refspec string,
-	decide func(ctx context.Context, quarantined Repository, updates []Update, out io.Writer) error) (said string, err error) {
+	decide func(ctx context.Context, in *Incoming, out io.Writer) error) (said string, err error) {
 
 	t.Helper()
 	var stderr bytes.Buffer
@@ -112,7 +112,8 @@ func startPush(t *testing.T, l local, repo Repository, refspec string, stderr io
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd = l.command("push", "--receive-pack="+script, repo.Path, refspec)
+	args := []string{"push", "--receive-pack=" + script, repo.Path}
+	cmd = l.command(append(args, strings.Fields(refspec)...)...)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func startPush(t *testing.T, l local, repo Repository, refspec string, stderr io
 	return cmd, in, out
 }
 
-func accept(context.Context, Repository, []Update, io.Writer) error { return nil }
+func accept(ctx context.Context, in *Incoming, _ io.Writer) error { return in.Lock(ctx) }
 
 func TestPrintable(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
@@ -153,7 +154,7 @@ func TestOpen_PutsRightWhatSomebodyChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hookFile := filepath.Join(repo.Path, "hooks", "pre-receive")
+	hookFile := filepath.Join(repo.Path, "hooks", hookName)
 	os.WriteFile(filepath.Join(repo.Path, "config"), []byte("[core]\n\tbare = true\n"), 0o600)
 	os.Remove(hookFile)
 	if _, err := rs.Open(t.Context(), "shop"); err != nil {
