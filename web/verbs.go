@@ -53,6 +53,10 @@ func (a *API) table() []verb {
 		look("builder:mirror", reads, a.builderMirror),
 		look("builds:plan", reads, a.buildsPlan),
 
+		// git.go
+		look("git:report", reads, a.gitReport),
+		act("git:set", deploys, a.gitSet),
+
 		// image.go
 		act("git:from-image", deploys, a.gitFromImage),
 		act("registry:login", admin, a.registryLogin),

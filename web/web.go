@@ -96,6 +96,8 @@ type Deployer interface {
 	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
 	Subscribe(ctx context.Context) <-chan string
+	GitReport(ctx context.Context, app string) (deploy.GitReport, error)
+	SetGit(ctx context.Context, app, property, value string, by store.User) (deploy.GitReport, error)
 	FromImage(ctx context.Context, app, ref string, by store.User, out io.Writer) error
 	LoginRegistry(ctx context.Context, host string, login store.RegistryLogin, by store.User) error
 	LogoutRegistry(ctx context.Context, host string, by store.User) error

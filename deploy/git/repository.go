@@ -188,6 +188,18 @@ func (r Repository) SetHead(ctx context.Context, branch string) error {
 	return r.run(ctx, "symbolic-ref", "HEAD", ref)
 }
 
+// ValidBranch tells whether a branch may have the name.
+func (r Repository) ValidBranch(ctx context.Context, name string) bool {
+	return !strings.HasPrefix(name, "-") && !strings.ContainsRune(name, 0) &&
+		r.run(ctx, "check-ref-format", "refs/heads/"+name) == nil
+}
+
+// DropBranch removes a branch; one that is missing is no error. While a push of
+// it holds the ref, there is one.
+func (r Repository) DropBranch(ctx context.Context, name string) error {
+	return r.run(ctx, "update-ref", "-d", "refs/heads/"+name)
+}
+
 // Rename and Remove do as they say; a missing repository is no error.
 func (rs Repositories) Rename(from, to string) error {
 	old, err := rs.path(from)
