@@ -22,6 +22,7 @@ import (
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -49,6 +50,10 @@ type Config struct {
 	Keepalive  time.Duration
 	Unused     time.Duration
 	Grace      time.Duration
+
+	// Register gets the connections whose key is proven; nil is one of the
+	// server's own.
+	Register *access.Register
 }
 
 func (c Config) withDefaults() Config {
@@ -61,6 +66,9 @@ func (c Config) withDefaults() Config {
 	set(&c.Keepalive, DefaultKeepalive)
 	set(&c.Unused, DefaultUnused)
 	set(&c.Grace, DefaultGrace)
+	if c.Register == nil {
+		c.Register = &access.Register{}
+	}
 	if c.Strangers == 0 {
 		c.Strangers = DefaultStrangers
 	}
@@ -222,7 +230,8 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	auth := &authentication{keys: s.keys, conn: c, log: s.log}
+	auth := &authentication{keys: s.keys, conn: c, register: s.cfg.Register, log: s.log}
+	defer auth.leave()
 	server := &ssh.Server{
 		Version:                    "berth",
 		HostSigners:                s.signers,

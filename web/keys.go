@@ -62,7 +62,9 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 		Fingerprint: ssh.FingerprintSHA256(public),
 		Authorized:  strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))),
 	}
+	var again *store.Key
 	err = a.db.Update(func(tx *store.Tx) error {
+		again = nil
 		for _, app := range args.Apps {
 			if _, err := tx.App(app); err != nil {
 				return err
@@ -79,6 +81,7 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 					With(old.Fingerprint).Hint("choose another name, or remove it first: berth ssh-keys:remove %s", args.Name)
 			}
 			// The same key once more: what is not said stays.
+			again = &old
 			key.CreatedAt, key.LastUsed = old.CreatedAt, old.LastUsed
 			if key.Role == "" {
 				key.Role, key.Apps = old.Role, old.Apps
@@ -98,6 +101,9 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 		}
 		return event(tx, c.user, "", "key", "added the key %s (%s, %s)", key.Name, key.Role, key.Fingerprint)
 	})
+	if err == nil && again != nil && (again.Role != key.Role || !slices.Equal(again.Apps, key.Apps)) {
+		a.disconnect(c.user, key.Name)
+	}
 	return key, err
 }
 
@@ -121,6 +127,9 @@ func (a *API) keysRemove(_ context.Context, c call, args KeyRemoveArgs) (key sto
 		}
 		return event(tx, c.user, "", "key", "removed the key %s (%s)", key.Name, key.Fingerprint)
 	})
+	if err == nil {
+		a.disconnect(c.user, key.Name)
+	}
 	return key, err
 }
 

@@ -121,6 +121,10 @@ func (a *API) table() []verb {
 		act("ssh-keys:remove", admin, a.keysRemove),
 		act("login", reads, a.login),
 
+		// connection.go
+		look("sessions:list", admin, a.sessionsList),
+		act("sessions:end", admin, a.sessionsEnd),
+
 		look("version", reads, a.version),
 	}
 }
