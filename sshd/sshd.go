@@ -124,7 +124,7 @@ func New(cfg Config, keys Keys, pushes *Pushes, run Command, log *slog.Logger) (
 	}
 	return &Server{
 		cfg: cfg, keys: keys, pushes: pushes, run: run, log: log,
-		lobby:   newLobby(cfg.Strangers, cfg.PerAddress, log),
+		lobby:   newLobby(cfg, log),
 		signers: signers,
 		conns:   map[*conn]struct{}{},
 	}, nil
@@ -203,11 +203,16 @@ func (s *Server) closeConns(which func(*conn) bool) {
 // admit takes a connection in, or closes it at once when too many wait to
 // show their key.
 func (s *Server) admit(raw net.Conn) *conn {
-	if !s.lobby.enter(raw.RemoteAddr()) {
+	c := &conn{Conn: raw, lobby: s.lobby}
+	var ok bool
+	c.place, ok = s.lobby.enter(raw.RemoteAddr(), func() {
+		c.pushed.Store(true)
+		raw.Close()
+	})
+	if !ok {
 		raw.Close()
 		return nil
 	}
-	c := &conn{Conn: raw, lobby: s.lobby}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		c.raw, _ = tcp.SyscallConn()
 	}
@@ -251,6 +256,9 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 		ConnectionFailedCallback: func(_ net.Conn, err error) {
 			if c.late.Load() {
 				err = fmt.Errorf("no key was shown within %v", s.cfg.Handshake)
+			}
+			if c.pushed.Load() {
+				err = errors.New("no key was shown, and others waited for the place")
 			}
 			s.lobby.failed(c.RemoteAddr(), err)
 		},
