@@ -127,7 +127,10 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		push.removed = isNotFound(gone)
 	}
 	if push.branch != "" && err == nil {
-		err = push.repo.SetHead(life, push.branch)
+		// What a clone checks out, no more: the push has been answered.
+		if err := push.repo.SetHead(life, push.branch); err != nil {
+			p.log.Warn("set the branch that clones check out", "app", name, "error", err)
+		}
 	}
 	if errors.Is(err, git.ErrUnanswered) {
 		p.log.Info("a push broke off", "app", name, "user", r.User.Name, "remote", r.RemoteAddr, "error", err)

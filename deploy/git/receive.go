@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -113,8 +114,8 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 	cmd.Env = append(cmd.Env, "BERTH_RECEIVE=1", shallow.env())
 	cmd.Env = append(cmd.Env, protocolEnv(protocol)...)
 	cmd.ExtraFiles = []*os.File{hookAsks, hookHears, hookAnswers}
-	cmd.Stdout = &audience{Writer: stdout}
-	cmd.Stderr = &audience{Writer: stderr}
+	cmd.Stdout = &audience{to: stdout}
+	cmd.Stderr = &audience{to: stderr}
 	to, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("receive-pack: %w", err)
@@ -158,7 +159,8 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 	err = cmd.Wait()
 	idle.Stop()
 	decided := <-decision
-	if left := arrival.end(decided == nil); left != nil {
+	// An accepted push leaves nothing to remove but a mark, and stands without.
+	if left := arrival.end(decided == nil); left != nil && decided != nil {
 		decided = errors.Join(decided, fmt.Errorf("remove the objects of a refused push: %w", left))
 	}
 	switch {
@@ -207,18 +209,32 @@ func (p *pipes) close() {
 	}
 }
 
-// audience is a stream to a client that may leave: git must not notice, or it
-// would die of a broken pipe between a deploy and the ref that records it.
+// audience is a stream to a client that may leave, or stop reading: git must
+// not notice, or it would die of a broken pipe, or wait for ever, between a
+// deploy and the ref that records it. Whoever takes nothing for lastBytes has
+// left. It has one writer.
 type audience struct {
-	io.Writer
-	gone atomic.Bool
+	to   io.Writer
+	gone bool
 }
 
 func (a *audience) Write(p []byte) (int, error) {
-	if !a.gone.Load() {
-		if _, err := a.Writer.Write(p); err != nil {
-			a.gone.Store(true)
-		}
+	if a.gone {
+		return len(p), nil
+	}
+	written := make(chan error, 1)
+	text := slices.Clone(p) // the writing may go on after this has returned
+	go func() {
+		_, err := a.to.Write(text)
+		written <- err
+	}()
+	stalled := time.NewTimer(lastBytes)
+	defer stalled.Stop()
+	select {
+	case err := <-written:
+		a.gone = err != nil
+	case <-stalled.C:
+		a.gone = true
 	}
 	return len(p), nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -372,4 +373,25 @@ func TestPrune_RemovesTheObjectsOfAPushThatNeverEnded(t *testing.T) {
 	if _, err := repo.ReadCommit(t.Context(), id); err != nil || repo.Untidy() {
 		t.Errorf("untidy %v, the commit of main: %v", repo.Untidy(), err)
 	}
+}
+
+func TestAudience_OneWhoStopsReadingHoldsUpNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read, write := io.Pipe()
+		a := &audience{to: write}
+		go io.ReadFull(read, make([]byte, 5))
+		start := time.Now()
+		if n, err := a.Write([]byte("hello")); n != 5 || err != nil || time.Since(start) != 0 {
+			t.Errorf("one who reads: %d, %v after %v", n, err, time.Since(start))
+		}
+		for range 3 {
+			if n, err := a.Write([]byte("more")); n != 4 || err != nil {
+				t.Errorf("%d, %v; want that git notices nothing", n, err)
+			}
+		}
+		if took := time.Since(start); took != lastBytes {
+			t.Errorf("held up for %v, want %v once", took, lastBytes)
+		}
+		read.Close()
+	})
 }

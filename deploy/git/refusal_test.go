@@ -215,6 +215,9 @@ func TestReceive_MirrorTakesAllKindsOfRefs(t *testing.T) {
 	l.git("tag", "-a", "-m", "release", "v1")
 	l.git("update-ref", "refs/remotes/origin/main", id)
 	l.git("update-ref", "refs/notes/commits", id)
+	if said, err := push(t, l, repo, "--atomic main:refs/heads/atomic main:refs/tags/atomic", accept); err != nil || strings.Contains(said, "rejected") {
+		t.Errorf("atomic: %v\n%s", err, said)
+	}
 	said, err := push(t, l, repo, "--mirror", accept)
 	if err != nil || strings.Contains(said, "rejected") {
 		t.Errorf("%v\n%s", err, said)
