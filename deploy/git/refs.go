@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -118,9 +117,14 @@ func (t *refTransaction) abort() {
 // the line for the reflog that has no room. So their reflogs go, and the refs
 // stay.
 func (r Repository) force(ctx context.Context, updates []Update) error {
+	dir, err := os.OpenRoot(r.Path) // which is git's: nothing in it leads us out
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	var errs []error
 	for _, u := range updates {
-		errs = append(errs, os.RemoveAll(filepath.Join(r.Path, "logs", filepath.FromSlash(u.Ref))))
+		errs = append(errs, dir.RemoveAll("logs/"+u.Ref))
 		args := []string{"-c", "core.logAllRefUpdates=false", "update-ref"}
 		if u.Deletes() {
 			args = append(args, "-d", u.Ref)

@@ -27,11 +27,14 @@ type shallowFile struct {
 
 // shallowFile begins with the repository's own list.
 func (r Repository) shallowFile() (*shallowFile, error) {
-	own, err := os.ReadFile(filepath.Join(r.Path, "shallow"))
+	text, err := os.ReadFile(filepath.Join(r.Path, "shallow"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	s := &shallowFile{repo: r, name: filepath.Join(r.Path, ".new-shallow"), own: strings.Fields(string(own))}
+	// The directory is git's, and whoever has got hold of git may have put
+	// anything there: what are no ids stays out.
+	own := slices.DeleteFunc(strings.Fields(string(text)), func(id string) bool { return checkID(id) != nil })
+	s := &shallowFile{repo: r, name: filepath.Join(r.Path, ".new-shallow"), own: own}
 	return s, s.write(nil)
 }
 
@@ -41,15 +44,19 @@ func (s *shallowFile) env() string { return "GIT_SHALLOW_FILE=" + s.name }
 // write makes the list the repository's own and these commits.
 func (s *shallowFile) write(more []string) error {
 	all := slices.Concat(s.own, more)
-	if len(all) == 0 {
-		return s.remove()
+	if err := s.remove(); err != nil || len(all) == 0 {
+		return err
 	}
 	slices.Sort(all)
-	text := strings.Join(slices.Compact(all), "\n") + "\n"
-	if err := os.WriteFile(s.name, []byte(text), 0o600); err != nil {
+	f, err := os.OpenFile(s.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(strings.Join(slices.Compact(all), "\n") + "\n")
+		err = errors.Join(err, s.repo.own(s.name), f.Sync(), f.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("write the list of shallow commits: %w", err)
 	}
-	return s.repo.own(s.name)
+	return nil
 }
 
 // cut makes the list what the repository needs to hold the tips that were
