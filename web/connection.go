@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,6 +12,9 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
+
+// recentBuilds is among how many of an app's last builds one may be under way.
+const recentBuilds = 10
 
 // answerTime is how long the connection of one who ends their own stays open
 // for the answer.
@@ -49,6 +53,37 @@ func (a *API) disconnect(asker store.User, name string) {
 		return
 	}
 	end()
+}
+
+// cancelBuilds ends the builds under way of a user's who may not deploy the
+// app any more. One whose release goes live at this moment is too late.
+func (a *API) cancelBuilds(ctx context.Context, asker store.User, name string, may func(app string) bool) error {
+	var running []store.Build
+	err := a.db.View(func(tx *store.Tx) error {
+		apps, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, app := range apps {
+			builds, err := tx.Builds(app.Name, recentBuilds)
+			if err != nil {
+				return err
+			}
+			for _, b := range builds {
+				if b.Status == store.BuildRunning && b.By == name && !may(app.Name) {
+					running = append(running, b)
+				}
+			}
+		}
+		return nil
+	})
+	for _, b := range running {
+		_, cancelErr := a.deployer.CancelBuild(ctx, b.App, b.Number, asker)
+		if f := fault.From(cancelErr); f == nil || f.Kind != fault.Conflict {
+			err = errors.Join(err, cancelErr)
+		}
+	}
+	return err
 }
 
 // OpenSession is a browser that is signed in, or an SSH connection.

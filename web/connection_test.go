@@ -129,3 +129,43 @@ func TestSessions_SSHConnectionsAreListedAndEnded(t *testing.T) {
 		t.Errorf("alice's was closed %d times", closed)
 	}
 }
+
+func TestKeys_BuildsEndWithTheRightToThem(t *testing.T) {
+	h := newHouse(t)
+	h.update(t, func(tx *store.Tx) error {
+		for _, b := range []store.Build{
+			{App: "shop", Number: 1, By: "alice", Status: store.BuildSucceeded},
+			{App: "shop", Number: 2, By: "alice", Status: store.BuildRunning},
+			{App: "blog", Number: 1, By: "alice", Status: store.BuildRunning},
+			{App: "wiki", Number: 1, By: "bob", Status: store.BuildRunning},
+		} {
+			if _, err := tx.App(b.App); err != nil {
+				if _, err := tx.CreateApp(store.App{Name: b.App}); err != nil {
+					return err
+				}
+			}
+			if err := tx.PutBuild(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	addKey(t, h, KeyAddArgs{Name: "boss", Key: newKey(t)})
+	line := newKey(t)
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: line, Role: store.RoleDeploy})
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: line, Role: store.RoleDeploy, Apps: []string{"shop"}})
+	if got := strings.Join(h.deployer.cancelled, ", "); got != "blog 1" {
+		t.Errorf("with shop alone: cancelled %q, want blog 1", got)
+	}
+	h.deployer.cancelled = nil
+	addKey(t, h, KeyAddArgs{Name: "alice", Key: line, Role: store.RoleAdmin})
+	if got := strings.Join(h.deployer.cancelled, ", "); got != "" {
+		t.Errorf("as an admin: cancelled %q", got)
+	}
+	if err := h.API.Call(t.Context(), store.Root, "ssh-keys:remove", KeyRemoveArgs{Name: "alice"}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(h.deployer.cancelled, ", "); got != "blog 1, shop 2" {
+		t.Errorf("removed: cancelled %q, want blog 1 and shop 2", got)
+	}
+}

@@ -41,7 +41,7 @@ func (a *API) keysList(context.Context, call, NoArgs) (keys []store.Key, err err
 	return keys, err
 }
 
-func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key, err error) {
+func (a *API) keysAdd(ctx context.Context, c call, args KeyAddArgs) (key store.Key, err error) {
 	// The name stands for the user from now on, and root is the machine's own.
 	if !keyName.MatchString(args.Name) || args.Name == store.Root.Name {
 		return key, fault.New(fault.Usage, "E156", "%.60q cannot be the name of a key", args.Name).
@@ -103,11 +103,12 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key store.Key
 	})
 	if err == nil && again != nil && (again.Role != key.Role || !slices.Equal(again.Apps, key.Apps)) {
 		a.disconnect(c.user, key.Name)
+		return key, a.cancelBuilds(ctx, c.user, key.Name, func(app string) bool { return key.User().May(store.RoleDeploy, app) == nil })
 	}
 	return key, err
 }
 
-func (a *API) keysRemove(_ context.Context, c call, args KeyRemoveArgs) (key store.Key, err error) {
+func (a *API) keysRemove(ctx context.Context, c call, args KeyRemoveArgs) (key store.Key, err error) {
 	err = a.db.Update(func(tx *store.Tx) error {
 		keys, err := tx.Keys()
 		if err != nil {
@@ -127,10 +128,11 @@ func (a *API) keysRemove(_ context.Context, c call, args KeyRemoveArgs) (key sto
 		}
 		return event(tx, c.user, "", "key", "removed the key %s (%s)", key.Name, key.Fingerprint)
 	})
-	if err == nil {
-		a.disconnect(c.user, key.Name)
+	if err != nil {
+		return key, err
 	}
-	return key, err
+	a.disconnect(c.user, key.Name)
+	return key, a.cancelBuilds(ctx, c.user, key.Name, func(string) bool { return false })
 }
 
 // lastAdmin tells whether no admin is left but for the key of that name.
