@@ -157,6 +157,8 @@ func TestOpen_PutsRightWhatSomebodyChanged(t *testing.T) {
 	hookFile := filepath.Join(repo.Path, "hooks", hookName)
 	os.WriteFile(filepath.Join(repo.Path, "config"), []byte("[core]\n\tbare = true\n"), 0o600)
 	os.Remove(hookFile)
+	old := filepath.Join(repo.Path, "hooks", "pre-receive") // as an earlier berth has left it
+	os.WriteFile(old, []byte("#!/bin/sh\nexit 1\n"), 0o700)
 	if _, err := rs.Open(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +168,9 @@ func TestOpen_PutsRightWhatSomebodyChanged(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(hookFile); string(got) != hook {
 		t.Errorf("hook not written again: %q", got)
+	}
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the hook of an earlier berth: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(rs.Dir, ".new-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -27,10 +27,11 @@ type Incoming struct {
 	Repository
 	Updates []Update
 
-	wanted  *wanted
-	surplus int // updates above maxUpdates
-	refs    *refTransaction
-	shallow *shallowFile
+	wanted   *wanted
+	surplus  int // updates above maxUpdates
+	refs     *refTransaction
+	shallow  *shallowFile
+	accepted bool // refs lead to the objects from now on, whatever comes
 }
 
 // Lock sees to it that git has no reason left to refuse the push: the objects
@@ -113,6 +114,7 @@ func (in *Incoming) commit(ctx context.Context, out io.Writer) error {
 	if in.refs == nil {
 		return errors.New("a push was accepted before its refs were locked")
 	}
+	in.accepted = true
 	if err := in.shallow.keep(); err != nil {
 		return in.undone(out, err)
 	}
@@ -177,8 +179,9 @@ func (in *Incoming) read(asked io.Reader, answer io.Writer) error {
 const declined = "pre-receive hook declined"
 
 // answer tells git what became of the refs. When nothing is said of a ref, git
-// itself calls it refused.
-func (in *Incoming) answer(w io.Writer, refused error) error {
+// itself calls it refused. A git that has been killed hears nothing, and what
+// became of the refs stands.
+func (in *Incoming) answer(w io.Writer, refused error) {
 	lines := make([]string, 0, len(in.Updates))
 	for _, u := range in.Updates {
 		if refused != nil {
@@ -190,10 +193,7 @@ func (in *Incoming) answer(w io.Writer, refused error) error {
 			lines = append(lines, "option new-oid "+u.New)
 		}
 	}
-	if err := writePackets(w, lines...); err != nil {
-		return fmt.Errorf("answer git: %w", err)
-	}
-	return nil
+	_ = writePackets(w, lines...)
 }
 
 // wanted reads along what a client asks of receive-pack before the pack, and

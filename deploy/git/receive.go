@@ -136,12 +136,12 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 		to.Close()
 	}()
 
+	in := &Incoming{Repository: r, wanted: wanted, shallow: shallow}
 	decision := make(chan error, 1)
 	go func() {
 		decision <- func() error {
 			defer answer.Close()
 			defer text.Close() // the hook ends once both are closed
-			in := &Incoming{Repository: r, wanted: wanted, shallow: shallow}
 			if err := in.read(asked, answer); err != nil {
 				return err
 			}
@@ -152,15 +152,15 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 				err = in.commit(ctx, out)
 			}
 			in.refs.abort()
-			return errors.Join(err, in.answer(answer, err))
+			in.answer(answer, err)
+			return err
 		}()
 	}()
 
 	err = cmd.Wait()
 	idle.Stop()
 	decided := <-decision
-	// An accepted push leaves nothing to remove but a mark, and stands without.
-	if left := arrival.end(decided == nil); left != nil && decided != nil {
+	if left := arrival.end(in.accepted); left != nil && !in.accepted {
 		decided = errors.Join(decided, fmt.Errorf("remove the objects of a refused push: %w", left))
 	}
 	switch {

@@ -147,6 +147,34 @@ func TestReceive_KilledPushLeavesNothingAfterSweep(t *testing.T) {
 	}
 }
 
+// As when berth stops at the moment in which a release has gone live.
+func TestReceive_KilledAfterTheDecisionKeepsWhatWasAccepted(t *testing.T) {
+	l := newLocal(t)
+	l.write("a", "a")
+	id := l.commit("one")
+	repo := open(t)
+	ctx, kill := context.WithCancel(t.Context())
+	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
+	defer func() { in.Close(); out.Close(); cmd.Wait() }()
+	repo.Receive(ctx, in, out, io.Discard, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		err := in.Lock(ctx)
+		kill()
+		return err
+	})
+	if got := refOf(repo, "refs/heads/main"); got != id {
+		t.Errorf("main is at %q, want %s", got, id)
+	}
+	if out, err := repo.command(t.Context(), "fsck", "--strict").CombinedOutput(); err != nil {
+		t.Errorf("fsck: %v\n%s", err, out)
+	}
+	if err := repo.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := push(t, l, repo, "main:refs/heads/next", accept); err != nil {
+		t.Errorf("the next push: %v", err)
+	}
+}
+
 func noDebris(t *testing.T, repo Repository) {
 	t.Helper()
 	for _, pattern := range []string{"objects/tmp_*", "objects/pack/tmp_*", "*.lock", "refs/heads/*.lock"} {
