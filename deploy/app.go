@@ -104,6 +104,29 @@ func (d *Deployer) renameRecords(from, to string) (record store.App, err error) 
 	return record, err
 }
 
+// DestroyUnused destroys an app for which nothing was ever built or set: one
+// that a push created which then came to nothing.
+func (d *Deployer) DestroyUnused(ctx context.Context, name string, by store.User) error {
+	used := false
+	err := d.db.View(func(tx *store.Tx) error {
+		app, err := tx.App(name)
+		if err != nil {
+			return err
+		}
+		config, err := tx.Config(name)
+		if err != nil {
+			return err
+		}
+		domains, err := tx.Domains(name)
+		used = app.LastBuild > 0 || len(config) > 0 || len(domains) > 0
+		return err
+	})
+	if err != nil || used {
+		return err
+	}
+	return d.DestroyApp(ctx, name, by)
+}
+
 // DestroyApp removes an app and everything that is its own.
 func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) error {
 	record, a, leave, err := d.hold(ctx, name, ticket{what: "its destruction by " + by.Name}, nil)
@@ -111,6 +134,8 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) e
 		return err
 	}
 	defer leave()
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
 	err = errors.Join(d.cfg.Git.Remove(name), d.removeCaches(ctx, record))

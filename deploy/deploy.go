@@ -225,7 +225,8 @@ func (d *Deployer) ready(ctx context.Context) error {
 }
 
 // hold waits for the app's turn, then returns its record as it is by then.
-// waiting is called if there is a wait, with what is being waited for.
+// waiting is called if there is a wait, with what is being waited for. ctx is
+// that of whoever asks: with its end, what has not begun is not done.
 func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
 	if err := d.ready(ctx); err != nil {
 		return record, nil, nil, err
@@ -241,6 +242,9 @@ func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func
 		}
 		// It may have been destroyed or renamed meanwhile, and the name be another app's.
 		record, now, err := d.find(name)
+		if ctx.Err() != nil { // the turn came at the moment in which the asker left
+			err = ctx.Err()
+		}
 		if err == nil && now == a {
 			return record, a, leave, nil
 		}

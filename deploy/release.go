@@ -22,13 +22,13 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 		}
 	}
 	out := newReport(w)
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
 	defer leave()
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
 
 	var before, after map[string]string
 	err = d.db.View(func(tx *store.Tx) error {
@@ -108,13 +108,13 @@ func (d *Deployer) Rollback(ctx context.Context, app string, number int, by stor
 // rollback is Rollback; fallen, when not 0, is the release that fell over, and
 // why says how: nothing is done when another one is live by then.
 func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
 	defer leave()
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
 	if record.Release == 0 {
 		return store.Release{}, errEmpty(app)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -36,11 +37,20 @@ const maxStrangeKeys = 3
 // authentication is the part of one connection before it is let in. Its
 // callbacks are called one after the other.
 type authentication struct {
-	keys    Keys
-	conn    *conn
-	log     *slog.Logger
-	client  gossh.ServerPreAuthConn
-	strange []string // the unknown keys that were offered
+	keys     Keys
+	conn     *conn
+	register *access.Register
+	log      *slog.Logger
+	client   gossh.ServerPreAuthConn
+	strange  []string // the unknown keys that were offered
+	entered  func()   // takes the connection off the register
+}
+
+// leave is for the end of the connection.
+func (a *authentication) leave() {
+	if a.entered != nil {
+		a.entered()
+	}
 }
 
 // configure sets what is asked of the client. gliderlabs/ssh lets everybody in
@@ -56,8 +66,12 @@ func (a *authentication) configure(config *gossh.ServerConfig) {
 
 var errRefused = errors.New("permission denied")
 
-// fingerprintKey is where the fingerprint stands in a connection's permissions.
-const fingerprintKey = "berth-fingerprint"
+// Where the fingerprint and the name of the key stand in a connection's
+// permissions.
+const (
+	fingerprintKey = "berth-fingerprint"
+	nameKey        = "berth-name"
+)
 
 // fingerprintOf returns the fingerprint of the key that signed.
 func fingerprintOf(p *gossh.Permissions) (string, error) {
@@ -73,9 +87,9 @@ func (a *authentication) offered(meta gossh.ConnMetadata, key gossh.PublicKey) (
 		return nil, errRefused
 	}
 	fingerprint := gossh.FingerprintSHA256(key)
-	switch _, err := a.keys.KeyByFingerprint(fingerprint); {
+	switch known, err := a.keys.KeyByFingerprint(fingerprint); {
 	case err == nil:
-		return &gossh.Permissions{Extensions: map[string]string{fingerprintKey: fingerprint}}, nil
+		return &gossh.Permissions{Extensions: map[string]string{fingerprintKey: fingerprint, nameKey: known.Name}}, nil
 	case isNotFound(err):
 		name := fingerprint + " (" + strings.TrimPrefix(key.Type(), "ssh-") + ")"
 		if len(a.strange) < maxStrangeKeys && !slices.Contains(a.strange, name) {
@@ -96,6 +110,8 @@ func (a *authentication) proven(_ gossh.ConnMetadata, _ gossh.PublicKey, p *goss
 	}
 	a.keys.Used(fingerprint)
 	a.conn.enter()
+	conn := access.Connection{User: p.Extensions[nameKey], Remote: a.conn.RemoteAddr().String()}
+	a.entered = a.register.Enter(conn, func() { a.conn.Close() })
 	return p, nil
 }
 

@@ -2,11 +2,16 @@ package sshd
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -142,5 +147,142 @@ func TestOrigin_IPv6CountsByNetwork(t *testing.T) {
 	}
 	if origin(addr("[::ffff:192.0.2.1]:1")) != origin(addr("192.0.2.1:2")) {
 		t.Error("a mapped address counts apart")
+	}
+}
+
+// crowd is a lobby with strangers in it, in simulated time.
+type crowd struct {
+	*lobby
+	t      *testing.T
+	closed map[string]int // by address
+}
+
+func newCrowd(t *testing.T, random float64) *crowd {
+	l := newLobby(Config{}.withDefaults(), slog.New(slog.DiscardHandler))
+	l.random = func() float64 { return random }
+	return &crowd{l, t, map[string]int{}}
+}
+
+func (c *crowd) come(ip string) (*place, bool) {
+	addr := &net.TCPAddr{IP: net.ParseIP(ip), Port: 1}
+	return c.enter(addr, func() { c.closed[ip]++ })
+}
+
+// fill brings n connections from each of so many addresses.
+func (c *crowd) fill(addresses, n int) (taken int) {
+	for range n {
+		for i := range addresses {
+			if _, ok := c.come(fmt.Sprintf("198.51.100.%d", i+1)); ok {
+				taken++
+			}
+		}
+	}
+	return taken
+}
+
+func TestLobby_TenAddressesWithIdleConnectionsLockNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for seed := range uint64(20) {
+			c := newCrowd(t, 0)
+			c.random = rand.New(rand.NewPCG(seed, seed)).Float64
+			c.fill(10, 100) // they come again and again
+			for i := range 20 {
+				// Each has a second, while the ten go on.
+				mine, ok := c.come(fmt.Sprintf("203.0.113.%d", i))
+				if !ok {
+					t.Fatalf("seed %d: friend %d was turned away", seed, i)
+				}
+				c.fill(10, 5)
+				if mine.left {
+					t.Fatalf("seed %d: friend %d was pushed out", seed, i)
+				}
+				time.Sleep(time.Second)
+				c.proven(mine)
+			}
+			if c.total > DefaultStrangers || c.unknown > c.seats() {
+				t.Errorf("%d are in, %d of them strangers", c.total, c.unknown)
+			}
+		}
+	})
+}
+
+func TestLobby_OneWhoHasProvenAKeyBeforeGetsInWhateverStrangersDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 0.999)
+		mine, _ := c.come("203.0.113.1")
+		c.proven(mine)
+		if taken := c.fill(250, 2); taken < c.seats() {
+			t.Fatalf("%d strangers got in: this test shows nothing", taken)
+		}
+		var places []*place
+		for range DefaultPerAddress {
+			p, ok := c.come("203.0.113.1")
+			if !ok {
+				t.Fatal("turned away")
+			}
+			places = append(places, p)
+		}
+		c.fill(250, 10)
+		if slices.ContainsFunc(places, func(p *place) bool { return p.left }) {
+			t.Error("pushed out")
+		}
+		if _, ok := c.come("203.0.113.1"); ok {
+			t.Error("more than its share")
+		}
+		for _, p := range places {
+			c.leave(p)
+			c.leave(p) // as it is closed twice
+		}
+		time.Sleep(friendship)
+		if p, _ := c.come("203.0.113.1"); p.friend {
+			t.Error("a friend after a month")
+		}
+	})
+}
+
+func TestLobby_UnderPressureStrangersGetLessTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 0.999)
+		first, _ := c.come("203.0.113.1")
+		time.Sleep(DefaultHandshake / 2)
+		if _, ok := c.come("203.0.113.2"); !ok || first.left {
+			t.Error("less time with places free")
+		}
+		c.fill(250, 1)
+		time.Sleep(time.Second)
+		c.come("203.0.113.3")
+		if !first.left || c.closed["203.0.113.1"] != 1 {
+			t.Error("10 s of silence, and others wait")
+		}
+		time.Sleep(DefaultHandshake / 4)
+		if _, ok := c.come("203.0.113.4"); !ok {
+			t.Error("the silent 75 keep their places")
+		}
+	})
+}
+
+func TestLobby_AFewAreNeverTurnedAwayByChance(t *testing.T) {
+	c := newCrowd(t, 0) // always
+	if got := c.fill(7, 1); got != 7 {
+		t.Errorf("%d of 7 got in", got)
+	}
+}
+
+func TestLobby_CountsWhatItHolds(t *testing.T) {
+	c := newCrowd(t, 0.999)
+	var in []*place
+	for i := range 200 {
+		if p, ok := c.come(fmt.Sprintf("198.51.100.%d", i)); ok {
+			in = append(in, p)
+		}
+	}
+	for i, p := range in {
+		if i%2 == 0 {
+			c.proven(p)
+		}
+		c.leave(p)
+	}
+	if c.total != 0 || c.unknown != 0 || len(c.waiting) != 0 {
+		t.Errorf("left: %d, %d strangers, %v", c.total, c.unknown, c.waiting)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/berthd/berth/deploy"
@@ -22,8 +23,11 @@ type Deployer interface {
 	// CreateApp returns a fault of kind Conflict when the app is there.
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
 	// Push returns when the commit is live, or with an error that it has
-	// written to p.Out. It makes p.Branch the app's when the app has none.
+	// written to p.Out. It makes p.Branch the app's when the app has none. The
+	// end of ctx ends the waiting, and not a build that has begun.
 	Push(ctx context.Context, p deploy.Push) error
+	// DestroyUnused destroys an app for which nothing was ever built or set.
+	DestroyUnused(ctx context.Context, name string, by store.User) error
 }
 
 // Pushes serves git over SSH: receive-pack with a deploy in the middle, and
@@ -66,21 +70,16 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 	if err != nil {
 		return told{err} // they have gone
 	}
-	push := &push{Pushes: p, user: r.User, turn: turn}
+	push := &push{Pushes: p, user: r.User, turn: turn, session: session}
 	err = p.receiveInTurn(life, r, push, name, protocol)
-	if err == nil && !push.repo.Untidy() {
-		turn.done()
-		return nil
+	turn.done()
+	if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
+		p.turns.tidy(life, name, &p.tidy, func(ctx context.Context) {
+			if err := push.repo.Prune(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("tidy up a repository", "app", name, "error", err)
+			}
+		})
 	}
-	p.tidy.Go(func() { // the pusher need not wait for it
-		defer turn.done()
-		if push.repo.Path == "" || push.removed {
-			return
-		}
-		if err := push.repo.Prune(life); err != nil && life.Err() == nil {
-			p.log.Warn("tidy up a repository", "app", name, "error", err)
-		}
-	})
 	return err
 }
 
@@ -89,11 +88,14 @@ type push struct {
 	*Pushes
 	user    store.User
 	turn    *turn
+	session context.Context // ends when the pusher has gone
 	app     store.App
 	missing bool // the app is not there yet
+	created bool // it was not, before this push
 	repo    git.Repository
-	removed bool // the repository, again
-	decided bool // git had unpacked what was pushed
+	removed bool   // the repository, again
+	decided bool   // git had unpacked what was pushed
+	branch  string // that was deployed
 }
 
 func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name, protocol string) (err error) {
@@ -116,9 +118,9 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		return err
 	}
 	said := &spaceWatch{Writer: r.Stdout}
-	err = push.repo.Receive(life, r.Stdin, said, r.Stderr, protocol, func(ctx context.Context, quarantined git.Repository, updates []git.Update, out io.Writer) error {
+	err = push.repo.Receive(life, r.Stdin, said, r.Stderr, protocol, func(ctx context.Context, in *git.Incoming, out io.Writer) error {
 		push.decided = true
-		return push.decide(ctx, quarantined, updates, out)
+		return push.decide(ctx, in, out)
 	})
 	if said.met.Load() && !push.decided {
 		err = errors.Join(noSpace(), err)
@@ -128,6 +130,17 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		if _, gone := p.app(name); isNotFound(gone) {
 			push.removed = true
 			err = errors.Join(err, p.repos.Remove(name))
+		}
+	}
+	if push.created && err != nil {
+		err = errors.Join(err, p.deployer.DestroyUnused(life, name, r.User))
+		_, gone := p.app(name)
+		push.removed = isNotFound(gone)
+	}
+	if push.branch != "" && err == nil {
+		// What a clone checks out, no more: the push has been answered.
+		if err := push.repo.SetHead(life, push.branch); err != nil {
+			p.log.Warn("set the branch that clones check out", "app", name, "error", err)
 		}
 	}
 	if errors.Is(err, git.ErrUnanswered) && fault.From(err) == nil {
@@ -151,14 +164,14 @@ func (p *Pushes) lookup(user store.User, name string) (app store.App, missing bo
 }
 
 // decide is called by the repository while git waits with the updates.
-func (p *push) decide(ctx context.Context, quarantined git.Repository, updates []git.Update, out io.Writer) error {
+func (p *push) decide(ctx context.Context, in *git.Incoming, out io.Writer) error {
 	err := func() (err error) {
 		defer func() { // it runs in a goroutine of its own, where a panic would take the appliance down
 			if cause := recover(); cause != nil {
 				err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 			}
 		}()
-		return p.tryDecide(ctx, quarantined, updates, out)
+		return p.tryDecide(ctx, in, out)
 	}()
 	if err != nil {
 		complain(out, p.log.With("app", p.app.Name, "user", p.user.Name), err)
@@ -167,14 +180,23 @@ func (p *push) decide(ctx context.Context, quarantined git.Repository, updates [
 	return nil
 }
 
-func (p *push) tryDecide(ctx context.Context, quarantined git.Repository, updates []git.Update, out io.Writer) error {
-	update, others, err := choose(p.app.Branch, updates)
+// tryDecide asks everything that can be a reason to refuse before it changes
+// anything: git first, then what berth takes, then the deploy.
+func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) error {
+	if err := in.Lock(ctx); err != nil {
+		return err
+	}
+	update, others, err := choose(p.app, in.Updates)
 	if err != nil {
 		return err
 	}
 	if update != nil && p.turn.passedBy != "" {
 		return fault.New(fault.Conflict, "E176", "%s pushed after you and was deployed while you waited", p.turn.passedBy).
 			Hint("look at what is live, then push again to replace it")
+	}
+	if p.missing && update == nil {
+		return fault.New(fault.Conflict, "E409", "%s is no app yet, and this push has no branch to make it from", p.app.Name).
+			Hint("git push berth main")
 	}
 	if p.missing {
 		if err := p.create(ctx, out); err != nil {
@@ -186,31 +208,30 @@ func (p *push) tryDecide(ctx context.Context, quarantined git.Repository, update
 		branch = update.Branch()
 	}
 	if len(others) > 0 {
-		fmt.Fprintf(out, "       %s\n", stored(others, branch))
+		fmt.Fprintf(out, "       %s\n", aside(others, branch))
 	}
 	if update == nil {
 		return nil
 	}
-	if err := p.repo.SetHead(ctx, branch); err != nil {
-		return err
-	}
-	err = p.deployer.Push(ctx, deploy.Push{
-		App: p.app.Name, Branch: branch, Commit: update.New, Repo: quarantined, By: p.user, Out: out,
+	err = p.deployer.Push(p.session, deploy.Push{
+		App: p.app.Name, Branch: branch, Commit: update.New, Repo: in.Repository, By: p.user, Out: out,
 	})
 	if err != nil {
 		return told{err}
 	}
+	p.branch = branch
 	p.turn.deployed = true
 	return nil
 }
 
-// create makes the app that this push is the first of. It stays when the
-// deploy fails: whoever has to set config before it can start needs it.
+// create makes the app that this push is the first of. It stays when its build
+// fails: whoever has to set config before it can start needs it.
 func (p *push) create(ctx context.Context, out io.Writer) error {
 	app, err := p.deployer.CreateApp(ctx, p.app.Name, p.user)
 	if f := fault.From(err); f != nil && f.Kind == fault.Conflict {
 		app, _, err = p.lookup(p.user, p.app.Name) // apps:create was quicker
 	} else if err == nil {
+		p.created = true
 		fmt.Fprintf(out, "-----> %s  new app, created by this push\n", app.Name)
 	}
 	if err != nil {
@@ -222,27 +243,19 @@ func (p *push) create(ctx context.Context, out io.Writer) error {
 
 // choose picks the update to deploy: that of the app's branch, or of the
 // branch that becomes it, when the app has none: main, master, else the first.
-func choose(branch string, updates []git.Update) (deploy *git.Update, others []git.Update, err error) {
+// A push that would deploy nothing is refused, unless it brings nothing but
+// tags or only deletes: its exit code is what a pipeline goes by.
+func choose(app store.App, updates []git.Update) (deploy *git.Update, others []git.Update, err error) {
 	best := -1
-	rank := func(i int) int {
-		switch updates[i].Branch() {
-		case "main":
-			return 2
-		case "master":
-			return 1
-		}
-		return 0
-	}
 	for i, u := range updates {
-		switch name := u.Branch(); {
-		case name == "":
-		case branch != "" && name == branch:
-			if u.Deletes() {
-				return nil, nil, fault.New(fault.Denied, "E174", "%s is the deploy branch and cannot be deleted", git.Printable(name, 100)).
-					Hint("to remove the app: berth apps:destroy")
-			}
-			best = i
-		case branch == "" && !u.Deletes() && (best < 0 || rank(i) > rank(best)):
+		name := u.Branch()
+		if name == "" || name != app.Branch && (app.Branch != "" || u.Deletes()) {
+			continue
+		}
+		if u.Deletes() {
+			return nil, nil, errDeletesDeployBranch(app)
+		}
+		if best < 0 || rank(name) > rank(updates[best].Branch()) {
 			best = i
 		}
 	}
@@ -253,22 +266,86 @@ func choose(branch string, updates []git.Update) (deploy *git.Update, others []g
 			others = append(others, updates[i])
 		}
 	}
-	return deploy, others, nil
-}
-
-// stored says what becomes of refs that are not deployed.
-func stored(others []git.Update, branch string) string {
-	what := fmt.Sprintf("%d refs", len(others))
-	if len(others) == 1 {
-		what = "a tag"
-		if name := others[0].Branch(); name != "" {
-			what = git.Printable(name, 18)
+	if deploy != nil {
+		return deploy, others, nil
+	}
+	for _, u := range others {
+		if !u.Deletes() && !u.IsTag() {
+			return nil, nil, errNothingToDeploy(app, u)
 		}
 	}
-	if branch == "" {
-		return what + " stored; nothing is deployed before a branch is pushed"
+	return nil, others, nil
+}
+
+func rank(branch string) int {
+	switch branch {
+	case "main":
+		return 2
+	case "master":
+		return 1
 	}
-	return what + " stored; only " + git.Printable(branch, 18) + " is deployed"
+	return 0
+}
+
+func errDeletesDeployBranch(app store.App) error {
+	return fault.New(fault.Denied, "E174", "%s is the deploy branch and cannot be deleted", git.Printable(app.Branch, 100)).
+		Hint("to deploy another one: berth git:set %s deploy-branch BRANCH", app.Name).
+		Hint("to remove the app: berth apps:destroy %s", app.Name)
+}
+
+// errNothingToDeploy is a push of something that is not the deploy branch.
+func errNothingToDeploy(app store.App, u git.Update) error {
+	branch := git.Printable(app.Branch, 60)
+	if app.Branch == "" {
+		return fault.New(fault.Usage, "E404", "%s is no branch, so that nothing would be deployed", git.Printable(u.Ref, 60)).
+			Hint("git push berth HEAD:main")
+	}
+	name, isBranch := git.Printable(u.Branch(), 60), u.Branch() != ""
+	if !isBranch {
+		name = git.Printable(u.Ref, 60)
+	}
+	f := fault.New(fault.Usage, "E404", "nothing would be deployed: %s deploys %s, and this push has %s", app.Name, branch, name)
+	if isBranch {
+		f.Hint("to deploy %s from now on: berth git:set %s deploy-branch %s", name, app.Name, name)
+		f.Hint("to deploy it once: git push berth %s:%s", name, branch)
+		return f
+	}
+	return f.Hint("git push berth HEAD:%s", branch)
+}
+
+// aside says what becomes of refs that are not deployed.
+func aside(others []git.Update, branch string) string {
+	var stored, deleted []git.Update
+	for _, u := range others {
+		if u.Deletes() {
+			deleted = append(deleted, u)
+		} else {
+			stored = append(stored, u)
+		}
+	}
+	switch {
+	case len(stored) == 0:
+		return named(deleted) + " deleted"
+	case len(deleted) > 0:
+		return named(stored) + " stored, " + named(deleted) + " deleted"
+	case branch == "":
+		return named(stored) + " stored; nothing is deployed before a branch is pushed"
+	}
+	return named(stored) + " stored; only " + git.Printable(branch, 18) + " is deployed"
+}
+
+// named is a ref's short name, or the number of refs.
+func named(refs []git.Update) string {
+	if len(refs) > 1 {
+		return fmt.Sprintf("%d refs", len(refs))
+	}
+	if name := refs[0].Branch(); name != "" {
+		return git.Printable(name, 18)
+	}
+	if name, ok := strings.CutPrefix(refs[0].Ref, "refs/tags/"); ok {
+		return "tag " + git.Printable(name, 14)
+	}
+	return "a ref"
 }
 
 // upload serves a clone or a fetch.

@@ -153,29 +153,145 @@ func TestPush_OtherRefsAreStoredAndTheDeployBranchStays(t *testing.T) {
 	if len(d.pushed()) != 1 || d.pushed()[0].Branch != "main" {
 		t.Errorf("pushes %+v", d.pushed())
 	}
-	c.git("checkout", "-q", "feature")
-	id := c.commit("hello.py", "print('feature')\n")
-	out, err = c.push("shop", "feature")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	wantText(t, out, "feature stored; only main is deployed")
-	if len(d.pushed()) != 1 || d.ref(t, "shop", "refs/heads/feature") != id {
-		t.Errorf("%d deploys, feature at %s", len(d.pushed()), d.ref(t, "shop", "refs/heads/feature"))
-	}
 	out, err = c.push("shop", ":main")
 	if err == nil {
 		t.Error("the deploy branch was deleted")
 	}
-	wantText(t, out, "cannot be deleted [E174]")
-	if out, err := c.push("shop", ":feature"); err != nil {
+	wantText(t, out, "cannot be deleted [E174]", "git:set shop deploy-branch")
+	out, err = c.push("shop", ":feature")
+	if err != nil {
 		t.Errorf("deleting another branch: %v\n%s", err, out)
+	}
+	wantText(t, out, "feature deleted")
+	c.git("tag", "v2")
+	out, err = c.push("shop", "v2")
+	if err != nil {
+		t.Errorf("a tag: %v\n%s", err, out)
+	}
+	wantText(t, out, "tag v2 stored; only main is deployed")
+	out, err = c.push("shop", "v2:refs/tags/v3", ":v2")
+	if err != nil {
+		t.Errorf("one tag instead of another: %v\n%s", err, out)
+	}
+	wantText(t, out, "tag v3 stored, tag v2 deleted")
+	if len(d.pushed()) != 1 {
+		t.Errorf("%d deploys, want 1", len(d.pushed()))
 	}
 	// A forced push deploys too.
 	c.git("checkout", "-q", "main")
 	c.git("commit", "-q", "--amend", "-m", "other")
 	if out, err := c.push("shop", "+main"); err != nil || len(d.pushed()) != 2 {
 		t.Errorf("forced: %v\n%s", err, out)
+	}
+}
+
+// A pipeline goes by the exit code: a push that deploys nothing has failed.
+func TestPush_WhatWouldDeployNothingIsRefused(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	refused := func(refspec string, texts ...string) {
+		t.Helper()
+		out, err := c.push("shop", refspec)
+		if err == nil {
+			t.Errorf("%s was taken:\n%s", refspec, out)
+		}
+		wantText(t, out, texts...)
+	}
+	c.git("tag", "v1")
+	refused("v1", "shop is no app yet", "[E409]")
+	refused("HEAD:refs/for/main", "is no branch", "[E404]", "git push berth HEAD:main")
+	if d.has("shop") {
+		t.Error("a refused push made the app")
+	}
+	if out, err := c.push("shop", "main:master"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	refused("main", "nothing would be deployed: shop deploys master", "main [E404]",
+		"berth git:set shop deploy-branch main", "git push berth main:master")
+	refused("HEAD:refs/for/main", "shop deploys master", "[E404]", "git push berth HEAD:master")
+	refused("HEAD:refs/notes/x", "[E404]")
+	if len(d.pushed()) != 1 || d.ref(t, "shop", "refs/heads/main") != "" {
+		t.Errorf("%d deploys, main at %q", len(d.pushed()), d.ref(t, "shop", "refs/heads/main"))
+	}
+}
+
+func TestPush_AnAnnotatedTagOnTheDeployBranchIsItsCommit(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	c.git("tag", "-a", "-m", "release", "v1")
+	id := c.git("rev-parse", "HEAD")
+	out, err := c.push("shop", "v1:refs/heads/main", "v1")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if len(d.pushed()) != 1 || d.pushed()[0].Commit != id || d.ref(t, "shop", "refs/heads/main") != id {
+		t.Errorf("pushes %+v, main at %s, want %s", d.pushed(), d.ref(t, "shop", "refs/heads/main"), id)
+	}
+}
+
+func TestPush_ARefusedFirstPushLeavesNoUnusedApp(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	blob := c.git("hash-object", "-w", "hello.py")
+	for _, refspecs := range [][]string{
+		{blob + ":refs/heads/main"},
+		{"main", "main:refs/heads/main/below"},
+	} {
+		out, err := c.push("shop", refspecs...)
+		if err == nil {
+			t.Errorf("%s was taken:\n%s", refspecs, out)
+		}
+		if d.has("shop") || len(d.pushed()) > 0 {
+			t.Errorf("%s made the app:\n%s", refspecs, out)
+		}
+	}
+	d.deploys(func(context.Context, deploy.Push) error {
+		return fault.New(fault.Failed, "E402", "berth is being restarted")
+	})
+	if out, err := c.push("shop", "main"); err == nil {
+		t.Errorf("taken:\n%s", out)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.left) != 1 || d.left[0] != "shop" {
+		t.Errorf("to be destroyed unless used: %v, want shop", d.left)
+	}
+}
+
+// A shallow clone is what CI systems push from.
+func TestPush_AShallowCloneDeploys(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	c.commit("hello.py", "print(2)\n")
+	c.git("clone", "-q", "--depth", "1", "file://"+c.home, "ci")
+	push := c.gitCommand("-C", "ci", "push", c.remote("shop"), "main")
+	if out, err := push.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if id := c.git("rev-parse", "HEAD"); len(d.pushed()) != 1 || d.ref(t, "shop", "refs/heads/main") != id {
+		t.Errorf("%d deploys, main at %q, want %s", len(d.pushed()), d.ref(t, "shop", "refs/heads/main"), id)
+	}
+}
+
+func TestPush_TheDeployHearsOfALeftPusher(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, gone := make(chan bool), make(chan error, 1)
+	d.deploys(func(ctx context.Context, p deploy.Push) error {
+		entered <- true
+		<-ctx.Done() // as it waits for its turn
+		gone <- ctx.Err()
+		return ctx.Err()
+	})
+	c := d.client(t, "alice", store.RoleDeploy)
+	kill := c.startPush("shop", "main")
+	<-entered
+	kill()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	d.deploys(nil)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Errorf("the next push: %v\n%s", err, out)
 	}
 }
 
@@ -316,14 +432,12 @@ func TestPush_NewestOfThoseWhoWaitWins(t *testing.T) {
 func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
 	d := openDoor(t, Config{})
 	entered, release := make(chan bool), make(chan bool)
-	ctxErr := make(chan error, 2)
-	d.deploys(func(ctx context.Context, p deploy.Push) error {
+	d.deploys(func(_ context.Context, p deploy.Push) error {
 		entered <- true
 		<-release
 		for range 1000 {
 			fmt.Fprintln(p.Out, strings.Repeat("x", 70))
 		}
-		ctxErr <- ctx.Err()
 		return nil
 	})
 	c := d.client(t, "alice", store.RoleDeploy)
@@ -333,9 +447,6 @@ func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
 	release <- true
 	want := c.git("rev-parse", "HEAD")
 	eventually(t, "the ref of what was deployed", func() bool { return d.ref(t, "shop", "refs/heads/main") == want })
-	if err := <-ctxErr; err != nil {
-		t.Errorf("the deploy's context ended with its pusher: %v", err)
-	}
 	// One that dies while its pack is on the way.
 	big := make([]byte, 32<<20)
 	f, _ := os.Open("/dev/urandom")
@@ -374,7 +485,7 @@ func TestPush_LinesFitTheScreen(t *testing.T) {
 	say(&b, fault.New(fault.Conflict, "E176", "%s pushed after you and was deployed while you waited", strings.Repeat("n", 40)).
 		Hint("look at what is live, then push again to replace it, or do not; this hint is long").Hint("second"))
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	for _, line := range append(lines, "       "+stored([]git.Update{{Ref: "refs/heads/" + strings.Repeat("b", 99), New: "1"}}, strings.Repeat("d", 99))) {
+	for _, line := range append(lines, "       "+aside([]git.Update{{Ref: "refs/heads/" + strings.Repeat("b", 99), New: "1"}}, strings.Repeat("d", 99))) {
 		if len(line) > columns {
 			t.Errorf("%d columns: %q", len(line), line)
 		}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/berthd/berth/access"
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 )
 
@@ -124,4 +127,62 @@ func (s *sleeper) Read(p []byte) (int, error) {
 	default:
 	}
 	return n, err
+}
+
+func TestSession_EndsWithItsKey(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, left := make(chan bool), make(chan error, 1)
+	d.runs(func(ctx context.Context, _ Request) int {
+		entered <- true
+		<-ctx.Done() // a shell, logs -f, a wait
+		left <- ctx.Err()
+		return 0
+	})
+	alice, bob := d.client(t, "alice", store.RoleDeploy), d.client(t, "bob", store.RoleDeploy)
+	shell, other := alice.ssh(nil, "run", "shop", "bash"), bob.ssh(nil, "logs", "-f")
+	for _, cmd := range []*exec.Cmd{shell, other} {
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+	}
+	if open := d.in.Open(); len(open) != 2 || open[0].User != "alice" || open[1].User != "bob" {
+		t.Errorf("in: %+v", open)
+	}
+	if n := d.in.End(func(c access.Connection) bool { return c.User == "alice" }); n != 1 {
+		t.Errorf("ended %d, want 1", n)
+	}
+	<-left
+	if err := shell.Wait(); exitCode(err) != 255 {
+		t.Errorf("alice's client: %v, want that its connection is closed", err)
+	}
+	if open := d.in.Open(); len(open) != 1 || open[0].User != "bob" {
+		t.Errorf("in: %+v, want bob alone", open)
+	}
+	other.Process.Kill()
+	other.Wait()
+	<-left
+	eventually(t, "bob to be off the register", func() bool { return len(d.in.Open()) == 0 })
+}
+
+// A push that waits has not begun, and its pusher may not begin it any more.
+func TestSession_APushThatWaitsEndsWithItsKey(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan string), make(chan bool)
+	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- p.By.Name; <-release; return nil })
+	alice, bob := d.client(t, "alice", store.RoleDeploy), d.client(t, "bob", store.RoleDeploy)
+	first := make(chan error, 1)
+	go func() { _, err := alice.push("shop", "main"); first <- err }()
+	<-entered
+	bob.startPush("shop", "+main")
+	eventuallyWaiting(t, d, 1)
+	d.in.End(func(c access.Connection) bool { return c.User == "bob" })
+	eventuallyWaiting(t, d, 0)
+	release <- true
+	if err := <-first; err != nil {
+		t.Errorf("alice's push: %v", err)
+	}
+	if pushed := d.pushed(); len(pushed) != 1 {
+		t.Errorf("%d deploys, want alice's alone", len(pushed))
+	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -49,6 +50,10 @@ type Config struct {
 	Keepalive  time.Duration
 	Unused     time.Duration
 	Grace      time.Duration
+
+	// Register gets the connections whose key is proven; nil is one of the
+	// server's own.
+	Register *access.Register
 }
 
 func (c Config) withDefaults() Config {
@@ -61,6 +66,9 @@ func (c Config) withDefaults() Config {
 	set(&c.Keepalive, DefaultKeepalive)
 	set(&c.Unused, DefaultUnused)
 	set(&c.Grace, DefaultGrace)
+	if c.Register == nil {
+		c.Register = &access.Register{}
+	}
 	if c.Strangers == 0 {
 		c.Strangers = DefaultStrangers
 	}
@@ -116,7 +124,7 @@ func New(cfg Config, keys Keys, pushes *Pushes, run Command, log *slog.Logger) (
 	}
 	return &Server{
 		cfg: cfg, keys: keys, pushes: pushes, run: run, log: log,
-		lobby:   newLobby(cfg.Strangers, cfg.PerAddress, log),
+		lobby:   newLobby(cfg, log),
 		signers: signers,
 		conns:   map[*conn]struct{}{},
 	}, nil
@@ -195,11 +203,16 @@ func (s *Server) closeConns(which func(*conn) bool) {
 // admit takes a connection in, or closes it at once when too many wait to
 // show their key.
 func (s *Server) admit(raw net.Conn) *conn {
-	if !s.lobby.enter(raw.RemoteAddr()) {
+	c := &conn{Conn: raw, lobby: s.lobby}
+	var ok bool
+	c.place, ok = s.lobby.enter(raw.RemoteAddr(), func() {
+		c.pushed.Store(true)
+		raw.Close()
+	})
+	if !ok {
 		raw.Close()
 		return nil
 	}
-	c := &conn{Conn: raw, lobby: s.lobby}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		c.raw, _ = tcp.SyscallConn()
 	}
@@ -222,7 +235,8 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	auth := &authentication{keys: s.keys, conn: c, log: s.log}
+	auth := &authentication{keys: s.keys, conn: c, register: s.cfg.Register, log: s.log}
+	defer auth.leave()
 	server := &ssh.Server{
 		Version:                    "berth",
 		HostSigners:                s.signers,
@@ -242,6 +256,9 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 		ConnectionFailedCallback: func(_ net.Conn, err error) {
 			if c.late.Load() {
 				err = fmt.Errorf("no key was shown within %v", s.cfg.Handshake)
+			}
+			if c.pushed.Load() {
+				err = errors.New("no key was shown, and others waited for the place")
 			}
 			s.lobby.failed(c.RemoteAddr(), err)
 		},

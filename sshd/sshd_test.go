@@ -19,6 +19,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
@@ -34,6 +35,7 @@ type house struct {
 	apps     map[string]store.App
 	pushes   []deploy.Push
 	expected []string
+	left     []string // apps to be destroyed unless they are used
 	push     func(ctx context.Context, p deploy.Push) error
 	command  Command
 }
@@ -93,6 +95,13 @@ func (h *house) Push(ctx context.Context, p deploy.Push) error {
 	return push(ctx, p)
 }
 
+func (h *house) DestroyUnused(_ context.Context, name string, _ store.User) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.left = append(h.left, name)
+	return nil
+}
+
 // runs and deploys set what commands and pushes do from now on.
 func (h *house) runs(c Command) {
 	h.mu.Lock()
@@ -134,6 +143,7 @@ type door struct {
 	repos git.Repositories
 	log   *buffer
 	turns *turns
+	in    *access.Register
 }
 
 // buffer is a log that a test may read while it is written.
@@ -163,10 +173,11 @@ func openDoor(t testing.TB, cfg Config) *door {
 		t.Fatal(err)
 	}
 	cfg.HostKeys = keys
+	cfg.Register = &access.Register{}
 	if cfg.Grace == 0 {
 		cfg.Grace = time.Second
 	}
-	d := &door{house: &house{keys: map[string]store.Key{}, apps: map[string]store.App{}}, log: &buffer{}}
+	d := &door{house: &house{keys: map[string]store.Key{}, apps: map[string]store.App{}}, log: &buffer{}, in: cfg.Register}
 	d.repos = git.Repositories{Dir: filepath.Join(t.TempDir(), "git")}
 	log := slog.New(slog.NewTextHandler(d.log, nil))
 	run := func(ctx context.Context, r Request) int {

@@ -16,10 +16,19 @@ const waitNotice = 15 * time.Second
 // who wait comes next: what they bring is what should be live in the end, and
 // the older ones then mostly learn from git that they are behind, without a
 // build.
+//
+// Tidying up an app's repository goes on beside no push, and has no turn: it
+// is killed when one arrives.
 type turns struct {
 	mu      sync.Mutex
 	arrived uint64
 	apps    map[string]*queue
+	tidying map[string]*tidying
+}
+
+type tidying struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
 }
 
 type queue struct {
@@ -40,6 +49,7 @@ type turn struct {
 // take waits for a turn and says to w for whom. The only error is ctx's.
 func (ts *turns) take(ctx context.Context, app, by string, w io.Writer) (*turn, error) {
 	t, holder := ts.join(app, by)
+	ts.interrupt(app)
 	if holder == "" {
 		return t, nil
 	}
@@ -112,4 +122,43 @@ func (t *turn) done() {
 	q.holder = q.waiting[last]
 	q.waiting = q.waiting[:last]
 	close(q.holder.granted)
+}
+
+// tidy runs work in the background while nobody pushes to the app: it does not
+// begin when somebody does, and its context ends when somebody comes, who then
+// waits for its end.
+func (ts *turns) tidy(ctx context.Context, app string, group *sync.WaitGroup, work func(ctx context.Context)) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.apps[app] != nil || ts.tidying[app] != nil {
+		return
+	}
+	if ts.tidying == nil {
+		ts.tidying = map[string]*tidying{}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t := &tidying{cancel: cancel, ended: make(chan struct{})}
+	ts.tidying[app] = t
+	group.Go(func() {
+		defer func() {
+			cancel()
+			ts.mu.Lock()
+			defer ts.mu.Unlock()
+			delete(ts.tidying, app)
+			close(t.ended)
+		}()
+		work(ctx)
+	})
+}
+
+// interrupt ends the tidying of an app's repository and waits for it. With a
+// turn at the app taken, or asked for, none begins any more.
+func (ts *turns) interrupt(app string) {
+	ts.mu.Lock()
+	t := ts.tidying[app]
+	ts.mu.Unlock()
+	if t != nil {
+		t.cancel()
+		<-t.ended
+	}
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -149,16 +148,15 @@ func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.U
 		return fault.New(fault.NotFound, codeNoPage, "there is no such page")
 	}
 	var out bytes.Buffer
-	ctx := context.WithoutCancel(r.Context())
 	if verb == "cron:run" {
 		var run store.JobRun
-		if err := a.api.Call(ctx, user, verb, args, &run, &out); err != nil {
+		if err := a.api.Call(r.Context(), user, verb, args, &run, &out); err != nil {
 			return err
 		}
 		if run.ExitCode != 0 || run.Error != "" {
 			what += " and failed: " + runResultText(&run)
 		}
-	} else if err := a.api.Call(ctx, user, verb, args, nil, &out); err != nil {
+	} else if err := a.api.Call(r.Context(), user, verb, args, nil, &out); err != nil {
 		return err
 	}
 	page := donePage{frame: a.frame(r, user, what), App: app, What: plainText(what)}

@@ -86,6 +86,8 @@ type puppet struct {
 	status  func(app string) error
 	pair    string // whose was added last
 
+	cancelled []string // builds, as "shop 1"
+
 	instances []deploy.Instance // of every app
 }
 
@@ -141,6 +143,11 @@ func (p *puppet) SetConfig(_ context.Context, app string, set map[string]string,
 		}
 		return tx.PutConfig(app, config)
 	})
+}
+
+func (p *puppet) CancelBuild(_ context.Context, app string, number int, _ store.User) (store.Build, error) {
+	p.cancelled = append(p.cancelled, fmt.Sprintf("%s %d", app, number))
+	return store.Build{}, nil
 }
 
 func (p *puppet) Scale(ctx context.Context, _ string, _ map[string]int, _ store.User, out io.Writer) error {

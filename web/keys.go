@@ -44,7 +44,7 @@ func (a *API) keysList(context.Context, call, NoArgs) (keys []store.Key, err err
 	return keys, err
 }
 
-func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key KeyAdded, err error) {
+func (a *API) keysAdd(ctx context.Context, c call, args KeyAddArgs) (key KeyAdded, err error) {
 	// The name stands for the user from now on, and root is the machine's own.
 	if args.Name != "" && !store.ValidKeyName(args.Name) {
 		return key, fault.New(fault.Usage, "E156", "%.60q cannot be the name of a key", args.Name).
@@ -66,7 +66,9 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key KeyAdded,
 		Fingerprint: ssh.FingerprintSHA256(public),
 		Authorized:  strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))),
 	}
+	var again *store.Key
 	err = a.db.Update(func(tx *store.Tx) error {
+		again = nil
 		for _, app := range args.Apps {
 			if _, err := tx.App(app); err != nil {
 				return err
@@ -94,6 +96,7 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key KeyAdded,
 					Hint("berth ssh-keys:remove %s removes the other one", key.Name)
 			}
 			// The same key once more: what is not said stays.
+			again = &old
 			key.Known, key.CreatedAt, key.LastUsed = true, old.CreatedAt, old.LastUsed
 			if key.Role == "" {
 				key.Role, key.Apps = old.Role, old.Apps
@@ -113,10 +116,14 @@ func (a *API) keysAdd(_ context.Context, c call, args KeyAddArgs) (key KeyAdded,
 		}
 		return event(tx, c.user, "", "key", "added the key %s (%s, %s)", key.Name, key.Role, key.Fingerprint)
 	})
+	if err == nil && again != nil && (again.Role != key.Role || !slices.Equal(again.Apps, key.Apps)) {
+		a.disconnect(c.user, key.Name)
+		return key, a.cancelBuilds(ctx, c.user, key.Name, func(app string) bool { return key.User().May(store.RoleDeploy, app) == nil })
+	}
 	return key, err
 }
 
-func (a *API) keysRemove(_ context.Context, c call, args KeyRemoveArgs) (key store.Key, err error) {
+func (a *API) keysRemove(ctx context.Context, c call, args KeyRemoveArgs) (key store.Key, err error) {
 	err = a.db.Update(func(tx *store.Tx) error {
 		keys, err := tx.Keys()
 		if err != nil {
@@ -136,7 +143,11 @@ func (a *API) keysRemove(_ context.Context, c call, args KeyRemoveArgs) (key sto
 		}
 		return event(tx, c.user, "", "key", "removed the key %s (%s)", key.Name, key.Fingerprint)
 	})
-	return key, err
+	if err != nil {
+		return key, err
+	}
+	a.disconnect(c.user, key.Name)
+	return key, a.cancelBuilds(ctx, c.user, key.Name, func(string) bool { return false })
 }
 
 // lastAdmin tells whether no admin is left but for the key of that name.

@@ -53,6 +53,10 @@ func (a *API) table() []verb {
 		look("builder:mirror", reads, a.builderMirror),
 		look("builds:plan", reads, a.buildsPlan),
 
+		// git.go
+		look("git:report", reads, a.gitReport),
+		act("git:set", deploys, a.gitSet),
+
 		// image.go
 		act("git:from-image", deploys, a.gitFromImage),
 		act("registry:login", admin, a.registryLogin),
@@ -121,6 +125,10 @@ func (a *API) table() []verb {
 		look("network:report-global", admin, a.networkReportGlobal),
 		act("network:set-global", admin, a.networkSetGlobal),
 		look("doctor", admin, a.doctor),
+
+		// connection.go
+		look("sessions:list", admin, a.sessionsList),
+		act("sessions:end", admin, a.sessionsEnd),
 
 		look("version", reads, a.version),
 	}

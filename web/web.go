@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router"
@@ -47,6 +48,9 @@ type Config struct {
 	Resolver *net.Resolver
 	// Keeper is asked to do something about certificates; may be nil.
 	Keeper Keeper
+	// Register has what is open in whose name, SSH connections too; nil is one
+	// of the door's own.
+	Register *access.Register
 }
 
 // Deployer is what the verbs ask of *deploy.Deployer, whose documentation is
@@ -99,6 +103,8 @@ type Deployer interface {
 	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
 	Subscribe(ctx context.Context) <-chan string
+	GitReport(ctx context.Context, app string) (deploy.GitReport, error)
+	SetGit(ctx context.Context, app, property, value string, by store.User) (deploy.GitReport, error)
 	FromImage(ctx context.Context, app, ref string, by store.User, out io.Writer) error
 	LoginRegistry(ctx context.Context, host string, login store.RegistryLogin, by store.User) error
 	LogoutRegistry(ctx context.Context, host string, by store.User) error
@@ -125,6 +131,9 @@ type Server struct {
 // New returns a door to the deployer and the store. Handler answers at the
 // admin host at once; the local doors open with Serve.
 func New(cfg Config, deployer Deployer, db *store.Store, log *slog.Logger) *Server {
+	if cfg.Register == nil {
+		cfg.Register = &access.Register{}
+	}
 	sessions := &Sessions{db: db}
 	return &Server{
 		cfg: cfg, deployer: deployer, db: db, log: log,
@@ -146,5 +155,5 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/api/v1/", s.API.handler(func(r *http.Request) (store.User, error) { return s.Sessions.User(r) }))
 	mux.Handle("GET /metrics", s.API.metrics())
 	mux.Handle("/", newAdmin(s))
-	return http.NewCrossOriginProtection().Handler(mux)
+	return http.NewCrossOriginProtection().Handler(s.registered(mux))
 }

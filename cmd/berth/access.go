@@ -15,6 +15,7 @@ import (
 func (c *cli) accessCommands() []command {
 	var add web.KeyAddArgs
 	var remove web.KeyRemoveArgs
+	var end web.SessionEndArgs
 	role := ""
 	return []command{
 		{
@@ -80,6 +81,38 @@ func (c *cli) accessCommands() []command {
 					return err
 				}
 				c.say("%s may not enter any more", remove.Name)
+				return nil
+			},
+		},
+		{
+			use: "sessions:list", short: "list who is in",
+			long:    "Browsers that are signed in to the admin page, and SSH connections.",
+			example: "sessions:list", aliases: []string{"sessions"}, noApp: true, reads: true,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				return read(ctx, c, "sessions:list", nil, func(t *table, sessions []web.OpenSession) {
+					t.row("ID", "USER", "DOOR", "SINCE", "REMOTE")
+					for _, s := range sessions {
+						t.row(s.ID, s.User, s.Door, ago(s.Since), s.Remote)
+					}
+				})
+			},
+		},
+		{
+			use: "sessions:end [ID] [--user NAME]", short: "end a session, or all of a user",
+			long:    "It ends at once, with all that goes on in it but builds. A user whose key stays\nmay come back: ssh-keys:remove shuts the key out, and ends its sessions too.",
+			example: "sessions:end --user root", noApp: true, max: 1,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().StringVarP(&end.User, "user", "u", "", "all sessions of this user")
+			},
+			run: func(ctx context.Context, _ string, words []string) error {
+				if len(words) > 0 {
+					end.ID = words[0]
+				}
+				var ended web.SessionsEnded
+				if err := c.ask(ctx, "sessions:end", end, &ended); err != nil {
+					return err
+				}
+				c.say("ended %d", ended.Ended)
 				return nil
 			},
 		},

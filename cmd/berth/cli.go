@@ -116,7 +116,7 @@ func (c *cli) topics() []topic {
 		{"Apps", c.appCommands()},
 		{"Processes", c.processCommands()},
 		{"Config", c.configCommands()},
-		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.imageCommands())},
+		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.gitCommands(), c.imageCommands())},
 		{"Logs, events and cron", c.watchCommands()},
 		{"Domains and certificates", slices.Concat(c.domainCommands(), c.letsencryptCommands(), c.certsCommands())},
 		{"Requests", slices.Concat(c.routerCommands(), c.requestCommands(), c.portCommands())},

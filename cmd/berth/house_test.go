@@ -20,7 +20,7 @@ var floors = map[string]int{
 	"sshd": 4, "web": 4,
 	"deploy": 3, "services": 3,
 	"buildpacks": 2, "store": 2,
-	"router": 1, "runtime": 1,
+	"router": 1, "runtime": 1, "access": 1,
 }
 
 // goPackage is what `go list -json` says of a package.

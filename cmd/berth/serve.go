@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
@@ -144,12 +145,12 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	logs := filepath.Join(s.data, "logs")
-	access := accesslog.New(logs, log)
-	opened.add(writeAccess(ctx, access)) // closed after the router: its last requests are told too
+	requests := accesslog.New(logs, log)
+	opened.add(writeAccess(ctx, requests)) // closed after the router: its last requests are told too
 	sockets := takePortSockets(hostOf(s.http), passed.listeners, log)
 	routes := router.Config{
 		HTTPPort: port(doors.http), HTTPSPort: port(doors.https),
-		Certificates: keeper, QUICSecret: secret, AccessLog: access.Add, Sockets: sockets,
+		Certificates: keeper, QUICSecret: secret, AccessLog: requests.Add, Sockets: sockets,
 	}
 	if err := routes.Validate(); err != nil {
 		return fmt.Errorf("configure the router: %w", err)
@@ -169,7 +170,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	plate := &plate{table: table, certificates: keeper, log: log}
 	deployer := deploy.New(deploy.Config{
 		Logs:      logs,
-		AccessLog: access,
+		AccessLog: requests,
 		Caches:    filepath.Join(s.data, "caches"),
 		Mirror:    mirror.Open(s.mirror),
 		Git:       repositories,
@@ -181,6 +182,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err := repositories.Sweep(); err != nil {
 		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
 	}
+	register := &access.Register{}
 	api := web.New(web.Config{
 		Version:     version,
 		HTTPSPort:   port(doors.https),
@@ -189,9 +191,10 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Certificate: keeper.State,
 		Addresses:   ownAddresses,
 		Keeper:      keeper,
+		Register:    register,
 	}, deployer, db, log)
 	plate.admin = api.Handler()
-	ssh, err := newSSH(db, repositories, deployer, api, version, log)
+	ssh, err := newSSH(db, repositories, deployer, api, register, version, log)
 	if err != nil {
 		return err
 	}

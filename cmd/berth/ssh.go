@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/sshd"
@@ -17,7 +18,7 @@ import (
 
 // newSSH returns the SSH door: pushes go to the deployer, commands through the
 // same tree as on the machine itself, to the API, in the name of the key.
-func newSSH(db *store.Store, repositories git.Repositories, deployer *deploy.Deployer, api *web.Server, version string, log *slog.Logger) (*sshd.Server, error) {
+func newSSH(db *store.Store, repositories git.Repositories, deployer *deploy.Deployer, api *web.Server, register *access.Register, version string, log *slog.Logger) (*sshd.Server, error) {
 	keys, err := hostKeys(db)
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func newSSH(db *store.Store, repositories git.Repositories, deployer *deploy.Dep
 		})
 		return app, err
 	}
-	return sshd.New(sshd.Config{HostKeys: keys}, knownKeys{db, log}, sshd.NewPushes(repositories, app, deployer, log),
+	return sshd.New(sshd.Config{HostKeys: keys, Register: register}, knownKeys{db, log}, sshd.NewPushes(repositories, app, deployer, log),
 		func(ctx context.Context, r sshd.Request) int { return remote(api, r, version).run(ctx, r.Args) }, log)
 }
 

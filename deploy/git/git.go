@@ -4,9 +4,13 @@
 //
 // A push, from left to right:
 //
-//	stdin ──> receive-pack ──> pre-receive hook ──updates──> decide
-//	stdout <─ side band <───── stderr of hook   <──text────┘   │
-//	          refs move <───── exit status      <──verdict─────┘
+//	stdin ──> receive-pack ──> checks, objects in place
+//	                           proc-receive hook ──updates──> lock refs, decide
+//	stdout <─ side band <───── stderr of hook    <──text─────────┘   │
+//	          report    <───── stdout of hook    <──answer── move refs
+//
+// Git itself moves no ref. The locks are taken before the decision, so that
+// nothing that git may refuse comes after it.
 package git
 
 import (
@@ -21,6 +25,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // lastBytes is how long the last output of a git that has ended may be on its
@@ -33,7 +39,7 @@ const lastBytes = time.Minute
 func (r Repository) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = r.Path
-	cmd.Env = append([]string{
+	cmd.Env = []string{
 		"PATH=" + searchPath(),
 		"HOME=/nonexistent",
 		"LC_ALL=C",
@@ -46,7 +52,7 @@ func (r Repository) command(ctx context.Context, args ...string) *exec.Cmd {
 		// which need not exist.
 		"GIT_COMMITTER_NAME=berth",
 		"GIT_COMMITTER_EMAIL=berth@localhost",
-	}, r.Env...)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if r.uid != 0 && r.uid != os.Getuid() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(r.uid), Gid: uint32(r.gid)}
@@ -65,10 +71,31 @@ func searchPath() string {
 
 // run runs git for its effect; what it said on stderr becomes the error.
 func (r Repository) run(ctx context.Context, args ...string) error {
+	return r.runThen(ctx, func(int) {}, args...)
+}
+
+// runIdle is run for work that nobody waits for: the processor and the disk are
+// everybody else's first.
+func (r Repository) runIdle(ctx context.Context, args ...string) error {
+	return r.runThen(ctx, func(group int) {
+		// What git starts inherits both. Only a matter of speed: an error
+		// changes nothing.
+		_ = unix.Setpriority(unix.PRIO_PGRP, group, 19)
+		const byGroup, idleClass = 2, 3 << 13 // linux/ioprio.h
+		_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, byGroup, uintptr(group), idleClass)
+	}, args...)
+}
+
+func (r Repository) runThen(ctx context.Context, started func(group int), args ...string) error {
 	cmd := r.command(ctx, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
+	err := cmd.Start()
+	if err == nil {
+		started(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return failed(ctx, args[0], err, stderr.String())
 	}
 	return nil

@@ -84,7 +84,7 @@ func open(t *testing.T) Repository {
 // push runs git push against Receive over two FIFOs: git's own protocol,
 // without SSH.
 func push(t *testing.T, l local, repo Repository, refspec string,
-	decide func(ctx context.Context, quarantined Repository, updates []Update, out io.Writer) error) (said string, err error) {
+	decide func(ctx context.Context, in *Incoming, out io.Writer) error) (said string, err error) {
 
 	t.Helper()
 	var stderr bytes.Buffer
@@ -112,7 +112,8 @@ func startPush(t *testing.T, l local, repo Repository, refspec string, stderr io
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd = l.command("push", "--receive-pack="+script, repo.Path, refspec)
+	args := []string{"push", "--receive-pack=" + script, repo.Path}
+	cmd = l.command(append(args, strings.Fields(refspec)...)...)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func startPush(t *testing.T, l local, repo Repository, refspec string, stderr io
 	return cmd, in, out
 }
 
-func accept(context.Context, Repository, []Update, io.Writer) error { return nil }
+func accept(ctx context.Context, in *Incoming, _ io.Writer) error { return in.Lock(ctx) }
 
 func TestPrintable(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
@@ -153,9 +154,11 @@ func TestOpen_PutsRightWhatSomebodyChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hookFile := filepath.Join(repo.Path, "hooks", "pre-receive")
+	hookFile := filepath.Join(repo.Path, "hooks", hookName)
 	os.WriteFile(filepath.Join(repo.Path, "config"), []byte("[core]\n\tbare = true\n"), 0o600)
 	os.Remove(hookFile)
+	old := filepath.Join(repo.Path, "hooks", "pre-receive") // as an earlier berth has left it
+	os.WriteFile(old, []byte("#!/bin/sh\nexit 1\n"), 0o700)
 	if _, err := rs.Open(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +168,9 @@ func TestOpen_PutsRightWhatSomebodyChanged(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(hookFile); string(got) != hook {
 		t.Errorf("hook not written again: %q", got)
+	}
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the hook of an earlier berth: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(rs.Dir, ".new-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -1,13 +1,11 @@
 package git
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -25,44 +23,39 @@ const (
 	textStall = 30 * time.Second
 )
 
-// maxUpdates bounds the refs of one push.
-const maxUpdates = 10_000
-
 // ErrUnanswered is a push that broke off before its updates could be decided
 // on, mostly because the connection dropped.
 var ErrUnanswered = errors.New("the push ended before it was decided on")
 
-// hook is the pre-receive hook of every repository. It holds no decision: it
-// hands the updates to the process that started receive-pack (descriptor 3),
-// lets that process speak to the pusher (4), and exits with its verdict (5).
-// Text and verdict have a pipe each, so nothing that is said can pass for a
-// verdict; no verdict is a refusal.
+// hookName is the hook that git asks once it has checked a push and put its
+// objects in place. Git leaves the refs to this hook (see config).
+const hookName = "proc-receive"
+
+// hook is that hook in every repository. It holds no decision: it carries what
+// git says to the process that started receive-pack (descriptor 3), that
+// process's answer back (5), and its text to the pusher (4). Text and answer
+// have a pipe each, so nothing that is said can pass for an answer; no answer
+// is a refusal.
 const hook = `#!/bin/sh
 # Written by berth; changes are overwritten.
 if [ "$BERTH_RECEIVE" != 1 ]; then
 	echo "error: push through berth, not into its directory" >&2
 	exit 1
 fi
-{
-	printf '%s\n' "$GIT_QUARANTINE_PATH"
-	while IFS= read -r update; do printf '%s\n' "$update"; done
-	echo
-} >&3
-cat <&4 >&2
-read -r verdict <&5
-case $verdict in
-accept) exit 0 ;;
-refuse) exit 1 ;;
-esac
-echo "error: berth stopped before it had decided on this push" >&2
-echo "hint:  push again when it is back" >&2
-exit 1
+cat <&4 >&2 &
+cat <&5 &
+cat >&3
+wait
 `
+
+var errNoUpdates = errors.New("no updates")
 
 // Update is one ref that a push asks to change.
 type Update struct {
 	Old, New string // object ids; all zeros for none
 	Ref      string
+
+	tag string // the tag that was pushed where New is its commit
 }
 
 // Deletes tells whether the update removes the ref.
@@ -77,12 +70,16 @@ func (u Update) Branch() string {
 	return ""
 }
 
-// Receive runs receive-pack on the streams. decide is called once, while the
-// pre-receive hook waits, with the updates and a Repository that sees the
-// quarantined objects; what it writes to out reaches the pusher as it is
-// written, and its error refuses the whole push (it must have been written to
-// out already) and is returned. A push that broke off before is ErrUnanswered;
-// one that asked for nothing, or whose objects git refused and said so, is nil.
+// IsTag tells whether the update is one of a tag.
+func (u Update) IsTag() bool { return strings.HasPrefix(u.Ref, "refs/tags/") }
+
+// Receive runs receive-pack on the streams. decide is called once, when git has
+// checked everything that it checks of a push but the locks on its refs, with
+// the push and a writer whose text reaches the pusher as it is written. Its
+// error refuses the whole push (it must have been written to out already) and
+// is returned; the objects of a refused push are removed. A push that broke off
+// before is ErrUnanswered; one that asked for nothing, or whose objects git
+// refused and said so, is nil.
 //
 // A dropped connection is an end of stdin and a stdout that fails: before
 // decide it ends the push, and after that it changes nothing. So whoever wants
@@ -90,7 +87,7 @@ func (u Update) Branch() string {
 // Cancelling ctx kills git; Receive still waits for decide, which gets the
 // same ctx. stdin may be read from until it ends, even after Receive returned.
 func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, protocol string,
-	decide func(ctx context.Context, quarantined Repository, updates []Update, out io.Writer) error) error {
+	decide func(ctx context.Context, in *Incoming, out io.Writer) error) error {
 
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
@@ -99,18 +96,27 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 	defer pipes.close()
 	asked, hookAsks := pipes.open()
 	hookHears, text := pipes.open()
-	hookObeys, verdict := pipes.open()
+	hookAnswers, answer := pipes.open()
 	if pipes.err != nil {
 		return fmt.Errorf("receive-pack: %w", pipes.err)
 	}
+	arrival, err := r.arrive()
+	if err != nil {
+		return fmt.Errorf("receive-pack: %w", err)
+	}
+	shallow, err := r.shallowFile()
+	if err != nil {
+		return fmt.Errorf("receive-pack: %w", err)
+	}
+	defer shallow.remove()
 
 	cmd := r.command(ctx, "receive-pack", r.Path)
-	cmd.Env = append(cmd.Env, "BERTH_RECEIVE=1")
+	cmd.Env = append(cmd.Env, "BERTH_RECEIVE=1", shallow.env())
 	cmd.Env = append(cmd.Env, protocolEnv(protocol)...)
-	cmd.ExtraFiles = []*os.File{hookAsks, hookHears, hookObeys}
-	cmd.Stdout = &audience{Writer: stdout}
-	cmd.Stderr = &audience{Writer: stderr}
-	in, err := cmd.StdinPipe()
+	cmd.ExtraFiles = []*os.File{hookAsks, hookHears, hookAnswers}
+	cmd.Stdout = &audience{to: stdout}
+	cmd.Stderr = &audience{to: stderr}
+	to, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("receive-pack: %w", err)
 	}
@@ -119,39 +125,44 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 	}
 	hookAsks.Close()
 	hookHears.Close()
-	hookObeys.Close()
+	hookAnswers.Close()
 
 	idle := time.AfterFunc(receiveIdle, func() {
 		kill(fmt.Errorf("nothing came in for %v", receiveIdle))
 	})
+	wanted := &wanted{Reader: stdin, write: shallow.write}
 	go func() { // ends with stdin, which is the caller's
-		io.Copy(in, &watched{Reader: stdin, timer: idle})
-		in.Close()
+		io.Copy(to, &watched{Reader: wanted, timer: idle})
+		to.Close()
 	}()
 
+	in := &Incoming{Repository: r, wanted: wanted, shallow: shallow}
 	decision := make(chan error, 1)
 	go func() {
-		err := func() error {
-			updates, quarantined, err := r.readUpdates(asked)
-			if err != nil {
+		decision <- func() error {
+			defer answer.Close()
+			defer text.Close() // the hook ends once both are closed
+			if err := in.read(asked, answer); err != nil {
 				return err
 			}
 			idle.Stop()
-			return decide(ctx, quarantined, updates, &progress{file: text})
+			out := &progress{file: text}
+			err := decide(ctx, in, out)
+			if err == nil {
+				err = in.commit(ctx, out)
+			}
+			in.refs.abort()
+			in.answer(answer, err)
+			return err
 		}()
-		text.Close() // the hook's cat ends, and it goes on to the verdict
-		word := "accept\n"
-		if err != nil {
-			word = "refuse\n"
-		}
-		verdict.WriteString(word)
-		verdict.Close()
-		decision <- err
 	}()
 
 	err = cmd.Wait()
 	idle.Stop()
 	decided := <-decision
+	if left := arrival.end(in.accepted); left != nil && !in.accepted {
+		decided = errors.Join(decided, fmt.Errorf("remove the objects of a refused push: %w", left))
+	}
 	switch {
 	case err != nil && context.Cause(ctx) != nil:
 		return failed(ctx, "receive-pack", err, "")
@@ -165,57 +176,6 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 		return failed(ctx, "receive-pack", err, "")
 	}
 	return nil
-}
-
-var errNoUpdates = errors.New("no updates")
-
-// readUpdates reads what the hook says: the path of the quarantine, a line per
-// update, an empty line. receive-pack holds the same pipe open, so the end of
-// the file only comes when the push is over and no hook ran.
-func (r Repository) readUpdates(asked io.Reader) ([]Update, Repository, error) {
-	lines := bufio.NewReader(asked)
-	quarantine, err := lines.ReadString('\n')
-	if err != nil {
-		return nil, Repository{}, errNoUpdates
-	}
-	quarantined := r
-	if quarantine = strings.TrimSuffix(quarantine, "\n"); quarantine != "" {
-		objects := filepath.Join(r.Path, "objects")
-		if filepath.Dir(quarantine) != objects && !sameDir(filepath.Dir(quarantine), objects) {
-			return nil, Repository{}, fmt.Errorf("quarantine %q lies outside the repository", quarantine)
-		}
-		quarantined.Env = append(slices.Clone(r.Env),
-			"GIT_QUARANTINE_PATH="+quarantine, // git refuses to move refs while it is set
-			"GIT_OBJECT_DIRECTORY="+quarantine,
-			"GIT_ALTERNATE_OBJECT_DIRECTORIES="+objects)
-	}
-	var updates []Update
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			return nil, Repository{}, errNoUpdates
-		}
-		if line == "\n" {
-			return updates, quarantined, nil
-		}
-		if len(updates) == maxUpdates {
-			return nil, Repository{}, fmt.Errorf("more than %d refs in one push", maxUpdates)
-		}
-		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
-		if len(fields) != 3 || checkID(fields[0]) != nil || checkID(fields[1]) != nil {
-			return nil, Repository{}, fmt.Errorf("unreadable update %q", line)
-		}
-		updates = append(updates, Update{Old: fields[0], New: fields[1], Ref: fields[2]})
-	}
-}
-
-func sameDir(a, b string) bool {
-	left, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	right, err := os.Stat(b)
-	return err == nil && os.SameFile(left, right)
 }
 
 // protocolEnv passes on the one value of GIT_PROTOCOL that berth speaks.
@@ -249,18 +209,32 @@ func (p *pipes) close() {
 	}
 }
 
-// audience is a stream to a client that may leave: git must not notice, or it
-// would die of a broken pipe between a deploy and the ref that records it.
+// audience is a stream to a client that may leave, or stop reading: git must
+// not notice, or it would die of a broken pipe, or wait for ever, between a
+// deploy and the ref that records it. Whoever takes nothing for lastBytes has
+// left. It has one writer.
 type audience struct {
-	io.Writer
-	gone atomic.Bool
+	to   io.Writer
+	gone bool
 }
 
 func (a *audience) Write(p []byte) (int, error) {
-	if !a.gone.Load() {
-		if _, err := a.Writer.Write(p); err != nil {
-			a.gone.Store(true)
-		}
+	if a.gone {
+		return len(p), nil
+	}
+	written := make(chan error, 1)
+	text := slices.Clone(p) // the writing may go on after this has returned
+	go func() {
+		_, err := a.to.Write(text)
+		written <- err
+	}()
+	stalled := time.NewTimer(lastBytes)
+	defer stalled.Stop()
+	select {
+	case err := <-written:
+		a.gone = err != nil
+	case <-stalled.C:
+		a.gone = true
 	}
 	return len(p), nil
 }

@@ -10,26 +10,30 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-func TestReceive_DecideSeesTheQuarantineAndSpeaksLive(t *testing.T) {
+func TestReceive_DecideSeesTheObjectsAndSpeaksLive(t *testing.T) {
 	l := newLocal(t)
 	l.write("hello.py", "print('Hello world!')\n")
 	id := l.commit("hello")
 	repo := open(t)
-	said, err := push(t, l, repo, "main", func(ctx context.Context, quarantined Repository, updates []Update, out io.Writer) error {
-		if len(updates) != 1 || updates[0].New != id || updates[0].Branch() != "main" || updates[0].Deletes() {
-			t.Errorf("updates %+v", updates)
+	said, err := push(t, l, repo, "main", func(ctx context.Context, in *Incoming, out io.Writer) error {
+		if len(in.Updates) != 1 || in.Updates[0].New != id || in.Updates[0].Branch() != "main" || in.Updates[0].Deletes() {
+			t.Errorf("updates %+v", in.Updates)
 		}
-		if _, err := quarantined.ReadCommit(ctx, id); err != nil {
-			t.Errorf("in the quarantine: %v", err)
+		if _, err := repo.ReadCommit(ctx, id); err != nil {
+			t.Errorf("the pushed commit: %v", err)
 		}
-		if _, err := repo.ReadCommit(ctx, id); !errors.Is(err, errMissing) {
-			t.Errorf("outside the quarantine: %v, want missing", err)
+		if err := in.Lock(ctx); err != nil {
+			t.Error(err)
 		}
-		// Nothing that is said can pass for a verdict.
-		fmt.Fprint(out, "-----> shop\nrefuse\naccept\n\x00\xff\n")
+		if got := refOf(repo, "refs/heads/main"); got != "" {
+			t.Errorf("main is at %s before the decision", got)
+		}
+		// Nothing that is said can pass for an answer.
+		fmt.Fprint(out, "-----> shop\nng refs/heads/main no\nok refs/heads/main\n0000\x00\xff\n")
 		return nil
 	})
 	if err != nil {
@@ -38,12 +42,15 @@ func TestReceive_DecideSeesTheQuarantineAndSpeaksLive(t *testing.T) {
 	if !strings.Contains(said, "remote: -----> shop") {
 		t.Errorf("pusher saw %q", said)
 	}
-	if _, err := repo.ReadCommit(t.Context(), id); err != nil {
-		t.Errorf("after the push: %v", err)
+	if got := refOf(repo, "refs/heads/main"); got != id {
+		t.Errorf("main is at %q, want %s", got, id)
 	}
-	if _, err := os.Stat(filepath.Join(repo.Path, "refs/heads/main")); err != nil {
-		t.Error(err)
-	}
+}
+
+// refOf returns where a ref is; "" is nowhere.
+func refOf(repo Repository, ref string) string {
+	out, _ := repo.command(context.Background(), "rev-parse", "--verify", "--quiet", ref).Output()
+	return strings.TrimSpace(string(out))
 }
 
 func TestReceive_RefusalKeepsTheRefAndCanBePushedAgain(t *testing.T) {
@@ -52,12 +59,15 @@ func TestReceive_RefusalKeepsTheRefAndCanBePushedAgain(t *testing.T) {
 	l.commit("one")
 	repo := open(t)
 	failure := errors.New("build failed")
-	said, err := push(t, l, repo, "main", func(_ context.Context, _ Repository, _ []Update, out io.Writer) error {
+	said, err := push(t, l, repo, "main", func(_ context.Context, _ *Incoming, out io.Writer) error {
 		fmt.Fprintln(out, "error: it does not build")
 		return failure
 	})
 	if !errors.Is(err, failure) {
 		t.Errorf("Receive: %v, want the decision's error", err)
+	}
+	if left := repo.packFiles(); len(left) > 0 {
+		t.Errorf("the objects stay: %v", left)
 	}
 	if !strings.Contains(said, "error: it does not build") || !strings.Contains(said, "pre-receive hook declined") {
 		t.Errorf("pusher saw %q", said)
@@ -77,7 +87,10 @@ func TestReceive_SurvivesAPusherThatLeaves(t *testing.T) {
 	id := l.commit("one")
 	repo := open(t)
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
-	err := repo.Receive(t.Context(), in, &breaking{out: out}, io.Discard, "", func(_ context.Context, _ Repository, _ []Update, to io.Writer) error {
+	err := repo.Receive(t.Context(), in, &breaking{out: out}, io.Discard, "", func(ctx context.Context, incoming *Incoming, to io.Writer) error {
+		if err := incoming.Lock(ctx); err != nil {
+			return err
+		}
 		in.Close()
 		out.Close()
 		cmd.Wait()
@@ -109,17 +122,17 @@ func TestReceive_KilledPushLeavesNothingAfterSweep(t *testing.T) {
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
 	defer func() { in.Close(); out.Close(); cmd.Wait() }()
 	start := time.Now()
-	err := repo.Receive(ctx, in, out, io.Discard, "", func(context.Context, Repository, []Update, io.Writer) error {
+	err := repo.Receive(ctx, in, out, io.Discard, "", func(context.Context, *Incoming, io.Writer) error {
 		kill()
 		return errors.New("stopped")
 	})
 	if err == nil || time.Since(start) > 10*time.Second {
 		t.Errorf("Receive: %v after %v", err, time.Since(start))
 	}
-	if found, _ := filepath.Glob(filepath.Join(repo.Path, "objects/tmp_objdir-*")); len(found) == 0 {
-		t.Error("the kill left no quarantine: this test shows nothing")
+	if left := repo.packFiles(); len(left) > 0 {
+		t.Errorf("objects of a push that was not accepted: %v", left)
 	}
-	for _, name := range []string{"refs/heads/main.lock", "packed-refs.lock", "objects/pack/tmp_pack_x"} {
+	for _, name := range []string{"refs/heads/main.lock", "packed-refs.lock", "objects/pack/tmp_pack_x", "objects/tmp_objdir-incoming-x/pack/x"} {
 		os.MkdirAll(filepath.Dir(filepath.Join(repo.Path, name)), 0o700)
 		if err := os.WriteFile(filepath.Join(repo.Path, name), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -130,6 +143,34 @@ func TestReceive_KilledPushLeavesNothingAfterSweep(t *testing.T) {
 	}
 	noDebris(t, repo)
 	if _, err := push(t, l, repo, "main", accept); err != nil {
+		t.Errorf("the next push: %v", err)
+	}
+}
+
+// As when berth stops at the moment in which a release has gone live.
+func TestReceive_KilledAfterTheDecisionKeepsWhatWasAccepted(t *testing.T) {
+	l := newLocal(t)
+	l.write("a", "a")
+	id := l.commit("one")
+	repo := open(t)
+	ctx, kill := context.WithCancel(t.Context())
+	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
+	defer func() { in.Close(); out.Close(); cmd.Wait() }()
+	repo.Receive(ctx, in, out, io.Discard, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		err := in.Lock(ctx)
+		kill()
+		return err
+	})
+	if got := refOf(repo, "refs/heads/main"); got != id {
+		t.Errorf("main is at %q, want %s", got, id)
+	}
+	if out, err := repo.command(t.Context(), "fsck", "--strict").CombinedOutput(); err != nil {
+		t.Errorf("fsck: %v\n%s", err, out)
+	}
+	if err := repo.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := push(t, l, repo, "main:refs/heads/next", accept); err != nil {
 		t.Errorf("the next push: %v", err)
 	}
 }
@@ -156,7 +197,7 @@ func TestReceive_HookAloneRefuses(t *testing.T) {
 
 func TestReceive_DroppedBeforeThePackIsUnanswered(t *testing.T) {
 	repo := open(t)
-	err := repo.Receive(t.Context(), strings.NewReader("00a0"), io.Discard, io.Discard, "", func(context.Context, Repository, []Update, io.Writer) error {
+	err := repo.Receive(t.Context(), strings.NewReader("00a0"), io.Discard, io.Discard, "", func(context.Context, *Incoming, io.Writer) error {
 		t.Error("decide was called")
 		return nil
 	})
@@ -178,7 +219,7 @@ func TestReceive_PackOverTheLimitIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, _ := push(t, l, repo, "main", func(context.Context, Repository, []Update, io.Writer) error {
+	said, _ := push(t, l, repo, "main", func(context.Context, *Incoming, io.Writer) error {
 		t.Error("decide was called")
 		return nil
 	})
@@ -238,8 +279,11 @@ func TestReceive_GitRunsAsTheOwnerOfTheRepositories(t *testing.T) {
 	// git push looks at the directory itself before it starts its receive-pack.
 	l.git("config", "--local", "safe.directory", "*")
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
-	err = repo.Receive(t.Context(), in, out, io.Discard, "", func(ctx context.Context, quarantined Repository, _ []Update, _ io.Writer) error {
-		_, err := quarantined.ReadCommit(ctx, id)
+	err = repo.Receive(t.Context(), in, out, io.Discard, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		if err := in.Lock(ctx); err != nil {
+			return err
+		}
+		_, err := in.ReadCommit(ctx, id)
 		return err
 	})
 	in.Close()
@@ -276,4 +320,106 @@ func TestProgress_HasOneWayToWrite(t *testing.T) {
 	if _, err := io.WriteString(p, "late\n"); err != nil || p.gone.Load() {
 		t.Errorf("a line after a long silence was lost: %v", err)
 	}
+}
+
+func TestPrune_KilledOnTheWayLeavesAWholeRepositoryAndIsDoneAgain(t *testing.T) {
+	l := newLocal(t)
+	repo := open(t)
+	for n := range 22 {
+		l.write("a", strings.Repeat(fmt.Sprint(n), 1000))
+		l.commit("more")
+		if _, err := push(t, l, repo, "main", accept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !repo.Untidy() {
+		t.Fatal("22 packs are not untidy: this test shows nothing")
+	}
+	ctx, kill := context.WithCancel(t.Context())
+	kill()
+	if err := repo.Prune(ctx); err == nil {
+		t.Error("Prune went on after the end of its context")
+	}
+	// What a gc that was killed leaves: its own locks and half a pack.
+	for _, name := range []string{"gc.pid", "objects/pack/.tmp-1-pack-x.pack", "objects/info/commit-graph.lock", "logs/refs/heads/main.lock"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(repo.Path, name)), 0o700)
+		if err := os.WriteFile(filepath.Join(repo.Path, name), []byte("1 elsewhere"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.write("a", "last")
+	id := l.commit("last")
+	if err := repo.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := push(t, l, repo, "main", accept); err != nil {
+		t.Fatal(err)
+	}
+	if err := repo.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if repo.Untidy() || refOf(repo, "refs/heads/main") != id {
+		t.Errorf("after a second try: untidy %v, main at %s, want %s", repo.Untidy(), refOf(repo, "refs/heads/main"), id)
+	}
+	whole(t, l, repo, 23)
+}
+
+func TestPrune_RemovesTheObjectsOfAPushThatNeverEnded(t *testing.T) {
+	l := newLocal(t)
+	l.write("a", "a")
+	id := l.commit("one")
+	repo := open(t)
+	if _, err := push(t, l, repo, "main", accept); err != nil {
+		t.Fatal(err)
+	}
+	if repo.Untidy() {
+		t.Error("untidy after a push that ended")
+	}
+	// As after the end of berth in the middle of a push.
+	if _, err := repo.arrive(); err != nil {
+		t.Fatal(err)
+	}
+	l.write("a", "b")
+	lost := l.commit("two")
+	pack := l.command("pack-objects", "--revs", "--all", "-q", filepath.Join(repo.packDir(), "pack"))
+	pack.Stdin = strings.NewReader("")
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if _, err := repo.ReadCommit(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	if !repo.Untidy() {
+		t.Fatal("not untidy")
+	}
+	if err := repo.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repo.ReadCommit(t.Context(), lost); !errors.Is(err, errMissing) {
+		t.Errorf("the lost commit: %v", err)
+	}
+	if _, err := repo.ReadCommit(t.Context(), id); err != nil || repo.Untidy() {
+		t.Errorf("untidy %v, the commit of main: %v", repo.Untidy(), err)
+	}
+}
+
+func TestAudience_OneWhoStopsReadingHoldsUpNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read, write := io.Pipe()
+		a := &audience{to: write}
+		go io.ReadFull(read, make([]byte, 5))
+		start := time.Now()
+		if n, err := a.Write([]byte("hello")); n != 5 || err != nil || time.Since(start) != 0 {
+			t.Errorf("one who reads: %d, %v after %v", n, err, time.Since(start))
+		}
+		for range 3 {
+			if n, err := a.Write([]byte("more")); n != 4 || err != nil {
+				t.Errorf("%d, %v; want that git notices nothing", n, err)
+			}
+		}
+		if took := time.Since(start); took != lastBytes {
+			t.Errorf("held up for %v, want %v once", took, lastBytes)
+		}
+		read.Close()
+	})
 }

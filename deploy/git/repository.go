@@ -28,8 +28,6 @@ type Repositories struct {
 // Repositories it is one of, not as root.
 type Repository struct {
 	Path string
-	// Env is added to git's environment: the quarantine of a push, while it is on.
-	Env []string
 
 	uid, gid int
 }
@@ -101,7 +99,11 @@ func (rs Repositories) furnish(repo Repository) error {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return rs.keep(filepath.Join(hooks, "pre-receive"), hook, 0o700)
+	// An earlier berth decided in this hook, before git had made up its mind.
+	if err := os.Remove(filepath.Join(hooks, "pre-receive")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return rs.keep(filepath.Join(hooks, hookName), hook, 0o700)
 }
 
 // keep makes the file hold the text.
@@ -124,11 +126,13 @@ func (rs Repositories) keep(name, text string, mode os.FileMode) error {
 	return os.Rename(f.Name(), name)
 }
 
-func (rs Repositories) own(name string) error {
-	if rs.UID == os.Getuid() {
+func (rs Repositories) own(name string) error { return Repository{uid: rs.UID, gid: rs.GID}.own(name) }
+
+func (r Repository) own(name string) error {
+	if r.uid == os.Getuid() {
 		return nil
 	}
-	return os.Lchown(name, rs.UID, rs.GID)
+	return os.Lchown(name, r.uid, r.gid)
 }
 
 // config is the whole configuration of a repository. It stands in the file
@@ -158,9 +162,9 @@ func (rs Repositories) config() string {
 	unpackLimit = 1
 	# Tidying up is done by Prune, between pushes.
 	autogc = false
-	denyNonFastForwards = false
-	# The deploy branch; berth says it in better words before git does.
-	denyDeleteCurrent = refuse
+	# Git checks a push, puts its objects in place and leaves all refs to
+	# berth's hook: whatever it refuses, it refuses before anything is deployed.
+	procReceiveRefs = refs
 [gc]
 	auto = 0
 [maintenance]
@@ -181,7 +185,19 @@ func (r Repository) SetHead(ctx context.Context, branch string) error {
 	if err == nil && strings.TrimSpace(string(head)) == "ref: "+ref {
 		return nil
 	}
-	return Repository{Path: r.Path, uid: r.uid, gid: r.gid}.run(ctx, "symbolic-ref", "HEAD", ref)
+	return r.run(ctx, "symbolic-ref", "HEAD", ref)
+}
+
+// ValidBranch tells whether a branch may have the name.
+func (r Repository) ValidBranch(ctx context.Context, name string) bool {
+	return !strings.HasPrefix(name, "-") && !strings.ContainsRune(name, 0) &&
+		r.run(ctx, "check-ref-format", "refs/heads/"+name) == nil
+}
+
+// DropBranch removes a branch; one that is missing is no error. While a push of
+// it holds the ref, there is one.
+func (r Repository) DropBranch(ctx context.Context, name string) error {
+	return r.run(ctx, "update-ref", "-d", "refs/heads/"+name)
 }
 
 // Rename and Remove do as they say; a missing repository is no error.
@@ -206,7 +222,16 @@ func (rs Repositories) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(path); err != nil {
+	// Moved away first, and removed twice: git may be tidying up in it.
+	gone := filepath.Join(rs.Dir, ".gone-"+name)
+	err = errors.Join(os.RemoveAll(gone), os.Rename(path, gone))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && os.RemoveAll(gone) != nil {
+		err = os.RemoveAll(gone)
+	}
+	if err != nil {
 		return fmt.Errorf("remove repository %s: %w", name, err)
 	}
 	return nil

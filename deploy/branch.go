@@ -1,0 +1,91 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// GitReport is what pushes to an app do.
+type GitReport struct {
+	App          string `json:"app"`
+	DeployBranch string `json:"deploy_branch"`    // "" until the first push
+	Commit       string `json:"commit,omitempty"` // of the release that is live
+	URL          string `json:"url"`
+}
+
+// GitReport returns what pushes to the app do.
+func (d *Deployer) GitReport(_ context.Context, app string) (report GitReport, err error) {
+	record, _, err := d.find(app)
+	if err != nil {
+		return report, err
+	}
+	live, err := d.liveReleaseOrNone(record)
+	return GitReport{App: app, DeployBranch: record.Branch, Commit: live.Commit, URL: d.gitURL(app)}, err
+}
+
+// SetDeployBranch says which branch's pushes are deployed; "" is that of the
+// next push. Nothing is deployed by it. What the repository has of the branch
+// is dropped from it: git would call a push of the same commit up to date, and
+// berth never hear of it.
+func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by store.User) error {
+	repo, err := d.cfg.Git.Open(ctx, app)
+	if err != nil {
+		return err
+	}
+	if branch != "" && !repo.ValidBranch(ctx, branch) {
+		return fault.New(fault.Usage, "E410", "%.60q cannot be the name of a branch", branch).
+			Hint("give it as git branch lists it: main")
+	}
+	text := "set the deploy branch to " + branch
+	if branch == "" {
+		text = "unset the deploy branch"
+	}
+	changed := false
+	err = d.db.Update(func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		if err != nil {
+			return err
+		}
+		changed = record.Branch != branch
+		if !changed {
+			return nil
+		}
+		if branch != "" {
+			if err := repo.DropBranch(ctx, branch); err != nil {
+				return fault.New(fault.Conflict, "E411", "the branch %.60s is being pushed: %w", branch, err).
+					Hint("try again when the push has ended")
+			}
+		}
+		record.Branch = branch
+		return tx.PutApp(record)
+	})
+	if err != nil {
+		return d.full(err)
+	}
+	if changed {
+		d.happened(store.Event{App: app, By: by.Name, Kind: "git", Text: text})
+	}
+	return nil
+}
+
+// GitProperties are those that SetGit takes.
+var GitProperties = []string{"deploy-branch"}
+
+// SetGit sets a property of what pushes to an app do; "" takes it back.
+func (d *Deployer) SetGit(ctx context.Context, app, property, value string, by store.User) (GitReport, error) {
+	if _, _, err := d.find(app); err != nil {
+		return GitReport{}, err
+	}
+	if !slices.Contains(GitProperties, property) {
+		return GitReport{}, fault.New(fault.Usage, "E412", "git has no property %.60q", property).
+			Hint("it has deploy-branch: berth git:set %s deploy-branch main", app)
+	}
+	if err := d.SetDeployBranch(ctx, app, value, by); err != nil {
+		return GitReport{}, fmt.Errorf("set the deploy branch: %w", err)
+	}
+	return d.GitReport(ctx, app)
+}
