@@ -130,7 +130,9 @@ func TestCloseInterrupted_OnAFullDiskIsDoneOnceThereIsSpace(t *testing.T) {
 		d.db = db
 		defer func() { d.end(); d.work.Wait() }()
 		shop(t, d)
-		update(t, d, func(tx *store.Tx) error { return tx.PutBuild(store.Build{App: "shop", Number: 7, Status: store.BuildRunning}) })
+		update(t, d, func(tx *store.Tx) error {
+			return tx.PutBuild(store.Build{App: "shop", Number: 7, Status: store.BuildRunning})
+		})
 		ballast, err := os.Create(filepath.Join(dir, "ballast"))
 		for err == nil {
 			_, err = ballast.Write(make([]byte, 4096))
