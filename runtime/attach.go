@@ -184,6 +184,9 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 		return exit, err
 	}
 	proc, err := openPidfd(int(task.Pid()))
+	if errors.Is(err, unix.ESRCH) {
+		return killedExit(e.oomKilled(p.spec.ID)), nil // since its creation
+	}
 	if err != nil {
 		return exit, err
 	}
@@ -193,7 +196,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 			return exit, nil
 		}
 		if pidfdEnded(proc) && ctx.Err() == nil && !transient(native(err)) {
-			return killedExit(e.oomKilled(p.spec.ID)), nil // between its creation and its start
+			return killedExit(e.oomKilled(p.spec.ID)), nil
 		}
 		return exit, fmt.Errorf("start: %w", err)
 	}
