@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -60,7 +61,11 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 		}
 		made++
 	}
-	plans, err := d.foreseenPlans(ctx, stack)
+	program, err := thisProgram()
+	if err != nil {
+		return made, err
+	}
+	plans, err := d.foreseenPlans(ctx, stack, program)
 	if err != nil {
 		return made, err
 	}
@@ -76,17 +81,40 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 			}
 		}
 	}
-	return made, nil
+	if err := os.MkdirAll(d.cfg.Caches, 0o700); err != nil {
+		return made, err
+	}
+	return made, os.WriteFile(d.madeBy(), []byte(program), 0o600)
+}
+
+// madeBy is the file that names the program which has made everything ahead.
+func (d *Deployer) madeBy() string { return filepath.Join(d.cfg.Caches, ".made-ahead") }
+
+// thisProgram tells one build of berth from another.
+func thisProgram() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d bytes of %s\n", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
 // foreseenPlans are the layers of the usual app, and of each app that was pushed
-// as they would be if it were pushed again.
-func (d *Deployer) foreseenPlans(ctx context.Context, stack string) (plans [][]plan.Layer, err error) {
+// as they would be if it were pushed again. An app's toolchain is there unless
+// another program made it, so a mere restart reads no repository.
+func (d *Deployer) foreseenPlans(ctx context.Context, stack, program string) (plans [][]plan.Layer, err error) {
 	first, err := usualPlan(stack)
 	if err != nil {
 		return nil, err
 	}
 	plans = append(plans, first.Layers)
+	if by, err := os.ReadFile(d.madeBy()); err == nil && string(by) == program {
+		return plans, nil
+	}
 	var records []store.App
 	err = d.db.View(func(tx *store.Tx) (err error) {
 		records, err = tx.Apps()

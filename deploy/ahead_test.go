@@ -83,3 +83,34 @@ func TestBaseFault_SaysWhyInTheToolsWords(t *testing.T) {
 		t.Error("the cause is lost")
 	}
 }
+
+// A restart of the same program has nothing to look for in the repositories.
+func TestForeseenPlans_AppsOnlyForAnotherProgram(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	looked := func(program string) bool {
+		t.Helper()
+		os.RemoveAll(d.cfg.Git.Dir)
+		plans, err := d.foreseenPlans(t.Context(), "stack-x", program)
+		if err != nil || len(plans) == 0 {
+			t.Fatalf("got %v, %v; want the usual app's at least", plans, err)
+		}
+		_, err = os.Stat(d.cfg.Git.Dir) // opening a repository makes it
+		return err == nil
+	}
+	if !looked("1.0") {
+		t.Error("a first start does not look at the apps")
+	}
+	if err := os.MkdirAll(d.cfg.Caches, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.madeBy(), []byte("1.0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if looked("1.0") {
+		t.Error("a restart looks at the apps")
+	}
+	if !looked("1.1") {
+		t.Error("an upgrade does not look at the apps")
+	}
+}
