@@ -30,6 +30,19 @@ import (
 type stepExecutor struct {
 	engine *Engine
 	limits Limits
+	turn   chan struct{} // has one place when steps run one at a time; nil when they need not
+}
+
+// newStepExecutor returns an executor for one build. With a runc that may let
+// containers out which start together and share a writable mount, the build's
+// steps run one at a time: no cache mount is ever in two of them, whatever its
+// sharing= says. Another build has no mount of this one's.
+func newStepExecutor(e *Engine, limits Limits, runcFixed bool) *stepExecutor {
+	x := &stepExecutor{engine: e, limits: limits}
+	if !runcFixed {
+		x.turn = make(chan struct{}, 1)
+	}
+	return x
 }
 
 // Where things of ours are in a step's container. Nothing of them stays in the
@@ -49,7 +62,13 @@ func (x *stepExecutor) Run(ctx context.Context, _ string, root executor.Mount, m
 	if p.Stdout != nil {
 		lines.out = p.Stdout
 	}
-	exit, err := Exit{}, ErrInterrupted
+	leave, err := x.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	exit := Exit{}
+	err = ErrInterrupted
 	for try := 0; try < 3 && errors.Is(err, ErrInterrupted); try++ { // before the program has begun
 		exit, err = x.step(ctx, root, mounts, p, lines)
 	}
@@ -65,6 +84,19 @@ func (x *stepExecutor) Run(ctx context.Context, _ string, root executor.Mount, m
 		return nil, &CommandError{Args: p.Meta.Args, Exit: exit, Tail: lines.tail}
 	}
 	return nil, nil
+}
+
+// enter waits for the step's turn, where steps take turns.
+func (x *stepExecutor) enter(ctx context.Context) (leave func(), err error) {
+	if x.turn == nil {
+		return func() {}, nil
+	}
+	select {
+	case x.turn <- struct{}{}:
+		return func() { <-x.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // Exec would be a second program beside a RUN step's, which a Dockerfile cannot ask for.
@@ -221,14 +253,17 @@ func stepEnvironment(env []string) []string {
 	return append(list, env...)
 }
 
-// tighten makes a container of ours of BuildKit's. New privileges are allowed:
-// a step that is root may have them anyway, and some call sudo.
+// tighten makes a container of ours of BuildKit's. A step that is root gets no
+// new privileges, so that what it starts as another user stays that user. One
+// that a USER line has made another user may: some call sudo, and the same
+// Dockerfile may say USER root.
 func (x *stepExecutor) tighten(s *specs.Spec, spec Spec, meta executor.Meta, binds []specs.Mount) error {
 	if meta.Hostname == "" {
 		s.Hostname = spec.Hostname
 	}
 	s.Process.Args = slices.Concat([]string{initPath, pid1.ExecuteMerged, stepEnv}, meta.Args)
 	s.Process.Env = []string{"PATH=/usr/bin:/bin"} // stored by containerd
+	s.Process.NoNewPrivileges = spec.UID == 0
 	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: rootCaps, Permitted: rootCaps, Effective: rootCaps}
 	s.Mounts = append(s.Mounts, binds...)
 	asked := s.Process.Rlimits

@@ -316,16 +316,21 @@ RUN ip=$(hostname -I); gateway=${ip%.*.*}.0.1; \
   for h in $gateway 169.254.169.254; do \
     if timeout 3 bash -c "echo > /dev/tcp/$h/$PORT" 2>/dev/null; then echo "$h was"" reached"; else echo "$h is"" closed"; fi; done
 RUN --network=none ls /sys/class/net
-RUN mknod /disk b 254 0 && cat /disk || echo no"" device; mount -t tmpfs none /mnt || echo no"" mount
+RUN mknod /disk b 254 0 && cat /disk || echo no"" device; mknod /null c 1 3 || echo no"" node; mount -t tmpfs none /mnt || echo no"" mount
+RUN perl -MSocket -e 'for ([17, SOCK_RAW, 768], [AF_INET, SOCK_RAW, 255], [AF_INET, SOCK_RAW, 1], [10, SOCK_RAW, 58]) { socket(my $s, $_->[0], $_->[1], $_->[2]) ? print "a raw"." socket of family $_->[0]\n" : print "no raw"." socket\n" }'
+RUN grep NoNewPrivs /proc/self/status; cp /usr/bin/id /id; chown 0:0 /id; chmod 4755 /id; setpriv --reuid 1234 --clear-groups /id -u | sed 's/^/as root it is /'
+USER 1234
+RUN grep NoNewPrivs /proc/self/status | sed 's/^/user /'; /id -u | sed 's/^/as a user it is /'
 `)
 	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Args: map[string]string{"PORT": port}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if strings.Contains(out, "was reached") {
+	if strings.Contains(out, "was reached") || strings.Contains(out, "a raw socket") {
 		t.Errorf("a step reached the host:\n%s", out)
 	}
-	for _, want := range []string{"0\nbuild\n", "Seccomp:\t2", ".0.1 is closed", "254 is closed", "\nlo\n[", "no device", "no mount"} {
+	for _, want := range []string{"0\nbuild\n", "Seccomp:\t2", ".0.1 is closed", "254 is closed", "\nlo\n[", "no device", "no node", "no mount",
+		"no raw socket\nno raw socket\nno raw socket\nno raw socket\n", "NoNewPrivs:\t1", "as root it is 1234", "user NoNewPrivs:\t0", "as a user it is 0"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in the output:\n%s", want, out)
 		}

@@ -130,6 +130,8 @@ type Engine struct {
 	net    *network
 
 	guarded *http.Client // goes where containers may go
+	armor   appArmor
+	runc    runc
 
 	mu         sync.Mutex               // guards what follows, held for memory only
 	containers map[string]*Container    // those whose end is watched
@@ -175,6 +177,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	}
 	if e.net, err = openNetwork(ctx, cfg, e.id, log); err != nil {
 		return nil, fmt.Errorf("open network: %w", err)
+	}
+	if e.armor = loadAppArmor(); e.armor.missing != nil {
+		log.Debug("no AppArmor profile", "err", e.armor.missing) // a finding too
 	}
 	e.guarded = guardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
 	if err := e.sweep(ctx); err != nil {
@@ -268,6 +273,7 @@ func answers(ctx context.Context, address string) error {
 func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.net.run(ctx) })
+	g.Go(func() error { e.logFindings(ctx); return nil })
 	if e.daemon != nil { // a system's containerd is kept alive by the system, and grpc reconnects by itself
 		g.Go(func() error { return e.daemon.run(ctx) })
 	}

@@ -41,8 +41,8 @@ func (c *Container) exec(ctx context.Context, cmd Command, out io.Writer) (exit 
 	process, err := task.Exec(ctx, id, &specs.Process{
 		Args: cmd.Args, Env: environment(c.uid, caBundle, cmd.Env), Cwd: dir,
 		User:            specs.User{UID: uint32(c.uid), GID: uint32(c.uid)},
-		NoNewPrivileges: true,
-		Capabilities:    &specs.LinuxCapabilities{},
+		NoNewPrivileges: true, ApparmorProfile: c.engine.armor.profile,
+		Capabilities: &specs.LinuxCapabilities{},
 	}, c.engine.streams(id, Attachment{Stdout: out, Stderr: out}, nil))
 	if err != nil {
 		return exit, err

@@ -131,8 +131,8 @@ type firewall struct {
 	listed string          // the tables as nft listed them after the last transaction
 	closed bool            // removed for good
 
-	repairs  int // how often the tables were put back
-	repaired time.Time
+	repairs    int // how often the tables were put back
+	lastRepair time.Time
 }
 
 func newFirewall(bridge, id string, subnet netip.Prefix, log *slog.Logger) *firewall {
@@ -260,8 +260,15 @@ func (f *firewall) repair(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	f.repairs++
-	f.repaired = time.Now()
+	f.lastRepair = time.Now()
 	return true, nil
+}
+
+// repaired returns how often the tables were put back, and when last.
+func (f *firewall) repaired() (times int, last time.Time) {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	return f.repairs, f.lastRepair
 }
 
 // remove takes the tables down.

@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -107,10 +106,9 @@ func (n *network) listen(ctx context.Context, protocol int, group uint, wants fu
 			return nil
 		case errors.Is(err, unix.ENOBUFS): // more changes than the socket holds
 			signal()
-		case errors.Is(err, os.ErrClosed):
-			return nil
 		case err != nil:
-			n.log.Debug("a notification of the kernel cannot be read", "err", err)
+			n.log.Warn("the kernel's reports cannot be read: the firewall is looked at once a minute", "err", err)
+			return nil
 		case slices.ContainsFunc(messages, wants):
 			signal()
 		}

@@ -63,13 +63,13 @@ func (n *network) makeNetns(path string) error {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("loopback: %w", err)
 		}
-		// No IPv6 but loopback's: an interface that comes later has none.
-		if err := disableIPv6("default"); err != nil {
-			return err
-		}
 		// Ports below 1024 are nothing special in a network of one's own, and
 		// the app's user has no capability to take them.
 		if err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0); err != nil {
+			return err
+		}
+		// ping needs no CAP_NET_RAW then.
+		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0); err != nil {
 			return err
 		}
 		return unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")

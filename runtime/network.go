@@ -234,20 +234,11 @@ func (n *network) openBridge() error {
 	}
 	// Without IPv6 on it, no port of the host's is at a link-local address, and
 	// there are no neighbours to be forged.
-	if err := disableIPv6(n.cfg.Bridge); err != nil {
+	err = os.WriteFile("/proc/sys/net/ipv6/conf/"+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
 		return err
 	}
 	return netlink.LinkSetUp(link)
-}
-
-// disableIPv6 does so for an interface of this thread's network namespace; a
-// kernel without IPv6 has nothing to disable.
-func disableIPv6(name string) error {
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (n *network) gateway() netip.Addr { return n.subnet.Addr().Next() }

@@ -34,7 +34,7 @@ func inOwnNetwork(t *testing.T) bool {
 	if os.Getuid() != 0 {
 		missing = "root"
 	}
-	for _, program := range []string{"nft", "ip", "unshare"} {
+	for _, program := range []string{"nft", "ip", "bridge", "unshare", "iptables"} {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = program
 		}
@@ -326,9 +326,8 @@ func TestFirewall_IsolatesWhileTheRulesetIsFlushedAndComesBack(t *testing.T) {
 }
 
 func (m machine) repairs() int {
-	m.firewall.turn.Lock()
-	defer m.firewall.turn.Unlock()
-	return m.firewall.repairs
+	times, _ := m.firewall.repaired()
+	return times
 }
 
 func TestLAN_IsDeniedAndAllowed(t *testing.T) {

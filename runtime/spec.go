@@ -68,10 +68,11 @@ const (
 var (
 	// pid1Caps: become the program's user, drop capabilities, signal it.
 	pid1Caps = []string{"CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SETPCAP"}
-	// rootCaps is what apt and dpkg need, the set that Docker gives.
+	// rootCaps is what apt and dpkg need: the set that Docker gives, without
+	// CAP_NET_RAW, which forges frames, and CAP_MKNOD.
 	rootCaps = []string{
-		"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
-		"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+		"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+		"CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
 	}
 )
 
@@ -123,7 +124,7 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 	return s, nil
 }
 
-// confine gives the container its place: cgroup, limits and network.
+// confine gives the container its place: cgroup, limits, AppArmor profile and network.
 func (e *Engine) confine(s *specs.Spec, spec Spec) error {
 	var own unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
@@ -136,6 +137,7 @@ func (e *Engine) confine(s *specs.Spec, spec Spec) error {
 	// memory runs out the kernel would take the SSH server before any app.
 	ordinary := 0
 	s.Process.OOMScoreAdj = &ordinary
+	s.Process.ApparmorProfile = e.armor.profile
 
 	s.Linux.CgroupsPath = e.cgroupPath(spec.ID, spec.build)
 	s.Linux.Resources = spec.Limits.resources(s.Linux.Resources)
