@@ -78,6 +78,9 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 		if err := d.roomToBuild(ctx, record); err != nil {
 			return image{}, err
 		}
+		if err := networkToBuild(runtime.IPv6Only()); err != nil {
+			return image{}, err
+		}
 		defer d.background(func(ctx context.Context) { d.trimCaches(ctx, record) })
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,

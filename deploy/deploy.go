@@ -83,6 +83,7 @@ type Deployer struct {
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
+	lan    lanSetter  // the engine
 	steps  imageSteps // the engine's
 	table  *router.Router
 	hosts  Hosts
@@ -139,7 +140,7 @@ func (a *app) called() string {
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
-		cfg: cfg, db: db, engine: engine, steps: engine, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, steps: engine, lan: engine, table: table, hosts: hosts, log: log,
 		adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),

@@ -51,6 +51,9 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 	if err := d.roomToBuild(ctx, record); err != nil {
 		return err
 	}
+	if err := networkToBuild(runtime.IPv6Only()); err != nil {
+		return err
+	}
 	logins, err := d.logins()
 	if err != nil {
 		return err

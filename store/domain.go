@@ -60,6 +60,9 @@ type Settings struct {
 	// Router holds what router:set --global has set, by the property's name.
 	Router map[string]string `json:"router,omitempty"`
 
+	// Network holds what network:set --global has set, by the property's name.
+	Network map[string]string `json:"network,omitempty"`
+
 	// Secrets are the credentials that go with the above, by the setting's name.
 	// They are kept encrypted, beside the record.
 	Secrets map[string]string `json:"-"`

@@ -117,6 +117,11 @@ func (a *API) table() []verb {
 		act("ssh-keys:remove", admin, a.keysRemove),
 		act("login", reads, a.login),
 
+		// network.go
+		look("network:report-global", admin, a.networkReportGlobal),
+		act("network:set-global", admin, a.networkSetGlobal),
+		look("doctor", admin, a.doctor),
+
 		look("version", reads, a.version),
 	}
 }

@@ -121,7 +121,7 @@ func (c *cli) topics() []topic {
 		{"Domains and certificates", slices.Concat(c.domainCommands(), c.letsencryptCommands(), c.certsCommands())},
 		{"Requests", slices.Concat(c.routerCommands(), c.requestCommands(), c.portCommands())},
 		{"Access", c.accessCommands()},
-		{"The appliance", c.applianceCommands()},
+		{"The appliance", slices.Concat(c.networkCommands(), []command{c.doctorCommand()}, c.applianceCommands())},
 	}
 }
 

@@ -159,7 +159,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	table := router.New(routes, log)
 
-	engine, err := s.openEngine(ctx, log)
+	engine, err := s.openEngine(ctx, db, log)
 	if err != nil {
 		return err
 	}
@@ -386,7 +386,7 @@ func (s *serve) certificates(ctx context.Context, db *store.Store, doors doors, 
 	return certificates.New(ctx, cfg, log)
 }
 
-func (s *serve) openEngine(ctx context.Context, log *slog.Logger) (*runtime.Engine, error) {
+func (s *serve) openEngine(ctx context.Context, db *store.Store, log *slog.Logger) (*runtime.Engine, error) {
 	// The path and not /proc/self/exe: an upgrade puts a new program in its
 	// place, and the next container gets that.
 	self, err := os.Executable()
@@ -399,6 +399,18 @@ func (s *serve) openEngine(ctx context.Context, log *slog.Logger) (*runtime.Engi
 	cfg := runtime.Config{
 		Containerd: s.containerd, Root: s.engine, State: s.state, Init: self,
 		Bridge: s.bridge, Subnet: s.subnet, StackCache: s.stackCache,
+	}
+	if err := db.View(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		if err != nil {
+			return err
+		}
+		if cfg.LAN, err = deploy.LAN(settings); err != nil {
+			log.Warn("apps reach no private network", "err", err)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, usage("%w", err).Hint("berth help serve lists the flags")

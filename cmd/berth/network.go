@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/web"
+)
+
+func (c *cli) networkCommands() []command {
+	global := false
+	forAll := func(cmd *cobra.Command) {
+		cmd.Flags().BoolVar(&global, "global", false, "for all apps; there is no other way")
+	}
+	return []command{
+		{
+			use: "network:set --global PROPERTY [VALUE]", short: "say what apps reach beside the internet",
+			long: "lan        allow, deny or auto: whether apps and builds reach private networks\n" +
+				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
+				"           auto denies on a machine with a public IPv4 address\n" +
+				"lan-allow  addresses and networks that they reach all the same, or none\n" +
+				"\nThe machine itself, other apps and metadata addresses are never reached; its DNS\n" +
+				"servers always are. No VALUE takes a property back. It counts at once, for apps\nthat run too.",
+			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24",
+			noApp:   true, min: 1, max: -1, flags: forAll,
+			complete: func(words []string) []string {
+				if len(words) == 0 {
+					return deploy.NetworkProperties()
+				}
+				return deploy.NetworkValues(words[0])
+			},
+			run: func(ctx context.Context, _ string, words []string) error {
+				value := strings.Join(words[1:], ",")
+				if !global {
+					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value))
+				}
+				if err := c.ask(ctx, "network:set-global", web.SetArgs{Property: words[0], Value: value}, nil); err != nil {
+					return err
+				}
+				c.say("set for all apps")
+				return nil
+			},
+		},
+		{
+			use: "network:report --global", short: "show what apps reach", example: "network:report --global",
+			noApp: true, reads: true, flags: forAll,
+			run: func(ctx context.Context, _ string, _ []string) error {
+				if !global {
+					return usage("the network is the same for all apps").Hint("berth network:report --global")
+				}
+				return read(ctx, c, "network:report-global", nil, func(t *table, r deploy.NetworkReport) {
+					printRouter(t, deploy.RouterReport{Properties: r.Properties})
+				})
+			},
+		},
+	}
+}
+
+// doctorCommand shows what is found about the machine. It ends well whatever
+// that is: the code of each finding says what it is about.
+func (c *cli) doctorCommand() command {
+	return command{
+		use: "doctor", short: "look for what is wrong on the machine", example: "doctor", noApp: true, reads: true,
+		long: "Other firewalls that keep apps from the network, a runc with ways out of\n" +
+			"containers, a missing IPv4 route, a flushed ruleset, AppArmor without a profile.",
+		run: func(ctx context.Context, _ string, _ []string) error {
+			return read(ctx, c, "doctor", nil, func(t *table, found []deploy.Finding) {
+				if len(found) == 0 {
+					t.row("nothing found")
+				}
+				for _, f := range found {
+					t.row(f.Code, f.Text)
+					if f.Hint != "" {
+						t.row("hint", f.Hint)
+					}
+				}
+			})
+		},
+	}
+}

@@ -1,0 +1,190 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// maxExceptions bounds the addresses of the LAN that apps reach all the same:
+// each is a rule in every container.
+const maxExceptions = 100
+
+// networkProperty is one thing that can be set of the network of all apps.
+type networkProperty struct {
+	name   string
+	usual  string
+	values []string // to complete
+	// set reads a value as routerProperty's does.
+	set func(lan *runtime.LAN, value string) (wrong string)
+}
+
+var networkProperties = []networkProperty{
+	{name: "lan", usual: "auto", values: []string{"allow", "deny", "auto"}, set: func(lan *runtime.LAN, value string) string {
+		mode, ok := map[string]runtime.LANMode{"allow": runtime.LANAllow, "deny": runtime.LANDeny, "auto": runtime.LANAuto}[value]
+		if !ok {
+			return "it is allow, deny or auto, which denies on a machine with a public IPv4 address"
+		}
+		lan.Mode = mode
+		return ""
+	}},
+	{name: "lan-allow", usual: "none", values: []string{"none"}, set: func(lan *runtime.LAN, value string) (wrong string) {
+		lan.Except, wrong = parseExceptions(value)
+		return wrong
+	}},
+}
+
+// parseExceptions reads addresses and networks, with commas or spaces between them.
+func parseExceptions(value string) (list []netip.Prefix, wrong string) {
+	if value == "none" {
+		return nil, ""
+	}
+	for word := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(word)
+		if addr, single := netip.ParseAddr(word); single == nil && addr.Zone() == "" {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		switch {
+		case err != nil || p.Addr().Is4In6():
+			return nil, fmt.Sprintf("%.60q is neither an address nor a network such as 192.168.1.0/24", word)
+		case p != p.Masked():
+			return nil, fmt.Sprintf("%s has bits beside its network: it is %s", p, p.Masked())
+		}
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 || len(list) > maxExceptions {
+		return nil, fmt.Sprintf("it is a list of 1 to %d addresses and networks, as 192.168.1.10,10.0.0.0/24, or none", maxExceptions)
+	}
+	return list, ""
+}
+
+// NetworkProperties are the names of what can be set of all apps' network.
+func NetworkProperties() (names []string) {
+	for _, p := range networkProperties {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// NetworkValues are values that a property may have, to complete a command line.
+func NetworkValues(name string) []string {
+	for _, p := range networkProperties {
+		if p.name == name {
+			return p.values
+		}
+	}
+	return nil
+}
+
+func (p networkProperty) apply(lan *runtime.LAN, value string) error {
+	if wrong := p.set(lan, value); wrong != "" {
+		return fault.New(fault.Usage, "E194", "%s cannot be %.60q: %s", p.name, value, wrong)
+	}
+	return nil
+}
+
+func networkPropertyNamed(name string) (networkProperty, error) {
+	for _, p := range networkProperties {
+		if p.name == name {
+			return p, nil
+		}
+	}
+	f := fault.New(fault.Usage, "E194", "the network has no property %.60q", name)
+	if near := fault.Nearest(name, NetworkProperties()); near != "" {
+		f.Hint("did you mean %q?", near)
+	}
+	return networkProperty{}, f.Hint("it has %s", strings.Join(NetworkProperties(), ", "))
+}
+
+// LAN translates the settings into the engine's words. What cannot be read, a
+// later berth has set: then all is denied that can be.
+func LAN(s store.Settings) (lan runtime.LAN, err error) {
+	for _, name := range slices.Sorted(maps.Keys(s.Network)) {
+		property, err := networkPropertyNamed(name)
+		if err == nil {
+			err = property.apply(&lan, s.Network[name])
+		}
+		if err != nil {
+			return runtime.LAN{Mode: runtime.LANDeny}, fmt.Errorf("read the network's settings: %w", err)
+		}
+	}
+	return lan, nil
+}
+
+// lanSetter is the engine's hand on the reach of containers.
+type lanSetter interface {
+	SetLAN(ctx context.Context, lan runtime.LAN) error
+}
+
+// NetworkReport tells what apps reach.
+type NetworkReport struct {
+	Properties []RouterProperty `json:"properties"`
+}
+
+// NetworkReport tells what apps reach beside the internet.
+func (d *Deployer) NetworkReport(context.Context) (r NetworkReport, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		for _, p := range networkProperties {
+			value, isSet := settings.Network[p.name]
+			if !isSet {
+				value = p.usual
+			}
+			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
+		}
+		return err
+	})
+	return r, err
+}
+
+// SetNetwork sets what all apps and builds reach; an empty value takes a
+// property back. It counts at once, for containers that run too.
+func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.User) (NetworkReport, error) {
+	property, err := networkPropertyNamed(name)
+	if err != nil {
+		return NetworkReport{}, err
+	}
+	text := "unset " + name
+	if value != "" {
+		if err := property.apply(new(runtime.LAN), value); err != nil {
+			return NetworkReport{}, err
+		}
+		text = fmt.Sprintf("set %s to %.100s", name, value)
+	}
+	d.announcing.Lock() // what the engine is told last is what was written last
+	defer d.announcing.Unlock()
+	var lan runtime.LAN
+	err = d.db.Update(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		if err != nil {
+			return err
+		}
+		if settings.Network == nil {
+			settings.Network = map[string]string{}
+		}
+		if settings.Network[name] = value; value == "" {
+			delete(settings.Network, name)
+		}
+		if lan, err = LAN(settings); err != nil {
+			return err
+		}
+		return tx.PutSettings(settings)
+	})
+	if err != nil {
+		return NetworkReport{}, d.full(err)
+	}
+	if err := d.lan.SetLAN(ctx, lan); err != nil {
+		return NetworkReport{}, err
+	}
+	d.happened(store.Event{By: by.Name, Kind: "settings", Text: text})
+	return d.NetworkReport(ctx)
+}
