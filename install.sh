@@ -7,6 +7,7 @@
 #   binary      takes the released berth beside this script, or builds the checkout
 #   account     makes the system user berth, whom git runs as
 #   files       puts the binary, the directories and the systemd units in place
+#   firewall    lets apps and visitors through ufw or firewalld, if it may
 #   start       starts berth, or restarts it when something changed
 #   key         lets the first SSH key in
 #   demo        with --demo: pushes the example app and shows its page
@@ -29,6 +30,8 @@ usage: sudo ./install.sh [options]
   --ssh-port N       instead of 2222
   --build            build the checkout even when a released binary is there
   --demo             push the bundled example app and show its page
+  --open-firewall    add the rules that berth needs to ufw or firewalld;
+                     without it they are asked for on a terminal, or printed
   --check            only look at the machine, change nothing
   --help             this text
 
@@ -71,7 +74,7 @@ trap on_exit EXIT
 
 # --- arguments
 
-ssh_key='' domain='' demo='' check='' build=''
+ssh_key='' domain='' demo='' check='' build='' open_firewall=''
 http_port='' https_port='' ssh_port=''
 while [[ $# -gt 0 ]]; do
 	case $1 in
@@ -82,6 +85,7 @@ while [[ $# -gt 0 ]]; do
 		shift
 		;;
 	--demo | --check | --build) printf -v "${1#--}" %s yes ;;
+	--open-firewall) open_firewall=yes ;;
 	--help | -h) usage && exit ;;
 	*)
 		printf 'error: no option "%s"\n\n' "$1" >&2
@@ -174,6 +178,34 @@ kernel_has() {
 	unshare --net "$@" >/dev/null 2>&1 || problem "the kernel has no $name (tried: $*)"
 }
 
+# check_address_family: containers have IPv4 alone, so what they fetch has to be
+# reached by it. The addresses are a root name server's; nothing is sent.
+check_address_family() {
+	command -v ip >/dev/null || return 0
+	ip -4 route get 198.41.0.4 >/dev/null 2>&1 && return
+	if ip -6 route get 2001:503:ba3e::2:30 >/dev/null 2>&1; then
+		problem "this machine reaches the internet by IPv6 alone; apps and builds have IPv4 and would reach nothing [E506]"
+	else
+		note "this machine has no route to the internet: builds cannot fetch anything"
+	fi
+}
+
+# check_runc: what Debian or a vendor has mended in an older version cannot be
+# seen by the version, so only the releases that have the mends count.
+check_runc() {
+	local version fixed
+	command -v runc >/dev/null || return 0 # its package comes later
+	version=$(runc --version 2>/dev/null | sed -n 's/^runc version \([0-9][0-9.]*\(-rc[.0-9]*\)\{0,1\}\).*/\1/p')
+	case $version in
+	1.2.*) fixed=1.2.8 ;;
+	1.3.*) fixed=1.3.3 ;;
+	1.4.0-rc*) fixed=1.4.0-rc.3 ;;
+	*) fixed=1.2.8 ;;
+	esac
+	[[ -n $version && $(printf '%s\n%s\n' "$fixed" "$version" | sort -V | head -n 1) == "$fixed" ]] ||
+		note "runc is ${version:-of an unknown version}; 1.2.8, 1.3.3 and later mend ways out of containers (CVE-2025-31133, -52565, -52881). Dockerfiles are built one step at a time [E508]"
+}
+
 check_machine() {
 	local free memory kernel name number who
 	command -v apt-get >/dev/null || problem "this is not Debian or a system like it: there is no apt-get"
@@ -204,6 +236,8 @@ check_machine() {
 		kernel_has nftables nft list tables
 	fi
 
+	check_address_family
+	check_runc
 	for name in "${ports[@]}"; do
 		number=$(port "${name%:*}" "${name#*:}")
 		if ! [[ $number =~ ^[0-9]{1,5}$ ]]; then
@@ -246,17 +280,194 @@ check_machine() {
 	have_systemd || note "systemd does not run here: berth is started in the background and watched by nobody"
 }
 
+# --- other firewalls. An accept in berth's own table does not bring back what
+# another program drops, so the rules have to be added in that program's way.
+
+closed=()  # what another firewall keeps from working
+openers=() # the commands that change that
+
+# close WHAT COMMAND...: remembers what is closed, and what opens it.
+close() {
+	closed+=("$1")
+	shift
+	openers+=("$@")
+}
+
+# chain_opens CHAIN PORT PROTOCOL: the first rule of iptables' chain that decides
+# about the port, from anywhere, lets it in.
+chain_opens() {
+	iptables -S "$1" 2>/dev/null | awk -v port="$2" -v protocol="$3" '
+		/ -[sdi] / { next }
+		{
+			target = p = list = ""
+			for (i = 1; i < NF; i++) {
+				if ($i == "-j") target = $(i + 1)
+				if ($i == "-p") p = $(i + 1)
+				if ($i == "--dport" || $i == "--dports") list = $(i + 1)
+			}
+			if (p != "" && p != "all" && p != protocol) next
+			if (target !~ /^(ACCEPT|DROP|REJECT|ufw-user-limit-accept)$/) next
+			hit = list == ""
+			n = split(list, parts, ",")
+			for (i = 1; i <= n; i++) {
+				high = split(parts[i], range, ":") == 2 ? range[2] : range[1]
+				if (port + 0 >= range[1] + 0 && port + 0 <= high + 0) hit = 1
+			}
+			if (hit) { opens = target !~ /DROP|REJECT/; exit }
+		}
+		END { exit !opens }'
+}
+
+policy() { iptables -S "$1" 2>/dev/null | grep -qx -e "-P $1 $2"; }
+
+# own_resolvers: DNS servers that are this machine's own, at an address that
+# containers reach.
+own_resolvers() {
+	local address
+	while read -r address; do
+		[[ $address == 127.* ]] || ! ip -4 -o address 2>/dev/null | grep -qwF "inet $address" || printf '%s\n' "$address"
+	done < <(sed -n 's/^nameserver \([0-9.]*\)$/\1/p' /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | sort -u)
+}
+
+# wanted_ports: as PORT/PROTOCOL, the ports that visitors and pushers come to.
+wanted_ports() {
+	printf '%s/tcp\n' "$(port http 80)" "$(port https 443)" "$(port ssh 2222)"
+	[[ $(setting BERTH_HTTP3) == off ]] || printf '%s/udp\n' "$(port https 443)"
+}
+
+check_ufw() {
+	local bridge=$1 wanted address
+	policy FORWARD ACCEPT || iptables -C ufw-user-forward -i "$bridge" -j ACCEPT 2>/dev/null ||
+		close "ufw drops the packets of apps and builds: they have no network" "ufw route allow in on $bridge"
+	policy INPUT ACCEPT && return
+	for address in $(own_resolvers); do
+		LC_ALL=C ufw show added | grep -qxF "ufw allow in on $bridge to $address port 53" ||
+			close "ufw closes this machine's DNS server $address to apps and builds" "ufw allow in on $bridge to $address port 53"
+	done
+	for wanted in $(wanted_ports); do
+		chain_opens ufw-user-input "${wanted%/*}" "${wanted#*/}" ||
+			close "ufw closes port $wanted to the outside" "ufw allow $wanted"
+	done
+}
+
+check_firewalld() {
+	local bridge=$1 zone interface wanted reload=${#closed[@]}
+	zone=$(firewall-cmd --get-zone-of-interface="$bridge" 2>/dev/null) || zone=''
+	# The zone trusted would let apps reach the ports of this machine.
+	if [[ $zone != trusted ]] && ! firewall-cmd --info-policy=berth-out >/dev/null 2>&1; then
+		close "firewalld rejects the packets of apps and builds: they have no network" \
+			"firewall-cmd --permanent --new-zone=berth" \
+			"firewall-cmd --permanent --zone=berth --add-interface=$bridge" \
+			"firewall-cmd --permanent --new-policy=berth-out" \
+			"firewall-cmd --permanent --policy=berth-out --add-ingress-zone=berth" \
+			"firewall-cmd --permanent --policy=berth-out --add-egress-zone=ANY" \
+			"firewall-cmd --permanent --policy=berth-out --set-target=ACCEPT"
+		[[ -z $(own_resolvers) ]] || openers+=("firewall-cmd --permanent --zone=berth --add-service=dns")
+	fi
+	interface=$(ip -4 route get 198.41.0.4 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+	zone=$(firewall-cmd --get-zone-of-interface="${interface:-lo}" 2>/dev/null) || zone=$(firewall-cmd --get-default-zone)
+	if [[ $(firewall-cmd --permanent --zone="$zone" --get-target) != ACCEPT ]]; then
+		for wanted in $(wanted_ports); do
+			firewall-cmd --quiet --zone="$zone" --query-port="$wanted" ||
+				{ [[ $wanted == 80/tcp ]] && firewall-cmd --quiet --zone="$zone" --query-service=http; } ||
+				{ [[ $wanted == 443/tcp ]] && firewall-cmd --quiet --zone="$zone" --query-service=https; } ||
+				{ [[ $wanted == 443/udp ]] && firewall-cmd --quiet --zone="$zone" --query-service=http3; } ||
+				close "firewalld closes port $wanted to the outside" "firewall-cmd --permanent --zone=$zone --add-port=$wanted"
+		done
+	fi
+	[[ ${#closed[@]} -eq $reload ]] || openers+=("firewall-cmd --reload")
+}
+
+# check_chains is for rules that no program keeps: berth cannot make others last.
+check_chains() {
+	local bridge=$1 chain='' wanted family table hook
+	if policy FORWARD DROP; then
+		chain=FORWARD
+		! iptables -S DOCKER-USER >/dev/null 2>&1 || chain=DOCKER-USER
+		iptables -C "$chain" -i "$bridge" -j ACCEPT 2>/dev/null ||
+			note "iptables drops forwarded packets, so apps and builds have no network: iptables -I $chain -i $bridge -j ACCEPT; iptables -I $chain -o $bridge -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT [E507]"
+	fi
+	if policy INPUT DROP; then
+		for wanted in $(wanted_ports); do
+			chain_opens INPUT "${wanted%/*}" "${wanted#*/}" ||
+				note "iptables may close port $wanted to the outside: iptables -I INPUT -p ${wanted#*/} --dport ${wanted%/*} -j ACCEPT"
+		done
+	fi
+	while read -r family table chain hook; do
+		! nft list chain "$family" "$table" "$chain" | grep -q "\"$bridge\" accept" || continue
+		if [[ $hook == forward ]]; then
+			note "the chain $family $table $chain drops forwarded packets, so apps and builds have no network: add iifname \"$bridge\" accept and oifname \"$bridge\" ct state established,related accept to it [E507]"
+		else
+			note "the chain $family $table $chain drops what comes in; it has to accept $(wanted_ports | paste -sd ' ')"
+		fi
+	done < <(nft list chains 2>/dev/null | awk '
+		$1 == "table" { table = $2 " " $3 }
+		$1 == "chain" { chain = $2 }
+		/ hook (forward|input) .*policy drop/ && table != "ip filter" && table != "ip6 filter" && table !~ / (berth_|firewalld)/ { print table, chain, /hook forward/ ? "forward" : "input" }')
+}
+
+check_firewall() {
+	local bridge line
+	[[ $EUID -eq 0 ]] || return 0
+	bridge=$(setting BERTH_BRIDGE)
+	bridge=${bridge:-berth0}
+	if LC_ALL=C ufw status 2>/dev/null | grep -qx 'Status: active'; then
+		check_ufw "$bridge"
+	elif [[ $(firewall-cmd --state 2>/dev/null) == running ]]; then
+		check_firewalld "$bridge"
+	else
+		check_chains "$bridge"
+	fi
+	[[ ${#closed[@]} -gt 0 ]] || return 0
+	for line in "${closed[@]}"; do note "$line"; done
+	if [[ -n $check || -z $open_firewall ]]; then
+		note "these commands open it, or --open-firewall runs them and uninstall takes them back:"
+		for line in "${openers[@]}"; do note "    $line"; done
+	fi
+}
+
+# may_open: --open-firewall, or a yes on a terminal.
+may_open() {
+	local answer
+	[[ -z $open_firewall ]] || return 0
+	[[ -t 0 && -t 1 ]] || return 1
+	read -r -p "       Run these commands? [y/N] " answer
+	[[ $answer == [yY]* ]]
+}
+
+# firewall runs the commands, and records those that uninstall has to take back.
+firewall() {
+	local opener words answer
+	[[ ${#openers[@]} -gt 0 ]] || return 0
+	begin firewall "Firewall"
+	if ! may_open; then
+		say "       left as it is: apps, builds or visitors are kept out, see above"
+		return
+	fi
+	for opener in "${openers[@]}"; do
+		say "       $opener"
+		read -ra words <<<"$opener"
+		answer=$(LC_ALL=C "${words[@]}" 2>&1) || fail "$opener: $answer"
+		printf '%s\n' "$answer" >>"$log"
+		case $opener in
+		ufw*) [[ $answer != *"Rule added"* ]] || record firewall "$opener" ;;
+		*--new-zone=* | *--new-policy=* | *--add-port=*) record firewall "$opener" ;;
+		esac
+	done
+}
+
 preflight() {
 	begin preflight "Preflight  $(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release), $(uname -m), kernel $(uname -r)"
 	[[ $EUID -eq 0 ]] || problem "this needs root: sudo $0"
 	check_machine
+	check_firewall
 	local line
 	for line in "${notes[@]}"; do say "       note: $line"; done
 	for line in "${problems[@]}"; do printf 'error: %s\n' "$line" >&2; done
 	[[ ${#problems[@]} -eq 0 ]] || exit 1
 }
 
-# --- the manifest of what we made: "file PATH", "directory PATH", "user NAME", "unit NAME"
+# --- the manifest of what we made: "file PATH", "directory PATH", "user NAME", "unit NAME", "firewall COMMAND"
 
 made() { grep -qsxF "$1 $2" "$manifest"; }
 record() { made "$1" "$2" || printf '%s %s\n' "$1" "$2" >>"$manifest"; }
@@ -566,6 +777,7 @@ packages
 binary
 account
 files
+firewall
 start
 key
 [[ -z $demo ]] || demo

@@ -52,6 +52,12 @@ func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 	if err := removeContainers(ctx, settings.engine(), purge, out); err != nil {
 		return err
 	}
+	fmt.Fprintln(out, "-----> Remove   firewall rules")
+	if left := closeFirewall(ctx, items, out); len(left) < len(items) {
+		if err := writeManifest(manifestFile, left); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintln(out, "-----> Remove   files")
 	if err := removeItems(ctx, items, purge, out); err != nil {
 		return err
@@ -67,7 +73,7 @@ func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 
 // item is one line of the manifest.
 type item struct {
-	kind string // "file", "directory", "user", "unit"
+	kind string // "file", "directory", "user", "unit", "firewall"
 	name string
 }
 
@@ -82,13 +88,25 @@ func readManifest(name string) ([]item, error) {
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		kind, what, ok := strings.Cut(lines.Text(), " ")
-		known := slices.Contains([]string{"file", "directory", "user", "unit"}, kind)
-		if !ok || !known || isPath(kind) && !removable(what) {
+		known := slices.Contains([]string{"file", "directory", "user", "unit", "firewall"}, kind)
+		if !ok || !known || isPath(kind) && !removable(what) || kind == "firewall" && !openingCommand.MatchString(what) {
 			return nil, fmt.Errorf("read %s: line %d makes no sense: %q", name, n, lines.Text())
 		}
 		items = append(items, item{kind, what})
 	}
 	return items, lines.Err()
+}
+
+// writeManifest replaces the manifest.
+func writeManifest(name string, items []item) error {
+	var text strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&text, "%s %s\n", it.kind, it.name)
+	}
+	if err := os.WriteFile(name+".new", []byte(text.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 // isData tells what only purge removes.
@@ -235,6 +253,8 @@ func removeItems(ctx context.Context, items []item, purge bool, out io.Writer) e
 		}
 		var err error
 		switch it.kind {
+		case "firewall":
+			continue // taken back before
 		case "unit":
 			reload = true
 			continue // its file stands in the manifest too

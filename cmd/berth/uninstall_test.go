@@ -19,7 +19,8 @@ func writeFile(t *testing.T, name, text string) string {
 }
 
 func TestReadManifest_RefusesWhatCannotBeRemovedSafely(t *testing.T) {
-	for _, line := range []string{"directory /", "directory /var", "file etc/passwd", "file /etc/../etc/passwd", "directory /var/lib/berth/", "socket /run/x/y", "file"} {
+	for _, line := range []string{"directory /", "directory /var", "file etc/passwd", "file /etc/../etc/passwd", "directory /var/lib/berth/", "socket /run/x/y", "file",
+		"firewall rm -rf /", "firewall ufw disable", "firewall ufw allow 80/tcp; reboot", "firewall firewall-cmd --permanent --delete-zone=public", "firewall firewall-cmd --permanent --new-zone=public"} {
 		if items, err := readManifest(writeFile(t, filepath.Join(t.TempDir(), "manifest"), line+"\n")); err == nil {
 			t.Errorf("%q: got %v, want an error", line, items)
 		}

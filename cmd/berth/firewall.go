@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// openingCommand is a command by which install.sh opens another program's
+// firewall for berth, as the manifest has it. Nothing else is ever undone.
+var openingCommand = regexp.MustCompile(`^(ufw (route )?allow [A-Za-z0-9./: -]+|` +
+	`firewall-cmd --permanent (--new-zone=berth|--new-policy=berth-out|--zone=[A-Za-z0-9_-]+ --add-port=[0-9]+/(tcp|udp)))$`)
+
+// closeFirewall takes back what install.sh has opened, what came last first, and
+// returns what is left of the items: a rule that is taken back may be somebody
+// else's the next time. What the firewall's own program refuses is printed, for
+// whoever has to do it.
+func closeFirewall(ctx context.Context, items []item, out io.Writer) (left []item) {
+	reload := false
+	for _, it := range slices.Backward(items) {
+		if it.kind != "firewall" {
+			left = append(left, it)
+			continue
+		}
+		args := closingCommand(it.name)
+		if _, err := exec.LookPath(args[0]); err != nil {
+			continue // the rules went with the program
+		}
+		if err := run(ctx, args[0], args[1:]...); err != nil {
+			fmt.Fprintf(out, "warning: a firewall rule is left: %v\n", err)
+			left = append(left, it)
+			continue
+		}
+		fmt.Fprintf(out, "       %s\n", strings.Join(args, " "))
+		reload = reload || args[0] == "firewall-cmd"
+	}
+	if reload {
+		if err := run(ctx, "firewall-cmd", "--reload"); err != nil {
+			fmt.Fprintf(out, "warning: %v\n", err)
+		}
+	}
+	slices.Reverse(left)
+	return left
+}
+
+// closingCommand undoes an opening command.
+func closingCommand(opening string) []string {
+	args := strings.Fields(opening)
+	if args[0] == "ufw" {
+		at := slices.Index(args, "allow")
+		return slices.Concat([]string{"ufw", "--force"}, args[1:at], []string{"delete"}, args[at:])
+	}
+	last := &args[len(args)-1]
+	*last = strings.NewReplacer("--new-", "--delete-", "--add-port", "--remove-port").Replace(*last)
+	return args
+}
