@@ -109,7 +109,7 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 		{"shallow, with its tree missing", []string{"shallow " + id, zero + " " + id + " refs/heads/main"}, []string{id}, ""},
 	} {
 		repo := open(t)
-		var in, out bytes.Buffer
+		var in, out, stderr bytes.Buffer
 		for i, line := range c.lines {
 			if i == len(c.lines)-1 {
 				line += "\x00 report-status"
@@ -117,9 +117,15 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 			fmt.Fprintf(&in, "%04x%s", len(line)+4, line)
 		}
 		in.WriteString("0000")
-		in.WriteString(l.input(strings.Join(c.objects, "\n")+"\n", "pack-objects", "--stdout", "-q"))
+		pack := l.command("pack-objects", "--stdout", "-q")
+		pack.Stdin = strings.NewReader(strings.Join(c.objects, "\n") + "\n")
+		raw, err := pack.Output() // as it is: its last byte may be a space
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Write(raw)
 		code, decided := "", false
-		err := repo.Receive(t.Context(), &in, &out, io.Discard, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		err = repo.Receive(t.Context(), &in, &out, &stderr, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
 			err := in.Lock(ctx)
 			decided = err == nil
 			return err
@@ -129,7 +135,7 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 			code = refusal.code
 		}
 		if decided || code != c.code {
-			t.Errorf("%s: decided: %v, %q, want %q: %v\n%s", c.what, decided, code, c.code, err, out.String())
+			t.Errorf("%s: decided: %v, %q, want %q: %v\n%s%s", c.what, decided, code, c.code, err, out.String(), stderr.String())
 		}
 		if got := refOf(repo, "refs/heads/main"); got != "" {
 			t.Errorf("%s: main is at %s", c.what, got)
