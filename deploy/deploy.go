@@ -32,6 +32,7 @@ import (
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // Config says where deploys keep what is not in the store.
@@ -78,7 +79,8 @@ type imageSteps interface {
 }
 
 // Deployer does everything that happens to apps. Its methods are safe for
-// concurrent use; slow work on one app is done one after the other.
+// concurrent use; what changes what an app runs is done one after the other,
+// and so are an app's builds (see hold.go).
 type Deployer struct {
 	cfg    Config
 	db     *store.Store
@@ -113,8 +115,9 @@ type Deployer struct {
 // app is the live half of an app: what runs, and whose turn it is. It is found
 // by the app's user id, which outlives a change of name.
 type app struct {
-	uid  int
-	line line // slow work, one after the other
+	uid    int
+	builds line // who builds for it
+	line   line // who changes what it runs
 
 	mu      sync.Mutex // guards what follows; held for memory only
 	name    string
@@ -124,6 +127,8 @@ type app struct {
 	standby *standby
 	build   *underway // nil when nothing is built
 	jobs    []cron.EntryID
+	work    map[*int]context.CancelCauseFunc            // what is being done to it
+	doomed  []*fault.Error                              // why it is about to be destroyed: what is done to it ends
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
@@ -202,54 +207,6 @@ func (d *Deployer) find(name string) (record store.App, a *app, err error) {
 		return record, nil, err
 	}
 	return record, d.app(record), nil
-}
-
-// ready waits until what ran before berth's start has been taken back: whatever
-// was started earlier would be swept away as a left-over.
-func (d *Deployer) ready(ctx context.Context) error {
-	select {
-	case <-d.adopted:
-		return nil
-	case <-d.life.Done():
-		return d.life.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// hold waits for the app's turn, then returns its record as it is by then.
-// waiting is called if there is a wait, with what is being waited for.
-func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	if err := d.ready(ctx); err != nil {
-		return record, nil, nil, err
-	}
-	for {
-		_, a, err = d.find(name)
-		if err != nil {
-			return record, nil, nil, err
-		}
-		leave, err = a.line.enter(ctx, t, waiting)
-		if err != nil {
-			return record, nil, nil, err
-		}
-		// It may have been destroyed or renamed meanwhile, and the name be another app's.
-		record, now, err := d.find(name)
-		if err == nil && now == a {
-			return record, a, leave, nil
-		}
-		leave()
-		if err != nil {
-			return record, nil, nil, err
-		}
-	}
-}
-
-// detached is the context of work that goes on when the one who asked has
-// gone, but not when the deployer ends.
-func (d *Deployer) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.life, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // background runs fn beside the caller; Run waits for it. At the end of Run it

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -139,7 +140,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer done()
-	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err != nil {
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(context.Cause(run), errDestroyed) {
@@ -155,7 +156,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 	d := newDeployer(t)
 	shop(t, d)
 	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
-	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err == nil {
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err == nil {
 		t.Fatal("the caches could not be removed, and nobody was told")
 	}
 	if _, _, err := d.find("shop"); err != nil {

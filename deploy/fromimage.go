@@ -24,22 +24,14 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 		out.Title("%s  %s  by %s  build %d", record.Name, clip(ref, 60), by.Name, build.Number)
 		made := &plan.Plan{Language: "image", Summary: "image " + ref, Versions: record.Versions}
 		build.Language, build.Summary = made.Language, made.Summary
-		config, err := d.configFor(record, made.Manifest)
-		if err != nil {
-			return store.Release{}, err
-		}
 		img, unpin, err := d.pull(ctx, record, made, ref, out)
 		if err != nil {
 			return store.Release{}, err
 		}
 		defer unpin()
 		release := releaseOf(record, *build, commit, made, img)
-		release.Config, release.Description, release.Subject = config, "Deploy image "+ref, ""
-		return release, d.roll(ctx, a, record, release, rollout{
-			phase: true,
-			edit:  func(app *store.App) { settle(app, made) },
-			also:  func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
-		}, out)
+		release.Description, release.Subject = "Deploy image "+ref, ""
+		return d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
 	})
 }
 

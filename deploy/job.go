@@ -122,11 +122,11 @@ func (d *Deployer) RunJob(ctx context.Context, app, id string, by store.User, ou
 // runJob runs a job of the live release in a container of its own. A job that
 // runs already is not run a second time.
 func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer) (run store.JobRun, err error) {
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	if err := d.ready(ctx); err != nil {
 		return run, err
 	}
+	ctx, cancel := d.detached(ctx)
+	defer cancel()
 	record, a, err := d.find(app)
 	if err != nil {
 		return run, err

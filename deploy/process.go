@@ -96,13 +96,13 @@ func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.
 // what else is to change, and the new record is stored at the swap.
 func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
 	out := newReport(w)
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return err
 	}
 	defer leave()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 	release, err := d.liveRelease(record)
 	if err != nil && record.Release != 0 {
 		return err
@@ -122,6 +122,12 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
+	}
+	switch e.Kind { // the release of a push under way does not undo it
+	case "stop":
+		a.building(0).noteStop(e.By)
+	case "start":
+		a.building(0).noteStop("")
 	}
 	if record.Release != 0 {
 		d.schedule(a, app, release)

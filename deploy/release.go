@@ -22,13 +22,13 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 		}
 	}
 	out := newReport(w)
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
 	defer leave()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 
 	var before, after map[string]string
 	err = d.db.View(func(tx *store.Tx) error {
@@ -108,13 +108,13 @@ func (d *Deployer) Rollback(ctx context.Context, app string, number int, by stor
 // rollback is Rollback; fallen, when not 0, is the release that fell over, and
 // why says how: nothing is done when another one is live by then.
 func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
 	}
 	defer leave()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 	if record.Release == 0 {
 		return store.Release{}, errEmpty(app)
 	}
@@ -189,7 +189,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 // rollTo rolls out a release of which all layers are there.
 func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, with rollout) error {
 	began := time.Now()
-	if err := d.roll(ctx, a, record, release, with, out); err != nil {
+	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
 	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))

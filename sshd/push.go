@@ -59,14 +59,15 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 	if err := store.ValidAppName(name); err != nil {
 		return err
 	}
-	if _, _, err := p.lookup(r.User, name); err != nil {
+	before, _, err := p.lookup(r.User, name)
+	if err != nil {
 		return err
 	}
 	turn, err := p.turns.take(session, name, r.User.Name, r.Stderr)
 	if err != nil {
 		return told{err} // they have gone
 	}
-	push := &push{Pushes: p, user: r.User, turn: turn}
+	push := &push{Pushes: p, user: r.User, turn: turn, before: before}
 	err = p.receiveInTurn(life, r, push, name, protocol)
 	if err == nil && !push.repo.Untidy() {
 		turn.done()
@@ -89,6 +90,7 @@ type push struct {
 	*Pushes
 	user    store.User
 	turn    *turn
+	before  store.App // as it was when the push came; zero when there was none
 	app     store.App
 	missing bool // the app is not there yet
 	repo    git.Repository
@@ -99,6 +101,10 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 	// Looked up again: much can happen while one waits.
 	if push.app, push.missing, err = p.lookup(r.User, name); err != nil {
 		return err
+	}
+	if push.before.UID != 0 && push.app.UID != push.before.UID {
+		return fault.New(fault.Conflict, "E422", "%s was destroyed while your push waited for another", name).
+			Hint("push again to make it anew")
 	}
 	push.app.Name = name
 	if !push.missing {
