@@ -83,21 +83,9 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 			return err
 		}
 		for _, app := range apps {
-			releases, err := tx.Releases(app.Name)
+			made, err := cutOff(tx, app, why)
 			if err != nil {
 				return err
-			}
-			made := map[int]int{} // build → the release that came of it and went live
-			for _, r := range releases {
-				switch r.Status {
-				case store.ReleasePending:
-					r.Status, r.Error = store.ReleaseFailed, why
-					if err := tx.PutRelease(r); err != nil {
-						return err
-					}
-				case store.ReleaseLive:
-					made[r.Build] = r.Number
-				}
 			}
 			builds, err := tx.Builds(app.Name, 0)
 			if err != nil {
@@ -133,6 +121,33 @@ func (d *Deployer) interrupted(containers []*runtime.Container) error {
 		}
 		return nil
 	})
+}
+
+// cutOff marks the releases as failed that were being rolled out, and returns
+// the live one by its build. One that is pending is newer than the live one.
+func cutOff(tx *store.Tx, app store.App, why string) (made map[int]int, err error) {
+	made = map[int]int{}
+	var pending []int
+	for r, err := range tx.EachRelease(app.Name) {
+		if err != nil {
+			return nil, err
+		}
+		switch r.Status {
+		case store.ReleasePending:
+			pending = append(pending, r.Number)
+		case store.ReleaseLive:
+			made[r.Build] = r.Number
+		}
+		if r.Number <= app.Release {
+			break
+		}
+	}
+	for _, n := range pending {
+		if err := tx.MarkRelease(app.Name, n, store.ReleaseFailed, why); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
 }
 
 // isJob tells whether a container runs a job, or has run one whose end nobody saw.
@@ -223,6 +238,19 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
 		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
 	}
+}
+
+// liveWithoutConfig returns the release that should be live, but for its config;
+// the zero one when nothing was ever deployed.
+func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, err error) {
+	if record.Release == 0 {
+		return release, nil
+	}
+	err = d.db.View(func(tx *store.Tx) error {
+		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
+		return err
+	})
+	return release, err
 }
 
 // liveRelease returns the release that should be live, or a fault (E112) when

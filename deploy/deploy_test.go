@@ -32,7 +32,7 @@ func (noSteps) RemoveImageCache(context.Context, string) error { return nil }
 // newDeployer returns a deployer that has taken back what ran before. It has
 // no engine: nothing it does in a test may want a container. A collection goes
 // on all the time, so that none begins.
-func newDeployer(t *testing.T) *Deployer {
+func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)

@@ -51,7 +51,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	}
 	var live store.Release
 	err = d.db.View(func(tx *store.Tx) (err error) {
-		live, err = tx.Release(name, record.Release)
+		live, err = tx.ReleaseWithoutConfig(name, record.Release)
 		return err
 	})
 	// Where the source is part of the base, the next one will have another base.

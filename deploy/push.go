@@ -92,6 +92,8 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		}
 		build.Error = err.Error()
 		d.endBuild(build)
+		// An app whose pushes all fail has layers and logs to collect too.
+		d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
 		return d.refusePush(p, out, err)
 	}
 	build.Status, build.Release = store.BuildSucceeded, release.Number
@@ -231,7 +233,7 @@ func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
 	if record.Release == began.Release {
 		return nil
 	}
-	live, err := d.liveRelease(record)
+	live, err := d.liveWithoutConfig(record)
 	if err != nil {
 		return err
 	}
@@ -367,12 +369,29 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 		if err := tx.PutApp(fresh); err != nil {
 			return err
 		}
-		return tx.PutRelease(*release)
+		if err := tx.PutRelease(*release); err != nil {
+			return err
+		}
+		return d.forgetReleases(tx, fresh)
 	})
 	if err != nil {
 		return "", d.full(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
 	return config, nil
+}
+
+// forgetReleases deletes the records of releases that are too old to be
+// remembered and that nothing can go back to.
+func (d *Deployer) forgetReleases(tx *store.Tx, app store.App) error {
+	kept, err := keep(app, tx.EachRelease(app.Name), d.keptReleases())
+	if err != nil {
+		return err
+	}
+	needed := []int{app.Release}
+	for _, r := range kept {
+		needed = append(needed, r.Number)
+	}
+	return tx.ForgetReleases(app.Name, needed)
 }
 
 // makeLive names the release as the one that should be live.
@@ -385,20 +404,14 @@ func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
 		edit(&app)
 	}
 	if app.Release != 0 && app.Release != n {
-		if old, err := tx.Release(name, app.Release); err == nil && old.Status == store.ReleaseLive {
-			old.Status = store.ReleaseRetired
-			if err := tx.PutRelease(old); err != nil {
+		if old, err := tx.ReleaseWithoutConfig(name, app.Release); err == nil && old.Status == store.ReleaseLive {
+			if err := tx.MarkRelease(name, old.Number, store.ReleaseRetired, ""); err != nil {
 				return err
 			}
 		}
 	}
-	release, err := tx.Release(name, n)
-	if err != nil {
-		return err
-	}
-	release.Status = store.ReleaseLive
 	app.Release = n
-	if err := tx.PutRelease(release); err != nil {
+	if err := tx.MarkRelease(name, n, store.ReleaseLive, ""); err != nil {
 		return err
 	}
 	return tx.PutApp(app)
@@ -406,8 +419,9 @@ func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
 
 // forsake notes that a release never came to serve.
 func (d *Deployer) forsake(app string, release store.Release, why error) {
-	release.Status, release.Error = store.ReleaseFailed, why.Error()
-	err := d.db.Update(func(tx *store.Tx) error { return tx.PutRelease(release) })
+	err := d.db.Update(func(tx *store.Tx) error {
+		return tx.MarkRelease(app, release.Number, store.ReleaseFailed, why.Error())
+	})
 	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
 	d.changes.publish(app)
 }

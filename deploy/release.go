@@ -138,12 +138,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
 	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
 		if fallen != 0 {
-			old, err := tx.Release(app, fallen)
-			if err != nil {
-				return err
-			}
-			old.Status, old.Error = store.ReleaseFailed, why
-			if err := tx.PutRelease(old); err != nil {
+			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}
 		}
@@ -171,14 +166,13 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 			}
 			return nil
 		}
-		releases, err := tx.Releases(record.Name)
-		if err != nil {
-			return err
-		}
-		for _, r := range releases {
+		for r, err := range tx.EachRelease(record.Name) {
+			if err != nil {
+				return err
+			}
 			if r.Number < record.Release && r.Status == store.ReleaseRetired {
-				target = r
-				return nil
+				target, err = tx.Release(record.Name, r.Number)
+				return err
 			}
 		}
 		return fault.New(fault.Conflict, "E119", "%s has no earlier release to go back to", record.Name)

@@ -84,7 +84,7 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	changing, _ := a.line.state()
 	building, waiting := a.builds.state()
 	s.Working, s.Waiting = cmp.Or(changing, building), waiting
-	live, err := d.liveReleaseOrNone(record)
+	live, err := d.liveWithoutConfig(record)
 	d.warn("the live release cannot be read", err, "app", record.Name)
 	s.Language, s.Summary = live.Language, live.Summary
 	d.mu.Lock()

@@ -166,7 +166,7 @@ func (a *API) report(ctx context.Context, app string) (Report, error) {
 		return r, nil
 	}
 	return r, a.db.View(func(tx *store.Tx) error {
-		release, err := tx.Release(app, status.Release)
+		release, err := tx.ReleaseWithoutConfig(app, status.Release)
 		for _, p := range release.Processes {
 			r.Formation[p.Type] = wanted.Instances(p.Type)
 		}
