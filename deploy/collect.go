@@ -48,7 +48,15 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 	for key := range d.pins.all() {
 		wanted[key] = true
 	}
-	if err := d.db.View(func(tx *store.Tx) error { return referred(tx, d.keptReleases(), wanted) }); err != nil {
+	err := d.db.View(func(tx *store.Tx) error {
+		if unused >= keptUnused {
+			if err := unfinished(tx, wanted); err != nil {
+				return err
+			}
+		}
+		return referred(tx, d.keptReleases(), wanted)
+	})
+	if err != nil {
 		d.warn("what is still referred to cannot be read", err)
 		return
 	}
@@ -60,8 +68,29 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 // keptReleases is how many releases of an app can be rolled back to.
 func (d *Deployer) keptReleases() int { return cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases) }
 
-// referred marks the layers that apps refer to: by the releases that can be
-// rolled back to, and by their last build, however it ended.
+// unfinished marks the layers of the last build of each app, if nothing has come
+// of it yet: the next goes on from there.
+func unfinished(tx *store.Tx, wanted map[string]bool) error {
+	apps, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		last, err := tx.Builds(app.Name, 1)
+		if err != nil {
+			return err
+		}
+		for _, build := range last {
+			for _, key := range build.Layers {
+				wanted[key] = true
+			}
+		}
+	}
+	return nil
+}
+
+// referred marks the layers that apps refer to by the releases that can be
+// rolled back to.
 func referred(tx *store.Tx, keptReleases int, wanted map[string]bool) error {
 	apps, err := tx.Apps()
 	if err != nil {
@@ -75,15 +104,6 @@ func referred(tx *store.Tx, keptReleases int, wanted map[string]bool) error {
 		for _, r := range releases {
 			wanted[r.Layer], wanted[r.Base] = true, true
 			for _, key := range r.Beside {
-				wanted[key] = true
-			}
-		}
-		last, err := tx.Builds(app.Name, 1)
-		if err != nil {
-			return err
-		}
-		for _, build := range last {
-			for _, key := range build.Layers {
 				wanted[key] = true
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -275,5 +277,41 @@ func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a build has finished before it failed, or was cut off, is there for the
+// next push, whatever other apps roll out meanwhile.
+func TestUnfinished_KeepsTheLayersOfTheLastBuildAlone(t *testing.T) {
+	d := newDeployer(t)
+	record, _ := shop(t, d)
+	wanted := func() map[string]bool {
+		keys := map[string]bool{}
+		if err := d.db.View(func(tx *store.Tx) error { return unfinished(tx, keys) }); err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	made := &plan.Plan{Layers: []plan.Layer{{Key: "toolchain", Root: true}, {Key: "dependencies"}, {Key: "output"}}}
+	_, build, err := d.beginBuild(Push{App: record.Name}, git.Commit{})
+	if err == nil {
+		err = d.noteLayers(&build, made)
+	}
+	if got := wanted(); err != nil || len(got) != 2 || !got["dependencies"] || !got["output"] {
+		t.Errorf("while it runs: got %v, %v", got, err)
+	}
+	build.Status = store.BuildFailed
+	d.endBuild(build)
+	if got := wanted(); len(got) != 2 {
+		t.Errorf("after it failed: got %v", got)
+	}
+	_, next, err := d.beginBuild(Push{App: record.Name}, git.Commit{})
+	if got := wanted(); err != nil || len(got) != 2 {
+		t.Errorf("while the next finds out what it wants: got %v, %v", got, err)
+	}
+	next.Status, next.Layers = store.BuildSucceeded, nil
+	d.endBuild(next)
+	if got := wanted(); len(got) != 0 {
+		t.Errorf("after one that succeeded: got %v", got)
 	}
 }

@@ -86,6 +86,8 @@ type Deployer struct {
 	db     *store.Store
 	engine *runtime.Engine
 	steps  imageSteps // the engine's
+	layers layerMaker // the engine
+	load   func() (runtime.Load, error)
 	table  *router.Router
 	hosts  Hosts
 	log    *slog.Logger
@@ -102,6 +104,7 @@ type Deployer struct {
 	mu     sync.Mutex // guards what follows
 	apps   map[int]*app
 	builds map[buildID]*transcript // those that run now
+	making map[string]*making      // the shared layers that are being made, by their keys
 
 	changes    changes
 	traffic    traffic
@@ -144,12 +147,13 @@ func (a *app) called() string {
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
-		cfg: cfg, db: db, engine: engine, steps: engine, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, steps: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
 		adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
 		builds: map[buildID]*transcript{},
+		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
 }

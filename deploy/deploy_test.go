@@ -45,6 +45,7 @@ func newDeployer(t testing.TB) *Deployer {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
 	d.steps = noSteps{}
+	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 	t.Cleanup(func() { d.end(); d.work.Wait() })
 	close(d.adopted)
 	d.collecting.Lock()

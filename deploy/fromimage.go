@@ -10,7 +10,6 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // FromImage deploys a ready image of a registry: it is pulled, released and
@@ -45,11 +44,9 @@ func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, 
 	if err != nil {
 		return image{}, nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
-		fault.New(fault.Timeout, "E241", "the pull took longer than %s", buildTimeout))
-	defer cancel()
 	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
-	err = out.timed("pull", func() error {
+	left := d.buildAllowance("the pull", codeTooLong)
+	fetch := func(ctx context.Context) error {
 		pulled, err := d.engine.PullImage(ctx, runtime.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
 		if err != nil {
 			return d.imageFault(ctx, err)
@@ -66,6 +63,7 @@ func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, 
 			unpin()
 		}
 		return err
-	})
+	}
+	err = out.timed("pull", func() error { return left.spend(ctx, fetch) })
 	return img, unpin, err
 }

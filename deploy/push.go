@@ -96,7 +96,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
 		return d.refusePush(p, out, err)
 	}
-	build.Status, build.Release = store.BuildSucceeded, release.Number
+	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.live.Sub(began))
@@ -127,7 +127,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
-	image, err := d.build(ctx, record, made, tree, config, out)
+	image, err := d.build(ctx, record, build, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}

@@ -60,6 +60,13 @@ func newBuild(tx *store.Tx, p Push, commit git.Commit) (record store.App, build 
 		App: record.Name, Number: record.LastBuild, Status: store.BuildRunning, Commit: commit.ID,
 		Subject: commit.Subject, Branch: p.Branch, By: p.By.Name, StartedAt: time.Now().UTC(),
 	}
+	last, err := tx.Builds(p.App, 1)
+	if err != nil {
+		return record, build, err
+	}
+	for _, before := range last {
+		build.Layers = before.Layers // until it knows its own
+	}
 	if err := tx.PutApp(record); err != nil {
 		return record, build, err
 	}

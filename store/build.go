@@ -38,9 +38,9 @@ type Build struct {
 	Steps      []Step      `json:"steps,omitempty"`    // where the time went
 	Error      string      `json:"error,omitempty"`
 
-	// Layers are the keys of the app's own layers that the build made or found
-	// on its way. They are kept while it is the app's last build: the next goes
-	// on from there.
+	// Layers are the keys of the app's own layers that the build wants. Until a
+	// release names them they are kept while it is the app's last build, for the
+	// next to go on from there.
 	Layers []string `json:"layers,omitempty"`
 }
 

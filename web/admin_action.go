@@ -55,7 +55,7 @@ func (a *admin) serveConfirm(w http.ResponseWriter, r *http.Request, user store.
 		return neverDeployed(app)
 	}
 	err = a.api.db.View(func(tx *store.Tx) error {
-		live, err := tx.ReleaseWithoutConfig(app, page.Status.Release)
+		live, err := tx.Release(app, page.Status.Release)
 		page.Live = &live
 		if err != nil || page.Action != "rollback" {
 			return err
@@ -64,7 +64,7 @@ func (a *admin) serveConfirm(w http.ResponseWriter, r *http.Request, user store.
 		if err != nil {
 			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a release", r.FormValue("release"))
 		}
-		if page.Target, err = tx.ReleaseWithoutConfig(app, number); err != nil {
+		if page.Target, err = tx.Release(app, number); err != nil {
 			return err
 		}
 		page.Differs = differing(live.Config, page.Target.Config)
