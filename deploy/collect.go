@@ -16,7 +16,6 @@ import (
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // DefaultKeepReleases is how many releases of an app can be rolled back to, the
@@ -61,6 +60,9 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 		return
 	}
 	d.collectLayers(ctx, wanted, unused)
+	if _, _, err := d.find(name); err != nil {
+		return // it was destroyed, and its logs and pages with it
+	}
 	d.collectLogs(name)
 	d.collectPages(name)
 }
@@ -221,9 +223,6 @@ func (d *Deployer) collectLogs(app string) {
 		}
 		return nil
 	})
-	if f := fault.From(err); f != nil && f.Kind == fault.NotFound {
-		return // it was destroyed, and its logs with it
-	}
 	for _, path := range old {
 		err = errors.Join(err, os.RemoveAll(path))
 	}

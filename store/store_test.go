@@ -272,6 +272,40 @@ func TestReleases_AreReadWithoutTheirConfigAndNotStoredSo(t *testing.T) {
 	}
 }
 
+// A page of an app's releases costs the same whatever came before them.
+func TestReleases_ReadsNoMoreThanAreAskedFor(t *testing.T) {
+	read := func(releases int) float64 {
+		s := open(t, t.TempDir())
+		create(t, s, "shop")
+		err := s.Update(func(tx *store.Tx) error {
+			for n := range releases {
+				if err := tx.PutRelease(store.Release{App: "shop", Number: n + 1, Config: map[string]string{"A": "1"}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(5, func() {
+			err := s.View(func(tx *store.Tx) error {
+				list, err := tx.Releases("shop", 15)
+				if len(list) != 15 {
+					t.Errorf("got %d releases, want 15", len(list))
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if few, many := read(20), read(10_000); many > 1.5*few {
+		t.Errorf("%.0f allocations of 10,000 releases, %.0f of 20", many, few)
+	}
+}
+
 func TestEvents_OfOneAppAmongMany(t *testing.T) {
 	s := open(t, t.TempDir())
 	err := s.Update(func(tx *store.Tx) error {
