@@ -59,6 +59,9 @@ func (d *Deployer) enter(ctx context.Context, name string, of func(*app) *line, 
 		}
 		// It may have been destroyed or renamed meanwhile, and the name be another app's.
 		record, now, err := d.find(name)
+		if ctx.Err() != nil { // the turn came at the moment in which whoever asked left
+			err = context.Cause(ctx)
+		}
 		if err == nil && now == a {
 			return record, a, leave, nil
 		}

@@ -376,6 +376,35 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 	}
 }
 
+func TestHold_WhoLeavesAsTheTurnComesIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		_, a := shop(t, d)
+		leave, err := a.line.enter(t.Context(), ticket{what: "something else"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, quit := context.WithCancel(t.Context())
+		held := make(chan error, 1)
+		go func() {
+			_, _, leave, err := d.hold(ctx, "shop", ticket{what: "a rollback"}, func(string) {
+				leave() // the turn has come
+				quit()
+			})
+			if err == nil {
+				leave()
+			}
+			held <- err
+		}()
+		if err := <-held; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want that it is dropped", err)
+		}
+		if holder, _ := a.line.state(); holder != "" {
+			t.Errorf("the app is still held for %s", holder)
+		}
+	})
+}
+
 func TestBegun_OutlivesWhoAskedAndNotTheDeployer(t *testing.T) {
 	d := newDeployer(t)
 	_, a := shop(t, d)
