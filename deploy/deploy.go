@@ -101,10 +101,11 @@ type Deployer struct {
 	rested  bool
 	cron    *cron.Cron
 
-	mu     sync.Mutex // guards what follows
-	apps   map[int]*app
-	builds map[buildID]*transcript // those that run now
-	making map[string]*making      // the shared layers that are being made, by their keys
+	mu        sync.Mutex // guards what follows
+	apps      map[int]*app
+	builds    map[buildID]*transcript // those that run now
+	making    map[string]*making      // the shared layers that are being made, by their keys
+	abandoned bool                    // a toolchain is made to its end that nobody waits for
 
 	changes    changes
 	traffic    traffic

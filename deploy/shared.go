@@ -23,6 +23,10 @@ type layerMaker interface {
 
 // making is a shared layer that is being made.
 type making struct {
+	layer   plan.Layer
+	waiting int // guarded by the deployer's mu
+	cancel  context.CancelFunc
+
 	done chan struct{} // closed when it is there, or cannot be made
 	err  error         // why; set before done
 }
@@ -34,49 +38,79 @@ func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, at *sea
 	m := d.makeShared(layers[0], at)
 	select {
 	case <-m.done:
+		d.leaveShared(m)
 		return m.err
 	case <-ctx.Done():
+		d.abandon(m, layers[1:], at)
+		return context.Cause(ctx)
+	}
+}
+
+// abandon leaves a layer that is being made, and the shared ones that follow, to
+// be made in the background: one toolchain at a time, or whoever pushes and
+// cancels could fill the machine with them.
+func (d *Deployer) abandon(m *making, rest []plan.Layer, at *seat) {
+	d.mu.Lock()
+	first := !d.abandoned
+	d.abandoned = true
+	d.mu.Unlock()
+	if !first {
+		d.leaveShared(m)
+		return
 	}
 	leave := at.share()
+	end := func() {
+		d.mu.Lock()
+		d.abandoned = false
+		d.mu.Unlock()
+		leave()
+	}
 	begun := d.background(func(context.Context) {
-		defer leave()
-		for _, layer := range layers {
-			if !layer.Shared() {
-				continue
+		defer end()
+		<-m.done
+		d.leaveShared(m)
+		for _, layer := range rest {
+			if m.err != nil {
+				return // whoever wants it next tries again, and hears why
 			}
-			m := d.makeShared(layer, at)
-			if <-m.done; m.err != nil {
-				return // reported to the next who wants it, and tries again
+			if layer.Shared() {
+				m = d.makeShared(layer, at)
+				<-m.done
+				d.leaveShared(m)
 			}
 		}
 	})
 	if !begun {
-		leave()
+		d.leaveShared(m)
+		end()
 	}
-	return context.Cause(ctx)
 }
 
-// makeShared begins to make a shared layer, unless somebody is at it.
+// makeShared begins to make a shared layer, unless that is under way. Whoever
+// called it waits for the layer until leaveShared.
 func (d *Deployer) makeShared(layer plan.Layer, at *seat) *making {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if m := d.making[layer.Key]; m != nil {
+		m.waiting++
 		return m
 	}
-	m := &making{done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(d.life)
+	m := &making{layer: layer, waiting: 1, cancel: cancel, done: make(chan struct{})}
 	leave, unpin := at.share(), d.pins.pin(layerKeys(layer)...)
 	end := func(err error) {
 		m.err = err
 		close(m.done)
+		cancel()
 		unpin()
 		leave()
 	}
-	begun := d.background(func(ctx context.Context) {
+	begun := d.background(func(context.Context) {
 		err := d.sharedAllowance(layer.Name).spend(ctx, func(ctx context.Context) error {
 			return d.makeLayer(ctx, store.App{}, layer, nil, nil, buildRoom(), nil)
 		})
 		d.mu.Lock()
-		delete(d.making, layer.Key)
+		d.unlist(m)
 		d.mu.Unlock()
 		end(err)
 	})
@@ -86,6 +120,25 @@ func (d *Deployer) makeShared(layer plan.Layer, at *seat) *making {
 		end(context.Canceled)
 	}
 	return m
+}
+
+// leaveShared is called by whoever waits for a layer no more. One that nobody
+// waits for is not made on.
+func (d *Deployer) leaveShared(m *making) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m.waiting--; m.waiting == 0 {
+		d.unlist(m) // who wants it now begins anew
+		m.cancel()
+	}
+}
+
+// unlist takes a layer off the list of those that are being made; the caller
+// holds d.mu.
+func (d *Deployer) unlist(m *making) {
+	if d.making[m.layer.Key] == m {
+		delete(d.making, m.layer.Key)
+	}
 }
 
 // seat is a place among the machine's builds that a build shares with what it

@@ -158,6 +158,39 @@ func TestMakeLayers_TheRestOfAToolchainIsMadeWithoutThePush(t *testing.T) {
 	})
 }
 
+func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		shop(t, d)
+		layers := &slowLayers{takes: map[string]time.Duration{"node 1": 5 * time.Minute, "node 2": 5 * time.Minute}}
+		d.layers = layers
+		for _, version := range []string{"node 1", "node 2"} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			asked := make(chan error)
+			left := 0
+			at := newSeat(func() { left++ })
+			go func() {
+				defer at.share()()
+				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, at)
+			}()
+			synctest.Wait()
+			cancel(errCancelled("a build", bob))
+			<-asked
+			synctest.Wait()
+			if want := strings.Count(version, "2"); left != want {
+				t.Errorf("%s: its place was given back %d times, want %d", version, left, want)
+			}
+		}
+		time.Sleep(time.Hour)
+		if got := strings.Join(layers.made, ", "); got != "node 1" {
+			t.Errorf("made %s, want the first alone", got)
+		}
+		if err := d.awaitShared(t.Context(), []plan.Layer{{Key: "node 2", Root: true}}, nil); err != nil {
+			t.Errorf("the second, when a push waits for it: %v", err)
+		}
+	})
+}
+
 func TestMakeLayers_AToolchainThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
