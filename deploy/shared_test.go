@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,8 +112,8 @@ func TestMakeLayers_AToolchainIsMadeOnceAndToItsEnd(t *testing.T) {
 		shop(t, d)
 		layers := &slowLayers{takes: map[string]time.Duration{"node": 5 * time.Minute, "tools": 5 * time.Minute, "apt a": time.Minute}}
 		d.layers = layers
-		left := false
-		at := newSeat(func() { left = true })
+		var left atomic.Bool
+		at := newSeat(func() { left.Store(true) })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		why := errCancelled("build 1", bob)
 		first := makeAll(ctx, d, "a", at)
@@ -123,16 +124,17 @@ func TestMakeLayers_AToolchainIsMadeOnceAndToItsEnd(t *testing.T) {
 			t.Errorf("the first push ended with %v", err)
 		}
 		synctest.Wait()
-		if left {
+		if left.Load() {
 			t.Error("the place was given back although its toolchain is being made")
 		}
 		if err := <-second.err; err != nil {
 			t.Errorf("the second push: %v", err)
 		}
+		synctest.Wait()
 		if got, want := strings.Join(layers.begun, ", "), "node, tools, apt b, deps b"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if !left {
+		if !left.Load() {
 			t.Error("the place was not given back")
 		}
 	})
@@ -149,6 +151,7 @@ func TestMakeLayers_TheRestOfAToolchainIsMadeWithoutThePush(t *testing.T) {
 		cancel(errCancelled("build 1", bob))
 		<-p.err
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if got := strings.Join(layers.made, ", "); got != "node, tools" {
 			t.Errorf("made %s, want the toolchain and nothing of the app's own", got)
 		}
@@ -167,8 +170,8 @@ func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
 		for _, version := range []string{"node 1", "node 2"} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			asked := make(chan error)
-			left := 0
-			at := newSeat(func() { left++ })
+			var left atomic.Int32
+			at := newSeat(func() { left.Add(1) })
 			go func() {
 				defer at.share()()
 				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, at)
@@ -177,11 +180,12 @@ func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
 			cancel(errCancelled("a build", bob))
 			<-asked
 			synctest.Wait()
-			if want := strings.Count(version, "2"); left != want {
-				t.Errorf("%s: its place was given back %d times, want %d", version, left, want)
+			if want := strings.Count(version, "2"); int(left.Load()) != want {
+				t.Errorf("%s: its place was given back %d times, want %d", version, left.Load(), want)
 			}
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if got := strings.Join(layers.made, ", "); got != "node 1" {
 			t.Errorf("made %s, want the first alone", got)
 		}
