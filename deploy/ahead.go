@@ -73,7 +73,7 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 		for _, layer := range shared(layers) {
 			have, err := d.engine.HasLayer(ctx, layer.Key)
 			if err == nil && !have {
-				err = d.buildOrElse(ctx, store.App{}, layer, nil, nil, buildRoom(), out)
+				err = d.awaitShared(ctx, []plan.Layer{layer}, nil, out)
 				made++
 			}
 			if err != nil {
@@ -149,11 +149,11 @@ func usualPlan(stack string) (*plan.Plan, error) {
 	return made, nil
 }
 
-// shared are the layers at the bottom of a plan that are the same for every app,
-// in the order in which they stand on each other.
+// shared returns the layers at the bottom of a plan that are the same for every
+// app, in the order in which they stand on each other.
 func shared(layers []plan.Layer) (list []plan.Layer) {
 	for _, layer := range layers {
-		if layer.Root {
+		if layer.Shared() {
 			list = append(list, layer)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,9 +45,17 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 }
 
 // RenameApp gives an app, its repository, logs and default host a new name.
-// Its processes go on.
-func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error) {
-	_, a, leave, err := d.hold(ctx, from, ticket{what: "the renaming by " + by.Name}, nil)
+// Its processes go on. A build is waited for: git moves the refs of its push in
+// the repository that has the old name.
+func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
+	out := newReport(w)
+	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
+	_, _, done, err := d.buildTurn(ctx, from, t, waiting)
+	if err != nil {
+		return store.App{}, err
+	}
+	defer done()
+	_, a, leave, err := d.hold(ctx, from, t, waiting)
 	if err != nil {
 		return store.App{}, err
 	}
@@ -124,12 +133,37 @@ func (d *Deployer) DestroyUnused(ctx context.Context, name string, by store.User
 	if err != nil || used {
 		return err
 	}
-	return d.DestroyApp(ctx, name, by)
+	return d.DestroyApp(ctx, name, by, io.Discard)
 }
 
-// DestroyApp removes an app and everything that is its own.
-func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User) error {
-	record, a, leave, err := d.hold(ctx, name, ticket{what: "its destruction by " + by.Name}, nil)
+// DestroyApp removes an app and everything that is its own. What is being done
+// to the app, a build above all, is cancelled and not waited for.
+func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w io.Writer) (err error) {
+	if err := d.ready(ctx); err != nil {
+		return err
+	}
+	_, a, err := d.find(name)
+	if err != nil {
+		return err
+	}
+	spare := a.condemn(fault.New(fault.Conflict, codeDestroyed, "%s was destroyed by %s", name, by.Name))
+	defer func() {
+		if err != nil {
+			spare()
+		}
+	}()
+	out := newReport(w)
+	t := ticket{what: "its destruction by " + by.Name, destroys: true}
+	waiting := func(holder string) { out.Title("waiting for %s to stop", holder) }
+	_, now, done, err := d.buildTurn(ctx, name, t, waiting)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if now != a {
+		return fault.New(fault.Conflict, "E421", "another app has the name %s by now", name)
+	}
+	record, _, leave, err := d.hold(ctx, name, t, waiting)
 	if err != nil {
 		return err
 	}

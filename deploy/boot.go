@@ -74,10 +74,19 @@ func (d *Deployer) boot(ctx context.Context) error {
 // broken are the records of builds, releases and job runs that an earlier life
 // of ours began and did not end, as they are to be closed.
 type broken struct {
-	releases []store.Release
+	releases []brokenRelease
 	builds   []store.Build
 	runs     []store.JobRun
 }
+
+// brokenRelease is one that was being rolled out.
+type brokenRelease struct {
+	app    string
+	number int
+}
+
+// whyBroken is what the records say.
+const whyBroken = "interrupted: berth was stopped meanwhile"
 
 func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) == 0 }
 
@@ -113,8 +122,8 @@ const closeAgain = 15 * time.Second
 func (b broken) close(tx *store.Tx) error {
 	there := func(app string) bool { _, err := tx.App(app); return err == nil }
 	for _, r := range b.releases {
-		if there(r.App) {
-			if err := tx.PutRelease(r); err != nil {
+		if there(r.app) {
+			if err := tx.MarkRelease(r.app, r.number, store.ReleaseFailed, whyBroken); err != nil {
 				return err
 			}
 		}
@@ -139,7 +148,6 @@ func (b broken) close(tx *store.Tx) error {
 // interrupted finds what an earlier life of ours began and did not end. A run
 // that has a container is still to be ended by it.
 func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, err error) {
-	const why = "interrupted: berth was stopped meanwhile"
 	now := time.Now().UTC()
 	running := map[[3]string]bool{} // app, job, run
 	for _, c := range containers {
@@ -153,19 +161,12 @@ func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, er
 			return err
 		}
 		for _, app := range apps {
-			releases, err := tx.Releases(app.Name)
+			pending, made, err := brokenReleases(tx, app)
 			if err != nil {
 				return err
 			}
-			made := map[int]int{} // build → the release that came of it and went live
-			for _, r := range releases {
-				switch r.Status {
-				case store.ReleasePending:
-					r.Status, r.Error = store.ReleaseFailed, why
-					left.releases = append(left.releases, r)
-				case store.ReleaseLive:
-					made[r.Build] = r.Number
-				}
+			for _, n := range pending {
+				left.releases = append(left.releases, brokenRelease{app.Name, n})
 			}
 			builds, err := tx.Builds(app.Name, 0)
 			if err != nil {
@@ -179,7 +180,7 @@ func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, er
 				if b.Release = made[b.Number]; b.Release != 0 {
 					b.Status = store.BuildSucceeded // all but its own last word was written
 				} else {
-					b.Status, b.Error = store.BuildFailed, why
+					b.Status, b.Error = store.BuildFailed, whyBroken
 				}
 				left.builds = append(left.builds, b)
 			}
@@ -191,13 +192,34 @@ func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, er
 				if !run.FinishedAt.IsZero() || running[[3]string{strconv.Itoa(app.UID), run.Job, strconv.Itoa(run.Number)}] {
 					continue
 				}
-				run.FinishedAt, run.ExitCode, run.Error = now, 1, why
+				run.FinishedAt, run.ExitCode, run.Error = now, 1, whyBroken
 				left.runs = append(left.runs, run)
 			}
 		}
 		return nil
 	})
 	return left, err
+}
+
+// brokenReleases returns the releases that were being rolled out, and the live one
+// by its build. One that is pending is newer than the live one.
+func brokenReleases(tx *store.Tx, app store.App) (pending []int, made map[int]int, err error) {
+	made = map[int]int{}
+	for r, err := range tx.EachRelease(app.Name) {
+		if err != nil {
+			return nil, nil, err
+		}
+		switch r.Status {
+		case store.ReleasePending:
+			pending = append(pending, r.Number)
+		case store.ReleaseLive:
+			made[r.Build] = r.Number
+		}
+		if r.Number <= app.Release {
+			break
+		}
+	}
+	return pending, made, nil
 }
 
 // isJob tells whether a container runs a job, or has run one whose end nobody saw.
@@ -314,6 +336,19 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
 		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
 	}
+}
+
+// liveWithoutConfig returns the release that should be live, but for its config;
+// the zero one when nothing was ever deployed.
+func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, err error) {
+	if record.Release == 0 {
+		return release, nil
+	}
+	err = d.db.View(func(tx *store.Tx) error {
+		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
+		return err
+	})
+	return release, err
 }
 
 // liveRelease returns the release that should be live, or a fault (E112) when

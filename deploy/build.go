@@ -25,9 +25,6 @@ import (
 )
 
 const (
-	// buildTimeout is the longest that the layers of one push may take.
-	buildTimeout = 15 * time.Minute
-
 	buildMemory = 2 << 30 // bytes; compilers of native packages need about one
 	buildPids   = 2048
 
@@ -87,8 +84,9 @@ func baseFault(failed *runtime.CommandError) error {
 
 // build makes the plan's layers, those that are not there yet, and returns the
 // image that comes of them. When one has to be made, it waits for a place among
-// the machine's builds, and it is from then that its time counts.
-func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+// the machine's builds, and it is from then that its time counts. A layer that
+// was made stays, whatever becomes of those after it.
+func (d *Deployer) build(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
 	if made.Dockerfile != "" {
 		return d.buildImage(ctx, record, made, tree, config, out)
 	}
@@ -96,44 +94,98 @@ func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan,
 	if err != nil {
 		return image{}, err
 	}
-	disk := buildRoom()
-	if !whole {
-		leave, err := d.awaitPlace(ctx, out)
-		if err != nil {
-			return image{}, err
-		}
-		defer leave()
-		if err := d.roomToBuild(ctx, record); err != nil {
-			return image{}, err
-		}
-		if err := networkToBuild(runtime.IPv6Only()); err != nil {
-			return image{}, err
-		}
-		defer d.background(func(ctx context.Context) { d.trimCaches(ctx, record) })
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
-		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
-	defer cancel()
-	for _, layer := range made.Layers {
-		have := whole // else it is asked once more: another build may have made it while this one waited
-		if !whole {
-			if have, err = d.engine.HasLayer(ctx, layer.Key); err != nil {
-				return image{}, fmt.Errorf("look for the layer %s: %w", layer.Name, err)
-			}
-		}
-		if have {
+	if whole {
+		for _, layer := range made.Layers {
 			out.reuse(layer.Name)
-			continue
 		}
-		if err := d.buildOrElse(ctx, record, layer, tree, config, disk, out); err != nil {
-			return image{}, err
-		}
+	} else if err := d.buildLayers(ctx, record, build, made, tree, config, out); err != nil {
+		return image{}, err
 	}
 	out.reused(len(made.Layers))
 	if err := d.complete(ctx, made); err != nil {
 		return image{}, err
 	}
 	return image{base: made.Base(), top: topKey(record, made, tree)}, nil
+}
+
+// buildLayers waits for a place among the machine's builds and makes what is
+// missing of a plan's layers.
+func (d *Deployer) buildLayers(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+	place, err := d.awaitPlace(ctx, out)
+	if err != nil {
+		return err
+	}
+	at := newSeat(place)
+	defer at.share()()
+	if err := d.roomToBuild(ctx, record); err != nil {
+		return err
+	}
+	if err := networkToBuild(runtime.IPv6Only()); err != nil {
+		return err
+	}
+	if err := d.noteLayers(build, made); err != nil {
+		return err
+	}
+	defer d.background(func(ctx context.Context) { d.trimCaches(ctx, record) })
+	return d.makeLayers(ctx, record, made, tree, config, at, out)
+}
+
+// noteLayers writes down which layers of the app's own a build makes, before it
+// does: what is there of them when it ends, fails or is cut off is kept for the
+// next.
+func (d *Deployer) noteLayers(build *store.Build, made *plan.Plan) error {
+	build.Layers = nil
+	for _, layer := range made.Layers {
+		if !layer.Root {
+			build.Layers = append(build.Layers, layer.Key)
+		}
+	}
+	return d.full(d.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
+}
+
+// makeLayers makes what is missing of a plan's layers: the shared ones in a time
+// of their own, the others in the build's.
+func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, at *seat, out *report) error {
+	disk, left := buildRoom(), d.buildAllowance("the build", codeTooLong)
+	left.spent.Hint("what it has finished is kept: push again to go on from there")
+	for n, layer := range made.Layers {
+		have, err := d.layers.HasLayer(ctx, layer.Key) // another build may have made it while this one waited
+		if err != nil {
+			return fmt.Errorf("look for the layer %s: %w", layer.Name, err)
+		}
+		if have {
+			out.reuse(layer.Name)
+			continue
+		}
+		out.Step("Build", "%s", layer.Name)
+		began := time.Now()
+		err = out.timed(layer.Name, func() error {
+			if layer.Shared() {
+				return d.awaitShared(ctx, made.Layers[n:], at, out)
+			}
+			return left.spend(ctx, func(ctx context.Context) error {
+				return d.makeLayer(ctx, record, layer, tree, config, disk, out)
+			})
+		})
+		if err != nil {
+			return d.addressedProblem(record.Name, err)
+		}
+		if layer.Shared() {
+			out.Detail("ready after %s", seconds(time.Since(began)))
+		}
+	}
+	return nil
+}
+
+// makeLayer makes a layer, of its other source if that fails.
+func (d *Deployer) makeLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
+	err := d.buildLayer(ctx, record, layer, tree, config, disk, out)
+	if layer.Else != nil && commandFailed(ctx, err) {
+		other := *layer.Else
+		other.Key, other.Parent = layer.Key, layer.Parent
+		err = d.buildLayer(ctx, record, other, tree, config, disk, out)
+	}
+	return err
 }
 
 // complete adds to the plan what its build has found out.
@@ -187,19 +239,7 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// buildOrElse makes a layer, in its second way where the first one's commands fail.
-func (d *Deployer) buildOrElse(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
-	err := d.buildLayer(ctx, record, layer, tree, config, disk, out)
-	if layer.Else != nil && commandFailed(ctx, err) {
-		other := *layer.Else
-		other.Key, other.Parent = layer.Key, layer.Parent
-		err = d.buildLayer(ctx, record, other, tree, config, disk, out)
-	}
-	return err
-}
-
 func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
-	out.Step("Build", "%s", layer.Name)
 	spec := runtime.LayerSpec{
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
 		Keep: layer.Keep, Isolated: layer.Offline,
@@ -207,7 +247,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		Limits: buildLimits(),
 		Disk:   disk,
 	}
-	if err := d.mountArchive(&spec, layer, record); err != nil {
+	if err := d.mountArchive(&spec, layer); err != nil {
 		return err
 	}
 	if !layer.Root {
@@ -241,11 +281,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	if layer.Root {
 		said = out.recordOnly() // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
 	}
-	began := time.Now()
-	err := out.timed(layer.Name, func() error { return d.engine.BuildLayer(ctx, spec, said) })
-	if err == nil && layer.Root {
-		out.Detail("ready after %s", seconds(time.Since(began)))
-	}
+	err := d.layers.BuildLayer(ctx, spec, said)
 	if err == nil {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (d *Deployer) BuilderReport(_ context.Context, app string) (BuilderReport, 
 	if err != nil {
 		return BuilderReport{}, err
 	}
-	live, err := d.liveReleaseOrNone(record)
+	live, err := d.liveWithoutConfig(record)
 	if err != nil {
 		return BuilderReport{}, err
 	}

@@ -52,11 +52,13 @@ func (d *Deployer) Caches(ctx context.Context, app string) (Caches, error) {
 // build that goes on is waited for.
 func (d *Deployer) ClearCaches(ctx context.Context, app string, by store.User, w io.Writer) (Caches, error) {
 	out := newReport(w)
-	record, _, leave, err := d.hold(ctx, app, ticket{what: "the clearing of its caches by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.buildTurn(ctx, app, ticket{what: "the clearing of its caches by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return Caches{}, err
 	}
 	defer leave()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 	cleared, err := d.caches(ctx, record)
 	if err != nil {
 		return Caches{}, err
@@ -114,7 +116,7 @@ func (d *Deployer) trimCaches(ctx context.Context, record store.App) {
 		d.warn("build caches cannot be measured", err, "app", record.Name)
 		return
 	}
-	record, _, leave, err := d.hold(ctx, record.Name, ticket{what: "the trimming of its caches"}, nil)
+	record, _, leave, err := d.buildTurn(ctx, record.Name, ticket{what: "the trimming of its caches"}, nil)
 	if err != nil {
 		return // it was destroyed, or berth ends
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,7 @@ func TestClearCaches_RemovesTheAppsOwn(t *testing.T) {
 	}
 
 	// A build goes on: it keeps its caches until it has ended.
-	leave, err := a.line.enter(t.Context(), ticket{what: "the push of 4f1c9ab by alice"}, nil)
+	leave, err := a.builds.enter(t.Context(), ticket{what: "the push of 4f1c9ab by alice"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestDestroyApp_TakesItsCachesAlong(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
 	fillCache(t, d, record, "uv", 1000)
-	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err != nil {
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(d.cacheDir(record)); !os.IsNotExist(err) {

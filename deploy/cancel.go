@@ -18,8 +18,9 @@ type underway struct {
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when its record is closed
 
-	mu     sync.Mutex // guards sealed
-	sealed bool       // its release is being named as the live one: too late
+	mu      sync.Mutex // guards what follows
+	sealed  bool       // its release is being named as the live one: too late
+	stopped string     // who stopped the app meanwhile, and did not start it again
 }
 
 // CancelBuild ends a build, whether it waits for its turn, builds or starts the
@@ -52,10 +53,10 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 	return build, err
 }
 
-// cancelWaiting sends away a push that has no build yet, because something else
-// is being done to its app.
+// cancelWaiting sends away a push that has no build yet, because another build
+// of its app goes on.
 func (d *Deployer) cancelWaiting(name string, a *app, number int, by store.User) error {
-	if number == 0 && a.line.dismiss(errCancelled("the push", by)) {
+	if number == 0 && a.builds.dismiss(errCancelled("the push", by)) {
 		d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: "a push that waited was cancelled"})
 		return nil
 	}
@@ -145,6 +146,23 @@ func (u *underway) unseal() {
 	u.sealed = false
 }
 
+// stopper returns who has stopped the app since the build began; "" is nobody.
+func (u *underway) stopper() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.stopped
+}
+
+// noteStop notes that the app was stopped by somebody, or, by "", started again.
+func (u *underway) noteStop(by string) {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stopped = by
+}
+
 // cancelled returns why a build was cancelled, if it was.
 func cancelled(ctx context.Context) error {
 	if why, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
@@ -155,10 +173,14 @@ func cancelled(ctx context.Context) error {
 
 // unbegun keeps a record of a push that was sent away before its build began.
 func (d *Deployer) unbegun(p Push, commit git.Commit, why error) {
-	_, build, err := d.beginBuild(p, commit)
-	if err == nil {
+	err := d.db.Update(func(tx *store.Tx) error {
+		_, build, err := newBuild(tx, p, commit)
+		if err != nil {
+			return err
+		}
 		build.Status, build.Error, build.FinishedAt = store.BuildCancelled, why.Error(), time.Now().UTC()
-		d.endBuild(build)
-	}
+		return tx.PutBuild(build)
+	})
+	d.changes.publish(p.App)
 	d.warn("a push that was sent away was not recorded", err, "app", p.App)
 }

@@ -30,14 +30,14 @@ func TestCancelBuild_APushThatWaitsIsSentAwayAndRemembered(t *testing.T) {
 	push := emptyCommit(t, d, "shop")
 	var out bytes.Buffer
 	push.Out = &out
-	leave, err := a.line.enter(t.Context(), ticket{what: "the scaling by carol"}, nil)
+	leave, err := a.builds.enter(t.Context(), ticket{what: "the deploy of an image by carol"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pushed := make(chan error, 1)
 	go func() { pushed <- d.Push(t.Context(), push) }()
 	for waiting := ""; waiting == ""; {
-		_, waiting = a.line.state()
+		_, waiting = a.builds.state()
 	}
 	if _, err := d.CancelBuild(t.Context(), "shop", 0, store.User{Name: "bob"}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestPairs_ServeWhatTheyAreForAndFollowTheirApp(t *testing.T) {
 	if err := add(store.AdminPairs, "berth.example.com", "berth.example.com"); err != nil || now.own("berth.example.com") == nil {
 		t.Errorf("the admin page has no pair: %v", err)
 	}
-	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root); err != nil {
+	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if now.own("store.example.com") == nil || len(now.own("www.shop.com").Hosts()) != 1 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -46,53 +47,81 @@ func (d *Deployer) sweep(ctx context.Context, name string, unused time.Duration)
 	for key := range d.pins.all() {
 		wanted[key] = true
 	}
-	oldest := map[string]int{} // app → number of the oldest release that is kept
-	firstBuild := 0            // of the app's that are remembered
 	err := d.db.View(func(tx *store.Tx) error {
-		apps, err := tx.Apps()
-		if err != nil {
-			return err
-		}
-		builds, err := tx.Builds(name, 0)
-		if err != nil {
-			return err
-		}
-		if len(builds) > 0 {
-			firstBuild = builds[len(builds)-1].Number
-		}
-		for _, app := range apps {
-			releases, err := tx.Releases(app.Name)
-			if err != nil {
+		if unused >= keptUnused {
+			if err := unfinished(tx, wanted); err != nil {
 				return err
 			}
-			for _, r := range keep(app, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
-				wanted[r.Layer], wanted[r.Base] = true, true
-				for _, key := range r.Beside {
-					wanted[key] = true
-				}
-				if oldest[app.Name] == 0 || r.Number < oldest[app.Name] {
-					oldest[app.Name] = r.Number
-				}
-			}
 		}
-		return nil
+		return referred(tx, d.keptReleases(), wanted)
 	})
 	if err != nil {
 		d.warn("what is still referred to cannot be read", err)
 		return
 	}
 	d.collectLayers(ctx, wanted, unused)
-	if first, ok := oldest[name]; ok {
-		d.collectLogs(name, first, firstBuild)
-		d.collectPages(name)
+	if _, _, err := d.find(name); err != nil {
+		return // it was destroyed, and its logs and pages with it
 	}
+	d.collectLogs(name)
+	d.collectPages(name)
+}
+
+// keptReleases is how many releases of an app can be rolled back to.
+func (d *Deployer) keptReleases() int { return cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases) }
+
+// unfinished marks the layers of the last build of each app, if nothing has come
+// of it yet: the next goes on from there.
+func unfinished(tx *store.Tx, wanted map[string]bool) error {
+	apps, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		last, err := tx.Builds(app.Name, 1)
+		if err != nil {
+			return err
+		}
+		for _, build := range last {
+			for _, key := range build.Layers {
+				wanted[key] = true
+			}
+		}
+	}
+	return nil
+}
+
+// referred marks the layers that apps refer to by the releases that can be
+// rolled back to.
+func referred(tx *store.Tx, keptReleases int, wanted map[string]bool) error {
+	apps, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		releases, err := keep(app, tx.EachRelease(app.Name), keptReleases)
+		if err != nil {
+			return err
+		}
+		for _, r := range releases {
+			wanted[r.Layer], wanted[r.Base] = true, true
+			for _, key := range r.Beside {
+				wanted[key] = true
+			}
+		}
+	}
+	return nil
 }
 
 // keep chooses the releases of which the layers stay: the live one, those that
-// are being rolled out, and the last that served, n with the live one.
-func keep(app store.App, newestFirst []store.Release, n int) (kept []store.Release) {
+// are being rolled out, and the last that served, n with the live one. It reads
+// no further than to the last of them.
+func keep(app store.App, newestFirst iter.Seq2[store.Release, error], n int) (kept []store.Release, err error) {
 	served := 0
-	for _, r := range newestFirst {
+	for r, err := range newestFirst {
+		if err != nil {
+			return nil, err
+		}
 		switch {
 		case r.Number == app.Release, r.Status == store.ReleasePending:
 			kept = append(kept, r)
@@ -100,8 +129,11 @@ func keep(app store.App, newestFirst []store.Release, n int) (kept []store.Relea
 			served++
 			kept = append(kept, r)
 		}
+		if served >= n-1 && r.Number <= app.Release {
+			break
+		}
 	}
-	return kept
+	return kept, nil
 }
 
 func (d *Deployer) collectLayers(ctx context.Context, wanted map[string]bool, unused time.Duration) {
@@ -159,25 +191,57 @@ func doomed(layers []runtime.Layer, wanted map[string]bool, since time.Time) (li
 }
 
 // collectLogs removes the logs of releases before the first that is kept, and
-// of builds that are no longer remembered. One of the releases may have failed:
-// its log has had its use.
-func (d *Deployer) collectLogs(app string, firstRelease, firstBuild int) {
+// of releases and builds that are no longer remembered. One of the releases may
+// have failed: its log has had its use.
+func (d *Deployer) collectLogs(app string) {
 	dir := filepath.Join(d.cfg.Logs, app)
-	for _, old := range []struct {
-		dir, prefix, suffix string
-		first               int
-	}{{dir, "v", "", firstRelease}, {filepath.Join(dir, "builds"), "", ".log", firstBuild}} {
-		names, err := os.ReadDir(old.dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.warn("old logs cannot be listed", err, "app", app)
+	releases := numbered(dir, "v", "")
+	builds := numbered(filepath.Join(dir, "builds"), "", ".log")
+	var old []string
+	err := d.db.View(func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		if err != nil {
+			return err
 		}
-		for _, name := range names {
-			number := strings.TrimSuffix(strings.TrimPrefix(name.Name(), old.prefix), old.suffix)
-			if n, err := strconv.Atoi(number); err == nil && n < old.first {
-				d.warn("old logs were not removed", os.RemoveAll(filepath.Join(old.dir, name.Name())), "app", app)
+		kept, err := keep(record, tx.EachRelease(app), d.keptReleases())
+		if err != nil {
+			return err
+		}
+		first := 0
+		if len(kept) > 0 {
+			first = kept[len(kept)-1].Number
+		}
+		for n, path := range releases {
+			if n < first || n <= record.LastRelease && !tx.HasRelease(app, n) {
+				old = append(old, path)
 			}
 		}
+		for n, path := range builds {
+			if n < tx.FirstBuild(app) {
+				old = append(old, path)
+			}
+		}
+		return nil
+	})
+	for _, path := range old {
+		err = errors.Join(err, os.RemoveAll(path))
 	}
+	d.warn("old logs were not removed", err, "app", app)
+}
+
+// numbered returns the paths of what a directory holds, by the number between
+// prefix and suffix of its names.
+func numbered(dir, prefix, suffix string) map[int]string {
+	entries, _ := os.ReadDir(dir) // one that is not there holds nothing
+	paths := map[int]string{}
+	for _, entry := range entries {
+		text, is := strings.CutPrefix(entry.Name(), prefix)
+		text, ends := strings.CutSuffix(text, suffix)
+		if n, err := strconv.Atoi(text); err == nil && is && ends {
+			paths[n] = filepath.Join(dir, entry.Name())
+		}
+	}
+	return paths
 }
 
 const (

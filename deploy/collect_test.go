@@ -1,13 +1,17 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -22,7 +26,18 @@ func TestKeep_LiveAndTheLastThatServed(t *testing.T) {
 		releases = append(releases, store.Release{Number: 9 - n, Status: s})
 	}
 	var got []int
-	for _, r := range keep(store.App{Release: 6}, releases, 5) {
+	read := 0
+	kept, err := keep(store.App{Release: 6}, func(yield func(store.Release, error) bool) {
+		for _, r := range releases {
+			if read++; !yield(r, nil) {
+				return
+			}
+		}
+	}, 5)
+	if err != nil || read != 8 {
+		t.Errorf("read %d releases, %v; want 8: what is older is not needed", read, err)
+	}
+	for _, r := range kept {
 		got = append(got, r.Number)
 	}
 	if want := []int{9, 7, 6, 5, 3, 2}; !slices.Equal(got, want) {
@@ -120,23 +135,183 @@ func TestTrimLogs_KeepsTheNewestOfASource(t *testing.T) {
 
 func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 	d := newDeployer(t)
-	for _, dir := range []string{"v8", "v9", "v10", "builds"} {
+	record, _ := shop(t, d)
+	d.cfg.KeepReleases = 2
+	record.Release, record.LastRelease = 11, 13
+	update(t, d, func(tx *store.Tx) error {
+		for n, status := range map[int]store.ReleaseStatus{
+			8: store.ReleaseRetired, 9: store.ReleaseRetired, 11: store.ReleaseLive, 13: store.ReleaseFailed, // 10 and 12 are forgotten
+		} {
+			if err := tx.PutRelease(store.Release{App: "shop", Number: n, Status: status}); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.PutApp(record), tx.PutBuild(store.Build{App: "shop", Number: 20}), tx.PutBuild(store.Build{App: "shop", Number: 21}))
+	})
+	for _, dir := range []string{"v8", "v9", "v10", "v11", "v12", "v13", "v14", "builds"} { // v14: a build that goes on
 		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, "shop", dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, build := range []string{"19.log", "20.log"} {
+	for _, build := range []string{"19.log", "20.log", "22.log"} {
 		if err := os.WriteFile(filepath.Join(d.cfg.Logs, "shop", "builds", build), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.collectLogs("shop", 9, 20)
-	got, err := filepath.Glob(filepath.Join(d.cfg.Logs, "shop", "*", "*"))
-	if err != nil || len(got) != 1 || filepath.Base(got[0]) != "20.log" {
-		t.Errorf("builds: got %v, %v; want 20.log", got, err)
+	d.collectLogs("shop")
+	for pattern, want := range map[string]string{"builds/*": "20.log 22.log", "v*": "v11 v13 v14 v9"} {
+		paths, err := filepath.Glob(filepath.Join(d.cfg.Logs, "shop", pattern))
+		for i := range paths {
+			paths[i] = filepath.Base(paths[i])
+		}
+		if got := strings.Join(paths, " "); err != nil || got != want {
+			t.Errorf("%s: got %s, %v; want %s", pattern, got, err, want)
+		}
 	}
-	got, err = filepath.Glob(filepath.Join(d.cfg.Logs, "shop", "v*"))
-	if err != nil || len(got) != 2 {
-		t.Errorf("releases: got %v, %v; want v9 and v10", got, err)
+}
+
+// history makes an app with so many releases, as many failed as retired.
+func history(t testing.TB, d *Deployer, releases int) {
+	t.Helper()
+	config := map[string]string{"A": strings.Repeat("a", 1000)}
+	for begun := 0; begun < releases; begun += 500 {
+		err := d.db.Update(func(tx *store.Tx) error {
+			if begun == 0 {
+				if _, err := tx.CreateApp(store.App{Name: "shop", Release: releases, LastRelease: releases, Stopped: true}); err != nil {
+					return err
+				}
+			}
+			for n := begun + 1; n <= min(begun+500, releases); n++ {
+				r := store.Release{App: "shop", Number: n, Status: store.ReleaseRetired, Layer: fmt.Sprint("layer ", n), Config: config}
+				if n%2 == 0 {
+					r.Status = store.ReleaseFailed
+				}
+				if n == releases {
+					r.Status = store.ReleaseLive
+				}
+				if err := tx.PutRelease(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a rollout reads of the releases of all apps is what can be rolled back
+// to, whatever there has been.
+func TestReferred_ReadsNoMoreOfTenThousandReleasesThanOfTen(t *testing.T) {
+	read := func(releases int) (allocs float64, wanted map[string]bool) {
+		d := newDeployer(t)
+		history(t, d, releases)
+		allocs = testing.AllocsPerRun(5, func() {
+			wanted = map[string]bool{}
+			if err := d.db.View(func(tx *store.Tx) error { return referred(tx, 5, wanted) }); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return allocs, wanted
+	}
+	few, _ := read(10)
+	many, wanted := read(10_000)
+	if many > 1.5*few {
+		t.Errorf("%.0f allocations for 10,000 releases, %.0f for 10", many, few)
+	}
+	for _, key := range []string{"layer 10000", "layer 9999", "layer 9993"} {
+		if !wanted[key] {
+			t.Errorf("%s may go, and was live or can be rolled back to", key)
+		}
+	}
+}
+
+func BenchmarkReferred(b *testing.B) {
+	for _, releases := range []int{10, 10_000} {
+		b.Run(fmt.Sprint(releases), func(b *testing.B) {
+			d := newDeployer(b)
+			history(b, d, releases)
+			for b.Loop() {
+				if err := d.db.View(func(tx *store.Tx) error { return referred(tx, 5, map[string]bool{}) }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
+	d := newDeployer(t)
+	history(t, d, 450)
+	d.cfg.KeepReleases = 200 // half of them failed, so that this reaches back beyond what is remembered
+	record, a, err := d.find("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		release := store.Release{App: "shop", Number: record.LastRelease + 1, Status: store.ReleasePending}
+		if _, err := d.roll(t.Context(), a, record, release, rollout{}, newReport()); err != nil {
+			t.Fatal(err)
+		}
+		record.LastRelease++
+	}
+	err = d.db.View(func(tx *store.Tx) error {
+		releases, err := tx.Releases("shop", 0)
+		if err != nil {
+			return err
+		}
+		served := 0
+		for _, r := range releases {
+			if r.Status == store.ReleaseRetired {
+				served++
+			}
+			if r.Status == store.ReleaseFailed && r.Number <= 254 {
+				t.Errorf("v%d, which failed, is remembered beyond the last 200", r.Number)
+			}
+		}
+		if served < 199 {
+			t.Errorf("%d releases that served are left, and 199 can be rolled back to", served)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a build has finished before it failed, or was cut off, is there for the
+// next push, whatever other apps roll out meanwhile.
+func TestUnfinished_KeepsTheLayersOfTheLastBuildAlone(t *testing.T) {
+	d := newDeployer(t)
+	record, _ := shop(t, d)
+	wanted := func() map[string]bool {
+		keys := map[string]bool{}
+		if err := d.db.View(func(tx *store.Tx) error { return unfinished(tx, keys) }); err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	made := &plan.Plan{Layers: []plan.Layer{{Key: "toolchain", Root: true}, {Key: "dependencies"}, {Key: "output"}}}
+	_, build, err := d.beginBuild(Push{App: record.Name}, git.Commit{})
+	if err == nil {
+		err = d.noteLayers(&build, made)
+	}
+	if got := wanted(); err != nil || len(got) != 2 || !got["dependencies"] || !got["output"] {
+		t.Errorf("while it runs: got %v, %v", got, err)
+	}
+	build.Status = store.BuildFailed
+	d.endBuild(build)
+	if got := wanted(); len(got) != 2 {
+		t.Errorf("after it failed: got %v", got)
+	}
+	_, next, err := d.beginBuild(Push{App: record.Name}, git.Commit{})
+	if got := wanted(); err != nil || len(got) != 2 {
+		t.Errorf("while the next finds out what it wants: got %v, %v", got, err)
+	}
+	next.Status, next.Layers = store.BuildSucceeded, nil
+	d.endBuild(next)
+	if got := wanted(); len(got) != 0 {
+		t.Errorf("after one that succeeded: got %v", got)
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // Config says where deploys keep what is not in the store.
@@ -78,13 +79,16 @@ type imageSteps interface {
 }
 
 // Deployer does everything that happens to apps. Its methods are safe for
-// concurrent use; slow work on one app is done one after the other.
+// concurrent use; what changes what an app runs is done one after the other,
+// and so are an app's builds (see hold.go).
 type Deployer struct {
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
 	lan    lanSetter  // the engine
 	steps  imageSteps // the engine's
+	layers layerMaker // the engine
+	load   func() (runtime.Load, error)
 	table  *router.Router
 	hosts  Hosts
 	log    *slog.Logger
@@ -99,9 +103,11 @@ type Deployer struct {
 	rested  bool
 	cron    *cron.Cron
 
-	mu     sync.Mutex // guards what follows
-	apps   map[int]*app
-	builds map[buildID]*transcript // those that run now
+	mu        sync.Mutex // guards what follows
+	apps      map[int]*app
+	builds    map[buildID]*transcript // those that run now
+	making    map[string]*making      // the shared layers that are being made, by their keys
+	abandoned bool                    // a toolchain is made to its end that nobody waits for
 
 	changes    changes
 	traffic    traffic
@@ -115,8 +121,9 @@ type Deployer struct {
 // app is the live half of an app: what runs, and whose turn it is. It is found
 // by the app's user id, which outlives a change of name.
 type app struct {
-	uid  int
-	line line // slow work, one after the other
+	uid    int
+	builds line // who builds for it
+	line   line // who changes what it runs
 
 	mu      sync.Mutex // guards what follows; held for memory only
 	name    string
@@ -126,6 +133,8 @@ type app struct {
 	standby *standby
 	build   *underway // nil when nothing is built
 	jobs    []cron.EntryID
+	work    map[*int]context.CancelCauseFunc            // what is being done to it
+	doomed  []*fault.Error                              // why it is about to be destroyed: what is done to it ends
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
@@ -141,12 +150,13 @@ func (a *app) called() string {
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	return &Deployer{
-		cfg: cfg, db: db, engine: engine, steps: engine, lan: engine, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, steps: engine, lan: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
 		builds: map[buildID]*transcript{},
+		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
 }
@@ -209,58 +219,6 @@ func (d *Deployer) find(name string) (record store.App, a *app, err error) {
 		return record, nil, err
 	}
 	return record, d.app(record), nil
-}
-
-// ready waits until what ran before berth's start has been taken back: whatever
-// was started earlier would be swept away as a left-over.
-func (d *Deployer) ready(ctx context.Context) error {
-	select {
-	case <-d.adopted:
-		return nil
-	case <-d.life.Done():
-		return d.life.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// hold waits for the app's turn, then returns its record as it is by then.
-// waiting is called if there is a wait, with what is being waited for. ctx is
-// that of whoever asks: with its end, what has not begun is not done.
-func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	if err := d.ready(ctx); err != nil {
-		return record, nil, nil, err
-	}
-	for {
-		_, a, err = d.find(name)
-		if err != nil {
-			return record, nil, nil, err
-		}
-		leave, err = a.line.enter(ctx, t, waiting)
-		if err != nil {
-			return record, nil, nil, err
-		}
-		// It may have been destroyed or renamed meanwhile, and the name be another app's.
-		record, now, err := d.find(name)
-		if ctx.Err() != nil { // the turn came at the moment in which the asker left
-			err = ctx.Err()
-		}
-		if err == nil && now == a {
-			return record, a, leave, nil
-		}
-		leave()
-		if err != nil {
-			return record, nil, nil, err
-		}
-	}
-}
-
-// detached is the context of work that goes on when the one who asked has
-// gone, but not when the deployer ends.
-func (d *Deployer) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.life, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // background runs fn beside the caller; Run waits for it. At the end of Run it

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ func (noSteps) RemoveImageCache(context.Context, string) error { return nil }
 // newDeployer returns a deployer that has taken back what ran before. It has
 // no engine: nothing it does in a test may want a container. A collection goes
 // on all the time, so that none begins.
-func newDeployer(t *testing.T) *Deployer {
+func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)
@@ -44,6 +45,7 @@ func newDeployer(t *testing.T) *Deployer {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
 	d.steps = noSteps{}
+	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 	t.Cleanup(func() { d.end(); d.work.Wait() })
 	close(d.adopted)
 	d.collecting.Lock()
@@ -139,7 +141,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer done()
-	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err != nil {
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(context.Cause(run), errDestroyed) {
@@ -155,7 +157,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 	d := newDeployer(t)
 	shop(t, d)
 	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
-	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}); err == nil {
+	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err == nil {
 		t.Fatal("the caches could not be removed, and nobody was told")
 	}
 	if _, _, err := d.find("shop"); err != nil {

@@ -17,6 +17,7 @@ import (
 type standby struct {
 	base    string // the layer they stand on
 	release int    // the number they were made for
+	limits  store.Limits
 	cancel  context.CancelFunc
 
 	mu    sync.Mutex // guards what follows
@@ -50,7 +51,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	}
 	var live store.Release
 	err = d.db.View(func(tx *store.Tx) (err error) {
-		live, err = tx.Release(name, record.Release)
+		live, err = tx.ReleaseWithoutConfig(name, record.Release)
 		return err
 	})
 	// Where the source is part of the base, the next one will have another base.
@@ -58,7 +59,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 		return func() {}
 	}
 	ctx, stop := context.WithTimeout(d.life, kept)
-	s := &standby{base: live.Base, release: record.LastRelease + 1, cancel: stop, ready: map[string]*readied{}}
+	s := &standby{base: live.Base, release: record.LastRelease + 1, limits: record.Limits, cancel: stop, ready: map[string]*readied{}}
 	formation := places(record, live)
 	formation = formation[:min(len(formation), mostReadied)]
 	for _, p := range formation {
@@ -103,16 +104,23 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 
 // claim takes over the containers that were readied for a push, if they fit
 // what the push turned out to be.
-func (d *Deployer) claim(a *app, base string, release int) *standby {
+func (d *Deployer) claim(a *app, base string) *standby {
 	a.mu.Lock()
 	s := a.standby
 	a.standby = nil
 	a.mu.Unlock()
-	if s != nil && (s.base != base || s.release != release) {
+	if s != nil && s.base != base {
 		d.dismiss(s)
 		return nil
 	}
 	return s
+}
+
+// fits tells whether the containers are what a release would have made for
+// itself: during the build another may have taken its number, or somebody
+// changed the app's limits.
+func (s *standby) fits(base string, release int, limits store.Limits) bool {
+	return s == nil || s.base == base && s.release == release && s.limits == limits
 }
 
 // take hands out the container readied for a place, waiting for it if it is

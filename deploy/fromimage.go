@@ -10,7 +10,6 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // FromImage deploys a ready image of a registry: it is pulled, released and
@@ -24,22 +23,14 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 		out.Title("%s  %s  by %s  build %d", record.Name, clip(ref, 60), by.Name, build.Number)
 		made := &plan.Plan{Language: "image", Summary: "image " + ref, Versions: record.Versions}
 		build.Language, build.Summary = made.Language, made.Summary
-		config, err := d.configFor(record, made.Manifest)
-		if err != nil {
-			return store.Release{}, err
-		}
 		img, unpin, err := d.pull(ctx, record, made, ref, out)
 		if err != nil {
 			return store.Release{}, err
 		}
 		defer unpin()
 		release := releaseOf(record, *build, commit, made, img)
-		release.Config, release.Description, release.Subject = config, "Deploy image "+ref, ""
-		return release, d.roll(ctx, a, record, release, rollout{
-			phase: true,
-			edit:  func(app *store.App) { settle(app, made) },
-			also:  func(tx *store.Tx) error { return tx.PutConfig(record.Name, config) },
-		}, out)
+		release.Description, release.Subject = "Deploy image "+ref, ""
+		return d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
 	})
 }
 
@@ -53,11 +44,9 @@ func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, 
 	if err != nil {
 		return image{}, nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
-		fault.New(fault.Timeout, "E241", "the pull took longer than %s", buildTimeout))
-	defer cancel()
 	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
-	err = out.timed("pull", func() error {
+	left := d.buildAllowance("the pull", codeTooLong)
+	fetch := func(ctx context.Context) error {
 		pulled, err := d.engine.PullImage(ctx, runtime.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
 		if err != nil {
 			return d.imageFault(ctx, err)
@@ -74,6 +63,7 @@ func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, 
 			unpin()
 		}
 		return err
-	})
+	}
+	err = out.timed("pull", func() error { return left.spend(ctx, fetch) })
 	return img, unpin, err
 }

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -31,7 +32,7 @@ func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 		"removed": func(d *Deployer) error {
 			return d.RemoveDomains(t.Context(), "blog", []string{"shop.example.com"}, store.Root)
 		},
-		"destroyed": func(d *Deployer) error { return d.DestroyApp(t.Context(), "blog", store.Root) },
+		"destroyed": func(d *Deployer) error { return d.DestroyApp(t.Context(), "blog", store.Root, io.Discard) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, now := newDeployer(t), &heard{}
@@ -89,12 +90,12 @@ func TestHosts_WhatIsToldStepByStepIsWhatIsToldAtOnce(t *testing.T) {
 	step(d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}, {Host: "*.shop.test"}, {Host: "www.shop.test", Redirect: "shop.test"}}, store.Root))
 	step(d.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "blog.test"}}, store.Root))
 	step(d.SetLocalCertificates(t.Context(), "blog", true, store.Root))
-	_, err := d.RenameApp(t.Context(), "shop", "store", store.Root)
+	_, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard)
 	step(err)
 	_, err = d.SetSettings(t.Context(), func(s *store.Settings) error { s.Domain = "example.org"; return nil }, store.Root)
 	step(err)
 	step(d.RemoveDomains(t.Context(), "store", []string{"*.shop.test"}, store.Root))
-	step(d.DestroyApp(t.Context(), "store", store.Root))
+	step(d.DestroyApp(t.Context(), "store", store.Root, io.Discard))
 }
 
 // plateFor is a machine's real table and certificates.

@@ -62,15 +62,14 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout,
-		fault.New(fault.Timeout, "E241", "the build took longer than %s", buildTimeout))
-	defer cancel()
 	secrets := map[string][]byte{}
 	for name, value := range config {
 		secrets[name] = []byte(value)
 	}
 	out.Step("Build", "%s", made.Dockerfile)
-	err = out.timed("image", func() error {
+	left := d.buildAllowance("the build", codeTooLong)
+	left.spent.Hint("the steps that it has finished are kept: push again to go on from there")
+	make := func(ctx context.Context) error {
 		img, err := d.engine.BuildImage(ctx, runtime.ImageSpec{
 			Context: tree.path, Dockerfile: made.Dockerfile, Secrets: secrets,
 			Bases: map[string]string{stackImage: stack}, Logins: logins, Foreign: true,
@@ -80,11 +79,22 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 			return err
 		}
 		return d.engine.OwnImage(ctx, img, key, record.UID, imageLabels(record))
+	}
+	err = out.timed("image", func() error {
+		return left.spend(ctx, func(ctx context.Context) error { return because(ctx, make(ctx)) })
 	})
 	if short, ok := errors.AsType[*runtime.DiskError](err); ok {
 		return d.outgrown(plan.Layer{Name: made.Dockerfile}, record, short)
 	}
 	return d.imageFault(ctx, err)
+}
+
+// because returns why work was ended, when it was, in the place of what came of it.
+func because(ctx context.Context, err error) error {
+	if _, disk := errors.AsType[*runtime.DiskError](err); err != nil && !disk && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func imageLabels(record store.App) map[string]string {
@@ -120,6 +130,9 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if fault.From(err) != nil { // the allowance is spent
+		return err
 	}
 	if none, ok := errors.AsType[*runtime.ImageError](err); ok {
 		f := fault.New(fault.Failed, "E236", "the image %s cannot be had: %w", none.Ref, none.Kind)

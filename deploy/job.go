@@ -87,7 +87,7 @@ func (d *Deployer) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
 	if record.Release == 0 {
 		return statuses, nil
 	}
-	release, err := d.liveRelease(record)
+	release, err := d.liveWithoutConfig(record)
 	if err != nil {
 		return nil, err
 	}

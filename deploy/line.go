@@ -11,9 +11,10 @@ import (
 const (
 	codeSuperseded = "E401"
 	codeCancelled  = "E403"
+	codeDestroyed  = "E420"
 )
 
-// line is the queue of slow work on one app: one at a time, in the order of
+// line is a queue of slow work on one app: one at a time, in the order of
 // arrival, except that of the pushes that wait only the newest is kept.
 type line struct {
 	mu      sync.Mutex
@@ -23,13 +24,15 @@ type line struct {
 
 // ticket is a place in the line.
 type ticket struct {
-	what string // "the push of 4f1c9ab by alice"
-	push bool
-	turn chan error // gets nil when it is its turn, or why it never will be
+	what     string // "the push of 4f1c9ab by alice"
+	push     bool
+	destroys bool       // it is the app's end, and may have its turn when nothing else may
+	turn     chan error // gets nil when it is its turn, or why it never will be
 }
 
 // enter waits for the turn and returns what gives it up. waiting, if not nil,
-// is called once when there is a wait, with what the holder is at.
+// is called once when there is a wait, with what the holder is at. Whoever
+// leaves while they wait, which ctx says, never gets the turn.
 func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string)) (leave func(), err error) {
 	t.turn = make(chan error, 1)
 	l.mu.Lock()
@@ -56,7 +59,7 @@ func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string))
 		return func() { l.leave() }, nil
 	case <-ctx.Done():
 		l.forget(&t)
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,9 +15,7 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// configFor returns the app's config with what app.json adds to it: defaults
-// of what is not set, secrets that are made up once. What it requires and
-// nobody has set is a fault (E127).
+// configFor returns the app's config of now, completed.
 func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (config map[string]string, err error) {
 	err = d.db.View(func(tx *store.Tx) error {
 		config, err = tx.Config(record.Name)
@@ -25,25 +24,39 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 	if err != nil {
 		return nil, err
 	}
+	return d.completed(record.Name, config, manifest, nil)
+}
+
+// completed adds to an app's config what app.json adds to it: defaults of what
+// is not set, secrets that are made up once. A secret that the build was given
+// already, which stands in earlier, is the same again. What app.json requires
+// and nobody has set is a fault (E127).
+func (d *Deployer) completed(app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
 	for name, value := range manifest.Env {
 		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
 			config[name] = value
 		}
 	}
-	for _, name := range manifest.Secrets {
-		if _, set := config[name]; !set {
-			config[name] = hex.EncodeToString(newSecret())
+	generate := func(name string, encode func([]byte) string) {
+		if _, set := config[name]; set {
+			return
 		}
+		secret, given := earlier[name]
+		if !given {
+			secret = encode(newSecret())
+		}
+		config[name] = secret
+	}
+	for _, name := range manifest.Secrets {
+		generate(name, hex.EncodeToString)
 	}
 	for _, name := range manifest.Keys {
-		if _, set := config[name]; !set {
-			config[name] = "base64:" + base64.StdEncoding.EncodeToString(newSecret())
-		}
+		generate(name, func(secret []byte) string { return "base64:" + base64.StdEncoding.EncodeToString(secret) })
 	}
 	for _, name := range manifest.Required {
 		if _, set := config[name]; !set {
 			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
-				Hint("%s config:set %s %s=VALUE", d.sshCommand(), record.Name, name)
+				Hint("%s config:set %s %s=VALUE", d.sshCommand(), app, name)
 		}
 	}
 	return config, nil
@@ -57,10 +70,12 @@ func newSecret() []byte {
 }
 
 // settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, the versions that were resolved, and that the app
-// runs.
-func settle(app *store.App, made *plan.Plan) {
-	app.Stopped, app.Versions = false, made.Versions
+// where nobody has scaled yet, and the versions that were resolved, unless
+// somebody had others resolved since the build began.
+func settle(app *store.App, began store.App, made *plan.Plan) {
+	if maps.Equal(app.Versions, began.Versions) {
+		app.Versions = made.Versions
+	}
 	for process, n := range made.Manifest.Formation {
 		if _, set := app.Formation[process]; !set {
 			if app.Formation == nil {
@@ -71,7 +86,8 @@ func settle(app *store.App, made *plan.Plan) {
 	}
 }
 
-// releaseOf puts together what a build has made.
+// releaseOf puts together what a build has made. Its number is a guess: the app
+// is not held yet.
 func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image image) store.Release {
 	r := store.Release{
 		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,

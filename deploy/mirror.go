@@ -7,7 +7,6 @@ import (
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store"
 )
 
 // Mirror tells what the operator's mirror has.
@@ -15,13 +14,13 @@ func (d *Deployer) Mirror(context.Context) (mirror.Report, error) { return d.cfg
 
 // mountArchive shows a layer's commands the archive of the mirror that they are
 // for.
-func (d *Deployer) mountArchive(spec *runtime.LayerSpec, layer plan.Layer, record store.App) error {
+func (d *Deployer) mountArchive(spec *runtime.LayerSpec, layer plan.Layer) error {
 	if layer.Archive == nil {
 		return nil
 	}
 	file, err := d.cfg.Mirror.Path(*layer.Archive)
 	if err != nil {
-		return d.addressedProblem(record.Name, err)
+		return err
 	}
 	spec.Mounts = append(spec.Mounts, runtime.Mount{Source: file, Target: plan.ArchivePath})
 	return nil

@@ -15,11 +15,11 @@ func TestMountArchive_WhatIsGoneIsNamed(t *testing.T) {
 	record, _ := shop(t, d)
 	d.cfg.Mirror = mirror.Open(t.TempDir())
 	spec := runtime.LayerSpec{}
-	if err := d.mountArchive(&spec, plan.Layer{}, record); err != nil || len(spec.Mounts) > 0 {
+	if err := d.mountArchive(&spec, plan.Layer{}); err != nil || len(spec.Mounts) > 0 {
 		t.Errorf("a layer of no archive: got %v, %v", spec.Mounts, err)
 	}
 	layer := plan.Layer{Archive: &mirror.Archive{Tool: "go", Version: "1.99.0", Name: "go1.99.0.linux-amd64.tar.gz", Sum: "1"}}
-	f := fault.From(d.mountArchive(&spec, layer, record))
+	f := fault.From(d.addressedProblem(record.Name, d.mountArchive(&spec, layer)))
 	if f == nil || f.Code != "E213" || !strings.Contains(f.Message, "go/go1.99.0.linux-amd64.tar.gz") {
 		t.Fatalf("got %v", f)
 	}

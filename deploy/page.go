@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ func pageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err e
 	if err != nil || record.Release == 0 {
 		return nil, false, err
 	}
-	release, err := tx.Release(app, record.Release)
+	release, err := tx.ReleaseWithoutConfig(app, record.Release)
 	if err != nil || release.Pages[page] == "" {
 		return nil, false, err
 	}
@@ -80,12 +79,12 @@ func (d *Deployer) collectPages(app string) {
 		if err != nil {
 			return err
 		}
-		releases, err := tx.Releases(app)
+		releases, err := keep(record, tx.EachRelease(app), d.keptReleases())
 		if err != nil {
 			return err
 		}
 		wanted := map[string]bool{}
-		for _, r := range keep(record, releases, cmp.Or(d.cfg.KeepReleases, DefaultKeepReleases)) {
+		for _, r := range releases {
 			for _, key := range r.Pages {
 				wanted[key] = true
 			}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -106,7 +107,7 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root); err != nil {
+	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if route, err := d.routeOf("store"); err != nil || string(route.Options.MaintenancePage) != "two" {

@@ -283,3 +283,24 @@ func (l *phaseLog) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// movePhaseLogs gives the logs of a phase to another release than the one that
+// they were begun for.
+func (d *Deployer) movePhaseLogs(app, phase string, from, to int) error {
+	if from == to {
+		return nil
+	}
+	logs, err := filepath.Glob(filepath.Join(d.releaseLogs(app, from), phase+".*"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	if err := os.MkdirAll(d.releaseLogs(app, to), 0o700); err != nil {
+		return err
+	}
+	for _, log := range logs {
+		if err := os.Rename(log, filepath.Join(d.releaseLogs(app, to), filepath.Base(log))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -57,11 +57,17 @@ func (p *pins) unlessPinned(key string, remove func() error) error {
 func (d *Deployer) rely(made *plan.Plan, top string) (release func()) {
 	keys := []string{made.Base(), top}
 	for _, l := range made.Layers {
-		for _, key := range []string{l.Key, l.Parent, l.Builder} {
-			if key != "" {
-				keys = append(keys, key)
-			}
-		}
+		keys = append(keys, layerKeys(l)...)
 	}
 	return d.pins.pin(keys...)
+}
+
+// layerKeys are the keys of a layer and of what it is made on.
+func layerKeys(l plan.Layer) (keys []string) {
+	for _, key := range []string{l.Key, l.Parent, l.Builder} {
+		if key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

@@ -82,7 +82,7 @@ func (d *Deployer) PlanBuild(ctx context.Context, app, ref string) (Planned, err
 
 // plannedRef is what is planned when nobody says what.
 func (d *Deployer) plannedRef(record store.App) (string, error) {
-	live, err := d.liveReleaseOrNone(record)
+	live, err := d.liveWithoutConfig(record)
 	switch {
 	case err != nil:
 		return "", err

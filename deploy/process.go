@@ -101,8 +101,8 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 		return err
 	}
 	defer leave()
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 	release, err := d.liveRelease(record)
 	if err != nil && record.Release != 0 {
 		return err
@@ -122,6 +122,12 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
+	}
+	switch e.Kind { // the release of a push under way does not undo it
+	case "stop":
+		a.building(0).noteStop(e.By)
+	case "start":
+		a.building(0).noteStop("")
 	}
 	if record.Release != 0 {
 		d.schedule(a, app, release)

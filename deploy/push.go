@@ -49,13 +49,13 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	})
 }
 
-// attempt waits for the app's turn, then does the work of one build, with all
-// that is written down of it: its record, its transcript, an event, what the one
-// who waits reads at its end.
+// attempt waits until nothing else is built for the app, then does the work of
+// one build, with all that is written down of it: its record, its transcript, an
+// event, what the one who waits reads at its end.
 func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *report) (store.Release, error)) error {
 	began := time.Now()
 	wait := newReport(p.Out)
-	_, a, leave, err := d.hold(ctx, p.App, turn, func(holder string) {
+	_, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -66,8 +66,8 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	defer leave()
 
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
+	ctx, done := d.begun(ctx, a)
+	defer done()
 	record, build, err := d.beginBuild(p, commit)
 	if err != nil {
 		return d.refusePush(p, wait, err)
@@ -93,9 +93,11 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		}
 		build.Error = err.Error()
 		d.endBuild(build)
+		// An app whose pushes all fail has layers and logs to collect too.
+		d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
 		return d.refusePush(p, out, err)
 	}
-	build.Status, build.Release = store.BuildSucceeded, release.Number
+	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.live.Sub(began))
@@ -126,7 +128,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
-	image, err := d.build(ctx, record, made, tree, config, out)
+	image, err := d.build(ctx, record, build, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -139,7 +141,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		return store.Release{}, err
 	}
 	release := releaseOf(record, *build, commit, made, image)
-	release.Config = config
+	release.Config = config // of predeploy; the one of the release is read once the app is held
 	pages := readPages(tree.root, out)
 	for page, content := range pages {
 		if release.Pages == nil {
@@ -152,7 +154,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
 		return store.Release{}, err
 	}
-	ready := d.claim(a, image.base, release.Number)
+	ready := d.claim(a, image.base)
 	defer d.dismiss(ready)
 	if !image.whole() {
 		out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
@@ -168,16 +170,15 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	})
 	defer layered() // before the tree is removed
 	go layered()
-	err = d.roll(ctx, a, record, release, rollout{
-		standby: ready, layered: layered, named: named, phase: true,
-		edit: func(app *store.App) { settle(app, made) },
+	release, err = d.releaseBuild(ctx, a, record, release, made, rollout{
+		standby: ready, layered: layered, named: named,
 		also: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.PutCarriedPage(record.Name, content); err != nil {
 					return err
 				}
 			}
-			return tx.PutConfig(record.Name, config)
+			return nil
 		},
 	}, out)
 	if err == nil {
@@ -185,6 +186,61 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		d.postdeploy(ctx, record, release, made.Manifest.Scripts, out)
 	}
 	return release, err
+}
+
+// releaseBuild rolls out what a build has made. From here on the app is held.
+// Until now it was not: what the build read of it at its begin, in began, may
+// have changed, and what somebody has done since is not undone.
+func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *report) (store.Release, error) {
+	t := ticket{what: fmt.Sprintf("the release of build %d by %s", release.Build, release.CreatedBy)}
+	record, _, leave, err := d.hold(ctx, began.Name, t, func(holder string) { out.Title("waiting for %s", holder) })
+	if err != nil {
+		return release, err
+	}
+	defer leave()
+	guessed, before := release.Number, release.Config
+	release.Number, release.CreatedAt = record.LastRelease+1, time.Now().UTC()
+	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.Name, phasePredeploy, guessed, release.Number), "app", record.Name)
+	if err := d.tellReplaced(began, record, out); err != nil {
+		return release, err
+	}
+	build := a.building(release.Build)
+	with.build, with.phase = build, true
+	with.config = func(now map[string]string) (map[string]string, error) {
+		return d.completed(record.Name, now, made.Manifest, before)
+	}
+	with.edit = func(app *store.App) {
+		settle(app, began, made)
+		app.Stopped = build.stopper() != ""
+	}
+	release.Config, err = d.roll(ctx, a, record, release, with, out)
+	if err != nil {
+		return release, err
+	}
+	if by := build.stopper(); by != "" {
+		out.warnings = append(out.warnings, fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
+			fmt.Sprintf("%s ps:start %s starts v%d", d.sshCommand(), record.Name, release.Number))
+	}
+	if made.ReadsConfig() && !maps.Equal(before, release.Config) {
+		out.warnings = append(out.warnings, fmt.Sprintf("the config of %s changed during the build", record.Name),
+			"what the build itself read of it stays as it was until the next push")
+	}
+	return release, nil
+}
+
+// tellReplaced says that another release went live while this one was built: it
+// was made on purpose, a rollback perhaps, and the push takes its place.
+func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
+	if record.Release == began.Release {
+		return nil
+	}
+	live, err := d.liveWithoutConfig(record)
+	if err != nil {
+		return err
+	}
+	out.warnings = append(out.warnings, fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
+		live.Number, clip(live.Description, 60), live.CreatedBy))
+	return nil
 }
 
 // plan finds out what the source is and says so.
@@ -212,19 +268,29 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 
 // rollout is what comes with a release that is rolled out.
 type rollout struct {
+	build   *underway                // that it comes of; nil when it was not built
 	standby *standby                 // containers that were readied for it
 	layered func() error             // waits for its layer
 	named   func()                   // called once the record names its layers
 	phase   bool                     // the Procfile's release command is run before it starts
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
+
+	// config makes the release's config of the app's, which becomes the same at
+	// the swap; nil leaves both as they are.
+	config func(now map[string]string) (map[string]string, error)
 }
 
-// roll records a release, rolls it out and tells how it went.
-func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *report) error {
-	config, err := d.record(&record, &release)
+// roll records a release, rolls it out and tells how it went. It returns the
+// config that the release has. The caller holds the app.
+func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *report) (map[string]string, error) {
+	config, err := d.record(&record, &release, with.config)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if !with.standby.fits(release.Base, release.Number, record.Limits) {
+		d.dismiss(with.standby)
+		with.standby = nil
 	}
 	if with.named != nil {
 		with.named()
@@ -238,28 +304,31 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.phase {
 		if err := d.releasePhase(ctx, record, release, with.layered, out); err != nil {
 			d.forsake(record.Name, release, err)
-			return err
+			return nil, err
 		}
 	}
-	build := a.building(0)
 	err = out.timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
 			trial: &trial{release: release.Number, before: before},
 			commit: func(tx *store.Tx) error {
-				if err := build.seal(ctx); err != nil {
+				if err := with.build.seal(ctx); err != nil {
 					return err
 				}
-				if err := makeLive(tx, record.Name, release.Number, with.edit); err != nil || with.also == nil {
-					return err
+				err := makeLive(tx, record.Name, release.Number, with.edit)
+				if err == nil && with.config != nil {
+					err = tx.PutConfig(record.Name, release.Config)
 				}
-				return with.also(tx)
+				if err == nil && with.also != nil {
+					err = with.also(tx)
+				}
+				return err
 			},
 		})
 	})
 	if err != nil {
 		d.forsake(record.Name, release, err)
-		return err
+		return nil, err
 	}
 	out.live = time.Now()
 	switch {
@@ -271,19 +340,24 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	d.schedule(a, record.Name, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
-	return nil
+	return release.Config, nil
 }
 
-// record stores a release as pending, with the config of now, and says how
-// that differs from the live one's.
-func (d *Deployer) record(record *store.App, release *store.Release) (config string, err error) {
+// record stores a release as pending, with the config that it brings or that
+// configure makes of the app's own, and says how that differs from the live one's.
+func (d *Deployer) record(record *store.App, release *store.Release, configure func(map[string]string) (map[string]string, error)) (config string, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
 		fresh, err := tx.App(record.Name)
 		if err != nil {
 			return err
 		}
-		if release.Config == nil {
+		if release.Config == nil || configure != nil {
 			if release.Config, err = tx.Config(record.Name); err != nil {
+				return err
+			}
+		}
+		if configure != nil {
+			if release.Config, err = configure(release.Config); err != nil {
 				return err
 			}
 		}
@@ -296,12 +370,29 @@ func (d *Deployer) record(record *store.App, release *store.Release) (config str
 		if err := tx.PutApp(fresh); err != nil {
 			return err
 		}
-		return tx.PutRelease(*release)
+		if err := tx.PutRelease(*release); err != nil {
+			return err
+		}
+		return d.forgetReleases(tx, fresh)
 	})
 	if err != nil {
-		return "", d.full(fmt.Errorf("record the release: %w", err))
+		return "", d.full(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
 	return config, nil
+}
+
+// forgetReleases deletes the records of releases that are too old to be
+// remembered and that nothing can go back to.
+func (d *Deployer) forgetReleases(tx *store.Tx, app store.App) error {
+	kept, err := keep(app, tx.EachRelease(app.Name), d.keptReleases())
+	if err != nil {
+		return err
+	}
+	needed := []int{app.Release}
+	for _, r := range kept {
+		needed = append(needed, r.Number)
+	}
+	return tx.ForgetReleases(app.Name, needed)
 }
 
 // makeLive names the release as the one that should be live.
@@ -314,20 +405,14 @@ func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
 		edit(&app)
 	}
 	if app.Release != 0 && app.Release != n {
-		if old, err := tx.Release(name, app.Release); err == nil && old.Status == store.ReleaseLive {
-			old.Status = store.ReleaseRetired
-			if err := tx.PutRelease(old); err != nil {
+		if old, err := tx.ReleaseWithoutConfig(name, app.Release); err == nil && old.Status == store.ReleaseLive {
+			if err := tx.MarkRelease(name, old.Number, store.ReleaseRetired, ""); err != nil {
 				return err
 			}
 		}
 	}
-	release, err := tx.Release(name, n)
-	if err != nil {
-		return err
-	}
-	release.Status = store.ReleaseLive
 	app.Release = n
-	if err := tx.PutRelease(release); err != nil {
+	if err := tx.MarkRelease(name, n, store.ReleaseLive, ""); err != nil {
 		return err
 	}
 	return tx.PutApp(app)
@@ -335,8 +420,9 @@ func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
 
 // forsake notes that a release never came to serve.
 func (d *Deployer) forsake(app string, release store.Release, why error) {
-	release.Status, release.Error = store.ReleaseFailed, why.Error()
-	err := d.db.Update(func(tx *store.Tx) error { return tx.PutRelease(release) })
+	err := d.db.Update(func(tx *store.Tx) error {
+		return tx.MarkRelease(app, release.Number, store.ReleaseFailed, why.Error())
+	})
 	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
 	d.changes.publish(app)
 }
@@ -354,7 +440,11 @@ func (d *Deployer) refuse(out *report, name string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
 	}
-	out.Fail(err, d.refer, d.still(name))
+	still := d.still(name)
+	if f := fault.From(err); f != nil && f.Code == codeDestroyed {
+		still = ""
+	}
+	out.Fail(err, d.refer, still)
 	return fmt.Errorf("%w: %w", ErrReported, err)
 }
 

@@ -27,8 +27,8 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 		return store.Release{}, err
 	}
 	defer leave()
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 
 	var before, after map[string]string
 	err = d.db.View(func(tx *store.Tx) error {
@@ -113,8 +113,8 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 		return store.Release{}, err
 	}
 	defer leave()
-	ctx, cancel := d.detached(ctx)
-	defer cancel()
+	ctx, end := d.begun(ctx, a)
+	defer end()
 	if record.Release == 0 {
 		return store.Release{}, errEmpty(app)
 	}
@@ -138,12 +138,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
 	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
 		if fallen != 0 {
-			old, err := tx.Release(app, fallen)
-			if err != nil {
-				return err
-			}
-			old.Status, old.Error = store.ReleaseFailed, why
-			if err := tx.PutRelease(old); err != nil {
+			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}
 		}
@@ -171,14 +166,13 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 			}
 			return nil
 		}
-		releases, err := tx.Releases(record.Name)
-		if err != nil {
-			return err
-		}
-		for _, r := range releases {
+		for r, err := range tx.EachRelease(record.Name) {
+			if err != nil {
+				return err
+			}
 			if r.Number < record.Release && r.Status == store.ReleaseRetired {
-				target = r
-				return nil
+				target, err = tx.Release(record.Name, r.Number)
+				return err
 			}
 		}
 		return fault.New(fault.Conflict, "E119", "%s has no earlier release to go back to", record.Name)
@@ -189,7 +183,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 // rollTo rolls out a release of which all layers are there.
 func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, with rollout) error {
 	began := time.Now()
-	if err := d.roll(ctx, a, record, release, with, out); err != nil {
+	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
 	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))

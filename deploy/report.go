@@ -117,6 +117,15 @@ func (r *report) writeOutput(line string) {
 // build's record, and says nothing to the one who waits.
 func (r *report) recordOnly() io.Writer { return recordWriter{r} }
 
+// keep adds to the build's record what another report has recorded.
+func (r *report) keep(recorded []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.record != nil {
+		r.record.Write(recorded)
+	}
+}
+
 type recordWriter struct{ report *report }
 
 func (w recordWriter) Write(p []byte) (int, error) {

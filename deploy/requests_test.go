@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 	if err := os.MkdirAll(d.cfg.Git.Dir+"/shop.git", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.RenameApp(t.Context(), "shop", "store", by); err != nil {
+	if _, err := d.RenameApp(t.Context(), "shop", "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	asked(d, "shop", "/late", 200) // was under way
@@ -75,7 +76,7 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old name has a directory: %v", err)
 	}
-	if err := d.DestroyApp(t.Context(), "store", by); err != nil {
+	if err := d.DestroyApp(t.Context(), "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	asked(d, "store", "/too-late", 200)

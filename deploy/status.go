@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -80,8 +81,10 @@ func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
 func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	a := d.app(record)
 	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.urls(record.Name), GitURL: d.gitURL(record.Name)}
-	s.Working, s.Waiting = a.line.state()
-	live, err := d.liveReleaseOrNone(record)
+	changing, _ := a.line.state()
+	building, waiting := a.builds.state()
+	s.Working, s.Waiting = cmp.Or(changing, building), waiting
+	live, err := d.liveWithoutConfig(record)
 	d.warn("the live release cannot be read", err, "app", record.Name)
 	s.Language, s.Summary = live.Language, live.Summary
 	d.mu.Lock()

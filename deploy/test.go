@@ -19,10 +19,6 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// testTimeout is the longest that an app's tests may take. The layers of the
-// push have as long for themselves.
-const testTimeout = buildTimeout
-
 // test runs the app's tests, if it has any, in what was built with the
 // dependencies of development, as the app's user and with a build's limits. It
 // keeps nothing of what they leave.
@@ -35,15 +31,14 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 		return err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeoutCause(ctx, testTimeout,
-		fault.New(fault.Timeout, "E252", "the tests took longer than %s", testTimeout))
-	defer cancel()
 	title := clip(oneLine(made.Test.Command), 40)
 	out.Step("Test", "%s", title)
 	began := time.Now()
 	var count testCount
 	err = out.timed("test", func() error {
-		return d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count))
+		return d.buildAllowance("the test run", "E252").spend(ctx, func(ctx context.Context) error {
+			return because(ctx, d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count)))
+		})
 	})
 	if err == nil {
 		d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, count.text())})
@@ -106,6 +101,9 @@ func testEnv(made *plan.Plan) []string {
 func (d *Deployer) testFault(ctx context.Context, record store.App, test *plan.Test, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if fault.From(err) != nil { // the allowance is spent
+		return err
 	}
 	if short, ok := errors.AsType[*runtime.DiskError](err); ok {
 		return d.outgrown(plan.Layer{Name: "the tests"}, record, short)

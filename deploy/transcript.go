@@ -41,23 +41,36 @@ func (d *Deployer) transcriptPath(app string, number int) string {
 // beginBuild records a build that starts now.
 func (d *Deployer) beginBuild(p Push, commit git.Commit) (record store.App, build store.Build, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
-		if record, err = tx.App(p.App); err != nil {
-			return err
-		}
-		record.LastBuild++
-		if record.Branch == "" {
-			record.Branch = p.Branch
-		}
-		build = store.Build{
-			App: record.Name, Number: record.LastBuild, Status: store.BuildRunning, Commit: commit.ID,
-			Subject: commit.Subject, Branch: p.Branch, By: p.By.Name, StartedAt: time.Now().UTC(),
-		}
-		if err := tx.PutApp(record); err != nil {
-			return err
-		}
-		return tx.PutBuild(build)
+		record, build, err = newBuild(tx, p, commit)
+		return err
 	})
 	return record, build, d.full(err)
+}
+
+// newBuild stores a build that starts now.
+func newBuild(tx *store.Tx, p Push, commit git.Commit) (record store.App, build store.Build, err error) {
+	if record, err = tx.App(p.App); err != nil {
+		return record, build, err
+	}
+	record.LastBuild++
+	if record.Branch == "" {
+		record.Branch = p.Branch
+	}
+	build = store.Build{
+		App: record.Name, Number: record.LastBuild, Status: store.BuildRunning, Commit: commit.ID,
+		Subject: commit.Subject, Branch: p.Branch, By: p.By.Name, StartedAt: time.Now().UTC(),
+	}
+	last, err := tx.Builds(p.App, 1)
+	if err != nil {
+		return record, build, err
+	}
+	for _, before := range last {
+		build.Layers = before.Layers // until it knows its own
+	}
+	if err := tx.PutApp(record); err != nil {
+		return record, build, err
+	}
+	return record, build, tx.PutBuild(build)
 }
 
 func (d *Deployer) endBuild(build store.Build) {

@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -94,6 +96,52 @@ func (e *Engine) keepPace(end <-chan struct{}) {
 			set()
 		}
 	}
+}
+
+// Load is how busy the processors have been, each since some time in the past:
+// what lies between two looks is of interest.
+type Load struct {
+	Builds int           // that go on now
+	CPU    time.Duration // that builds have had of the processors
+	Idle   time.Duration // of all processors, in which nothing wanted them
+}
+
+// Load looks how busy the processors are.
+func (e *Engine) Load() (Load, error) {
+	idle, err := idleTime()
+	if err != nil {
+		return Load{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := Load{CPU: e.buildsCPU(), Idle: idle}
+	if e.yielding != nil {
+		l.Builds = e.yielding.builds
+	}
+	return l, nil
+}
+
+// idleTime is the time that the machine's processors were idle, or waited for a
+// disk, since it was started. /proc/stat counts it in hundredths of a second.
+func idleTime() (time.Duration, error) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	fields := strings.Fields(line) // cpu user nice system idle iowait ...
+	if len(fields) < 6 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	var sum int64
+	for _, field := range fields[4:6] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read /proc/stat: %w", err)
+		}
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / 100, nil
 }
 
 // buildsCPU returns what builds have had of the processors.

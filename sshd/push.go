@@ -63,14 +63,15 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 	if err := store.ValidAppName(name); err != nil {
 		return err
 	}
-	if _, _, err := p.lookup(r.User, name); err != nil {
+	before, _, err := p.lookup(r.User, name)
+	if err != nil {
 		return err
 	}
 	turn, err := p.turns.take(session, name, r.User.Name, r.Stderr)
 	if err != nil {
 		return told{err} // they have gone
 	}
-	push := &push{Pushes: p, user: r.User, turn: turn, session: session}
+	push := &push{Pushes: p, user: r.User, turn: turn, session: session, before: before}
 	err = p.receiveInTurn(life, r, push, name, protocol)
 	turn.done()
 	if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
@@ -89,6 +90,7 @@ type push struct {
 	user    store.User
 	turn    *turn
 	session context.Context // ends when the pusher has gone
+	before  store.App       // as it was when the push came; zero when there was none
 	app     store.App
 	missing bool // the app is not there yet
 	created bool // it was not, before this push
@@ -102,6 +104,10 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 	// Looked up again: much can happen while one waits.
 	if push.app, push.missing, err = p.lookup(r.User, name); err != nil {
 		return err
+	}
+	if push.before.UID != 0 && push.app.UID != push.before.UID {
+		return fault.New(fault.Conflict, "E422", "%s was destroyed while your push waited for another", name).
+			Hint("push again to make it anew")
 	}
 	push.app.Name = name
 	if !push.missing {

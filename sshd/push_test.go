@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -426,6 +427,39 @@ func TestPush_NewestOfThoseWhoWaitWins(t *testing.T) {
 	wantText(t, r.out, "carol pushed after you", "E176")
 	if got, want := d.ref(t, "shop", "refs/heads/main"), carolClient.git("rev-parse", "HEAD"); got != want {
 		t.Errorf("main is at %s, want carol's %s", got, want)
+	}
+}
+
+func TestPush_WhoWaitsDoesNotBringADestroyedAppBack(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan bool), make(chan bool)
+	c := d.client(t, "alice", store.RoleDeploy)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d.deploys(func(context.Context, deploy.Push) error {
+		entered <- true
+		<-release
+		return fault.New(fault.Conflict, "E420", "shop was destroyed by bob")
+	})
+	var out [2]string
+	var pushes sync.WaitGroup
+	push := func(n int) {
+		c.commit("hello.py", fmt.Sprintf("print(%d)\n", n))
+		pushes.Go(func() { out[n], _ = c.push("shop", "main") })
+	}
+	push(0)
+	<-entered
+	push(1)
+	eventuallyWaiting(t, d, 1)
+	d.mu.Lock()
+	delete(d.apps, "shop")
+	d.mu.Unlock()
+	release <- true
+	pushes.Wait()
+	wantText(t, out[1], "shop was destroyed while your push waited for another [E422]")
+	if d.has("shop") {
+		t.Error("the push that waited made the app again")
 	}
 }
 

@@ -33,6 +33,7 @@ type house struct {
 	keys     map[string]store.Key
 	used     []string
 	apps     map[string]store.App
+	created  int
 	pushes   []deploy.Push
 	expected []string
 	left     []string // apps to be destroyed unless they are used
@@ -74,7 +75,8 @@ func (h *house) Expect(app string) func() {
 func (h *house) CreateApp(_ context.Context, name string, by store.User) (store.App, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	app := store.App{Name: name, CreatedBy: by.Name}
+	h.created++
+	app := store.App{Name: name, CreatedBy: by.Name, UID: 70_000 + h.created}
 	h.apps[name] = app
 	return app, nil
 }

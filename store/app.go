@@ -228,7 +228,7 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 	if err != nil {
 		return App{}, err
 	}
-	releases, err := tx.Releases(from)
+	releases, err := tx.Releases(from, 0)
 	if err != nil {
 		return App{}, err
 	}
@@ -252,6 +252,9 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 		return App{}, err
 	}
 	for _, r := range releases { // their config is sealed to the name
+		if r, err = tx.Release(from, r.Number); err != nil {
+			return App{}, err
+		}
 		r.App = to
 		if err := tx.PutRelease(r); err != nil {
 			return App{}, err

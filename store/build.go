@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/berthd/berth/store/fault"
@@ -36,6 +37,11 @@ type Build struct {
 	Release    int         `json:"release,omitempty"`  // what came of it
 	Steps      []Step      `json:"steps,omitempty"`    // where the time went
 	Error      string      `json:"error,omitempty"`
+
+	// Layers are the keys of the app's own layers that the build wants. Until a
+	// release names them they are kept while it is the app's last build, for the
+	// next to go on from there.
+	Layers []string `json:"layers,omitempty"`
 }
 
 // Build returns one build of an app, or a fault (E106).
@@ -55,6 +61,20 @@ func (tx *Tx) Builds(app string, limit int) ([]Build, error) {
 		builds[i].App = app
 	}
 	return builds, err
+}
+
+// FirstBuild returns the number of the oldest build of an app that is
+// remembered; 0 is none.
+func (tx *Tx) FirstBuild(app string) int {
+	b := tx.of("builds", app)
+	if b == nil {
+		return 0
+	}
+	key, _ := b.Cursor().First()
+	if key == nil {
+		return 0
+	}
+	return int(binary.BigEndian.Uint32(key))
 }
 
 // PutBuild stores a build.

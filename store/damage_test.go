@@ -77,7 +77,7 @@ func use(t *testing.T, dir, what string) (refused error) {
 		s.View(func(tx *store.Tx) error {
 			apps, _ := tx.Apps()
 			for _, app := range append(apps, store.App{Name: "shop"}, store.App{Name: "blog"}) {
-				tx.Releases(app.Name)
+				tx.Releases(app.Name, 0)
 				tx.Builds(app.Name, 0)
 				tx.Domains(app.Name)
 				tx.Config(app.Name)

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -38,5 +41,25 @@ func (tx *Tx) AddEvent(e Event) error {
 // Events returns up to limit events of an app ("" is all), the newest first; 0
 // is no limit.
 func (tx *Tx) Events(app string, limit int) ([]Event, error) {
-	return newest(tx.bucket("events"), limit, func(e Event) bool { return app == "" || e.App == app })
+	if app == "" {
+		return newest[Event](tx.bucket("events"), limit, nil)
+	}
+	// Most of what lies between two events of a quiet app is of others, and is
+	// passed over unread.
+	var events []Event
+	mark := fmt.Appendf(nil, `"app":%q`, app)
+	c := tx.bucket("events").Cursor()
+	for key, raw := c.Last(); key != nil && (limit == 0 || len(events) < limit); key, raw = c.Prev() {
+		if !bytes.Contains(raw, mark) {
+			continue
+		}
+		var e Event
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return nil, fmt.Errorf("read an event: %w", err)
+		}
+		if e.App == app {
+			events = append(events, e)
+		}
+	}
+	return events, nil
 }

@@ -1,11 +1,27 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/berthd/berth/store/fault"
+)
+
+const (
+	// keptReleases is how many releases of an app are remembered: at twenty
+	// deploys a day the last ten days, and as many as there are builds.
+	keptReleases = 200
+
+	// forgottenAtOnce bounds how many releases one transaction deletes: an app of
+	// an older berth may have thousands, and everybody waits for a transaction.
+	forgottenAtOnce = 100
 )
 
 // ReleaseStatus is where a release stands in its life.
@@ -55,8 +71,11 @@ type Release struct {
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
 
 	// Config is the app's config as of this release. It is encrypted at rest
-	// and never part of what the API shows of a release.
+	// and never part of what the API shows of a release. Only Tx.Release reads
+	// it: to decrypt it takes longer than to read all the rest.
 	Config map[string]string `json:"-"`
+
+	bare bool // read without its config
 }
 
 // sealedRelease is a release as it lies in the file.
@@ -79,35 +98,133 @@ func (tx *Tx) unsealed(s sealedRelease, app string) (Release, error) {
 	return s.Release, nil
 }
 
-// Release returns one release of an app, or a fault (E103).
+// Release returns one release of an app with its config, or a fault (E103).
 func (tx *Tx) Release(app string, n int) (Release, error) {
 	sealed, found, err := get[sealedRelease](tx.of("releases", app), number(n))
 	if err != nil {
 		return Release{}, err
 	}
 	if !found {
-		return Release{}, fault.New(fault.NotFound, "E103", "%s has no release v%d", app, n).Hint("berth releases %s shows them", app)
+		return Release{}, errNoRelease(app, n)
 	}
 	return tx.unsealed(sealed, app)
 }
 
-// Releases returns an app's releases, the newest first.
-func (tx *Tx) Releases(app string) ([]Release, error) {
-	sealed, err := newest[sealedRelease](tx.of("releases", app), 0, nil)
-	if err != nil {
-		return nil, err
+func errNoRelease(app string, n int) error {
+	return fault.New(fault.NotFound, "E103", "%s has no release v%d", app, n).Hint("berth releases %s shows them", app)
+}
+
+// ReleaseWithoutConfig returns one release of an app, but for its config, or a
+// fault (E103).
+func (tx *Tx) ReleaseWithoutConfig(app string, n int) (Release, error) {
+	release, found, err := get[Release](tx.of("releases", app), number(n))
+	if err == nil && !found {
+		err = errNoRelease(app, n)
 	}
-	releases := make([]Release, len(sealed))
-	for i := range sealed {
-		if releases[i], err = tx.unsealed(sealed[i], app); err != nil {
+	release.App, release.bare = app, true
+	return release, err
+}
+
+// HasRelease tells whether a release of an app is remembered.
+func (tx *Tx) HasRelease(app string, n int) bool {
+	b := tx.of("releases", app)
+	return b != nil && b.Get(number(n)) != nil
+}
+
+// EachRelease reads an app's releases, but for their config, the newest first.
+// It reads no more of them than are asked for. An error is the last.
+func (tx *Tx) EachRelease(app string) iter.Seq2[Release, error] {
+	return func(yield func(Release, error) bool) {
+		b := tx.of("releases", app)
+		if b == nil {
+			return
+		}
+		c := b.Cursor()
+		for key, raw := c.Last(); key != nil; key, raw = c.Prev() {
+			var r Release
+			if err := json.Unmarshal(raw, &r); err != nil {
+				yield(Release{}, fmt.Errorf("read a release of %s: %w", app, err))
+				return
+			}
+			r.App, r.bare = app, true
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Releases returns up to limit releases of an app, but for their config, the
+// newest first; 0 is no limit.
+func (tx *Tx) Releases(app string, limit int) (releases []Release, err error) {
+	for r, err := range tx.EachRelease(app) {
+		if err != nil {
 			return nil, err
+		}
+		if releases = append(releases, r); len(releases) == limit {
+			break
 		}
 	}
 	return releases, nil
 }
 
-// PutRelease stores a release.
+// MarkRelease says where a release stands, and why it failed if it did.
+func (tx *Tx) MarkRelease(app string, n int, status ReleaseStatus, why string) error {
+	b := tx.of("releases", app)
+	sealed, found, err := get[sealedRelease](b, number(n))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errNoRelease(app, n)
+	}
+	sealed.Status, sealed.Error = status, why
+	return put(b, number(n), sealed)
+}
+
+// ForgetReleases deletes the oldest of an app's releases above keptReleases, a
+// bounded number at a time, but for those whose numbers are needed.
+func (tx *Tx) ForgetReleases(app string, needed []int) error {
+	b := tx.of("releases", app)
+	if b == nil {
+		return nil
+	}
+	stay := map[string]bool{}
+	for _, n := range needed {
+		stay[string(number(n))] = true
+	}
+	var doomed [][]byte
+	first, c := oldestKept(b), b.Cursor()
+	for key, _ := c.First(); key != nil && bytes.Compare(key, first) < 0 && len(doomed) < forgottenAtOnce; key, _ = c.Next() {
+		if !stay[string(key)] {
+			doomed = append(doomed, slices.Clone(key))
+		}
+	}
+	for _, key := range doomed {
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldestKept returns the key of the oldest of the last keptReleases; nil when
+// there are fewer.
+func oldestKept(b *bolt.Bucket) []byte {
+	c, n := b.Cursor(), 0
+	for key, _ := c.Last(); key != nil; key, _ = c.Prev() {
+		if n++; n == keptReleases {
+			return slices.Clone(key)
+		}
+	}
+	return nil
+}
+
+// PutRelease stores a release with its config.
 func (tx *Tx) PutRelease(r Release) error {
+	if r.bare {
+		return errors.New("a release that was read without its config cannot be stored")
+	}
 	b, err := tx.makeOf("releases", r.App)
 	if err != nil {
 		return err
@@ -117,14 +234,6 @@ func (tx *Tx) PutRelease(r Release) error {
 		return err
 	}
 	return put(b, number(r.Number), sealedRelease{r, tx.seal.seal(releasePlace(r.App, r.Number), plain)})
-}
-
-// DeleteRelease forgets a release.
-func (tx *Tx) DeleteRelease(app string, n int) error {
-	if b := tx.of("releases", app); b != nil {
-		return b.Delete(number(n))
-	}
-	return nil
 }
 
 // Image is what a release runs in when it is no stack of berth's.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,6 +191,148 @@ func TestRenameApp_TakesEverythingAlong(t *testing.T) {
 		wantCode(t, err, "E101")
 		return nil
 	})
+}
+
+func TestForgetReleases_ABoundedNumberAtATime(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "shop")
+	err := s.Update(func(tx *store.Tx) error {
+		for n := range 450 {
+			if err := tx.PutRelease(store.Release{App: "shop", Number: n + 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{350, 250, 202, 202} { // the last 200 and two that are needed
+		var left []store.Release
+		err := s.Update(func(tx *store.Tx) error { return tx.ForgetReleases("shop", []int{7, 240, 449}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.View(func(tx *store.Tx) (err error) {
+			left, err = tx.Releases("shop", 0)
+			return err
+		})
+		if err != nil || len(left) != want || left[0].Number != 450 || left[len(left)-1].Number > 250 {
+			t.Fatalf("%d releases are left, of v%d to v%d (%v); want %d", len(left), left[len(left)-1].Number, left[0].Number, err, want)
+		}
+	}
+	err = s.View(func(tx *store.Tx) error {
+		for n, want := range map[int]bool{6: false, 7: true, 240: true, 250: false, 251: true} {
+			if tx.HasRelease("shop", n) != want {
+				t.Errorf("v%d is there: %t, want %t", n, !want, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReleases_AreReadWithoutTheirConfigAndNotStoredSo(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "shop")
+	err := s.Update(func(tx *store.Tx) error {
+		return tx.PutRelease(store.Release{App: "shop", Number: 1, Config: map[string]string{"A": "1"}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(func(tx *store.Tx) error {
+		listed, err := tx.Releases("shop", 1)
+		if err != nil || len(listed) != 1 || listed[0].Config != nil {
+			t.Errorf("listed: got %+v, %v", listed, err)
+		}
+		one, err := tx.ReleaseWithoutConfig("shop", 1)
+		if err != nil || one.Config != nil {
+			t.Errorf("one: got %+v, %v", one, err)
+		}
+		for _, r := range append(listed, one) {
+			if tx.PutRelease(r) == nil {
+				t.Error("its config was lost")
+			}
+		}
+		if err := tx.MarkRelease("shop", 1, store.ReleaseFailed, "why"); err != nil {
+			return err
+		}
+		r, err := tx.Release("shop", 1)
+		if err != nil || r.Config["A"] != "1" || r.Status != store.ReleaseFailed || r.Error != "why" {
+			t.Errorf("marked: got %+v, %v", r, err)
+		}
+		wantCode(t, tx.MarkRelease("shop", 2, store.ReleaseFailed, ""), "E103")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A page of an app's releases costs the same whatever came before them.
+func TestReleases_ReadsNoMoreThanAreAskedFor(t *testing.T) {
+	read := func(releases int) float64 {
+		s := open(t, t.TempDir())
+		create(t, s, "shop")
+		err := s.Update(func(tx *store.Tx) error {
+			for n := range releases {
+				if err := tx.PutRelease(store.Release{App: "shop", Number: n + 1, Config: map[string]string{"A": "1"}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(5, func() {
+			err := s.View(func(tx *store.Tx) error {
+				list, err := tx.Releases("shop", 15)
+				if len(list) != 15 {
+					t.Errorf("got %d releases, want 15", len(list))
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if few, many := read(20), read(10_000); many > 1.5*few {
+		t.Errorf("%.0f allocations of 10,000 releases, %.0f of 20", many, few)
+	}
+}
+
+func TestEvents_OfOneAppAmongMany(t *testing.T) {
+	s := open(t, t.TempDir())
+	err := s.Update(func(tx *store.Tx) error {
+		for n := range 300 {
+			e := store.Event{App: "other", Kind: "deploy", Text: `v1: "app":"shop"`} // of which the text says so
+			if n%100 == 0 {
+				e = store.Event{App: "shop", Kind: "deploy", Text: fmt.Sprint(n)}
+			}
+			if err := tx.AddEvent(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		events, err := tx.Events("shop", 2)
+		if err != nil || len(events) != 2 || events[0].Text != "200" || events[1].Text != "100" {
+			t.Errorf("got %+v, %v", events, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestConfig_IsNotReadableInTheFile(t *testing.T) {

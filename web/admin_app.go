@@ -120,16 +120,17 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 	}
 	var domains []store.Domain
 	err = a.api.db.View(func(tx *store.Tx) error {
-		releases, err := tx.Releases(name)
-		if err != nil {
+		if page.App.Release != 0 {
+			live, err := tx.ReleaseWithoutConfig(name, page.App.Release)
+			if err != nil {
+				return err
+			}
+			page.Live = &live
+		}
+		var err error
+		if page.Releases, err = tx.Releases(name, shownReleases); err != nil {
 			return err
 		}
-		for _, release := range releases {
-			if release.Number == page.App.Release {
-				page.Live = &release
-			}
-		}
-		page.Releases = releases[:min(len(releases), shownReleases)]
 		builds, err := tx.Builds(name, shownBuilds)
 		if err != nil {
 			return err

@@ -74,7 +74,7 @@ func (a *admin) readApps(ctx context.Context, r *http.Request, user store.User) 
 		for _, status := range statuses {
 			row := appRow{AppStatus: status}
 			if status.Release > 0 {
-				release, err := tx.Release(status.Name, status.Release)
+				release, err := tx.ReleaseWithoutConfig(status.Name, status.Release)
 				if f := fault.From(err); f != nil && f.Kind == fault.NotFound {
 					continue // destroyed or renamed since
 				}

@@ -47,7 +47,7 @@ func (a *API) appsRename(ctx context.Context, c call, args RenameArgs) (deploy.A
 	if err := c.user.May(store.RoleDeploy, ""); err != nil { // the new name is nobody's own yet
 		return deploy.AppStatus{}, err
 	}
-	if _, err := a.deployer.RenameApp(ctx, args.App, args.To, c.user); err != nil {
+	if _, err := a.deployer.RenameApp(ctx, args.App, args.To, c.user, c.out); err != nil {
 		return deploy.AppStatus{}, err
 	}
 	return a.deployer.Status(ctx, args.To)
@@ -62,7 +62,7 @@ func (a *API) appsDestroy(ctx context.Context, c call, args DestroyArgs) (struct
 			Hint("it removes the app's releases, config, logs and repository for good").
 			Hint("berth apps:destroy %s --force does it", args.App)
 	}
-	return struct{}{}, a.deployer.DestroyApp(ctx, args.App, c.user)
+	return struct{}{}, a.deployer.DestroyApp(ctx, args.App, c.user, c.out)
 }
 
 // exists returns nil when there is such an app, else the fault (E101).
@@ -166,7 +166,7 @@ func (a *API) report(ctx context.Context, app string) (Report, error) {
 		return r, nil
 	}
 	return r, a.db.View(func(tx *store.Tx) error {
-		release, err := tx.Release(app, status.Release)
+		release, err := tx.ReleaseWithoutConfig(app, status.Release)
 		for _, p := range release.Processes {
 			r.Formation[p.Type] = wanted.Instances(p.Type)
 		}

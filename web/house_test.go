@@ -99,11 +99,11 @@ func (p *puppet) CreateApp(_ context.Context, name string, by store.User) (app s
 	return app, err
 }
 
-func (p *puppet) DestroyApp(_ context.Context, name string, _ store.User) error {
+func (p *puppet) DestroyApp(_ context.Context, name string, _ store.User, _ io.Writer) error {
 	return p.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
 }
 
-func (p *puppet) RenameApp(_ context.Context, from, to string, _ store.User) (app store.App, err error) {
+func (p *puppet) RenameApp(_ context.Context, from, to string, _ store.User, _ io.Writer) (app store.App, err error) {
 	err = p.db.Update(func(tx *store.Tx) error { app, err = tx.RenameApp(from, to); return err })
 	return app, err
 }

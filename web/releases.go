@@ -91,12 +91,9 @@ func (a *API) releases(_ context.Context, _ call, args LimitArgs) (releases []st
 		if _, err := tx.App(args.App); err != nil {
 			return err
 		}
-		releases, err = list(tx.Releases(args.App))
+		releases, err = list(tx.Releases(args.App, max(0, args.Limit)))
 		return err
 	})
-	if args.Limit > 0 && len(releases) > args.Limit {
-		releases = releases[:args.Limit]
-	}
 	return releases, err
 }
 
@@ -114,7 +111,7 @@ func (a *API) releasesInfo(_ context.Context, _ call, args NumberArgs) (release 
 		if number == 0 {
 			return neverDeployed(args.App)
 		}
-		release, err = tx.Release(args.App, number)
+		release, err = tx.ReleaseWithoutConfig(args.App, number)
 		return err
 	})
 	return release, err

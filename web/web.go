@@ -58,8 +58,8 @@ type Config struct {
 // containers.
 type Deployer interface {
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
-	RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error)
-	DestroyApp(ctx context.Context, name string, by store.User) error
+	RenameApp(ctx context.Context, from, to string, by store.User, out io.Writer) (store.App, error)
+	DestroyApp(ctx context.Context, name string, by store.User, out io.Writer) error
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
 	Statuses(ctx context.Context) ([]deploy.AppStatus, error)
 	CancelBuild(ctx context.Context, app string, number int, by store.User) (store.Build, error)

@@ -26,6 +26,10 @@ type Layer struct {
 	// /app, keep what is under /app, and are one owner's.
 	Root bool `json:"root,omitempty"`
 
+	// Listed tells that a Root layer is made of a list in the repository
+	// (apt-packages), and so takes the time of whoever pushes it.
+	Listed bool `json:"listed,omitempty"`
+
 	// Build layers are present while later layers are built and absent from
 	// what runs.
 	Build bool `json:"build,omitempty"`
@@ -79,6 +83,9 @@ type Layer struct {
 	// is the command's output. No part of the key.
 	Failure *source.Problem `json:"-"`
 }
+
+// Shared tells that the layer is berth's own, and nobody's build.
+func (l Layer) Shared() bool { return l.Root && !l.Listed }
 
 // ConfigUse is what the app's config is to a layer's commands. It reaches them
 // as environment and is never written into a layer.

@@ -93,6 +93,12 @@ type Plan struct {
 	stack string
 }
 
+// ReadsConfig tells whether the build may take values of the app's config into
+// what it makes.
+func (p *Plan) ReadsConfig() bool {
+	return p.Dockerfile != "" || slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Config == ConfigBakes })
+}
+
 // Late is what a build leaves for its plan: what could not be known before.
 type Late struct {
 	File string // in the topmost layer, from the root

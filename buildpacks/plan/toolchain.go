@@ -112,7 +112,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	}
 	// Once for what runs and once for what builds, so that the build tools below
 	// are everybody's.
-	own := Layer{Name: file, Root: true, Commands: AptInstall(packages...), Env: AptEnv, Passes: NetPasses}
+	own := Layer{Name: file, Root: true, Listed: true, Commands: AptInstall(packages...), Env: AptEnv, Passes: NetPasses}
 	own.Failure = source.Problemf(source.CodeApt, "the packages of %s could not be installed", file).
 		Hint("are they named so in Debian 13? apt-cache search finds them")
 	if !t.BuildOnly {

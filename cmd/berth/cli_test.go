@@ -39,7 +39,7 @@ func (p puppet) CreateApp(_ context.Context, name string, by store.User) (app st
 	return app, err
 }
 
-func (p puppet) DestroyApp(_ context.Context, name string, _ store.User) error {
+func (p puppet) DestroyApp(_ context.Context, name string, _ store.User, _ io.Writer) error {
 	return p.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
 }
 
