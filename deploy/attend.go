@@ -78,7 +78,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 			return nil
 		}
 	}
-	if err := get(ctx, c, address, d.host(i.app.called()), check, timeout); err != nil {
+	if _, err := get(ctx, c, address, d.visited(i.app.called()), check, timeout); err != nil {
 		return fmt.Errorf("GET %s : %w", check.Path, err)
 	}
 	return nil

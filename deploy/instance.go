@@ -68,6 +68,8 @@ type instance struct {
 	restarts  int
 	detail    string
 	failing   string // checks of a running instance that fail now; it is out of turn then
+	root      answer // of GET / for the host rootHost, when the usual check asked it
+	rootHost  string
 }
 
 func (i *instance) name() string { return i.process.Type + "." + strconv.Itoa(i.number) }

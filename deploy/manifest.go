@@ -107,7 +107,7 @@ func healthCheck(process string, c appjson.HealthCheck) store.HealthCheck {
 	h := store.HealthCheck{
 		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
 		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,
-		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn,
+		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn, MaxStatus: 399,
 	}
 	for _, header := range c.Headers {
 		h.Headers = append(h.Headers, store.HTTPHeader{Name: header[0], Value: header[1]})

@@ -141,7 +141,7 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 		if f == nil {
 			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
-		out.warnings = append(out.warnings, f.Error(),
+		out.warn(f.Error(),
 			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
 	}
 }

@@ -270,6 +270,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	d.schedule(a, record.Name, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+	d.visit(ctx, a, out)
 	return nil
 }
 
@@ -389,9 +390,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
 	}
-	for _, warning := range out.warnings {
-		out.Line("warning: %s", warning)
-	}
+	out.printWarnings()
 }
 
 // short is a commit id as people say it.

@@ -192,6 +192,7 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
-	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))
+	out.Line("success: v%d live after %s", release.Number, seconds(out.live.Sub(began)))
+	out.printWarnings()
 	return nil
 }

@@ -112,6 +112,23 @@ func (r *report) writeOutput(line string) {
 	r.write(indent + fault.Printable(line))
 }
 
+// warn keeps warnings for the end of a deploy that went well.
+func (r *report) warn(lines ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, lines...)
+}
+
+// printWarnings prints the warnings that were kept.
+func (r *report) printWarnings() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, warning := range r.warnings {
+		r.write("warning: " + fault.Printable(warning))
+	}
+	r.warnings = nil
+}
+
 // reuse notes that a layer is there already.
 func (r *report) reuse(layer string) {
 	r.mu.Lock()

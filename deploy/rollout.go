@@ -233,7 +233,7 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 	if err := i.launch(ctx, c.record); err != nil {
 		return fault.New(fault.Failed, "E304", "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
 	}
-	if err := d.awaitHealthy(ctx, i, d.host(c.record.Name), c.patient, c.report.note); err != nil {
+	if err := d.awaitHealthy(ctx, i, d.visited(c.record.Name), c.patient, c.report.note); err != nil {
 		return err
 	}
 	_, _, address := i.running()

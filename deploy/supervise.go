@@ -135,7 +135,7 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 	if err := i.launch(ctx, record); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
-	if err := d.awaitHealthy(ctx, i, d.host(record.Name), true, func(warning string) {
+	if err := d.awaitHealthy(ctx, i, d.visited(record.Name), true, func(warning string) {
 		d.log.Warn("a health check failed", "app", record.Name, "instance", i.name(), "check", warning)
 	}); err != nil {
 		return err
