@@ -67,7 +67,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 		}
 		told := check.Port
 		if told == 0 {
-			told = port
+			told = i.port()
 		}
 		if at := listensOn(addresses, told); at != "" {
 			address = at

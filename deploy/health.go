@@ -118,7 +118,7 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 		if err != nil && !ended(c) {
 			return "", fmt.Errorf("look where %s listens: %w", i.name(), err)
 		}
-		told := port
+		told := i.port()
 		if want != 0 {
 			told = want
 		}
@@ -153,7 +153,7 @@ func (i *instance) listens(address string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.address, i.detail = address, ""
-	if address != "0.0.0.0:"+strconv.Itoa(port) && address != "[::]:"+strconv.Itoa(port) {
+	if told := strconv.Itoa(i.port()); address != "0.0.0.0:"+told && address != "[::]:"+told {
 		i.detail = "listens on " + address
 	}
 }
@@ -219,7 +219,7 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 func (d *Deployer) checkCommand(ctx context.Context, i *instance, c *runtime.Container, args []string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := command(store.App{Name: i.app.called()}, i.release, "", i.name(), "PORT="+strconv.Itoa(port))
+	cmd := command(store.App{Name: i.app.called()}, i.release, "", i.name())
 	cmd.Args = args
 	var out tail
 	exit, err := c.Exec(ctx, cmd, &out)

@@ -27,6 +27,9 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 	}
 	for name, value := range manifest.Env {
 		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
+			if err := store.ValidConfig(name, value); err != nil {
+				return nil, err
+			}
 			config[name] = value
 		}
 	}

@@ -239,8 +239,8 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 	_, _, address := i.running()
 	i.set(InstanceUp, i.said())
 	if address != "" {
-		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(port) && !exposes(i.release.Image, at) {
-			c.report.note(fmt.Sprintf("%s listens on %s; 0.0.0.0:$PORT is the custom", i.name(), address))
+		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(i.port()) && !exposes(i.release.Image, at) {
+			c.report.note(fmt.Sprintf("%s listens on %s; apps should listen on 0.0.0.0:$PORT", i.name(), address))
 		}
 	}
 	return nil
