@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -60,11 +61,16 @@ func newSecret() []byte {
 }
 
 // settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, the versions that were resolved, and that the app
-// runs.
+// where nobody has scaled yet, one instance of a process that is the only one,
+// the versions that were resolved, and that the app runs.
 func settle(app *store.App, made *plan.Plan) {
 	app.Stopped, app.Versions = false, made.Versions
-	for process, n := range made.Manifest.Formation {
+	formation := map[string]int{}
+	if process, is := soleProcess(made); is {
+		formation[process] = 1
+	}
+	maps.Copy(formation, made.Manifest.Formation)
+	for process, n := range formation {
 		if _, set := app.Formation[process]; !set {
 			if app.Formation == nil {
 				app.Formation = map[string]int{}

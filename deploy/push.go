@@ -206,6 +206,11 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 	for _, note := range made.Notes {
 		out.Detail("%s", note)
 	}
+	if process, is := soleProcess(made); is {
+		if _, set := record.Formation[process]; !set {
+			out.Detail("%s is started once: there is no other process", process)
+		}
+	}
 	return made, config, nil
 }
 
@@ -382,10 +387,16 @@ func (d *Deployer) still(name string) string {
 
 // applaud prints how a deploy that went well ends.
 func (d *Deployer) applaud(out *report, record store.App, release store.Release, took time.Duration) {
+	now, _, err := d.find(record.Name)
+	if err != nil { // destroyed meanwhile
+		return
+	}
 	out.Line("")
-	out.Line("success: v%d live after %s", release.Number, seconds(took))
+	runs := d.printLive(out, now, release, took)
 	for _, url := range d.urls(record.Name) {
-		out.Detail("%s", url)
+		if runs && now.Instances("web") > 0 {
+			out.Detail("%s", url)
+		}
 	}
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)

@@ -192,7 +192,11 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
-	out.Line("success: v%d live after %s", release.Number, seconds(out.live.Sub(began)))
+	now, _, err := d.find(a.called())
+	if err != nil {
+		return err
+	}
+	d.printLive(out, now, release, out.live.Sub(began))
 	out.printWarnings()
 	return nil
 }

@@ -39,6 +39,9 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 			f.With("it printed nothing")
 		}
 		f.With(logs...).Hint("it ran: %s", i.process.Command)
+		if i.process.Type != "web" {
+			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", d.sshCommand(), i.app.called(), i.process.Type)
+		}
 		return advise(f, logs, exit)
 	}
 	var f *fault.Error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -245,10 +246,30 @@ func printReport(t *table, r web.Report) {
 	}
 	if len(r.Instances) == 0 {
 		io.WriteString(t.w, fmt.Sprintf("nothing runs: %s is %s\n", r.App, r.State))
+		io.WriteString(t.w, startHint(r))
 	}
 	if r.Rollout == store.StopFirst {
 		io.WriteString(t.w, "rollout: stop-first\n")
 	}
+}
+
+// startHint says how an app of which nothing runs is started; "" when it
+// cannot be.
+func startHint(r web.Report) string {
+	if r.Release == 0 {
+		return ""
+	}
+	for _, process := range slices.Sorted(maps.Keys(r.Formation)) {
+		if process != "release" && r.Formation[process] > 0 {
+			return fmt.Sprintf("start it: berth ps:start %s\n", r.App)
+		}
+	}
+	for _, process := range slices.Sorted(maps.Keys(r.Formation)) {
+		if process != "release" {
+			return fmt.Sprintf("start it: berth ps:scale %s %s=1\n", r.App, process)
+		}
+	}
+	return ""
 }
 
 func printFormation(t *table, r web.Report) {

@@ -156,7 +156,7 @@ func (c *cli) sayConfigured(app string, release store.Release, noRestart bool) {
 		c.say("kept for the next release of %s", app)
 		return
 	}
-	c.say("%s runs %s with it", app, releaseName(release.Number))
+	c.say("%s of %s has it", releaseName(release.Number), app) // an app that is stopped runs nothing
 }
 
 // readAtMost reads text to its end, and refuses more than limit bytes.

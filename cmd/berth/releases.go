@@ -59,7 +59,7 @@ func (c *cli) releaseCommands() []command {
 				if err := c.ask(ctx, "rollback", args, &release); err != nil {
 					return err
 				}
-				c.say("%s runs %s: %s", app, releaseName(release.Number), release.Description)
+				c.say("%s of %s: %s", releaseName(release.Number), app, release.Description)
 				return nil
 			},
 		},
