@@ -102,6 +102,7 @@ type Deployer struct {
 	builds map[buildID]*transcript // those that run now
 
 	changes    changes
+	notices    notices // lines of berth's own in the logs of apps
 	traffic    traffic
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet

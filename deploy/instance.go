@@ -80,6 +80,7 @@ type instance struct {
 	restarts  int
 	detail    string
 	failing   string // checks of a running instance that fail now; it is out of turn then
+	oomKills  int64  // processes of its containers that were killed while the program went on
 	root      answer // of GET / for the host rootHost, when the usual check asked it
 	rootHost  string
 }
@@ -215,6 +216,11 @@ func processCommand(record store.App, r store.Release, p store.Process, name str
 // launch starts the instance's program in its container.
 func (i *instance) launch(ctx context.Context, record store.App) error {
 	return i.container.Launch(ctx, processCommand(record, i.release, i.process, i.name()))
+}
+
+// notice writes a line of berth's own to the instance's log.
+func (i *instance) notice(d *Deployer, format string, args ...any) {
+	d.notice(i.app.called(), i.release.Number, i.name(), format, args...)
 }
 
 // lastLines returns the end of what the instance's program printed.

@@ -211,6 +211,9 @@ func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, r
 	d.warn("a job did not stop", c.Stop(ctx, stopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
 	run = d.endRun(a, run, exit, err)
+	if run.Error != "" {
+		d.notice(run.App, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
+	}
 	d.remove(c)
 	return run
 }
@@ -223,7 +226,7 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error
 	switch {
 	case err != nil:
 		run.Error = err.Error()
-	case exit.OOM, exit.Lost:
+	case exit.OOM && exit.Code != 0, exit.Lost:
 		run.Error = describe(exit)
 	}
 	if run.Error != "" && run.ExitCode == 0 {

@@ -217,6 +217,7 @@ func (d *Deployer) postpone(i *instance, why error) {
 	i.mu.Unlock()
 	i.set(InstanceCrashed, why.Error())
 	d.log.Warn("an instance could not be started", "app", app, "instance", i.name(), "err", why)
+	i.notice(d, "could not be started: %v; %s", why, again(2))
 	d.happened(store.Event{App: app, By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d could not be started: %v", i.name(), i.release.Number, why)})
 }
 

@@ -60,15 +60,32 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 
 // describe says how a program ended.
 func describe(exit runtime.Exit) string {
+	how := fmt.Sprintf("exit code %d", exit.Code)
 	switch {
-	case exit.OOM:
-		return "it used more memory than its limit"
 	case exit.Lost:
 		return "its container vanished"
+	case exit.OOM && killed(exit):
+		return how + ", killed for " + memoryLimit(exit.MemoryLimit)
+	case exit.OOM && exit.Code != 0:
+		return how + ", after a process of it was killed for " + memoryLimit(exit.MemoryLimit)
 	case exit.Signal != 0:
 		return fmt.Sprintf("killed by signal %d", exit.Signal)
 	}
-	return fmt.Sprintf("exit code %d", exit.Code)
+	return how
+}
+
+// killed tells whether SIGKILL ended a program, or the child whose end it passes on.
+func killed(exit runtime.Exit) bool { return exit.Signal == 9 || exit.Code == 137 }
+
+// memoryLimit names a limit: "the memory limit of 512 MB".
+func memoryLimit(bytes int64) string {
+	switch {
+	case bytes <= 0:
+		return "the memory limit"
+	case bytes%(1<<30) == 0:
+		return fmt.Sprintf("the memory limit of %d GB", bytes>>30)
+	}
+	return fmt.Sprintf("the memory limit of %d MB", bytes>>20)
 }
 
 // advise adds the hints that follow from what a program printed.

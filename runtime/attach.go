@@ -191,11 +191,11 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	step("start")
 
 	ended := make(chan struct{})
-	oom := false // written before ended is closed
+	var kills, limit int64 // written before ended is closed
 	go func() {
 		defer close(ended)
 		awaitPidfd(context.Background(), proc)
-		oom = e.oomKilled(p.spec.ID)
+		kills, limit = e.oomKills(p.spec.ID)
 	}()
 	e.attend(ctx, p.spec.ID, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
@@ -212,7 +212,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	default:
 		exit = exitOf(code, at)
 	}
-	exit.OOM = oom
+	exit.OOM, exit.MemoryLimit = kills > 0, limit
 	streams.Wait() // for the last of the output
 	step("end")
 	return exit, nil
