@@ -125,6 +125,7 @@ type app struct {
 	standby *standby
 	build   *underway // nil when nothing is built
 	jobs    []cron.EntryID
+	ran     map[string]*ranAt                           // when each job was run by its schedule last, by its id
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
@@ -164,7 +165,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	close(d.booted)
 	d.background(d.watchTraffic)
 	d.cron.Start()
-	<-ctx.Done()
+	d.watchClock(ctx)
 	<-d.cron.Stop().Done()
 	d.rest()
 	return nil
@@ -187,7 +188,7 @@ func (d *Deployer) app(record store.App) *app {
 	defer d.mu.Unlock()
 	a := d.apps[record.UID]
 	if a == nil {
-		a = &app{uid: record.UID, name: record.Name, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		a = &app{uid: record.UID, name: record.Name, ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
 		d.apps[record.UID] = a
 	}
 	return a

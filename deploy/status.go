@@ -47,7 +47,7 @@ type Instance struct {
 	Container string        `json:"container"`
 	Since     time.Time     `json:"since"`
 	Restarts  int           `json:"restarts"`
-	OOMKills  int64         `json:"oom_kills,omitempty"` // processes killed for the memory limit while the program went on
+	OOMKills  int64         `json:"oom_kills,omitempty"`   // processes killed for the memory limit while the program went on
 	Memory    int64         `json:"memory,omitempty"`      // bytes
 	CPU       float64       `json:"cpu_seconds,omitempty"` // of a processor, since its start
 	Detail    string        `json:"detail,omitempty"`      // "exit code 1", "listens on 127.0.0.1:5000"
