@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
 )
@@ -58,6 +59,9 @@ func (c *cli) run(ctx context.Context, words []string) int {
 	}
 	if err == nil {
 		return 0
+	}
+	if errors.Is(err, sshd.ErrUnread) {
+		return 141 // as a shell says of a command whose reader has gone
 	}
 	f := fault.From(err)
 	if f == nil {
