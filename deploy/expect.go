@@ -16,7 +16,8 @@ import (
 // out otherwise does not use them.
 type standby struct {
 	base    string // the layer they stand on
-	release int    // the number they were made for
+	limits  store.Limits
+	release int // the number they were made for
 	cancel  context.CancelFunc
 
 	mu    sync.Mutex // guards what follows
@@ -58,7 +59,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 		return func() {}
 	}
 	ctx, stop := context.WithTimeout(d.life, kept)
-	s := &standby{base: live.Base, release: record.LastRelease + 1, cancel: stop, ready: map[string]*readied{}}
+	s := &standby{base: live.Base, limits: record.Limits, release: record.LastRelease + 1, cancel: stop, ready: map[string]*readied{}}
 	formation := places(record, live)
 	formation = formation[:min(len(formation), mostReadied)]
 	for _, p := range formation {
@@ -103,12 +104,12 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 
 // claim takes over the containers that were readied for a push, if they fit
 // what the push turned out to be.
-func (d *Deployer) claim(a *app, base string, release int) *standby {
+func (d *Deployer) claim(a *app, base string, release int, limits store.Limits) *standby {
 	a.mu.Lock()
 	s := a.standby
 	a.standby = nil
 	a.mu.Unlock()
-	if s != nil && (s.base != base || s.release != release) {
+	if s != nil && (s.base != base || s.release != release || s.limits != limits) {
 		d.dismiss(s)
 		return nil
 	}

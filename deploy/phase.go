@@ -213,7 +213,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return phaseFault(code, name, script, exit, last)
+	return d.moreMemory(phaseFault(code, name, script, exit, last), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -221,7 +221,7 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func phaseFault(code, name, script string, exit runtime.Exit, last []string) error {
+func phaseFault(code, name, script string, exit runtime.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
 	f.With("it ran: " + clip(oneLine(script), 200))
 	lines := quoted(last)

@@ -151,7 +151,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
 		return store.Release{}, err
 	}
-	ready := d.claim(a, image.base, release.Number)
+	ready := d.claim(a, image.base, release.Number, record.Limits)
 	defer d.dismiss(ready)
 	if !image.whole() {
 		out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })

@@ -42,7 +42,7 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 		if i.process.Type != "web" {
 			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", d.sshCommand(), i.app.called(), i.process.Type)
 		}
-		return advise(f, logs, exit)
+		return d.moreMemory(advise(f, logs, exit), i.app.called(), exit)
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
@@ -88,6 +88,14 @@ func memoryLimit(bytes int64) string {
 	return fmt.Sprintf("the memory limit of %d MB", bytes>>20)
 }
 
+// moreMemory adds how a limit of the app's own is raised.
+func (d *Deployer) moreMemory(f *fault.Error, app string, exit runtime.Exit) *fault.Error {
+	if exit.OOM {
+		f.Hint("or give it more: %s ps:set %s memory 1GB", d.sshCommand(), app)
+	}
+	return f
+}
+
 // advise adds the hints that follow from what a program printed.
 func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 	for _, line := range logs {
@@ -100,7 +108,7 @@ func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 	}
 	switch {
 	case exit.OOM:
-		f.Hint("give it more memory, or let it take less")
+		f.Hint("let it take less memory")
 	case exit.Code == 127:
 		f.Hint("the command was not found; is its package in the app's dependencies?")
 	}
