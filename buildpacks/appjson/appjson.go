@@ -3,6 +3,10 @@
 package appjson
 
 import (
+	"strings"
+
+	"github.com/tailscale/hujson"
+
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -70,10 +74,10 @@ func Read(t *source.Tree) (Manifest, error) {
 }
 
 // parseManifest reads an app.json: what Heroku and Dokku document of formation,
-// cron, healthchecks, env, scripts and the test environment. Other keys are
-// somebody else's.
+// cron, healthchecks, env, scripts and the test environment. Of other keys there
+// is a note.
 func parseManifest(text string) (m Manifest, notes []string, err error) {
-	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
+	root, err := parseCommented(text)
 	if err != nil {
 		return m, nil, err
 	}
@@ -104,7 +108,28 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 			return m, nil, err
 		}
 	}
-	return m, notes, nil
+	return m, append(notes, unread(root)...), nil
+}
+
+// maxCommented bounds the brackets of a file with comments: their parser nests
+// as deeply as the file does.
+const maxCommented = 20_000
+
+// parseCommented reads JSON that may have comments and a comma after the last
+// element, as Dokku does.
+func parseCommented(text string) (source.JSON, error) {
+	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
+	if err == nil || strings.Count(text, "[")+strings.Count(text, "{") > maxCommented {
+		return root, err
+	}
+	plain, bad := hujson.Standardize([]byte(text)) // lines and columns stay
+	switch {
+	case bad == nil:
+		return source.ParseJSON(source.CodeManifest, "app.json", string(plain))
+	case strings.Contains(text, "//") || strings.Contains(text, "/*"): // else the comment would be called the mistake
+		return root, source.Problemf(source.CodeManifest, "app.json, %s", strings.TrimPrefix(bad.Error(), "hujson: "))
+	}
+	return root, err
 }
 
 func (m *Manifest) buildpacks(v source.JSON) error {
