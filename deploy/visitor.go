@@ -46,21 +46,24 @@ var refusesHosts = []int{http.StatusBadRequest, http.StatusForbidden, http.Statu
 
 // refusals are what frameworks answer to a host that they do not expect, and
 // what makes them expect it. %s is the host.
-var refusals = []struct{ status, mark, advice string }{
-	{"400", "Bad Request (400)", "Django: add %[1]s to ALLOWED_HOSTS in its settings"},
-	{"400", "ALLOWED_HOSTS", "Django: add %[1]s to ALLOWED_HOSTS in its settings"},
-	{"400", "Invalid host header", "Starlette or FastAPI: add %[1]s to allowed_hosts of TrustedHostMiddleware"},
-	{"400", "is not trusted", "Flask: add %[1]s to TRUSTED_HOSTS"},
-	{"400", "Untrusted Host", "Symfony: add %[1]s to framework.trusted_hosts"},
-	{"400", "Access through untrusted domain", "Nextcloud: add %[1]s to trusted_domains"},
-	{"400", "Invalid Hostname", "ASP.NET: set AllowedHosts to %[1]s"},
-	{"400", "URL with hostname", "Angular: set NG_ALLOWED_HOSTS=%[1]s, or allowedHosts in angular.json"},
-	{"400", `Header "host"`, "Angular: set NG_ALLOWED_HOSTS=%[1]s, or allowedHosts in angular.json"},
-	{"400", `Header "x-forwarded-host"`, "Angular: set NG_ALLOWED_HOSTS=%[1]s, or allowedHosts in angular.json"},
-	{"403", "Blocked request. This host", "Vite or Angular's development server: add %[1]s to allowedHosts, or start a build in its place"},
-	{"403", "Invalid Host header", "webpack's development server: add %[1]s to allowedHosts, or start a build in its place"},
-	{"403", "Blocked host", "Rails: add %[1]s to config.hosts in config/environments"},
-	{"403", "Host not permitted", "Sinatra: add %[1]s to permitted_hosts of host_authorization"},
+var refusals = []struct {
+	status       int
+	mark, advice string
+}{
+	{400, "Bad Request (400)", "Django: add %s to ALLOWED_HOSTS in its settings"},
+	{400, "ALLOWED_HOSTS", "Django: add %s to ALLOWED_HOSTS in its settings"},
+	{400, "Invalid host header", "Starlette or FastAPI: add %s to allowed_hosts of TrustedHostMiddleware"},
+	{400, "is not trusted", "Flask: add %s to TRUSTED_HOSTS"},
+	{400, "Untrusted Host", "Symfony: add %s to framework.trusted_hosts"},
+	{400, "Access through untrusted domain", "Nextcloud: add %s to trusted_domains"},
+	{400, "Invalid Hostname", "ASP.NET: set AllowedHosts to %s"},
+	{400, "URL with hostname", "Angular: set NG_ALLOWED_HOSTS=%s, or allowedHosts in angular.json"},
+	{400, `Header "host"`, "Angular: set NG_ALLOWED_HOSTS=%s, or allowedHosts in angular.json"},
+	{400, `Header "x-forwarded-host"`, "Angular: set NG_ALLOWED_HOSTS=%s, or allowedHosts in angular.json"},
+	{403, "Blocked request. This host", "Vite or Angular's development server: add %s to allowedHosts, or start a build in its place"},
+	{403, "Invalid Host header", "webpack's development server: add %s to allowedHosts, or start a build in its place"},
+	{403, "Blocked host", "Rails: add %s to config.hosts in config/environments"},
+	{403, "Host not permitted", "Sinatra: add %s to permitted_hosts of host_authorization"},
 }
 
 // refused tells whether an answer is how a framework refuses the host, and
@@ -70,7 +73,7 @@ func refused(a answer, host, language string) (advice string, is bool) {
 		return "", false
 	}
 	for _, r := range refusals {
-		if r.status == fmt.Sprint(a.status) && strings.Contains(a.body, r.mark) {
+		if r.status == a.status && strings.Contains(a.body, r.mark) {
 			return fmt.Sprintf(r.advice, host), true
 		}
 	}
