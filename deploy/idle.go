@@ -64,10 +64,10 @@ func (d *Deployer) printLive(out *report, record store.App, release store.Releas
 		}
 		return true
 	case len(all) == 0:
-		out.Line("warning: v%d is released, and nothing runs: it has no process", release.Number)
+		out.Line("warning: v%d is released, and nothing runs; it has no process", release.Number)
 		out.Detail("add a line to the Procfile, as in web: COMMAND")
 	default:
-		out.Line("warning: v%d is released, and nothing runs: %s is at 0", release.Number, strings.Join(all, ", "))
+		out.Line("warning: v%d is released, and nothing runs; at 0: %s", release.Number, strings.Join(all, ", "))
 		out.Detail("start it: %s", start(all))
 	}
 	return false
