@@ -25,6 +25,7 @@ func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container
 	defer cancel()
 	d.turn(i, "")
 	var all sync.WaitGroup
+	all.Go(func() { d.watchMemory(ctx, i, c) })
 	failing := newFailing(func(why string) { d.turn(i, why) })
 	for n, check := range i.lasting() {
 		all.Go(func() {
@@ -35,6 +36,7 @@ func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container
 			}
 			d.log.Warn("an instance is stopped, its liveness fails", "app", i.app.called(), "instance", i.name(), "err", why)
 			d.happened(store.Event{App: i.app.called(), By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d is stopped: %v", i.name(), i.release.Number, why)})
+			i.notice(d, "stopped, its liveness check failed: %v", why)
 			d.warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
 		})
 	}
@@ -67,7 +69,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 		}
 		told := check.Port
 		if told == 0 {
-			told = port
+			told = i.port()
 		}
 		if at := listensOn(addresses, told); at != "" {
 			address = at
@@ -78,7 +80,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 			return nil
 		}
 	}
-	if err := get(ctx, c, address, d.host(i.app.called()), check, timeout); err != nil {
+	if _, err := get(ctx, c, address, d.visited(i.app.called()), check, timeout); err != nil {
 		return fmt.Errorf("GET %s : %w", check.Path, err)
 	}
 	return nil

@@ -275,7 +275,7 @@ func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.C
 	if p.process.Type == "web" {
 		addresses, err := c.Listening()
 		d.warn("an instance's ports cannot be seen", err, "app", a.called(), "instance", i.name())
-		if address := listensOn(addresses, port); address != "" {
+		if address := listensOn(addresses, i.port()); address != "" {
 			i.listens(address)
 		} else if len(addresses) > 0 {
 			first, _ := forRequests(addresses, d.containerPorts(i))

@@ -323,6 +323,9 @@ func configEnv(config map[string]string) []string {
 			env, names = append(env, name+"="+config[name]), append(names, name)
 		}
 	}
+	if config["PORT"] == "" {
+		env = append(env, "PORT="+strconv.Itoa(usualPort)) // a build that loads the app's settings reads it
+	}
 	return append(env, "BERTH_CONFIG="+strings.Join(names, " "))
 }
 

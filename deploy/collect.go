@@ -261,8 +261,8 @@ func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
 	written := map[string]time.Time{}
 	for _, name := range names {
 		log, _, isLog := strings.Cut(name.Name(), ".log")
-		if !isLog || !strings.HasPrefix(log, source+".") {
-			continue
+		if !isLog || !strings.HasPrefix(log, source+".") || strings.HasSuffix(log, "."+noticeLog) {
+			continue // notices go with the last log of their source
 		}
 		files[log] = append(files[log], name.Name())
 		if info, err := name.Info(); err == nil && info.ModTime().After(written[log]) {
@@ -273,6 +273,13 @@ func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
 	for _, log := range logs[min(keep, len(logs)):] {
 		for _, name := range files[log] {
 			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
+		}
+		if source != cronSource {
+			continue
+		}
+		run := log[:strings.LastIndexByte(log, '.')] // each run of a job is a source of its own
+		for _, elder := range []string{"", ".1"} {
+			os.Remove(filepath.Join(dir, run+"."+noticeLog+".log"+elder))
 		}
 	}
 }

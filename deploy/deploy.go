@@ -110,6 +110,7 @@ type Deployer struct {
 	abandoned bool                    // a toolchain is made to its end that nobody waits for
 
 	changes    changes
+	notices    notices // lines of berth's own in the logs of apps
 	traffic    traffic
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
@@ -135,6 +136,7 @@ type app struct {
 	jobs    []cron.EntryID
 	work    map[*int]context.CancelCauseFunc            // what is being done to it
 	doomed  []*fault.Error                              // why it is about to be destroyed: what is done to it ends
+	ran     map[string]*ranAt                           // when each job was run by its schedule last, by its id
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
@@ -176,7 +178,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	d.background(d.watchTraffic)
 	d.background(d.makeAhead)
 	d.cron.Start()
-	<-ctx.Done()
+	d.watchClock(ctx)
 	<-d.cron.Stop().Done()
 	d.rest()
 	return nil
@@ -203,7 +205,7 @@ func (d *Deployer) app(record store.App) *app {
 	defer d.mu.Unlock()
 	a := d.apps[record.UID]
 	if a == nil {
-		a = &app{uid: record.UID, name: record.Name, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		a = &app{uid: record.UID, name: record.Name, ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
 		d.apps[record.UID] = a
 	}
 	return a

@@ -129,6 +129,8 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 		{"maintenance-page", "<p>", router.Options{MaintenancePage: []byte("<p>")}},
 		{"error-page", "<p>", router.Options{ErrorPage: []byte("<p>")}},
 		{"stream-grace", "5m", router.Options{}},
+		{"response-timeout", "5m", router.Options{ResponseTimeout: 5 * time.Minute}},
+		{"response-timeout", "24h", router.Options{ResponseTimeout: 24 * time.Hour}},
 	} {
 		report, err := d.SetRouter(t.Context(), "shop", row.name, row.value, by)
 		if err != nil {
@@ -153,7 +155,8 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 	for _, row := range [][2]string{
 		{"https-only", "yes"}, {"https", "on"}, {"", "on"}, {"", ""}, {"balance", "random"}, {"protocol", "h3"}, {"max-body", "0"}, {"max-body", "-1"}, {"max-body", "1t"},
 		{"max-body", "9999999999g"}, {"max-body", "m"}, {"min-body-rate", "fast"}, {"rate-limit", "10"}, {"rate-limit", "0/s"}, {"rate-limit", "10/d"},
-		{"max-in-flight", "0"}, {"stream-grace", "-1s"}, {"stream-grace", "2h"}, {"stream-grace", "30"}, {"hsts", "yes"}, {"hsts", "off preload"},
+		{"max-in-flight", "0"}, {"response-timeout", "0"}, {"response-timeout", "off"}, {"response-timeout", "500ms"}, {"response-timeout", "25h"}, {"response-timeout", "-1s"},
+		{"stream-grace", "-1s"}, {"stream-grace", "2h"}, {"stream-grace", "30"}, {"hsts", "yes"}, {"hsts", "off preload"},
 		{"hsts", "-1"}, {"compress", "zstd"}, {"header:", "x"}, {"header:X A", "b"}, {"header:X-A", "b\r\nX-C: d"}, {"header:content-length", "1"},
 		{"header:Strict-Transport-Security", "max-age=1"}, {"error-page", strings.Repeat("x", store.MaxPage+1)},
 	} {

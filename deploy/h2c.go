@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
@@ -68,6 +69,9 @@ func callHealth(ctx context.Context, dial dialer, host string) (err error, sure 
 	}
 	defer cc.Close()
 	res, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
+	if strings.Contains(status.Convert(err).Message(), "unexpected HTTP status code") {
+		return err, false // the library makes a code of gRPC's of a plain 404, and has no other word for that
+	}
 	switch status.Code(err) {
 	case codes.OK:
 		if res.Status != healthpb.HealthCheckResponse_SERVING {

@@ -31,17 +31,17 @@ const (
 // awaitHealthy returns when the instance answers as its checks ask, or with a
 // fault that says what was tried. It finds out where the instance listens. A
 // check that only warns does so through note.
-func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, host string, again bool, note func(string)) error {
+func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, hosts []string, again bool, note func(string)) error {
 	checks := i.checks()
 	c, _, _ := i.running()
 	if i.process.Type != "web" && len(checks) == 0 {
 		return d.awaitSteady(ctx, i, c, steadyFor)
 	}
 	if len(checks) == 0 {
-		return d.awaitAnswer(ctx, i, c, host, again, note)
+		return d.awaitAnswer(ctx, i, c, hosts, again, note)
 	}
 	for _, check := range checks {
-		err := d.awaitCheck(ctx, i, c, check, host)
+		err := d.awaitCheck(ctx, i, c, check, hosts)
 		if err != nil && check.Warn && !ended(c) && ctx.Err() == nil {
 			note(err.Error())
 			err = nil
@@ -68,7 +68,7 @@ func (i *instance) checks() []store.HealthCheck {
 // listens, also where the app's ports lead, then GET / answers below 500. Of a
 // release that has served before, a port that nobody listens on is no reason to
 // keep all the rest down: somebody may have added it since.
-func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, host string, again bool, note func(string)) error {
+func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, hosts []string, again bool, note func(string)) error {
 	deadline := time.Now().Add(healthTimeout)
 	for _, at := range d.containerPorts(i) {
 		n, _ := strconv.Atoi(at)
@@ -95,8 +95,9 @@ func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Cont
 		if slices.Contains(d.containerPorts(i), portOf(address)) {
 			return nil // what is spoken there is the app's affair
 		}
-		err = get(ctx, c, address, host, store.HealthCheck{Path: "/"}, min(time.Until(deadline), checkTimeout))
+		root, err := get(ctx, c, address, hosts, store.HealthCheck{}, min(time.Until(deadline), checkTimeout))
 		if err == nil {
+			i.rootAnswered(hosts[0], root)
 			return nil
 		}
 		tried.add(err)
@@ -117,7 +118,7 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 		if err != nil && !ended(c) {
 			return "", fmt.Errorf("look where %s listens: %w", i.name(), err)
 		}
-		told := port
+		told := i.port()
 		if want != 0 {
 			told = want
 		}
@@ -152,7 +153,7 @@ func (i *instance) listens(address string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.address, i.detail = address, ""
-	if address != "0.0.0.0:"+strconv.Itoa(port) && address != "[::]:"+strconv.Itoa(port) {
+	if told := strconv.Itoa(i.port()); address != "0.0.0.0:"+told && address != "[::]:"+told {
 		i.detail = "listens on " + address
 	}
 }
@@ -166,7 +167,7 @@ func (d *Deployer) awaitSteady(ctx context.Context, i *instance, c *runtime.Cont
 }
 
 // awaitCheck makes one check of app.json, as often as it says.
-func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Container, check store.HealthCheck, host string) error {
+func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Container, check store.HealthCheck, hosts []string) error {
 	timeout, pause := orSeconds(check.Timeout, checkTimeout), time.Duration(check.Wait)*time.Second
 	attempts := check.Attempts
 	if attempts == 0 {
@@ -182,6 +183,7 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 	what := ""
 	for n := 1; ; n++ {
 		var err error
+		var got answer
 		switch {
 		case len(check.Command) > 0:
 			what = strings.Join(check.Command, " ")
@@ -190,7 +192,7 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 			var address string
 			if address, err = d.awaitListening(ctx, i, c, check.Port, time.Now().Add(timeout)); err == nil && !check.Listening {
 				what = fmt.Sprintf("GET http://%s:%s%s", i.name(), portOf(address), check.Path)
-				err = get(ctx, c, address, host, check, timeout)
+				got, err = get(ctx, c, address, hosts, check, timeout)
 			}
 		}
 		if err == nil {
@@ -203,7 +205,13 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 		if fault.From(err) != nil && !ended(c) && ctx.Err() == nil {
 			return err // says all there is to say
 		}
-		return d.unhealthy(ctx, i, c, what, tried)
+		err = d.unhealthy(ctx, i, c, what, tried)
+		if advice, is := refused(got, hosts[0], i.release.Language); is {
+			if f := fault.From(err); f != nil {
+				f.Hint("%s", advice)
+			}
+		}
+		return err
 	}
 }
 
@@ -211,7 +219,7 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 func (d *Deployer) checkCommand(ctx context.Context, i *instance, c *runtime.Container, args []string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := command(store.App{Name: i.app.called()}, i.release, "", i.name(), "PORT="+strconv.Itoa(port))
+	cmd := command(store.App{Name: i.app.called()}, i.release, "", i.name())
 	cmd.Args = args
 	var out tail
 	exit, err := c.Exec(ctx, cmd, &out)

@@ -43,10 +43,15 @@ func TestPlain_SaysWhatAPersonWould(t *testing.T) {
 
 func TestDescribe_NamesHowAProgramEnded(t *testing.T) {
 	rows := map[string]runtime.Exit{
-		"exit code 1":                        {Code: 1},
-		"killed by signal 9":                 {Code: 137, Signal: 9},
-		"it used more memory than its limit": {Code: 137, Signal: 9, OOM: true},
-		"its container vanished":             {Code: 137, Signal: 9, Lost: true},
+		"exit code 1":            {Code: 1},
+		"killed by signal 9":     {Code: 137, Signal: 9},
+		"its container vanished": {Code: 137, Signal: 9, Lost: true},
+
+		"exit code 137, killed for the memory limit of 512 MB":                         {Code: 137, Signal: 9, OOM: true, MemoryLimit: 512 << 20},
+		"exit code 137, killed for the memory limit of 2 GB":                           {Code: 137, OOM: true, MemoryLimit: 2 << 30},
+		"exit code 137, killed for the memory limit":                                   {Code: 137, Signal: 9, OOM: true},
+		"exit code 1, after a process of it was killed for the memory limit of 512 MB": {Code: 1, OOM: true, MemoryLimit: 512 << 20},
+		"exit code 0": {OOM: true}, // a child, and the program got over it
 	}
 	for want, exit := range rows {
 		if got := describe(exit); got != want {

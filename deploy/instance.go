@@ -17,9 +17,21 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// port is what PORT is set to. Each instance has a network namespace of its
-// own, so all can have the same.
-const port = 5000
+// usualPort is what PORT is unless the config sets it. Each container has a
+// network namespace of its own, so all can have the same.
+const usualPort = 5000
+
+// portFor is the value of PORT with a config. Values that are no port are
+// refused when they are set; one from before there was that rule is passed over.
+func portFor(config map[string]string) int {
+	if n, ok := store.ConfigPort(config); ok {
+		return n
+	}
+	return usualPort
+}
+
+// port is where the instance is told to listen.
+func (i *instance) port() int { return portFor(i.release.Config) }
 
 // stopGrace is what a process gets between SIGTERM and SIGKILL; Heroku's 30 s
 // less what nobody waits for on a machine of one's own.
@@ -68,6 +80,9 @@ type instance struct {
 	restarts  int
 	detail    string
 	failing   string // checks of a running instance that fail now; it is out of turn then
+	oomKills  int64  // processes of its containers that were killed while the program went on
+	root      answer // of GET / for the host rootHost, when the usual check asked it
+	rootHost  string
 }
 
 func (i *instance) name() string { return i.process.Type + "." + strconv.Itoa(i.number) }
@@ -165,12 +180,13 @@ func (d *Deployer) releaseLogs(app string, release int) string {
 
 // command is what a process of the release runs: the shell line of the
 // Procfile, with the release's config.
-func command(record store.App, r store.Release, line, name string, extra ...string) runtime.Command {
+func command(record store.App, r store.Release, line, name string) runtime.Command {
 	env := maps.Clone(r.Env)
 	if env == nil {
 		env = map[string]string{}
 	}
 	maps.Copy(env, r.Config)
+	env["PORT"] = strconv.Itoa(portFor(r.Config)) // for every kind of process: all of them read the app's settings
 	list := make([]string, 0, len(env)+8)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
@@ -180,7 +196,6 @@ func command(record store.App, r store.Release, line, name string, extra ...stri
 		fmt.Sprintf("BERTH_RELEASE=v%d", r.Number),
 		"BERTH_PROCESS="+name,
 	)
-	list = append(list, extra...)
 	if r.Image != nil {
 		// As Docker runs a command: as the arguments of the entry point.
 		args := slices.Concat(r.Image.Entrypoint, []string{"/bin/sh", "-c", line})
@@ -190,8 +205,8 @@ func command(record store.App, r store.Release, line, name string, extra ...stri
 }
 
 // processCommand is what runs a process of the release.
-func processCommand(record store.App, r store.Release, p store.Process, name string, extra ...string) runtime.Command {
-	cmd := command(record, r, p.Command, name, extra...)
+func processCommand(record store.App, r store.Release, p store.Process, name string) runtime.Command {
+	cmd := command(record, r, p.Command, name)
 	if len(p.Args) > 0 {
 		cmd.Args = p.Args
 	}
@@ -200,11 +215,12 @@ func processCommand(record store.App, r store.Release, p store.Process, name str
 
 // launch starts the instance's program in its container.
 func (i *instance) launch(ctx context.Context, record store.App) error {
-	var extra []string
-	if i.process.Type == "web" {
-		extra = append(extra, "PORT="+strconv.Itoa(port))
-	}
-	return i.container.Launch(ctx, processCommand(record, i.release, i.process, i.name(), extra...))
+	return i.container.Launch(ctx, processCommand(record, i.release, i.process, i.name()))
+}
+
+// notice writes a line of berth's own to the instance's log.
+func (i *instance) notice(d *Deployer, format string, args ...any) {
+	d.notice(i.app.called(), i.release.Number, i.name(), format, args...)
 }
 
 // lastLines returns the end of what the instance's program printed.

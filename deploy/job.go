@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -47,15 +48,20 @@ func (d *Deployer) schedule(a *app, name string, release store.Release) {
 		if job.Paused {
 			continue
 		}
-		id, err := d.cron.AddFunc(job.Schedule, func() {
-			_, err := d.runJob(d.life, a.called(), job.ID, "schedule", io.Discard)
-			d.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
-		})
+		schedule, err := cron.ParseStandard(job.Schedule)
 		if err != nil { // the push has checked it
 			d.log.Error("a cron job cannot be planned", "app", name, "schedule", job.Schedule, "err", err)
 			continue
 		}
-		a.jobs = append(a.jobs, id)
+		if a.ran[job.ID] == nil {
+			a.ran[job.ID] = new(ranAt)
+		}
+		ran := a.ran[job.ID]
+		a.jobs = append(a.jobs, d.cron.Schedule(steady{schedule, ran}, cron.FuncJob(func() {
+			ran.set(time.Now())
+			_, err := d.runJob(d.life, a.called(), job.ID, "schedule", io.Discard)
+			d.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
+		})))
 	}
 }
 
@@ -165,7 +171,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 		return spec
 	})
 	if err == nil {
-		err = c.Launch(ctx, command(record, release, job.Command, source))
+		err = c.Launch(ctx, jobCommand(record, release, job, source))
 	}
 	if err != nil {
 		if c != nil {
@@ -187,6 +193,15 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 	time.AfterFunc(logSettles, stop)
 	<-copied
 	return run, nil
+}
+
+// jobCommand is what runs a job. A command that is the name of a process type
+// is that one's, as for run.
+func jobCommand(record store.App, r store.Release, job store.Job, name string) runtime.Command {
+	if p, found := r.Process(strings.TrimSpace(job.Command)); found {
+		return processCommand(record, r, p, name)
+	}
+	return command(record, r, job.Command, name)
 }
 
 // logSettles is how long the last lines of a log may take to be read after its
@@ -211,6 +226,9 @@ func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, r
 	d.warn("a job did not stop", c.Stop(ctx, stopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
 	run = d.endRun(a, run, exit, err)
+	if run.Error != "" {
+		d.notice(run.App, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
+	}
 	d.remove(c)
 	return run
 }
@@ -223,7 +241,7 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error
 	switch {
 	case err != nil:
 		run.Error = err.Error()
-	case exit.OOM, exit.Lost:
+	case exit.OOM && exit.Code != 0, exit.Lost:
 		run.Error = describe(exit)
 	}
 	if run.Error != "" && run.ExitCode == 0 {

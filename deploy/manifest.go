@@ -34,6 +34,9 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 func (d *Deployer) completed(app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
 	for name, value := range manifest.Env {
 		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
+			if err := store.ValidConfig(name, value); err != nil {
+				return nil, err
+			}
 			config[name] = value
 		}
 	}
@@ -70,13 +73,19 @@ func newSecret() []byte {
 }
 
 // settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, and the versions that were resolved, unless
-// somebody had others resolved since the build began.
+// where nobody has scaled yet, one instance of a process that is the only one, and
+// the versions that were resolved, unless somebody had others resolved since the
+// build began.
 func settle(app *store.App, began store.App, made *plan.Plan) {
 	if maps.Equal(app.Versions, began.Versions) {
 		app.Versions = made.Versions
 	}
-	for process, n := range made.Manifest.Formation {
+	formation := map[string]int{}
+	if process, is := soleProcess(made); is {
+		formation[process] = 1
+	}
+	maps.Copy(formation, made.Manifest.Formation)
+	for process, n := range formation {
 		if _, set := app.Formation[process]; !set {
 			if app.Formation == nil {
 				app.Formation = map[string]int{}
@@ -123,7 +132,7 @@ func healthCheck(process string, c appjson.HealthCheck) store.HealthCheck {
 	h := store.HealthCheck{
 		Process: process, Name: c.Name, Type: c.Type, Path: c.Path, Port: c.Port, Content: c.Content,
 		Command: c.Command, Listening: c.Listening, Uptime: c.Uptime, Attempts: c.Attempts,
-		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn,
+		Timeout: c.Timeout, Wait: c.Wait, InitialDelay: c.InitialDelay, Scheme: c.Scheme, Warn: c.Warn, MaxStatus: 399,
 	}
 	for _, header := range c.Headers {
 		h.Headers = append(h.Headers, store.HTTPHeader{Name: header[0], Value: header[1]})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -48,7 +49,29 @@ func (d *Deployer) RunOnce(ctx context.Context, app string, args []string, att r
 		return 0, d.full(fmt.Errorf("run a one-off of %s: %w", app, err))
 	}
 	if exit.OOM {
-		return exit.Code, fault.New(fault.Failed, "E305", "the command was killed: %s", describe(exit))
+		d.sayKilled(app, exit, att)
 	}
 	return exit.Code, nil
+}
+
+// sayKilled tells a one-off's terminal, or its stderr, that the memory limit
+// ended it or a child of it: its exit code alone, which is the command's own,
+// does not.
+func (d *Deployer) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) {
+	what := "a process of the command was"
+	if killed(exit) {
+		what = "the command was"
+	}
+	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, memoryLimit(exit.MemoryLimit)).
+		Hint("give it more: %s ps:set %s memory 1GB", d.sshCommand(), app)
+	w, end := att.Stderr, "\n"
+	if att.Terminal {
+		w, end = att.Stdout, "\r\n"
+	}
+	if w == nil {
+		return
+	}
+	for _, line := range f.Lines(0) {
+		io.WriteString(w, line+end)
+	}
 }

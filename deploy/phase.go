@@ -141,7 +141,7 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 		if f == nil {
 			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
-		out.warnings = append(out.warnings, f.Error(),
+		out.warn(f.Error(),
 			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
 	}
 }
@@ -206,13 +206,14 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if exit.Code == 0 && !exit.Lost {
 		return nil
 	}
+	d.notice(record.Name, release.Number, name, "failed: %s", describe(exit))
 	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
 	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
 	var last []string
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return phaseFault(code, name, script, exit, last)
+	return d.moreMemory(phaseFault(code, name, script, exit, last), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -220,7 +221,7 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func phaseFault(code, name, script string, exit runtime.Exit, last []string) error {
+func phaseFault(code, name, script string, exit runtime.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
 	f.With("it ran: " + clip(oneLine(script), 200))
 	lines := quoted(last)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,16 +35,40 @@ func portOf(address string) string {
 // checkAgent is how checks introduce themselves.
 const checkAgent = "berth-healthcheck"
 
-// get asks an instance one HTTP request and says what is wrong with the answer.
-func get(ctx context.Context, c *runtime.Container, address, host string, check store.HealthCheck, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return getFrom(ctx, func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) }, host, check)
+// answer is what an instance says to a request.
+type answer struct {
+	status int
+	body   string // its beginning, of an answer that needs to be read
 }
 
-// getFrom asks in HTTP/1.1, and what does not know that but speaks HTTP/2, in
+const (
+	maxContent = 1 << 20  // bytes in which the content of a check is looked for
+	maxRefusal = 64 << 10 // bytes in which the reason of a refusal is looked for
+)
+
+// get asks an instance one HTTP request and says what is wrong with the answer.
+func get(ctx context.Context, c *runtime.Container, address string, hosts []string, check store.HealthCheck, timeout time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return getFrom(ctx, dialInto(c, address), hosts, check)
+}
+
+// getFrom asks under the first of the hosts. While the answer is one that a
+// refused host gets and is no good, it asks under the next: an app with a
+// domain of its own may refuse its default host, and one that does not know a
+// new domain yet is not down for that.
+func getFrom(ctx context.Context, dial dialer, hosts []string, check store.HealthCheck) (a answer, err error) {
+	for _, host := range hosts {
+		if a, err = getAs(ctx, dial, host, check); err == nil || !slices.Contains(refusesHosts, a.status) {
+			return a, err
+		}
+	}
+	return a, err
+}
+
+// getAs asks in HTTP/1.1, and what does not know that but speaks HTTP/2, in
 // HTTP/2: by gRPC's protocol of checks where no path of its own is to be asked.
-func getFrom(ctx context.Context, dial dialer, host string, check store.HealthCheck) error {
+func getAs(ctx context.Context, dial dialer, host string, check store.HealthCheck) (a answer, err error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the other end of a socket of ours
@@ -53,7 +78,7 @@ func getFrom(ctx context.Context, dial dialer, host string, check store.HealthCh
 	if err != nil && ctx.Err() == nil && (check.Scheme == "" || check.Scheme == "http") && speaksH2C(ctx, dial) {
 		if (check.Path == "" || check.Path == "/") && check.Content == "" {
 			if err, sure := callHealth(ctx, dial, host); sure {
-				return err
+				return a, err
 			}
 		}
 		transport = h2cTransport(dial)
@@ -61,22 +86,43 @@ func getFrom(ctx context.Context, dial dialer, host string, check store.HealthCh
 		resp, err = request(ctx, transport, host, check)
 	}
 	if err != nil {
-		return plain(err)
+		return a, plain(err)
 	}
 	defer resp.Body.Close()
-	if check.Content != "" {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-		if err != nil {
-			return plain(err)
+	a.status = resp.StatusCode
+	if !passes(check, a.status) {
+		if slices.Contains(refusesHosts, a.status) {
+			a.body, _ = readSome(resp.Body, maxRefusal)
 		}
-		if !strings.Contains(string(body), check.Content) {
-			return fmt.Errorf("status %d, without %q in its first MiB", resp.StatusCode, check.Content)
+		return a, fmt.Errorf("status %d", a.status)
+	}
+	switch {
+	case check.Content != "":
+		if a.body, err = readSome(resp.Body, maxContent); err != nil {
+			return a, plain(err)
 		}
+		if !strings.Contains(a.body, check.Content) {
+			return a, fmt.Errorf("status %d, without %q in its first MiB", a.status, check.Content)
+		}
+	case slices.Contains(refusesHosts, a.status):
+		a.body, _ = readSome(resp.Body, maxRefusal)
 	}
-	if resp.StatusCode >= 500 {
-		return fmt.Errorf("status %d", resp.StatusCode)
+	return a, nil
+}
+
+// passes tells whether a check takes a status. One of the app's own takes 2xx
+// and 3xx, as on Dokku; the usual one takes whatever is no failure of the server.
+func passes(check store.HealthCheck, status int) bool {
+	most := check.MaxStatus
+	if most == 0 {
+		most = 499
 	}
-	return nil
+	return status >= 200 && status <= most
+}
+
+func readSome(r io.Reader, most int64) (string, error) {
+	body, err := io.ReadAll(io.LimitReader(r, most))
+	return string(body), err
 }
 
 // request asks as the router's requests do, so that an app which redirects plain

@@ -117,7 +117,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 		if err != nil {
 			return err
 		}
-		now.Formation, now.Stopped = record.Formation, record.Stopped
+		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
 		return tx.PutApp(now)
 	}
 	if err := d.converge(ctx, a, c); err != nil {

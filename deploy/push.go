@@ -218,11 +218,11 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 		return release, err
 	}
 	if by := build.stopper(); by != "" {
-		out.warnings = append(out.warnings, fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
+		out.warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
 			fmt.Sprintf("%s ps:start %s starts v%d", d.sshCommand(), record.Name, release.Number))
 	}
 	if made.ReadsConfig() && !maps.Equal(before, release.Config) {
-		out.warnings = append(out.warnings, fmt.Sprintf("the config of %s changed during the build", record.Name),
+		out.warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
 			"what the build itself read of it stays as it was until the next push")
 	}
 	return release, nil
@@ -238,7 +238,7 @@ func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
 	if err != nil {
 		return err
 	}
-	out.warnings = append(out.warnings, fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
+	out.warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
 		live.Number, clip(live.Description, 60), live.CreatedBy))
 	return nil
 }
@@ -262,6 +262,11 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 	}
 	for _, note := range made.Notes {
 		out.Detail("%s", note)
+	}
+	if process, is := soleProcess(made); is {
+		if _, set := record.Formation[process]; !set {
+			out.Detail("%s is started once: there is no other process", process)
+		}
 	}
 	return made, config, nil
 }
@@ -340,6 +345,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	d.schedule(a, record.Name, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+	d.visit(ctx, a, out)
 	return release.Config, nil
 }
 
@@ -472,17 +478,21 @@ func (d *Deployer) still(name string) string {
 
 // applaud prints how a deploy that went well ends.
 func (d *Deployer) applaud(out *report, record store.App, release store.Release, took time.Duration) {
+	now, _, err := d.find(record.Name)
+	if err != nil { // destroyed meanwhile
+		return
+	}
 	out.Line("")
-	out.Line("success: v%d live after %s", release.Number, seconds(took))
+	runs := d.printLive(out, now, release, took)
 	for _, url := range d.urls(record.Name) {
-		out.Detail("%s", url)
+		if runs && now.Instances("web") > 0 {
+			out.Detail("%s", url)
+		}
 	}
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
 	}
-	for _, warning := range out.warnings {
-		out.Line("warning: %s", warning)
-	}
+	out.printWarnings()
 }
 
 // short is a commit id as people say it.

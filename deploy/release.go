@@ -76,12 +76,23 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 func configText(set map[string]string, unset []string) string {
 	var parts []string
 	if len(set) > 0 {
-		parts = append(parts, "Set "+strings.Join(slices.Sorted(maps.Keys(set)), ", "))
+		parts = append(parts, "Set "+someNames(slices.Sorted(maps.Keys(set))))
 	}
 	if len(unset) > 0 {
-		parts = append(parts, "Unset "+strings.Join(unset, ", "))
+		parts = append(parts, "Unset "+someNames(unset))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// mostNamed is how many variables a change of config names: it may set
+// thousands, and its text is kept with releases and events.
+const mostNamed = 20
+
+func someNames(names []string) string {
+	if len(names) <= mostNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 }
 
 func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
@@ -186,6 +197,11 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
 	}
-	out.Line("success: v%d live after %s", release.Number, seconds(time.Since(began)))
+	now, _, err := d.find(a.called())
+	if err != nil {
+		return err
+	}
+	d.printLive(out, now, release, out.live.Sub(began))
+	out.printWarnings()
 	return nil
 }

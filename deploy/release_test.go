@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/berthd/berth/store"
@@ -21,5 +23,16 @@ func TestSetConfig_RollsOutWhatWasStoredWithoutARestart(t *testing.T) {
 	r, err = d.SetConfig(t.Context(), "shop", set, nil, false, by, io.Discard)
 	if err != nil || r.Number != 2 {
 		t.Errorf("once more: got v%d, %v; want v2 to stay", r.Number, err)
+	}
+}
+
+func TestConfigText_NamesNotThousands(t *testing.T) {
+	set := map[string]string{}
+	for n := range 2700 {
+		set[fmt.Sprintf("NAME_%04d", n)] = "x"
+	}
+	got := configText(set, []string{"A", "B"})
+	if !strings.HasPrefix(got, "Set NAME_0000, NAME_0001") || !strings.HasSuffix(got, "NAME_0019 and 2680 more; Unset A, B") {
+		t.Errorf("got %s", got)
 	}
 }

@@ -113,6 +113,23 @@ func (r *report) writeOutput(line string) {
 	r.write(indent + fault.Printable(line))
 }
 
+// warn keeps warnings for the end of a deploy that went well.
+func (r *report) warn(lines ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, lines...)
+}
+
+// printWarnings prints the warnings that were kept.
+func (r *report) printWarnings() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, warning := range r.warnings {
+		r.write("warning: " + fault.Printable(warning))
+	}
+	r.warnings = nil
+}
+
 // recordOnly takes the output of berth's own tools, line by line: it is for the
 // build's record, and says nothing to the one who waits.
 func (r *report) recordOnly() io.Writer { return recordWriter{r} }

@@ -217,6 +217,7 @@ func (d *Deployer) postpone(i *instance, why error) {
 	i.mu.Unlock()
 	i.set(InstanceCrashed, why.Error())
 	d.log.Warn("an instance could not be started", "app", app, "instance", i.name(), "err", why)
+	i.notice(d, "could not be started: %v; %s", why, again(2))
 	d.happened(store.Event{App: app, By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d could not be started: %v", i.name(), i.release.Number, why)})
 }
 
@@ -233,14 +234,14 @@ func (d *Deployer) bringUp(ctx context.Context, c change, i *instance) error {
 	if err := i.launch(ctx, c.record); err != nil {
 		return fault.New(fault.Failed, "E304", "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
 	}
-	if err := d.awaitHealthy(ctx, i, d.host(c.record.Name), c.patient, c.report.note); err != nil {
+	if err := d.awaitHealthy(ctx, i, d.visited(c.record.Name), c.patient, c.report.note); err != nil {
 		return err
 	}
 	_, _, address := i.running()
 	i.set(InstanceUp, i.said())
 	if address != "" {
-		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(port) && !exposes(i.release.Image, at) {
-			c.report.note(fmt.Sprintf("%s listens on %s; 0.0.0.0:$PORT is the custom", i.name(), address))
+		if host, at, _ := net.SplitHostPort(address); host == "127.0.0.1" || host == "::1" || at != strconv.Itoa(i.port()) && !exposes(i.release.Image, at) {
+			c.report.note(fmt.Sprintf("%s listens on %s; apps should listen on 0.0.0.0:$PORT", i.name(), address))
 		}
 	}
 	return nil

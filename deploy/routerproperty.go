@@ -73,6 +73,14 @@ var routerProperties = []routerProperty{
 		r.InFlight = n
 		return ""
 	}},
+	{name: "response-timeout", usual: "60s", values: []string{"60s", "5m", "1h"}, set: func(r *routing, value string) string {
+		d, err := time.ParseDuration(value)
+		if err != nil || d < time.Second || d > maxResponseTimeout {
+			return "it is a time from 1s to 24h, as 90s or 5m"
+		}
+		r.ResponseTimeout = d
+		return ""
+	}},
 	{name: "stream-grace", usual: drainUpgraded.String(), values: []string{"0s", "30s", "5m"}, set: func(r *routing, value string) string {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < 0 || d > maxStreamGrace {
@@ -109,6 +117,10 @@ var (
 const (
 	// headerPrefix makes properties of headers: header:X-Frame-Options.
 	headerPrefix = "header:"
+
+	// maxResponseTimeout is longer than any request is worth waiting for, and
+	// ends those that an app has forgotten.
+	maxResponseTimeout = 24 * time.Hour
 
 	// maxStreamGrace keeps an old instance from staying for good.
 	maxStreamGrace = time.Hour

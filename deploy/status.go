@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -47,6 +48,7 @@ type Instance struct {
 	Container string        `json:"container"`
 	Since     time.Time     `json:"since"`
 	Restarts  int           `json:"restarts"`
+	OOMKills  int64         `json:"oom_kills,omitempty"`   // processes killed for the memory limit while the program went on
 	Memory    int64         `json:"memory,omitempty"`      // bytes
 	CPU       float64       `json:"cpu_seconds,omitempty"` // of a processor, since its start
 	Detail    string        `json:"detail,omitempty"`      // "exit code 1", "listens on 127.0.0.1:5000"
@@ -132,6 +134,10 @@ func (i *instance) look(ctx context.Context) Instance {
 	}
 	if i.failing != "" && i.state == InstanceUp {
 		seen.Detail = i.failing
+	}
+	if seen.OOMKills = i.oomKills; i.oomKills > 0 {
+		killed := killedProcesses(i.oomKills) + " killed for the memory limit"
+		seen.Detail = strings.TrimPrefix(seen.Detail+", "+killed, ", ")
 	}
 	c := i.container
 	i.mu.Unlock()

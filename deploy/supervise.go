@@ -76,6 +76,7 @@ func (d *Deployer) crashed(ctx context.Context, i *instance, c *runtime.Containe
 	}
 	d.log.Warn("an instance crashed", "app", i.app.called(), "instance", i.name(), "how", how, "crashes", crashes)
 	d.happened(store.Event{App: i.app.called(), By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d crashed: %s", i.name(), i.release.Number, how)})
+	i.notice(d, "crashed: %s; %s", how, again(crashes))
 	if crashes >= fallsOver {
 		d.fallBack(i, how)
 	}
@@ -99,6 +100,7 @@ func (d *Deployer) heal(ctx context.Context, i *instance, old *runtime.Container
 	if err == nil {
 		d.reroute(i.app)
 		d.happened(store.Event{App: i.app.called(), By: "berth", Kind: "heal", Text: i.name() + " is up again"})
+		i.notice(d, "up again")
 		return
 	}
 	i.mu.Lock()
@@ -107,10 +109,19 @@ func (d *Deployer) heal(ctx context.Context, i *instance, old *runtime.Container
 	i.mu.Unlock()
 	i.set(InstanceCrashed, err.Error())
 	d.log.Warn("an instance could not be started again", "app", i.app.called(), "instance", i.name(), "err", err)
+	i.notice(d, "could not be started: %v; %s", err, again(crashes))
 	d.changes.publish(i.app.called())
 	if crashes >= fallsOver {
 		d.fallBack(i, err.Error())
 	}
+}
+
+// again says when a program is started after the nth crash in a row.
+func again(crashes int) string {
+	if delay := restartDelay(crashes); delay > 0 {
+		return fmt.Sprintf("starting it again in %s", delay)
+	}
+	return "starting it again"
 }
 
 // replace starts the instance's program in a new container and lets go of the
@@ -135,7 +146,7 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 	if err := i.launch(ctx, record); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
-	if err := d.awaitHealthy(ctx, i, d.host(record.Name), true, func(warning string) {
+	if err := d.awaitHealthy(ctx, i, d.visited(record.Name), true, func(warning string) {
 		d.log.Warn("a health check failed", "app", record.Name, "instance", i.name(), "check", warning)
 	}); err != nil {
 		return err
@@ -166,6 +177,7 @@ func (d *Deployer) fallBack(i *instance, how string) {
 	a.mu.Unlock()
 	d.background(func(ctx context.Context) {
 		text := fmt.Sprintf("v%d fell over soon after its start: %s: %s", t.release, i.name(), how)
+		i.notice(d, "v%d is given up, v%d is started again", t.release, t.before)
 		_, err := d.rollback(ctx, a.called(), t.before, t.release, "berth", text, newReport())
 		d.warn("a release that fell over could not be rolled back", err, "app", a.called(), "release", t.release)
 	})

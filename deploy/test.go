@@ -90,6 +90,9 @@ func testEnv(made *plan.Plan) []string {
 	}
 	maps.Copy(env, own)
 	env["CI"] = "true"
+	if env["PORT"] == "" {
+		env["PORT"] = strconv.Itoa(usualPort)
+	}
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, name+"="+env[name])

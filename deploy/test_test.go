@@ -50,7 +50,7 @@ func TestTestEnv_HoldsNothingOfTheAppsConfig(t *testing.T) {
 		t.Fatalf("got %q, want a secret among it", env)
 	}
 	env = slices.Delete(env, i, i+1)
-	if want := []string{"CI=true", "LEVEL=app.json", "MODE=test", "PATH=/app/bin"}; !slices.Equal(env, want) {
+	if want := []string{"CI=true", "LEVEL=app.json", "MODE=test", "PATH=/app/bin", "PORT=5000"}; !slices.Equal(env, want) {
 		t.Errorf("got %q, want %q", env, want)
 	}
 	made.Manifest.Test = appjson.Test{}

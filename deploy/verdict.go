@@ -39,7 +39,10 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 			f.With("it printed nothing")
 		}
 		f.With(logs...).Hint("it ran: %s", i.process.Command)
-		return advise(f, logs, exit)
+		if i.process.Type != "web" {
+			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", d.sshCommand(), i.app.called(), i.process.Type)
+		}
+		return d.moreMemory(advise(f, logs, exit), i.app.called(), exit)
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
@@ -57,15 +60,40 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 
 // describe says how a program ended.
 func describe(exit runtime.Exit) string {
+	how := fmt.Sprintf("exit code %d", exit.Code)
 	switch {
-	case exit.OOM:
-		return "it used more memory than its limit"
 	case exit.Lost:
 		return "its container vanished"
+	case exit.OOM && killed(exit):
+		return how + ", killed for " + memoryLimit(exit.MemoryLimit)
+	case exit.OOM && exit.Code != 0:
+		return how + ", after a process of it was killed for " + memoryLimit(exit.MemoryLimit)
 	case exit.Signal != 0:
 		return fmt.Sprintf("killed by signal %d", exit.Signal)
 	}
-	return fmt.Sprintf("exit code %d", exit.Code)
+	return how
+}
+
+// killed tells whether SIGKILL ended a program, or the child whose end it passes on.
+func killed(exit runtime.Exit) bool { return exit.Signal == 9 || exit.Code == 137 }
+
+// memoryLimit names a limit: "the memory limit of 512 MB".
+func memoryLimit(bytes int64) string {
+	switch {
+	case bytes <= 0:
+		return "the memory limit"
+	case bytes%(1<<30) == 0:
+		return fmt.Sprintf("the memory limit of %d GB", bytes>>30)
+	}
+	return fmt.Sprintf("the memory limit of %d MB", bytes>>20)
+}
+
+// moreMemory adds how a limit of the app's own is raised.
+func (d *Deployer) moreMemory(f *fault.Error, app string, exit runtime.Exit) *fault.Error {
+	if exit.OOM {
+		f.Hint("or give it more: %s ps:set %s memory 1GB", d.sshCommand(), app)
+	}
+	return f
 }
 
 // advise adds the hints that follow from what a program printed.
@@ -80,7 +108,7 @@ func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 	}
 	switch {
 	case exit.OOM:
-		f.Hint("give it more memory, or let it take less")
+		f.Hint("let it take less memory")
 	case exit.Code == 127:
 		f.Hint("the command was not found; is its package in the app's dependencies?")
 	}

@@ -41,8 +41,8 @@ type backend struct {
 	mu     sync.Mutex // guards what follows
 	guests map[guest]struct{}
 	ports  map[int]*health // of the ports that streams have been refused at
-	h2c    h2c
-	empty  chan struct{} // not nil once draining; closed when the last guest has left
+	h2c    *http.Transport // in HTTP/2, made for the first exchange that wants it
+	empty  chan struct{}   // not nil once draining; closed when the last guest has left
 }
 
 func newBackend(b Backend, cfg Config) *backend {
@@ -55,7 +55,6 @@ func newBackend(b Backend, cfg Config) *backend {
 		DisableCompression:     true, // what the client accepts is between it and the app
 		MaxIdleConnsPerHost:    maxIdlePerBackend,
 		IdleConnTimeout:        cfg.UpstreamIdle,
-		ResponseHeaderTimeout:  cfg.ResponseTimeout,
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 	}

@@ -132,8 +132,10 @@ func (x *exchange) countIn(n int) {
 
 // RoundTrip sends an unusual request to a claimed backend.
 func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) {
-	trace := &httptrace.ClientTrace{GotConn: x.gotConn}
-	out = out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
+	patience := x.newPatience(out.Context())
+	defer patience.stop()
+	trace := &httptrace.ClientTrace{GotConn: x.gotConn, WroteRequest: patience.begin}
+	out = out.WithContext(httptrace.WithClientTrace(patience.ctx, trace))
 	err = x.offer(func(again bool) (err error) {
 		if again && x.body != nil {
 			out.Body = x.sender()
@@ -142,7 +144,7 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 		if err == nil {
 			res, err = by.RoundTrip(out)
 		}
-		return err
+		return patience.because(err)
 	})
 	if err == nil {
 		becomeUpgrade(res)
@@ -175,13 +177,20 @@ func (x *exchange) offer(try func(again bool) error) error {
 			if x.claim() != nil {
 				return err // the refusal says more than that there is no other
 			}
-		} else if !replayed && x.mayReplay(x.in.Method) {
+		} else if !replayed && !timesOut(err) && x.mayReplay(x.in.Method) {
 			replayed = true
 			x.backend.closeIdle() // as old as the dead one
 		} else {
 			return err
 		}
 	}
+}
+
+// timesOut tells a backend that is slow from one that is dead: the request is
+// under way there, and would be done twice.
+func timesOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }
 
 // claim takes a place at the next backend that was not tried yet. A backend
@@ -260,7 +269,6 @@ func (x *exchange) becameStream() {
 // failed answers for a backend that did not.
 func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	log := x.door.log.With("route", x.route.name, "request", x.id)
-	var timeout net.Error
 	switch {
 	case x.wasCut.Load():
 		x.hangUp() // deadlines have been set on it
@@ -280,7 +288,7 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 		x.page(malformed)
 	case x.wasReset(err):
 		x.tellStatus(x.broken(err))
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timesOut(err):
 		log.Warn("backend timed out", "err", err)
 		x.page(timedOut)
 	case errors.Is(err, errNotHTTP2):

@@ -24,13 +24,6 @@ const h2cBuffer = 256 << 10
 // speaksH2C tells whether the backend is asked in HTTP/2.
 func (x *exchange) speaksH2C() bool { return x.route.options.Protocol == H2C || x.isGRPC() }
 
-// h2c are a backend's connections in HTTP/2, which exchanges share. Each half
-// is made for the first exchange that wants it.
-type h2c struct {
-	requests *http.Transport
-	calls    *http.Transport // of gRPC: they have deadlines of their own, or mean to wait
-}
-
 // roundTripper returns what sends an exchange that is not plain.
 func (b *backend) roundTripper(x *exchange) (*http.Transport, error) {
 	if !x.speaksH2C() {
@@ -41,26 +34,19 @@ func (b *backend) roundTripper(x *exchange) (*http.Transport, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if x.isGRPC() {
-		if b.h2c.calls == nil {
-			b.h2c.calls = b.newH2C(0)
-		}
-		return b.h2c.calls, nil
+	if b.h2c == nil {
+		b.h2c = b.newH2C()
 	}
-	if b.h2c.requests == nil {
-		b.h2c.requests = b.newH2C(b.transport.ResponseHeaderTimeout)
-	}
-	return b.h2c.requests, nil
+	return b.h2c, nil
 }
 
-func (b *backend) newH2C(timeout time.Duration) *http.Transport {
+func (b *backend) newH2C() *http.Transport {
 	t := &http.Transport{
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: h2cBuffer},
 		DialContext:            b.dialH2C,
 		DisableCompression:     true,
 		IdleConnTimeout:        b.transport.IdleConnTimeout,
-		ResponseHeaderTimeout:  timeout,
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 	}
@@ -72,12 +58,10 @@ func (b *backend) newH2C(timeout time.Duration) *http.Transport {
 func (b *backend) closeTransports() {
 	b.transport.CloseIdleConnections()
 	b.mu.Lock()
-	both := b.h2c
+	shared := b.h2c
 	b.mu.Unlock()
-	for _, t := range []*http.Transport{both.requests, both.calls} {
-		if t != nil {
-			t.CloseIdleConnections()
-		}
+	if shared != nil {
+		shared.CloseIdleConnections()
 	}
 }
 

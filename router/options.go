@@ -43,6 +43,10 @@ type Options struct {
 	// second, once Config.BodyGrace is used up; 0 is DefaultMinBodyRate, less than 0 any.
 	MaxBody, MinBodyRate int64
 
+	// ResponseTimeout is how long a backend may take to begin its response, once
+	// it has the request; 0 is Config.ResponseTimeout.
+	ResponseTimeout time.Duration
+
 	// Rate is how many requests a second one address may make, in the long
 	// run, and Burst how many at once after a pause. 0 is no limit, and a burst
 	// of one second's worth.

@@ -77,7 +77,7 @@ func (x *exchange) ask() (_ *upstream, _ func() bool, err error) {
 			}
 		}()
 	}
-	if err := u.send(send, x.in.ContentLength, x.door.cfg.ResponseTimeout, &x.door.buffers); err != nil {
+	if err := u.send(send, x.in.ContentLength, x.responseTimeout(), &x.door.buffers); err != nil {
 		return nil, nil, err
 	}
 	if err := u.receive(x.in.Method, x.inform); err != nil {

@@ -185,7 +185,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	}
 	proc, err := openPidfd(int(task.Pid()))
 	if errors.Is(err, unix.ESRCH) {
-		return killedExit(e.oomKilled(p.spec.ID)), nil // since its creation
+		return e.killedExit(p.spec.ID, false), nil // since its creation
 	}
 	if err != nil {
 		return exit, err
@@ -196,18 +196,18 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 			return exit, nil
 		}
 		if pidfdEnded(proc) && ctx.Err() == nil && !transient(native(err)) {
-			return killedExit(e.oomKilled(p.spec.ID)), nil
+			return e.killedExit(p.spec.ID, false), nil
 		}
 		return exit, fmt.Errorf("start: %w", err)
 	}
 	step("start")
 
 	ended := make(chan struct{})
-	oom := false // written before ended is closed
+	var kills, limit int64 // written before ended is closed
 	go func() {
 		defer close(ended)
 		awaitPidfd(context.Background(), proc)
-		oom = e.oomKilled(p.spec.ID)
+		kills, limit = e.oomKills(p.spec.ID)
 	}()
 	e.attend(ctx, p.spec.ID, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
@@ -224,7 +224,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	default:
 		exit = exitOf(code, at)
 	}
-	exit.OOM = oom
+	exit.OOM, exit.MemoryLimit = kills > 0, limit
 	streams.Wait() // for the last of the output
 	step("end")
 	return exit, nil
@@ -238,11 +238,16 @@ func (e *Engine) killedAtStart(id string, err error) (exit Exit, killed bool) {
 		return exit, false
 	}
 	text := err.Error() // runc says it in words alone
-	oom := strings.Contains(text, "OOM-killed") || e.oomKilled(id)
-	return killedExit(oom), oom || strings.Contains(text, "signal: killed")
+	exit = e.killedExit(id, strings.Contains(text, "OOM-killed"))
+	return exit, exit.OOM || strings.Contains(text, "signal: killed")
 }
 
-func killedExit(oom bool) Exit { return Exit{Code: 137, Signal: int(unix.SIGKILL), OOM: oom} }
+// killedExit is the end of a program by SIGKILL; oom is what is known already of
+// the memory limit.
+func (e *Engine) killedExit(id string, oom bool) Exit {
+	kills, limit := e.oomKills(id)
+	return Exit{Code: 137, Signal: int(unix.SIGKILL), OOM: oom || kills > 0, MemoryLimit: limit}
+}
 
 // attend passes on signals, sizes and the end of the input until the program ends.
 func (e *Engine) attend(ctx context.Context, id string, att Attachment, inputEnd, ended <-chan struct{}) {

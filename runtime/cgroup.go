@@ -86,16 +86,27 @@ func cgroupValue(name string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
 }
 
-// oomKilled tells whether the kernel killed something of the container for the
-// memory limit.
-func (e *Engine) oomKilled(id string) bool {
-	name := e.cgroupFile(id, "memory", "memory.events")
+// oomKills returns how many processes of a container the kernel has killed for
+// the memory limit, and the limit in bytes. Both are 0 when its cgroup is gone.
+func (e *Engine) oomKills(id string) (kills, limit int64) {
+	events, most := "memory.events", "memory.max"
 	if !unified() {
-		name = e.cgroupFile(id, "memory", "memory.oom_control")
+		events, most = "memory.oom_control", "memory.limit_in_bytes"
 	}
-	n, err := cgroupKeyed(name, "oom_kill")
-	return err == nil && n > 0
+	kills, err := cgroupKeyed(e.cgroupFile(id, "memory", events), "oom_kill")
+	if err != nil {
+		return 0, 0
+	}
+	limit, err = cgroupValue(e.cgroupFile(id, "memory", most))
+	if err != nil { // "max"
+		limit = 0
+	}
+	return kills, limit
 }
+
+// OOMKills returns how many processes of the container the kernel has killed
+// for the memory limit, and the limit in bytes.
+func (c *Container) OOMKills() (kills, limit int64) { return c.engine.oomKills(c.ID) }
 
 // Usage is what a container takes.
 type Usage struct {

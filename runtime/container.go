@@ -71,7 +71,8 @@ type Container struct {
 	pid      int
 	proc     *os.File      // pidfd of the first process; nil when it had ended before we looked
 	done     chan struct{} // closed by watch
-	oom      atomic.Bool   // read from the cgroup at the end, before it is removed
+	oomKills atomic.Int64  // read from the cgroup at the end, before it is removed
+	oomLimit atomic.Int64  // likewise
 
 	mu       sync.Mutex // guards what follows
 	exit     *Exit      // once known
@@ -389,7 +390,9 @@ func (e *Engine) watch(c *Container) *Container {
 	}
 	go func() {
 		if awaitPidfd(context.Background(), c.proc) { // ends with release at the latest
-			c.oom.Store(e.oomKilled(c.ID))
+			kills, limit := e.oomKills(c.ID)
+			c.oomKills.Store(kills)
+			c.oomLimit.Store(limit)
 			close(c.done)
 		}
 	}()

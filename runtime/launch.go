@@ -21,9 +21,13 @@ import (
 type Exit struct {
 	Code   int       // exit code; 128+signal when a signal ended it
 	Signal int       // 0 when none
-	OOM    bool      // the memory limit was hit
 	At     time.Time // zero when not known
 	Lost   bool      // the container vanished without a word (its shim or the machine died)
+
+	// OOM is set when a process was killed for the memory limit: the one whose
+	// end this is, or one of its children at any time before.
+	OOM         bool
+	MemoryLimit int64 // in bytes; 0 when not known
 }
 
 // Launch starts the container's program, once. Its environment reaches the
@@ -111,7 +115,7 @@ func (c *Container) Exit(ctx context.Context) Exit {
 	} else if !errors.Is(err, errGone) {
 		known = false // containerd may say more another time
 	}
-	exit.OOM = c.oom.Load()
+	exit.OOM, exit.MemoryLimit = c.oomKills.Load() > 0, c.oomLimit.Load()
 	if known {
 		c.exit = &exit
 	}

@@ -2,12 +2,14 @@ package sshd
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
@@ -25,6 +27,7 @@ type desk struct {
 	resize  chan runtime.Size
 	signals chan string
 	closed  chan struct{} // when the client has closed the channel
+	unread  atomic.Bool   // the client reads no more of the output
 }
 
 // Accept is called by the library.
@@ -67,10 +70,29 @@ func (d *desk) sort(in <-chan *gossh.Request, out chan<- *gossh.Request) {
 				default:
 				}
 			}
+		case "eow@openssh.com": // the reader of the client's output has gone, as head does
+			d.unread.Store(true)
 		default:
 			req.Reply(false, nil)
 		}
 	}
+}
+
+// ErrUnread is why a command cannot write any more.
+var ErrUnread = errors.New("nobody reads the output any more")
+
+// output is what a command writes to. It breaks as a pipe does when nobody reads
+// it any more: otherwise yes would be written for ever.
+type output struct {
+	*desk
+	w io.Writer
+}
+
+func (o output) Write(p []byte) (int, error) {
+	if o.unread.Load() {
+		return 0, ErrUnread
+	}
+	return o.w.Write(p)
 }
 
 // newest puts a size in the channel, over one that nobody has taken.
@@ -103,9 +125,9 @@ func (d *desk) request(session ssh.Session) Request {
 	r := Request{
 		RemoteAddr: session.RemoteAddr().String(),
 		Stdin:      d.channel,
-		Stdout:     d.channel,
+		Stdout:     output{d, d.channel},
 		Stderr:     d.channel.Stderr(),
-		Raw:        d.channel,
+		Raw:        output{d, d.channel},
 		Resize:     d.resize,
 		Signals:    d.signals,
 	}
@@ -116,7 +138,7 @@ func (d *desk) request(session ssh.Session) Request {
 		if goodTerm.MatchString(pty.Term) {
 			r.Term = pty.Term
 		}
-		out := &lines{w: d.channel}
+		out := &lines{w: r.Raw}
 		r.Stdout, r.Stderr = out, out
 	}
 	return r

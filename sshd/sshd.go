@@ -40,6 +40,10 @@ const (
 	maxSessions  = 10 // open at once on one connection
 )
 
+// version is how the server introduces itself. OpenSSH's client tells only a
+// server of that name that nobody reads its output any more (eow@openssh.com).
+const version = "OpenSSH_berth"
+
 // Config says how the door behaves. Zero durations and counts are the defaults.
 type Config struct {
 	HostKeys map[string][]byte // PEM by kind, from GenerateHostKeys
@@ -92,6 +96,7 @@ type Request struct {
 	Size     runtime.Size        // when it came in
 	Resize   <-chan runtime.Size // the newest size, when it changes
 	Raw      io.Writer           // the terminal as it is, for a program that drives it itself
+	TakeKeys func()              // hands all keys on from now on; before, ^C ends ctx. Only with a terminal
 	Signals  <-chan string       // "INT", "TERM", …; those that nobody takes are lost
 }
 
@@ -238,7 +243,7 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 	auth := &authentication{keys: s.keys, conn: c, register: s.cfg.Register, log: s.log}
 	defer auth.leave()
 	server := &ssh.Server{
-		Version:                    "berth",
+		Version:                    version,
 		HostSigners:                s.signers,
 		ServerConfigCallback:       func(ssh.Context) *gossh.ServerConfig { return serverConfig(auth) },
 		KeyboardInteractiveHandler: auth.nothingLeft,
@@ -377,6 +382,16 @@ func (s *Server) answer(ctx, life context.Context, sshConn *gossh.ServerConn, se
 			return complain(request.Stderr, log, err)
 		}
 		return 0
+	}
+	if request.Terminal {
+		ctx, interrupt := context.WithCancel(ctx)
+		defer interrupt()
+		keys := newKeyboard(desk.channel, func() {
+			io.WriteString(request.Stdout, "^C\n")
+			interrupt()
+		})
+		request.Stdin, request.TakeKeys = keys, keys.Raw
+		return s.run(ctx, request)
 	}
 	return s.run(ctx, request)
 }

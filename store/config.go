@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/berthd/berth/store/fault"
@@ -15,7 +16,7 @@ const MaxConfigValue = 128<<10 - 1
 
 var configName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// ValidConfig returns nil when the variable may be set, else a fault (E107).
+// ValidConfig returns nil when the variable may be set, else a fault (E107, E196).
 func ValidConfig(name, value string) error {
 	switch {
 	case !configName.MatchString(name):
@@ -26,7 +27,20 @@ func ValidConfig(name, value string) error {
 	case len(name)+1+len(value) > MaxConfigValue:
 		return fault.New(fault.Usage, "E107", "the value of %s has %d bytes; at most %d fit", name, len(value), MaxConfigValue-len(name)-1)
 	}
+	if name == "PORT" {
+		if _, ok := ConfigPort(map[string]string{name: value}); !ok {
+			return fault.New(fault.Usage, "E196", "PORT cannot be %.20q", value).
+				Hint("it is where the app listens, a number from 1 to 65535; config:unset removes it, and PORT is 5000 again")
+		}
+	}
 	return nil
+}
+
+// ConfigPort returns the port that the variable PORT of a config names. ok is
+// false when it is not set or names none.
+func ConfigPort(config map[string]string) (port int, ok bool) {
+	n, err := strconv.ParseUint(config["PORT"], 10, 16)
+	return int(n), err == nil && n > 0
 }
 
 // Config returns an app's config. It is never nil.

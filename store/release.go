@@ -283,6 +283,10 @@ type HealthCheck struct {
 	Wait         int          `json:"wait,omitempty"`
 	InitialDelay int          `json:"initial_delay,omitempty"`
 	Warn         bool         `json:"warn,omitempty"` // a failure is told and does not count
+
+	// MaxStatus is the highest status that passes. 0 is 499: a release from
+	// before there was this field stays as healthy as it was.
+	MaxStatus int `json:"max_status,omitempty"`
 }
 
 // HTTPHeader is one header sent with a health check's request.

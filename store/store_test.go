@@ -381,6 +381,9 @@ func TestValidConfig(t *testing.T) {
 	}{
 		{"A", "1", true}, {"_x9", "", true}, {"A", "line\nbreak ü", true},
 		{"", "1", false}, {"9A", "1", false}, {"A-B", "1", false}, {"A B", "1", false}, {"É", "1", false},
+		{"PORT", "8080", true}, {"PORT", "80", true}, {"PORT", "65535", true},
+		{"PORT", "", false}, {"PORT", "abc", false}, {"PORT", "0", false}, {"PORT", "-1", false}, {"PORT", "+80", false},
+		{"PORT", "65536", false}, {"PORT", "70000", false}, {"PORT", "8080 ", false}, {"PORT", "080x", false},
 		{"A", "nul\x00", false}, {"A", strings.Repeat("x", store.MaxConfigValue), false},
 	}
 	for _, row := range rows {

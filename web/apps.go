@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
@@ -100,6 +101,7 @@ type Report struct {
 	Release   int               `json:"release"`
 	Formation map[string]int    `json:"formation"`
 	Rollout   store.Rollout     `json:"rollout"`
+	Limits    store.Limits      `json:"limits"` // of each instance, the usual ones filled in
 	Instances []deploy.Instance `json:"instances"`
 }
 
@@ -118,10 +120,17 @@ func (a *API) psScale(ctx context.Context, c call, args ScaleArgs) (Report, erro
 }
 
 func (a *API) psSet(ctx context.Context, c call, args PSSetArgs) (Report, error) {
-	if args.Property != "rollout" {
-		return Report{}, fault.New(fault.Usage, "E188", "processes have no property %.60q", args.Property).Hint("they have rollout")
+	var err error
+	switch {
+	case args.Property == "rollout":
+		err = a.deployer.SetRollout(ctx, args.App, store.Rollout(args.Value), c.user)
+	case slices.Contains(deploy.LimitProperties(), args.Property):
+		err = a.deployer.SetLimit(ctx, args.App, args.Property, args.Value, c.user, c.out)
+	default:
+		err = fault.New(fault.Usage, "E188", "processes have no property %.60q", args.Property).
+			Hint("they have rollout, %s", strings.Join(deploy.LimitProperties(), ", "))
 	}
-	if err := a.deployer.SetRollout(ctx, args.App, store.Rollout(args.Value), c.user); err != nil {
+	if err != nil {
 		return Report{}, err
 	}
 	return a.report(ctx, args.App)
@@ -155,7 +164,7 @@ func (a *API) report(ctx context.Context, app string) (Report, error) {
 	}
 	r := Report{
 		App: app, State: status.State, Release: status.Release,
-		Rollout: cmp.Or(status.Rollout, store.StartFirst), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
+		Rollout: cmp.Or(status.Rollout, store.StartFirst), Limits: deploy.EffectiveLimits(status.Limits), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
 	}
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started

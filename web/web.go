@@ -68,6 +68,7 @@ type Deployer interface {
 	FollowBuild(ctx context.Context, app string, number int, w io.Writer) error
 	SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, out io.Writer) (store.Release, error)
 	Rollback(ctx context.Context, app string, number int, by store.User, out io.Writer) (store.Release, error)
+	SetLimit(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
 	SetRollout(ctx context.Context, app string, rollout store.Rollout, by store.User) error
 	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error

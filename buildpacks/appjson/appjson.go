@@ -3,11 +3,9 @@
 package appjson
 
 import (
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/robfig/cron/v3"
+	"github.com/tailscale/hujson"
 
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -39,7 +37,7 @@ type Manifest struct {
 // CronEntry is one entry of app.json's cron.
 type CronEntry struct {
 	Command     string
-	Schedule    string // as robfig/cron's ParseStandard takes it
+	Schedule    string // as robfig/cron's ParseStandard takes it, with its time zone
 	Concurrency string // "allow", "forbid" or "replace" a run that still goes on
 	Maintenance bool   // the entry is paused
 }
@@ -76,10 +74,10 @@ func Read(t *source.Tree) (Manifest, error) {
 }
 
 // parseManifest reads an app.json: what Heroku and Dokku document of formation,
-// cron, healthchecks, env, scripts and the test environment. Other keys are
-// somebody else's.
+// cron, healthchecks, env, scripts and the test environment. Of other keys there
+// is a note.
 func parseManifest(text string) (m Manifest, notes []string, err error) {
-	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
+	root, err := parseCommented(text)
 	if err != nil {
 		return m, nil, err
 	}
@@ -110,7 +108,28 @@ func parseManifest(text string) (m Manifest, notes []string, err error) {
 			return m, nil, err
 		}
 	}
-	return m, notes, nil
+	return m, append(notes, unread(root)...), nil
+}
+
+// maxCommented bounds the brackets of a file with comments: their parser nests
+// as deeply as the file does.
+const maxCommented = 20_000
+
+// parseCommented reads JSON that may have comments and a comma after the last
+// element, as Dokku does.
+func parseCommented(text string) (source.JSON, error) {
+	root, err := source.ParseJSON(source.CodeManifest, "app.json", text)
+	if err == nil || strings.Count(text, "[")+strings.Count(text, "{") > maxCommented {
+		return root, err
+	}
+	plain, bad := hujson.Standardize([]byte(text)) // lines and columns stay
+	switch {
+	case bad == nil:
+		return source.ParseJSON(source.CodeManifest, "app.json", string(plain))
+	case strings.Contains(text, "//") || strings.Contains(text, "/*"): // else the comment would be called the mistake
+		return root, source.Problemf(source.CodeManifest, "app.json, %s", strings.TrimPrefix(bad.Error(), "hujson: "))
+	}
+	return root, err
 }
 
 func (m *Manifest) buildpacks(v source.JSON) error {
@@ -166,91 +185,6 @@ func processType(f source.Field) error {
 	if !source.ProcessType.MatchString(f.Name) {
 		return f.Misnamed("%q cannot name a process", source.Printable(f.Name)).
 			Hint("use letters, digits, - and _, at most 63 of them")
-	}
-	return nil
-}
-
-func (m *Manifest) cron(v source.JSON) error {
-	const want = `"cron": [{"command": "python job.py", "schedule": "0 3 * * *"}]`
-	items, err := v.List(want, maxCron)
-	if err != nil {
-		return err
-	}
-	for _, item := range items {
-		entry, err := cronEntry(item, want)
-		if err != nil {
-			return err
-		}
-		same := func(e CronEntry) bool { return e.Command == entry.Command && e.Schedule == entry.Schedule }
-		if i := slices.IndexFunc(m.Cron, same); i >= 0 {
-			return item.Bad("is the same as cron[%d]", i).Hint("remove one of the two")
-		}
-		m.Cron = append(m.Cron, entry)
-	}
-	return nil
-}
-
-func cronEntry(v source.JSON, want string) (CronEntry, error) {
-	entry := CronEntry{Concurrency: "allow"}
-	if v.Null() {
-		return entry, v.Wrong("an object")
-	}
-	fields, err := v.Object(want)
-	if err != nil {
-		return entry, err
-	}
-	for _, f := range fields {
-		switch f.Name {
-		case "command":
-			if entry.Command, err = f.Text(); err == nil && strings.TrimSpace(entry.Command) == "" {
-				err = f.Bad("is empty")
-			}
-		case "schedule":
-			if entry.Schedule, err = f.Text(); err == nil {
-				entry.Schedule = strings.TrimSpace(entry.Schedule)
-				err = schedule(f.JSON, entry.Schedule)
-			}
-		case "maintenance":
-			entry.Maintenance, err = f.Flag()
-		case "concurrency_policy":
-			entry.Concurrency, err = f.OneOf("allow", "forbid", "replace")
-		}
-		if err != nil {
-			return entry, err
-		}
-	}
-	if entry.Command == "" {
-		return entry, v.Bad("has no command").Hint("write it as %s", want)
-	}
-	if entry.Schedule == "" {
-		return entry, v.Bad("has no schedule").Hint("write it as %s", want)
-	}
-	return entry, nil
-}
-
-// schedule checks that cron takes s, and that it comes, and not too often.
-func schedule(v source.JSON, s string) error {
-	bad := func(why string) error {
-		return v.Bad("is %q: %s", source.Printable(s), why).
-			Hint(`five fields, "minute hour day month weekday" in UTC, or @hourly, @daily, @weekly, @monthly`)
-	}
-	// ParseStandard slices beyond the end of a zone with nothing after it.
-	if strings.Contains(s, "TZ=") && !strings.Contains(s, " ") {
-		return bad("nothing follows the time zone")
-	}
-	if strings.ContainsAny(s, "\n\r") {
-		return bad("a line break in it")
-	}
-	sched, err := cron.ParseStandard(s)
-	if err != nil {
-		return bad(err.Error())
-	}
-	if every, ok := sched.(cron.ConstantDelaySchedule); ok && every.Delay < time.Minute {
-		return bad("more often than once a minute")
-	}
-	// From one fixed day on, so that the same file always gets the same answer.
-	if sched.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return bad("there is no such day")
 	}
 	return nil
 }

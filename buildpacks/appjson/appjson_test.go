@@ -69,8 +69,10 @@ func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %+v\nwant %+v", m, want)
 	}
-	for i, want := range []string{"gives N no value", "buildpacks is passed over", "addons is passed over"} {
-		if len(notes) != 3 || !strings.Contains(notes[i], want) {
+	for i, want := range []string{"gives N no value", "buildpacks is passed over", "addons is passed over",
+		"formation.web.max_parallel is passed over", "scripts.pr-predestroy is passed over", "scripts.dokku.other is passed over",
+		"environments.review is passed over", "environments.test.formation is passed over"} {
+		if len(notes) != 8 || !strings.Contains(notes[i], want) {
 			t.Errorf("notes: got %q, want %q as number %d", notes, want, i+1)
 		}
 	}
@@ -97,8 +99,8 @@ func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
 		``:                             "line 1, column 1: unexpected end",
 		`[]`:                           "line 1, column 1: the file is a list and should be an object",
 		"{\n  \"cron\": {}\n}":         "line 2, column 11: cron is an object and should be a list",
-		"{\n \"cron\": [],\n}":         "line 3, column 1: invalid character",
-		"{ // no":                      "JSON has no comments",
+		"{ // no":                      "line 1, column ",
+		"{\"cron\": [], // x\n,}":      "line 2, column ",
 		"{'a': 1}":                     "JSON has double quotes only",
 		`{"a": 1} {}`:                  "line 1, column 10",
 		`{"cron": [{"command": "x"}]}`: "cron[0] has no schedule",
@@ -168,6 +170,50 @@ func TestManifest_ByteOrderMarkAndForeignEncodings(t *testing.T) {
 		if p, ok := errors.AsType[*source.Problem](err); !ok || p.Code != "E205" {
 			t.Errorf("%q: got %v, want E205", text, err)
 		}
+	}
+}
+
+func TestManifest_CommentsAndTrailingCommas(t *testing.T) {
+	m, notes, err := parseManifest("// of the shop\n{\n  /* two\n of them */ \"formation\": {\"web\": {\"quantity\": 2,},}, # no\n}")
+	if err == nil {
+		t.Errorf("# was taken: %+v, %v", m, notes)
+	}
+	m, notes, err = parseManifest("// of the shop\n{\n  /* two\n of them */ \"formation\": {\"web\": {\"quantity\": 2,},}, // http://x\n  \"env\": {\"A\": \"// no comment\",},\n}\n// end\n")
+	if err != nil || len(notes) != 0 || m.Formation["web"] != 2 || m.Env["A"] != "// no comment" {
+		t.Errorf("got %+v, %v, %v", m, notes, err)
+	}
+	_, _, err = parseManifest("{\n  // of the shop\n  \"formation\": {\"web\": 2},\n}")
+	if p, ok := errors.AsType[*source.Problem](err); !ok || !strings.HasPrefix(p.Message, "app.json, line 3, column 24: formation.web is a number") {
+		t.Errorf("got %v, want the line and column of the file as it is", err)
+	}
+	if _, _, err := parseManifest("//\n" + strings.Repeat("[", 200_000)); err == nil {
+		t.Error("200,000 brackets were taken")
+	}
+}
+
+func TestManifest_AKeyThatIsNotReadIsTold(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"healthcheck": {}}`: "healthcheck is passed over; did you mean healthchecks?",
+		`{"formations": {}}`:  "formations is passed over; did you mean formation?",
+		`{"cron": [{"command": "x", "schedule": "@daily", "timeZone": "UTC"}, {"command": "y", "schedule": "@daily", "timeZone": "UTC"}]}`: "cron.timeZone is passed over; did you mean timezone?",
+		`{"healthchecks": {"web": [{"path": "/", "initial_delay": 5}]}}`:                                                                   "healthchecks.web.initial_delay is passed over; did you mean initialDelay?",
+		`{"env": {"A": {"value": "1", "genrator": "secret"}}}`:                                                                             "env.A.genrator is passed over; did you mean generator?",
+		`{"formation": {"web": {"quantity": 1, "size": "standard-1x"}}}`:                                                                   "formation.web.size is passed over: berth has no such key",
+		`{"stack": "heroku-24"}`:                           "stack is passed over: berth has no such key",
+		`{"\u001b[2Jx": 1}`:                                "is passed over: berth has no such key",
+		`{"name": "x", "env": {"ANY": "1"}, "addons": []}`: "",
+	} {
+		_, notes, err := parseManifest(text)
+		if err != nil || strings.Join(notes, "\n") != strings.TrimSuffix("app.json: "+want, "app.json: ") && !(len(notes) == 1 && strings.HasSuffix(notes[0], want)) || strings.Contains(strings.Join(notes, ""), "\x1b") {
+			t.Errorf("%s: got %q, %v; want %q", text, notes, err, want)
+		}
+	}
+	many := `{"a0": 1`
+	for n := range 5000 {
+		many += fmt.Sprintf(`, "unknown%d": 1`, n)
+	}
+	if _, notes, err := parseManifest(many + "}"); err != nil || len(notes) != 11 {
+		t.Errorf("of 5001: got %d notes, %v", len(notes), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -190,12 +191,18 @@ func (c *cli) processCommands() []command {
 			long: "rollout  start-first  the new release is up before the old one stops (usual)\n" +
 				"         stop-first   the old one stops before the new one starts, and requests\n" +
 				"                      wait: for an app of which two must not run at once\n" +
-				"\nNo VALUE takes a property back. It counts from the next rollout.",
-			example: "ps:set shop rollout stop-first",
+				"memory     of each instance, job and one-off: 512MB (usual), 2GB\n" +
+				"processes  and threads, likewise: 1024 (usual)\n" +
+				"\nNo VALUE takes a property back. rollout counts from the next rollout, the\n" +
+				"limits at once: what runs is replaced.",
+			example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
 			min:     1, max: 2,
 			complete: func(words []string) []string {
 				if len(words) == 0 {
-					return []string{"rollout"}
+					return append([]string{"rollout"}, deploy.LimitProperties()...)
+				}
+				if words[0] != "rollout" {
+					return nil
 				}
 				return []string{string(store.StartFirst), string(store.StopFirst)}
 			},
@@ -245,10 +252,31 @@ func printReport(t *table, r web.Report) {
 	}
 	if len(r.Instances) == 0 {
 		io.WriteString(t.w, fmt.Sprintf("nothing runs: %s is %s\n", r.App, r.State))
+		io.WriteString(t.w, startHint(r))
 	}
+	io.WriteString(t.w, fmt.Sprintf("limits of each: %s of memory, %d processes\n", size(r.Limits.Memory), r.Limits.Pids))
 	if r.Rollout == store.StopFirst {
 		io.WriteString(t.w, "rollout: stop-first\n")
 	}
+}
+
+// startHint says how an app of which nothing runs is started; "" when it
+// cannot be.
+func startHint(r web.Report) string {
+	if r.Release == 0 {
+		return ""
+	}
+	for _, process := range slices.Sorted(maps.Keys(r.Formation)) {
+		if process != "release" && r.Formation[process] > 0 {
+			return fmt.Sprintf("start it: berth ps:start %s\n", r.App)
+		}
+	}
+	for _, process := range slices.Sorted(maps.Keys(r.Formation)) {
+		if process != "release" {
+			return fmt.Sprintf("start it: berth ps:scale %s %s=1\n", r.App, process)
+		}
+	}
+	return ""
 }
 
 func printFormation(t *table, r web.Report) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
 )
@@ -31,8 +32,9 @@ type cli struct {
 	version string
 	signals <-chan string // for the program that run runs; may be nil
 
-	app    string // --app
-	format string // --format
+	words  []string // the command line
+	app    string   // --app
+	format string   // --format
 }
 
 // terminal is where whoever asks sits.
@@ -58,6 +60,9 @@ func (c *cli) run(ctx context.Context, words []string) int {
 	if err == nil {
 		return 0
 	}
+	if errors.Is(err, sshd.ErrUnread) {
+		return 141 // as a shell says of a command whose reader has gone
+	}
 	f := fault.From(err)
 	if f == nil {
 		f = &fault.Error{Kind: fault.Failed, Message: err.Error()}
@@ -75,6 +80,7 @@ func (c *cli) execute(ctx context.Context, words []string) error {
 			return usage("the command line holds text that is not UTF-8").Hint("encode binary values, as base64 say")
 		}
 	}
+	c.words = words
 	root := c.tree()
 	root.SetArgs(append([]string{}, words...)) // nil would be the process's own
 	return root.ExecuteContext(ctx)
@@ -139,7 +145,13 @@ func (c *cli) tree() *cobra.Command {
 	root.SetErr(c.err)
 	root.PersistentFlags().StringVarP(&c.app, "app", "a", "", "the app, in place of the first word")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%v", err).Hint("usage: berth %s", cmd.Use)
+		if cmd.HasParent() {
+			return usage("%v", err).Hint("usage: berth %s", cmd.Use)
+		}
+		if word := c.firstWord(c.words); word != "" { // its flags are not the matter
+			return c.unknown(word)
+		}
+		return usage("%v", err).Hint("usage: berth COMMAND [WORDS]; berth help lists the commands")
 	})
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { c.help(cmd) })
 	root.SetHelpCommand(&cobra.Command{
@@ -220,6 +232,18 @@ func (c *cli) cobra(spec command) *cobra.Command {
 		return spec.run(cmd.Context(), app, words)
 	}
 	return cmd
+}
+
+// firstWord returns the first of the words that is no flag, nor the value of
+// the one flag that every command has.
+func (c *cli) firstWord(words []string) string {
+	for i, word := range words {
+		value := i > 0 && (words[i-1] == "-a" || words[i-1] == "--app")
+		if !strings.HasPrefix(word, "-") && !value {
+			return word
+		}
+	}
+	return ""
 }
 
 // unknown is a word that is no command.

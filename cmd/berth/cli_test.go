@@ -182,7 +182,7 @@ func TestCommands_OutputAndExitCodes(t *testing.T) {
 			"       boom\n" +
 			"hint:  add flask to requirements.txt\n" +
 			"       v18 stopped; v17 still serves all traffic\n"},
-		{"config:set shop COLOR=blue EMPTY= URL=a=b", 0, "", "-----> Switch   v1 -> v2\nshop runs v2 with it\n"},
+		{"config:set shop COLOR=blue EMPTY= URL=a=b", 0, "", "-----> Switch   v1 -> v2\nv2 of shop has it\n"},
 		{"config:set shop A=1 --no-restart", 0, "", "kept for the next release"},
 		{"config:get shop COLOR", 0, "blue\n", ""},
 		{"config:get shop URL", 0, "a=b\n", ""},

@@ -7,6 +7,9 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -31,7 +34,7 @@ func (c *cli) configCommands() []command {
 			run: func(ctx context.Context, app string, _ []string) error {
 				return read(ctx, c, "config:show", web.AppArgs{App: app}, func(t *table, config map[string]string) {
 					for _, name := range slices.Sorted(maps.Keys(config)) {
-						t.row(name, config[name])
+						t.row(name, oneLineValue(config[name]))
 					}
 				})
 			},
@@ -51,7 +54,7 @@ func (c *cli) configCommands() []command {
 		},
 		{
 			use: "config:set APP NAME=VALUE ...", short: "set values and roll them out",
-			long:    "With --stdin they are read as the lines of an .env file, which keeps them\nout of the shell's history.",
+			long:    "With --stdin they are read as the lines of an .env file or as an object of\nJSON, which keeps them out of the shell's history. It reads what config:export\nprints, Dokku's too.",
 			example: "config:set shop COLOR=blue 'MOTTO=two words'\nconfig:set shop --stdin <.env", max: -1,
 			flags: func(cmd *cobra.Command) {
 				restarts(cmd)
@@ -67,7 +70,7 @@ func (c *cli) configCommands() []command {
 					if err != nil {
 						return err
 					}
-					more, err := parseDotenv(text)
+					more, err := parseSettings(text)
 					if err != nil {
 						return err
 					}
@@ -102,12 +105,12 @@ func (c *cli) configCommands() []command {
 			use: "config:export APP", short: "print it for a shell or a file",
 			example: "config:export shop --format env >.env",
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file) or json")
+				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file), json, json-list, docker-args or docker-args-keys")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
 				write, ok := exports[form]
 				if !ok {
-					return usage("there is no format %q", form).Hint("the formats are shell, env and json")
+					return usage("there is no format %q", form).Hint("the formats are shell, env, json, json-list, docker-args and docker-args-keys")
 				}
 				var config map[string]string
 				if err := c.ask(ctx, "config:show", web.AppArgs{App: app}, &config); err != nil {
@@ -123,7 +126,42 @@ func (c *cli) configCommands() []command {
 var exports = map[string]func(io.Writer, map[string]string) error{
 	"shell": exportShell, "exports": exportShell,
 	"env": exportDotenv, "envfile": exportDotenv, "dotenv": exportDotenv,
-	"json": exportJSON,
+	"json": exportJSON, "json-list": exportList,
+	"docker-args":      exportWords(func(name, value string) string { return "--env=" + name + "=" + shellQuote(value) }),
+	"docker-args-keys": exportWords(func(name, _ string) string { return "--env=" + name }),
+}
+
+// exportWords writes a word for each variable, all in one line.
+func exportWords(word func(name, value string) string) func(io.Writer, map[string]string) error {
+	return func(w io.Writer, config map[string]string) error {
+		var words []string
+		for _, name := range slices.Sorted(maps.Keys(config)) {
+			words = append(words, word(name, config[name]))
+		}
+		_, err := fmt.Fprintln(w, strings.Join(words, " "))
+		return err
+	}
+}
+
+func exportList(w io.Writer, config map[string]string) error {
+	type variable struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+	list := []variable{}
+	for _, name := range slices.Sorted(maps.Keys(config)) {
+		list = append(list, variable{name, config[name]})
+	}
+	return encodeJSON(w, list)
+}
+
+// oneLineValue shows a value in a line of its own: one that would not stand in
+// a line, or be taken for a quoted one, is quoted as in C.
+func oneLineValue(value string) string {
+	if strings.HasPrefix(value, `"`) || strings.ContainsFunc(value, unicode.IsControl) {
+		return strconv.Quote(value)
+	}
+	return value
 }
 
 func exportShell(w io.Writer, config map[string]string) error {
@@ -144,11 +182,13 @@ func exportDotenv(w io.Writer, config map[string]string) error {
 	return nil
 }
 
-func exportJSON(w io.Writer, config map[string]string) error {
+func exportJSON(w io.Writer, config map[string]string) error { return encodeJSON(w, config) }
+
+func encodeJSON(w io.Writer, value any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(config)
+	return enc.Encode(value)
 }
 
 func (c *cli) sayConfigured(app string, release store.Release, noRestart bool) {
@@ -156,7 +196,7 @@ func (c *cli) sayConfigured(app string, release store.Release, noRestart bool) {
 		c.say("kept for the next release of %s", app)
 		return
 	}
-	c.say("%s runs %s with it", app, releaseName(release.Number))
+	c.say("%s of %s has it", releaseName(release.Number), app) // an app that is stopped runs nothing
 }
 
 // readAtMost reads text to its end, and refuses more than limit bytes.

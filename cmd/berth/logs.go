@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
 )
 
@@ -90,7 +90,8 @@ func (c *cli) watchCommands() []command {
 					return err
 				}
 				if ran.Error != "" {
-					return errors.New(ran.Error)
+					c.printFault(&fault.Error{Message: ran.Error})
+					return exitCode(ran.ExitCode)
 				}
 				c.say("run %d of %s ended with %d after %.1fs", ran.Number, ran.Job, ran.ExitCode, ran.FinishedAt.Sub(ran.StartedAt).Seconds())
 				if ran.ExitCode != 0 {
@@ -114,7 +115,11 @@ func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
 	return web.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
-		_, err := fmt.Fprintf(c.out, "%s%s %s |%s %s\n", dim, line.Time.UTC().Format(logTime), line.Source, plain, line.Text)
+		source := line.Source
+		if line.Stream == "berth" {
+			source = "berth[" + source + "]" // as Heroku marks what the platform says of a process
+		}
+		_, err := fmt.Fprintf(c.out, "%s%s %s |%s %s\n", dim, line.Time.UTC().Format(logTime), source, plain, line.Text)
 		return err
 	})
 }

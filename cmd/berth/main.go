@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // time zones of cron jobs, on machines without the package tzdata
 
 	"golang.org/x/term"
 

@@ -44,15 +44,23 @@ func (c *cli) printJSON(raw []byte) error {
 	return err
 }
 
-// table aligns columns.
-type table struct{ w *tabwriter.Writer }
+// table aligns columns. It is written at once: over SSH, talk that comes after
+// it would stand among its rows.
+type table struct {
+	w   *tabwriter.Writer
+	all *bytes.Buffer
+	out io.Writer
+}
 
-func newTable(out io.Writer) *table { return &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)} }
+func newTable(out io.Writer) *table {
+	all := new(bytes.Buffer)
+	return &table{w: tabwriter.NewWriter(all, 0, 0, 2, ' ', 0), all: all, out: out}
+}
 
 func (t *table) row(cells ...any) {
 	texts := make([]string, len(cells))
 	for i, cell := range cells {
-		texts[i] = strings.ReplaceAll(fault.Printable(fmt.Sprint(cell)), "\t", " ")
+		texts[i] = cellText(fmt.Sprint(cell))
 		if texts[i] == "" {
 			texts[i] = "-" // so that columns can be counted
 		}
@@ -67,7 +75,29 @@ func (t *table) line(format string, args ...any) {
 	fmt.Fprintln(t.w, text[:lead]+strings.ReplaceAll(fault.Printable(text[lead:]), "\t", " "))
 }
 
-func (t *table) flush() error { return t.w.Flush() }
+func (t *table) flush() error {
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	_, err := t.all.WriteTo(t.out)
+	return err
+}
+
+// cellText is a text as it stands in a row: a line break is shown as one, and
+// does not join what it parted.
+func cellText(text string) string {
+	text = strings.NewReplacer("\r\n", `\n`, "\n", `\n`, "\t", " ").Replace(strings.TrimRight(text, "\r\n"))
+	return fault.Printable(text)
+}
+
+// brief shortens a text for a list that has the whole of it elsewhere.
+func brief(text string) string {
+	const most = 100
+	if letters := []rune(text); len(letters) > most {
+		return string(letters[:most-1]) + "…"
+	}
+	return text
+}
 
 // ago says when something was, as people do.
 func ago(at time.Time) string {

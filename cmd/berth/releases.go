@@ -59,7 +59,7 @@ func (c *cli) releaseCommands() []command {
 				if err := c.ask(ctx, "rollback", args, &release); err != nil {
 					return err
 				}
-				c.say("%s runs %s: %s", app, releaseName(release.Number), release.Description)
+				c.say("%s of %s: %s", releaseName(release.Number), app, release.Description)
 				return nil
 			},
 		},
@@ -155,7 +155,7 @@ func printReleases(t *table, releases []store.Release) {
 		if r.Subject != "" {
 			what += ": " + r.Subject
 		}
-		t.row(releaseName(r.Number), r.Status, ago(r.CreatedAt), r.CreatedBy, what)
+		t.row(releaseName(r.Number), r.Status, ago(r.CreatedAt), r.CreatedBy, brief(what))
 	}
 }
 
@@ -185,7 +185,7 @@ func printRelease(t *table, r store.Release) {
 func printBuilds(t *table, builds []store.Build) {
 	t.row("BUILD", "STATUS", "WHEN", "TOOK", "BY", "COMMIT", "RELEASE")
 	for _, b := range builds {
-		t.row(b.Number, b.Status, ago(b.StartedAt), took(b), b.By, short(b.Commit)+" "+b.Subject, releaseName(b.Release))
+		t.row(b.Number, b.Status, ago(b.StartedAt), took(b), b.By, brief(short(b.Commit)+" "+b.Subject), releaseName(b.Release))
 	}
 }
 

@@ -25,6 +25,7 @@ func (c *cli) routerCommands() []command {
 				"min-body-rate     bytes a second that it has to come with, or off\n" +
 				"rate-limit        requests of one address: 10/s, 100/m, 1000/h, off\n" +
 				"max-in-flight     requests of one address at once, or off\n" +
+				"response-timeout  how long the app may take to begin its response: 5m\n" +
 				"stream-grace      how long WebSockets go on when a release replaces theirs: 5m\n" +
 				"hsts              on, off or SECONDS, then perhaps subdomains and preload\n" +
 				"compress          off passes responses as the app makes them\n" +

@@ -41,7 +41,10 @@ func remote(api *web.Server, r sshd.Request, version string) *cli {
 		color: r.Terminal && r.Term != "dumb", version: version, signals: r.Signals,
 	}
 	if r.Terminal {
-		c.term = &terminal{size: r.Size, resize: r.Resize, out: r.Raw, raw: func() (func(), error) { return func() {}, nil }}
+		c.term = &terminal{size: r.Size, resize: r.Resize, out: r.Raw, raw: func() (func(), error) {
+			r.TakeKeys()
+			return func() {}, nil
+		}}
 	}
 	return c
 }

@@ -1,0 +1,69 @@
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berthd/berth/runtime/logline"
+)
+
+// notices writes lines of berth's own into the logs of apps: that a program
+// crashed and why stands where its last lines are. Each source has a file of
+// them beside its containers' logs, for only a container writes to its own.
+type notices struct {
+	mu   sync.Mutex // guards what follows, and the files
+	last time.Time
+}
+
+const (
+	// noticeLog is what stands in a file's name where the logs of containers
+	// have the container's id.
+	noticeLog = "berth"
+
+	// maxNotices is the size in bytes at which a file of notices is rotated. One
+	// elder is kept.
+	maxNotices = 256 << 10
+)
+
+// notice writes a line of berth's own to the log of a source, as "web.1" or
+// "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else.
+func (d *Deployer) notice(app string, release int, source, format string, args ...any) {
+	name := d.logFile(app, release, source, noticeLog)
+	d.warn("a line was not written to the log of an app", d.notices.write(name, fmt.Sprintf(format, args...)), "app", app)
+}
+
+func (n *notices) write(name, text string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(name); err == nil && info.Size() > maxNotices {
+		if err := os.Rename(name, name+".1"); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	now := time.Now()
+	if !now.After(n.last) {
+		now = n.last.Add(1) // times rise from line to line
+	}
+	n.last = now
+	var lines []byte
+	for line := range strings.Lines(text) {
+		lines = logline.Append(lines, now, logline.Note, []byte(strings.TrimSuffix(line, "\n")))
+		now = now.Add(1)
+		n.last = now
+	}
+	_, err = f.Write(lines)
+	return err
+}
