@@ -18,9 +18,13 @@ func errEmpty(app string) error {
 	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
 }
 
-// CreateApp makes an empty app.
+// CreateApp makes an empty app. A name whose default host leads to another app
+// is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
+		if err := checkDefaultHost(tx, name, ""); err != nil {
+			return err
+		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
 		return err
 	})
@@ -43,8 +47,9 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 	return record, nil
 }
 
-// RenameApp gives an app, its repository, logs and default host a new name.
-// Its processes go on.
+// RenameApp gives an app, its repository, logs and default host a new name. A
+// name whose default host leads to another app is a fault (E189). Its processes
+// go on.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User) (store.App, error) {
 	_, a, leave, err := d.hold(ctx, from, ticket{what: "the renaming by " + by.Name}, nil)
 	if err != nil {
@@ -79,6 +84,9 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
 	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
+		if err := checkDefaultHost(tx, to, from); err != nil {
+			return err
+		}
 		record, err = tx.RenameApp(from, to)
 		if err != nil {
 			return err

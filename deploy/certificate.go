@@ -24,7 +24,7 @@ func (d *Deployer) announceHosts() {
 	d.warn("a part of the settings for certificates is not used", err)
 	var hosts []certificates.Host
 	err = d.db.View(func(tx *store.Tx) error {
-		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, adminHosts(settings))
+		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (d *Deployer) announceHosts() {
 			return err
 		}
 		for _, app := range apps {
-			names, err := hostsOf(tx, app.Name)
+			names, err := HostsOf(tx, app.Name)
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func (d *Deployer) announceHostsOf(a *app) {
 		if err != nil {
 			return err
 		}
-		names, err := hostsOf(tx, name)
+		names, err := HostsOf(tx, name)
 		if err != nil {
 			return err
 		}
@@ -92,8 +92,6 @@ func behalf(uid int) string {
 	}
 	return strconv.Itoa(uid)
 }
-
-func adminHosts(s store.Settings) []string { return []string{s.Domain, "berth." + s.Domain} }
 
 // certified adds to the names what is to be known of their certificates. A pair
 // for one host goes before the app's.
@@ -211,12 +209,12 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 			if err != nil {
 				return err
 			}
-			return change(tx, adminHosts(settings))
+			return change(tx, AdminHosts(settings.Domain))
 		}
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
-		names, err := hostsOf(tx, app)
+		names, err := HostsOf(tx, app)
 		if err != nil {
 			return err
 		}
@@ -268,13 +266,13 @@ func CertifiedHosts(tx *store.Tx) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := map[string][]string{store.AdminPairs: adminHosts(settings)}
+	hosts := map[string][]string{store.AdminPairs: AdminHosts(settings.Domain)}
 	apps, err := tx.Apps()
 	if err != nil {
 		return nil, err
 	}
 	for _, app := range apps {
-		if hosts[app.Name], err = hostsOf(tx, app.Name); err != nil {
+		if hosts[app.Name], err = HostsOf(tx, app.Name); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -433,4 +434,26 @@ func TestPush_LongOutputArrivesWhole(t *testing.T) {
 			t.Errorf("%d of %d lines arrived; the last: %q", got, lines, out[max(0, len(out)-300):])
 		}
 	}
+}
+
+// A name that is refused is no app that somebody else was quicker to create.
+func TestPush_ARefusedCreationIsTold(t *testing.T) {
+	for code, want := range map[string]string{"E189": "E189", "E102": "E101"} {
+		app := func(string) (store.App, error) { return store.App{}, fault.New(fault.NotFound, "E101", "gone again") }
+		p := &push{Pushes: &Pushes{app: app, deployer: refuser{code: code}}, user: store.Root, missing: true}
+		p.app.Name = "shop"
+		if err := p.create(t.Context(), io.Discard); fault.From(err) == nil || fault.From(err).Code != want {
+			t.Errorf("%s: got %v, want %s", code, err, want)
+		}
+	}
+}
+
+// refuser creates no app.
+type refuser struct {
+	Deployer // nothing else is asked
+	code     string
+}
+
+func (r refuser) CreateApp(context.Context, string, store.User) (store.App, error) {
+	return store.App{}, fault.New(fault.Conflict, r.code, "no")
 }

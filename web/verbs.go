@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -162,7 +163,7 @@ func (a *API) login(_ context.Context, c call, _ NoArgs) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	return Login{"https://" + adminHost(settings) + a.portSuffix() + "/login?token=" + token, expires}, nil
+	return Login{"https://" + deploy.AdminHost(settings.Domain) + a.portSuffix() + "/login?token=" + token, expires}, nil
 }
 
 // portSuffix stands behind a host in links.
@@ -172,8 +173,6 @@ func (a *API) portSuffix() string {
 	}
 	return ""
 }
-
-func adminHost(s store.Settings) string { return "berth." + s.Domain }
 
 // list makes an empty result [] and not null.
 func list[T any](records []T, err error) ([]T, error) {
