@@ -60,9 +60,9 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 // build makes the plan's layers, those that are not there yet, and returns the
 // image that comes of them. When one has to be made, it waits for a place among
 // the machine's builds, and it is from then that its time counts.
-func (d *Deployer) build(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+func (d *Deployer) build(ctx context.Context, record store.App, by store.User, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
 	if made.Dockerfile != "" {
-		return d.buildImage(ctx, record, made, tree, config, out)
+		return d.buildImage(ctx, record, by, made, tree, config, out)
 	}
 	whole, err := d.haveLayers(ctx, made)
 	if err != nil {

@@ -116,11 +116,38 @@ func (d *Deployer) certified(tx *store.Tx, app store.App, names []string) ([]cer
 	hosts := make([]certificates.Host, len(names))
 	for i, name := range names {
 		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name], For: behalf(app.UID)}
-		if hosts[i].Own == nil && whole != nil && whole.Covers(name) {
+		if hosts[i].Own != nil || whole == nil || !whole.Covers(name) {
+			continue
+		}
+		others, err := Sharers(tx, app.Name, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(others) == 0 {
 			hosts[i].Own = whole
 		}
 	}
 	return hosts, nil
+}
+
+// Sharers returns the apps that a host leads to besides one that has only paths
+// of it: the host's certificate is theirs as much as that app's. An app to which
+// the host itself leads shares its certificate with none.
+func Sharers(tx *store.Tx, app, host string) (apps []string, err error) {
+	owner, err := OwnerOf(tx, host)
+	if err != nil || app == store.AdminPairs || owner == app {
+		return nil, err
+	}
+	if owner != "" {
+		apps = append(apps, owner)
+	}
+	domains, err := tx.DomainsAt(host)
+	for _, domain := range domains {
+		if domain.App != app && !slices.Contains(apps, domain.App) {
+			apps = append(apps, domain.App)
+		}
+	}
+	return apps, err
 }
 
 // ACME says in the router's words how the settings want names certified. What

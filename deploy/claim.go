@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -34,8 +35,12 @@ type claim struct {
 	all []store.Domain // of every app; read once, for a bound user
 }
 
+// maxTenantDomains bounds the domains of an app that such users add: for each,
+// the CA is asked by the operator's account, whose orders it counts.
+const maxTenantDomains = 100
+
 // check returns nil when the domain may lead to the app, else a fault: E104 for
-// what leads elsewhere, E187 for what this user may not take.
+// what leads elsewhere, E187 for what this user may not take, E199 for too many.
 func (c *claim) check(domain store.Domain) error {
 	if slices.Contains(AdminHosts(c.settings.Domain), domain.Host) {
 		return fault.New(fault.Conflict, "E104", "%s leads to the admin page", domain.Host)
@@ -62,6 +67,10 @@ func (c *claim) check(domain store.Domain) error {
 	}
 	if why := c.reserved(domain); why != "" {
 		return c.refuse(domain, why)
+	}
+	if own, err := c.tx.Domains(c.app); err != nil || len(own) >= maxTenantDomains {
+		return cmp.Or(err, error(fault.New(fault.Conflict, "E199", "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
+			Hint("a key that is not bound to apps can")))
 	}
 	return c.checkTenants(domain)
 }
@@ -94,6 +103,21 @@ func (c *claim) owner(domain store.Domain) (app string, whole bool, err error) {
 		return "", false, err
 	}
 	return wild.App, false, err
+}
+
+// OwnerOf returns the app that a host itself leads to, without a wildcard and
+// its paths aside; "" is none.
+func OwnerOf(tx *store.Tx, host string) (string, error) {
+	settings, err := tx.Settings()
+	if err != nil {
+		return "", err
+	}
+	c := claim{tx: tx, settings: settings}
+	owner, whole, err := c.owner(store.Domain{Host: host})
+	if !whole {
+		owner = ""
+	}
+	return owner, err
 }
 
 // reserved says why a host is no tenant's to take; "" is that it may be one's.

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -249,5 +250,20 @@ func TestDomainsOf_OneFunctionDecides(t *testing.T) {
 	route, err := d.routeOf("shop")
 	if err != nil || slices.Contains(route.Hosts, "shop.apps.example.com") || slices.Contains(d.urls("shop"), "https://shop.apps.example.com") {
 		t.Errorf("shop is routed at %q, %v, and shown at %q", route.Hosts, err, d.urls("shop"))
+	}
+}
+
+func TestClaim_ATenantsAppHasSoManyDomains(t *testing.T) {
+	d := town(t)
+	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	many := make([]store.Domain, maxTenantDomains)
+	for i := range many {
+		many[i].Host = fmt.Sprintf("h%d.many.test", i)
+	}
+	if err := d.AddDomains(t.Context(), "blog", many, bound); codeOf(err) != "E199" {
+		t.Errorf("got %v, want E199", err)
+	}
+	if err := d.AddDomains(t.Context(), "blog", many, store.Root); err != nil {
+		t.Errorf("by root: %v", err)
 	}
 }

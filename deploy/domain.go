@@ -145,20 +145,53 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, freed [
 	if err != nil {
 		return err
 	}
+	var sharing []string // a host's certificate with this app, before or after
 	err = d.db.Update(func(tx *store.Tx) error {
-		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: its domains would be nobody's
+		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: no app would have its domains
 			return err
 		}
-		return change(tx)
+		before, err := sharingWith(tx, app)
+		if err != nil {
+			return err
+		}
+		if err := change(tx); err != nil {
+			return err
+		}
+		after, err := sharingWith(tx, app)
+		sharing = slices.Concat(before, after)
+		return err
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
 	d.announceHostsOf(a)
+	slices.Sort(sharing)
+	for _, other := range slices.Compact(sharing) {
+		if _, a, err := d.find(other); err == nil {
+			d.announceHostsOf(a)
+		}
+	}
 	d.giveBack(freed)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
 	return nil
+}
+
+// sharingWith returns the other apps that have something at a host of an app's.
+func sharingWith(tx *store.Tx, app string) (others []string, err error) {
+	hosts, err := HostsOf(tx, app)
+	for _, host := range hosts {
+		domains, err := tx.DomainsAt(host)
+		if err != nil {
+			return nil, err
+		}
+		for _, domain := range domains {
+			if domain.App != app {
+				others = append(others, domain.App)
+			}
+		}
+	}
+	return others, err
 }
 
 // giveBack routes those apps that have their default host back, now that nobody

@@ -124,27 +124,14 @@ func (a *API) changeCerts(ctx context.Context, c call, target string, change fun
 }
 
 // certTarget returns the app that a target is, or is a host of, if the user may
-// act as role on it, and on every other app that has a path of the host. The
-// admin page's hosts are for admins. A user who is bound to some apps gets the
-// same answer (E111) for what others have and for what is not there.
+// act as role on it. Where a host itself leads to no app, those that have paths
+// of it decide together. The admin page's hosts are for admins. A user who is
+// bound to some apps gets the same answer (E111) for what others have and for
+// what is not there.
 func (a *API) certTarget(user store.User, role store.Role, target string) (app, host string, err error) {
-	hosts, err := a.certifiedHosts()
+	owners, host, err := a.certOwners(target)
 	if err != nil {
 		return "", "", err
-	}
-	var owners []string
-	if _, isApp := hosts[target]; isApp && target != store.AdminPairs {
-		owners = []string{target}
-	} else {
-		host = target // it will not be found
-		if domain, err := NormalDomain(target); err == nil && domain.Path == "" {
-			host = domain.Host
-		}
-		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			if slices.Contains(hosts[name], host) {
-				owners = append(owners, name)
-			}
-		}
 	}
 	strange := func(owner string) bool { return !slices.Contains(user.Apps, owner) }
 	switch {
@@ -161,6 +148,35 @@ func (a *API) certTarget(user store.User, role store.Role, target string) (app, 
 		return store.AdminPairs, host, user.May(role, "")
 	}
 	return owners[0], host, user.May(role, owners[0])
+}
+
+// certOwners returns the apps whose the certificate of a target is: the app of
+// that name, with host "", or else those that the host leads to.
+func (a *API) certOwners(target string) (owners []string, host string, err error) {
+	hosts, err := a.certifiedHosts()
+	if err != nil {
+		return nil, "", err
+	}
+	if _, isApp := hosts[target]; isApp && target != store.AdminPairs {
+		return []string{target}, "", nil
+	}
+	host = target // it will not be found
+	if domain, err := NormalDomain(target); err == nil && domain.Path == "" {
+		host = domain.Host
+	}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		if slices.Contains(hosts[name], host) {
+			owners = append(owners, name)
+		}
+	}
+	err = a.db.View(func(tx *store.Tx) error {
+		owner, err := deploy.OwnerOf(tx, host)
+		if slices.Contains(owners, owner) && !slices.Contains(owners, store.AdminPairs) {
+			owners = []string{owner}
+		}
+		return err
+	})
+	return owners, host, err
 }
 
 func (a *API) certifiedHosts() (hosts map[string][]string, err error) {

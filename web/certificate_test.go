@@ -16,7 +16,14 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	h.makeApp(t, "blog")
-	h.update(t, func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "www.shop.com", App: "shop"}) })
+	h.update(t, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutDomain(store.Domain{Host: "www.shop.com", App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "www.shop.com", Path: "/blog", App: "blog"}),
+			tx.PutDomain(store.Domain{Host: "paths.test", Path: "/blog", App: "blog"}),
+		)
+	})
+	ofBlog := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
 	ofShop := store.User{Name: "sam", Role: store.RoleDeploy, Apps: []string{"shop"}}
 	for _, c := range []struct {
 		user   store.User
@@ -36,6 +43,8 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 		{deployer, "berth.example.com", "E110", ""},
 		{store.Root, "berth.example.com", "", "berth berth.example.com"},
 		{store.Root, "berth", "E179", ""},
+		{ofBlog, "www.shop.com", "E111", ""},
+		{ofBlog, "paths.test", "", "blog paths.test"},
 		{reader, "shop", "E110", ""},
 		{store.Root, "nobody.example.com", "E179", ""},
 		{store.Root, "../etc", "E179", ""},
@@ -208,5 +217,15 @@ func TestLetsencryptEnable_WaitsForTheCAsAnswer(t *testing.T) {
 	var revoked Count
 	if err := ask("letsencrypt:revoke", &revoked); err != nil || revoked.Count != 3 || len(k.revoked) != 3 {
 		t.Errorf("revoked %+v, %v", revoked, err)
+	}
+	// A path of another tenant's host is no say in that host's certificate.
+	h.makeApp(t, "blog")
+	h.update(t, func(tx *store.Tx) error {
+		return tx.PutDomain(store.Domain{Host: "www.shop.com", Path: "/blog", App: "blog"})
+	})
+	blogger := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	k.revoked = nil
+	if err := h.API.Call(t.Context(), blogger, "letsencrypt:revoke", AppArgs{"blog"}, nil, nil); err != nil || !slices.Equal(k.revoked, []string{"blog.example.com"}) {
+		t.Errorf("bob revoked %q, %v", k.revoked, err)
 	}
 }

@@ -136,7 +136,7 @@ func TestLetsencrypt_RefusesWhatMakesNoSense(t *testing.T) {
 		}
 	}
 	var now LetsEncrypt
-	if err := h.API.Call(t.Context(), reader, "letsencrypt:report", nil, &now, nil); err != nil || now.Email != "ops@example.com" || now.Server != "" {
+	if err := h.API.Call(t.Context(), store.Root, "letsencrypt:report", nil, &now, nil); err != nil || now.Email != "ops@example.com" || now.Server != "" {
 		t.Errorf("got %+v, %v", now, err)
 	}
 }

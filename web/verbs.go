@@ -54,11 +54,11 @@ func (a *API) table() []verb {
 		look("builder:mirror", reads, a.builderMirror),
 		look("builds:plan", reads, a.buildsPlan),
 
-		// image.go
+		// image.go; whose login it is decides who may
 		act("git:from-image", deploys, a.gitFromImage),
-		act("registry:login", admin, a.registryLogin),
-		act("registry:logout", admin, a.registryLogout),
-		look("registry:report", admin, a.registryReport),
+		act("registry:login", reads, a.registryLogin),
+		act("registry:logout", reads, a.registryLogout),
+		look("registry:report", reads, a.registryReport),
 
 		// watch.go
 		follow("logs", reads, a.logs),
@@ -81,7 +81,7 @@ func (a *API) table() []verb {
 		act("certs:generate", reads, a.certsGenerate),
 
 		// letsencrypt.go
-		look("letsencrypt:report", reads, a.letsencryptReport),
+		look("letsencrypt:report", admin, a.letsencryptReport),
 		act("letsencrypt:set", admin, a.letsencryptSet),
 		act("letsencrypt:enable", deploys, a.letsencryptEnable),
 		act("letsencrypt:disable", deploys, a.letsencryptDisable),

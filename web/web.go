@@ -97,8 +97,8 @@ type Deployer interface {
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
 	Subscribe(ctx context.Context) <-chan string
 	FromImage(ctx context.Context, app, ref string, by store.User, out io.Writer) error
-	LoginRegistry(ctx context.Context, host string, login store.RegistryLogin, by store.User) error
-	LogoutRegistry(ctx context.Context, host string, by store.User) error
+	LoginRegistry(ctx context.Context, app, host string, login store.RegistryLogin, by store.User) error
+	LogoutRegistry(ctx context.Context, app, host string, by store.User) error
 	SetBuilder(ctx context.Context, app, property, value string, by store.User) (deploy.BuilderReport, error)
 	BuilderReport(ctx context.Context, app string) (deploy.BuilderReport, error)
 	Mirror(ctx context.Context) (mirror.Report, error)
