@@ -132,6 +132,11 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		}
 		return f
 	}
+	if errors.Is(err, runtime.ErrReserved) {
+		_, at, _ := strings.Cut(err.Error(), runtime.ErrReserved.Error()+": ")
+		return fault.New(fault.Failed, "E197", "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
+			Hint("take it out of the image: nothing of an app's may be at /.berth")
+	}
 	if bad, ok := errors.AsType[*runtime.DockerfileError](err); ok {
 		at := bad.Path
 		if bad.Line > 0 {
