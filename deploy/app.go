@@ -19,9 +19,13 @@ func errEmpty(app string) error {
 	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
 }
 
-// CreateApp makes an empty app.
+// CreateApp makes an empty app. A name whose default host leads to another app
+// is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
+		if err := checkDefaultHost(tx, name, ""); err != nil {
+			return err
+		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
 		return err
 	})
@@ -44,8 +48,9 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 	return record, nil
 }
 
-// RenameApp gives an app, its repository, logs and default host a new name.
-// Its processes go on. A build is waited for: git moves the refs of its push in
+// RenameApp gives an app, its repository, logs and default host a new name. A
+// name whose default host leads to another app is a fault (E189). Its processes
+// go on. A build is waited for: git moves the refs of its push in
 // the repository that has the old name.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := newReport(w)
@@ -88,6 +93,9 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
 	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
+		if err := checkDefaultHost(tx, to, from); err != nil {
+			return err
+		}
 		record, err = tx.RenameApp(from, to)
 		if err != nil {
 			return err

@@ -86,9 +86,9 @@ func baseFault(failed *runtime.CommandError) error {
 // image that comes of them. When one has to be made, it waits for a place among
 // the machine's builds, and it is from then that its time counts. A layer that
 // was made stays, whatever becomes of those after it.
-func (d *Deployer) build(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+func (d *Deployer) build(ctx context.Context, record store.App, by store.User, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
 	if made.Dockerfile != "" {
-		return d.buildImage(ctx, record, made, tree, config, out)
+		return d.buildImage(ctx, record, by, made, tree, config, out)
 	}
 	whole, err := d.haveLayers(ctx, made)
 	if err != nil {

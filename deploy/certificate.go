@@ -28,7 +28,7 @@ func (d *Deployer) announceHosts() {
 	d.warn("a part of the settings for certificates is not used", err)
 	var hosts []certificates.Host
 	err = d.db.View(func(tx *store.Tx) error {
-		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, adminHosts(settings))
+		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (d *Deployer) announceHosts() {
 			return err
 		}
 		for _, app := range apps {
-			names, err := hostsOf(tx, app.Name)
+			names, err := HostsOf(tx, app.Name)
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func (d *Deployer) announceHostsOf(a *app) {
 		if err != nil {
 			return err
 		}
-		names, err := hostsOf(tx, name)
+		names, err := HostsOf(tx, name)
 		if err != nil {
 			return err
 		}
@@ -96,8 +96,6 @@ func behalf(uid int) string {
 	}
 	return strconv.Itoa(uid)
 }
-
-func adminHosts(s store.Settings) []string { return []string{s.Domain, "berth." + s.Domain} }
 
 // certified adds to the names what is to be known of their certificates. A pair
 // for one host goes before the app's.
@@ -122,11 +120,38 @@ func (d *Deployer) certified(tx *store.Tx, app store.App, names []string) ([]cer
 	hosts := make([]certificates.Host, len(names))
 	for i, name := range names {
 		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name], For: behalf(app.UID)}
-		if hosts[i].Own == nil && whole != nil && whole.Covers(name) {
+		if hosts[i].Own != nil || whole == nil || !whole.Covers(name) {
+			continue
+		}
+		others, err := Sharers(tx, app.Name, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(others) == 0 {
 			hosts[i].Own = whole
 		}
 	}
 	return hosts, nil
+}
+
+// Sharers returns the apps that a host leads to besides one that has only paths
+// of it: the host's certificate is theirs as much as that app's. An app to which
+// the host itself leads shares its certificate with none.
+func Sharers(tx *store.Tx, app, host string) (apps []string, err error) {
+	owner, err := OwnerOf(tx, host)
+	if err != nil || app == store.AdminPairs || owner == app {
+		return nil, err
+	}
+	if owner != "" {
+		apps = append(apps, owner)
+	}
+	domains, err := tx.DomainsAt(host)
+	for _, domain := range domains {
+		if domain.App != app && !slices.Contains(apps, domain.App) {
+			apps = append(apps, domain.App)
+		}
+	}
+	return apps, err
 }
 
 // ACME says in the router's words how the settings want names certified. What
@@ -215,12 +240,12 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 			if err != nil {
 				return err
 			}
-			return change(tx, adminHosts(settings))
+			return change(tx, AdminHosts(settings.Domain))
 		}
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
-		names, err := hostsOf(tx, app)
+		names, err := HostsOf(tx, app)
 		if err != nil {
 			return err
 		}
@@ -272,13 +297,13 @@ func CertifiedHosts(tx *store.Tx) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := map[string][]string{store.AdminPairs: adminHosts(settings)}
+	hosts := map[string][]string{store.AdminPairs: AdminHosts(settings.Domain)}
 	apps, err := tx.Apps()
 	if err != nil {
 		return nil, err
 	}
 	for _, app := range apps {
-		if hosts[app.Name], err = hostsOf(tx, app.Name); err != nil {
+		if hosts[app.Name], err = HostsOf(tx, app.Name); err != nil {
 			return nil, err
 		}
 	}

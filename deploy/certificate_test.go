@@ -107,6 +107,45 @@ func TestPairs_ServeWhatTheyAreForAndFollowTheirApp(t *testing.T) {
 	}
 }
 
+// Who has a path of a host does not choose the certificate of all of it.
+func TestPairs_OfAnAppWithAPathOfAnothersHost(t *testing.T) {
+	d, now := newDeployer(t), &heard{}
+	d.hosts = now
+	for _, name := range []string{"blog", "shop"} {
+		if _, err := d.CreateApp(t.Context(), name, store.Root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hosts := []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "shop.example.com", Path: "/blog"}, {Host: "alone.test", Path: "/blog"}, {Host: "blog.test"}}
+	if err := d.AddDomains(t.Context(), "blog", hosts, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	chain, key, err := certificates.SelfSigned([]string{"*.test", "shop.test", "alone.test", "blog.test", "shop.example.com"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AddPair(t.Context(), "blog", "", chain, key, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	served := func(want ...string) {
+		t.Helper()
+		for _, host := range []string{"alone.test", "blog.test", "shop.example.com", "shop.test"} {
+			if got := now.own(host) != nil; got != slices.Contains(want, host) {
+				t.Errorf("the pair of blog serves %s: %v", host, got)
+			}
+		}
+	}
+	served("alone.test", "blog.test", "shop.test")
+	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}, {Host: "alone.test", Path: "/shop"}}, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	served("blog.test")
+	if err := d.RemoveDomains(t.Context(), "shop", []string{"shop.test"}, store.Root); err != nil {
+		t.Fatal(err)
+	}
+	served("blog.test", "shop.test")
+}
+
 func TestACME_TakesOfTheSettingsWhatIsWhole(t *testing.T) {
 	d, now := newDeployer(t), &heard{}
 	d.hosts = now

@@ -13,62 +13,19 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// host is the default host of an app.
-func (d *Deployer) host(app string) string {
-	return app + "." + d.settings().Domain
-}
-
-func (d *Deployer) settings() (s store.Settings) {
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		s, err = tx.Settings()
-		return err
-	})
-	d.warn("the settings cannot be read", err)
-	return s
-}
-
-// domainsOf lists what leads to an app, its own domains first. The default host
-// comes last, unless it was given to another app as a domain.
-func domainsOf(tx *store.Tx, app string) ([]store.Domain, error) {
-	settings, err := tx.Settings()
-	if err != nil {
-		return nil, err
-	}
-	domains, err := tx.Domains(app)
-	if err != nil {
-		return nil, err
-	}
-	usual := store.Domain{Host: app + "." + settings.Domain, App: app}
-	if _, given, err := tx.Domain(usual.Address()); err != nil || given {
-		return domains, err
-	}
-	return append(domains, usual), nil
-}
-
-// hostsOf lists the hosts of what leads to an app, wildcards and redirects
-// among them, each once.
-func hostsOf(tx *store.Tx, app string) (hosts []string, err error) {
-	domains, err := domainsOf(tx, app)
-	for _, domain := range domains {
-		if !slices.Contains(hosts, domain.Host) {
-			hosts = append(hosts, domain.Host)
-		}
-	}
-	return hosts, err
-}
-
 // urls lists the addresses of an app for people, who can open neither a
 // wildcard nor a redirect.
 func (d *Deployer) urls(app string) []string {
-	var domains []store.Domain
+	var leads AppDomains
 	err := d.db.View(func(tx *store.Tx) (err error) {
-		domains, err = domainsOf(tx, app)
+		leads, err = DomainsOf(tx, app)
 		return err
 	})
 	d.warn("the domains of an app cannot be read", err, "app", app)
-	domains = slices.DeleteFunc(domains, func(domain store.Domain) bool { return domain.Wildcard() || domain.Redirect != "" })
-	if n := len(domains); n > 1 && domains[n-1].Host == d.host(app) {
-		domains = domains[:n-1] // who has a domain of their own wants to see that
+	closed := func(domain store.Domain) bool { return domain.Wildcard() || domain.Redirect != "" }
+	domains := slices.DeleteFunc(leads.Added, closed)
+	if len(domains) == 0 && leads.Default != nil { // who has a domain of their own wants to see that
+		domains = append(domains, *leads.Default)
 	}
 	urls := make([]string, len(domains))
 	for n, domain := range domains {
@@ -85,47 +42,41 @@ func (d *Deployer) withPort(host string) string {
 }
 
 // gitURL is the address to push an app to.
-func (d *Deployer) gitURL(app string) string {
-	domain := d.settings().Domain
-	if d.cfg.SSHPort == 0 || d.cfg.SSHPort == 22 {
-		return fmt.Sprintf("berth@%s:%s", domain, app)
+func (d *Deployer) gitURL(app string) string { return GitURL(d.settings().Domain, d.cfg.SSHPort, app) }
+
+// GitURL is the address to push an app to, at a host of the machine.
+func GitURL(host string, sshPort int, app string) string {
+	if sshPort == 0 || sshPort == 22 {
+		return fmt.Sprintf("berth@%s:%s", host, app)
 	}
-	return fmt.Sprintf("ssh://berth@%s:%d/%s", domain, d.cfg.SSHPort, app)
+	return fmt.Sprintf("ssh://berth@%s:%d/%s", host, sshPort, app)
 }
 
 // sshCommand is how berth's commands are reached from elsewhere.
-func (d *Deployer) sshCommand() string {
-	domain := d.settings().Domain
-	if d.cfg.SSHPort == 0 || d.cfg.SSHPort == 22 {
-		return "ssh berth@" + domain
+func (d *Deployer) sshCommand() string { return SSHCommand(d.settings().Domain, d.cfg.SSHPort) }
+
+// SSHCommand is how berth's commands are reached at a host of the machine.
+func SSHCommand(host string, sshPort int) string {
+	if sshPort == 0 || sshPort == 22 {
+		return "ssh berth@" + host
 	}
-	return fmt.Sprintf("ssh -p %d berth@%s", d.cfg.SSHPort, domain)
+	return fmt.Sprintf("ssh -p %d berth@%s", sshPort, host)
 }
 
 // AddDomains leads domains to an app, or from one host to another where they
-// are redirects. Their hosts must be valid names in lower case and ASCII. One
-// that another app has is a fault (E104), and so is a redirect that would never
-// end (E184). Who takes a host or a path out of what leads to another app needs
-// access to that one too (E111).
+// are redirects. Their hosts must be valid names in lower case and ASCII.
+// Whether the user may lead them there is decided by claim; a redirect that
+// would never end is a fault (E184).
 func (d *Deployer) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
-	global := d.settings().Domain
 	return d.changeDomains(app, by, "added "+addresses(domains), nil, func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		if err != nil {
+			return err
+		}
+		claim := claim{tx: tx, settings: settings, by: by, app: app}
 		for _, domain := range domains {
-			host := domain.Host
-			if host == global || host == "berth."+global {
-				return fault.New(fault.Conflict, "E104", "%s leads to the admin page", host)
-			}
-			owner, err := ownerOf(tx, domain, global)
-			if err != nil {
+			if err := claim.check(domain); err != nil {
 				return err
-			}
-			if owner != "" && owner != app {
-				if host == owner+"."+global && domain.Path == "" {
-					return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", host, owner)
-				}
-				if err := by.May(store.RoleDeploy, owner); err != nil {
-					return err
-				}
 			}
 			if err := checkRedirect(tx, domain); err != nil {
 				return err
@@ -147,23 +98,6 @@ func addresses(domains []store.Domain) string {
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-// ownerOf returns the app that requests for a domain lead to as long as it is
-// nobody's: by the whole host, by its default host or by a wildcard; "" is none.
-func ownerOf(tx *store.Tx, domain store.Domain, global string) (string, error) {
-	label, under, _ := strings.Cut(domain.Host, ".")
-	for _, address := range []string{domain.Host, "*." + under} {
-		if above, found, err := tx.Domain(address); err != nil || found && address != domain.Address() {
-			return above.App, err
-		}
-		if address == domain.Host && under == global {
-			if _, err := tx.App(label); err == nil {
-				return label, nil
-			}
-		}
-	}
-	return "", nil
 }
 
 // checkRedirect follows a redirect along those that there are.
@@ -211,20 +145,53 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, freed [
 	if err != nil {
 		return err
 	}
+	var sharing []string // a host's certificate with this app, before or after
 	err = d.db.Update(func(tx *store.Tx) error {
-		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: its domains would be nobody's
+		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: no app would have its domains
 			return err
 		}
-		return change(tx)
+		before, err := sharingWith(tx, app)
+		if err != nil {
+			return err
+		}
+		if err := change(tx); err != nil {
+			return err
+		}
+		after, err := sharingWith(tx, app)
+		sharing = slices.Concat(before, after)
+		return err
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
 	d.announceHostsOf(a)
+	slices.Sort(sharing)
+	for _, other := range slices.Compact(sharing) {
+		if _, a, err := d.find(other); err == nil {
+			d.announceHostsOf(a)
+		}
+	}
 	d.giveBack(freed)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
 	return nil
+}
+
+// sharingWith returns the other apps that have something at a host of an app's.
+func sharingWith(tx *store.Tx, app string) (others []string, err error) {
+	hosts, err := HostsOf(tx, app)
+	for _, host := range hosts {
+		domains, err := tx.DomainsAt(host)
+		if err != nil {
+			return nil, err
+		}
+		for _, domain := range domains {
+			if domain.App != app {
+				others = append(others, domain.App)
+			}
+		}
+	}
+	return others, err
 }
 
 // giveBack routes those apps that have their default host back, now that nobody
@@ -243,14 +210,21 @@ func (d *Deployer) giveBack(freed []string) {
 	}
 }
 
-// SetSettings changes the appliance's settings and routes all apps by them.
+// SetSettings changes the appliance's settings and routes all apps by them. A
+// global domain that would take a host from an app is a fault (E189).
 func (d *Deployer) SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (settings store.Settings, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
 		if settings, err = tx.Settings(); err != nil {
 			return err
 		}
+		before := settings.Domain
 		if err := change(&settings); err != nil {
 			return err
+		}
+		if settings.Domain != before {
+			if err := checkGlobalDomain(tx, settings); err != nil {
+				return err
+			}
 		}
 		return tx.PutSettings(settings)
 	})

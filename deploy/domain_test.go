@@ -44,23 +44,23 @@ func TestAddDomains_NobodyTakesWhatLeadsToAnothersApp(t *testing.T) {
 		{store.Domain{Host: "shop.example.com"}, everyone, "E104"},
 		{store.Domain{Host: "example.com", Path: "/a"}, everyone, "E104"},
 		{store.Domain{Host: "berth.example.com", Path: "/a"}, everyone, "E104"},
-		{store.Domain{Host: "shop.test", Path: "/login"}, blogger, "E111"},
-		{store.Domain{Host: "shop.example.com", Path: "/login"}, blogger, "E111"},
-		{store.Domain{Host: "www.shop.test"}, blogger, "E111"},
-		{store.Domain{Host: "www.shop.test", Path: "/login"}, blogger, "E111"},
-		{store.Domain{Host: "*.shop.test", Path: "/login"}, blogger, "E111"},
+		{store.Domain{Host: "shop.test", Path: "/login"}, blogger, "E187"},
+		{store.Domain{Host: "shop.example.com", Path: "/login"}, blogger, "E187"},
+		{store.Domain{Host: "www.shop.test"}, blogger, "E187"},
+		{store.Domain{Host: "www.shop.test", Path: "/login"}, blogger, "E187"},
+		{store.Domain{Host: "*.shop.test", Path: "/login"}, blogger, "E187"},
 		{store.Domain{Host: "shop.test", Path: "/blog"}, everyone, ""},
 		{store.Domain{Host: "shop.example.com", Path: "/blog"}, everyone, ""},
 		{store.Domain{Host: "www.shop.test"}, everyone, ""},
 		{store.Domain{Host: "blog.test"}, blogger, ""},
-		{store.Domain{Host: "a.b.shop.test"}, blogger, ""},
+		{store.Domain{Host: "a.b.shop.test"}, blogger, "E187"},
 		{store.Domain{Host: "x.blog.test", Redirect: "blog.test"}, blogger, ""},
 	} {
 		if err := d.AddDomains(t.Context(), "blog", []store.Domain{row.domain}, row.by); codeOf(err) != row.want {
 			t.Errorf("%+v by %s: got %v, want %q", row.domain, row.by.Name, err, row.want)
 		}
 	}
-	want := []string{"https://a.b.shop.test", "https://blog.test", "https://shop.example.com/blog", "https://shop.test/blog", "https://www.shop.test"}
+	want := []string{"https://blog.test", "https://shop.example.com/blog", "https://shop.test/blog", "https://www.shop.test"}
 	if got := d.urls("blog"); !slices.Equal(got, want) {
 		t.Errorf("the addresses of blog are %q, want %q", got, want)
 	}

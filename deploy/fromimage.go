@@ -23,7 +23,7 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 		out.Title("%s  %s  by %s  build %d", record.Name, clip(ref, 60), by.Name, build.Number)
 		made := &plan.Plan{Language: "image", Summary: "image " + ref, Versions: record.Versions}
 		build.Language, build.Summary = made.Language, made.Summary
-		img, unpin, err := d.pull(ctx, record, made, ref, out)
+		img, unpin, err := d.pull(ctx, record, by, made, ref, out)
 		if err != nil {
 			return store.Release{}, err
 		}
@@ -36,11 +36,11 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 
 // pull brings an image here and gives it to the app. Its layer stays until
 // unpin is called, or a release has it.
-func (d *Deployer) pull(ctx context.Context, record store.App, made *plan.Plan, ref string, out *report) (img image, unpin func(), err error) {
+func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, made *plan.Plan, ref string, out *report) (img image, unpin func(), err error) {
 	if err := d.roomToBuild(ctx, record); err != nil {
 		return image{}, nil, err
 	}
-	logins, err := d.logins()
+	logins, err := d.logins(record.Name, by)
 	if err != nil {
 		return image{}, nil, err
 	}

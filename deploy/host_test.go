@@ -44,11 +44,12 @@ func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 				}
 				return record
 			}
-			create("blog")
-			if err := d.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.example.com"}}, store.Root); err != nil {
-				t.Fatal(err)
-			}
-			shop := create("shop")
+			blog, shop := create("blog"), create("shop")
+			update(t, d, func(tx *store.Tx) error { // as a berth before this one let it be
+				return tx.PutDomain(store.Domain{Host: "shop.example.com", App: "blog"})
+			})
+			d.reroute(d.app(shop))
+			d.reroute(d.app(blog))
 			if by := leadsTo(t, d, "shop.example.com"); by != "blog" {
 				t.Fatalf("shop.example.com leads to %q, want blog", by)
 			}

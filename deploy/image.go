@@ -24,7 +24,7 @@ const stackImage = "berth.local/stack"
 //
 // The app's config reaches RUN as secrets (--mount=type=secret,id=NAME,env=NAME)
 // and in no other way: build arguments stay in the image for all to read.
-func (d *Deployer) buildImage(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+func (d *Deployer) buildImage(ctx context.Context, record store.App, by store.User, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
 	key := topKey(record, made, tree)
 	have, err := d.engine.HasLayer(ctx, key)
 	if err != nil {
@@ -32,7 +32,7 @@ func (d *Deployer) buildImage(ctx context.Context, record store.App, made *plan.
 	}
 	if have {
 		out.Step("Build", "image reused")
-	} else if err := d.makeImage(ctx, record, key, made, tree, config, out); err != nil {
+	} else if err := d.makeImage(ctx, record, by, key, made, tree, config, out); err != nil {
 		return image{}, err
 	}
 	img, err := d.engine.Image(ctx, key)
@@ -42,7 +42,7 @@ func (d *Deployer) buildImage(ctx context.Context, record store.App, made *plan.
 	return d.adoptImage(made, img, "")
 }
 
-func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.User, key string, made *plan.Plan, tree *source, config map[string]string, out *report) error {
 	leave, err := d.awaitPlace(ctx, out)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, key string, 
 	if err := networkToBuild(runtime.IPv6Only()); err != nil {
 		return err
 	}
-	logins, err := d.logins()
+	logins, err := d.logins(record.Name, by)
 	if err != nil {
 		return err
 	}
@@ -141,13 +141,19 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		}
 		switch none.Kind {
 		case runtime.ErrImageDenied:
-			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand())
+			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand()).
+				Hint("with --app APP for that app alone, also when a key that is bound to it pushes")
 		case runtime.ErrImageAddress:
 			f.Hint("if apps may use this registry, an admin says so by %s registry:login HOST USER", d.sshCommand())
 		case runtime.ErrImageNotFound:
 			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
 		}
 		return f
+	}
+	if errors.Is(err, runtime.ErrReserved) {
+		_, at, _ := strings.Cut(err.Error(), runtime.ErrReserved.Error()+": ")
+		return fault.New(fault.Failed, "E197", "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
+			Hint("take it out of the image: nothing of an app's may be at /.berth")
 	}
 	if bad, ok := errors.AsType[*runtime.DockerfileError](err); ok {
 		at := bad.Path
@@ -163,19 +169,6 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		return advise(f.With(lines...), lines, failed.Exit)
 	}
 	return d.full(fmt.Errorf("make the image: %w", err))
-}
-
-// logins returns who berth is to the registries.
-func (d *Deployer) logins() (map[string]runtime.Login, error) {
-	logins := map[string]runtime.Login{}
-	err := d.db.View(func(tx *store.Tx) error {
-		known, err := tx.Registries()
-		for host, login := range known {
-			logins[host] = runtime.Login(login)
-		}
-		return err
-	})
-	return logins, err
 }
 
 // exposes tells whether an image says that it listens on a port. nil says nothing.

@@ -18,10 +18,11 @@ import (
 
 // AddPorts leads ports of the machine to an app. One that leads elsewhere, that
 // berth itself or another program listens on, is a fault (E167, E168), and then
-// none is added.
+// none is added. A user who is bound to some apps may open none (E198): the
+// machine's ports are few, and the operator answers for each.
 func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
-		if slices.Contains(d.cfg.Ports, p.Number) {
+		if len(by.Apps) == 0 && slices.Contains(d.cfg.Ports, p.Number) {
 			return PortsReport{}, fault.New(fault.Conflict, "E168", "port %d is berth's own", p.Number)
 		}
 	}
@@ -35,9 +36,13 @@ func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port,
 	}()
 	err := d.changePorts(app, by, "added "+portNames(ports), func(tx *store.Tx) error {
 		for _, p := range ports {
-			_, there, err := tx.Port(p.Number)
+			old, there, err := tx.Port(p.Number)
 			if err != nil {
 				return err
+			}
+			if len(by.Apps) > 0 && (!there || old.App != app) {
+				return fault.New(fault.Denied, "E198", "%s may not take port %d: a key that is bound to apps opens no ports of the machine", by.Name, p.Number).
+					Hint("an administrator can: berth ports:add %s %s", app, p)
 			}
 			p.App, p.CreatedAt = app, time.Now().UTC()
 			if err := tx.PutPort(p); err != nil {

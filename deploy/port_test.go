@@ -85,3 +85,35 @@ func TestForRequests_PrefersWhatNoPortLeadsTo(t *testing.T) {
 		}
 	}
 }
+
+func TestAddPorts_ABoundKeyOpensNone(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	d.cfg.Ports = []int{2222}
+	bob := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"shop"}}
+	add := func(by store.User, number, container int) string {
+		_, err := d.AddPorts(t.Context(), "shop", []store.Port{{Number: number, Container: container}}, by)
+		return codeOf(err)
+	}
+	if got := add(bob, free, 7); got != "E198" {
+		t.Errorf("a free port: got %q, want E198", got)
+	}
+	if got := add(bob, 2222, 7); got != "E198" {
+		t.Errorf("berth's own: got %q, want E198, as for every other", got)
+	}
+	if got := add(store.User{Name: "alice", Role: store.RoleDeploy}, free, 7); got != "" {
+		t.Errorf("by a key that is not bound: got %q", got)
+	}
+	if got := add(bob, free, 7); got != "" {
+		t.Errorf("one that the app has: got %q", got)
+	}
+	if _, err := d.ClearPorts(t.Context(), "shop", bob); err != nil {
+		t.Error(err)
+	}
+}

@@ -128,7 +128,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
 	defer named()
-	image, err := d.build(ctx, record, build, made, tree, config, out)
+	image, err := d.build(ctx, record, p.By, build, made, tree, config, out)
 	if err != nil {
 		return store.Release{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -12,9 +13,13 @@ import (
 // registryHost is a host with or without a port, as it begins an image's name.
 var registryHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
 
-// LoginRegistry keeps who berth is to a registry of images. It is not asked
-// whether it agrees: it may be down, or want the login for some images alone.
-func (d *Deployer) LoginRegistry(_ context.Context, host string, login store.RegistryLogin, by store.User) error {
+// maxRegistryLogins bounds the logins of an app.
+const maxRegistryLogins = 20
+
+// LoginRegistry keeps who berth is to a registry of images, for an app or (with
+// app "") for the machine. It is not asked whether it agrees: it may be down, or
+// want the login for some images alone.
+func (d *Deployer) LoginRegistry(_ context.Context, app, host string, login store.RegistryLogin, by store.User) error {
 	host = strings.ToLower(host)
 	if !registryHost.MatchString(host) {
 		return fault.New(fault.Usage, "E164", "%.80q is not the host of a registry", host).Hint("write it as in the names of its images: registry.example.com, or with a port")
@@ -22,26 +27,48 @@ func (d *Deployer) LoginRegistry(_ context.Context, host string, login store.Reg
 	if login.Username == "" || login.Password == "" {
 		return fault.New(fault.Usage, "E164", "a login needs a user and a password").Hint("the password is read from standard input")
 	}
-	return d.editRegistries(by, "logged in to "+host, func(logins map[string]store.RegistryLogin) error {
-		logins[host] = login
-		return nil
-	})
-}
-
-// LogoutRegistry forgets who berth is to a registry.
-func (d *Deployer) LogoutRegistry(_ context.Context, host string, by store.User) error {
-	host = strings.ToLower(host)
-	return d.editRegistries(by, "logged out of "+host, func(logins map[string]store.RegistryLogin) error {
-		if _, known := logins[host]; !known {
-			return fault.New(fault.NotFound, "E165", "there is no login for %.80q", host).Hint("registry:report shows them")
+	return d.editRegistries(by, app, "logged in to "+host, func(logins map[store.RegistryPlace]store.RegistryLogin) error {
+		place := store.RegistryPlace{App: app, Host: host}
+		// Trust is in the host: another password does not end it.
+		login.Trusted = by.May(store.RoleAdmin, "") == nil || logins[place].Trusted
+		logins[place] = login
+		n := 0
+		for place := range logins {
+			if place.App == app {
+				n++
+			}
 		}
-		delete(logins, host)
+		if app != "" && n > maxRegistryLogins {
+			return fault.New(fault.Conflict, "E164", "%s has %d logins, and may have no more", app, maxRegistryLogins)
+		}
 		return nil
 	})
 }
 
-func (d *Deployer) editRegistries(by store.User, what string, edit func(map[string]store.RegistryLogin) error) error {
+// LogoutRegistry deletes a login. One that is not there is a fault (E165).
+func (d *Deployer) LogoutRegistry(_ context.Context, app, host string, by store.User) error {
+	host = strings.ToLower(host)
+	return d.editRegistries(by, app, "logged out of "+host, func(logins map[store.RegistryPlace]store.RegistryLogin) error {
+		place := store.RegistryPlace{App: app, Host: host}
+		if _, found := logins[place]; !found {
+			f := fault.New(fault.NotFound, "E165", "there is no login for %.80q", host)
+			if app != "" {
+				return f.Hint("berth registry:report --app %s shows them", app)
+			}
+			return f.Hint("berth registry:report shows them")
+		}
+		delete(logins, place)
+		return nil
+	})
+}
+
+func (d *Deployer) editRegistries(by store.User, app, what string, edit func(map[store.RegistryPlace]store.RegistryLogin) error) error {
 	err := d.db.Update(func(tx *store.Tx) error {
+		if app != "" {
+			if _, err := tx.App(app); err != nil {
+				return err
+			}
+		}
 		logins, err := tx.Registries()
 		if err != nil {
 			return err
@@ -54,6 +81,29 @@ func (d *Deployer) editRegistries(by store.User, what string, edit func(map[stri
 	if err != nil {
 		return d.full(err)
 	}
-	d.happened(store.Event{By: by.Name, Kind: "settings", Text: what})
+	d.happened(store.Event{App: app, By: by.Name, Kind: "settings", Text: what})
 	return nil
+}
+
+// logins returns who berth is to the registries when a user deploys an app. The
+// app's own logins go first. The machine's are the operator's: a user who is
+// bound to some apps could name any image in a Dockerfile, so they are not used
+// for such a one.
+func (d *Deployer) logins(app string, by store.User) (map[string]runtime.Login, error) {
+	logins := map[string]runtime.Login{}
+	err := d.db.View(func(tx *store.Tx) error {
+		stored, err := tx.Registries()
+		for place, login := range stored {
+			if place.App == "" && len(by.Apps) == 0 {
+				logins[place.Host] = runtime.Login{Username: login.Username, Password: login.Password, Trusted: true}
+			}
+		}
+		for place, login := range stored {
+			if place.App != "" && place.App == app {
+				logins[place.Host] = runtime.Login(login)
+			}
+		}
+		return err
+	})
+	return logins, err
 }

@@ -20,11 +20,11 @@ import (
 func (d *Deployer) routeOf(app string) (route router.Route, err error) {
 	route.Name = app
 	err = d.db.View(func(tx *store.Tx) error {
-		domains, err := domainsOf(tx, app)
+		domains, err := DomainsOf(tx, app)
 		if err != nil {
 			return err
 		}
-		for _, domain := range domains {
+		for _, domain := range domains.All() {
 			switch {
 			case domain.Redirect != "":
 				route.Redirects = append(route.Redirects, router.Redirect{From: domain.Host, To: domain.Redirect})

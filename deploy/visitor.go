@@ -25,20 +25,24 @@ const (
 // first. The default host comes last: an app with domains of its own may
 // refuse it.
 func (d *Deployer) visited(app string) (hosts []string) {
-	var domains []store.Domain
+	var domains AppDomains
 	err := d.db.View(func(tx *store.Tx) (err error) {
-		domains, err = domainsOf(tx, app)
+		domains, err = DomainsOf(tx, app)
 		return err
 	})
 	d.warn("the domains of an app cannot be read", err, "app", app)
 	usual := d.host(app)
-	for _, domain := range domains {
+	for _, domain := range domains.Added {
 		if domain.Wildcard() || domain.Redirect != "" || domain.Host == usual || slices.Contains(hosts, domain.Host) {
 			continue
 		}
 		hosts = append(hosts, domain.Host)
 	}
-	return append(hosts[:min(len(hosts), mostVisited-1)], usual)
+	hosts = hosts[:min(len(hosts), mostVisited-1)]
+	if domains.Default == nil && len(hosts) > 0 { // it leads to another app
+		return hosts
+	}
+	return append(hosts, usual)
 }
 
 // refusesHosts are the statuses with which a server refuses a host.
@@ -96,9 +100,10 @@ func (d *Deployer) visit(ctx context.Context, a *app, out *report) {
 	c, _, address := i.running()
 	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
 	defer cancel()
-	hosts := d.visited(i.app.called())
-	if len(hosts) > 1 {
-		hosts = hosts[:len(hosts)-1] // the default host is not what its visitors use
+	name := i.app.called()
+	hosts := d.visited(name)
+	if last := len(hosts) - 1; last > 0 && hosts[last] == d.host(name) {
+		hosts = hosts[:last] // the default host is not what its visitors use
 	}
 	scheme := i.scheme()
 	ask := func(host string) (answer, error) {

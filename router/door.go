@@ -50,6 +50,10 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.page(malformed)
 		return
 	}
+	if !wellFormed(req.Host) {
+		x.page(malformed)
+		return
+	}
 	table := d.table.Load()
 	if d.secure && !sameHost(table, req.TLS.ServerName, x.host) {
 		x.page(misdirected)

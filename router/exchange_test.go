@@ -33,7 +33,7 @@ func TestProxy_ClientsOwnForwardingHeadersAreNotTrusted(t *testing.T) {
 	get(t, c, "https://shop.localhost:8443/a%2Fb//c?x=1;y=%zz",
 		"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "evil.test",
 		"X-Forwarded-Port", "1", "X-Forwarded-Prefix", "/evil", "X-Forwarded-Ssl", "off",
-		"Forwarded", "for=6.6.6.6", "X-Real-IP", "6.6.6.6", "X_Real_IP", "6.6.6.6",
+		"Forwarded", "for=6.6.6.6", "X-Real-IP", "6.6.6.6", "X_Real_IP", "6.6.6.6", "X_Remote_User", "root", "Remote_user", "root",
 		"X-Request-ID", "mine", "X-Request-Start", "t=1", "Proxy", "http://6.6.6.6",
 		"Connection", "X-Real-IP, X-Dropped", "X-Dropped", "1", "Keep-Alive", "1", "X-Kept", "1")
 	want := map[string]string{
@@ -46,7 +46,7 @@ func TestProxy_ClientsOwnForwardingHeadersAreNotTrusted(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got[name], value)
 		}
 	}
-	for _, name := range []string{"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_real_ip", "Proxy", "X-Dropped", "Keep-Alive"} {
+	for _, name := range []string{"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X_real_ip", "X_remote_user", "Remote_user", "Proxy", "X-Dropped", "Keep-Alive"} {
 		if got[name] != nil {
 			t.Errorf("%s: %q passed", name, got[name])
 		}

@@ -10,9 +10,15 @@ import (
 	"github.com/berthd/berth/router/http1"
 )
 
-// untrusted tells whether a header is ours to set: a client's own is dropped.
-// Underscores count as hyphens, since CGI and WSGI apps cannot tell them apart.
+// untrusted tells whether a client's header is dropped: those that are ours to
+// set, and those with an underscore in their name. CGI and WSGI apps read
+// X_Remote_User as X-Remote-User, which whatever stands before them may set.
 func untrusted(name string) bool {
+	return strings.IndexByte(name, '_') >= 0 || ours(name)
+}
+
+// ours tells whether a header is for us to set. Underscores count as hyphens.
+func ours(name string) bool {
 	if strings.IndexByte(name, '_') >= 0 {
 		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	}
@@ -27,8 +33,12 @@ func untrusted(name string) bool {
 
 // setForwarded puts what we know of the client in place of what it claims.
 func (x *exchange) setForwarded(h http.Header) {
+	drop := untrusted
+	if x.isGRPC() { // whose metadata has names such as user_id, and whose servers are no CGI
+		drop = ours
+	}
 	for name := range h {
-		if untrusted(name) {
+		if drop(name) {
 			delete(h, name)
 		}
 	}

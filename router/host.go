@@ -24,6 +24,52 @@ func canonicalHost(authority string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
+// wellFormed tells whether an authority is a host, with a port that there is or
+// without. None at all, as HTTP/1.0 may have it, is well formed too. It does not
+// allocate.
+func wellFormed(authority string) bool {
+	if authority == "" {
+		return true
+	}
+	host, port, hasPort, address := authority, "", false, false
+	if strings.HasPrefix(authority, "[") {
+		host, port, address = strings.Cut(authority[1:], "]")
+		if !address {
+			return false
+		}
+		if port != "" {
+			if port, hasPort = strings.CutPrefix(port, ":"); !hasPort {
+				return false
+			}
+		}
+	} else {
+		host, port, hasPort = strings.Cut(authority, ":")
+	}
+	if host == "" || hasPort && !isPort(port) {
+		return false
+	}
+	for _, c := range []byte(host) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		case address && c == ':':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isPort tells whether text is the number of a port, 1 to 65535.
+func isPort(text string) bool {
+	n := 0
+	for _, c := range []byte(text) {
+		if n = n*10 + int(c) - '0'; c < '0' || c > '9' || n > 65535 {
+			return false
+		}
+	}
+	return n > 0
+}
+
 // checkHost refuses what could never match a request.
 func checkHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {

@@ -79,6 +79,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 	var before []*backend
 	if old := next.routes.get(rt.Name); old != nil {
 		before, fresh.lasting = old.backends, old.lasting
+		fresh.options.guard.inherit(old.options.guard)
 		next.leave(old)
 	}
 	for at, to := range rt.places(fresh) {

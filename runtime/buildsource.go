@@ -287,7 +287,43 @@ func (w *webSource) transport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = w.dial
 	t.DisableKeepAlives = true // a connection must not outlive the namespace
-	return t
+	return fetching{t}
+}
+
+// fetching says of an address that cannot be fetched that it is the
+// Dockerfile's. Without a type, a refused connection looks like containerd's.
+type fetching struct{ next http.RoundTripper }
+
+func (f fetching) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := f.next.RoundTrip(req)
+	switch {
+	case err != nil && req.Context().Err() == nil:
+		return nil, unfetched(req, err)
+	case err == nil && req.Method == http.MethodGet && res.StatusCode >= 400: // HEAD may be one that the server does not know
+		res.Body.Close()
+		return nil, unfetched(req, fmt.Errorf("the answer is %s", res.Status))
+	case err == nil:
+		res.Body = fetchingBody{res.Body, req}
+	}
+	return res, err
+}
+
+// fetchingBody does the same for an answer that breaks off.
+type fetchingBody struct {
+	io.ReadCloser
+	req *http.Request
+}
+
+func (b fetchingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.req.Context().Err() == nil {
+		err = unfetched(b.req, err)
+	}
+	return n, err
+}
+
+func unfetched(req *http.Request, err error) error {
+	return &buildUserError{fmt.Sprintf("%s cannot be fetched: %v", req.URL.Redacted(), err)}
 }
 
 func (w *webSource) dial(ctx context.Context, _, addr string) (net.Conn, error) {

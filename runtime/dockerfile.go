@@ -221,7 +221,8 @@ func (e *Engine) layerOf(ctx context.Context, res result, labels map[string]stri
 
 // dockerfileError finds out which line is to blame, if it is one.
 func dockerfileError(spec ImageSpec, err error) error {
-	if transient(native(err)) || errors.Is(err, ErrInterrupted) { // containerd died
+	_, theirs := errors.AsType[*buildUserError](err)
+	if !theirs && (transient(native(err)) || errors.Is(err, ErrInterrupted)) { // containerd died
 		return err
 	}
 	failed := &DockerfileError{Path: spec.Dockerfile, Err: err}

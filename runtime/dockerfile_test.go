@@ -394,7 +394,17 @@ CMD ["/bin/cat"]
 func TestBuildImage_AddsFromTheNetworkOfContainers(t *testing.T) {
 	open(t)
 	outside := outsider(t)
-	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "from afar") })}
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/missing":
+			http.NotFound(w, r)
+		case "/broken":
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, "half")
+		default:
+			io.WriteString(w, "from afar")
+		}
+	})}
 	defer web.Close()
 	go web.Serve(outside)
 	go web.Serve(insider(t))
@@ -410,6 +420,12 @@ func TestBuildImage_AddsFromTheNetworkOfContainers(t *testing.T) {
 		cancel()
 		if err == nil {
 			t.Errorf("it got a file from %s, the host", host)
+		}
+	}
+	for _, url := range []string{"http://198.51.100.2:1/file", "http://nothing.invalid/file", "http://" + outside.Addr().String() + "/missing", "http://" + outside.Addr().String() + "/broken"} {
+		_, _, err := buildImage(t, runtime.ImageSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD "+url+" /file\n")})
+		if failed, ok := errors.AsType[*runtime.DockerfileError](err); !ok || !strings.Contains(failed.Error(), "cannot be fetched") {
+			t.Errorf("ADD %s: %v, want a mistake of the Dockerfile's", url, err)
 		}
 	}
 	nothingLeft(t)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,8 +70,38 @@ func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, l
 	return nil
 }
 
+// ErrReserved means that an image has something else where berth's own files
+// are mounted in a container: the mounts would fail, or land elsewhere.
+var ErrReserved = errors.New("the image has something where berth keeps its own files")
+
+// checkReserved refuses a root in which a place of berth's is a link, or of
+// another kind. That it is not there, or as a build's steps leave it, is right.
+func checkReserved(root string) error {
+	for _, place := range []struct {
+		path string
+		dir  bool
+	}{{path.Dir(initPath), true}, {controlPath, true}, {logPath, true}, {initPath, false}} {
+		info, err := os.Lstat(filepath.Join(root, place.path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case errors.Is(err, syscall.ENOTDIR): // above it, which was looked at
+			continue
+		case err != nil:
+			return err
+		}
+		if place.dir && !info.IsDir() || !place.dir && !info.Mode().IsRegular() {
+			return fmt.Errorf("%w: %s", ErrReserved, place.path)
+		}
+	}
+	return nil
+}
+
 // ownFiles gives the program's files below root to the user. No link is followed.
 func ownFiles(ctx context.Context, root string, config ImageConfig, uid int) error {
+	if err := checkReserved(root); err != nil {
+		return err
+	}
 	was, _, _, err := oci.GetUser(root, config.User)
 	if err != nil {
 		return fmt.Errorf("USER %s: %w", config.User, err)

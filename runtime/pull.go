@@ -35,12 +35,18 @@ type PullSpec struct {
 
 	// Foreign tells that the name comes from somebody who is not the machine's
 	// administrator: a registry that a container may not connect to is refused,
-	// unless Logins has it.
+	// unless Logins has a trusted login for it.
 	Foreign bool
 }
 
 // Login is a registry's user; the zero Login is nobody.
-type Login struct{ Username, Password string }
+type Login struct {
+	Username, Password string
+
+	// Trusted tells that the machine's administrator vouches for the registry,
+	// wherever it is.
+	Trusted bool
+}
 
 // PullImage makes an image of a registry into a layer. It asks the registry
 // each time what the name stands for now, and pulls only what is not there. An
@@ -54,9 +60,9 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 		return Image{}, err
 	}
 	registry := reference.Domain(named)
-	login, known := spec.Logins[registry]
+	login := spec.Logins[registry]
 	client := http.DefaultClient
-	if spec.Foreign && !known {
+	if spec.Foreign && !login.Trusted {
 		client = e.guarded
 	}
 	ctx = e.quiet(ctx)

@@ -20,7 +20,7 @@ import (
 type Deployer interface {
 	// Expect readies what it can while the pack is still coming in.
 	Expect(app string) (cancel func())
-	// CreateApp returns a fault of kind Conflict when the app is there.
+	// CreateApp returns a fault (E102) when the app is there.
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
 	// Push returns when the commit is live, or with an error that it has
 	// written to p.Out. It makes p.Branch the app's when the app has none. The
@@ -234,8 +234,10 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 // fails: whoever has to set config before it can start needs it.
 func (p *push) create(ctx context.Context, out io.Writer) error {
 	app, err := p.deployer.CreateApp(ctx, p.app.Name, p.user)
-	if f := fault.From(err); f != nil && f.Kind == fault.Conflict {
-		app, _, err = p.lookup(p.user, p.app.Name) // apps:create was quicker
+	if f := fault.From(err); f != nil && f.Code == "E102" { // apps:create was quicker
+		if app, err = p.Pushes.app(p.app.Name); err == nil {
+			err = p.user.May(store.RoleDeploy, app.Name)
+		}
 	} else if err == nil {
 		p.created = true
 		fmt.Fprintf(out, "-----> %s  new app, created by this push\n", app.Name)

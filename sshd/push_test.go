@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -625,4 +626,26 @@ func TestPush_OntoAFullDiskSaysSo(t *testing.T) {
 	if d.has("another") {
 		t.Error("an app was created")
 	}
+}
+
+// A name that is refused is no app that somebody else was quicker to create.
+func TestPush_ARefusedCreationIsTold(t *testing.T) {
+	for code, want := range map[string]string{"E189": "E189", "E102": "E101"} {
+		app := func(string) (store.App, error) { return store.App{}, fault.New(fault.NotFound, "E101", "gone again") }
+		p := &push{Pushes: &Pushes{app: app, deployer: refuser{code: code}}, user: store.Root, missing: true}
+		p.app.Name = "shop"
+		if err := p.create(t.Context(), io.Discard); fault.From(err) == nil || fault.From(err).Code != want {
+			t.Errorf("%s: got %v, want %s", code, err, want)
+		}
+	}
+}
+
+// refuser creates no app.
+type refuser struct {
+	Deployer // nothing else is asked
+	code     string
+}
+
+func (r refuser) CreateApp(context.Context, string, store.User) (store.App, error) {
+	return store.App{}, fault.New(fault.Conflict, r.code, "no")
 }

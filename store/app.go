@@ -209,7 +209,7 @@ func (tx *Tx) DeleteApp(name string) error {
 			return err
 		}
 	}
-	return errors.Join(tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))
+	return errors.Join(tx.moveRegistries(name, ""), tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))
 }
 
 // RenameApp gives an app and all its records a new name.
@@ -270,6 +270,9 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 		if err := tx.copyOf(of, from, to); err != nil {
 			return App{}, err
 		}
+	}
+	if err := tx.moveRegistries(from, to); err != nil {
+		return App{}, err
 	}
 	if err := tx.DeleteApp(from); err != nil {
 		return App{}, err

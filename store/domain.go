@@ -129,6 +129,24 @@ func (tx *Tx) domainsIndexed() (bool, error) {
 	return true, nil
 }
 
+// DomainsAt returns what leads to apps at a host: the host itself, and paths of it.
+func (tx *Tx) DomainsAt(host string) (domains []Domain, err error) {
+	c := tx.bucket("domains").Cursor()
+	for _, prefix := range []string{host, host + "/"} {
+		for address, raw := c.Seek([]byte(prefix)); strings.HasPrefix(string(address), prefix); address, raw = c.Next() {
+			if prefix == host && string(address) != host {
+				break // "host-2" sorts between the host and its paths
+			}
+			var d Domain
+			if err := json.Unmarshal(raw, &d); err != nil {
+				return nil, fmt.Errorf("read record %q: %w", address, err)
+			}
+			domains = append(domains, d)
+		}
+	}
+	return domains, nil
+}
+
 // indexDomains notes for each app which domains are its own, so that one app's
 // cost the same however many others have. It is made anew at every start: a
 // berth that knew nothing of it may have written to the file.

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -150,18 +151,12 @@ func (a *admin) frame(r *http.Request, user store.User, title string) frame {
 // loginCommand is the command that lets its caller in, as seen from the address
 // that the visitor has come by.
 func (a *admin) loginCommand(r *http.Request) string {
-	if port := a.api.cfg.SSHPort; port != 0 && port != 22 {
-		return fmt.Sprintf("ssh -p %d berth@%s login", port, hostName(r))
-	}
-	return fmt.Sprintf("ssh berth@%s login", hostName(r))
+	return deploy.SSHCommand(hostName(r), a.api.cfg.SSHPort) + " login"
 }
 
 // gitURL is the remote of an app that may not exist yet.
 func (a *admin) gitURL(r *http.Request, app string) string {
-	if port := a.api.cfg.SSHPort; port != 0 && port != 22 {
-		return fmt.Sprintf("ssh://berth@%s:%d/%s", hostName(r), port, app)
-	}
-	return fmt.Sprintf("berth@%s:%s", hostName(r), app)
+	return deploy.GitURL(hostName(r), a.api.cfg.SSHPort, app)
 }
 
 // hostName is the host that the visitor has come by, without the port.

@@ -138,18 +138,13 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		for _, build := range builds {
 			page.Builds = append(page.Builds, newBuildRow(build))
 		}
-		settings, err := tx.Settings()
+		leads, err := deploy.DomainsOf(tx, name)
 		if err != nil {
 			return err
 		}
-		if domains, err = tx.Domains(name); err != nil {
-			return err
-		}
+		domains = leads.All()
 		if page.Routing, err = tx.Routing(name); err != nil {
 			return err
-		}
-		if settings.Domain != "" { // the host that it has by its name
-			domains = slices.Insert(domains, 0, store.Domain{Host: name + "." + settings.Domain, App: name})
 		}
 		config, err := tx.Config(name)
 		if err != nil {
@@ -163,6 +158,6 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		return page, fmt.Errorf("read the records of %s: %w", name, err)
 	}
 	page.Groups = groupInstances(page.App, page.Live)
-	page.Domains, err = a.certified(ctx, domains, time.Now())
+	page.Domains, err = a.domainRows(ctx, domains, time.Now())
 	return page, err
 }

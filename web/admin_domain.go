@@ -26,9 +26,9 @@ type domainRow struct {
 // time: certmagic begins when a third of its life is left.
 const expiringAfter = 0.85
 
-// certified adds to each domain the certificate that certmagic keeps for it:
+// domainRows adds to each domain the certificate that certmagic keeps for it:
 // the one valid longest when there are several issuers'.
-func (a *admin) certified(ctx context.Context, domains []store.Domain, now time.Time) ([]domainRow, error) {
+func (a *admin) domainRows(ctx context.Context, domains []store.Domain, now time.Time) ([]domainRow, error) {
 	rows := make([]domainRow, len(domains))
 	kept := a.api.db.Certificates()
 	issuers, err := kept.List(ctx, "certificates", false)

@@ -345,6 +345,19 @@ func (h *quay) app(name string) {
 	})
 }
 
+func TestAdmin_AnAppsDomainsAreThoseThatLeadToIt(t *testing.T) {
+	h := openQuay(t)
+	h.app("blog")
+	h.app("shop")
+	h.update(func(tx *store.Tx) error {
+		return errors.Join(tx.PutSettings(store.Settings{Domain: "example.com"}), tx.PutDomain(store.Domain{Host: "shop.example.com", App: "blog"}))
+	})
+	page := h.enter(h.user("alice", store.RoleRead)).get("/apps/shop")
+	if _, domains, _ := strings.Cut(page.body, `id="domains"`); page.status != http.StatusOK || strings.Contains(domains[:strings.Index(domains, "</section>")], "shop.example.com") {
+		t.Errorf("the page of shop shows a host that leads to blog: %d\n%s", page.status, domains)
+	}
+}
+
 // visitor is a browser without JavaScript.
 type visitor struct {
 	t *testing.T

@@ -211,6 +211,9 @@ func decodeStrictly(raw []byte, into any) error {
 // logged under a reference, and the asker gets that.
 func (a *API) answerable(err error, verb string, user store.User) *fault.Error {
 	if f := fault.From(err); f != nil {
+		if f.Code == "E101" && len(user.Apps) > 0 {
+			f = fault.New(f.Kind, f.Code, "%s", f.Message) // its hint is the name of another app
+		}
 		if f.Cause != nil && f.Kind == fault.Failed {
 			a.log.Info("verb failed", "verb", verb, "user", user.Name, "code", f.Code, "err", f.Cause)
 		}

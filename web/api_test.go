@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -251,10 +253,51 @@ func TestHTTP_AdminHostWantsASession(t *testing.T) {
 		{"from another site", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
 		{"from an app beside it", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Sec-Fetch-Site", "same-site") }, 403},
 		{"from an old browser elsewhere", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Origin", "https://shop.example.com") }, 403},
+		{"from its own host by plain HTTP", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Origin", "http://berth.example.com") }, 403},
+		{"the same, in capitals", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Origin", "HTTP://berth.example.com") }, 403},
+		{"from there to a WebSocket", "GET", func(r *http.Request) { signedIn(r); r.Header.Set("Origin", "http://berth.example.com") }, 403},
+		{"from its own host", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Origin", "https://berth.example.com") }, 200},
 		{"from its own pages", "POST", func(r *http.Request) { signedIn(r); r.Header.Set("Sec-Fetch-Site", "same-origin") }, 200},
 	} {
 		if got := ask(c.method, c.change); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestHandler_EveryAnswerIsForThisHostAlone(t *testing.T) {
+	h := newHouse(t)
+	var served certificates.State
+	cfg := h.Server.cfg
+	cfg.Certificate = func(string) certificates.State { return served }
+	h.Server.cfg = cfg
+	ask := func(url string) http.Header {
+		w := httptest.NewRecorder()
+		h.Handler().ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+		return w.Header()
+	}
+	for _, path := range []string{"/api/v1/apps:list", "/api/v1/run", "/metrics", "/", "/static/nothing", "/nothing"} {
+		got := ask("https://berth.example.com" + path)
+		if !strings.HasPrefix(got.Get("Content-Security-Policy"), "default-src 'none'") || got.Get("Cross-Origin-Resource-Policy") != "same-origin" || got.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	valid := time.Now().Add(time.Hour)
+	for _, row := range []struct {
+		served certificates.State
+		url    string
+		want   string
+	}{
+		{certificates.State{NotAfter: valid}, "https://berth.example.com/", "max-age=2592000"},
+		{certificates.State{NotAfter: valid}, "http://berth.example.com/", ""},
+		{certificates.State{NotAfter: valid, Local: true}, "https://berth.example.com/", ""},
+		{certificates.State{NotAfter: valid, Own: true}, "https://berth.example.com/", ""},
+		{certificates.State{NotAfter: time.Now().Add(-time.Hour)}, "https://berth.example.com/", ""},
+		{certificates.State{}, "https://berth.example.com/", ""},
+	} {
+		served = row.served
+		if got := ask(row.url).Get("Strict-Transport-Security"); got != row.want {
+			t.Errorf("%s with %+v: HSTS is %q, want %q", row.url, row.served, got, row.want)
 		}
 	}
 }

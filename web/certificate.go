@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/berthd/berth/deploy"
@@ -62,7 +63,7 @@ func (a *API) certsReport(_ context.Context, c call, args CertsArgs) ([]Certific
 	if args.Target == "" {
 		return list(a.visibleCertificates(c.user, ""))
 	}
-	app, host, err := a.certified(c.user, store.RoleRead, args.Target)
+	app, host, err := a.certTarget(c.user, store.RoleRead, args.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +99,10 @@ func (a *API) certsGenerate(ctx context.Context, c call, args CertsArgs) ([]Cert
 			for _, row := range rows {
 				hosts = append(hosts, row.Host)
 			}
+			if len(hosts) == 0 {
+				return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
+					Hint("berth domains:add %s gives it one", app)
+			}
 		}
 		chain, key, err := certificates.SelfSigned(hosts, time.Now())
 		if err != nil {
@@ -108,7 +113,7 @@ func (a *API) certsGenerate(ctx context.Context, c call, args CertsArgs) ([]Cert
 }
 
 func (a *API) changeCerts(ctx context.Context, c call, target string, change func(app, host string) error) ([]Certificate, error) {
-	app, host, err := a.certified(c.user, store.RoleDeploy, target)
+	app, host, err := a.certTarget(c.user, store.RoleDeploy, target)
 	if err != nil {
 		return nil, err
 	}
@@ -118,42 +123,60 @@ func (a *API) changeCerts(ctx context.Context, c call, target string, change fun
 	return a.certsReport(ctx, c, CertsArgs{Target: target})
 }
 
-// certified returns the app that a target is, or is a host of, if the user may
-// act as role on it, and on every other app that has a path of the host. The
-// admin page's hosts are for admins.
-func (a *API) certified(user store.User, role store.Role, target string) (app, host string, err error) {
-	hosts, err := a.certifiedHosts()
+// certTarget returns the app that a target is, or is a host of, if the user may
+// act as role on it. Where a host itself leads to no app, those that have paths
+// of it decide together. The admin page's hosts are for admins. A user who is
+// bound to some apps gets the same answer (E111) for what others have and for
+// what is not there.
+func (a *API) certTarget(user store.User, role store.Role, target string) (app, host string, err error) {
+	owners, host, err := a.certOwners(target)
 	if err != nil {
 		return "", "", err
 	}
-	if app = target; hosts[target] == nil || target == store.AdminPairs {
-		host = target // it will not be found
-		if domain, err := NormalDomain(target); err == nil && domain.Path == "" {
-			host = domain.Host
-		}
-		app = ""
-		for _, name := range slices.Sorted(maps.Keys(hosts)) {
-			if !slices.Contains(hosts[name], host) {
-				continue
-			}
-			if app == "" {
-				app = name
-			} else if err := user.May(role, name); err != nil {
-				return "", "", err
-			}
-		}
-		if app == "" {
-			return "", "", fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
-				Hint("berth certs:report lists the hosts")
-		}
-	}
-	if app == store.AdminPairs {
+	strange := func(owner string) bool { return !slices.Contains(user.Apps, owner) }
+	switch {
+	case len(user.Apps) > 0 && (len(owners) == 0 || slices.ContainsFunc(owners, strange)):
+		return "", "", fault.New(fault.Denied, "E111", "%s has no access to %.80q", user.Name, target).
+			Hint("berth certs:report lists the hosts of %s", strings.Join(user.Apps, ", "))
+	case len(owners) == 0:
+		return "", "", fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
+			Hint("berth certs:report lists the hosts")
+	case slices.Contains(owners, store.AdminPairs):
 		if role == store.RoleDeploy {
 			role = store.RoleAdmin
 		}
-		return app, host, user.May(role, "")
+		return store.AdminPairs, host, user.May(role, "")
 	}
-	return app, host, user.May(role, app)
+	return owners[0], host, user.May(role, owners[0])
+}
+
+// certOwners returns the apps whose the certificate of a target is: the app of
+// that name, with host "", or else those that the host leads to.
+func (a *API) certOwners(target string) (owners []string, host string, err error) {
+	hosts, err := a.certifiedHosts()
+	if err != nil {
+		return nil, "", err
+	}
+	if _, isApp := hosts[target]; isApp && target != store.AdminPairs {
+		return []string{target}, "", nil
+	}
+	host = target // it will not be found
+	if domain, err := NormalDomain(target); err == nil && domain.Path == "" {
+		host = domain.Host
+	}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		if slices.Contains(hosts[name], host) {
+			owners = append(owners, name)
+		}
+	}
+	err = a.db.View(func(tx *store.Tx) error {
+		owner, err := deploy.OwnerOf(tx, host)
+		if slices.Contains(owners, owner) && !slices.Contains(owners, store.AdminPairs) {
+			owners = []string{owner}
+		}
+		return err
+	})
+	return owners, host, err
 }
 
 func (a *API) certifiedHosts() (hosts map[string][]string, err error) {

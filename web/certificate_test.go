@@ -16,7 +16,14 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	h.makeApp(t, "blog")
-	h.update(t, func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "www.shop.com", App: "shop"}) })
+	h.update(t, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutDomain(store.Domain{Host: "www.shop.com", App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "www.shop.com", Path: "/blog", App: "blog"}),
+			tx.PutDomain(store.Domain{Host: "paths.test", Path: "/blog", App: "blog"}),
+		)
+	})
+	ofBlog := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
 	ofShop := store.User{Name: "sam", Role: store.RoleDeploy, Apps: []string{"shop"}}
 	for _, c := range []struct {
 		user   store.User
@@ -29,10 +36,15 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 		{ofShop, "shop.example.com", "", "shop shop.example.com"},
 		{ofShop, "blog", "E111", ""},
 		{ofShop, "blog.example.com", "E111", ""},
-		{ofShop, "berth.example.com", "E110", ""},
+		{ofShop, "berth.example.com", "E111", ""},
+		{ofShop, "blog.example.com", "E111", ""},
+		{ofShop, "nobody.example.com", "E111", ""},
+		{ofShop, "nobody", "E111", ""},
 		{deployer, "berth.example.com", "E110", ""},
 		{store.Root, "berth.example.com", "", "berth berth.example.com"},
 		{store.Root, "berth", "E179", ""},
+		{ofBlog, "www.shop.com", "E111", ""},
+		{ofBlog, "paths.test", "", "blog paths.test"},
 		{reader, "shop", "E110", ""},
 		{store.Root, "nobody.example.com", "E179", ""},
 		{store.Root, "../etc", "E179", ""},
@@ -58,6 +70,29 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 	}
 	if len(rows) != 2 {
 		t.Errorf("sam sees %+v, want both hosts of the shop", rows)
+	}
+}
+
+// A name whose host leads elsewhere is an app all the same.
+func TestReports_OfAnAppWhoseDefaultHostLeadsElsewhere(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "blog")
+	h.makeApp(t, "shop")
+	h.update(t, func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "shop.example.com", App: "blog"}) })
+	var domains Domains
+	if err := h.API.Call(t.Context(), store.Root, "domains:report", AppArgs{"shop"}, &domains, nil); err != nil || domains.Default != "" {
+		t.Errorf("domains:report: %+v, %v; the default host leads to blog", domains, err)
+	}
+	var rows []Certificate
+	if err := h.API.Call(t.Context(), store.Root, "certs:report", CertsArgs{Target: "shop"}, &rows, nil); err != nil || len(rows) != 0 {
+		t.Errorf("certs:report: %+v, %v; want no host and no error", rows, err)
+	}
+	if err := h.API.Call(t.Context(), store.Root, "certs:generate", CertsArgs{Target: "shop"}, nil, nil); codeOf(err) != "E179" {
+		t.Errorf("certs:generate: %v, want E179", err)
+	}
+	err := h.API.Call(t.Context(), store.Root, "certs:report", CertsArgs{Target: "shop.example.com"}, &rows, nil)
+	if err != nil || len(rows) != 1 || rows[0].App != "blog" {
+		t.Errorf("certs:report of the host: %+v, %v; want it as blog's", rows, err)
 	}
 }
 
@@ -182,5 +217,15 @@ func TestLetsencryptEnable_WaitsForTheCAsAnswer(t *testing.T) {
 	var revoked Count
 	if err := ask("letsencrypt:revoke", &revoked); err != nil || revoked.Count != 3 || len(k.revoked) != 3 {
 		t.Errorf("revoked %+v, %v", revoked, err)
+	}
+	// A path of another tenant's host is no say in that host's certificate.
+	h.makeApp(t, "blog")
+	h.update(t, func(tx *store.Tx) error {
+		return tx.PutDomain(store.Domain{Host: "www.shop.com", Path: "/blog", App: "blog"})
+	})
+	blogger := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	k.revoked = nil
+	if err := h.API.Call(t.Context(), blogger, "letsencrypt:revoke", AppArgs{"blog"}, nil, nil); err != nil || !slices.Equal(k.revoked, []string{"blog.example.com"}) {
+		t.Errorf("bob revoked %q, %v", k.revoked, err)
 	}
 }

@@ -37,13 +37,14 @@ func NormalHost(name string) (string, error) {
 	if err != nil {
 		return "", no("it is not a valid host name").With(strings.TrimPrefix(err.Error(), "idna: "))
 	}
+	host = strings.TrimSuffix(host, ".") // "shop.example。" has one only now
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
 	case len(host) > 253:
 		return "", no("it has more than 253 characters")
 	case strings.Contains(host, "..") || strings.HasPrefix(host, "."):
 		return "", no("a part of it is empty")
-	case strings.Trim(last, "0123456789") == "":
+	case number(last):
 		return "", no("its last part is a number") // browsers take it for an IP address
 	}
 	for label := range strings.SplitSeq(host, ".") {
@@ -52,6 +53,15 @@ func NormalHost(name string) (string, error) {
 		}
 	}
 	return host, nil
+}
+
+// number tells whether a browser reads the last part of a host as a number,
+// decimal or hexadecimal (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+func number(label string) bool {
+	if digits, hex := strings.CutPrefix(label, "0x"); hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
 }
 
 // NormalDomain returns what somebody wants to lead to an app: a host, or

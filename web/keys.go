@@ -173,7 +173,11 @@ func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	if strings.Contains(line, "PRIVATE KEY") {
 		return nil, "", no("it is a private key").Hint("give the file that ends in .pub, and keep this one to yourself")
 	}
-	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(strings.TrimPrefix(line, "\ufeff")))
+	line = strings.TrimPrefix(line, "\ufeff")
+	if strings.HasPrefix(strings.TrimSpace(line), ssh.InsecureKeyAlgoDSA+" ") { // which x/crypto does not read
+		return nil, "", no("DSA keys are not safe").Hint("ssh-keygen -t ed25519 makes a better one")
+	}
+	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil {
 		return nil, "", no("it does not read as one").Hint(`it looks like "ssh-ed25519 AAAA… name", see ~/.ssh/id_ed25519.pub`)
 	}
@@ -186,14 +190,9 @@ func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return nil, "", no("there is more than one line").Hint("add one key at a time")
 	}
-	switch public.Type() {
-	case ssh.InsecureKeyAlgoDSA:
-		return nil, "", no("DSA keys are not safe").Hint("ssh-keygen -t ed25519 makes a better one")
-	case ssh.KeyAlgoRSA:
-		if crypto, ok := public.(ssh.CryptoPublicKey); ok {
-			if key, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
-				return nil, "", no("an RSA key this short is not safe").Hint("ssh-keygen -t ed25519 makes a better one")
-			}
+	if crypto, ok := public.(ssh.CryptoPublicKey); ok {
+		if key, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
+			return nil, "", no("an RSA key this short is not safe").Hint("ssh-keygen -t ed25519 makes a better one")
 		}
 	}
 	return public, comment, nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -358,6 +359,10 @@ func (a *API) letsencryptRevoke(ctx context.Context, c call, args AppArgs) (revo
 		return revoked, err
 	}
 	for _, row := range rows {
+		if err := a.maySpeakFor(c.user, args.App, row.Host); err != nil {
+			fmt.Fprintf(c.out, "%s is left as it is: other apps answer there too\n", row.Host)
+			continue
+		}
 		n, err := a.cfg.Keeper.Revoke(ctx, row.Host)
 		if n > 0 {
 			revoked.Count += n
@@ -369,6 +374,18 @@ func (a *API) letsencryptRevoke(ctx context.Context, c call, args AppArgs) (revo
 	}
 	return revoked, a.db.Update(func(tx *store.Tx) error {
 		return event(tx, c.user, args.App, "certs", "revoked the certificates of %s", strings.Join(revoked.Names, ", "))
+	})
+}
+
+// maySpeakFor returns nil when the user may deploy each app whose the
+// certificate of a host is besides the one named.
+func (a *API) maySpeakFor(user store.User, app, host string) error {
+	return a.db.View(func(tx *store.Tx) error {
+		others, err := deploy.Sharers(tx, app, host)
+		for _, other := range others {
+			err = cmp.Or(err, user.May(store.RoleDeploy, other))
+		}
+		return err
 	})
 }
 

@@ -36,7 +36,7 @@ func (a *API) metricsToken(_ context.Context, c call, _ NoArgs) (MetricsToken, e
 	if err != nil {
 		return MetricsToken{}, err
 	}
-	return MetricsToken{token, "https://" + adminHost(settings) + a.portSuffix() + "/metrics"}, nil
+	return MetricsToken{token, "https://" + deploy.AdminHost(settings.Domain) + a.portSuffix() + "/metrics"}, nil
 }
 
 // metricsOff lets nobody in.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -32,7 +33,7 @@ type RedirectArgs struct {
 type Domains struct {
 	App       string            `json:"app,omitempty"`
 	Global    string            `json:"global"`              // the appliance's domain
-	Default   string            `json:"default,omitempty"`   // the host that the app has by its name
+	Default   string            `json:"default,omitempty"`   // the host that the app has by its name; empty if that was added to an app
 	Domains   []string          `json:"domains"`             // www.example.com, *.example.com, example.com/blog
 	Stripped  []string          `json:"stripped,omitempty"`  // those of them whose path the app does not see
 	Redirects map[string]string `json:"redirects,omitempty"` // hosts, by the host that leads there
@@ -64,11 +65,11 @@ func (a *API) domains(app string) (report Domains, err error) {
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
-		if settings.Domain != "" {
-			report.Default = app + "." + settings.Domain
+		domains, err := deploy.DomainsOf(tx, app)
+		if domains.Default != nil {
+			report.Default = domains.Default.Host
 		}
-		domains, err := tx.Domains(app)
-		for _, d := range domains {
+		for _, d := range domains.Added {
 			if d.Redirect != "" {
 				if report.Redirects == nil {
 					report.Redirects = map[string]string{}

@@ -18,6 +18,9 @@ func TestNormalHost(t *testing.T) {
 		"1-2-3-4.sslip.io":   "1-2-3-4.sslip.io",
 		"xn--bcher-kva.ch":   "xn--bcher-kva.ch",
 		"a.b.c.d.example.io": "a.b.c.d.example.io",
+		"ＬＯＣＡＬＨＯＳＴ":          "localhost",
+		"shop。example．com。":  "shop.example.com",
+		"0x.example":         "0x.example",
 	} {
 		if got, err := NormalHost(in); got != want || err != nil {
 			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
@@ -25,7 +28,7 @@ func TestNormalHost(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", ".", "..", "a..b", ".a", "*.example.com", "https://example.com", "example.com/x", "example.com:80",
-		"10.0.0.1", "[::1]", "::1", "2001:db8::1", "1.2.3", "256.256.256.256", "a b", "a_b.example", "-a.example", "a-.example",
+		"10.0.0.1", "[::1]", "::1", "2001:db8::1", "1.2.3", "0x7f.0x1", "0x7f000001", "127.0.0x", "１２７.0.0.1", "a。。", "256.256.256.256", "a b", "a_b.example", "-a.example", "a-.example",
 		"user@example.com", "x\x00y", "a\nb", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 130) + "example", "xn--a", "\xff.example",
 	} {
 		if got, err := NormalHost(in); codeOf(err) != "E152" {
@@ -133,7 +136,7 @@ func TestLetsencrypt_RefusesWhatMakesNoSense(t *testing.T) {
 		}
 	}
 	var now LetsEncrypt
-	if err := h.API.Call(t.Context(), reader, "letsencrypt:report", nil, &now, nil); err != nil || now.Email != "ops@example.com" || now.Server != "" {
+	if err := h.API.Call(t.Context(), store.Root, "letsencrypt:report", nil, &now, nil); err != nil || now.Email != "ops@example.com" || now.Server != "" {
 		t.Errorf("got %+v, %v", now, err)
 	}
 }

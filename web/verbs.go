@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -57,11 +58,11 @@ func (a *API) table() []verb {
 		look("git:report", reads, a.gitReport),
 		act("git:set", deploys, a.gitSet),
 
-		// image.go
+		// image.go; whose login it is decides who may
 		act("git:from-image", deploys, a.gitFromImage),
-		act("registry:login", admin, a.registryLogin),
-		act("registry:logout", admin, a.registryLogout),
-		look("registry:report", admin, a.registryReport),
+		act("registry:login", reads, a.registryLogin),
+		act("registry:logout", reads, a.registryLogout),
+		look("registry:report", reads, a.registryReport),
 
 		// watch.go
 		follow("logs", reads, a.logs),
@@ -84,7 +85,7 @@ func (a *API) table() []verb {
 		act("certs:generate", reads, a.certsGenerate),
 
 		// letsencrypt.go
-		look("letsencrypt:report", reads, a.letsencryptReport),
+		look("letsencrypt:report", admin, a.letsencryptReport),
 		act("letsencrypt:set", admin, a.letsencryptSet),
 		act("letsencrypt:enable", deploys, a.letsencryptEnable),
 		act("letsencrypt:disable", deploys, a.letsencryptDisable),
@@ -175,7 +176,7 @@ func (a *API) login(_ context.Context, c call, _ NoArgs) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	return Login{"https://" + adminHost(settings) + a.portSuffix() + "/login?token=" + token, expires}, nil
+	return Login{"https://" + deploy.AdminHost(settings.Domain) + a.portSuffix() + "/login?token=" + token, expires}, nil
 }
 
 // portSuffix stands behind a host in links.
@@ -185,8 +186,6 @@ func (a *API) portSuffix() string {
 	}
 	return ""
 }
-
-func adminHost(s store.Settings) string { return "berth." + s.Domain }
 
 // list makes an empty result [] and not null.
 func list[T any](records []T, err error) ([]T, error) {

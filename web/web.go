@@ -16,11 +16,14 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -107,8 +110,8 @@ type Deployer interface {
 	GitReport(ctx context.Context, app string) (deploy.GitReport, error)
 	SetGit(ctx context.Context, app, property, value string, by store.User) (deploy.GitReport, error)
 	FromImage(ctx context.Context, app, ref string, by store.User, out io.Writer) error
-	LoginRegistry(ctx context.Context, host string, login store.RegistryLogin, by store.User) error
-	LogoutRegistry(ctx context.Context, host string, by store.User) error
+	LoginRegistry(ctx context.Context, app, host string, login store.RegistryLogin, by store.User) error
+	LogoutRegistry(ctx context.Context, app, host string, by store.User) error
 	SetBuilder(ctx context.Context, app, property, value string, by store.User) (deploy.BuilderReport, error)
 	BuilderReport(ctx context.Context, app string) (deploy.BuilderReport, error)
 	Mirror(ctx context.Context) (mirror.Report, error)
@@ -150,11 +153,48 @@ func (s *Server) Closing() <-chan struct{} { return s.API.closing }
 
 // Handler serves the admin host: the pages, and the API to whoever has a
 // session. A browser's request that changes something must come from the admin
-// host's own pages.
+// host's own pages, over HTTPS.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", s.API.handler(func(r *http.Request) (store.User, error) { return s.Sessions.User(r) }))
 	mux.Handle("GET /metrics", s.API.metrics())
 	mux.Handle("/", newAdmin(s))
-	return http.NewCrossOriginProtection().Handler(s.registered(mux))
+	return s.harden(http.NewCrossOriginProtection().Handler(s.registered(mux)))
+}
+
+// hstsAge is how long browsers insist on HTTPS after a visit. It is shorter
+// than a certificate of a public CA lasts, so that whoever loses that CA is not
+// locked out for long.
+const hstsAge = 30 * 24 * time.Hour
+
+// harden sets what all answers of the admin host have in common; the pages have
+// a policy of their own that says more. Origins over plain HTTP are refused:
+// net/http compares their hosts alone, and whoever can change what a browser is
+// sent by plain HTTP has a page at this very host.
+func (s *Server) harden(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		if s.publiclyCertified(r) {
+			h.Set("Strict-Transport-Security", fmt.Sprintf("max-age=%d", int(hstsAge.Seconds())))
+		}
+		if origin := r.Header.Get("Origin"); len(origin) >= 5 && strings.EqualFold(origin[:5], "http:") {
+			http.Error(w, "a page over plain HTTP may ask nothing here", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// publiclyCertified tells whether the host is served by a certificate of an ACME
+// CA. With one of berth's own, which browsers warn of, HSTS would forbid to go on.
+func (s *Server) publiclyCertified(r *http.Request) bool {
+	if r.TLS == nil || s.cfg.Certificate == nil {
+		return false
+	}
+	served := s.cfg.Certificate(hostName(r))
+	return !served.Local && !served.Own && time.Now().Before(served.NotAfter)
 }

@@ -26,10 +26,11 @@ func (c *cli) imageCommands() []command {
 		{
 			use: "registry:login HOST USER [FILE]", short: "let berth in to a registry",
 			long: "The password is read from standard input without FILE. It is kept encrypted and\n" +
-				"used for git:from-image and for FROM in Dockerfiles, of every app. docker.io is\n" +
-				"the registry of images that name none.",
+				"used for git:from-image and for FROM in Dockerfiles: with --app, of that app alone;\n" +
+				"else of every app, unless a key deploys it that is bound to apps. docker.io is the\n" +
+				"registry of images that name none.",
 			example: "registry:login registry.example.com deployer <token", noApp: true, min: 2, max: 3,
-			run: func(ctx context.Context, _ string, words []string) error {
+			run: func(ctx context.Context, app string, words []string) error {
 				file := "-"
 				if len(words) > 2 {
 					file = words[2]
@@ -41,36 +42,40 @@ func (c *cli) imageCommands() []command {
 				if err != nil {
 					return err
 				}
-				args := web.RegistryLoginArgs{Host: words[0], Username: words[1], Password: strings.TrimRight(password, "\r\n")}
+				args := web.RegistryLoginArgs{RegistryArgs: registryArgs(app, words[0]), Username: words[1], Password: strings.TrimRight(password, "\r\n")}
 				if err := c.ask(ctx, "registry:login", args, nil); err != nil {
 					return err
 				}
-				c.say("berth is %s to %s", words[1], words[0])
+				c.say("logged in to %s as %s", words[0], words[1])
 				return nil
 			},
 		},
 		{
-			use: "registry:logout HOST", short: "forget the login of a registry", example: "registry:logout registry.example.com",
-			noApp: true, min: 1, max: 1,
-			run: func(ctx context.Context, _ string, words []string) error {
-				if err := c.ask(ctx, "registry:logout", web.RegistryArgs{Host: words[0]}, nil); err != nil {
+			use: "registry:logout HOST", short: "delete the login of a registry", example: "registry:logout registry.example.com",
+			long: "With --app it is that app's login.", noApp: true, min: 1, max: 1,
+			run: func(ctx context.Context, app string, words []string) error {
+				if err := c.ask(ctx, "registry:logout", registryArgs(app, words[0]), nil); err != nil {
 					return err
 				}
-				c.say("forgotten")
+				c.say("deleted")
 				return nil
 			},
 		},
 		{
 			use: "registry:report", short: "list the registries with a login", example: "registry:report",
-			aliases: []string{"registry"}, noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "registry:report", nil, func(t *table, registries []web.Registry) {
-					t.row("HOST", "USER")
+			long: "With --app those of that app.", aliases: []string{"registry"}, noApp: true, reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				return read(ctx, c, "registry:report", web.RegistryReportArgs{App: app}, func(t *table, registries []web.Registry) {
+					t.row("HOST", "USER", "APP")
 					for _, r := range registries {
-						t.row(r.Host, r.Username)
+						t.row(r.Host, r.Username, r.App)
 					}
 				})
 			},
 		},
 	}
+}
+
+func registryArgs(app, host string) web.RegistryArgs {
+	return web.RegistryArgs{RegistryReportArgs: web.RegistryReportArgs{App: app}, Host: host}
 }

@@ -488,7 +488,7 @@ type plate struct {
 
 // SetHosts is the deployer's deploy.Hosts.
 func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
-	own := []string{domain, "berth." + domain}
+	own := deploy.AdminHosts(domain)
 	if err := p.table.Handle(own, p.admin); err != nil {
 		p.log.Error("the admin page has no host", "hosts", own, "err", err)
 	}

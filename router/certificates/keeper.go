@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -36,8 +37,9 @@ const defaultName = "default."
 type Config struct {
 	Storage certmagic.Storage
 
-	// Addresses are the machine's own: the default certificate is valid for
-	// them, besides the loopback ones.
+	// Addresses are the machine's own. The default certificate is valid for the
+	// public ones and those of loopback; a private one is in the certificate of
+	// those alone who dialled it from a private address.
 	Addresses []netip.Addr
 
 	// HTTPPort and HTTPSPort are those of the router's listeners, which answer
@@ -113,7 +115,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Keeper, error) {
 	}
 	k := &Keeper{cfg: cfg, log: log, local: local, hosts: newWishes(nil), ordered: map[string]*order{}}
 	for _, addr := range append([]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}, cfg.Addresses...) {
-		if host := addr.Unmap().WithZone("").String(); !slices.Contains(k.defaultHosts, host) {
+		if addr = plainAddress(addr); !addr.IsLoopback() && !publicAddress(addr) && !cfg.anyAddress {
+			continue // whoever asks from outside is not to learn of the networks inside
+		}
+		if host := addr.String(); !slices.Contains(k.defaultHosts, host) {
 			k.defaultHosts = append(k.defaultHosts, host)
 		}
 	}
@@ -354,6 +359,9 @@ func (k *Keeper) certificate(hello *tls.ClientHelloInfo, certified func(host str
 		if cert := k.ofAddress(hello); cert != nil {
 			return cert, nil
 		}
+		if inside := k.dialledInside(hello); inside != "" {
+			return k.local.certificate(ctx, inside+".", inside)
+		}
 		return k.local.certificate(ctx, defaultName, k.defaultHosts...)
 	}
 	if own := k.own(host, name); own != nil {
@@ -371,15 +379,41 @@ func (k *Keeper) ofAddress(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if au := k.acme.Load(); au == nil || !au.Addresses || hello.ServerName != "" || hello.Conn == nil {
 		return nil
 	}
-	dialled, err := netip.ParseAddrPort(hello.Conn.LocalAddr().String())
-	if err != nil {
-		return nil
-	}
-	if cert := k.fromACME(dialled.Addr().Unmap().WithZone("").String()); cert != nil {
+	if cert := k.fromACME(addressOf(hello.Conn.LocalAddr()).String()); cert != nil {
 		return &cert.Certificate
 	}
 	return nil
 }
+
+// dialledInside returns the private address of the machine that was dialled, if
+// the client's is no public one either; else "".
+func (k *Keeper) dialledInside(hello *tls.ClientHelloInfo) string {
+	if hello.Conn == nil {
+		return ""
+	}
+	own, client := addressOf(hello.Conn.LocalAddr()), addressOf(hello.Conn.RemoteAddr())
+	if !own.IsValid() || !client.IsValid() || own.IsLoopback() || publicAddress(own) || publicAddress(client) {
+		return ""
+	}
+	if !slices.ContainsFunc(k.cfg.Addresses, func(addr netip.Addr) bool { return plainAddress(addr) == own }) {
+		return ""
+	}
+	return own.String()
+}
+
+// addressOf returns the address of a socket; the zero Addr where it has none.
+func addressOf(a net.Addr) netip.Addr {
+	if a == nil {
+		return netip.Addr{}
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return plainAddress(ap.Addr())
+}
+
+func plainAddress(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 // own returns the valid pair that was given for a host, or for the name that it
 // is served under.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -25,17 +26,57 @@ func TestKeeper_LocalCAServesKnownHostsAndAddresses(t *testing.T) {
 	}
 	for _, sni := range []string{"", "nobody.example.com", "127.0.0.1"} {
 		cert := handshake(t, s.secure, sni)
-		for _, addr := range []string{"127.0.0.1", "::1", "192.0.2.7"} {
+		for _, addr := range []string{"127.0.0.1", "::1"} {
 			if _, err := cert.Verify(x509.VerifyOptions{Roots: s.roots(), DNSName: addr}); err != nil {
 				t.Errorf("SNI %q: %v", sni, err)
 			}
 		}
-		if len(cert.DNSNames) != 0 {
-			t.Errorf("SNI %q: the default certificate names %q", sni, cert.DNSNames)
+		if len(cert.DNSNames) != 0 || len(cert.IPAddresses) != 2 {
+			t.Errorf("SNI %q: the default certificate names %q and %v", sni, cert.DNSNames, cert.IPAddresses)
 		}
 	}
 	if st := s.State("shop.localhost"); !st.Local || st.NotAfter.IsZero() || !strings.HasPrefix(st.Issuer, "berth local CA ") {
 		t.Errorf("state: %+v", st)
+	}
+}
+
+// between is a connection between two addresses.
+type between struct {
+	net.Conn
+	own, client string
+}
+
+func (b between) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(b.own)) }
+func (b between) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(b.client))
+}
+
+func TestKeeper_PrivateAddressesAreShownInside(t *testing.T) {
+	k, err := New(t.Context(), Config{
+		Storage:   &certmagic.FileStorage{Path: t.TempDir()},
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("172.18.0.1"), netip.MustParseAddr("9.9.9.9"), netip.MustParseAddr("fd00::5")},
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if got := strings.Join(k.defaultHosts, " "); got != "127.0.0.1 ::1 9.9.9.9" {
+		t.Errorf("the default certificate lists %s", got)
+	}
+	for _, row := range []struct{ own, client, want string }{
+		{"9.9.9.9:443", "8.8.8.8:1", ""},
+		{"10.0.0.5:443", "8.8.8.8:1", ""}, // behind a NAT
+		{"10.0.0.5:443", "10.0.0.9:1", "10.0.0.5"},
+		{"172.18.0.1:443", "172.18.0.7:1", "172.18.0.1"},
+		{"[fd00::5]:443", "[fd00::9]:1", "fd00::5"},
+		{"[::ffff:10.0.0.5]:443", "[::ffff:10.0.0.9]:1", "10.0.0.5"},
+		{"9.9.9.9:443", "10.0.0.9:1", ""},
+		{"127.0.0.1:443", "127.0.0.1:1", ""},
+		{"10.0.0.77:443", "10.0.0.9:1", ""}, // no address of the machine's
+	} {
+		if got := k.dialledInside(&tls.ClientHelloInfo{Conn: between{own: row.own, client: row.client}}); got != row.want {
+			t.Errorf("%s from %s: the certificate is for %q, want %q", row.own, row.client, got, row.want)
+		}
 	}
 }
 

@@ -40,16 +40,18 @@ func (s *Server) last(h http.Handler) http.Handler {
 	})
 }
 
-// count keeps count of the connections that net/http has.
-func (s *Server) count(_ net.Conn, state http.ConnState) {
+// countEnds notes the connections that net/http has no more.
+func (s *Server) countEnds(_ net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		s.countHanded(-1)
+	}
+}
+
+// countHanded keeps count of the connections that net/http has.
+func (s *Server) countHanded(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch state {
-	case http.StateNew:
-		s.handed++
-	case http.StateClosed, http.StateHijacked:
-		s.handed--
-	}
+	s.handed += n
 	if s.handed == 0 && s.unhanded != nil {
 		close(s.unhanded)
 		s.unhanded = nil

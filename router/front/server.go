@@ -35,12 +35,14 @@ type Server struct {
 
 	patience time.Duration // of lameDuck, unless a test has more
 
-	start   sync.Once
-	handler http.Handler // Next's, as it was given
-	rest    *handOver
-	goodbye *http.Server // see newGoodbye
-	tls     *tls.Config
-	closing atomic.Bool
+	start     sync.Once
+	handler   http.Handler // Next's, as it was given
+	rest      *handOver
+	goodbye   *http.Server // see newGoodbye
+	tls       *tls.Config
+	closing   atomic.Bool
+	closed    atomic.Bool    // by Close: nothing is served any more
+	accepting sync.WaitGroup // loops of Serve
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -64,7 +66,9 @@ func (s *Server) Serve(l net.Listener, secure bool) error {
 		s.listeners = map[net.Listener]struct{}{}
 	}
 	s.listeners[l] = struct{}{}
+	s.accepting.Add(1)
 	s.mu.Unlock()
+	defer s.accepting.Done()
 	base := context.Background()
 	if s.Next.BaseContext != nil {
 		base = s.Next.BaseContext(l)
@@ -74,19 +78,17 @@ func (s *Server) Serve(l net.Listener, secure bool) error {
 	var pause time.Duration // after an error that will pass, as net/http does
 	for {
 		c, err := l.Accept()
-		if s.closing.Load() {
-			if err == nil {
-				c.Close()
-			}
-			return http.ErrServerClosed
-		}
 		var ne net.Error
 		switch {
 		case err == nil:
+			// Also when Shutdown has begun meanwhile: the client knows that it is
+			// connected, and would have what it sends answered by a reset.
 			pause = 0
 			if own := s.add(c); own != nil {
 				go own.serve(base, secure)
 			}
+		case s.closing.Load():
+			return http.ErrServerClosed
 		case errors.As(err, &ne) && ne.Temporary():
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.logf("accept: %v; trying again in %v", err, pause)
@@ -110,8 +112,8 @@ func (s *Server) startNext() {
 		s.handler = http.DefaultServeMux
 	}
 	s.goodbye = newGoodbye(s.Next)
-	s.Next.Handler, s.Next.ConnState = s.last(s.handler), s.count
-	s.rest = &handOver{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.Next.Handler, s.Next.ConnState = s.last(s.handler), s.countEnds
+	s.rest = &handOver{conns: make(chan net.Conn), closed: make(chan struct{}), count: s.countHanded}
 	go s.Next.Serve(s.rest)
 }
 
@@ -119,7 +121,7 @@ func (s *Server) add(nc net.Conn) *conn {
 	c := newConn(s, nc)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() {
+	if s.closed.Load() {
 		nc.Close()
 		return nil
 	}
@@ -157,15 +159,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // stop makes the server take nothing new; what it returns is closed once the
-// last connection is.
+// last connection is. What the kernel has handed over when the listeners close
+// is not new: stop waits for the loops that accept it.
 func (s *Server) stop() <-chan struct{} {
 	s.start.Do(s.startNext)
 	s.closing.Store(true)
+	s.closeListeners()
+	s.accepting.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for l := range s.listeners {
-		l.Close()
-	}
 	for c := range s.conns {
 		c.leave()
 	}
@@ -181,15 +183,22 @@ func (s *Server) stop() <-chan struct{} {
 // Close closes every connection at once.
 func (s *Server) Close() error {
 	s.closing.Store(true)
+	s.closed.Store(true)
+	s.closeListeners()
 	s.mu.Lock()
-	for l := range s.listeners {
-		l.Close()
-	}
 	for c := range s.conns {
 		c.socket.Close()
 	}
 	s.mu.Unlock()
 	return s.Next.Close()
+}
+
+func (s *Server) closeListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		l.Close()
+	}
 }
 
 func (s *Server) logf(format string, args ...any) {
@@ -203,6 +212,7 @@ func (s *Server) logf(format string, args ...any) {
 // handOver is the listener on which net/http gets its connections.
 type handOver struct {
 	conns  chan net.Conn
+	count  func(n int) // of connections that net/http has
 	once   sync.Once
 	closed chan struct{}
 }
@@ -216,10 +226,14 @@ func (h *handOver) Accept() (net.Conn, error) {
 	}
 }
 
+// give counts the connection before net/http has noted it: whoever waits for
+// the last one must not miss it in between.
 func (h *handOver) give(c net.Conn) {
+	h.count(1)
 	select {
 	case h.conns <- c:
 	case <-h.closed:
+		h.count(-1)
 		c.Close()
 	}
 }
