@@ -47,14 +47,33 @@ var languages = []language{
 	{"java", "Java", java.Plan, java.Evidence, false},
 	{"python", "Python", python.Plan, python.Manifest, false},
 	{"node", "Node", node.Plan, node.Evidence, false},
-	{"static", "a static site", static.Plan, static.Declared, false},
+	{"static", "a static site", site, static.Declared, false},
 	{"go", "Go", golang.Plan, golang.Sources, true},
 	{"python", "Python", python.Plan, python.App, true},
 	{"php", "PHP", php.Plan, php.Sources, true},
 	{"java", "Java", java.Plan, java.Archive, true},
-	{"static", "a static site", static.Plan, static.Pages, true},
+	{"static", "a static site", site, static.Pages, true},
 	{"python", "Python", python.Plan, python.Sources, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true},
+}
+
+// site plans a static site: one that is in the tree, or, when the repository
+// names the buildpack of Node before, one that Node builds.
+func site(out *plan.Plan, c *plan.Chain) error {
+	if !c.Asks("node") {
+		return static.Plan(out, c)
+	}
+	front, err := node.FindFrontend(c)
+	if err != nil {
+		return err
+	}
+	top, err := static.Site(out, c, front != nil)
+	if err != nil {
+		return err
+	}
+	front.Announce(out)
+	_, err = front.Lay(out, c, top, node.Ground{})
+	return err
 }
 
 // Detect reads the tree and returns the plan. An error that the pusher can act
@@ -85,7 +104,7 @@ func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 	case p.Manifest.Buildpack != "":
 		return byName(p.Manifest.Buildpack, "app.json")
 	}
-	if chosen, ok, err := herokuChoice(c.Tree, p.Manifest.Buildpacks); ok || err != nil {
+	if chosen, ok, err := herokuChoice(c, p.Manifest.Buildpacks); ok || err != nil {
 		return chosen, err
 	}
 	var found language
@@ -96,6 +115,8 @@ func choose(p *plan.Plan, c *plan.Chain) (language, error) {
 		case evidence == "":
 		case found.name == "":
 			found = l
+		case l.name == "node" && node.Bundles(c.Tree):
+			// It builds the frontend of the one that was found.
 		case found.name != l.name && !l.weak:
 			others = append(others, fmt.Sprintf("%s (%s)", l.title, source.Printable(evidence)))
 		}

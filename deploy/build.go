@@ -291,6 +291,14 @@ func (d *Deployer) mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *
 	return nil
 }
 
+// inputMode is the mode of an input's copy: programs of the repository stay ones.
+func inputMode(f *os.File) fs.FileMode {
+	if info, err := f.Stat(); err == nil && plan.Executable(info) {
+		return 0o755
+	}
+	return 0o644
+}
+
 func copyInputs(from *os.Root, dir string, inputs []string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -311,7 +319,7 @@ func copyInputs(from *os.Root, dir string, inputs []string) error {
 		if err != nil {
 			return err
 		}
-		dst, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		dst, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, inputMode(src))
 		if err != nil {
 			src.Close()
 			return err

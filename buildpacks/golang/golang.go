@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -42,6 +43,7 @@ type project struct {
 	members  map[string]*goModule // by directory: what go.work uses, else the root's
 	work     *version             // what go.work asks for at the least, nil when there is none
 	resolved bool                 // the version was chosen by us
+	frontend *node.Frontend       // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Go app; "" is none.
@@ -104,6 +106,10 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	}
 	out.Summary = p.summary(v)
 	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out)
 	return p.layers(out, c, v, build, found.inputs, linked)
 }
 
@@ -204,6 +210,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	if err != nil {
 		return err
 	}
+	if top, err = p.frontend.Files(c, top, false); err != nil {
+		return err
+	}
 	mode := ""
 	switch {
 	case len(p.members) == 0:
@@ -284,7 +293,8 @@ chmod -R a+rX ` + stdCache + `
 
 // buildPrograms builds the packages that are named from $4 on. $1 is the
 // version of Go; $2 "init" where go.mod has to be made and "sum" where go.sum
-// has to, else ""; $3 "link" where bin is to be an entry of the app too.
+// has to, else ""; $3 "link" where bin is to be an entry of the app too. What is
+// in /app already is the frontend's, and may be embedded.
 const buildPrograms = `set -e
 version=$1 mode=$2 link=$3
 shift 3
@@ -293,12 +303,13 @@ if [ ! -e "$GOCACHE/berth-$version" ]; then
 	cp -r ` + stdCache + `/. "$GOCACHE"
 	touch "$GOCACHE/berth-$version"
 fi
-if [ -n "$mode" ]; then
+if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
 	cp -r /src /tmp/src
+	cp -rT /app /tmp/src
 	cd /tmp/src
-	if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
-	mod=-mod=mod
 fi
+if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+if [ -n "$mode" ]; then mod=-mod=mod; fi
 if [ -z "$CGO_ENABLED" ]; then
 	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
 	if [ -n "$cgo" ]; then export CGO_ENABLED=1; else export CGO_ENABLED=0; fi
@@ -342,7 +353,7 @@ func (p *project) versionFailure(v version) *source.Problem {
 
 // test plans `go test`. Its layer has the modules; what they are compiled to is
 // made anew, from the standard library up.
-func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
+func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
 	const own = "/app/" + source.OwnDir + "/go"
 	var inputs []string
 	dirs := []string{"."}
@@ -365,6 +376,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
 	if len(inputs) > 0 && !p.tree.IsDir("vendor") {
 		l.Commands[0].Args = append(l.Commands[0].Args, "download")
 		l.Commands[0].Dir = "/src"
+	}
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
 	}
 	key, err := c.Add(l, builder)
 	if err != nil {

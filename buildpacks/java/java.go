@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -99,6 +100,8 @@ type project struct {
 	asks *release // the pin or the compiler's level; nil is none
 	tool *tool    // nil when there is nothing to build
 	app  app
+
+	frontend *node.Frontend // what Node builds; nil is nothing
 	// newest is the latest Java that the tool runs on; 0 is any.
 	newest int
 }
@@ -139,6 +142,16 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		out.Infer("web", p.app.command())
 	}
 	out.Env["PATH"], out.Env["JAVA_HOME"] = searchPath, javaHome
+	if p.tool != nil {
+		if p.frontend, err = node.FindFrontend(c); err != nil {
+			return err
+		}
+		p.frontend.Announce(out)
+		if p.frontend != nil && p.tool.name == "Maven" {
+			p.tool.args[0] += skipFrontend
+			p.tool.test[0] += skipFrontend
+		}
+	}
 	return p.layers(out, c, v)
 }
 
@@ -208,8 +221,11 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	if err != nil || p.tool == nil {
 		return err
 	}
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil {
+		return err
+	}
 	l := plan.Layer{
-		Name: "output", Builder: builder, Source: true,
+		Name: "output", Builder: builder, Source: !out.Sealed,
 		Commands: []plan.Command{p.tool.run(p.tool.args)},
 		Env:      p.tool.env(),
 		Caches:   []plan.Cache{{Name: p.tool.cache, Target: "/cache/" + p.tool.cache}},
@@ -226,7 +242,10 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	}
 	// The tests need the compiler, the whole tree and the libraries, which are
 	// copied out of the cache: a test has none.
-	l.Name, l.Build = "test dependencies", true
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
+	}
+	l.Name, l.Build, l.Source = "test dependencies", true, true
 	l.Commands = []plan.Command{p.tool.run(p.tool.test)}
 	l.Failure = source.Problemf(source.CodeOutput, "%s could not compile the tests (%s)", p.tool.name, source.Printable(p.app.file))
 	key, err := c.Add(l, builder)

@@ -157,8 +157,24 @@ func (p *project) asks() (asks []ask, err error) {
 	if s := p.file.doc.String("engines", "node"); s != "" {
 		asks = append(asks, ask{text: s, from: packageJSON + " (engines.node)"})
 	}
+	more, err := fileAsks(p.tree)
+	if err == nil && p.above != nil && len(asks)+len(more) == 0 {
+		more, err = fileAsks(p.above)
+	}
+	if err != nil {
+		return nil, err
+	}
+	asks = append(asks, more...)
+	if s := p.file.doc.String("volta", "node"); s != "" {
+		asks = append(asks, ask{text: s, from: packageJSON + " (volta.node)"})
+	}
+	return asks, nil
+}
+
+// fileAsks returns what the files of version managers say.
+func fileAsks(t *source.Tree) (asks []ask, err error) {
 	for _, file := range []string{".nvmrc", ".node-version"} {
-		text, err := p.tree.Text(file, source.MaxManifest)
+		text, err := t.Text(file, source.MaxManifest)
 		if source.Missing(err) {
 			continue
 		}
@@ -173,17 +189,11 @@ func (p *project) asks() (asks []ask, err error) {
 			}
 		}
 	}
-	version, file, line, err := p.tree.ToolVersion("nodejs", "node")
-	if err != nil {
-		return nil, err
-	}
-	if version != "" {
+	version, file, line, err := t.ToolVersion("nodejs", "node")
+	if err == nil && version != "" {
 		asks = append(asks, ask{version, file, line})
 	}
-	if s := p.file.doc.String("volta", "node"); s != "" {
-		asks = append(asks, ask{text: s, from: packageJSON + " (volta.node)"})
-	}
-	return asks, nil
+	return asks, err
 }
 
 // maxRange bounds a range of versions; real ones have some thirty letters.

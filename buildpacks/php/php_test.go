@@ -18,7 +18,8 @@ func TestPlan_Apps(t *testing.T) {
 	}{
 		{"php-plain", "PHP 8.4 (index.php)", "berth-php", tools[:1]},
 		{"php-composer", "PHP 8.4 (composer.json)", "berth-php public/", append(tools, "dependencies")},
-		{"php-laravel", "PHP 8.4, Laravel (composer.json requires laravel/framework)", "berth-php public", append(tools, "dependencies", "output")},
+		{"php-laravel", "PHP 8.4, Laravel (composer.json requires laravel/framework), Node 24.21.0 (package.json)", "berth-php public",
+			append(tools, "dependencies", "Node build tools", "Node 24.21.0 build tools", "frontend surroundings (build)", "frontend (build)", "source", "frontend files", "output")},
 	} {
 		t.Run(c.app, func(t *testing.T) {
 			made := packtest.Plan(t, Plan, packtest.App(t, c.app))
@@ -228,22 +229,17 @@ func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
 
 func TestOutput_OnlyWhereTheSourceIsNeededToBuild(t *testing.T) {
 	for name, c := range map[string]struct {
-		manifest, node string
-		want           []string // the steps
+		manifest string
+		want     []string // the steps
 	}{
-		"nothing":          {`{}`, `{"scripts": {"dev": "vite"}}`, nil},
-		"a map said whole": {`{"config": {"classmap-authoritative": true}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
-		"classes by files": {`{"autoload": {"classmap": ["src"]}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
-		"scripts":          {`{"scripts": {"post-install-cmd": "x", "post-autoload-dump": "y"}}`, "", []string{"composer dump-autoload --no-dev --optimize", "composer run-script --no-dev post-install-cmd"}},
-		"other scripts":    {`{"scripts": {"test": "x"}}`, "", nil},
-		"bundled":          {`{}`, `{"scripts": {"build": "vite build"}}`, []string{`sh -c npm "$1" --include=dev && npm run build && rm -rf node_modules sh install`}},
+		"nothing":          {`{}`, nil},
+		"a map said whole": {`{"config": {"classmap-authoritative": true}}`, []string{"composer dump-autoload --no-dev --optimize"}},
+		"classes by files": {`{"autoload": {"classmap": ["src"]}}`, []string{"composer dump-autoload --no-dev --optimize"}},
+		"scripts":          {`{"scripts": {"post-install-cmd": "x", "post-autoload-dump": "y"}}`, []string{"composer dump-autoload --no-dev --optimize", "composer run-script --no-dev post-install-cmd"}},
+		"other scripts":    {`{"scripts": {"test": "x"}}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree := packtest.Repo("composer.json", c.manifest, "index.php", "")
-			if c.node != "" {
-				tree["package.json"] = &fstest.MapFile{Data: []byte(c.node)}
-			}
-			made := packtest.Plan(t, Plan, tree)
+			made := packtest.Plan(t, Plan, packtest.Repo("composer.json", c.manifest, "index.php", ""))
 			if made.Sealed != (c.want != nil) {
 				t.Errorf("sealed: got %t", made.Sealed)
 			}

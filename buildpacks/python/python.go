@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -36,6 +37,7 @@ type project struct {
 	modules  map[string]*module // by file
 	django   *django            // nil when it is no Django project
 	file     *tomlFile          // pyproject.toml, nil when there is none
+	frontend *node.Frontend     // what Node builds; nil is nothing
 	commands []string           // that the app's files ask to be run: processes and jobs
 }
 
@@ -145,6 +147,10 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 		p.django.migrate(p, out)
 	}
 	out.Summary = p.summary(version, manifest, entry, found)
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out)
 	out.Env = p.env(out.Processes, entry)
 	return p.layers(out, c, version, manifest, entry, found)
 }

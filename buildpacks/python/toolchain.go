@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -99,11 +100,14 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v pythonVersion, m *mani
 			return err
 		}
 	}
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil {
+		return err
+	}
 	if p.django == nil || !p.django.collects(p) {
 		return nil
 	}
 	static := p.django.static(p.programEnv(out.Env))
-	static.Builder = builder
+	static.Builder, static.Source = builder, !out.Sealed
 	_, err = c.Add(static, top)
 	out.Sealed = true // the source is below what was collected
 	return err

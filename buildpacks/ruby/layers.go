@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -53,7 +54,11 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 	}
 	assets := entry.framework == rails && p.hasAssets()
 	top, builder, err := c.Toolchain(p.toolchain(assets && p.tree.Has("package.json")))
-	if err != nil || p.bundle == nil {
+	if err != nil {
+		return err
+	}
+	if p.bundle == nil {
+		_, err = p.frontend.Lay(out, c, top, node.Ground{})
 		return err
 	}
 	if top, err = c.Add(p.install("dependencies", builder, production), top); err != nil {
@@ -64,11 +69,12 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 			return err
 		}
 	}
-	if !assets {
-		return nil
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil || !assets {
+		return err
 	}
-	out.Sealed = true
-	_, err = c.Add(p.assets(builder), top)
+	l := p.assets(builder)
+	l.Source, out.Sealed = !out.Sealed, true
+	_, err = c.Add(l, top)
 	return err
 }
 
@@ -187,6 +193,14 @@ func (p *project) install(name, builder string, whose gemsFor) plan.Layer {
 // assetGems are the gems with a task assets:precompile.
 var assetGems = []string{"propshaft", "sprockets-rails", "sprockets", "jsbundling-rails", "cssbundling-rails", "tailwindcss-rails",
 	"dartsass-rails", "vite_rails", "vite_ruby", "shakapacker", "webpacker"}
+
+// bundlers are the gems whose tasks install and run what package.json has.
+var bundlers = []string{"jsbundling-rails", "cssbundling-rails", "vite_rails", "vite_ruby", "shakapacker", "webpacker"}
+
+// bundlesItself tells whether Rails' assets are built by a gem that calls Node.
+func (p *project) bundlesItself(entry entryPoint) bool {
+	return entry.framework == rails && p.hasAssets() && p.bundle.has(bundlers...)
+}
 
 // hasAssets tells whether there is anything to compile for browsers.
 func (p *project) hasAssets() bool {

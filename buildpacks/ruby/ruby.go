@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -15,6 +16,8 @@ type project struct {
 	tree    *source.Tree
 	bundle  *bundle // nil when there is no Gemfile
 	version version
+
+	frontend *node.Frontend // what Node builds; nil is nothing, or what Rails' assets are built with
 }
 
 // Evidence names the file by which a tree says that it is a Ruby app; "" is none.
@@ -50,6 +53,12 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 		if err := p.rails(out, c); err != nil {
 			return err
 		}
+	}
+	if !p.bundlesItself(entry) {
+		if p.frontend, err = node.FindFrontend(c); err != nil {
+			return err
+		}
+		p.frontend.Announce(out)
 	}
 	return p.layers(out, c, entry)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -34,9 +35,10 @@ type project struct {
 	tree     *source.Tree
 	mirror   mirror.Archives // of Rust
 	root     cargoToml
-	crates   []crate // the packages of the workspace, in the order of their directories
-	least    int     // minor version that rust-version asks for
-	resolved bool    // the version was chosen by us
+	crates   []crate        // the packages of the workspace, in the order of their directories
+	least    int            // minor version that rust-version asks for
+	resolved bool           // the version was chosen by us
+	frontend *node.Frontend // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Rust app; "" is none.
@@ -87,6 +89,10 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	if slices.ContainsFunc(build, func(c crate) bool { return c.needs("rocket") }) {
 		out.Env["ROCKET_ADDRESS"] = "0.0.0.0"
 	}
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out)
 	return p.layers(out, c, tool, build)
 }
 
@@ -206,6 +212,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 	if err != nil {
 		return err
 	}
+	if top, err = p.frontend.Files(c, top, false); err != nil {
+		return err
+	}
 	lock, link := "", ""
 	if !p.tree.Has("Cargo.lock") {
 		// What was chosen once is kept with the cache.
@@ -242,7 +251,8 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 
 // buildPrograms builds with the arguments from $4 on. $1 is the version of Rust;
 // $2 "keep" where Cargo.lock is not the repository's; $3 "link" where the
-// programs are to be found in target/release too.
+// programs are to be found in target/release too. What is in /app already is the
+// frontend's, and may be embedded.
 //
 // Cargo tells what is new by the time at which a file was written. So the tree
 // is kept beside what was built of it, and of a new tree only those files are
@@ -260,7 +270,13 @@ fi
 echo "$rust" >rust
 exclude=
 if [ -n "$lock" ]; then exclude=--exclude=/Cargo.lock; fi
-rsync --recursive --links --perms --checksum --delete $exclude /src/ src/
+tree=/src
+if [ -e /app/` + node.Written + ` ]; then
+	cp -r /src /tmp/src
+	cp -rT /app /tmp/src
+	tree=/tmp/src
+fi
+rsync --recursive --links --perms --checksum --delete $exclude "$tree/" src/
 cd src
 cargo build --release "$@"
 if [ -z "$lock" ] && ! cmp -s Cargo.lock /src/Cargo.lock; then
@@ -297,7 +313,10 @@ func cargoEnv(home string) []string {
 
 // test plans `cargo test`. Its layer has the source and what it needs from
 // elsewhere; all of it is compiled anew, for testing.
-func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
+func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
+	}
 	env := cargoEnv("/app/" + source.OwnDir + "/cargo")
 	key, err := c.Add(plan.Layer{
 		Name: "test dependencies", Build: true, Source: true, Env: env, Passes: plan.NetPasses, Config: plan.ConfigPasses,
