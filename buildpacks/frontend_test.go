@@ -12,11 +12,11 @@ import (
 
 // detected plans in the language that the tree speaks for.
 func detected(p *plan.Plan, c *plan.Chain) error {
-	lang, err := choose(p, c)
+	list, err := choose(p, c)
 	if err != nil {
 		return err
 	}
-	return lang.plan(p, c)
+	return list[0].plan(p, c)
 }
 
 // frontend makes the files of a frontend in a folder: "" or "ui/".

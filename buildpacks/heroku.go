@@ -122,10 +122,14 @@ func herokuChoice(c *plan.Chain, manifest []string) (chosen language, ok bool, e
 			chosen.name, last, ok = name, n, true
 		}
 	}
-	if ok {
-		chosen, err = byName(chosen.name, last.from)
+	if !ok {
+		return chosen, false, nil
 	}
-	return chosen, ok, err
+	found, err := byName(chosen.name, last.from)
+	if err != nil {
+		return chosen, true, err
+	}
+	return found[0], true, nil
 }
 
 // herokuPacks is the language of an app that is built by buildpacks of its own.

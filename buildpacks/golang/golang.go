@@ -36,14 +36,15 @@ var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOIN
 
 // project is a Go app as its tree shows it.
 type project struct {
-	tree     *source.Tree
-	mirror   mirror.Archives      // of Go
-	env      map[string]string    // app.json's
-	mod      *goModule            // the root's go.mod, nil when there is none
-	members  map[string]*goModule // by directory: what go.work uses, else the root's
-	work     *version             // what go.work asks for at the least, nil when there is none
-	resolved bool                 // the version was chosen by us
-	frontend *node.Frontend       // what Node builds; nil is nothing
+	tree      *source.Tree
+	mirror    mirror.Archives      // of Go
+	env       map[string]string    // app.json's
+	mod       *goModule            // the root's go.mod, nil when there is none
+	members   map[string]*goModule // by directory: what go.work uses, else the root's
+	work      *version             // what go.work asks for at the least, nil when there is none
+	resolved  bool                 // the version was chosen by us
+	contested bool                 // the tree may be another language's
+	frontend  *node.Frontend       // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Go app; "" is none.
@@ -69,7 +70,7 @@ func Sources(t *source.Tree) string {
 
 // Plan fills in the plan of a Go app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
+	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	if len(build) == 0 {
-		return p.nothingToRun()
+		return p.nothingToRun(found)
 	}
 	linked := !p.exists("bin")
 	if len(out.Processes) == 0 {
@@ -164,8 +165,18 @@ func (p *project) exists(name string) bool {
 	return slices.ContainsFunc(p.tree.Dir("."), func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
-func (p *project) nothingToRun() error {
-	return source.Problemf(source.CodeNoProcess, "there is no program here: no package main").
+func (p *project) nothingToRun(found packages) error {
+	what := "no package main"
+	if p.mod != nil {
+		what = "go.mod has no package main"
+	}
+	switch {
+	case len(found.commands) > 0:
+		what = "its programs are tools and examples (" + list(found.commands) + ")"
+	case !found.any && p.mod != nil:
+		what = "go.mod has no package"
+	}
+	return source.Problemf(source.CodeNoProcess, "there is no program here: %s", what).
 		With("looked at every package that is built on Linux, but for testdata and other modules").
 		Hint("a program is a package main with a function main, in the root or in cmd/NAME")
 }

@@ -73,8 +73,12 @@ func TestPlan_Programs(t *testing.T) {
 			"lib/go.mod", "module example.com/lib\n", "lib/lib.go", "package lib\n", "other/go.mod", "module o\n", "other/main.go", tool), "./api", "bin/api"},
 		"Heroku's comment": {repo("go.mod", goMod+"// +heroku install example.com/shop/cmd/b ./cmd/c/...\n", "cmd/a/a.go", tool, "cmd/b/b.go", server, "cmd/c/d/d.go", tool),
 			"./cmd/b ./cmd/c/d", "bin/b"},
-		"Heroku's variable": {repo("go.mod", goMod, "app.json", `{"env": {"GO_INSTALL_PACKAGE_SPEC": {"value": "./srv"}}}`, "main.go", tool, "srv/srv.go", server), "./srv", "bin/srv"},
-		"a name to quote":   {repo("go.mod", goMod, "cmd/a b/main.go", server), "./cmd/a b", "'bin/a b'"},
+		"Heroku's variable":        {repo("go.mod", goMod, "app.json", `{"env": {"GO_INSTALL_PACKAGE_SPEC": {"value": "./srv"}}}`, "main.go", tool, "srv/srv.go", server), "./srv", "bin/srv"},
+		"an example, not a plugin": {repo("go.mod", goMod, "internal/gen/main.go", server, "plugins/echo/main.go", server, "plugin/a/main.go", server, "examples/basic/main.go", tool), "./examples/basic", "bin/basic"},
+		"a command, not a part":    {repo("go.mod", goMod, "internal/app/main.go", server, "cmd/front/main.go", tool), "./cmd/front", "bin/front"},
+		"a folder, not a part":     {repo("go.mod", goMod, "plugins/web/main.go", server, "daemon/main.go", tool), "./daemon", "bin/daemon"},
+		"nothing but a part":       {repo("go.mod", goMod, "internal/app/main.go", server), "./internal/app", "bin/app"},
+		"a name to quote":          {repo("go.mod", goMod, "cmd/a b/main.go", server), "./cmd/a b", "'bin/a b'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := packtest.Plan(t, Plan, c.tree)

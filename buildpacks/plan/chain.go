@@ -21,6 +21,10 @@ type Chain struct {
 	Request
 	Tree *source.Tree
 
+	// Contested tells that the tree may be another language's. One that finds
+	// nothing but tools then says that there is nothing to start.
+	Contested bool
+
 	// Buildpacks are the languages of the buildpacks that the repository names,
 	// in their order; none when it names none.
 	Buildpacks []string

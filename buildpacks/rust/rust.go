@@ -32,13 +32,14 @@ var (
 
 // project is a Rust app as its tree shows it.
 type project struct {
-	tree     *source.Tree
-	mirror   mirror.Archives // of Rust
-	root     cargoToml
-	crates   []crate        // the packages of the workspace, in the order of their directories
-	least    int            // minor version that rust-version asks for
-	resolved bool           // the version was chosen by us
-	frontend *node.Frontend // what Node builds; nil is nothing
+	tree      *source.Tree
+	mirror    mirror.Archives // of Rust
+	root      cargoToml
+	crates    []crate        // the packages of the workspace, in the order of their directories
+	least     int            // minor version that rust-version asks for
+	resolved  bool           // the version was chosen by us
+	contested bool           // the tree may be another language's
+	frontend  *node.Frontend // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Rust app; "" is none.
@@ -51,7 +52,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a Rust app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, mirror: c.Mirrored("rust")}
+	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("rust")}
 	if err := p.readCrates(); err != nil {
 		return err
 	}
@@ -97,7 +98,8 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 }
 
 // chosen returns the packages whose programs are built: the workspace's
-// default-members, else the root's own, else all members; those that have any.
+// default-members, else the root's own, else all members that are no tools and
+// examples; those that have any.
 func (p *project) chosen() (build []crate) {
 	var dirs []string
 	if w := p.root.Workspace; w != nil && len(w.DefaultMembers) > 0 {
@@ -110,8 +112,18 @@ func (p *project) chosen() (build []crate) {
 			build = append(build, c)
 		}
 	}
+	if dirs != nil {
+		return build
+	}
+	own := slices.DeleteFunc(slices.Clone(build), func(c crate) bool { return toolDirs.MatchString(c.dir) })
+	if len(own) > 0 || p.contested {
+		return own
+	}
 	return build
 }
+
+// toolDirs are directories whose programs are for those who work on the app.
+var toolDirs = source.NewPattern(`(^|/)(xtasks?|tools?|scripts?|examples?|bench(es|marks?)?|fuzz|tests?|docs?|e2e)(/|$)`)
 
 // web returns the program that answers requests, and its package: the one that
 // default-run names, the only one, the one of the root's name, the one whose
