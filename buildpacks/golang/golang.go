@@ -103,7 +103,12 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		if linked {
 			dir = "bin"
 		}
-		out.Infer("web", source.ShellWord(dir+"/"+web.name))
+		kind := "web"
+		if p.isBot(found, web) {
+			kind = "worker"
+			p.tree.Note("%s is a bot: it runs as a worker, and nothing answers requests", web.name)
+		}
+		out.Infer(kind, source.ShellWord(dir+"/"+web.name))
 	}
 	out.Summary = p.summary(v)
 	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -208,6 +213,23 @@ func (p *project) summary(v version) string {
 		}
 	}
 	return s + " (" + file + ")"
+}
+
+// botModules are modules with which a program asks a service for its events: it
+// listens on no port.
+var botModules = []string{"github.com/bwmarrin/discordgo", "github.com/disgoorg/disgo", "github.com/diamondburned/arikawa", "github.com/go-telegram-bot-api/telegram-bot-api",
+	"gopkg.in/telebot.v3", "gopkg.in/telebot.v4", "github.com/go-telegram/bot", "github.com/mymmrac/telego", "github.com/gempir/go-twitch-irc", "go.mau.fi/whatsmeow"}
+
+// isBot tells whether the app only asks a service for its events: none of its
+// packages speaks HTTP by itself.
+func (p *project) isBot(found packages, web command) bool {
+	asks := false
+	for _, dir := range source.SortedKeys(p.members) {
+		for _, r := range p.members[dir].requires {
+			asks = asks || slices.ContainsFunc(botModules, func(m string) bool { return r == m || strings.HasPrefix(r, m+"/") })
+		}
+	}
+	return asks && !web.http && !found.http
 }
 
 // layers stacks the app's layers: the toolchain, then what is compiled.

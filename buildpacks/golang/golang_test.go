@@ -92,6 +92,26 @@ func TestPlan_Programs(t *testing.T) {
 	}
 }
 
+func TestPlan_ABotIsAWorker(t *testing.T) {
+	const bot = goMod + "require github.com/bwmarrin/discordgo v0.28.1\n"
+	for name, c := range map[string]struct {
+		tree fs.FS
+		kind string
+	}{
+		"Discord":         {repo("go.mod", bot, "go.sum", "", "main.go", tool), "worker"},
+		"with a page":     {repo("go.mod", bot, "go.sum", "", "main.go", server), "web"},
+		"with a package":  {repo("go.mod", bot, "go.sum", "", "main.go", tool, "api/api.go", "package api\n\nimport \"net/http\"\n\nvar X http.Server\n"), "web"},
+		"no bot, no HTTP": {repo("go.mod", goMod, "main.go", tool), "web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			if len(made.Processes) != 1 || made.Processes[0].Type != c.kind {
+				t.Errorf("got %+v, want one %s", made.Processes, c.kind)
+			}
+		})
+	}
+}
+
 func TestPlan_WhatCannotBeBuiltIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		tree fs.FS

@@ -56,6 +56,10 @@ type tool struct {
 	test     []string       // of the script, when the tree is to be tested; nil when it cannot be
 	cache    string         // its name, and its place below /cache
 	passes   []string
+
+	// container fetches the servlet container of a war that another tool has
+	// built; nil is none.
+	container *tool
 }
 
 // app is what starts, as the tree shows it.
@@ -201,6 +205,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		Runtime: append(v.install("jre-headless", runtimePackages...), home(v)),
 	}
 	if p.tool != nil {
+		p.tool.withContainer()
 		chain.Build = slices.Concat(v.install("jdk-headless", slices.Concat(buildPackages, p.tool.packages)...),
 			[]plan.Command{home(v)}, p.tool.commands)
 		chain.Passes = p.tool.passes
@@ -226,7 +231,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	}
 	l := plan.Layer{
 		Name: "output", Builder: builder, Source: !out.Sealed,
-		Commands: []plan.Command{p.tool.run(p.tool.args)},
+		Commands: p.tool.builds(),
 		Env:      p.tool.env(),
 		Caches:   []plan.Cache{{Name: p.tool.cache, Target: "/cache/" + p.tool.cache}},
 		Config:   plan.ConfigBakes,
@@ -281,6 +286,22 @@ const testCommand = "sh " + ownDir + "/test"
 // run returns the command that runs the tool's script.
 func (t *tool) run(args []string) plan.Command {
 	return plan.Run(slices.Concat([]string{"sh", "-c", t.script + pickScript, "sh"}, args)...)
+}
+
+// withContainer has the toolchain hold what fetches a servlet container.
+func (t *tool) withContainer() {
+	if c := t.container; c != nil {
+		t.packages, t.commands, t.passes = slices.Concat(t.packages, c.packages), slices.Concat(t.commands, c.commands), slices.Concat(t.passes, c.passes)
+	}
+}
+
+// builds returns the commands that build the app.
+func (t *tool) builds() []plan.Command {
+	commands := []plan.Command{t.run(t.args)}
+	if t.container != nil {
+		commands = append(commands, t.container.run(t.container.args))
+	}
+	return commands
 }
 
 // env is a build's. The home is the cache: that is where every tool of the JVM

@@ -73,7 +73,12 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	if !p.bundled() {
 		out.Versions[p.manager.name] = p.manager.version
 	}
-	if p.app.start != "" {
+	switch {
+	case p.app.start == "":
+	case p.isBot():
+		out.Infer("worker", p.app.start)
+		c.Tree.Note("this is a bot: it runs as a worker, and nothing answers requests")
+	default:
 		out.Infer("web", p.app.start)
 	}
 	out.Env = p.env()

@@ -55,6 +55,29 @@ func TestPlan_Apps(t *testing.T) {
 	}
 }
 
+func TestPlan_ABotIsAWorker(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fs.FS
+		kind string
+	}{
+		"Discord":            {pkg(`{"scripts": {"start": "node bot.js"}, "dependencies": {"discord.js": "14"}}`, "bot.js", "client.login(token)"), "worker"},
+		"Telegram, main":     {pkg(`{"main": "bot.js", "dependencies": {"telegraf": "4"}}`, "bot.js", "bot.launch()"), "worker"},
+		"Telegram, webhooks": {pkg(`{"main": "bot.js", "dependencies": {"grammy": "1"}}`, "bot.js", "http.createServer(webhookCallback(bot))"), "web"},
+		"a bot with a page":  {pkg(`{"main": "bot.js", "dependencies": {"discord.js": "14", "express": "5"}}`, "bot.js", "app.get()"), "web"},
+		"kept alive":         {pkg(`{"main": "bot.js", "dependencies": {"discord.js": "14"}}`, "bot.js", "x", "src/alive.js", "require('http').createServer(f).listen(process.env.PORT)"), "web"},
+		"Slack":              {pkg(`{"main": "bot.js", "dependencies": {"@slack/bolt": "4"}}`, "bot.js", "app.start(3000)"), "web"},
+		"Slack, by socket":   {pkg(`{"main": "bot.js", "dependencies": {"@slack/bolt": "4"}}`, "bot.js", "new App({ token, socketMode: true, appToken })"), "worker"},
+		"for development":    {pkg(`{"main": "bot.js", "devDependencies": {"discord.js": "14"}}`, "bot.js", "x"), "web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			if len(made.Processes) != 1 || made.Processes[0].Type != c.kind || !made.Processes[0].Inferred {
+				t.Errorf("got %+v, want one %s", made.Processes, c.kind)
+			}
+		})
+	}
+}
+
 // What each framework is started or served by, without the packages.
 func TestPlan_Frameworks(t *testing.T) {
 	deps := func(names ...string) string {

@@ -114,7 +114,7 @@ var distributions = map[string]string{
 	"decouple": "python-decouple", "discord": "discord-py", "dj_database_url": "dj-database-url",
 	"django_filters": "django-filter", "dns": "dnspython", "docx": "python-docx", "dotenv": "python-dotenv",
 	"email_validator": "email-validator", "engineio": "python-engineio", "environ": "django-environ",
-	"faiss": "faiss-cpu", "ffmpeg": "ffmpeg-python", "fitz": "pymupdf", "flask_sock": "flask-sock",
+	"faiss": "faiss-cpu", "fasthtml": "python-fasthtml", "ffmpeg": "ffmpeg-python", "fitz": "pymupdf", "flask_sock": "flask-sock",
 	"gi": "pygobject", "git": "gitpython", "github": "pygithub", "gitlab": "python-gitlab",
 	"google": "", "google.auth": "google-auth", "google.cloud.bigquery": "google-cloud-bigquery",
 	"google.cloud.firestore": "google-cloud-firestore", "google.cloud.pubsub": "google-cloud-pubsub",

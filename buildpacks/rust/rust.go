@@ -83,7 +83,12 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		if owner.needs("rocket") {
 			command = "ROCKET_PORT=$PORT " + command
 		}
-		out.Infer("web", command)
+		kind := "web"
+		if owner.isBot() {
+			kind = "worker"
+			p.tree.Note("%s is a bot: it runs as a worker, and nothing answers requests", web)
+		}
+		out.Infer(kind, command)
 	}
 	out.Summary = summary(tool, owner)
 	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -170,6 +175,12 @@ func (p *project) web(build []crate) (crate, string, bool) {
 var frameworks = []struct{ name, title string }{
 	{"axum", "axum"}, {"actix-web", "Actix"}, {"rocket", "Rocket"}, {"warp", "warp"}, {"poem", "Poem"}, {"salvo", "Salvo"},
 	{"tide", "Tide"}, {"gotham", "Gotham"}, {"hyper", "hyper"},
+}
+
+// isBot tells whether a package only asks a service for its events.
+func (c crate) isBot() bool {
+	_, serves := c.framework()
+	return !serves && slices.ContainsFunc([]string{"serenity", "poise", "twilight-gateway", "teloxide", "frankenstein", "twitch-irc", "matrix-sdk"}, c.needs)
 }
 
 func (c crate) framework() (title string, ok bool) {
