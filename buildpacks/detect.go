@@ -111,6 +111,10 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 		p.Language = lang.name
 		err = lang.plan(p, chain)
 		if err == nil {
+			noteIgnored(chain.Tree, lang.name)
+			if !slices.ContainsFunc(chain.Tree.Notes, func(note string) bool { return strings.HasPrefix(note, "SQLite:") }) {
+				noteFiles(chain.Tree) // Django's settings have said it
+			}
 			p.End(chain)
 			return p, nil
 		}

@@ -213,7 +213,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return cause
 	}
 	if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-		return buildFault(layer, failed)
+		return d.buildFault(record.Name, layer, failed)
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
 		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
@@ -264,15 +264,19 @@ func quoted(lines []string) []string {
 }
 
 // buildFault says which command failed, with the end of what it printed.
-func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
+func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.CommandError) error {
 	f := fault.New(fault.Failed, "E240", "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
 	if p := layer.Failure; p != nil {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
 		f.Hints = append(f.Hints, p.Hints...)
 	}
-	f.With(quoted(failed.Tail)...)
+	lines := quoted(failed.Tail)
+	f.With(lines...)
 	f.Cause = failed
-	return f
+	if layer.Root {
+		return f
+	}
+	return d.adviseSettings(f, app, lines)
 }
 
 // mountInputs shows the files of the repository that a layer depends on, and no others.

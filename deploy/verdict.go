@@ -39,7 +39,10 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 			f.With("it printed nothing")
 		}
 		f.With(logs...).Hint("it ran: %s", i.process.Command)
-		return advise(f, logs, exit)
+		if i.process.Type == "web" {
+			d.adviseEnd(f, i.app.called(), exit)
+		}
+		return d.adviseSettings(advise(f, logs, exit), i.app.called(), logs)
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
@@ -50,9 +53,12 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 	} else {
 		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
 		f.Hint("listen on the port that the variable PORT names")
+		if i.process.Type == "web" {
+			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)
+		}
 	}
 	f.With(logs...)
-	return advise(f, logs, runtime.Exit{})
+	return d.adviseSettings(advise(f, logs, runtime.Exit{}), i.app.called(), logs)
 }
 
 // describe says how a program ended.
@@ -71,9 +77,7 @@ func describe(exit runtime.Exit) string {
 // advise adds the hints that follow from what a program printed.
 func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 	for _, line := range logs {
-		if _, module, found := strings.Cut(line, "ModuleNotFoundError: No module named "); found {
-			f.Hint("add %s to requirements.txt", strings.Trim(module, `'"`))
-		}
+		adviseModule(f, line)
 		if library := missingLibrary(line); library != "" {
 			adviseLibrary(f, library)
 		}

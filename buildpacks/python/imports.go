@@ -73,6 +73,13 @@ func isTest(file string) bool {
 		slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(dir string) bool { return dir == "tests" || dir == "test" })
 }
 
+// Distribution returns the name under which a module is published, "" when it is
+// published nowhere.
+func Distribution(module string) string { return distribution(importation{module: module}) }
+
+// Removed tells whether a module is of earlier Pythons' library alone.
+func Removed(module string) bool { return removedModules[module] }
+
 // distribution returns the name under which an imported module is published,
 // "" when it is published nowhere.
 func distribution(i importation) string {
