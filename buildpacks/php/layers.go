@@ -64,13 +64,18 @@ func (p *project) toolchain() plan.Toolchain {
 	t := plan.Toolchain{Title: "PHP " + p.version.series}
 	packages := []string{"libapache2-mod-php" + p.version.series, "php" + p.version.series + "-cli"}
 	for _, name := range slices.Concat(usual, p.extensions) {
-		packages = append(packages, "php"+p.version.series+"-"+name)
+		if name != "opcache" || !p.version.newest() { // built in since 8.5
+			packages = append(packages, "php"+p.version.series+"-"+name)
+		}
 	}
-	if p.version.suite == "" {
+	switch p.version.suite {
+	case "":
 		t.Runtime = plan.AptInstall(packages...)
-	} else {
+	case plan.Bookworm:
 		// The stack's own of the package that all others share refuses older ones.
 		packages = append(packages, "php-common/"+p.version.suite)
+		fallthrough
+	default:
 		t.Runtime = plan.AptInstallFrom(p.version.suite, packages...)
 	}
 	t.Runtime = append(t.Runtime, plan.Command{Args: []string{"sh", "-c", `mkdir -p "$1" && printf %s "$2" >"$1/apache.conf" && printf %s "$3" >"$1/berth.ini" &&

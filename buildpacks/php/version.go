@@ -23,7 +23,12 @@ type debianPHP struct {
 var phps = []debianPHP{
 	{"8.4", "", 28},
 	{"8.2", plan.Bookworm, 36},
+	{"8.5", plan.Experimental, 7},
 }
+
+// newest tells the PHP that is on its way to Debian, whose packages are cut
+// otherwise.
+func (v debianPHP) newest() bool { return v.suite == plan.Experimental }
 
 // morePatches is how many patch releases a series may have beyond the one that
 // is known here.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
@@ -14,7 +15,8 @@ import (
 // project is a Ruby app as its tree shows it.
 type project struct {
 	tree    *source.Tree
-	bundle  *bundle // nil when there is no Gemfile
+	mirror  mirror.Archives // of Ruby's source
+	bundle  *bundle         // nil when there is no Gemfile
 	version version
 
 	frontend *node.Frontend // what Node builds; nil is nothing, or what Rails' assets are built with
@@ -32,7 +34,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a Ruby app.
 func Plan(out *plan.Plan, c *plan.Chain) (err error) {
-	p := &project{tree: c.Tree}
+	p := &project{tree: c.Tree, mirror: c.Mirrored("ruby")}
 	if p.bundle, err = readBundle(c.Tree); err != nil {
 		return err
 	}
@@ -46,7 +48,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 		}
 		out.Infer("web", entry.command)
 	}
-	out.Summary = fmt.Sprintf("Ruby %s%s (%s)", p.version.series, entry.title(), entry.why)
+	out.Summary = fmt.Sprintf("Ruby %s%s (%s)", p.version, entry.title(), entry.why)
 	out.Versions["ruby"] = p.version.series
 	out.Env = p.env()
 	if entry.framework == rails {
