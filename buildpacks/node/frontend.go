@@ -203,6 +203,7 @@ func (f *Frontend) build(c *plan.Chain, g Ground) error {
 	if f.needsPackages() {
 		deps := f.dependencies(true, true)
 		deps.Name, deps.Build, deps.Builder = "frontend dependencies", true, installed
+		deps.Env = append(deps.Env, noBrowsers...)
 		f.place(&deps)
 		if installed, err = c.Add(deps, installed); err != nil {
 			return err
@@ -232,6 +233,10 @@ func (f *Frontend) build(c *plan.Chain, g Ground) error {
 	f.made, err = c.Add(l, c.Stack)
 	return err
 }
+
+// noBrowsers keeps packages that test in browsers from downloading some: nothing
+// is tested here.
+var noBrowsers = []string{"PUPPETEER_SKIP_DOWNLOAD=true", "PUPPETEER_SKIP_CHROMIUM_DOWNLOAD=true", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1", "CYPRESS_INSTALL_BINARY=0"}
 
 // place has a layer's commands run in the frontend's folder, and names its inputs
 // from the root.

@@ -14,7 +14,8 @@ const (
 	maxFrontendDepth = 3 // folders above its package.json
 	maxFrontends     = 20
 	maxScanned       = 2000 // files
-	maxScannedFile   = 256 << 10
+	maxScannedFile   = 256 << 10 // bytes of one
+	maxScannedBytes  = 16 << 20  // bytes of all
 )
 
 // frontendNames are the usual names of a frontend's folder, the most usual first.
@@ -61,16 +62,17 @@ var sources = []string{".go", ".py", ".rs", ".java", ".kt", ".groovy", ".scala",
 // scanSources calls fn with the text of the files in which a serving language
 // names folders.
 func scanSources(t *source.Tree, fn func(name, text string)) {
-	left := maxScanned
+	left, bytes := maxScanned, maxScannedBytes
 	t.Walk(isAside, func(name string) {
 		if !slices.Contains(sources, path.Ext(name)) || strings.HasSuffix(name, "_test.go") {
 			return
 		}
-		if left--; left < 0 {
+		if left--; left < 0 || bytes < 0 {
 			return
 		}
 		// What cannot be read names nothing.
 		if data, err := t.Read(name, maxScannedFile); err == nil {
+			bytes -= len(data)
 			fn(name, string(data))
 		}
 	})
@@ -95,7 +97,7 @@ func findUse(t *source.Tree, dirs []string) use {
 			switch {
 			case path.Dir(name) == n.dir:
 				found[n.dir] = found[n.dir] || n.inside.MatchString(text)
-			case !strings.HasPrefix(name, n.dir+"/"):
+			case !strings.HasPrefix(name, n.dir+"/") && strings.Contains(text, path.Base(n.dir)):
 				found[n.dir] = found[n.dir] || n.pattern.MatchString(text)
 			}
 		}
