@@ -13,7 +13,7 @@ import (
 const (
 	maxFrontendDepth = 3 // folders above its package.json
 	maxFrontends     = 20
-	maxScanned       = 2000 // files
+	maxScanned       = 2000      // files
 	maxScannedFile   = 256 << 10 // bytes of one
 	maxScannedBytes  = 16 << 20  // bytes of all
 )
