@@ -76,7 +76,7 @@ func site(out *plan.Plan, c *plan.Chain) error {
 	if err != nil {
 		return err
 	}
-	front.Announce(out)
+	front.Announce(out, c)
 	_, err = front.Lay(out, c, top, node.Ground{})
 	return err
 }

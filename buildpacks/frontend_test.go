@@ -97,6 +97,7 @@ func TestFrontend_WhatNothingUsesIsPassedOver(t *testing.T) {
 		"a longer name":                  {frontend("ui/", "requirements.txt", "flask", "web.py", flaskApp+"x = 'gui/dist'"), "ui/package.json is passed over"},
 		"an example":                     {frontend("examples/ui/", append(flask, "x.py", `"examples/ui/dist"`)...), ""},
 		"buildpacks without Node":        {frontend("", append(flask, ".buildpacks", "heroku/python\n")...), "package.json is passed over: Node is not among the buildpacks"},
+		"a process of Node":              {frontend("", append(flask, "Procfile", "web: gunicorn web:app\nworker: node worker.js\n")...), "worker runs node, which is there only while the frontend is built"},
 		"buildpacks that Node is not in": {append(flask, ".buildpacks", "heroku/nodejs\nheroku/python\n"), "the buildpack of Node is passed over: no package.json has a build script"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +108,7 @@ func TestFrontend_WhatNothingUsesIsPassedOver(t *testing.T) {
 			if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
 				t.Errorf("notes: got %q, want %q in them", notes, c.note)
 			}
-			if slices.Contains(packtest.Names(made), "frontend (build)") {
+			if slices.Contains(packtest.Names(made), "frontend (build)") != strings.Contains(c.note, "worker runs node") {
 				t.Errorf("layers: %q", packtest.Names(made))
 			}
 		})

@@ -101,7 +101,42 @@ func noteIgnored(t *source.Tree, language string) {
 			}
 		}
 	}
+	noteAddons(t)
 	if language != "dockerfile" && t.Has("Dockerfile") {
 		t.Note("the Dockerfile is passed over: another builder is chosen")
+	}
+}
+
+// addonVariables are the variables that Heroku's services set, by a part of their
+// names.
+var addonVariables = []struct{ name, variable string }{
+	{"postgres", "DATABASE_URL"}, {"mysql", "DATABASE_URL"}, {"jawsdb", "DATABASE_URL"}, {"cleardb", "DATABASE_URL"}, {"redis", "REDIS_URL"}, {"mongo", "MONGODB_URI"},
+	{"rabbitmq", "CLOUDAMQP_URL"}, {"cloudamqp", "CLOUDAMQP_URL"}, {"memcache", "MEMCACHIER_SERVERS"},
+}
+
+// noteAddons notes the services that app.json asks Heroku for.
+func noteAddons(t *source.Tree) {
+	doc, err := t.JSON(source.CodeManifest, "app.json", source.MaxManifest)
+	if err != nil {
+		return // it was read already
+	}
+	field, _ := doc.Get("addons")
+	items, err := field.List("", 50)
+	if err != nil {
+		return
+	}
+	for _, item := range items {
+		name := item.String()
+		if name == "" {
+			name = item.String("plan")
+		}
+		what := "its address"
+		for _, v := range addonVariables {
+			if strings.Contains(name, v.name) {
+				what = v.variable
+				break
+			}
+		}
+		t.Note("app.json: addons is passed over (%s): berth starts no service, set %s by config:set", source.Printable(name), what)
 	}
 }

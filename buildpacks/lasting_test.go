@@ -57,6 +57,9 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 		"export-ignore, comment": {append(flask, ".gitattributes", "# /docs export-ignore\n"), ""},
 		"a Dockerfile":           {append(flask, "Dockerfile", "FROM scratch\n", ".buildpacks", "heroku/python\n"), "the Dockerfile is passed over"},
 		"a Dockerfile, app.json": {append(flask, "Dockerfile", "FROM scratch\n", "app.json", `{"buildpacks": [{"url": "heroku/python"}]}`), "the Dockerfile is passed over"},
+		"addons":                 {append(flask, "app.json", `{"addons": ["heroku-redis:mini"]}`), "addons is passed over (heroku-redis:mini): berth starts no service, set REDIS_URL by config:set"},
+		"addons, with plans":     {append(flask, "app.json", `{"addons": [{"plan": "heroku-postgresql:essential-0", "as": "DB"}]}`), "(heroku-postgresql:essential-0): berth starts no service, set DATABASE_URL"},
+		"addons that are odd":    {append(flask, "app.json", `{"addons": "x"}`), ""},
 		"a Dockerfile that is":   {append(flask, "Dockerfile", "FROM scratch\n"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	if p.frontend, err = node.FindFrontend(c); err != nil {
 		return err
 	}
-	p.frontend.Announce(out)
+	p.frontend.Announce(out, c)
 	return p.layers(out, c, v, build, found.inputs, linked)
 }
 

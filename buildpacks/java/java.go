@@ -150,7 +150,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		if p.frontend, err = node.FindFrontend(c); err != nil {
 			return err
 		}
-		p.frontend.Announce(out)
+		p.frontend.Announce(out, c)
 		if p.frontend != nil && p.tool.name == "Maven" {
 			p.tool.args[0] += skipFrontend
 			p.tool.test[0] += skipFrontend

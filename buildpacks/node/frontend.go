@@ -128,7 +128,7 @@ func (f *Frontend) tell(c *plan.Chain) {
 }
 
 // Announce adds the frontend to what a plan says of itself.
-func (f *Frontend) Announce(out *plan.Plan) {
+func (f *Frontend) Announce(out *plan.Plan, c *plan.Chain) {
 	if f == nil {
 		return
 	}
@@ -137,7 +137,17 @@ func (f *Frontend) Announce(out *plan.Plan) {
 	if !f.bundled() {
 		out.Versions[f.manager.name] = f.manager.version
 	}
+	for _, proc := range out.Processes {
+		for _, w := range source.Words(proc.Command) {
+			if slices.Contains(programs, w[0]) {
+				c.Tree.Note("%s runs %s, which is there only while the frontend is built", proc.Type, w[0])
+			}
+		}
+	}
 }
+
+// programs are those of Node and its package managers.
+var programs = []string{"node", "npm", "npx", "yarn", "pnpm", "bun"}
 
 // Tools adds Node and the package manager to the layer of build tools.
 func (f *Frontend) Tools(c *plan.Chain, builder string) (string, error) {

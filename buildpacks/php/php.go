@@ -71,7 +71,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	framework, why := p.framework()
 	out.Summary = fmt.Sprintf("PHP %s%s (%s)", p.version.series, framework, why)
 	out.Versions["php"] = p.version.series
-	p.frontend.Announce(out)
+	p.frontend.Announce(out, c)
 	out.Env = p.env()
 	switch {
 	case p.laravel():

@@ -156,7 +156,7 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 	if p.frontend, err = node.FindFrontend(c); err != nil {
 		return err
 	}
-	p.frontend.Announce(out)
+	p.frontend.Announce(out, c)
 	out.Env = p.env(out.Processes, entry)
 	return p.layers(out, c, version, manifest, entry, found)
 }

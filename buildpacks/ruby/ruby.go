@@ -60,7 +60,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 		if p.frontend, err = node.FindFrontend(c); err != nil {
 			return err
 		}
-		p.frontend.Announce(out)
+		p.frontend.Announce(out, c)
 	}
 	return p.layers(out, c, entry)
 }

@@ -98,7 +98,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	if p.frontend, err = node.FindFrontend(c); err != nil {
 		return err
 	}
-	p.frontend.Announce(out)
+	p.frontend.Announce(out, c)
 	return p.layers(out, c, tool, build)
 }
 
