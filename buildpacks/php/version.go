@@ -87,7 +87,7 @@ func noVersion(code, where, format string, args ...any) *source.Problem {
 		have = append(have, v.series)
 	}
 	return source.Problemf(code, "%s: %s", where, fmt.Sprintf(format, args...)).
-		Hint("there are PHP %s, Debian's", strings.Join(have, ", "))
+		Hint("there are PHP %s, Debian's; a Dockerfile can have any other", strings.Join(have, ", "))
 }
 
 var pinText = source.NewPattern(`^(?:php-)?(\d{1,3}(?:\.\d{1,3})?)(\.\d{1,3})?$`)

@@ -2,6 +2,7 @@ package python
 
 import (
 	"fmt"
+	goruntime "runtime"
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/node"
@@ -125,12 +126,21 @@ func (p *project) programEnv(env map[string]string) (list []string) {
 }
 
 func versionFailure(v pythonVersion) *source.Problem {
-	from := v.from
+	from, whole := v.from, v.exact
+	if whole == "" {
+		whole = fmt.Sprintf("3.%d.PATCH", v.minor)
+	}
+	machine := "x86_64"
+	if goruntime.GOARCH == "arm64" {
+		machine = "aarch64"
+	}
 	if from == "" {
 		from = "the release before"
 	}
 	return source.Problemf(source.CodeNoVersion, "Python %s could not be had", v).
 		With(from+" asks for it; "+atHand()).
 		Hint("ask for 3.%d, which is at hand", stackMinor).
-		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach")
+		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach").
+		Hint("or put cpython-%s+DATE-%s-unknown-linux-gnu-install_only.tar.gz, of python-build-standalone,", whole, machine).
+		Hint("into the folder python of this server's mirror; berth builder:mirror says where that is")
 }
