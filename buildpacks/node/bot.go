@@ -38,7 +38,7 @@ func (p *project) isBot() bool {
 			return
 		}
 		if left--; left < 0 {
-			serves = true // nobody knows
+			serves = true // too many to read: it is taken for a server
 			return
 		}
 		if data, err := p.tree.Read(name, maxConfig); err == nil {
