@@ -66,6 +66,19 @@ func TestDetect_OneLanguageWins(t *testing.T) {
 		"Python and its page":       {repo("index.html", "x", "web.py", flaskApp), "python", ""},
 		"a site that says that":     {repo("Staticfile", "", "index.html", "x", "web.py", flaskApp), "static", ""},
 		"Node, chosen as a site":    {repo("app.json", `{"buildpack": "static"}`, "package.json", "{}", "public/index.html", "x"), "static", ""},
+		"tools of Go":               {repo("go.mod", "module x\n\ngo 1.24\n\ntool golang.org/x/tools/cmd/stringer\n", "requirements.txt", "flask", "web.py", flaskApp), "python", "Go was passed over (go.mod): there is no program here: go.mod has no package"},
+		"tools in Go":               {repo("go.mod", "module x\n", "tools/gen/main.go", "package main\nfunc main() {}\n", "requirements.txt", "flask", "web.py", flaskApp), "python", "Go was passed over (go.mod): there is no program here: its programs are tools and examples (./tools/gen)"},
+		"tools in Go alone":         {repo("go.mod", "module x\n", "tools/gen/main.go", "package main\nfunc main() {}\n"), "go", ""},
+		"tools in Go, no manifest":  {repo("go.mod", "module x\n", "web.py", flaskApp), "python", "Go was passed over"},
+		"tools of Ruby":             {repo("Gemfile", "gem 'fastlane'\n", "package.json", `{"scripts": {"start": "node web.js"}}`), "node", "Ruby was passed over (Gemfile): nothing says which process to start"},
+		"tools of PHP":              {repo("composer.json", `{"require-dev": {"friendsofphp/php-cs-fixer": "*"}}`, "go.mod", "module x\n", "main.go", "package main\nfunc main() {}\n"), "go", "PHP was passed over (composer.json)"},
+		"tools of Rust":             {repo("Cargo.toml", "[workspace]\nmembers = ['xtask']\n", "xtask/Cargo.toml", "[package]\nname = 'xtask'\nversion = '0.1.0'\n", "xtask/src/main.rs", "fn main() {}", "requirements.txt", "flask", "web.py", flaskApp), "python", "Rust was passed over (Cargo.toml)"},
+		"tools of Python":           {repo("pyproject.toml", "[tool.black]\nline-length = 100\n", "package.json", `{"scripts": {"start": "node web.js"}}`), "node", "Python was passed over (pyproject.toml)"},
+		"tools of Node":             {repo("package.json", `{"devDependencies": {"prettier": "3", "husky": "9"}}`, "web.py", flaskApp), "python", "Node was passed over (package.json)"},
+		"tools of three":            {repo("go.mod", "module x\n", "Gemfile", "gem 'fastlane'\n", "requirements.txt", "flask", "web.py", flaskApp), "python", "Go was passed over"},
+		"tools, and a Procfile":     {repo("Gemfile", "gem 'fastlane'\n", "package.json", `{}`, "web.js", "", "Procfile", "web: node web.js"), "node", "built as Node, which the Procfile starts"},
+		"a Procfile of the first":   {repo("Gemfile", "gem 'puma'\n", "config.ru", "", "package.json", `{}`, "Procfile", "web: bundle exec puma"), "ruby", "it looks like Node (package.json) too"},
+		"a worker that is another":  {repo("requirements.txt", "flask", "web.py", flaskApp, "package.json", `{}`, "Procfile", "worker: node w.js\nweb: gunicorn web:app"), "python", ""},
 		"a site that says so twice": {repo("Staticfile", "", "public/index.html", "x", "package.json", `{"scripts": {"start": "x"}}`), "node", "it looks like a static site (Staticfile) too"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +88,36 @@ func TestDetect_OneLanguageWins(t *testing.T) {
 			}
 			if notes := strings.Join(made.Notes, "\n"); made.Language != c.language || !strings.Contains(notes, c.note) {
 				t.Errorf("got %s, notes %q; want %s and %q", made.Language, notes, c.language, c.note)
+			}
+		})
+	}
+}
+
+// Where no language has anything to start, the first one's reasons come with
+// those of the others. What is malformed is nobody else's to build.
+func TestDetect_NothingToStartInAnyLanguage(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fstest.MapFS
+		code string
+		says []string
+	}{
+		"two":              {repo("go.mod", "module x\n", "requirements.txt", "requests\n"), "E202", []string{"there is no program here", "Python was passed over (requirements.txt)"}},
+		"malformed":        {repo("go.mod", "module\n", "requirements.txt", "flask", "web.py", flaskApp), "E222", []string{"go.mod"}},
+		"a version":        {repo("Gemfile", "ruby '1.8.7'\n", "package.json", `{"scripts": {"start": "node x"}}`), "E212", []string{"Ruby"}},
+		"a page to build":  {repo("Cargo.toml", "[package]\nname = 'x'\nversion = '0.1.0'\n", "src/lib.rs", "", "index.html", "<link data-trunk>"), "E202", []string{"no program"}},
+		"chosen by hand":   {repo("app.json", `{"buildpack": "go"}`, "go.mod", "module x\n", "requirements.txt", "flask", "web.py", flaskApp), "E202", []string{"no program"}},
+		"chosen by Heroku": {repo(".buildpacks", "heroku/go\n", "go.mod", "module x\n", "requirements.txt", "flask", "web.py", flaskApp), "E202", []string{"no program"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(c.tree))
+			p, text := packtest.AsProblem(t, made, err)
+			if p.Code != c.code {
+				t.Errorf("code: got %s, want %s", p.Code, c.code)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(text, s) {
+					t.Errorf("got %q, want %q in it", text, s)
+				}
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/heroku"
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -91,10 +92,11 @@ func readBuildpacks(t *source.Tree) (list []named, err error) {
 
 // herokuChoice follows the buildpacks that the repository names. When berth has a
 // language for each, the last of them is it: on Heroku too the last one says what
-// is started. When there is one that berth knows nothing of, all of them are run
+// is started. Node before it builds the frontend. When there is one that berth knows nothing of, all of them are run
 // as they are, in order. .buildpacks comes before Heroku's key of app.json; ok is
 // false when neither names any that builds an app.
-func herokuChoice(t *source.Tree, manifest []string) (chosen language, ok bool, err error) {
+func herokuChoice(c *plan.Chain, manifest []string) (chosen language, ok bool, err error) {
+	t := c.Tree
 	list, err := readBuildpacks(t)
 	if err != nil {
 		return language{}, false, err
@@ -112,16 +114,22 @@ func herokuChoice(t *source.Tree, manifest []string) (chosen language, ok bool, 
 			return herokuPacks(t, list)
 		case name == "":
 		default:
-			if chosen.name != "" && chosen.name != name {
+			c.Buildpacks = append(c.Buildpacks, name)
+			// Node has its part in the apps of other languages.
+			if chosen.name != "" && chosen.name != name && chosen.name != "node" {
 				t.Note("%s: %s is passed over, the app is built by the last one", last.from, chosen.name)
 			}
 			chosen.name, last, ok = name, n, true
 		}
 	}
-	if ok {
-		chosen, err = byName(chosen.name, last.from)
+	if !ok {
+		return chosen, false, nil
 	}
-	return chosen, ok, err
+	found, err := byName(chosen.name, last.from)
+	if err != nil {
+		return chosen, true, err
+	}
+	return found[0], true, nil
 }
 
 // herokuPacks is the language of an app that is built by buildpacks of its own.

@@ -292,7 +292,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return cause
 	}
 	if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-		return buildFault(layer, failed)
+		return d.buildFault(record.Name, layer, failed)
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
 		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
@@ -359,7 +359,7 @@ func quoted(lines []string) []string {
 }
 
 // buildFault says which command failed, with the end of what it printed.
-func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
+func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.CommandError) error {
 	if failed.Exit.OOM || failed.Exit.Signal == int(unix.SIGKILL) {
 		return killedFault(layer, failed)
 	}
@@ -368,9 +368,14 @@ func buildFault(layer plan.Layer, failed *runtime.CommandError) error {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
 		f.Hints = append(f.Hints, p.Hints...)
 	}
-	f.With(quoted(failed.Tail)...)
+	lines := quoted(failed.Tail)
+	f.With(lines...)
 	f.Cause = failed
-	return adviseNetwork(f, failed.Tail)
+	adviseNetwork(f, failed.Tail)
+	if layer.Root {
+		return f
+	}
+	return d.adviseSettings(f, app, lines)
 }
 
 const codeBuildKilled = "E511"
@@ -406,6 +411,14 @@ func (d *Deployer) mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *
 	return nil
 }
 
+// inputMode is the mode of an input's copy: programs of the repository stay ones.
+func inputMode(f *os.File) fs.FileMode {
+	if info, err := f.Stat(); err == nil && plan.Executable(info) {
+		return 0o755
+	}
+	return 0o644
+}
+
 func copyInputs(from *os.Root, dir string, inputs []string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -426,7 +439,7 @@ func copyInputs(from *os.Root, dir string, inputs []string) error {
 		if err != nil {
 			return err
 		}
-		dst, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		dst, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, inputMode(src))
 		if err != nil {
 			src.Close()
 			return err

@@ -84,7 +84,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
 		}
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return phaseFault("E261", phasePredeploy, script, failed.Exit, failed.Tail)
+			return d.phaseFault(record.Name, "E261", phasePredeploy, script, failed.Exit, failed.Tail)
 		}
 		return err
 	})
@@ -213,7 +213,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return d.moreMemory(phaseFault(code, name, script, exit, last), record.Name, exit)
+	return d.moreMemory(d.phaseFault(record.Name, code, name, script, exit, last), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -221,14 +221,14 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func phaseFault(code, name, script string, exit runtime.Exit, last []string) *fault.Error {
+func (d *Deployer) phaseFault(app, code, name, script string, exit runtime.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
 	f.With("it ran: " + clip(oneLine(script), 200))
 	lines := quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}
-	return advise(f.With(lines...), lines, exit)
+	return d.adviseSettings(advise(f.With(lines...), lines, exit), app, lines)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

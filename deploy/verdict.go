@@ -39,10 +39,13 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 			f.With("it printed nothing")
 		}
 		f.With(logs...).Hint("it ran: %s", i.process.Command)
-		if i.process.Type != "web" {
+		if i.process.Type == "web" {
+			d.adviseEnd(f, i.app.called(), exit)
+		} else {
 			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", d.sshCommand(), i.app.called(), i.process.Type)
 		}
-		return d.moreMemory(advise(f, logs, exit), i.app.called(), exit)
+		d.moreMemory(advise(f, logs, exit), i.app.called(), exit)
+		return d.adviseSettings(f, i.app.called(), logs)
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
@@ -53,9 +56,12 @@ func (d *Deployer) unhealthy(ctx context.Context, i *instance, c *runtime.Contai
 	} else {
 		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
 		f.Hint("listen on the port that the variable PORT names")
+		if i.process.Type == "web" {
+			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)
+		}
 	}
 	f.With(logs...)
-	return advise(f, logs, runtime.Exit{})
+	return d.adviseSettings(advise(f, logs, runtime.Exit{}), i.app.called(), logs)
 }
 
 // describe says how a program ended.
@@ -99,9 +105,7 @@ func (d *Deployer) moreMemory(f *fault.Error, app string, exit runtime.Exit) *fa
 // advise adds the hints that follow from what a program printed.
 func advise(f *fault.Error, logs []string, exit runtime.Exit) *fault.Error {
 	for _, line := range logs {
-		if _, module, found := strings.Cut(line, "ModuleNotFoundError: No module named "); found {
-			f.Hint("add %s to requirements.txt", strings.Trim(module, `'"`))
-		}
+		adviseModule(f, line)
 		if library := missingLibrary(line); library != "" {
 			adviseLibrary(f, library)
 		}

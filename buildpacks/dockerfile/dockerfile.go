@@ -31,38 +31,44 @@ func Plan(p *plan.Plan, c *plan.Chain) error {
 	if err != nil {
 		return err
 	}
-	base, err := lastBase(text)
+	base, health, err := lastStage(text)
 	if err != nil {
 		return err
+	}
+	if health != "" {
+		c.Tree.Note("HEALTHCHECK is passed over; healthchecks in app.json say how an app is checked")
 	}
 	p.Summary = "Dockerfile (FROM " + source.Printable(base) + ")"
 	p.Dockerfile, p.Sealed = file, true
 	return nil
 }
 
-// lastBase returns the image that the last stage begins with. What else is
-// wrong with the file its build will say.
-func lastBase(text string) (string, error) {
+// lastStage returns the image that the last stage begins with, and its
+// HEALTHCHECK, "" for none. What else is wrong with the file its build will say.
+func lastStage(text string) (base, health string, err error) {
 	result, err := parser.Parse(strings.NewReader(text))
 	if err != nil {
 		if at, ok := errors.AsType[*parser.LocationError](err); ok && len(at.Locations) > 0 && len(at.Locations[0]) > 0 {
 			n, all := at.Locations[0][0].Start.Line, source.Lines(text)
 			if n > 0 && n <= len(all) {
-				return "", source.Problemf(source.CodeDockerfile, "%s, line %d: %s", file, n, source.Printable(err.Error())).
+				return "", "", source.Problemf(source.CodeDockerfile, "%s, line %d: %s", file, n, source.Printable(err.Error())).
 					With(source.Printable(all[n-1]))
 			}
 		}
-		return "", source.Problemf(source.CodeDockerfile, "%s: %s", file, source.Printable(err.Error()))
+		return "", "", source.Problemf(source.CodeDockerfile, "%s: %s", file, source.Printable(err.Error()))
 	}
-	base := ""
 	for _, node := range result.AST.Children {
-		if strings.EqualFold(node.Value, "from") && node.Next != nil {
-			base = node.Next.Value
+		switch {
+		case node.Next == nil:
+		case strings.EqualFold(node.Value, "from"):
+			base, health = node.Next.Value, ""
+		case strings.EqualFold(node.Value, "healthcheck") && !strings.EqualFold(node.Next.Value, "none"):
+			health = node.Original
 		}
 	}
 	if base == "" {
-		return "", source.Problemf(source.CodeDockerfile, "%s has no FROM", file).
+		return "", "", source.Problemf(source.CodeDockerfile, "%s has no FROM", file).
 			Hint("an image begins with another one, or with nothing: FROM scratch")
 	}
-	return base, nil
+	return base, health, nil
 }

@@ -19,6 +19,20 @@ func TestPlan_NamesTheImageThatTheLastStageBeginsWith(t *testing.T) {
 	}
 }
 
+func TestPlan_AHealthcheckOfTheLastStageIsNoted(t *testing.T) {
+	for text, want := range map[string]bool{
+		"FROM a\nHEALTHCHECK --interval=5s CMD curl -f http://localhost/\n": true,
+		"FROM a\nHEALTHCHECK NONE\n":                                        false,
+		"FROM a AS b\nHEALTHCHECK CMD x\nFROM c\n":                          false,
+		"FROM a\n# HEALTHCHECK CMD x\n":                                     false,
+	} {
+		p := packtest.Plan(t, Plan, packtest.Repo("Dockerfile", text))
+		if got := strings.Contains(strings.Join(p.Notes, "\n"), "HEALTHCHECK is passed over"); got != want {
+			t.Errorf("%q: notes %q", text, p.Notes)
+		}
+	}
+}
+
 func TestPlan_WhatIsNoDockerfile(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             "no instructions",
@@ -41,7 +55,7 @@ func FuzzDockerfile(f *testing.F) {
 	f.Add("FROM a AS b\nRUN <<EOF\nx\nEOF\n")
 	f.Add("# escape=`\nFROM a`\n:b\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if base, err := lastBase(text); err == nil && base == "" {
+		if base, _, err := lastStage(text); err == nil && base == "" {
 			t.Error("a file without FROM was let through")
 		}
 	})

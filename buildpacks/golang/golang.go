@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -35,13 +36,15 @@ var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOIN
 
 // project is a Go app as its tree shows it.
 type project struct {
-	tree     *source.Tree
-	mirror   mirror.Archives      // of Go
-	env      map[string]string    // app.json's
-	mod      *goModule            // the root's go.mod, nil when there is none
-	members  map[string]*goModule // by directory: what go.work uses, else the root's
-	work     *version             // what go.work asks for at the least, nil when there is none
-	resolved bool                 // the version was chosen by us
+	tree      *source.Tree
+	mirror    mirror.Archives      // of Go
+	env       map[string]string    // app.json's
+	mod       *goModule            // the root's go.mod, nil when there is none
+	members   map[string]*goModule // by directory: what go.work uses, else the root's
+	work      *version             // what go.work asks for at the least, nil when there is none
+	resolved  bool                 // the version was chosen by us
+	contested bool                 // the tree may be another language's
+	frontend  *node.Frontend       // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Go app; "" is none.
@@ -67,7 +70,7 @@ func Sources(t *source.Tree) string {
 
 // Plan fills in the plan of a Go app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
+	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	if len(build) == 0 {
-		return p.nothingToRun()
+		return p.nothingToRun(found)
 	}
 	linked := !p.exists("bin")
 	if len(out.Processes) == 0 {
@@ -100,10 +103,19 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		if linked {
 			dir = "bin"
 		}
-		out.Infer("web", source.ShellWord(dir+"/"+web.name))
+		kind := "web"
+		if p.isBot(found, web) {
+			kind = "worker"
+			p.tree.Note("%s is a bot: it runs as a worker, and nothing answers requests", web.name)
+		}
+		out.Infer(kind, source.ShellWord(dir+"/"+web.name))
 	}
 	out.Summary = p.summary(v)
 	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out, c)
 	return p.layers(out, c, v, build, found.inputs, linked)
 }
 
@@ -158,8 +170,18 @@ func (p *project) exists(name string) bool {
 	return slices.ContainsFunc(p.tree.Dir("."), func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
-func (p *project) nothingToRun() error {
-	return source.Problemf(source.CodeNoProcess, "there is no program here: no package main").
+func (p *project) nothingToRun(found packages) error {
+	what := "no package main"
+	if p.mod != nil {
+		what = "go.mod has no package main"
+	}
+	switch {
+	case len(found.commands) > 0:
+		what = "its programs are tools and examples (" + list(found.commands) + ")"
+	case !found.any && p.mod != nil:
+		what = "go.mod has no package"
+	}
+	return source.Problemf(source.CodeNoProcess, "there is no program here: %s", what).
 		With("looked at every package that is built on Linux, but for testdata and other modules").
 		Hint("a program is a package main with a function main, in the root or in cmd/NAME")
 }
@@ -193,6 +215,23 @@ func (p *project) summary(v version) string {
 	return s + " (" + file + ")"
 }
 
+// botModules are modules with which a program asks a service for its events: it
+// listens on no port.
+var botModules = []string{"github.com/bwmarrin/discordgo", "github.com/disgoorg/disgo", "github.com/diamondburned/arikawa", "github.com/go-telegram-bot-api/telegram-bot-api",
+	"gopkg.in/telebot.v3", "gopkg.in/telebot.v4", "github.com/go-telegram/bot", "github.com/mymmrac/telego", "github.com/gempir/go-twitch-irc", "go.mau.fi/whatsmeow"}
+
+// isBot tells whether the app only asks a service for its events: none of its
+// packages speaks HTTP by itself.
+func (p *project) isBot(found packages, web command) bool {
+	asks := false
+	for _, dir := range source.SortedKeys(p.members) {
+		for _, r := range p.members[dir].requires {
+			asks = asks || slices.ContainsFunc(botModules, func(m string) bool { return r == m || strings.HasPrefix(r, m+"/") })
+		}
+	}
+	return asks && !web.http && !found.http
+}
+
 // layers stacks the app's layers: the toolchain, then what is compiled.
 func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, inputs []string, linked bool) error {
 	top, builder, err := c.Toolchain(plan.Toolchain{
@@ -202,6 +241,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 		Passes: proxyPasses,
 	})
 	if err != nil {
+		return err
+	}
+	if top, err = p.frontend.Files(c, top, false); err != nil {
 		return err
 	}
 	mode := ""
@@ -284,7 +326,8 @@ chmod -R a+rX ` + stdCache + `
 
 // buildPrograms builds the packages that are named from $4 on. $1 is the
 // version of Go; $2 "init" where go.mod has to be made and "sum" where go.sum
-// has to, else ""; $3 "link" where bin is to be an entry of the app too.
+// has to, else ""; $3 "link" where bin is to be an entry of the app too. What is
+// in /app already is the frontend's, and may be embedded.
 const buildPrograms = `set -e
 version=$1 mode=$2 link=$3
 shift 3
@@ -293,12 +336,13 @@ if [ ! -e "$GOCACHE/berth-$version" ]; then
 	cp -r ` + stdCache + `/. "$GOCACHE"
 	touch "$GOCACHE/berth-$version"
 fi
-if [ -n "$mode" ]; then
+if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
 	cp -r /src /tmp/src
+	cp -rT /app /tmp/src
 	cd /tmp/src
-	if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
-	mod=-mod=mod
 fi
+if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+if [ -n "$mode" ]; then mod=-mod=mod; fi
 if [ -z "$CGO_ENABLED" ]; then
 	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
 	if [ -n "$cgo" ]; then export CGO_ENABLED=1; else export CGO_ENABLED=0; fi
@@ -342,7 +386,7 @@ func (p *project) versionFailure(v version) *source.Problem {
 
 // test plans `go test`. Its layer has the modules; what they are compiled to is
 // made anew, from the standard library up.
-func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
+func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
 	const own = "/app/" + source.OwnDir + "/go"
 	var inputs []string
 	dirs := []string{"."}
@@ -365,6 +409,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
 	if len(inputs) > 0 && !p.tree.IsDir("vendor") {
 		l.Commands[0].Args = append(l.Commands[0].Args, "download")
 		l.Commands[0].Dir = "/src"
+	}
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
 	}
 	key, err := c.Add(l, builder)
 	if err != nil {

@@ -73,8 +73,12 @@ func TestPlan_Programs(t *testing.T) {
 			"lib/go.mod", "module example.com/lib\n", "lib/lib.go", "package lib\n", "other/go.mod", "module o\n", "other/main.go", tool), "./api", "bin/api"},
 		"Heroku's comment": {repo("go.mod", goMod+"// +heroku install example.com/shop/cmd/b ./cmd/c/...\n", "cmd/a/a.go", tool, "cmd/b/b.go", server, "cmd/c/d/d.go", tool),
 			"./cmd/b ./cmd/c/d", "bin/b"},
-		"Heroku's variable": {repo("go.mod", goMod, "app.json", `{"env": {"GO_INSTALL_PACKAGE_SPEC": {"value": "./srv"}}}`, "main.go", tool, "srv/srv.go", server), "./srv", "bin/srv"},
-		"a name to quote":   {repo("go.mod", goMod, "cmd/a b/main.go", server), "./cmd/a b", "'bin/a b'"},
+		"Heroku's variable":        {repo("go.mod", goMod, "app.json", `{"env": {"GO_INSTALL_PACKAGE_SPEC": {"value": "./srv"}}}`, "main.go", tool, "srv/srv.go", server), "./srv", "bin/srv"},
+		"an example, not a plugin": {repo("go.mod", goMod, "internal/gen/main.go", server, "plugins/echo/main.go", server, "plugin/a/main.go", server, "examples/basic/main.go", tool), "./examples/basic", "bin/basic"},
+		"a command, not a part":    {repo("go.mod", goMod, "internal/app/main.go", server, "cmd/front/main.go", tool), "./cmd/front", "bin/front"},
+		"a folder, not a part":     {repo("go.mod", goMod, "plugins/web/main.go", server, "daemon/main.go", tool), "./daemon", "bin/daemon"},
+		"nothing but a part":       {repo("go.mod", goMod, "internal/app/main.go", server), "./internal/app", "bin/app"},
+		"a name to quote":          {repo("go.mod", goMod, "cmd/a b/main.go", server), "./cmd/a b", "'bin/a b'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := packtest.Plan(t, Plan, c.tree)
@@ -83,6 +87,26 @@ func TestPlan_Programs(t *testing.T) {
 			}
 			if got := web(made); got != c.web {
 				t.Errorf("web: got %q, want %q", got, c.web)
+			}
+		})
+	}
+}
+
+func TestPlan_ABotIsAWorker(t *testing.T) {
+	const bot = goMod + "require github.com/bwmarrin/discordgo v0.28.1\n"
+	for name, c := range map[string]struct {
+		tree fs.FS
+		kind string
+	}{
+		"Discord":         {repo("go.mod", bot, "go.sum", "", "main.go", tool), "worker"},
+		"with a page":     {repo("go.mod", bot, "go.sum", "", "main.go", server), "web"},
+		"with a package":  {repo("go.mod", bot, "go.sum", "", "main.go", tool, "api/api.go", "package api\n\nimport \"net/http\"\n\nvar X http.Server\n"), "web"},
+		"no bot, no HTTP": {repo("go.mod", goMod, "main.go", tool), "web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			if len(made.Processes) != 1 || made.Processes[0].Type != c.kind {
+				t.Errorf("got %+v, want one %s", made.Processes, c.kind)
 			}
 		})
 	}

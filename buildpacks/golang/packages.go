@@ -32,6 +32,8 @@ type command struct {
 type packages struct {
 	commands []command // nearest first, in the order of names
 	inputs   []string  // the files that compiling may read
+	any      bool      // there is a package at all
+	http     bool      // one of them speaks HTTP itself
 }
 
 // compiled are the extensions of what the compiler and the assembler read
@@ -93,6 +95,8 @@ func (p *project) scan(v version) (packages, error) {
 		if pkg == nil {
 			continue
 		}
+		found.any = true
+		found.http = found.http || slices.ContainsFunc(pkg.Imports, speaksHTTP)
 		found.inputs = append(found.inputs, p.embedded(dir, pkg.EmbedPatterns)...)
 		if name, ok := p.programName(dir); ok && pkg.Name == "main" && len(pkg.GoFiles)+len(pkg.CgoFiles) > 0 {
 			found.commands = append(found.commands, command{dir, name, slices.ContainsFunc(pkg.Imports, speaksHTTP)})

@@ -32,10 +32,15 @@ func (p *project) programName(dir string) (name string, ok bool) {
 }
 
 // aside are directories whose programs are for those who work on the app.
-var aside = source.NewPattern(`(^|/)(examples?|tools?|scripts?|hack|docs?|tests?|internal/tools|magefiles)(/|$)`)
+var aside = source.NewPattern(`(^|/)(examples?|tools?|scripts?|hack|docs?|tests?|e2e|bench(mark)?s?|contrib|third_party|magefiles)(/|$)`)
+
+// parts are directories whose programs are parts of others: what plugins are
+// made of, what is generated.
+var parts = source.NewPattern(`(^|/)(internal|plugins?)(/|$)`)
 
 // chosen returns the programs to build: those that are asked for, else the one
-// in the root and those in cmd, else all there are.
+// in the root and those in cmd, else those that are no tools, examples or parts
+// of others; else, where no other language may be meant, whatever there is.
 func (p *project) chosen(all []command) (build []command, err error) {
 	if spec, by := p.installSpec(); len(spec) > 0 {
 		for _, pattern := range spec {
@@ -57,15 +62,18 @@ func (p *project) chosen(all []command) (build []command, err error) {
 			build = append(build, c)
 		}
 	}
-	if len(build) == 0 {
-		for _, c := range all {
-			if !aside.MatchString(c.dir) {
-				build = append(build, c)
-			}
-		}
+	others := []func(dir string) bool{
+		func(dir string) bool { return aside.MatchString(dir) || parts.MatchString(dir) },
+		func(dir string) bool { return parts.MatchString(dir) },
+		func(string) bool { return false },
 	}
-	if len(build) == 0 {
-		build = all
+	if p.contested {
+		others = others[:1]
+	}
+	for _, out := range others {
+		if len(build) == 0 {
+			build = slices.DeleteFunc(slices.Clone(all), func(c command) bool { return out(c.dir) })
+		}
 	}
 	return p.distinct(build), nil
 }

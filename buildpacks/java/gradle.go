@@ -27,7 +27,7 @@ type script struct {
 	file    string
 	plugins []string // their ids
 	tasks   []string // that it makes
-	groups  []string // of dependencies
+	groups  []string // of dependencies, in the order in which they stand
 	main    bool     // it names a main class
 	java    *release
 }
@@ -96,8 +96,12 @@ func (p *project) gradle(infer bool) error {
 			return p.noGradleEntry(scripts)
 		}
 		what = append([]string{"jar"}, start.dirs...)
-		if start.app.kind.form == formScript {
+		switch start.app.kind.form {
+		case formScript:
 			what[0] = "script"
+		case formWar:
+			what[0] = "war"
+			p.tool.container = p.containerOf(start)
 		}
 	}
 	p.tool.args = slices.Concat([]string{program, task}, what)
@@ -112,6 +116,22 @@ type startableScript struct {
 	task string
 	also string   // the task that leaves everything else that can be started too
 	dirs []string // where the task leaves it
+
+	jakarta bool // a war is for the newer servlets
+}
+
+// containerOf returns the servlet container of a war, which Maven fetches.
+func (p *project) containerOf(s startableScript) *tool {
+	artifact := servletJavax
+	if s.jakarta {
+		artifact = servletJakarta
+		if p.asks == nil || p.asks.major < jakartaLeast {
+			p.asks = &release{major: jakartaLeast, from: s.app.file, least: true}
+		}
+	}
+	t := mavenTool()
+	t.args = []string{mavenProgram, "container:" + artifact}
+	return t
 }
 
 // startable returns what can be started: what a framework packs comes before
@@ -129,6 +149,7 @@ func startable(scripts []script) (startableScript, bool) {
 		{"io.micronaut.application", "installDist", everything, "install", installed},
 		{"io.ktor.plugin", "installDist", everything, "install", installed},
 		{"application", "installDist", everything, "install", installed},
+		{"war", "war", "assemble", "libs", war},
 		{"", "assemble", "assemble", "libs", plainJar}, // a Main-Class in the manifest
 	} {
 		for _, s := range scripts {
@@ -136,7 +157,8 @@ func startable(scripts []script) (startableScript, bool) {
 				continue
 			}
 			return startableScript{
-				app: app{kind: way.kind.of(s), file: s.file}, task: way.task, also: way.also,
+				jakarta: slices.Contains(s.groups, "jakarta.servlet") || slices.Contains(s.groups, "jakarta.platform"),
+				app:     app{kind: way.kind.of(s), file: s.file}, task: way.task, also: way.also,
 				dirs: []string{path.Join(path.Dir(s.file), "build", way.dir)},
 			}, true
 		}
@@ -165,7 +187,7 @@ func (k kind) of(s script) kind {
 // noGradleEntry says what was looked for, and found wanting.
 func (p *project) noGradleEntry(scripts []script) error {
 	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
-		With("looked for a Procfile, and for the plugins of Spring Boot, Quarkus and Micronaut, shadow or application")
+		With("looked for a Procfile, and for the plugins of Spring Boot, Quarkus and Micronaut, shadow, application or war")
 	var files []string
 	for _, s := range scripts[:min(len(scripts), 8)] {
 		files = append(files, source.Printable(s.file))
@@ -296,6 +318,10 @@ func readScript(file string, tokens []token, catalogue map[string]string) script
 		case "application":
 			if plugins > 0 || r.at(i+1).text == "{" {
 				s.plugins = append(s.plugins, "application")
+			}
+		case "war":
+			if plugins > 0 {
+				s.plugins = append(s.plugins, "war")
 			}
 		case "task", "register", "create":
 			if v.kind != other {

@@ -1,5 +1,5 @@
 # gradle.sh PROGRAM TASK WHAT [DIR...]: build /app, then see what of it is to be
-# started. WHAT is "jar", "script", "nothing" or "test".
+# started. WHAT is "jar", "script", "war", "nothing" or "test".
 main() {
 	set -euf
 	program=$1 task=$2 what=$3
@@ -15,6 +15,7 @@ main() {
 	case $what in
 	jar) pick "$@" ;;
 	script) pick_script "$@" ;;
+	war) pick_war "$@" ;;
 	test)
 		mkdir -p .berth/java
 		cp -r "$GRADLE_USER_HOME" .berth/java/.gradle

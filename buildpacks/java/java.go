@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -55,6 +56,10 @@ type tool struct {
 	test     []string       // of the script, when the tree is to be tested; nil when it cannot be
 	cache    string         // its name, and its place below /cache
 	passes   []string
+
+	// container fetches the servlet container of a war that another tool has
+	// built; nil is none.
+	container *tool
 }
 
 // app is what starts, as the tree shows it.
@@ -99,6 +104,8 @@ type project struct {
 	asks *release // the pin or the compiler's level; nil is none
 	tool *tool    // nil when there is nothing to build
 	app  app
+
+	frontend *node.Frontend // what Node builds; nil is nothing
 	// newest is the latest Java that the tool runs on; 0 is any.
 	newest int
 }
@@ -139,6 +146,16 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		out.Infer("web", p.app.command())
 	}
 	out.Env["PATH"], out.Env["JAVA_HOME"] = searchPath, javaHome
+	if p.tool != nil {
+		if p.frontend, err = node.FindFrontend(c); err != nil {
+			return err
+		}
+		p.frontend.Announce(out, c)
+		if p.frontend != nil && p.tool.name == "Maven" {
+			p.tool.args[0] += skipFrontend
+			p.tool.test[0] += skipFrontend
+		}
+	}
 	return p.layers(out, c, v)
 }
 
@@ -188,6 +205,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		Runtime: append(v.install("jre-headless", runtimePackages...), home(v)),
 	}
 	if p.tool != nil {
+		p.tool.withContainer()
 		chain.Build = slices.Concat(v.install("jdk-headless", slices.Concat(buildPackages, p.tool.packages)...),
 			[]plan.Command{home(v)}, p.tool.commands)
 		chain.Passes = p.tool.passes
@@ -208,9 +226,12 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	if err != nil || p.tool == nil {
 		return err
 	}
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil {
+		return err
+	}
 	l := plan.Layer{
-		Name: "output", Builder: builder, Source: true,
-		Commands: []plan.Command{p.tool.run(p.tool.args)},
+		Name: "output", Builder: builder, Source: !out.Sealed,
+		Commands: p.tool.builds(),
 		Env:      p.tool.env(),
 		Caches:   []plan.Cache{{Name: p.tool.cache, Target: "/cache/" + p.tool.cache}},
 		Config:   plan.ConfigBakes,
@@ -226,7 +247,10 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	}
 	// The tests need the compiler, the whole tree and the libraries, which are
 	// copied out of the cache: a test has none.
-	l.Name, l.Build = "test dependencies", true
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
+	}
+	l.Name, l.Build, l.Source = "test dependencies", true, true
 	l.Commands = []plan.Command{p.tool.run(p.tool.test)}
 	l.Failure = source.Problemf(source.CodeOutput, "%s could not compile the tests (%s)", p.tool.name, source.Printable(p.app.file))
 	key, err := c.Add(l, builder)
@@ -262,6 +286,22 @@ const testCommand = "sh " + ownDir + "/test"
 // run returns the command that runs the tool's script.
 func (t *tool) run(args []string) plan.Command {
 	return plan.Run(slices.Concat([]string{"sh", "-c", t.script + pickScript, "sh"}, args)...)
+}
+
+// withContainer has the toolchain hold what fetches a servlet container.
+func (t *tool) withContainer() {
+	if c := t.container; c != nil {
+		t.packages, t.commands, t.passes = slices.Concat(t.packages, c.packages), slices.Concat(t.commands, c.commands), slices.Concat(t.passes, c.passes)
+	}
+}
+
+// builds returns the commands that build the app.
+func (t *tool) builds() []plan.Command {
+	commands := []plan.Command{t.run(t.args)}
+	if t.container != nil {
+		commands = append(commands, t.container.run(t.container.args))
+	}
+	return commands
 }
 
 // env is a build's. The home is the cache: that is where every tool of the JVM

@@ -32,7 +32,11 @@ func web(p *plan.Plan) string { return packtest.Command(p, "web") }
 // looksFor returns what the build's script is told: program, and what to start.
 func looksFor(t *testing.T, p *plan.Plan) string {
 	t.Helper()
-	return strings.Join(packtest.Layer(t, p, "output").Commands[0].Args[4:], " ")
+	var all []string
+	for _, c := range packtest.Layer(t, p, "output").Commands {
+		all = append(all, strings.Join(c.Args[4:], " "))
+	}
+	return strings.Join(all, ", ")
 }
 
 // jar makes an archive of names and contents.
@@ -57,6 +61,7 @@ func jar(t testing.TB, files ...string) string {
 
 const (
 	startJar       = `java $JAVA_OPTS -jar "$(cat .berth/java/start)"`
+	startWar       = `java $JAVA_OPTS -jar .berth/java/container.jar --port $PORT "$(cat .berth/java/start)"`
 	startSpring    = `java $JAVA_OPTS -Dserver.port=$PORT -jar "$(cat .berth/java/start)"`
 	startQuarkus   = `java $JAVA_OPTS -Dquarkus.http.port=$PORT -jar "$(cat .berth/java/start)"`
 	startMicronaut = `java $JAVA_OPTS -Dmicronaut.server.port=$PORT -jar "$(cat .berth/java/start)"`
@@ -333,6 +338,12 @@ func TestPlan_GradleWrapper(t *testing.T) {
 			"Java 21, application (app/build.gradle.kts)", script, "sh ./gradlew installDist script app/build/install"},
 		"shadow": {gradleRepo("8.5", "build.gradle", "plugins { id 'application'\n id 'com.gradleup.shadow' version '8' }"),
 			"Java 21, executable jar (build.gradle)", startJar, "sh ./gradlew shadowJar jar build/libs"},
+		"war": {gradleRepo("8.5", "build.gradle", "plugins { id 'war' }\ndependencies { compileOnly 'javax.servlet:javax.servlet-api:4.0.1' }"),
+			"Java 21, servlet container (build.gradle)", startWar, "sh ./gradlew war war build/libs, /opt/maven/bin/mvn container:" + servletJavax},
+		"newer war in Kotlin": {gradleRepo("8.5", "build.gradle.kts", "plugins {\n  java\n  war\n}\nwar { }\ndependencies { compileOnly(\"jakarta.servlet:jakarta.servlet-api:6.0.0\") }"),
+			"Java 17, servlet container (build.gradle.kts)", startWar, "sh ./gradlew war war build/libs, /opt/maven/bin/mvn container:" + servletJakarta},
+		"spring's war": {gradleRepo("8.14", "build.gradle", "plugins { id 'org.springframework.boot' version '3'\n id 'war' }"),
+			"Java 21, Spring Boot (build.gradle)", startSpring, "sh ./gradlew assemble jar build/libs"},
 		"a manifest": {gradleRepo("8.5", "build.gradle", "apply plugin: 'java'\njar { manifest { attributes 'Main-Class': 'a.B' } }"),
 			"Java 21, executable jar (build.gradle)", startJar, "sh ./gradlew assemble jar build/libs"},
 		"the task stage": {gradleRepo("8.5", "build.gradle", "plugins { id 'application' }\ntask stage(dependsOn: 'installDist')"),
@@ -350,10 +361,8 @@ func TestPlan_GradleWrapper(t *testing.T) {
 			if got := web(made); got != c.web {
 				t.Errorf("web: got %q, want %q", got, c.web)
 			}
-			want := strings.Fields(c.builds)
-			args := packtest.Layer(t, made, "output").Commands[0].Args[4:]
-			if got := strings.Fields(strings.Join(args, " ")); !slices.Equal(got, want) {
-				t.Errorf("builds: got %q, want %q", got, want)
+			if got := looksFor(t, made); strings.Join(strings.Fields(got), " ") != c.builds {
+				t.Errorf("builds: got %q, want %q", got, c.builds)
 			}
 		})
 	}

@@ -31,6 +31,11 @@ const (
 // needs come from: the wrapper's own, which Maven is told of too.
 var mavenPasses = []string{"MVNW_REPOURL", "MVNW_USERNAME", "MVNW_PASSWORD"}
 
+// skipFrontend has frontend-maven-plugin, which would download a Node of its own,
+// leave the frontend as it was built before.
+const skipFrontend = " -Dskip.installnodenpm -Dskip.installnodepnpm -Dskip.installyarn -Dskip.installcorepack -Dskip.installbun" +
+	" -Dskip.npm -Dskip.npx -Dskip.pnpm -Dskip.yarn -Dskip.corepack -Dskip.bun"
+
 // module is a pom that leaves something to be started.
 type module struct {
 	pom     *pom

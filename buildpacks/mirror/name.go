@@ -9,7 +9,7 @@ import (
 )
 
 // tools are those that upstream packs for every Linux, with what it calls the
-// archives. Ruby and PHP are not among them: nobody packs them so.
+// archives, and Ruby, whose source is built. PHP is not among them.
 var tools = []struct {
 	name string
 	form source.Pattern // a version, and where it matters the machine
@@ -24,6 +24,8 @@ var tools = []struct {
 	{"java", source.NewPattern(`^OpenJDK\d{1,3}U?-jdk_(?P<machine>x64|aarch64)_linux_hotspot_(?P<version>\d{1,3}[0-9._bu]{0,20})\.tar\.gz$`)},
 	// Rust's standalone installers
 	{"rust", source.NewPattern(`^rust-(?P<version>1\.\d{1,3}\.\d{1,3})-(?P<machine>x86_64|aarch64)-unknown-linux-gnu\.tar\.(?:gz|xz)$`)},
+	// Ruby's source
+	{"ruby", source.NewPattern(`^ruby-(?P<version>\d{1,2}\.\d{1,2}\.\d{1,3})\.tar\.(?:gz|xz)$`)},
 	// of wrappers
 	{"gradle", source.NewPattern(`^gradle-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})?)-(?:bin|all)\.zip$`)},
 	{"maven", source.NewPattern(`^apache-maven-(?P<version>\d\.\d{1,3}\.\d{1,3})-bin\.(?:tar\.gz|zip)$`)},

@@ -41,8 +41,8 @@ func (p *project) findApp(out *plan.Plan) (app, error) {
 	switch {
 	case out.Has("web") || len(out.Processes) > 0:
 		// The Procfile says it all.
-	case p.startScript() != "":
-		a.start = p.startScript()
+	case p.startScript(f) != "":
+		a.start = p.startScript(f)
 	case f.starts != "":
 		a.start = f.starts
 	case f.lacks != "" && !p.hasServer():
@@ -102,15 +102,16 @@ func (p *project) buildScript() []string {
 }
 
 // startScript returns the command of the script that starts the app. A script
-// that starts a server for development is none.
-func (p *project) startScript() string {
+// that starts a server for development is none, and neither is one that starts
+// the framework's server where the build leaves none.
+func (p *project) startScript(f framework) string {
 	names := []string{"start"}
-	if p.file.has("@nestjs/core") || p.isDevServer("start") {
+	if p.file.has("@nestjs/core") || p.isDevServer("start", f) {
 		names = []string{"start:prod", "start:production", "start"}
 	}
 	for _, name := range names {
 		script := p.file.scripts[name]
-		if script == "" || p.isDevServer(name) {
+		if script == "" || p.isDevServer(name, f) {
 			continue
 		}
 		// npm is not started for it: it would stand between the app and its
@@ -134,12 +135,23 @@ var devServers = map[string][]string{
 	"gatsby": {"develop", "serve"}, "webpack": {"serve"}, "webpack-dev-server": {""}, "parcel": {"", "serve", "watch"},
 	"svelte-kit": {"dev", "preview"}, "docusaurus": {"start", "serve"}, "vitepress": {"", "dev", "preview", "serve"},
 	"vuepress": {"dev"}, "remix": {"dev", "vite:dev"}, "react-router": {"dev"}, "snowpack": {"dev"}, "craco": {"start"},
-	"eleventy": {"", "--serve"}, "nest": {"start"}, "rsbuild": {"dev", "preview"}, "live-server": {""},
+	"eleventy": {"", "--serve"}, "nest": {"start"}, "rsbuild": {"", "dev", "preview"}, "live-server": {""},
+	"expo": {"", "start"}, "react-native": {"start"}, "react-app-rewired": {"start"}, "ember": {"serve", "server", "s"},
+	"rspack": {"serve", "dev"}, "vinxi": {"dev"}, "umi": {"dev"}, "max": {"dev"}, "ionic": {"serve"}, "quasar": {"dev"}, "vike": {"", "dev", "preview"},
+	"farm": {"", "dev", "start", "preview"}, "preact": {"watch"}, "slidev": {""}, "storybook": {"dev"}, "lite-server": {""}, "browser-sync": {"start"},
+	"start-storybook": {""}, "stencil": {"dev"}, "waku": {"dev"},
 }
 
+// builtServers are programs that serve what their framework has built, where
+// that is a server; where it is files they end or answer nothing.
+var builtServers = []string{"next", "nuxt", "nuxi", "remix-serve", "react-router-serve", "waku"}
+
 // isDevServer tells whether a script starts one and nothing else that lasts.
-func (p *project) isDevServer(name string) bool {
+func (p *project) isDevServer(name string, f framework) bool {
 	for _, w := range p.file.expand(p.file.scripts[name]) {
+		if len(f.site) > 0 && f.starts == "" && slices.Contains(builtServers, path.Base(w[0])) {
+			return true
+		}
 		modes, ok := devServers[path.Base(w[0])]
 		if !ok {
 			continue
@@ -193,7 +205,7 @@ func (p *project) noEntry(f framework) error {
 	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
 		With("looked for a Procfile, for start, build and main in package.json, for server.js, index.js and app.js, and for index.html")
 	if p.file.scripts["start"] != "" {
-		e.With("start is " + source.Printable(p.file.scripts["start"]) + ", a server for development")
+		e.With("start is " + source.Printable(p.file.scripts["start"]) + ", a server for development or one that the build does not leave")
 	}
 	if f.lacks != "" {
 		return e.Hint("%s", f.lacks)

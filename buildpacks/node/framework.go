@@ -32,6 +32,7 @@ var frameworks = []struct {
 	{"@sveltejs/kit", (*project).svelteKit},
 	{"@react-router/dev", (*project).reactRouter},
 	{"@remix-run/dev", (*project).remix},
+	{"expo", (*project).expo},
 	{"@nestjs/core", (*project).nest},
 	{"gatsby", fixed(framework{title: "Gatsby", builds: "gatsby build", site: []string{"public"}, caches: []string{".cache"}})},
 	{"@docusaurus/core", fixed(framework{title: "Docusaurus", builds: "docusaurus build", site: []string{"build"}})},
@@ -149,6 +150,21 @@ func (p *project) remix() framework {
 		if config.at("ssr") == "false" {
 			f.starts, f.site, f.fallback = "", []string{dir + "/client"}, "index.html"
 		}
+	}
+	return f
+}
+
+// expo: files for browsers, where the app has the packages that draw in them.
+func (p *project) expo() framework {
+	f := framework{title: "Expo", builds: "expo export --platform web", site: []string{"dist"}, fallback: "index.html",
+		env: map[string]string{"EXPO_NO_TELEMETRY": "1"}}
+	if !p.file.has("react-dom") {
+		f.builds, f.site = "", nil
+		f.lacks = "an Expo app runs in browsers with react-dom and react-native-web: npx expo install react-dom react-native-web"
+	}
+	doc, err := p.tree.JSON(source.CodeProject, "app.json", source.MaxManifest)
+	if err == nil && doc.String("expo", "web", "output") == "static" {
+		f.fallback = "" // a page for each route
 	}
 	return f
 }

@@ -20,16 +20,9 @@ const (
 // layers stacks the app's layers.
 func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
 	files := len(p.app.site) > 0
-	top, builder, err := c.Toolchain(plan.Toolchain{
-		Title:     "Node",
-		Build:     plan.AptInstall(nodeBuild...),
-		Tools:     p.tools(),
-		BuildOnly: files,
-		Passes:    registryPasses,
-		Files:     registryFiles,
-		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive",
-			"then push the same commit again"},
-	})
+	chain := p.toolchain()
+	chain.BuildOnly = files
+	top, builder, err := c.Toolchain(chain)
 	if err != nil {
 		return err
 	}
@@ -60,6 +53,19 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
 		out.Sealed = true
 	}
 	return p.test(out, c, installed, builds || p.app.keepDev != "", top, builder)
+}
+
+// toolchain is Node with what builds native addons, and the package manager.
+func (p *project) toolchain() plan.Toolchain {
+	return plan.Toolchain{
+		Title:  "Node",
+		Build:  plan.AptInstall(nodeBuild...),
+		Tools:  p.tools(),
+		Passes: registryPasses,
+		Files:  registryFiles,
+		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive",
+			"then push the same commit again"},
+	}
 }
 
 // files has only what the build leaves run, on the stack itself.

@@ -1,10 +1,12 @@
 package node
 
 import (
+	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -46,31 +48,42 @@ var known = map[string][]string{
 	"bun":  {"1.4.5"},
 }
 
+//go:embed managers.txt
+var managersText string
+
+// managerReleases are the versions that ranges are resolved to, the newest first.
+var managerReleases = sync.OnceValue(func() map[string][]string {
+	all := map[string][]string{}
+	for line := range strings.Lines(managersText) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] != "#" {
+			all[words[0]] = append(all[words[0]], words[1:]...)
+		}
+	}
+	return all
+})
+
 // locks are the lock files, in the order in which they count.
 var locks = []struct{ file, manager string }{
 	{"pnpm-lock.yaml", "pnpm"}, {"yarn.lock", "yarn"}, {"bun.lock", "bun"}, {"bun.lockb", "bun"},
 	{"package-lock.json", "npm"}, {"npm-shrinkwrap.json", "npm"},
 }
 
-// packageManager is what Corepack documents, a version with an optional digest.
-var packageManager = source.NewPattern(`^(npm|pnpm|yarn|bun)@([0-9A-Za-z.-]{1,40})(\+[0-9A-Za-z.]+)?$`)
+// packageManager is what Corepack documents, a version with an optional digest,
+// or, as people write it, a range or a name alone.
+var packageManager = source.NewPattern(`^(npm|pnpm|yarn|bun)(?:@([^+\n]{1,100})(\+[0-9A-Za-z.]+)?)?$`)
 
 // findManager chooses the package manager: the one that package.json names,
 // else the one whose lock file there is, else npm. earlier is what was chosen
 // for the app the last time, by name.
 func (p *project) findManager(earlier map[string]string) (m manager, err error) {
-	var exact string
+	var asked ask
 	if text := p.file.doc.String("packageManager"); text != "" {
 		parts := packageManager.FindStringSubmatch(text)
-		if parts != nil {
-			if _, err := semver.StrictNewVersion(parts[2]); err == nil {
-				m.name, exact = parts[1], parts[2]
-			}
-		}
-		if m.name == "" {
+		if parts == nil {
 			return m, source.Problemf(source.CodeVersion, "%s: packageManager is %q", packageJSON, source.Printable(text)).
-				Hint(`name npm, pnpm, yarn or bun with a whole version: "pnpm@%s"`, known["pnpm"][2])
+				Hint(`name npm, pnpm, yarn or bun with a version: "pnpm@%s"`, known["pnpm"][2])
 		}
+		m.name, asked = parts[1], ask{text: parts[2], from: packageJSON + " (packageManager)"}
 	}
 	var there []string
 	for _, l := range locks {
@@ -90,26 +103,29 @@ func (p *project) findManager(earlier map[string]string) (m manager, err error) 
 	if len(there) > 1 && m.lock != "" && there[0] != there[len(there)-1] {
 		p.tree.Note("%s are there: %s counts", strings.Join(there, " and "), m.lock)
 	}
-	if m.version = exact; exact == "" {
-		if m.version, err = p.managerVersion(m, earlier[m.name]); err != nil {
-			return m, err
-		}
+	if asked.text == "" {
+		asked = ask{text: p.file.doc.String("engines", m.name), from: fmt.Sprintf("%s (engines.%s)", packageJSON, m.name)}
+	}
+	if m.version, err = p.managerVersion(m, asked, earlier[m.name]); err != nil {
+		return m, err
 	}
 	return m, p.settle(&m)
 }
 
-// managerVersion chooses the version of a package manager: what engines allows,
+// managerVersion chooses the version of a package manager: what is asked for,
 // what was chosen before, what made the lock file.
-func (p *project) managerVersion(m manager, earlier string) (string, error) {
+func (p *project) managerVersion(m manager, a ask, earlier string) (string, error) {
 	usual := p.usualVersion(m)
-	spec := p.file.doc.String("engines", m.name)
-	if spec == "" {
+	if a.text == "" {
 		if _, err := semver.StrictNewVersion(earlier); err == nil && m.name != "npm" {
 			return earlier, nil
 		}
 		return usual, nil
 	}
-	a := ask{text: spec, from: fmt.Sprintf("%s (engines.%s)", packageJSON, m.name)}
+	switch a.text {
+	case "latest", "stable", "next", "berry": // what npm calls so moves each day
+		return usual, nil
+	}
 	allows, exact, err := a.parse()
 	if err != nil {
 		return "", err
@@ -117,14 +133,24 @@ func (p *project) managerVersion(m manager, earlier string) (string, error) {
 	if exact != nil {
 		return exact.String(), nil
 	}
-	for _, v := range slices.Concat([]string{usual}, known[m.name]) {
+	// What was chosen before stays while it fits; then the usual, then the newest of
+	// the usual lines come before whatever else there is.
+	choices := slices.Concat([]string{usual}, known[m.name], managerReleases()[m.name])
+	if _, err := semver.StrictNewVersion(earlier); err == nil {
+		choices = slices.Insert(choices, 0, earlier)
+	}
+	for _, v := range choices {
 		if allows == nil || allows(semver.MustParse(v)) {
 			return v, nil
 		}
 	}
+	if newest := leastOf(known[m.name][0]).Major(); a.unlisted(newest) {
+		p.tree.Note("%s, and berth's list of releases has none: the registry's counts", a)
+		return strings.TrimSpace(a.text), nil
+	}
 	return "", source.Problemf(source.CodeNoVersion, "%s, and no %s that is known is that", a, m.name).
 		With("known: "+strings.Join(known[m.name], ", ")).
-		Hint(`name an exact version: "packageManager": "%s@%s"`, m.name, usual)
+		Hint(`an exact version is taken whether it is known or not: "packageManager": "%s@%s"`, m.name, usual)
 }
 
 // lockVersion is the first version that stands in a pnpm-lock.yaml, or the one
@@ -198,8 +224,7 @@ func (p *project) settle(m *manager) error {
 		m.pkg = "@oven/bun-linux-" + cpu()
 		m.bin = "/opt/bun/lib/node_modules/" + m.pkg + "/bin"
 	case "yarn":
-		v := semver.MustParse(m.version)
-		if m.berry = v.Major() > 1; !m.berry {
+		if m.berry = m.major() > 1; !m.berry {
 			break
 		}
 		m.pkg = "@yarnpkg/cli-dist"
@@ -214,7 +239,7 @@ func (p *project) settle(m *manager) error {
 }
 
 // major is the first number of the version.
-func (m manager) major() uint64 { return semver.MustParse(m.version).Major() }
+func (m manager) major() uint64 { return leastOf(m.version).Major() }
 
 // run returns the words that run a script of package.json.
 func (m manager) run(script string) []string { return []string{m.name, "run", script} }

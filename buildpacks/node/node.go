@@ -5,6 +5,7 @@ package node
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
@@ -14,7 +15,9 @@ import (
 
 // project is a Node app as its tree shows it.
 type project struct {
-	tree    *source.Tree
+	tree    *source.Tree // of its folder
+	dir     string       // from the root of the repository: "." or "ui"
+	above   *source.Tree // the repository's, when dir is another; else nil
 	file    *manifest
 	mirror  mirror.Archives // of Node
 	node    release
@@ -30,20 +33,33 @@ func Evidence(t *source.Tree) string {
 	return ""
 }
 
-// Plan fills in the plan of a Node app.
-func Plan(out *plan.Plan, c *plan.Chain) (err error) {
-	p := &project{tree: c.Tree}
-	if p.file, err = readManifest(c.Tree); err != nil {
-		return err
+// readProject reads the package.json of a folder, and which Node and which
+// package manager it takes.
+func readProject(c *plan.Chain, tree *source.Tree, dir string) (p *project, err error) {
+	p = &project{tree: tree, dir: dir}
+	if dir != "." {
+		p.above = c.Tree
+	}
+	if p.file, err = readManifest(tree); err != nil {
+		return nil, err
 	}
 	p.mirror = c.Mirrored("node")
 	if p.node, err = p.findNode(c.Versions["node"]); err != nil {
-		return err
+		return nil, err
 	}
 	if p.manager, err = p.findManager(c.Versions); err != nil {
-		return err
+		return nil, err
 	}
 	p.settleNPM()
+	return p, nil
+}
+
+// Plan fills in the plan of a Node app.
+func Plan(out *plan.Plan, c *plan.Chain) error {
+	p, err := readProject(c, c.Tree, ".")
+	if err != nil {
+		return err
+	}
 	if p.app, err = p.findApp(out); err != nil {
 		return err
 	}
@@ -57,7 +73,12 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	if !p.bundled() {
 		out.Versions[p.manager.name] = p.manager.version
 	}
-	if p.app.start != "" {
+	switch {
+	case p.app.start == "":
+	case p.isBot():
+		out.Infer("worker", p.app.start)
+		c.Tree.Note("this is a bot: it runs as a worker, and nothing answers requests")
+	default:
 		out.Infer("web", p.app.start)
 	}
 	out.Env = p.env()
@@ -99,9 +120,9 @@ func (p *project) env() map[string]string {
 
 // path is the PATH of what builds and of what runs a Node app.
 func (p *project) path() string {
-	path := "/app/node_modules/.bin:"
+	search := path.Join("/app", p.dir, "node_modules/.bin") + ":"
 	if p.manager.bin != "" {
-		path += p.manager.bin + ":"
+		search += p.manager.bin + ":"
 	}
-	return path + nodeHome + "/bin:" + static.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return search + nodeHome + "/bin:" + static.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

@@ -55,6 +55,29 @@ func TestPlan_Apps(t *testing.T) {
 	}
 }
 
+func TestPlan_ABotIsAWorker(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree fs.FS
+		kind string
+	}{
+		"Discord":            {pkg(`{"scripts": {"start": "node bot.js"}, "dependencies": {"discord.js": "14"}}`, "bot.js", "client.login(token)"), "worker"},
+		"Telegram, main":     {pkg(`{"main": "bot.js", "dependencies": {"telegraf": "4"}}`, "bot.js", "bot.launch()"), "worker"},
+		"Telegram, webhooks": {pkg(`{"main": "bot.js", "dependencies": {"grammy": "1"}}`, "bot.js", "http.createServer(webhookCallback(bot))"), "web"},
+		"a bot with a page":  {pkg(`{"main": "bot.js", "dependencies": {"discord.js": "14", "express": "5"}}`, "bot.js", "app.get()"), "web"},
+		"kept alive":         {pkg(`{"main": "bot.js", "dependencies": {"discord.js": "14"}}`, "bot.js", "x", "src/alive.js", "require('http').createServer(f).listen(process.env.PORT)"), "web"},
+		"Slack":              {pkg(`{"main": "bot.js", "dependencies": {"@slack/bolt": "4"}}`, "bot.js", "app.start(3000)"), "web"},
+		"Slack, by socket":   {pkg(`{"main": "bot.js", "dependencies": {"@slack/bolt": "4"}}`, "bot.js", "new App({ token, socketMode: true, appToken })"), "worker"},
+		"for development":    {pkg(`{"main": "bot.js", "devDependencies": {"discord.js": "14"}}`, "bot.js", "x"), "web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			if len(made.Processes) != 1 || made.Processes[0].Type != c.kind || !made.Processes[0].Inferred {
+				t.Errorf("got %+v, want one %s", made.Processes, c.kind)
+			}
+		})
+	}
+}
+
 // What each framework is started or served by, without the packages.
 func TestPlan_Frameworks(t *testing.T) {
 	deps := func(names ...string) string {
@@ -70,6 +93,16 @@ func TestPlan_Frameworks(t *testing.T) {
 		"next, own server":      {pkg(`{"scripts": {"start": "node server.js", "build": "next build"}, ` + deps("next") + `}`), "node server.js", ""},
 		"next, no scripts":      {pkg(`{` + deps("next") + `}`), "next start", ""},
 		"next export":           {pkg(`{`+build+deps("next")+`}`, "next.config.mjs", `/** @type {import("next").NextConfig} */ const c = { output: "export" }; export default c`), "static", "out"},
+		"next export, start":    {pkg(`{"scripts": {"dev": "next dev", "build": "next build", "start": "next start", "lint": "eslint"}, `+deps("next")+`}`, "next.config.ts", "import type { NextConfig } from \"next\";\n\nconst nextConfig: NextConfig = {\n  output: \"export\",\n};\n\nexport default nextConfig;\n"), "static", "out"},
+		"next export, port":     {pkg(`{"scripts": {"build": "next build", "start": "cross-env NODE_ENV=production next start -p 3000"}, `+deps("next")+`}`, "next.config.js", `module.exports = { output: 'export' }`), "static", "out"},
+		"next export, served":   {pkg(`{"scripts": {"build": "next build", "start": "serve out"}, `+deps("next", "serve")+`}`, "next.config.js", `module.exports = { output: 'export' }`), "serve out", ""},
+		"nuxt generate, start":  {pkg(`{"scripts": {"build": "nuxt generate", "start": "nuxt start"}, ` + deps("nuxt") + `}`), "static", ".output/public"},
+		"react router, start":   {pkg(`{"scripts": {"build": "react-router build", "start": "react-router-serve ./build/server/index.js"}, `+deps("@react-router/dev")+`}`, "react-router.config.ts", `export default { ssr: false }`), "static", "build/client"},
+		"expo":                  {pkg(`{"main": "expo-router/entry", "scripts": {"start": "expo start", "web": "expo start --web"}, `+deps("expo", "react-dom", "react-native-web")+`}`, "app.json", `{"expo": {"name": "x"}}`), "static", "dist"},
+		"vite, start":           {pkg(`{"scripts": {"start": "vite", "build": "tsc -b && vite build"}, ` + deps("vite") + `}`), "static", "dist"},
+		"vite, start preview":   {pkg(`{"scripts": {"start": "vite preview --host --port 8080", "build": "vite build"}, ` + deps("vite") + `}`), "static", "dist"},
+		"angular, start":        {pkg(`{"scripts": {"start": "ng serve --host 0.0.0.0", "build": "ng build"}, ` + deps("@angular/core") + `}`), "static", "dist"},
+		"cra, rewired":          {pkg(`{"scripts": {"start": "react-app-rewired start", "build": "react-app-rewired build"}, ` + deps("react-scripts") + `}`), "static", "build"},
 		"next export elsewhere": {pkg(`{`+build+deps("next")+`}`, "next.config.js", `module.exports = { output: 'export', distDir: 'www' }`), "static", "www"},
 		"next export, comment":  {pkg(`{`+build+deps("next")+`}`, "next.config.js", "module.exports = {\n// output: 'export',\n}"), "next start", ""},
 		"next standalone":       {pkg(`{`+build+deps("next")+`}`, "next.config.ts", `export default { output: "standalone" } satisfies NextConfig`), "node .next/standalone/server.js", ""},
@@ -152,7 +185,7 @@ func TestPlan_WhatCannotBeStartedIsSaid(t *testing.T) {
 		"sveltekit, auto":     {pkg(`{"scripts": {"start": "vite dev"}, "dependencies": {"@sveltejs/kit": "1"}}`, "svelte.config.js", `import adapter from '@sveltejs/adapter-auto'`), "E202", "adapter-node"},
 		"no object":           {pkg(`[]`), "E222", "an object"},
 		"a comma":             {pkg("{\n\"name\": \"x\",\n}"), "E222", "no comma"},
-		"a package manager":   {pkg(`{"packageManager": "pnpm@latest"}`), "E211", "whole version"},
+		"a package manager":   {pkg(`{"packageManager": "pnpm@newest"}`), "E211", "no range of them"},
 		"another's":           {pkg(`{"packageManager": "pip@1.0.0"}`), "E211", "npm, pnpm, yarn or bun"},
 		"a shell":             {pkg(`{"packageManager": "npm@1.0.0;id"}`), "E211", "packageManager"},
 		"no such Node":        {pkg(`{"engines": {"node": ">=99"}}`), "E212", "known: 26.10.0, 24.21.0, 22.23.3"},

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -26,7 +27,8 @@ var codenames = map[string]uint64{
 var releasesText string
 
 // releases are the versions that ranges are resolved to: nobody is asked while
-// a plan is made. An exact version is taken whether it is among them or not.
+// a plan is made. An exact version is taken whether it is among them or not, and
+// a range that none of them fits is npm's to resolve, by the registry's list.
 var releases = sync.OnceValue(func() []*semver.Version { return parseReleases(releasesText) })
 
 func parseReleases(text string) (all []*semver.Version) {
@@ -43,14 +45,41 @@ func parseReleases(text string) (all []*semver.Version) {
 
 // release is the Node that an app is to run on.
 type release struct {
-	version string // "24.21.0"
+	version string // "24.21.0"; "27.x" where the registry's list is to resolve it
 	asked   string // "engines.node in package.json asks for >=22"; "" is nobody
 
 	archive *mirror.Archive // of the mirror, that it comes from; nil is the registry
 	also    *mirror.Archive // that it comes from when the registry does not have it; nil is none
 }
 
-func (r release) parsed() *semver.Version { return semver.MustParse(r.version) }
+func (r release) parsed() *semver.Version { return leastOf(r.version) }
+
+// openRange is a range with one lower end, and the version at that end.
+var openRange = source.NewPattern(`^(?:\^|~|>=)?v?(\d{1,4})(?:\.(\d{1,4}|[xX*]))?(?:\.(\d{1,4}|[xX*]))?$`)
+
+// leastOf returns a version, or the least of a range of them.
+func leastOf(text string) *semver.Version {
+	m := openRange.FindStringSubmatch(text)
+	if m == nil {
+		return semver.MustParse(text)
+	}
+	var parts [3]uint64
+	for i, part := range m[1:] {
+		parts[i], _ = strconv.ParseUint(part, 10, 32) // "x" is 0
+	}
+	return semver.New(parts[0], parts[1], parts[2], "", "")
+}
+
+// unlisted tells whether a range may be of releases that came after the list:
+// of its newest lines, or of the next.
+func (a ask) unlisted(newest uint64) bool {
+	text := strings.TrimSpace(a.text)
+	if !openRange.MatchString(text) {
+		return false
+	}
+	major := leastOf(text).Major()
+	return major+8 >= newest && major <= newest+1
+}
 
 // ask is what one file says of a version.
 type ask struct {
@@ -117,6 +146,10 @@ func (p *project) findVersion(earlier string) (release, error) {
 			if r.asked == "" || version != nil {
 				r.asked = a.String()
 			}
+		case len(accepted) == 0 && a.unlisted(releases()[0].Major()):
+			r.version, r.asked = strings.TrimSpace(a.text), a.String()
+			p.tree.Note("%s, and berth's list of releases has none: the registry's counts", a)
+			return r, nil
 		case len(accepted) == 0:
 			return r, p.mirror.Tell(noSuchNode(a))
 		default:
@@ -157,8 +190,24 @@ func (p *project) asks() (asks []ask, err error) {
 	if s := p.file.doc.String("engines", "node"); s != "" {
 		asks = append(asks, ask{text: s, from: packageJSON + " (engines.node)"})
 	}
+	more, err := fileAsks(p.tree)
+	if err == nil && p.above != nil && len(asks)+len(more) == 0 {
+		more, err = fileAsks(p.above)
+	}
+	if err != nil {
+		return nil, err
+	}
+	asks = append(asks, more...)
+	if s := p.file.doc.String("volta", "node"); s != "" {
+		asks = append(asks, ask{text: s, from: packageJSON + " (volta.node)"})
+	}
+	return asks, nil
+}
+
+// fileAsks returns what the files of version managers say.
+func fileAsks(t *source.Tree) (asks []ask, err error) {
 	for _, file := range []string{".nvmrc", ".node-version"} {
-		text, err := p.tree.Text(file, source.MaxManifest)
+		text, err := t.Text(file, source.MaxManifest)
 		if source.Missing(err) {
 			continue
 		}
@@ -173,17 +222,11 @@ func (p *project) asks() (asks []ask, err error) {
 			}
 		}
 	}
-	version, file, line, err := p.tree.ToolVersion("nodejs", "node")
-	if err != nil {
-		return nil, err
-	}
-	if version != "" {
+	version, file, line, err := t.ToolVersion("nodejs", "node")
+	if err == nil && version != "" {
 		asks = append(asks, ask{version, file, line})
 	}
-	if s := p.file.doc.String("volta", "node"); s != "" {
-		asks = append(asks, ask{text: s, from: packageJSON + " (volta.node)"})
-	}
-	return asks, nil
+	return asks, err
 }
 
 // maxRange bounds a range of versions; real ones have some thirty letters.

@@ -45,9 +45,13 @@ func (v debianPHP) packageFor(extension string) (name string, ok bool) {
 		name = other
 	}
 	switch {
+	case name == "xml" && ext == "xsl" && v.newest():
+		return "xsl", true // a package of its own since 8.5
+	case v.newest() && slices.Contains(ofOthers, name):
+		return "", false // nobody has packed them yet
 	case slices.Contains(ofPHP, name), slices.Contains(ofOthers, name):
 		return name, true
-	case name == "imap" && v.series != "8.4": // left PHP with 8.4
+	case name == "imap" && v.series == "8.2": // left PHP with 8.4
 		return name, true
 	}
 	return "", false

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"slices"
 
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -15,7 +16,6 @@ const server = "berth-php"
 const (
 	ownDir        = "/usr/lib/berth/php"
 	composerCache = "/cache/composer"
-	npmCache      = "/cache/npm"
 )
 
 // The files that serve an app.
@@ -30,10 +30,7 @@ var (
 
 // What it takes to build. Names are parts of keys: a change rebuilds the layer
 // for everybody.
-var (
-	composerBuild = []string{"composer", "git", "unzip"}
-	nodeBuild     = []string{"nodejs", "npm"}
-)
+var composerBuild = []string{"composer", "git", "unzip"}
 
 // layers stacks the app's layers: the toolchain, the packages, what is built in place.
 func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
@@ -41,21 +38,24 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain) error {
 	if err != nil {
 		return err
 	}
+	ground := node.Ground{Builder: builder} // a frontend's build may call PHP
 	if p.composer != nil {
 		if top, err = c.Add(p.packages("dependencies", builder, false), top); err != nil {
 			return err
 		}
+		ground.Layer, ground.Keep = top, []string{"*"} // and read what packages bring along
 	}
 	if c.WantsTest() && p.composer != nil {
 		if err := p.test(out, c, builder); err != nil {
 			return err
 		}
 	}
-	if !p.builtInPlace() {
-		return nil
+	if top, err = p.frontend.Lay(out, c, top, ground); err != nil || !p.builtInPlace() {
+		return err
 	}
-	out.Sealed = true
-	_, err = c.Add(p.output(builder), top)
+	l := p.output(builder)
+	l.Source, out.Sealed = !out.Sealed, true
+	_, err = c.Add(l, top)
 	return err
 }
 
@@ -64,26 +64,24 @@ func (p *project) toolchain() plan.Toolchain {
 	t := plan.Toolchain{Title: "PHP " + p.version.series}
 	packages := []string{"libapache2-mod-php" + p.version.series, "php" + p.version.series + "-cli"}
 	for _, name := range slices.Concat(usual, p.extensions) {
-		packages = append(packages, "php"+p.version.series+"-"+name)
+		if name != "opcache" || !p.version.newest() { // built in since 8.5
+			packages = append(packages, "php"+p.version.series+"-"+name)
+		}
 	}
-	if p.version.suite == "" {
+	switch p.version.suite {
+	case "":
 		t.Runtime = plan.AptInstall(packages...)
-	} else {
+	case plan.Bookworm:
 		// The stack's own of the package that all others share refuses older ones.
 		packages = append(packages, "php-common/"+p.version.suite)
+		fallthrough
+	default:
 		t.Runtime = plan.AptInstallFrom(p.version.suite, packages...)
 	}
 	t.Runtime = append(t.Runtime, plan.Command{Args: []string{"sh", "-c", `mkdir -p "$1" && printf %s "$2" >"$1/apache.conf" && printf %s "$3" >"$1/berth.ini" &&
 printf %s "$5" >"$4" && chmod 755 "$4"`, "sh", ownDir, apacheConfig, phpSettings, "/usr/local/bin/" + server, serverProgram}})
-	var build []string
 	if p.composer != nil {
-		build = slices.Concat(build, composerBuild)
-	}
-	if p.node.build {
-		build = slices.Concat(build, nodeBuild)
-	}
-	if len(build) > 0 {
-		t.Build = plan.AptInstall(build...)
+		t.Build = plan.AptInstall(composerBuild...)
 	}
 	return t
 }
@@ -131,11 +129,11 @@ var (
 
 // builtInPlace tells whether the source has to be there to finish the build.
 func (p *project) builtInPlace() bool {
-	return p.node.build || p.composer != nil && (p.composer.classmap || p.composer.runs(dumpEvents...) || p.composer.runs(installEvents...))
+	return p.composer != nil && (p.composer.classmap || p.composer.runs(dumpEvents...) || p.composer.runs(installEvents...))
 }
 
 // output returns the layer in which the source is made ready to run: the
-// autoloader that depends on it, the scripts, what is bundled for browsers.
+// autoloader that depends on it, and the scripts.
 func (p *project) output(builder string) plan.Layer {
 	l := plan.Layer{
 		Name: "output", Builder: builder, Source: true, Config: plan.ConfigBakes, Passes: composerPasses,
@@ -145,21 +143,9 @@ func (p *project) output(builder string) plan.Layer {
 	for name, value := range p.env() {
 		l.Env = append(l.Env, name+"="+value)
 	}
-	if p.composer != nil {
-		l.Caches = append(l.Caches, plan.Cache{Name: "composer", Target: composerCache})
-		l.Commands = p.composerSteps(l.Commands)
-		l.Failure.Hint("do the scripts of composer.json work with --no-dev?")
-	}
-	if p.node.build {
-		install := "install"
-		if p.node.locked {
-			install = "ci"
-		}
-		l.Env = append(l.Env, "npm_config_cache="+npmCache, "npm_config_audit=false", "npm_config_fund=false", "npm_config_update_notifier=false")
-		l.Caches = append(l.Caches, plan.Cache{Name: "npm", Target: npmCache})
-		l.Commands = append(l.Commands, plan.Run("sh", "-c", `npm "$1" --include=dev && npm run build && rm -rf node_modules`, "sh", install))
-		l.Failure.Hint("does npm %s && npm run build work in a fresh clone?", install)
-	}
+	l.Caches = append(l.Caches, plan.Cache{Name: "composer", Target: composerCache})
+	l.Commands = p.composerSteps(l.Commands)
+	l.Failure.Hint("do the scripts of composer.json work with --no-dev?")
 	slices.Sort(l.Env)
 	return l
 }

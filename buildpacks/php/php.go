@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -18,9 +19,9 @@ type project struct {
 	tree       *source.Tree
 	composer   *composer // nil when there is no composer.json
 	version    debianPHP
-	extensions []string // packages' last names: "redis"
-	root       string   // the document root; "" is none that was found
-	node       nodeProject
+	extensions []string       // packages' last names: "redis"
+	root       string         // the document root; "" is none that was found
+	frontend   *node.Frontend // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a PHP app; "" is none.
@@ -54,7 +55,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	if p.extensions, err = p.findExtensions(); err != nil {
 		return err
 	}
-	if p.node, err = readNode(c.Tree); err != nil {
+	if p.frontend, err = node.FindFrontend(c); err != nil {
 		return err
 	}
 	p.root = p.findRoot()
@@ -70,6 +71,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 	framework, why := p.framework()
 	out.Summary = fmt.Sprintf("PHP %s%s (%s)", p.version.series, framework, why)
 	out.Versions["php"] = p.version.series
+	p.frontend.Announce(out, c)
 	out.Env = p.env()
 	switch {
 	case p.laravel():

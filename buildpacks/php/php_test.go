@@ -18,7 +18,8 @@ func TestPlan_Apps(t *testing.T) {
 	}{
 		{"php-plain", "PHP 8.4 (index.php)", "berth-php", tools[:1]},
 		{"php-composer", "PHP 8.4 (composer.json)", "berth-php public/", append(tools, "dependencies")},
-		{"php-laravel", "PHP 8.4, Laravel (composer.json requires laravel/framework)", "berth-php public", append(tools, "dependencies", "output")},
+		{"php-laravel", "PHP 8.4, Laravel (composer.json requires laravel/framework), Node 24.21.0 (package.json)", "berth-php public",
+			append(tools, "dependencies", "Node build tools", "Node 24.21.0 build tools", "frontend surroundings (build)", "frontend (build)", "source", "frontend files", "output")},
 	} {
 		t.Run(c.app, func(t *testing.T) {
 			made := packtest.Plan(t, Plan, packtest.App(t, c.app))
@@ -71,7 +72,8 @@ func TestPlan_WhatCannotBeBuiltIsSaid(t *testing.T) {
 		"malformed":      {[]string{"composer.json", "{\n\"require\": {},\n}"}, "E222", "line 3"},
 		"a list":         {[]string{"composer.json", "[]"}, "E222", "a list"},
 		"malformed lock": {[]string{"composer.json", "{}", "composer.lock", "{", "index.php", ""}, "E222", "composer.lock"},
-		"too new":        {[]string{"composer.json", `{"require": {"php": "^8.5"}}`, "index.php", ""}, "E212", "composer.json: PHP ^8.5 cannot be had"},
+		"too new":        {[]string{"composer.json", `{"require": {"php": "^8.6"}}`, "index.php", ""}, "E212", "composer.json: PHP ^8.6 cannot be had"},
+		"not packed yet": {[]string{"composer.json", `{"require": {"php": ">=8.5", "ext-redis": "*"}}`, "index.php", ""}, "E212", "ext-redis, which cannot be had for PHP 8.5"},
 		"too old":        {[]string{"composer.json", `{"require": {"php": "~5.6"}}`, "index.php", ""}, "E212", "8.4, 8.2"},
 		"no constraint":  {[]string{"composer.json", `{"require": {"php": "new"}}`, "index.php", ""}, "E211", `"new"`},
 		"a pin":          {[]string{"index.php", "", ".php-version", "8.3.1"}, "E212", ".php-version: PHP 8.3.1"},
@@ -228,22 +230,17 @@ func TestKeys_EachInputChangesExactlyItsLayers(t *testing.T) {
 
 func TestOutput_OnlyWhereTheSourceIsNeededToBuild(t *testing.T) {
 	for name, c := range map[string]struct {
-		manifest, node string
-		want           []string // the steps
+		manifest string
+		want     []string // the steps
 	}{
-		"nothing":          {`{}`, `{"scripts": {"dev": "vite"}}`, nil},
-		"a map said whole": {`{"config": {"classmap-authoritative": true}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
-		"classes by files": {`{"autoload": {"classmap": ["src"]}}`, "", []string{"composer dump-autoload --no-dev --optimize"}},
-		"scripts":          {`{"scripts": {"post-install-cmd": "x", "post-autoload-dump": "y"}}`, "", []string{"composer dump-autoload --no-dev --optimize", "composer run-script --no-dev post-install-cmd"}},
-		"other scripts":    {`{"scripts": {"test": "x"}}`, "", nil},
-		"bundled":          {`{}`, `{"scripts": {"build": "vite build"}}`, []string{`sh -c npm "$1" --include=dev && npm run build && rm -rf node_modules sh install`}},
+		"nothing":          {`{}`, nil},
+		"a map said whole": {`{"config": {"classmap-authoritative": true}}`, []string{"composer dump-autoload --no-dev --optimize"}},
+		"classes by files": {`{"autoload": {"classmap": ["src"]}}`, []string{"composer dump-autoload --no-dev --optimize"}},
+		"scripts":          {`{"scripts": {"post-install-cmd": "x", "post-autoload-dump": "y"}}`, []string{"composer dump-autoload --no-dev --optimize", "composer run-script --no-dev post-install-cmd"}},
+		"other scripts":    {`{"scripts": {"test": "x"}}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree := packtest.Repo("composer.json", c.manifest, "index.php", "")
-			if c.node != "" {
-				tree["package.json"] = &fstest.MapFile{Data: []byte(c.node)}
-			}
-			made := packtest.Plan(t, Plan, tree)
+			made := packtest.Plan(t, Plan, packtest.Repo("composer.json", c.manifest, "index.php", ""))
 			if made.Sealed != (c.want != nil) {
 				t.Errorf("sealed: got %t", made.Sealed)
 			}
@@ -354,4 +351,25 @@ func FuzzConstraint(f *testing.F) {
 			}
 		}
 	})
+}
+
+// PHP 8.5 is on its way to Debian: its packages come from there, what they need
+// from the stack as far as it has it, and opcache is built in.
+func TestToolchain_ThePHPThatIsOnItsWay(t *testing.T) {
+	made := packtest.Plan(t, Plan, packtest.Repo("composer.json", `{"require": {"php": "~8.5.0", "ext-xsl": "*", "ext-intl": "*"}}`, "index.php", ""))
+	l := packtest.Layer(t, made, "PHP 8.5 toolchain")
+	text := ""
+	for _, c := range l.Commands {
+		text += strings.Join(c.Args, " ") + "\n"
+	}
+	for _, want := range []string{"experimental", "-t /^trixie/ -- libapache2-mod-php8.5 php8.5-cli ", " php8.5-xsl", "for suite in sid "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"opcache ", "php-common/"} {
+		if strings.Contains(text, not) {
+			t.Errorf("%q is in\n%s", not, text)
+		}
+	}
 }

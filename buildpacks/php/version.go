@@ -23,7 +23,12 @@ type debianPHP struct {
 var phps = []debianPHP{
 	{"8.4", "", 28},
 	{"8.2", plan.Bookworm, 36},
+	{"8.5", plan.Experimental, 7},
 }
+
+// newest tells the PHP that is on its way to Debian, whose packages are cut
+// otherwise.
+func (v debianPHP) newest() bool { return v.suite == plan.Experimental }
 
 // morePatches is how many patch releases a series may have beyond the one that
 // is known here.
@@ -82,7 +87,7 @@ func noVersion(code, where, format string, args ...any) *source.Problem {
 		have = append(have, v.series)
 	}
 	return source.Problemf(code, "%s: %s", where, fmt.Sprintf(format, args...)).
-		Hint("there are PHP %s, Debian's", strings.Join(have, ", "))
+		Hint("there are PHP %s, Debian's; a Dockerfile can have any other", strings.Join(have, ", "))
 }
 
 var pinText = source.NewPattern(`^(?:php-)?(\d{1,3}(?:\.\d{1,3})?)(\.\d{1,3})?$`)

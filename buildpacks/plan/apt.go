@@ -21,6 +21,9 @@ const (
 	Bookworm = "bookworm"
 	Forky    = "forky"
 	Sid      = "sid"
+	// Experimental has what is on its way to Sid: what it needs beside the stack
+	// is there.
+	Experimental = "experimental"
 )
 
 // AptInstallFrom is AptInstall for packages that another suite has and the
@@ -31,8 +34,8 @@ func AptInstallFrom(suite string, packages ...string) []Command {
 	case Forky:
 		// What is built for a newer C library needs it.
 		install = install.plus([]string{"-t", suite})
-	case Sid:
-		// It changes daily: only what no other suite has is taken from it.
+	case Sid, Experimental:
+		// They change daily: only what no other suite has is taken from them.
 		install = install.plus([]string{"-t", "/^trixie/"})
 	}
 	return aptFrom(suite, install.plus([]string{"--"}).plus(packages))
@@ -51,11 +54,14 @@ func AptUnpackFrom(suite string, packages ...string) []Command {
 func aptFrom(suite string, command Command) []Command {
 	const list = "/etc/apt/sources.list.d/suite.list"
 	lists := `sed -n "s/trixie/$1/gp" /etc/apt/sources.list >"$2"`
-	if suite == Sid { // which has no security archive of its own
+	switch suite { // neither has a security archive of its own
+	case Sid:
 		lists = `sed -n "s/ trixie / $1 /p" /etc/apt/sources.list >"$2"`
+	case Experimental:
+		lists = `for suite in sid "$1"; do sed -n "s/ trixie / $suite /p" /etc/apt/sources.list; done >"$2"`
 	}
 	update := aptUpdate
-	if suite == Forky || suite == Sid {
+	if suite == Forky || suite == Sid || suite == Experimental {
 		// Its index is signed for a week, and mirrors are kept for longer. What
 		// is installed from it is not looked after by a later index anyway.
 		update = apt("-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Update::Error-Mode=any", "update")

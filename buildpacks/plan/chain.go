@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/appjson"
@@ -20,6 +21,14 @@ type Chain struct {
 	Request
 	Tree *source.Tree
 
+	// Contested tells that the tree may be another language's. One that finds
+	// nothing but tools then says that there is nothing to start.
+	Contested bool
+
+	// Buildpacks are the languages of the buildpacks that the repository names,
+	// in their order; none when it names none.
+	Buildpacks []string
+
 	plan   *Plan
 	config string
 }
@@ -33,6 +42,13 @@ func (c *Chain) Manifest(change func(*appjson.Manifest)) (err error) {
 	}
 	return err
 }
+
+// Wants tells whether a part of the app in that language may be built: always,
+// unless the repository names the buildpacks of others alone.
+func (c *Chain) Wants(language string) bool { return len(c.Buildpacks) == 0 || c.Asks(language) }
+
+// Asks tells whether the repository names the buildpack of a language.
+func (c *Chain) Asks(language string) bool { return slices.Contains(c.Buildpacks, language) }
 
 // WantsTest tells whether the app is to be tested, by the language's usual
 // command or by app.json's: a language then sets Plan.Test, and makes the layer
@@ -116,6 +132,9 @@ func (c *Chain) key(l Layer) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// Executable tells whether a file of the tree is a program.
+func Executable(info fs.FileInfo) bool { return info.Mode().Perm()&0o111 != 0 }
+
 // digest returns a digest of an input's content. It reads the file anew
 // rather than trusting what was parsed of it: all of it decides.
 func (c *Chain) digest(name string) (string, error) {
@@ -125,6 +144,9 @@ func (c *Chain) digest(name string) (string, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
+	if info, err := f.Stat(); err == nil && Executable(info) {
+		fmt.Fprintln(h, "executable")
+	}
 	n, err := io.Copy(h, io.LimitReader(f, source.MaxInput+1))
 	if err != nil {
 		return "", err

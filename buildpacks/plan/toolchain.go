@@ -24,6 +24,11 @@ type Toolchain struct {
 	// what runs.
 	Tools []Tool
 
+	// On is the layer of build tools that Build and Tools are made on, besides
+	// which nothing of the toolchain is made; "" is the stack. The repository's
+	// own packages are left out.
+	On string
+
 	// BuildOnly leaves out all that runs: what is built needs the stack alone.
 	BuildOnly bool
 
@@ -65,6 +70,9 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 			Hint("then push the same commit again")
 	}
 	top = c.Stack
+	if t.On != "" {
+		top, packages = t.On, nil
+	}
 	if len(t.Runtime) > 0 && !t.BuildOnly {
 		l := root
 		l.Name, l.Commands = t.Title+" toolchain", t.Runtime

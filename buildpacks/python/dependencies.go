@@ -89,7 +89,7 @@ func (p *project) imported(v pythonVersion, entry entryPoint, found bool) []stri
 		wants[dist] = true
 	}
 	if found && entry.object != "" && entry.framework.module != "" {
-		wants[normal(entry.framework.module)] = true
+		wants[distribution(importation{module: entry.framework.module})] = true
 	}
 	for _, dist := range p.servers(wants) {
 		wants[dist] = true

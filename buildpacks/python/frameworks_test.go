@@ -19,13 +19,16 @@ func TestEntry_FrameworksAndWhatServesThem(t *testing.T) {
 		"aiohttp":     {"main.py", "from aiohttp import web\napp = web.Application()\nweb.run_app(app)\n", "aiohttp (main.py imports aiohttp)", "gunicorn --worker-class aiohttp.GunicornWebWorker main:app"},
 		"aiohttp, in a function": {"main.py", "from aiohttp import web\nasync def init():\n    app = web.Application()\n    return app\nweb.run_app(init())\n",
 			"aiohttp (main.py imports aiohttp.web)", "python main.py"},
-		"Tornado":      {"main.py", "import asyncio, tornado.web\nasync def main():\n    tornado.web.Application([]).listen(8888)\nasyncio.run(main())\n", "Tornado (main.py imports tornado.web)", "python main.py"},
-		"Dash, server": {"app.py", "from dash import Dash\napp = Dash()\nserver = app.server\n", "Flask (app.py imports flask)", "gunicorn app:server"},
-		"Dash":         {"app.py", "from dash import Dash\napp = Dash()\nif __name__ == '__main__':\n    app.run()\n", "Dash (app.py imports dash)", "python app.py"},
-		"Streamlit":    {"Home.py", "import streamlit as st\nst.title('x')\n", "Streamlit (Home.py imports streamlit)", "streamlit run Home.py --server.port $PORT --server.address 0.0.0.0 --server.headless true"},
-		"Gradio":       {"app.py", "import gradio as gr\ngr.Interface(f, 'text', 'text').launch()\n", "Gradio (app.py imports gradio)", "GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python app.py"},
-		"NiceGUI":      {"main.py", "from nicegui import ui\nui.label('x')\nui.run()\n", "NiceGUI (main.py imports nicegui)", "python main.py"},
-		"a script":     {"main.py", "import http.server\nhttp.server.HTTPServer(('', 1), None).serve_forever()\n", "a server of its own (main.py imports http.server)", "python main.py"},
+		"Tornado":              {"main.py", "import asyncio, tornado.web\nasync def main():\n    tornado.web.Application([]).listen(8888)\nasyncio.run(main())\n", "Tornado (main.py imports tornado.web)", "python main.py"},
+		"Dash, server":         {"app.py", "from dash import Dash\napp = Dash()\nserver = app.server\n", "Flask (app.py imports flask)", "gunicorn app:server"},
+		"Dash":                 {"app.py", "from dash import Dash\napp = Dash()\nif __name__ == '__main__':\n    app.run()\n", "Dash (app.py imports dash)", "python app.py"},
+		"Streamlit":            {"Home.py", "import streamlit as st\nst.title('x')\n", "Streamlit (Home.py imports streamlit)", "streamlit run Home.py --server.port $PORT --server.address 0.0.0.0 --server.headless true"},
+		"Gradio":               {"app.py", "import gradio as gr\ngr.Interface(f, 'text', 'text').launch()\n", "Gradio (app.py imports gradio)", "GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python app.py"},
+		"FastHTML":             {"main.py", "from fasthtml.common import *\n\napp, rt = fast_app()\n\n@rt('/')\ndef get(): return Titled('x')\n\nserve()\n", "FastHTML (main.py imports fasthtml)", "uvicorn main:app --host 0.0.0.0 --port $PORT"},
+		"FastHTML, plain":      {"main.py", "from fasthtml.common import FastHTML, serve\napp = FastHTML()\nrt = app.route\nserve()\n", "FastHTML (main.py imports fasthtml)", "uvicorn main:app --host 0.0.0.0 --port $PORT"},
+		"FastHTML, a database": {"app.py", "from fasthtml.common import *\n\napp, rt, todos, Todo = fast_app('todos.db', id=int, pk='id')\nserve()\n", "FastHTML (app.py imports fasthtml)", "uvicorn app:app --host 0.0.0.0 --port $PORT"},
+		"NiceGUI":              {"main.py", "from nicegui import ui\nui.label('x')\nui.run()\n", "NiceGUI (main.py imports nicegui)", "python main.py"},
+		"a script":             {"main.py", "import http.server\nhttp.server.HTTPServer(('', 1), None).serve_forever()\n", "a server of its own (main.py imports http.server)", "python main.py"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := detect(t, repo(c.file, c.source, "requirements.txt", "x"))

@@ -73,6 +73,13 @@ func isTest(file string) bool {
 		slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(dir string) bool { return dir == "tests" || dir == "test" })
 }
 
+// Distribution returns the name under which a module is published, "" when it is
+// published nowhere.
+func Distribution(module string) string { return distribution(importation{module: module}) }
+
+// Removed tells whether a module is of earlier Pythons' library alone.
+func Removed(module string) bool { return removedModules[module] }
+
 // distribution returns the name under which an imported module is published,
 // "" when it is published nowhere.
 func distribution(i importation) string {
@@ -114,7 +121,7 @@ var distributions = map[string]string{
 	"decouple": "python-decouple", "discord": "discord-py", "dj_database_url": "dj-database-url",
 	"django_filters": "django-filter", "dns": "dnspython", "docx": "python-docx", "dotenv": "python-dotenv",
 	"email_validator": "email-validator", "engineio": "python-engineio", "environ": "django-environ",
-	"faiss": "faiss-cpu", "ffmpeg": "ffmpeg-python", "fitz": "pymupdf", "flask_sock": "flask-sock",
+	"faiss": "faiss-cpu", "fasthtml": "python-fasthtml", "ffmpeg": "ffmpeg-python", "fitz": "pymupdf", "flask_sock": "flask-sock",
 	"gi": "pygobject", "git": "gitpython", "github": "pygithub", "gitlab": "python-gitlab",
 	"google": "", "google.auth": "google-auth", "google.cloud.bigquery": "google-cloud-bigquery",
 	"google.cloud.firestore": "google-cloud-firestore", "google.cloud.pubsub": "google-cloud-pubsub",

@@ -383,6 +383,12 @@ func (m *module) assign(tokens []token) {
 		targets = append(targets, tokens[0].text)
 		tokens = tokens[equals+1:]
 	}
+	if len(targets) == 0 {
+		// "app, rt = fast_app()": what makes several things makes the app first.
+		if n := tupleTargets(tokens); n > 0 {
+			targets, tokens = append(targets, tokens[0].text), tokens[n:]
+		}
+	}
 	value, n := dotted(tokens)
 	if len(targets) == 0 || n == 0 {
 		return
@@ -391,6 +397,23 @@ func (m *module) assign(tokens []token) {
 	for _, name := range targets {
 		m.assigns = append(m.assigns, assign{name: name, value: value, call: call})
 	}
+}
+
+// tupleTargets returns how many tokens the names on the left of "a, b = " have,
+// the sign included; 0 is no such assignment.
+func tupleTargets(tokens []token) int {
+	for i := 0; i+1 < len(tokens) && tokens[i].kind == tokenName; i += 2 {
+		switch {
+		case tokens[i+1].is("="):
+			if i == 0 || i+2 < len(tokens) && tokens[i+2].is("=") {
+				return 0
+			}
+			return i + 2
+		case !tokens[i+1].is(","):
+			return 0
+		}
+	}
+	return 0
 }
 
 func topLevelEquals(tokens []token) int {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -36,6 +37,7 @@ type project struct {
 	modules  map[string]*module // by file
 	django   *django            // nil when it is no Django project
 	file     *tomlFile          // pyproject.toml, nil when there is none
+	frontend *node.Frontend     // what Node builds; nil is nothing
 	commands []string           // that the app's files ask to be run: processes and jobs
 }
 
@@ -131,12 +133,18 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	entry, found := p.findEntry()
-	if len(out.Processes) == 0 {
-		if !found {
-			return p.noEntry()
-		}
+	switch bot := p.bot(); {
+	case len(out.Processes) > 0:
+	case found:
 		out.Infer("web", entry.command())
-		p.commands = append(p.commands, entry.command())
+	case bot != nil:
+		out.Infer("worker", "python "+source.ShellWord(bot.file))
+		p.tree.Note("%s is a bot: it runs as a worker, and nothing answers requests", bot.file)
+	default:
+		return p.noEntry(manifest)
+	}
+	if last := out.Processes[len(out.Processes)-1]; last.Inferred {
+		p.commands = append(p.commands, last.Command)
 	}
 	if err := p.shadows(entry, found); err != nil {
 		return err
@@ -145,6 +153,10 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 		p.django.migrate(p, out)
 	}
 	out.Summary = p.summary(version, manifest, entry, found)
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out, c)
 	out.Env = p.env(out.Processes, entry)
 	return p.layers(out, c, version, manifest, entry, found)
 }
@@ -160,30 +172,6 @@ func (p *project) withoutRunner(proc plan.Process) string {
 	}
 	p.tree.Note("%s: runs without %q, which is for development", proc.Type, m[2]+" run")
 	return m[1] + proc.Command[len(m[0]):]
-}
-
-// noEntry says what was looked for, and found wanting.
-func (p *project) noEntry() error {
-	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
-		With("looked for a Procfile, and in the source for an app of Flask, Django, FastAPI",
-			"or another framework, for plain WSGI or ASGI, and for a script that serves")
-	var files []string
-	guess := "main.py"
-	for _, m := range p.ranked() {
-		if files = append(files, m.file); len(files) == 1 {
-			guess = m.file
-		}
-	}
-	if n := len(files); n > 0 {
-		list := strings.Join(files[:min(n, 8)], ", ")
-		if n > 8 {
-			list += fmt.Sprintf(" and %d more", n-8)
-		}
-		e.With("read " + source.Printable(list))
-	}
-	e.With(p.tree.Notes...)
-	return e.Hint("write a file named Procfile with the line: web: python %s", source.ShellWord(guess)).
-		Hint("or assign the app at the top level of a module: app = Flask(__name__)")
 }
 
 // shadows refuses a module that hides the framework it imports, and warns of

@@ -2,8 +2,10 @@ package python
 
 import (
 	"fmt"
+	goruntime "runtime"
 	"slices"
 
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -99,11 +101,14 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v pythonVersion, m *mani
 			return err
 		}
 	}
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil {
+		return err
+	}
 	if p.django == nil || !p.django.collects(p) {
 		return nil
 	}
 	static := p.django.static(p.programEnv(out.Env))
-	static.Builder = builder
+	static.Builder, static.Source = builder, !out.Sealed
 	_, err = c.Add(static, top)
 	out.Sealed = true // the source is below what was collected
 	return err
@@ -121,12 +126,21 @@ func (p *project) programEnv(env map[string]string) (list []string) {
 }
 
 func versionFailure(v pythonVersion) *source.Problem {
-	from := v.from
+	from, whole := v.from, v.exact
+	if whole == "" {
+		whole = fmt.Sprintf("3.%d.PATCH", v.minor)
+	}
+	machine := "x86_64"
+	if goruntime.GOARCH == "arm64" {
+		machine = "aarch64"
+	}
 	if from == "" {
 		from = "the release before"
 	}
 	return source.Problemf(source.CodeNoVersion, "Python %s could not be had", v).
 		With(from+" asks for it; "+atHand()).
 		Hint("ask for 3.%d, which is at hand", stackMinor).
-		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach")
+		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach").
+		Hint("or put cpython-%s+DATE-%s-unknown-linux-gnu-install_only.tar.gz, of python-build-standalone,", whole, machine).
+		Hint("into the folder python of this server's mirror; berth builder:mirror says where that is")
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/berthd/berth/buildpacks/source"
 )
 
+func TestVersionFailure_NamesTheFileOfTheMirror(t *testing.T) {
+	for exact, want := range map[string]string{"3.10.4": "put cpython-3.10.4+DATE-", "": "put cpython-3.10.PATCH+DATE-"} {
+		if got := strings.Join(versionFailure(pythonVersion{minor: 10, exact: exact}).Hints, "\n"); !strings.Contains(got, want) {
+			t.Errorf("%q: got %q, want %q", exact, got, want)
+		}
+	}
+}
+
 func TestVersion_WhatFilesAskFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		files []string

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -53,7 +55,11 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 	}
 	assets := entry.framework == rails && p.hasAssets()
 	top, builder, err := c.Toolchain(p.toolchain(assets && p.tree.Has("package.json")))
-	if err != nil || p.bundle == nil {
+	if err != nil {
+		return err
+	}
+	if p.bundle == nil {
+		_, err = p.frontend.Lay(out, c, top, node.Ground{})
 		return err
 	}
 	if top, err = c.Add(p.install("dependencies", builder, production), top); err != nil {
@@ -64,11 +70,12 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 			return err
 		}
 	}
-	if !assets {
-		return nil
+	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil || !assets {
+		return err
 	}
-	out.Sealed = true
-	_, err = c.Add(p.assets(builder), top)
+	l := p.assets(builder)
+	l.Source, out.Sealed = !out.Sealed, true
+	_, err = c.Add(l, top)
 	return err
 }
 
@@ -80,7 +87,13 @@ func (p *project) toolchain(node bool) plan.Toolchain {
 	if node {
 		build = slices.Concat(build, nodeBuild)
 	}
-	if p.version.suite == "" {
+	switch {
+	case p.version.archive != nil:
+		t.Title = "Ruby"
+		t.Runtime = plan.AptInstall(slices.Concat(rubyRuntime, sourceRuntime)...)
+		t.Build = plan.AptInstall(build...)
+		t.Tools = []plan.Tool{fromSource(*p.version.archive)}
+	case p.version.suite == "":
 		packages := slices.Concat([]string{"ruby", "ruby-bundler"}, rubyRuntime)
 		if p.bundle == nil {
 			packages = slices.Concat(packages, rackServers)
@@ -89,7 +102,7 @@ func (p *project) toolchain(node bool) plan.Toolchain {
 		if p.bundle != nil {
 			t.Build = plan.AptInstall(slices.Concat([]string{"ruby-dev"}, build)...)
 		}
-	} else {
+	default:
 		// The suite's Ruby stands beside the stack's, on which parts of RubyGems
 		// insist, and is found before it.
 		names := plan.Command{Args: []string{"sh", "-c", `for name in ruby gem bundle bundler irb erb rake; do
@@ -103,6 +116,29 @@ done`, "sh", p.version.series}}
 	if node {
 		t.Build = append(t.Build, plan.Command{Args: []string{"ln", "-s", "/usr/bin/yarnpkg", "/usr/local/bin/yarn"}})
 	}
+	return t
+}
+
+// sourceRuntime is what a Ruby needs that is built here, besides what gems do.
+var sourceRuntime = []string{"libssl3t64", "zlib1g"}
+
+// buildRuby builds the Ruby that is unpacked in $1, without what documents it,
+// and has RubyGems read $2.
+const buildRuby = `cd "$1"
+./configure --prefix=/usr/local --disable-install-doc --enable-shared --quiet >/tmp/configure.log 2>&1 || { tail -20 /tmp/configure.log; exit 1; }
+make -j"$(nproc)" >/tmp/make.log 2>&1 || { tail -20 /tmp/make.log; exit 1; }
+make install >/tmp/install.log 2>&1 || { tail -20 /tmp/install.log; exit 1; }
+mkdir -p /usr/local/lib/ruby/site_ruby/rubygems/defaults
+printf %s "$2" >/usr/local/lib/ruby/site_ruby/rubygems/defaults/operating_system.rb
+/usr/local/bin/ruby -ropenssl -rpsych -rzlib -e 'puts RUBY_VERSION'
+rm -rf "$1" /tmp/*.log`
+
+// fromSource is a Ruby that is built from its source, once for all apps.
+func fromSource(a mirror.Archive) plan.Tool {
+	const unpacked = "/usr/src/ruby"
+	t := plan.FromMirror("Ruby "+a.Version, a, plan.Unpack(unpacked), plan.Command{Args: []string{"sh", "-ec", buildRuby, "sh", unpacked, pinned}, Dir: "/"})
+	t.Keep = []string{"usr/local"}
+	t.Failure.Hint("Ruby before 3.1 does not build with the stack's OpenSSL 3")
 	return t
 }
 
@@ -187,6 +223,14 @@ func (p *project) install(name, builder string, whose gemsFor) plan.Layer {
 // assetGems are the gems with a task assets:precompile.
 var assetGems = []string{"propshaft", "sprockets-rails", "sprockets", "jsbundling-rails", "cssbundling-rails", "tailwindcss-rails",
 	"dartsass-rails", "vite_rails", "vite_ruby", "shakapacker", "webpacker"}
+
+// bundlers are the gems whose tasks install and run what package.json has.
+var bundlers = []string{"jsbundling-rails", "cssbundling-rails", "vite_rails", "vite_ruby", "shakapacker", "webpacker"}
+
+// bundlesItself tells whether Rails' assets are built by a gem that calls Node.
+func (p *project) bundlesItself(entry entryPoint) bool {
+	return entry.framework == rails && p.hasAssets() && p.bundle.has(bundlers...)
+}
 
 // hasAssets tells whether there is anything to compile for browsers.
 func (p *project) hasAssets() bool {

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -13,8 +15,11 @@ import (
 // project is a Ruby app as its tree shows it.
 type project struct {
 	tree    *source.Tree
-	bundle  *bundle // nil when there is no Gemfile
+	mirror  mirror.Archives // of Ruby's source
+	bundle  *bundle         // nil when there is no Gemfile
 	version version
+
+	frontend *node.Frontend // what Node builds; nil is nothing, or what Rails' assets are built with
 }
 
 // Evidence names the file by which a tree says that it is a Ruby app; "" is none.
@@ -29,7 +34,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a Ruby app.
 func Plan(out *plan.Plan, c *plan.Chain) (err error) {
-	p := &project{tree: c.Tree}
+	p := &project{tree: c.Tree, mirror: c.Mirrored("ruby")}
 	if p.bundle, err = readBundle(c.Tree); err != nil {
 		return err
 	}
@@ -43,13 +48,19 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 		}
 		out.Infer("web", entry.command)
 	}
-	out.Summary = fmt.Sprintf("Ruby %s%s (%s)", p.version.series, entry.title(), entry.why)
+	out.Summary = fmt.Sprintf("Ruby %s%s (%s)", p.version, entry.title(), entry.why)
 	out.Versions["ruby"] = p.version.series
 	out.Env = p.env()
 	if entry.framework == rails {
 		if err := p.rails(out, c); err != nil {
 			return err
 		}
+	}
+	if !p.bundlesItself(entry) {
+		if p.frontend, err = node.FindFrontend(c); err != nil {
+			return err
+		}
+		p.frontend.Announce(out, c)
 	}
 	return p.layers(out, c, entry)
 }

@@ -80,11 +80,14 @@ func TestPlan_WhatCannotBeBuiltIsSaid(t *testing.T) {
 		"no process":                {[]string{"Gemfile", "gem 'rake'", "app.rb", "# require 'sinatra'"}, "E202", "config.ru"},
 		"sinatra only in a comment": {[]string{"Gemfile", "gem 'sinatra'", "app.rb", "=begin\nrequire 'sinatra'\n=end\n"}, "E202", "sinatra"},
 		"conflict":                  {[]string{"Gemfile", "", "config.ru", "", "Gemfile.lock", "GEM\n<<<<<<< HEAD\n"}, "E222", "Gemfile.lock, line 2"},
-		"too new":                   {[]string{"Gemfile", "ruby '3.4.1'", "config.ru", ""}, "E212", "Gemfile: Ruby 3.4.1 cannot be had"},
+		"too new":                   {[]string{"Gemfile", "ruby '4.0.1'", "config.ru", ""}, "E212", "Gemfile: Ruby 4.0.1 cannot be had"},
 		"of no series":              {[]string{"Gemfile", "ruby '>= 3.2', '< 3.3'", "config.ru", ""}, "E212", "3.3, 3.1"},
 		"no version":                {[]string{"Gemfile", "", "config.ru", "", ".ruby-version", "trunk"}, "E211", `"trunk"`},
 		"jruby":                     {[]string{"Gemfile", "ruby '3.1.4', engine: 'jruby', engine_version: '9.4'", "config.ru", ""}, "E212", "jruby"},
-		"a tool's file":             {[]string{"Gemfile", "", "config.ru", "", ".tool-versions", "nodejs 20\nruby 3.2.1\n"}, "E212", ".tool-versions, line 2"},
+		"a way to have it":          {[]string{"Gemfile", "ruby '3.2.2'", "config.ru", ""}, "E212", "put ruby-3.2.2.tar.gz, Ruby's source, into the folder ruby of this server's mirror"},
+		"a tool's file":             {[]string{"Gemfile", "", "config.ru", "", ".tool-versions", "nodejs 20\nruby 2.6.1\n"}, "E212", ".tool-versions, line 2"},
+		"a file that Bundler reads": {[]string{"Gemfile", "ruby file: '.ruby-version'\n", "config.ru", "", ".ruby-version", "3.2.2"}, "E212", "3.2.2"},
+		"a file of the future":      {[]string{"Gemfile", "", "config.ru", "", ".ruby-version", "3.9.0"}, "E212", "3.9.0"},
 		"rack, old":                 {[]string{"config.ru", "", ".ruby-version", "3.1"}, "E212", "Gemfile"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,6 +120,8 @@ func TestVersion_WhatFilesAskFor(t *testing.T) {
 		"a tool's file named":  {[]string{"Gemfile", "ruby file: \".tool-versions\"\n", ".tool-versions", "nodejs 20\nruby 3.3.2\n"}, "", "3.3", "3.3.2"},
 		"File.read":            {[]string{"Gemfile", "ruby File.read('.ruby-version').strip\n", ".ruby-version", "3.1.4\n"}, "", "3.1", "3.1.4"},
 		"computed":             {[]string{"Gemfile", "ruby ENV.fetch('X', '3.1')\n"}, "", "3.3", ""},
+		"the one on its way":   {[]string{"Gemfile", "ruby '3.4.2'\n"}, "", "3.4", "3.4.2"},
+		"a range of it":        {[]string{"Gemfile", "ruby '>= 3.4'\n"}, "", "3.4", ""},
 		"mise":                 {[]string{"mise.toml", "[tools]\nruby = '3.1'\n"}, "", "3.1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -295,10 +300,72 @@ func FuzzRubyVersion(f *testing.F) {
 	f.Add("3", "!= 3.3")
 	f.Fuzz(func(t *testing.T, file, requirement string) {
 		for _, s := range []string{versionIn(file), requirement} {
-			v, err := demand{requires: []string{s}, file: "x"}.choose("")
-			if err == nil && v.series == "" {
+			clauses, _, err := demand{requires: []string{s}, file: "x"}.clauses()
+			if r, ok := choose(clauses, ""); err == nil && ok && r.series == "" {
 				t.Errorf("%q: let through as nothing", s)
+			}
+			if err == nil {
+				demand{requires: []string{s}, file: "x"}.next(clauses)
 			}
 		}
 	})
+}
+
+// A file of a version manager is for its author's machine: what Bundler does not
+// read gives way to the series that follows.
+func TestVersion_AFileOfAVersionManagerGivesWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		files  []string
+		series string
+		note   string
+	}{
+		".ruby-version":  {[]string{".ruby-version", "3.2.2\n"}, "3.3", ".ruby-version asks for Ruby 3.2.2, which cannot be had: it runs on 3.3"},
+		"an older one":   {[]string{".ruby-version", "ruby-3.0.6"}, "3.1", "it runs on 3.1"},
+		".tool-versions": {[]string{".tool-versions", "ruby 3.2.1\n"}, "3.3", ".tool-versions, line 1 asks for Ruby 3.2.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, packtest.Repo(append([]string{"Gemfile", "gem 'puma'\n", "config.ru", ""}, c.files...)...))
+			if notes := strings.Join(made.Notes, "\n"); made.Versions["ruby"] != c.series || !strings.Contains(notes, c.note) {
+				t.Errorf("got %s, notes %q; want %s and %q", made.Versions["ruby"], notes, c.series, c.note)
+			}
+			if made.Env["BERTH_RUBY_VERSION"] != "" {
+				t.Error("Bundler is told of a version that it does not ask for")
+			}
+		})
+	}
+}
+
+// The source of a Ruby in the mirror is built once, as root and for all apps.
+func TestVersion_BuiltFromTheMirrorsSource(t *testing.T) {
+	for name, c := range map[string]struct {
+		gemfile string
+		summary string // the beginning
+		told    string
+	}{
+		"the very one":         {"ruby '3.2.2'\n", "Ruby 3.2.2 from the mirror", ""},
+		"another of its line":  {"ruby '3.2.9'\n", "Ruby 3.2.4 from the mirror", "3.2.9"},
+		"a range":              {"ruby '~> 3.2.0'\n", "Ruby 3.2.4 from the mirror", ""},
+		"what Debian has":      {"ruby '3.3.1'\n", "Ruby 3.3,", "3.3.1"},
+		"what nobody asks for": {"", "Ruby 3.3,", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := packtest.Request(packtest.Repo("Gemfile", c.gemfile+"gem 'puma'\n", "config.ru", ""))
+			r.Mirror, _ = packtest.Mirror(t, "ruby/ruby-3.2.2.tar.gz", "ruby/ruby-3.2.4.tar.xz", "ruby/ruby-3.3.1.tar.gz", "ruby/ruby-3.2.5-preview1.tar.gz")
+			made, err := packtest.Make(Plan, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(made.Summary, c.summary) || made.Env["BERTH_RUBY_VERSION"] != c.told {
+				t.Errorf("got %q, told %q; want %q and %q", made.Summary, made.Env["BERTH_RUBY_VERSION"], c.summary, c.told)
+			}
+			if !strings.Contains(c.summary, "mirror") {
+				return
+			}
+			tool := packtest.Layer(t, made, strings.Fields(c.summary)[0]+" "+strings.Fields(c.summary)[1]+" build tools")
+			kept := packtest.Layer(t, made, strings.TrimSuffix(c.summary, " from the mirror")+" from the mirror")
+			if !tool.Root || !tool.Offline || tool.Archive == nil || !slices.Equal(kept.Keep, []string{"usr/local"}) {
+				t.Errorf("got %+v and %+v", tool, kept)
+			}
+		})
+	}
 }

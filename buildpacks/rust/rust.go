@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/mirror"
+	"github.com/berthd/berth/buildpacks/node"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
@@ -31,12 +32,14 @@ var (
 
 // project is a Rust app as its tree shows it.
 type project struct {
-	tree     *source.Tree
-	mirror   mirror.Archives // of Rust
-	root     cargoToml
-	crates   []crate // the packages of the workspace, in the order of their directories
-	least    int     // minor version that rust-version asks for
-	resolved bool    // the version was chosen by us
+	tree      *source.Tree
+	mirror    mirror.Archives // of Rust
+	root      cargoToml
+	crates    []crate        // the packages of the workspace, in the order of their directories
+	least     int            // minor version that rust-version asks for
+	resolved  bool           // the version was chosen by us
+	contested bool           // the tree may be another language's
+	frontend  *node.Frontend // what Node builds; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Rust app; "" is none.
@@ -49,7 +52,7 @@ func Evidence(t *source.Tree) string {
 
 // Plan fills in the plan of a Rust app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, mirror: c.Mirrored("rust")}
+	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("rust")}
 	if err := p.readCrates(); err != nil {
 		return err
 	}
@@ -80,18 +83,28 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		if owner.needs("rocket") {
 			command = "ROCKET_PORT=$PORT " + command
 		}
-		out.Infer("web", command)
+		kind := "web"
+		if owner.isBot() {
+			kind = "worker"
+			p.tree.Note("%s is a bot: it runs as a worker, and nothing answers requests", web)
+		}
+		out.Infer(kind, command)
 	}
 	out.Summary = summary(tool, owner)
 	out.Env = map[string]string{"PATH": bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	if slices.ContainsFunc(build, func(c crate) bool { return c.needs("rocket") }) {
 		out.Env["ROCKET_ADDRESS"] = "0.0.0.0"
 	}
+	if p.frontend, err = node.FindFrontend(c); err != nil {
+		return err
+	}
+	p.frontend.Announce(out, c)
 	return p.layers(out, c, tool, build)
 }
 
 // chosen returns the packages whose programs are built: the workspace's
-// default-members, else the root's own, else all members; those that have any.
+// default-members, else the root's own, else all members that are no tools and
+// examples; those that have any.
 func (p *project) chosen() (build []crate) {
 	var dirs []string
 	if w := p.root.Workspace; w != nil && len(w.DefaultMembers) > 0 {
@@ -104,8 +117,18 @@ func (p *project) chosen() (build []crate) {
 			build = append(build, c)
 		}
 	}
+	if dirs != nil {
+		return build
+	}
+	own := slices.DeleteFunc(slices.Clone(build), func(c crate) bool { return toolDirs.MatchString(c.dir) })
+	if len(own) > 0 || p.contested {
+		return own
+	}
 	return build
 }
+
+// toolDirs are directories whose programs are for those who work on the app.
+var toolDirs = source.NewPattern(`(^|/)(xtasks?|tools?|scripts?|examples?|bench(es|marks?)?|fuzz|tests?|docs?|e2e)(/|$)`)
 
 // web returns the program that answers requests, and its package: the one that
 // default-run names, the only one, the one of the root's name, the one whose
@@ -152,6 +175,12 @@ func (p *project) web(build []crate) (crate, string, bool) {
 var frameworks = []struct{ name, title string }{
 	{"axum", "axum"}, {"actix-web", "Actix"}, {"rocket", "Rocket"}, {"warp", "warp"}, {"poem", "Poem"}, {"salvo", "Salvo"},
 	{"tide", "Tide"}, {"gotham", "Gotham"}, {"hyper", "hyper"},
+}
+
+// isBot tells whether a package only asks a service for its events.
+func (c crate) isBot() bool {
+	_, serves := c.framework()
+	return !serves && slices.ContainsFunc([]string{"serenity", "poise", "twilight-gateway", "teloxide", "frankenstein", "twitch-irc", "matrix-sdk"}, c.needs)
 }
 
 func (c crate) framework() (title string, ok bool) {
@@ -206,6 +235,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 	if err != nil {
 		return err
 	}
+	if top, err = p.frontend.Files(c, top, false); err != nil {
+		return err
+	}
 	lock, link := "", ""
 	if !p.tree.Has("Cargo.lock") {
 		// What was chosen once is kept with the cache.
@@ -242,7 +274,8 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 
 // buildPrograms builds with the arguments from $4 on. $1 is the version of Rust;
 // $2 "keep" where Cargo.lock is not the repository's; $3 "link" where the
-// programs are to be found in target/release too.
+// programs are to be found in target/release too. What is in /app already is the
+// frontend's, and may be embedded.
 //
 // Cargo tells what is new by the time at which a file was written. So the tree
 // is kept beside what was built of it, and of a new tree only those files are
@@ -260,7 +293,13 @@ fi
 echo "$rust" >rust
 exclude=
 if [ -n "$lock" ]; then exclude=--exclude=/Cargo.lock; fi
-rsync --recursive --links --perms --checksum --delete $exclude /src/ src/
+tree=/src
+if [ -e /app/` + node.Written + ` ]; then
+	cp -r /src /tmp/src
+	cp -rT /app /tmp/src
+	tree=/tmp/src
+fi
+rsync --recursive --links --perms --checksum --delete $exclude "$tree/" src/
 cd src
 cargo build --release "$@"
 if [ -z "$lock" ] && ! cmp -s Cargo.lock /src/Cargo.lock; then
@@ -297,7 +336,10 @@ func cargoEnv(home string) []string {
 
 // test plans `cargo test`. Its layer has the source and what it needs from
 // elsewhere; all of it is compiled anew, for testing.
-func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) error {
+func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
+	if builder, err = p.frontend.Files(c, builder, true); err != nil {
+		return err
+	}
 	env := cargoEnv("/app/" + source.OwnDir + "/cargo")
 	key, err := c.Add(plan.Layer{
 		Name: "test dependencies", Build: true, Source: true, Env: env, Passes: plan.NetPasses, Config: plan.ConfigPasses,

@@ -64,29 +64,40 @@ func Pages(t *source.Tree) string {
 
 // Plan fills in the plan of a static site.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	s, file, err := read(c.Tree)
+	_, err := Site(out, c, false)
+	return err
+}
+
+// Site is Plan for a site whose folder may come of a build, and returns the key
+// of the topmost layer.
+func Site(out *plan.Plan, c *plan.Chain, built bool) (top string, err error) {
+	s, file, err := read(c.Tree, built)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if file == "" {
 		file = Pages(c.Tree)
 		s.root = path.Dir(file)
 		if file == "" {
-			return source.Problemf(source.CodeNoProcess, "there is no page to begin with").
+			return "", source.Problemf(source.CodeNoProcess, "there is no page to begin with").
 				With("looked for index.html, public/index.html and _site/index.html, and for a "+staticfile).
 				Hint("add index.html, or a %s with the line: root: FOLDER", staticfile)
 		}
 	}
 	out.Summary = "static site (" + file + ")"
-	return Serve(out, c, s.flags()...)
+	return serve(out, c, s.flags()...)
 }
 
 // Serve has the file server serve the source itself, with flags of its own.
 func Serve(out *plan.Plan, c *plan.Chain, flags ...string) error {
+	_, err := serve(out, c, flags...)
+	return err
+}
+
+func serve(out *plan.Plan, c *plan.Chain, flags ...string) (top string, err error) {
 	out.Infer("web", Command(flags...))
 	out.Env["PATH"] = Path
-	_, err := Layer(c, c.Stack)
-	return err
+	return Layer(c, c.Stack)
 }
 
 // Layer adds a layer that has the file server and nothing else.

@@ -21,8 +21,9 @@ type site struct {
 	missing  string // the page of what is not there; "" is the server's own
 }
 
-// read reads the file by which a site says how it is served, and names it.
-func read(t *source.Tree) (s site, file string, err error) {
+// read reads the file by which a site says how it is served, and names it. The
+// folder of a site that is built may not be there yet.
+func read(t *source.Tree, built bool) (s site, file string, err error) {
 	for _, f := range []struct {
 		name string
 		read func(*source.Tree) (site, error)
@@ -37,9 +38,10 @@ func read(t *source.Tree) (s site, file string, err error) {
 		if s.root == "" {
 			s.root = defaultRoot(t)
 		}
-		if !t.IsDir(s.root) {
+		if !built && !t.IsDir(s.root) {
 			return site{}, "", source.Problemf(source.CodeStatic, "%s names the folder %q, which there is not", f.name, source.Printable(s.root)).
-				Hint("the folder has to be in the repository: nothing is built here")
+				Hint("the folder has to be in the repository: nothing is built here").
+				Hint("to build it, name heroku/nodejs and then heroku-community/static in .buildpacks")
 		}
 		return s, f.name, nil
 	}

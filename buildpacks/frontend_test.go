@@ -1,0 +1,159 @@
+package buildpacks
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/plan"
+)
+
+// detected plans in the language that the tree speaks for.
+func detected(p *plan.Plan, c *plan.Chain) error {
+	list, err := choose(p, c)
+	if err != nil {
+		return err
+	}
+	return list[0].plan(p, c)
+}
+
+// frontend makes the files of a frontend in a folder: "" or "ui/".
+func frontend(dir string, files ...string) []string {
+	return append(files, dir+"package.json", `{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}`,
+		dir+"package-lock.json", `{"lockfileVersion": 3}`, dir+"index.html", "x", dir+"src/main.js", "x")
+}
+
+const (
+	goServer = "package main\n\nimport \"net/http\"\n\nfunc main() { http.ListenAndServe(\"\", nil) }\n"
+	goUI     = "package ui\n\nimport \"embed\"\n\n//go:embed build/*\nvar Files embed.FS\n"
+	cargo    = "[package]\nname = \"shop\"\nversion = \"0.1.0\"\n"
+	jarPom   = `<project><groupId>a</groupId><artifactId>b</artifactId><version>1</version><build><plugins>` +
+		`<plugin><groupId>com.github.eirslett</groupId><artifactId>frontend-maven-plugin</artifactId><configuration><workingDirectory>src/main/web</workingDirectory></configuration></plugin>` +
+		`<plugin><groupId>org.springframework.boot</groupId><artifactId>spring-boot-maven-plugin</artifactId></plugin></plugins></build></project>`
+)
+
+// Node has its part in the apps of every other language: a branch of its own,
+// whose output is there before that of the language.
+func TestFrontend_InEveryLanguage(t *testing.T) {
+	const built = "Node build tools, Node 24.21.0 build tools, frontend dependencies (build), frontend (build), "
+	for name, c := range map[string]struct {
+		files    []string
+		language string
+		layers   string // the end of them
+	}{
+		"Go": {frontend("ui/", "go.mod", "module shop\n", "main.go", goServer, "ui/serve.go", goUI), "go", built + "frontend files, programs"},
+		"Go, embedded from above": {frontend("web/", "go.mod", "module shop\n", "main.go", "package main\n\nimport \"embed\"\n\n//go:embed all:web/dist\nvar x embed.FS\n\nfunc main() {}\n"), "go",
+			built + "frontend files, programs"},
+		"Go, from the root": {frontend("", "go.mod", "module shop\n", "main.go", goServer), "go", built + "frontend files, programs"},
+		"Go, from the disk": {frontend("app/ui/", "go.mod", "module shop\n", "main.go", strings.Replace(goServer, "nil", `http.FileServer(http.Dir("./app/ui/dist"))`, 1)), "go",
+			built + "frontend files, programs"},
+		"Flask": {frontend("", "requirements.txt", "flask", "web.py", flaskApp), "python", built + "source, frontend files"},
+		"Flask, a folder": {frontend("frontend/", "requirements.txt", "flask", "web.py", "import os\nfrom flask import Flask\napp = Flask(__name__, static_folder=os.path.join(here, \"frontend\", 'dist'))\n"), "python",
+			built + "frontend files"},
+		"FastAPI, pathlib": {frontend("client/", "requirements.txt", "fastapi", "server/main.py", "from fastapi import FastAPI\napp = FastAPI()\nSITE = ROOT / 'client' / 'dist'\n"), "python",
+			built + "frontend files"},
+		"Flask, written into its folder": {append(frontend("client/", "requirements.txt", "flask", "web.py", flaskApp), "client/vite.config.js", `export default { build: { outDir: "../static" } }`), "python",
+			built + "source, frontend files"},
+		"Rust": {frontend("ui/", "Cargo.toml", cargo+"[dependencies]\naxum = \"0.8\"\n", "Cargo.lock", "", "src/main.rs", "#[derive(RustEmbed)]\n#[folder = \"ui/dist/\"]\nstruct Pages;\nfn main() {}\n"), "rust",
+			built + "frontend files, programs"},
+		"Spring": {frontend("src/main/web/", "pom.xml", jarPom), "java", built + "frontend files, output"},
+		"PHP": {frontend("", "composer.json", "{}", "public/index.php", ""), "php",
+			"Node build tools, Node 24.21.0 build tools, frontend dependencies (build), frontend surroundings (build), frontend (build), source, frontend files"},
+		"Ruby": {frontend("", "Gemfile", "gem 'puma'", "config.ru", "run 1"), "ruby", built + "source, frontend files"},
+		"a site that Node builds": {frontend("", ".buildpacks", "heroku/nodejs\nheroku-community/static\n", "static.json", `{"root": "dist/"}`), "static",
+			built + "source, frontend files"},
+		"a folder that buildpacks ask for": {frontend("ui/", ".buildpacks", "heroku/nodejs\nheroku/python\n", "requirements.txt", "flask", "web.py", flaskApp), "python", built + "frontend files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo(c.files...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(packtest.Names(made), ", "); made.Language != c.language || !strings.HasSuffix(got, c.layers) {
+				t.Errorf("got %s, layers %q; want %s, and %q in the end", made.Language, got, c.language, c.layers)
+			}
+			if !strings.Contains(made.Summary, "Node 24.21.0 (") || made.Versions["node"] == "" {
+				t.Errorf("summary %q, versions %v: Node is not named", made.Summary, made.Versions)
+			}
+			if notes := strings.Join(made.Notes, "\n"); strings.Contains(notes, "looks like Node") || strings.Contains(notes, "passed over") {
+				t.Errorf("notes: %q", notes)
+			}
+		})
+	}
+}
+
+// Node builds nothing where nothing uses it, and that is said.
+func TestFrontend_WhatNothingUsesIsPassedOver(t *testing.T) {
+	flask := []string{"requirements.txt", "flask\ngunicorn", "web.py", flaskApp}
+	for name, c := range map[string]struct {
+		files []string
+		note  string
+	}{
+		"tools alone":                    {append(flask, "package.json", `{"devDependencies": {"prettier": "3"}}`), "it looks like Node (package.json) too"},
+		"a folder that is not named":     {frontend("ui/", flask...), "ui/package.json is passed over: nothing in the source names what it builds"},
+		"a folder in a comment of docs":  {frontend("ui/", append(flask, "docs/x.py", `"ui/dist"`)...), "ui/package.json is passed over"},
+		"a longer name":                  {frontend("ui/", "requirements.txt", "flask", "web.py", flaskApp+"x = 'gui/dist'"), "ui/package.json is passed over"},
+		"an example":                     {frontend("examples/ui/", append(flask, "x.py", `"examples/ui/dist"`)...), ""},
+		"buildpacks without Node":        {frontend("", append(flask, ".buildpacks", "heroku/python\n")...), "package.json is passed over: Node is not among the buildpacks"},
+		"a process of Node":              {frontend("", append(flask, "Procfile", "web: gunicorn web:app\nworker: node worker.js\n")...), "worker runs node, which is there only while the frontend is built"},
+		"buildpacks that Node is not in": {append(flask, ".buildpacks", "heroku/nodejs\nheroku/python\n"), "the buildpack of Node is passed over: no package.json has a build script"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo(c.files...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+				t.Errorf("notes: got %q, want %q in them", notes, c.note)
+			}
+			if slices.Contains(packtest.Names(made), "frontend (build)") != strings.Contains(c.note, "worker runs node") {
+				t.Errorf("layers: %q", packtest.Names(made))
+			}
+		})
+	}
+}
+
+func TestFrontend_WhatAChangeRebuilds(t *testing.T) {
+	goApp := frontend("ui/", "go.mod", "module shop\n", "main.go", goServer, "ui/serve.go", goUI, "README.md", "x")
+	flask := frontend("ui/", "requirements.txt", "flask", "web.py", flaskApp+"x = 'ui/dist'\n")
+	root := frontend("", "requirements.txt", "flask", "web.py", flaskApp)
+	const lock, deps = "package-lock.json", "frontend dependencies (build)"
+	for name, c := range map[string]struct {
+		app       []string
+		file, now string
+		want      []string
+	}{
+		"Go: a README":               {goApp, "README.md", "y", nil},
+		"Go: a line of Go":           {goApp, "main.go", goServer + "\n", []string{"programs"}},
+		"Go: a line of the frontend": {goApp, "ui/src/main.js", "y", []string{"frontend (build)", "frontend files", "programs"}},
+		"Go: the frontend's lock":    {goApp, "ui/" + lock, "{}", []string{deps, "frontend (build)", "frontend files", "programs"}},
+		"Flask: a line of Python":    {flask, "web.py", flaskApp + "y = 'ui/dist'\n", nil},
+		"Flask: the requirements":    {flask, "requirements.txt", "flask==3.0.0", []string{"dependencies", "frontend files"}},
+		"Flask: the frontend":        {flask, "ui/src/main.js", "y", []string{"frontend (build)", "frontend files"}},
+		"Flask: the frontend's lock": {flask, "ui/" + lock, "{}", []string{deps, "frontend (build)", "frontend files"}},
+		"in the root: the frontend":  {root, "src/main.js", "y", []string{"frontend (build)", "source", "frontend files"}},
+		"in the root: its lock":      {root, lock, "{}", []string{deps, "frontend (build)", "source", "frontend files"}},
+		"in the root: the others":    {root, "requirements.txt", "flask==3.0.0", []string{"dependencies", "frontend (build)", "source", "frontend files"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, after := packtest.Request(repo(c.app...)), packtest.Request(repo(append(c.app, c.file, c.now)...))
+			after.Digest = "another tree"
+			if got := packtest.Rebuilt(t, detected, before, after); !slices.Equal(got, c.want) {
+				t.Errorf("rebuilt: got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A program of the frontend stays one, and its mode is part of the key.
+func TestFrontend_ProgramsStayPrograms(t *testing.T) {
+	files := frontend("ui/", "go.mod", "module shop\n", "main.go", goServer, "ui/serve.go", goUI, "ui/build.sh", "#!/bin/sh\n")
+	plain, program := repo(files...), repo(files...)
+	program["ui/build.sh"] = &fstest.MapFile{Data: plain["ui/build.sh"].Data, Mode: 0o755}
+	want := []string{"frontend (build)", "frontend files", "programs"}
+	if got := packtest.Rebuilt(t, detected, packtest.Request(plain), packtest.Request(program)); !slices.Equal(got, want) {
+		t.Errorf("rebuilt: got %q, want %q", got, want)
+	}
+}
