@@ -25,10 +25,10 @@ func (c *cli) imageCommands() []command {
 		},
 		{
 			use: "registry:login HOST USER [FILE]", short: "let berth in to a registry",
-			long: "The password is read from standard input without FILE. It is kept encrypted and\n" +
-				"used for git:from-image and for FROM in Dockerfiles: with --app, of that app alone;\n" +
-				"else of every app, unless a key deploys it that is bound to apps. docker.io is the\n" +
-				"registry of images that name none.",
+			long: "Without FILE the password is read from standard input. It is kept encrypted.\n" +
+				"berth uses it for git:from-image and for FROM in Dockerfiles: with --app for that\n" +
+				"app, else for all apps, except where a key that is bound to apps deploys.\n" +
+				"docker.io is the registry of images that name none.",
 			example: "registry:login registry.example.com deployer <token", noApp: true, min: 2, max: 3,
 			run: func(ctx context.Context, app string, words []string) error {
 				file := "-"
