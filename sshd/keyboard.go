@@ -30,9 +30,11 @@ type keyboard struct {
 	raw   bool       // keys are handed on as they are
 	line  bool       // something was read of the line that is being typed
 	ended bool       // by ^D
+	off   bool       // the command has ended, and nothing reads any more
 }
 
-// newKeyboard reads from in until it ends. interrupt is called for ^C.
+// newKeyboard reads from in until it ends, or until off is called. interrupt is
+// called for ^C.
 func newKeyboard(in io.Reader, interrupt func()) *keyboard {
 	k := &keyboard{interrupt: interrupt}
 	k.more = sync.NewCond(&k.mu)
@@ -55,14 +57,25 @@ func (k *keyboard) listen(in io.Reader) {
 		}
 		k.err = err
 		k.more.Broadcast()
-		for err == nil && len(k.typed) >= mostTyped {
+		for err == nil && !k.off && len(k.typed) >= mostTyped {
 			k.more.Wait()
 		}
+		ended := err != nil || k.off
 		k.mu.Unlock()
-		if err != nil {
+		if ended {
 			return
 		}
 	}
+}
+
+// turnOff ends the reading ahead: what is typed now is for no command. Without
+// it a full keyboard would wait for a reader for ever, and keep its connection's
+// buffers.
+func (k *keyboard) turnOff() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.off = true
+	k.more.Broadcast()
 }
 
 // Raw hands the keys on as they are from now on.

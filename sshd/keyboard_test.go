@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -157,4 +158,22 @@ func TestOutput_BreaksWhenTheClientsReaderHasGone(t *testing.T) {
 	default:
 		t.Error("the command goes on")
 	}
+}
+
+// zeros is what "ssh -tt … </dev/zero" types.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// A full keyboard waits for its reader, and ends with its command: else each
+// session would leave one behind.
+func TestKeyboard_EndsWithItsCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
+		k := newKeyboard(zeros{}, func() {})
+		synctest.Wait()
+		if len(k.typed) < mostTyped {
+			t.Errorf("%d bytes are typed, want %d", len(k.typed), mostTyped)
+		}
+		k.turnOff()
+	})
 }

@@ -390,6 +390,7 @@ func (s *Server) answer(ctx, life context.Context, sshConn *gossh.ServerConn, se
 			io.WriteString(request.Stdout, "^C\n")
 			interrupt()
 		})
+		defer keys.turnOff()
 		request.Stdin, request.TakeKeys = keys, keys.Raw
 		return s.run(ctx, request)
 	}
