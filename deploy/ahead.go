@@ -73,7 +73,7 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 		for _, layer := range shared(layers) {
 			have, err := d.engine.HasLayer(ctx, layer.Key)
 			if err == nil && !have {
-				err = d.awaitShared(ctx, []plan.Layer{layer}, nil, out)
+				err = d.awaitShared(ctx, []plan.Layer{layer}, out)
 				made++
 			}
 			if err != nil {

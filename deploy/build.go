@@ -111,12 +111,11 @@ func (d *Deployer) build(ctx context.Context, record store.App, by store.User, b
 // buildLayers waits for a place among the machine's builds and makes what is
 // missing of a plan's layers.
 func (d *Deployer) buildLayers(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) error {
-	place, err := d.awaitPlace(ctx, out)
+	leave, err := d.awaitPlace(ctx, out)
 	if err != nil {
 		return err
 	}
-	at := newSeat(place)
-	defer at.share()()
+	defer leave()
 	if err := d.roomToBuild(ctx, record); err != nil {
 		return err
 	}
@@ -127,7 +126,7 @@ func (d *Deployer) buildLayers(ctx context.Context, record store.App, build *sto
 		return err
 	}
 	defer d.background(func(ctx context.Context) { d.trimCaches(ctx, record) })
-	return d.makeLayers(ctx, record, made, tree, config, at, out)
+	return d.makeLayers(ctx, record, made, tree, config, out)
 }
 
 // noteLayers writes down which layers of the app's own a build makes, before it
@@ -145,7 +144,7 @@ func (d *Deployer) noteLayers(build *store.Build, made *plan.Plan) error {
 
 // makeLayers makes what is missing of a plan's layers: the shared ones in a time
 // of their own, the others in the build's.
-func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, at *seat, out *report) error {
+func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) error {
 	disk, left := buildRoom(), d.buildAllowance("the build", codeTooLong)
 	left.spent.Hint("what it has finished is kept: push again to go on from there")
 	for n, layer := range made.Layers {
@@ -161,7 +160,7 @@ func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.
 		began := time.Now()
 		err = out.timed(layer.Name, func() error {
 			if layer.Shared() {
-				return d.awaitShared(ctx, made.Layers[n:], at, out)
+				return d.awaitShared(ctx, made.Layers[n:], out)
 			}
 			return left.spend(ctx, func(ctx context.Context) error {
 				return d.makeLayer(ctx, record, layer, tree, config, disk, out)

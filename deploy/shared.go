@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"sync"
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -36,23 +35,24 @@ type making struct {
 // awaitShared makes the first of these layers, or waits for whoever makes it
 // already. When ctx ends before, those of them that are shared are made without
 // whoever asked. What the commands printed goes into out's record.
-func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, at *seat, out *report) error {
-	m := d.makeShared(layers[0], at)
+func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, out *report) error {
+	m := d.makeShared(layers[0])
 	select {
 	case <-m.done:
 		d.leaveShared(m)
 		out.keep(m.said.Bytes())
 		return m.err
 	case <-ctx.Done():
-		d.abandon(m, layers[1:], at)
+		d.abandon(m, layers[1:])
 		return context.Cause(ctx)
 	}
 }
 
 // abandon leaves a layer that is being made, and the shared ones that follow, to
 // be made in the background: one toolchain at a time, or whoever pushes and
-// cancels could fill the machine with them.
-func (d *Deployer) abandon(m *making, rest []plan.Layer, at *seat) {
+// cancels could fill the machine with them. It takes no place among the builds,
+// which the builds of others would wait for.
+func (d *Deployer) abandon(m *making, rest []plan.Layer) {
 	d.mu.Lock()
 	first := !d.abandoned
 	d.abandoned = true
@@ -61,12 +61,10 @@ func (d *Deployer) abandon(m *making, rest []plan.Layer, at *seat) {
 		d.leaveShared(m)
 		return
 	}
-	leave := at.share()
 	end := func() {
 		d.mu.Lock()
 		d.abandoned = false
 		d.mu.Unlock()
-		leave()
 	}
 	begun := d.background(func(context.Context) {
 		defer end()
@@ -77,7 +75,7 @@ func (d *Deployer) abandon(m *making, rest []plan.Layer, at *seat) {
 				return // whoever wants it next tries again, and hears why
 			}
 			if layer.Shared() {
-				m = d.makeShared(layer, at)
+				m = d.makeShared(layer)
 				<-m.done
 				d.leaveShared(m)
 			}
@@ -91,22 +89,23 @@ func (d *Deployer) abandon(m *making, rest []plan.Layer, at *seat) {
 
 // makeShared begins to make a shared layer, unless that is under way. Whoever
 // called it waits for the layer until leaveShared.
-func (d *Deployer) makeShared(layer plan.Layer, at *seat) *making {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if m := d.making[layer.Key]; m != nil {
-		m.waiting++
-		return m
-	}
+func (d *Deployer) makeShared(layer plan.Layer) *making {
+	// Before mu is taken: pins wait while a layer is deleted.
+	unpin := d.pins.pin(layerKeys(layer)...)
 	ctx, cancel := context.WithCancel(d.life)
 	m := &making{layer: layer, waiting: 1, cancel: cancel, done: make(chan struct{})}
-	leave, unpin := at.share(), d.pins.pin(layerKeys(layer)...)
 	end := func(err error) {
 		m.err = err
 		close(m.done)
 		cancel()
 		unpin()
-		leave()
+	}
+	d.mu.Lock()
+	if under := d.making[layer.Key]; under != nil {
+		under.waiting++
+		d.mu.Unlock()
+		end(nil)
+		return under
 	}
 	begun := d.background(func(context.Context) {
 		err := d.sharedAllowance(layer.Name).spend(ctx, func(ctx context.Context) error {
@@ -121,7 +120,9 @@ func (d *Deployer) makeShared(layer plan.Layer, at *seat) *making {
 	})
 	if begun {
 		d.making[layer.Key] = m
-	} else {
+	}
+	d.mu.Unlock()
+	if !begun {
 		end(context.Canceled)
 	}
 	return m
@@ -144,33 +145,4 @@ func (d *Deployer) unlist(m *making) {
 	if d.making[m.layer.Key] == m {
 		delete(d.making, m.layer.Key)
 	}
-}
-
-// seat is a place among the machine's builds that a build shares with what it
-// leaves behind in the background. nil is none.
-type seat struct {
-	mu    sync.Mutex // guards users
-	users int
-	leave func()
-}
-
-// newSeat shares a place out. It is given back by leave once all who share it
-// have left.
-func newSeat(leave func()) *seat { return &seat{leave: leave} }
-
-// share adds one to those who have the place, until the function is called.
-func (s *seat) share() (leave func()) {
-	if s == nil {
-		return func() {}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users++
-	return sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.users--; s.users == 0 {
-			s.leave()
-		}
-	})
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,14 +67,12 @@ type pushed struct {
 	out bytes.Buffer
 }
 
-func makeAll(ctx context.Context, d *Deployer, app string, at *seat) *pushed {
+func makeAll(ctx context.Context, d *Deployer, app string) *pushed {
 	p := &pushed{err: make(chan error, 1)}
-	leave := at.share()
 	go func() {
-		defer leave()
 		record, _, err := d.find("shop")
 		if err == nil {
-			err = d.makeLayers(ctx, record, nodePlan(app), &source{}, nil, at, newReport(&p.out))
+			err = d.makeLayers(ctx, record, nodePlan(app), &source{}, nil, newReport(&p.out))
 		}
 		p.err <- err
 	}()
@@ -89,18 +86,18 @@ func TestMakeLayers_AToolchainIsNotThePushersTime(t *testing.T) {
 		shop(t, d)
 		layers := &slowLayers{takes: map[string]time.Duration{"node": 20 * time.Minute, "tools": 20 * time.Minute, "deps a": 14 * time.Minute}}
 		d.layers = layers
-		p := makeAll(t.Context(), d, "a", nil)
+		p := makeAll(t.Context(), d, "a")
 		if err := <-p.err; err != nil {
 			t.Errorf("a build of 14 minutes after a toolchain of 40: %v", err)
 		}
 		layers.takes["deps b"] = 16 * time.Minute
-		err := <-makeAll(t.Context(), d, "b", nil).err
+		err := <-makeAll(t.Context(), d, "b").err
 		f := fault.From(err)
 		if f == nil || f.Code != codeTooLong || !slices.Contains(f.Hints, "what it has finished is kept: push again to go on from there") {
 			t.Errorf("a build of 16 minutes: got %v", err)
 		}
 		layers.takes["node"], layers.made = 31*time.Minute, nil
-		if f := fault.From(<-makeAll(t.Context(), d, "c", nil).err); f == nil || f.Code != codeShared {
+		if f := fault.From(<-makeAll(t.Context(), d, "c").err); f == nil || f.Code != codeShared {
 			t.Errorf("a toolchain of 31 minutes: got %v", f)
 		}
 	})
@@ -112,20 +109,14 @@ func TestMakeLayers_AToolchainIsMadeOnceAndToItsEnd(t *testing.T) {
 		shop(t, d)
 		layers := &slowLayers{takes: map[string]time.Duration{"node": 5 * time.Minute, "tools": 5 * time.Minute, "apt a": time.Minute}}
 		d.layers = layers
-		var left atomic.Bool
-		at := newSeat(func() { left.Store(true) })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		why := errCancelled("build 1", bob)
-		first := makeAll(ctx, d, "a", at)
-		second := makeAll(t.Context(), d, "b", nil)
+		first := makeAll(ctx, d, "a")
+		second := makeAll(t.Context(), d, "b")
 		time.Sleep(time.Minute)
 		cancel(why)
 		if err := <-first.err; !errors.Is(err, why) {
 			t.Errorf("the first push ended with %v", err)
-		}
-		synctest.Wait()
-		if left.Load() {
-			t.Error("the place was given back although its toolchain is being made")
 		}
 		if err := <-second.err; err != nil {
 			t.Errorf("the second push: %v", err)
@@ -133,9 +124,6 @@ func TestMakeLayers_AToolchainIsMadeOnceAndToItsEnd(t *testing.T) {
 		synctest.Wait()
 		if got, want := strings.Join(layers.begun, ", "), "node, tools, apt b, deps b"; got != want {
 			t.Errorf("got %s, want %s", got, want)
-		}
-		if !left.Load() {
-			t.Error("the place was not given back")
 		}
 	})
 }
@@ -147,7 +135,7 @@ func TestMakeLayers_TheRestOfAToolchainIsMadeWithoutThePush(t *testing.T) {
 		layers := &slowLayers{takes: map[string]time.Duration{"node": 5 * time.Minute, "tools": 5 * time.Minute}}
 		d.layers = layers
 		ctx, cancel := context.WithCancelCause(t.Context())
-		p := makeAll(ctx, d, "a", nil)
+		p := makeAll(ctx, d, "a")
 		cancel(errCancelled("build 1", bob))
 		<-p.err
 		time.Sleep(time.Hour)
@@ -170,26 +158,19 @@ func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
 		for _, version := range []string{"node 1", "node 2"} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			asked := make(chan error)
-			var left atomic.Int32
-			at := newSeat(func() { left.Add(1) })
 			go func() {
-				defer at.share()()
-				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, at, newReport())
+				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, newReport())
 			}()
 			synctest.Wait()
 			cancel(errCancelled("a build", bob))
 			<-asked
-			synctest.Wait()
-			if want := strings.Count(version, "2"); int(left.Load()) != want {
-				t.Errorf("%s: its place was given back %d times, want %d", version, left.Load(), want)
-			}
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if got := strings.Join(layers.made, ", "); got != "node 1" {
 			t.Errorf("made %s, want the first alone", got)
 		}
-		if err := d.awaitShared(t.Context(), []plan.Layer{{Key: "node 2", Root: true}}, nil, newReport()); err != nil {
+		if err := d.awaitShared(t.Context(), []plan.Layer{{Key: "node 2", Root: true}}, newReport()); err != nil {
 			t.Errorf("the second, when a push waits for it: %v", err)
 		}
 	})
@@ -202,11 +183,11 @@ func TestMakeLayers_AToolchainThatFailsIsTriedAgain(t *testing.T) {
 		broken := errors.New("no route to host")
 		layers := &slowLayers{fails: map[string]error{"node": broken}}
 		d.layers = layers
-		if err := <-makeAll(t.Context(), d, "a", nil).err; !errors.Is(err, broken) {
+		if err := <-makeAll(t.Context(), d, "a").err; !errors.Is(err, broken) {
 			t.Errorf("got %v, want %v", err, broken)
 		}
 		layers.fails = nil
-		if err := <-makeAll(t.Context(), d, "a", nil).err; err != nil {
+		if err := <-makeAll(t.Context(), d, "a").err; err != nil {
 			t.Errorf("the second try: %v", err)
 		}
 	})
@@ -217,7 +198,7 @@ func TestSharedLayers_EndWithBerth(t *testing.T) {
 		d := newDeployer(t)
 		shop(t, d)
 		d.layers = &slowLayers{takes: map[string]time.Duration{"node": 5 * time.Minute}}
-		p := makeAll(t.Context(), d, "a", nil)
+		p := makeAll(t.Context(), d, "a")
 		d.end()
 		if err := <-p.err; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want that berth ends", err)
