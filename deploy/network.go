@@ -147,7 +147,8 @@ func (d *Deployer) NetworkReport(context.Context) (r NetworkReport, err error) {
 }
 
 // SetNetwork sets what all apps and builds reach; an empty value takes a
-// property back. It counts at once, for containers that run too.
+// property back. It counts at once, for containers that run too; where that
+// fails, the error says that it is stored, and the same call tries again.
 func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.User) (NetworkReport, error) {
 	property, err := networkPropertyNamed(name)
 	if err != nil {
@@ -182,9 +183,17 @@ func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.
 	if err != nil {
 		return NetworkReport{}, d.full(err)
 	}
-	if err := d.lan.SetLAN(ctx, lan); err != nil {
-		return NetworkReport{}, err
-	}
 	d.happened(store.Event{By: by.Name, Kind: "settings", Text: text})
+	if err := d.lan.SetLAN(ctx, lan); err != nil {
+		return NetworkReport{}, notInForce(name, value, err)
+	}
 	return d.NetworkReport(ctx)
+}
+
+// notInForce says that a property is stored and that the engine, which tries
+// again by itself, could not apply it.
+func notInForce(name, value string, err error) error {
+	f := fault.New(fault.Failed, "E193", "%s is stored, but it is not yet in force for all containers", name).With(err.Error())
+	f.Cause = err
+	return f.Hint("berth tries again within a minute; to try now: berth %s", strings.TrimSpace("network:set --global "+name+" "+value))
 }

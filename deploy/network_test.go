@@ -68,8 +68,18 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		t.Error("the engine heard of a value that was refused")
 	}
 	book.err = errors.New("nft: no")
-	if _, err := d.SetNetwork(t.Context(), "lan", "allow", by); err == nil {
-		t.Error("an engine that fails is passed over")
+	for i := range 2 { // the second call tries again
+		_, err := d.SetNetwork(t.Context(), "lan", "allow", by)
+		if codeOf(err) != "E193" || !errors.Is(err, book.err) {
+			t.Errorf("an engine that fails: got %v, want E193", err)
+		}
+		if len(book.told) != told+i+1 || d.settings().Network["lan"] != "allow" {
+			t.Errorf("call %d: the engine was asked %d times, the store has %v", i+1, len(book.told)-told, d.settings().Network)
+		}
+	}
+	book.err = nil
+	if _, err := d.SetNetwork(t.Context(), "lan", "allow", by); err != nil {
+		t.Errorf("the engine is back: %v", err)
 	}
 }
 

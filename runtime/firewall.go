@@ -10,10 +10,13 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"text/template"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What keeps containers apart, from the outside in. Each layer holds when
@@ -127,8 +130,8 @@ type firewall struct {
 	turn   sync.Mutex // held while nft runs: one transaction at a time; guards what follows
 	reach  reach
 	ports  map[string]port // of containers, by id
-	plain  bool            // the kernel filters no bridges
-	listed string          // the tables as nft listed them after the last transaction
+	plain  bool            // the kernel filters no bridges, as far as the last transaction found
+	listed string          // the tables as nft listed them after the last transaction; "" if that failed
 	closed bool            // removed for good
 
 	repairs    int // how often the tables were put back
@@ -139,12 +142,12 @@ func newFirewall(bridge, id string, subnet netip.Prefix, log *slog.Logger) *fire
 	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, ports: make(map[string]port)}
 }
 
-// setReach replaces the tables, in one transaction.
+// setReach replaces the tables, in one transaction. A reach that was not
+// applied is not the current one: whoever compares with it tries again.
 func (f *firewall) setReach(ctx context.Context, r reach) error {
 	f.turn.Lock()
 	defer f.turn.Unlock()
-	f.reach = r
-	return f.apply(ctx)
+	return f.apply(ctx, r)
 }
 
 // current returns what containers may reach.
@@ -154,36 +157,78 @@ func (f *firewall) current() reach {
 	return f.reach
 }
 
-// apply replaces the tables. The caller has the turn.
-func (f *firewall) apply(ctx context.Context) error {
-	var host, bridge bytes.Buffer
-	ports := make([]port, 0, len(f.ports))
-	for _, p := range f.ports {
-		ports = append(ports, p)
+// apply replaces the tables, and has the reach once the kernel has it. The
+// caller has the turn.
+//
+// A kernel without rules for bridges gets the host's table alone. Any other
+// failure of the bridge's table fails the whole, and is tried again: without it a
+// container may forge frames.
+func (f *firewall) apply(ctx context.Context, r reach) error {
+	var host bytes.Buffer
+	if err := hostRules.Execute(&host, map[string]any{
+		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Resolvers": r.resolvers, "Metadata": metadataAddresses,
+		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+	}); err != nil {
+		return err
 	}
-	err := errors.Join(
-		hostRules.Execute(&host, map[string]any{
-			"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Resolvers": f.reach.resolvers, "Metadata": metadataAddresses,
-			"Except": only4(f.reach.except), "Proxies": f.reach.proxies, "Denied": only4(f.reach.denied),
-		}),
-		bridgeRules.Execute(&bridge, map[string]any{"Table": f.table, "Ports": ports}))
+	bridge, err := f.bridgeScript(slices.Collect(maps.Values(f.ports)))
 	if err != nil {
 		return err
 	}
-	if !f.plain {
-		err = nft(ctx, host.String()+bridge.String())
-	}
-	if f.plain || err != nil {
-		if without := nft(ctx, host.String()); without != nil {
-			return without
+	failed := nft(ctx, host.String()+bridge)
+	if failed != nil {
+		if !unsupported(f.checkBridges(ctx)) {
+			return failed
 		}
-		if !f.plain {
-			f.log.Warn("this kernel has no rules for bridges: forged frames are kept out by fewer layers", "err", err)
-			f.plain = true
+		if err := nft(ctx, host.String()); err != nil {
+			return err
 		}
 	}
+	f.reach = r
+	f.setPlain(failed)
 	f.listed, err = f.list(ctx)
 	return err
+}
+
+// bridgeScript is the bridge's table with these ports.
+func (f *firewall) bridgeScript(ports []port) (string, error) {
+	var script bytes.Buffer
+	err := bridgeRules.Execute(&script, map[string]any{"Table": f.table, "Ports": ports})
+	return script.String(), err
+}
+
+// checkBridges asks the kernel whether it takes the bridge's table, and changes
+// nothing.
+func (f *firewall) checkBridges(ctx context.Context) error {
+	script, err := f.bridgeScript(nil)
+	if err != nil {
+		return err
+	}
+	return startNFT(ctx, script, (*exec.Cmd).Start, "--check")
+}
+
+// setPlain notes whether the bridge's table failed, and logs a change.
+func (f *firewall) setPlain(failed error) {
+	switch plain := failed != nil; {
+	case plain && !f.plain:
+		f.log.Warn("this kernel has no rules for bridges: forged frames are kept out by fewer layers", "err", failed)
+	case !plain && f.plain:
+		f.log.Info("the kernel has rules for bridges now: they are in force")
+	}
+	f.plain = failed != nil
+}
+
+// unsupported tells whether nft failed because the kernel lacks what the script
+// is about: the family (EOPNOTSUPP, EAFNOSUPPORT and EPROTONOSUPPORT, by the
+// kernel's version) or an expression in it (ENOENT). An nft that was killed, or
+// could not start, says nothing about the kernel.
+func unsupported(err error) bool {
+	if _, ran := errors.AsType[*exec.ExitError](err); !ran {
+		return false
+	}
+	return slices.ContainsFunc([]error{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ENOENT}, func(lacks error) bool {
+		return strings.Contains(strings.ToLower(err.Error()), lacks.Error())
+	})
 }
 
 // list returns the tables in nft's words, without counters and without the
@@ -214,7 +259,7 @@ func (f *firewall) admit(ctx context.Context, id string, p port) error {
 	}
 	err := nft(ctx, fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name))
 	if err != nil { // somebody has removed the table, and the watch has not been here yet
-		return f.apply(ctx)
+		return f.apply(ctx, f.reach)
 	}
 	return nil
 }
@@ -246,17 +291,21 @@ func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 }
 
 // repair puts the tables back when they are not as they were left. It reports
-// whether that was needed.
+// whether that was needed. A kernel that filters no bridges is asked again: a
+// module may be loaded by now.
 func (f *firewall) repair(ctx context.Context) (bool, error) {
 	f.turn.Lock()
 	defer f.turn.Unlock()
 	if f.closed {
 		return false, nil
 	}
+	if f.plain && f.checkBridges(ctx) == nil {
+		return false, f.apply(ctx, f.reach)
+	}
 	if now, err := f.list(ctx); err == nil && now == f.listed || ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if err := f.apply(ctx); err != nil {
+	if err := f.apply(ctx, f.reach); err != nil {
 		return false, err
 	}
 	f.repairs++
@@ -288,9 +337,9 @@ func nft(ctx context.Context, script string) error {
 	return startNFT(ctx, script, (*exec.Cmd).Start)
 }
 
-// startNFT runs a script by nft that start has started.
-func startNFT(ctx context.Context, script string, start func(*exec.Cmd) error) error {
-	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+// startNFT runs a script by nft that start has started, with these options.
+func startNFT(ctx context.Context, script string, start func(*exec.Cmd) error, options ...string) error {
+	cmd := exec.CommandContext(ctx, "nft", append(options, "-f", "-")...)
 	cmd.Stdin = strings.NewReader(script)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

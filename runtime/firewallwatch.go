@@ -16,8 +16,8 @@ const (
 	// repairPause bounds how often the tables are looked at: a program that
 	// loads its own rules one by one makes thousands of changes.
 	repairPause = 100 * time.Millisecond
-	// repairInterval is for what no notification tells: resolv.conf, and
-	// notifications that were lost.
+	// repairInterval is for what no notification tells: resolv.conf,
+	// notifications that were lost, and what failed the last time.
 	repairInterval = time.Minute
 	// repairSilence is how long a second repair is not logged as a warning.
 	repairSilence = 10 * time.Minute
@@ -35,7 +35,6 @@ func (n *network) run(ctx context.Context) error {
 		return n.listen(ctx, unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR, func(syscall.NetlinkMessage) bool { return true }, changed)
 	})
 	g.Go(func() error {
-		n.warn("a container's rules", n.raiseWalls(ctx)) // of containers that an earlier berth has made
 		tick := time.NewTicker(repairInterval)
 		defer tick.Stop()
 		for {
@@ -59,7 +58,7 @@ func (n *network) run(ctx context.Context) error {
 // keep is one look at the firewall.
 func (n *network) keep(ctx context.Context) {
 	repaired, err := n.firewall.repair(ctx)
-	n.warn("the firewall's tables were changed by another program and are not put back", err)
+	n.warn("the firewall's tables are not as berth made them and could not be put back", err)
 	if repaired {
 		n.reportRepair()
 	}

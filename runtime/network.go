@@ -53,7 +53,8 @@ type network struct {
 
 	turn   sync.Mutex // held while the rules are made anew; guards what follows
 	lan    LAN
-	resolv []byte // what resolvConf holds
+	resolv []byte          // what resolvConf holds
+	stale  map[string]bool // containers whose wall may be of another reach than the firewall's
 }
 
 // containerInterface is a container's leg on the bridge.
@@ -90,6 +91,7 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 	if err := n.firewall.setReach(ctx, r); err != nil {
 		return nil, fmt.Errorf("firewall: %w", err)
 	}
+	n.markWalls() // an earlier berth has made them
 	return n, n.configureCNI()
 }
 
@@ -111,20 +113,31 @@ func (n *network) lookAround(ctx context.Context) (reach, error) {
 }
 
 // refresh makes the rules anew if the machine has other addresses or resolvers
-// than they were made for, or the setting is another.
+// than they were made for, or the setting is another. What fails is tried again
+// by the next refresh.
 func (n *network) refresh(ctx context.Context) error {
 	n.turn.Lock()
 	defer n.turn.Unlock()
 	r, err := n.lookAround(ctx)
-	if err != nil || r.equal(n.firewall.current()) {
+	if err != nil {
 		return err
 	}
-	n.log.Info("containers' rules follow the machine's addresses", "own", r.own, "resolvers", r.resolvers, "lan_denied", r.denied != nil)
-	return errors.Join(n.firewall.setReach(ctx, r), n.raiseWalls(ctx))
+	if !r.equal(n.firewall.current()) {
+		n.log.Info("containers' rules follow the machine's addresses", "own", r.own, "resolvers", r.resolvers, "lan_denied", r.denied != nil)
+		err := n.firewall.setReach(ctx, r)
+		n.markWalls() // after a failure too: the kernel may have the rules all the same
+		if err != nil {
+			return err
+		}
+	}
+	return n.raiseWalls(ctx)
 }
 
-// setLAN changes whether containers reach the private networks.
+// setLAN changes whether containers reach the private networks. The work ends
+// even if whoever asked is gone: half of it would be neither setting.
 func (n *network) setLAN(ctx context.Context, lan LAN) error {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
 	n.turn.Lock()
 	n.lan = lan
 	n.turn.Unlock()

@@ -82,14 +82,29 @@ func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Ad
 	return n.nftWithin(ctx, ns, rules.String())
 }
 
-// raiseWalls replaces the walls of all containers. One that has gone meanwhile
-// is no error.
+// markWalls has raiseWalls replace the walls of all containers. The caller has
+// the turn.
+func (n *network) markWalls() {
+	n.stale = make(map[string]bool)
+	for id := range n.firewall.admitted() {
+		n.stale[id] = true
+	}
+}
+
+// raiseWalls replaces the walls that are marked, and takes the mark from those
+// that it has replaced. A container that has gone meanwhile is no error. The
+// caller has the turn.
 func (n *network) raiseWalls(ctx context.Context) error {
 	var errs []error
-	for id, p := range n.firewall.admitted() {
-		if err := n.raiseWall(ctx, id, p.Address); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+	ports := n.firewall.admitted()
+	for id := range n.stale {
+		if p, ok := ports[id]; ok {
+			if err := n.raiseWall(ctx, id, p.Address); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+				continue
+			}
 		}
+		delete(n.stale, id)
 	}
 	return errors.Join(errs...)
 }
