@@ -55,6 +55,12 @@ func (c *claim) check(domain store.Domain) error {
 		if err != nil {
 			return err
 		}
+		if owner == "" || !c.mayUse(owner) {
+			// First, so that the answer is the same whether the host is another's or free.
+			if why := c.reserved(domain); why != "" {
+				return c.refuse(domain, why)
+			}
+		}
 		if taken && !c.mayUse(same.App) || owner != "" && !c.mayUse(owner) {
 			return c.refuse(domain, otherTenant)
 		}

@@ -152,6 +152,28 @@ func TestClaim_ATenantTakesNoNameThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// A tenant learns nothing of which other apps there are.
+func TestClaim_TheAnswerIsTheSameForAppsThatExistAndThatDoNot(t *testing.T) {
+	d := town(t)
+	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	answer := func(name string, domain store.Domain) string {
+		domain.Host = strings.ReplaceAll(domain.Host, "NAME", name)
+		f := fault.From(lead(d, "blog", domain, bound))
+		if f == nil {
+			t.Fatalf("bob may take %s", domain.Address())
+		}
+		return f.Code + strings.ReplaceAll(f.Error()+strings.Join(f.Hints, ""), name, "NAME")
+	}
+	for _, domain := range []store.Domain{
+		{Host: "NAME.apps.example.com"}, {Host: "NAME.apps.example.com", Path: "/a"}, {Host: "NAME.apps.example.com", Redirect: "blog.test"},
+		{Host: "*.NAME.apps.example.com"}, {Host: "x.NAME.apps.example.com"},
+	} {
+		if there, missing := answer("shop", domain), answer("nowhere", domain); there != missing {
+			t.Errorf("%s: got %q for an app that exists and %q for one that does not", domain.Address(), there, missing)
+		}
+	}
+}
+
 // lead does what AddDomains does with one domain, and takes it back.
 func lead(d *Deployer, app string, domain store.Domain, by store.User) (err error) {
 	d.db.Update(func(tx *store.Tx) error {

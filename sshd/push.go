@@ -157,16 +157,17 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 }
 
 // lookup finds the app and checks that the user may push to it, or may create
-// it when it is missing.
+// it when it is missing. The first check does not depend on whether the app
+// exists: the answer must not disclose it to a user who has no access to it.
 func (p *Pushes) lookup(user store.User, name string) (app store.App, missing bool, err error) {
+	if err := user.May(store.RoleDeploy, name); err != nil {
+		return store.App{}, false, err
+	}
 	app, err = p.app(name)
 	if isNotFound(err) {
 		return store.App{}, true, user.May(store.RoleDeploy, "")
 	}
-	if err != nil {
-		return store.App{}, false, err
-	}
-	return app, false, user.May(store.RoleDeploy, name)
+	return app, false, err
 }
 
 // decide is called by the repository while git waits with the updates.

@@ -328,6 +328,22 @@ func TestPush_Roles(t *testing.T) {
 	wantText(t, string(out2), "E101")
 }
 
+func TestLookup_DoesNotDiscloseWhichAppsThereAre(t *testing.T) {
+	h := &house{apps: map[string]store.App{"shop": {Name: "shop"}}}
+	p := &Pushes{app: h.app}
+	bound := store.User{Name: "ci", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	answer := func(name string) string {
+		_, _, err := p.lookup(bound, name)
+		if err == nil {
+			t.Fatalf("ci may push to %s", name)
+		}
+		return strings.ReplaceAll(err.Error(), name, "NAME")
+	}
+	if there, missing := answer("shop"), answer("nowhere"); there != missing {
+		t.Errorf("got %q for an app that exists and %q for one that does not", there, missing)
+	}
+}
+
 func TestPush_HostileNames(t *testing.T) {
 	d := openDoor(t, Config{})
 	c := d.client(t, "alice", store.RoleAdmin)
