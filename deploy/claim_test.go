@@ -289,4 +289,12 @@ func TestClaim_ATenantsAppHasSoManyDomains(t *testing.T) {
 	if err := d.AddDomains(t.Context(), "blog", many, store.Root); err != nil {
 		t.Errorf("by root: %v", err)
 	}
+	for _, domain := range []store.Domain{{Host: "h0.many.test", Path: "/a"}, {Host: "blog.apps.example.com", Path: "/a"}, {Host: "more.test"}} {
+		if err := d.AddDomains(t.Context(), "blog", []store.Domain{domain}, bound); codeOf(err) != "E199" {
+			t.Errorf("%s: got %v, want E199", domain.Address(), err)
+		}
+	}
+	if err := d.AddDomains(t.Context(), "blog", many[:1], bound); err != nil {
+		t.Errorf("a domain that the app has already: %v", err)
+	}
 }
