@@ -106,8 +106,7 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		return err
 	}
 	if push.before.UID != 0 && push.app.UID != push.before.UID {
-		return fault.New(fault.Conflict, "E422", "%s was destroyed while your push waited for another", name).
-			Hint("push again to make it anew")
+		return errDestroyed(name, "while your push waited for another")
 	}
 	push.app.Name = name
 	if !push.missing {
@@ -170,6 +169,27 @@ func (p *Pushes) lookup(user store.User, name string) (app store.App, missing bo
 	return app, false, err
 }
 
+// lookAgain looks the app up once more: the upload may have taken minutes, in
+// which somebody may have set another deploy branch or destroyed the app.
+func (p *push) lookAgain() error {
+	name := p.app.Name
+	app, missing, err := p.lookup(p.user, name)
+	if err != nil {
+		return err
+	}
+	if p.app.UID != 0 && app.UID != p.app.UID {
+		return errDestroyed(name, "during your push")
+	}
+	app.Name = name
+	p.app, p.missing = app, missing
+	return nil
+}
+
+func errDestroyed(app, when string) error {
+	return fault.New(fault.Conflict, "E422", "%s was destroyed %s", app, when).
+		Hint("push again to make it anew")
+}
+
 // decide is called by the repository while git waits with the updates.
 func (p *push) decide(ctx context.Context, in *git.Incoming, out io.Writer) error {
 	err := func() (err error) {
@@ -191,6 +211,9 @@ func (p *push) decide(ctx context.Context, in *git.Incoming, out io.Writer) erro
 // anything: git first, then what berth takes, then the deploy.
 func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) error {
 	if err := in.Lock(ctx); err != nil {
+		return err
+	}
+	if err := p.lookAgain(); err != nil {
 		return err
 	}
 	update, others, err := choose(p.app, in.Updates)

@@ -344,6 +344,39 @@ func TestLookup_DoesNotDiscloseWhichAppsThereAre(t *testing.T) {
 	}
 }
 
+func TestPush_TheAppIsLookedUpAgainAfterTheUpload(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(apps map[string]store.App)
+		want   string
+	}{
+		{"another deploy branch", func(apps map[string]store.App) {
+			app := apps["shop"]
+			app.Branch = "other"
+			apps["shop"] = app
+		}, "nothing would be deployed: shop deploys other"},
+		{"destroyed", func(apps map[string]store.App) { delete(apps, "shop") }, "shop was destroyed during your push [E422]"},
+		{"another app of that name", func(apps map[string]store.App) { apps["shop"] = store.App{Name: "shop", UID: 71_000} }, "[E422]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := openDoor(t, Config{})
+			c := d.client(t, "alice", store.RoleDeploy)
+			if out, err := c.push("shop", "main"); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			c.commit("hello.py", "print(2)\n")
+			d.mu.Lock()
+			d.upload = func(string) { row.change(d.apps) }
+			d.mu.Unlock()
+			out, err := c.push("shop", "main")
+			if err == nil || len(d.pushed()) != 1 {
+				t.Errorf("the push was deployed:\n%s", out)
+			}
+			wantText(t, out, row.want)
+		})
+	}
+}
+
 func TestPush_HostileNames(t *testing.T) {
 	d := openDoor(t, Config{})
 	c := d.client(t, "alice", store.RoleAdmin)
