@@ -104,7 +104,11 @@ func (d *Deployer) renameRecords(from, to string) (record store.App, err error) 
 		if err := d.cfg.Git.Rename(from, to); err != nil {
 			return fmt.Errorf("rename the repository: %w", err)
 		}
-		err := os.Rename(filepath.Join(d.cfg.Logs, from), filepath.Join(d.cfg.Logs, to))
+		// Logs under a name that was free are what a crash left of a destroyed app.
+		err := os.RemoveAll(filepath.Join(d.cfg.Logs, to))
+		if err == nil {
+			err = os.Rename(filepath.Join(d.cfg.Logs, from), filepath.Join(d.cfg.Logs, to))
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(fmt.Errorf("rename the logs: %w", err), d.cfg.Git.Rename(to, from))
 		}
@@ -220,7 +224,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		d.collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(name)
-	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
+	err = d.notices.remove(filepath.Join(d.cfg.Logs, name))
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()

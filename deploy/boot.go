@@ -74,6 +74,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 // broken are the records of builds, releases and job runs that an earlier life
 // of ours began and did not end, as they are to be closed.
 type broken struct {
+	uids     map[string]int // of the apps, by name: a name may be another app's by then
 	releases []brokenRelease
 	builds   []store.Build
 	runs     []store.JobRun
@@ -118,25 +119,28 @@ func (d *Deployer) closeInterrupted(containers []*runtime.Container) error {
 // cannot be written.
 const closeAgain = 15 * time.Second
 
-// close writes the records of those apps that are still there.
+// close writes those records that are still there, of apps that are.
 func (b broken) close(tx *store.Tx) error {
-	there := func(app string) bool { _, err := tx.App(app); return err == nil }
+	there := func(app string) bool {
+		now, err := tx.App(app)
+		return err == nil && now.UID == b.uids[app]
+	}
 	for _, r := range b.releases {
-		if there(r.app) {
+		if there(r.app) && tx.HasRelease(r.app, r.number) {
 			if err := tx.MarkRelease(r.app, r.number, store.ReleaseFailed, whyBroken); err != nil {
 				return err
 			}
 		}
 	}
 	for _, build := range b.builds {
-		if there(build.App) {
+		if there(build.App) && tx.HasBuild(build.App, build.Number) {
 			if err := tx.PutBuild(build); err != nil {
 				return err
 			}
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) {
+		if there(run.App) && tx.HasJobRun(run.App, run.Number) {
 			if _, err := tx.PutJobRun(run); err != nil {
 				return err
 			}
@@ -149,6 +153,7 @@ func (b broken) close(tx *store.Tx) error {
 // that has a container is still to be ended by it.
 func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, err error) {
 	now := time.Now().UTC()
+	left.uids = map[string]int{}
 	running := map[[3]string]bool{} // app, job, run
 	for _, c := range containers {
 		if isJob(c) {
@@ -161,6 +166,7 @@ func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, er
 			return err
 		}
 		for _, app := range apps {
+			left.uids[app.Name] = app.UID
 			pending, made, err := brokenReleases(tx, app)
 			if err != nil {
 				return err

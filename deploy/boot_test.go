@@ -1,6 +1,9 @@
 package deploy
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +79,61 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Records may be closed long after they were found.
+func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	begin := func(app string) {
+		update(t, d, func(tx *store.Tx) error {
+			_, err := tx.PutJobRun(store.JobRun{App: app, Job: "j", StartedAt: time.Now()})
+			return errors.Join(err,
+				tx.PutBuild(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
+				tx.PutRelease(store.Release{App: app, Number: 2, Status: store.ReleasePending, Build: 7}))
+		})
+	}
+	begin("shop")
+	if _, err := d.CreateApp(t.Context(), "blog", store.Root); err != nil {
+		t.Fatal(err)
+	}
+	begin("blog")
+	left, err := d.interrupted(nil)
+	if err != nil || len(left.releases) != 2 || len(left.builds) != 2 || len(left.runs) != 2 {
+		t.Fatalf("%+v, %v", left, err)
+	}
+	left.releases = append([]brokenRelease{{"shop", 99}}, left.releases...)
+	left.builds = append(left.builds, store.Build{App: "shop", Number: 99, Status: store.BuildFailed})
+	left.runs = append(left.runs, store.JobRun{App: "shop", Job: "j", Number: 99})
+	if err := d.DestroyApp(t.Context(), "blog", store.Root, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.CreateApp(t.Context(), "blog", store.Root); err != nil {
+		t.Fatal(err)
+	}
+	begin("blog")
+	if err := d.db.Update(left.close); err != nil {
+		t.Fatal(err)
+	}
+	for app, want := range map[string]string{"shop": "failed failed closed 1 1", "blog": "pending running open 1 1"} {
+		err := d.db.View(func(tx *store.Tx) error {
+			release, err1 := tx.Release(app, 2)
+			build, err2 := tx.Build(app, 7)
+			builds, err3 := tx.Builds(app, 0)
+			runs, err4 := tx.JobRuns(app, "j", 0)
+			state := "open"
+			if n := len(runs); n > 0 && !runs[n-1].FinishedAt.IsZero() {
+				state = "closed"
+			}
+			if got := fmt.Sprint(release.Status, " ", build.Status, " ", state, " ", len(builds), " ", len(runs)); got != want {
+				t.Errorf("%s: got %s, want %s", app, got, want)
+			}
+			return errors.Join(err1, err2, err3, err4)
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

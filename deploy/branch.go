@@ -40,25 +40,24 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return fault.New(fault.Usage, "E410", "%.60q cannot be the name of a branch", branch).
 			Hint("give it as git branch lists it: main")
 	}
-	text := "set the deploy branch to " + branch
-	if branch == "" {
-		text = "unset the deploy branch"
+	before, _, err := d.find(app)
+	if err != nil || before.Branch == branch {
+		return err
 	}
-	changed := false
+	if branch != "" {
+		// Before the transaction: git may be slow, and nobody else can write meanwhile.
+		if err := repo.DropBranch(ctx, branch); err != nil {
+			return fault.New(fault.Conflict, "E411", "the branch %.60s is being pushed: %w", branch, err).
+				Hint("try again when the push has ended")
+		}
+	}
 	err = d.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
 		}
-		changed = record.Branch != branch
-		if !changed {
-			return nil
-		}
-		if branch != "" {
-			if err := repo.DropBranch(ctx, branch); err != nil {
-				return fault.New(fault.Conflict, "E411", "the branch %.60s is being pushed: %w", branch, err).
-					Hint("try again when the push has ended")
-			}
+		if record.UID != before.UID || record.Branch != before.Branch {
+			return errBranchChanged(record)
 		}
 		record.Branch = branch
 		return tx.PutApp(record)
@@ -66,10 +65,19 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 	if err != nil {
 		return d.full(err)
 	}
-	if changed {
-		d.happened(store.Event{App: app, By: by.Name, Kind: "git", Text: text})
+	text := "set the deploy branch to " + branch
+	if branch == "" {
+		text = "unset the deploy branch"
 	}
+	d.happened(store.Event{App: app, By: by.Name, Kind: "git", Text: text})
 	return nil
+}
+
+// errBranchChanged is what ends an operation that began with another deploy
+// branch than the app has now.
+func errBranchChanged(record store.App) error {
+	return fault.New(fault.Conflict, "E415", "the deploy branch of %s was changed meanwhile", record.Name).
+		Hint("see which one it has, then try again: berth git:report %s", record.Name)
 }
 
 // GitProperties are those that SetGit takes.

@@ -2,9 +2,12 @@ package deploy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/berthd/berth/store"
@@ -52,6 +55,68 @@ func TestSetGit_TheDeployBranchChangesAndItsNextPushIsNews(t *testing.T) {
 	}
 	if report, _ := d.GitReport(context.Background(), "shop"); report.DeployBranch != "" {
 		t.Errorf("a refused change has changed it to %q", report.DeployBranch)
+	}
+}
+
+// A transaction that waits for git would hold up all other writers, so a git
+// that does not end until another writer was there must not stop anything.
+func TestSetDeployBranch_NoWriterWaitsForGit(t *testing.T) {
+	for _, row := range []struct{ meanwhile, code, branch string }{
+		{"", "", "main"},
+		{"other", "E415", "other"},
+	} {
+		d := newDeployer(t)
+		shop(t, d)
+		commit := emptyCommit(t, d, "shop")
+		gitIn(t, commit.Repo.Path, "update-ref", "refs/heads/main", commit.Commit)
+		dir := t.TempDir()
+		for _, name := range []string{"begun", "written"} {
+			if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		real, err := exec.LookPath("git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := fmt.Sprintf(`#!/bin/bash
+case " $* " in *" update-ref -d "*)
+	echo >%[1]s/begun
+	exec 3<>%[1]s/written
+	read -t 5 -u 3 || exit 1
+esac
+exec %[2]s "$@"
+`, dir, real)
+		if err := os.WriteFile(filepath.Join(dir, "git"), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path := os.Getenv("PATH")
+		t.Setenv("PATH", dir+":"+path)
+		set := make(chan error, 1)
+		go func() {
+			set <- d.SetDeployBranch(context.Background(), "shop", "main", store.User{Name: "alice", Role: store.RoleDeploy})
+		}()
+		if _, err := os.ReadFile(filepath.Join(dir, "begun")); err != nil {
+			t.Fatal(err)
+		}
+		update(t, d, func(tx *store.Tx) error {
+			record, err := tx.App("shop")
+			record.Branch = row.meanwhile
+			return errors.Join(err, tx.PutApp(record))
+		})
+		written, err := os.OpenFile(filepath.Join(dir, "written"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(written)
+		if err := <-set; codeOf(err) != row.code || (err != nil) != (row.code != "") {
+			t.Errorf("%q meanwhile: got %v, want %q", row.meanwhile, err, row.code)
+		}
+		written.Close()
+		if record, _, _ := d.find("shop"); record.Branch != row.branch {
+			t.Errorf("%q meanwhile: the deploy branch is %q, want %q", row.meanwhile, record.Branch, row.branch)
+		}
+		t.Setenv("PATH", path)
 	}
 }
 

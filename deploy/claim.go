@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,11 +48,18 @@ func (c *claim) check(domain store.Domain) error {
 	if err != nil {
 		return err
 	}
-	bound := len(c.by.Apps) > 0
+	bound, replaces := len(c.by.Apps) > 0, false
 	if bound {
 		same, taken, err := c.tx.Domain(domain.Address())
 		if err != nil {
 			return err
+		}
+		replaces = taken && same.App == c.app
+		if owner == "" || !c.mayUse(owner) {
+			// First, so that the answer is the same whether the host is another's or free.
+			if why := c.reserved(domain); why != "" {
+				return c.refuse(domain, why)
+			}
 		}
 		if taken && !c.mayUse(same.App) || owner != "" && !c.mayUse(owner) {
 			return c.refuse(domain, otherTenant)
@@ -62,17 +68,32 @@ func (c *claim) check(domain store.Domain) error {
 	if owner != "" && owner != c.app && domain.Path == "" && domain.Host == defaultHost(owner, c.settings) {
 		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", domain.Host, owner)
 	}
-	if !bound || whole {
+	if !bound {
 		return nil
 	}
-	if why := c.reserved(domain); why != "" {
+	if why := c.reserved(domain); !whole && why != "" {
 		return c.refuse(domain, why)
 	}
-	if own, err := c.tx.Domains(c.app); err != nil || len(own) >= maxTenantDomains {
-		return cmp.Or(err, error(fault.New(fault.Conflict, "E199", "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
-			Hint("a key that is not bound to apps can")))
+	if !replaces {
+		if err := c.checkCount(); err != nil {
+			return err
+		}
+	}
+	if whole {
+		return nil
 	}
 	return c.checkTenants(domain)
+}
+
+// checkCount refuses one more domain of an app that has as many as tenants may
+// add. Paths count too: each is a record of its own.
+func (c *claim) checkCount() error {
+	own, err := c.tx.Domains(c.app)
+	if err != nil || len(own) < maxTenantDomains {
+		return err
+	}
+	return fault.New(fault.Conflict, "E199", "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
+		Hint("a key that is not bound to apps can")
 }
 
 const otherTenant = "it, or a name above or below it, leads to an app of somebody else's"

@@ -152,6 +152,28 @@ func TestClaim_ATenantTakesNoNameThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// A tenant learns nothing of which other apps there are.
+func TestClaim_TheAnswerIsTheSameForAppsThatExistAndThatDoNot(t *testing.T) {
+	d := town(t)
+	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	answer := func(name string, domain store.Domain) string {
+		domain.Host = strings.ReplaceAll(domain.Host, "NAME", name)
+		f := fault.From(lead(d, "blog", domain, bound))
+		if f == nil {
+			t.Fatalf("bob may take %s", domain.Address())
+		}
+		return f.Code + strings.ReplaceAll(f.Error()+strings.Join(f.Hints, ""), name, "NAME")
+	}
+	for _, domain := range []store.Domain{
+		{Host: "NAME.apps.example.com"}, {Host: "NAME.apps.example.com", Path: "/a"}, {Host: "NAME.apps.example.com", Redirect: "blog.test"},
+		{Host: "*.NAME.apps.example.com"}, {Host: "x.NAME.apps.example.com"},
+	} {
+		if there, missing := answer("shop", domain), answer("nowhere", domain); there != missing {
+			t.Errorf("%s: got %q for an app that exists and %q for one that does not", domain.Address(), there, missing)
+		}
+	}
+}
+
 // lead does what AddDomains does with one domain, and takes it back.
 func lead(d *Deployer, app string, domain store.Domain, by store.User) (err error) {
 	d.db.Update(func(tx *store.Tx) error {
@@ -266,5 +288,13 @@ func TestClaim_ATenantsAppHasSoManyDomains(t *testing.T) {
 	}
 	if err := d.AddDomains(t.Context(), "blog", many, store.Root); err != nil {
 		t.Errorf("by root: %v", err)
+	}
+	for _, domain := range []store.Domain{{Host: "h0.many.test", Path: "/a"}, {Host: "blog.apps.example.com", Path: "/a"}, {Host: "more.test"}} {
+		if err := d.AddDomains(t.Context(), "blog", []store.Domain{domain}, bound); codeOf(err) != "E199" {
+			t.Errorf("%s: got %v, want E199", domain.Address(), err)
+		}
+	}
+	if err := d.AddDomains(t.Context(), "blog", many[:1], bound); err != nil {
+		t.Errorf("a domain that the app has already: %v", err)
 	}
 }

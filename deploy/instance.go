@@ -220,7 +220,7 @@ func (i *instance) launch(ctx context.Context, record store.App) error {
 
 // notice writes a line of berth's own to the instance's log.
 func (i *instance) notice(d *Deployer, format string, args ...any) {
-	d.notice(i.app.called(), i.release.Number, i.name(), format, args...)
+	d.notice(i.app, i.release.Number, i.name(), format, args...)
 }
 
 // lastLines returns the end of what the instance's program printed.

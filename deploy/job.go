@@ -227,7 +227,7 @@ func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, r
 	exit := c.Exit(ctx)
 	run = d.endRun(a, run, exit, err)
 	if run.Error != "" {
-		d.notice(run.App, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
+		d.notice(a, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
 	}
 	d.remove(c)
 	return run

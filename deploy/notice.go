@@ -31,15 +31,36 @@ const (
 )
 
 // notice writes a line of berth's own to the log of a source, as "web.1" or
-// "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else.
-func (d *Deployer) notice(app string, release int, source, format string, args ...any) {
-	name := d.logFile(app, release, source, noticeLog)
-	d.warn("a line was not written to the log of an app", d.notices.write(name, fmt.Sprintf(format, args...)), "app", app)
+// "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
+// app that was destroyed gets none: its name may be another app's.
+func (d *Deployer) notice(a *app, release int, source, format string, args ...any) {
+	err := d.notices.write(func() string {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.gone {
+			return ""
+		}
+		return d.logFile(a.name, release, source, noticeLog)
+	}, fmt.Sprintf(format, args...))
+	d.warn("a line was not written to the log of an app", err, "app", a.called())
 }
 
-func (n *notices) write(name, text string) error {
+// remove removes the logs of an app that is gone. What is being written to them
+// ends before, and nothing is written after.
+func (n *notices) remove(dir string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return os.RemoveAll(dir)
+}
+
+// write appends text to the file that place returns; "" is none.
+func (n *notices) write(place func() string, text string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	name := place()
+	if name == "" {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}

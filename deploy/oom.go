@@ -57,7 +57,7 @@ func (d *Deployer) watchMemory(ctx context.Context, i *instance, c *runtime.Cont
 		i.mu.Unlock()
 		app, text := i.app.called(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), memoryLimit(limit))
 		d.log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
-		d.notice(app, i.release.Number, i.name(), "%s", text)
+		d.notice(i.app, i.release.Number, i.name(), "%s", text)
 		d.happened(store.Event{App: app, By: "berth", Kind: "oom", Text: fmt.Sprintf("%s of v%d: %s", i.name(), i.release.Number, text)})
 		d.changes.publish(app)
 	}}.run(ctx)

@@ -206,7 +206,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if exit.Code == 0 && !exit.Lost {
 		return nil
 	}
-	d.notice(record.Name, release.Number, name, "failed: %s", describe(exit))
+	d.notice(d.app(record), release.Number, name, "failed: %s", describe(exit))
 	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
 	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
 	var last []string

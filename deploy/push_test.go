@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -69,5 +70,20 @@ func TestTranscript_EndsAtItsBound(t *testing.T) {
 	}
 	if got := info.Size(); got < longestTranscript || got > longestTranscript+int64(len(block))+100 {
 		t.Errorf("got %d bytes, want little more than %d", got, longestTranscript)
+	}
+}
+
+func TestPush_OfABranchThatTheAppDoesNotDeployAnyMoreBuildsNothing(t *testing.T) {
+	d := newDeployer(t)
+	record, _ := shop(t, d)
+	record.Branch = "other"
+	update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
+	push := emptyCommit(t, d, "shop")
+	push.Out, push.direct = io.Discard, true
+	if err := d.Push(t.Context(), push); codeOf(err) != "E415" {
+		t.Errorf("got %v, want E415", err)
+	}
+	if record, _, err := d.find("shop"); err != nil || record.LastBuild != 0 || record.Branch != "other" {
+		t.Errorf("got build %d and the deploy branch %q, %v", record.LastBuild, record.Branch, err)
 	}
 }

@@ -39,7 +39,7 @@ func (d *Deployer) LoginRegistry(_ context.Context, app, host string, login stor
 			}
 		}
 		if app != "" && n > maxRegistryLogins {
-			return fault.New(fault.Conflict, "E164", "%s has %d logins, and may have no more", app, maxRegistryLogins)
+			return fault.New(fault.Conflict, "E139", "%s has %d logins, and may have no more", app, maxRegistryLogins)
 		}
 		return nil
 	})

@@ -61,7 +61,7 @@ func TestLogins_TheMachinesAreNotForBoundKeys(t *testing.T) {
 	}
 	for i := range maxRegistryLogins {
 		err := d.LoginRegistry(t.Context(), "blog", fmt.Sprintf("r%d.test", i), store.RegistryLogin{Username: "u", Password: "p"}, bound)
-		if want := map[bool]string{true: "E164"}[i == maxRegistryLogins-1]; codeOf(err) != want { // it has one already
+		if want := map[bool]string{true: "E139"}[i == maxRegistryLogins-1]; codeOf(err) != want { // it has one already
 			t.Errorf("login %d: got %v, want %q", i, err, want)
 		}
 	}

@@ -38,9 +38,16 @@ func (d *Deployer) transcriptPath(app string, number int) string {
 	return filepath.Join(d.cfg.Logs, app, "builds", strconv.Itoa(number)+".log")
 }
 
-// beginBuild records a build that starts now.
+// beginBuild records a build that starts now. A push of another branch than the
+// app deploys by now is a fault (E415).
 func (d *Deployer) beginBuild(p Push, commit git.Commit) (record store.App, build store.Build, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
+		if record, err = tx.App(p.App); err != nil {
+			return err
+		}
+		if p.Branch != "" && record.Branch != "" && p.Branch != record.Branch {
+			return errBranchChanged(record)
+		}
 		record, build, err = newBuild(tx, p, commit)
 		return err
 	})

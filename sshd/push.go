@@ -106,8 +106,7 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		return err
 	}
 	if push.before.UID != 0 && push.app.UID != push.before.UID {
-		return fault.New(fault.Conflict, "E422", "%s was destroyed while your push waited for another", name).
-			Hint("push again to make it anew")
+		return errDestroyed(name, "while your push waited for another")
 	}
 	push.app.Name = name
 	if !push.missing {
@@ -157,16 +156,38 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 }
 
 // lookup finds the app and checks that the user may push to it, or may create
-// it when it is missing.
+// it when it is missing. The first check does not depend on whether the app
+// exists: the answer must not disclose it to a user who has no access to it.
 func (p *Pushes) lookup(user store.User, name string) (app store.App, missing bool, err error) {
+	if err := user.May(store.RoleDeploy, name); err != nil {
+		return store.App{}, false, err
+	}
 	app, err = p.app(name)
 	if isNotFound(err) {
 		return store.App{}, true, user.May(store.RoleDeploy, "")
 	}
+	return app, false, err
+}
+
+// lookAgain looks the app up once more: the upload may have taken minutes, in
+// which somebody may have set another deploy branch or destroyed the app.
+func (p *push) lookAgain() error {
+	name := p.app.Name
+	app, missing, err := p.lookup(p.user, name)
 	if err != nil {
-		return store.App{}, false, err
+		return err
 	}
-	return app, false, user.May(store.RoleDeploy, name)
+	if p.app.UID != 0 && app.UID != p.app.UID {
+		return errDestroyed(name, "during your push")
+	}
+	app.Name = name
+	p.app, p.missing = app, missing
+	return nil
+}
+
+func errDestroyed(app, when string) error {
+	return fault.New(fault.Conflict, "E422", "%s was destroyed %s", app, when).
+		Hint("push again to make it anew")
 }
 
 // decide is called by the repository while git waits with the updates.
@@ -190,6 +211,9 @@ func (p *push) decide(ctx context.Context, in *git.Incoming, out io.Writer) erro
 // anything: git first, then what berth takes, then the deploy.
 func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) error {
 	if err := in.Lock(ctx); err != nil {
+		return err
+	}
+	if err := p.lookAgain(); err != nil {
 		return err
 	}
 	update, others, err := choose(p.app, in.Updates)

@@ -328,6 +328,55 @@ func TestPush_Roles(t *testing.T) {
 	wantText(t, string(out2), "E101")
 }
 
+func TestLookup_DoesNotDiscloseWhichAppsThereAre(t *testing.T) {
+	h := &house{apps: map[string]store.App{"shop": {Name: "shop"}}}
+	p := &Pushes{app: h.app}
+	bound := store.User{Name: "ci", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	answer := func(name string) string {
+		_, _, err := p.lookup(bound, name)
+		if err == nil {
+			t.Fatalf("ci may push to %s", name)
+		}
+		return strings.ReplaceAll(err.Error(), name, "NAME")
+	}
+	if there, missing := answer("shop"), answer("nowhere"); there != missing {
+		t.Errorf("got %q for an app that exists and %q for one that does not", there, missing)
+	}
+}
+
+func TestPush_TheAppIsLookedUpAgainAfterTheUpload(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(apps map[string]store.App)
+		want   string
+	}{
+		{"another deploy branch", func(apps map[string]store.App) {
+			app := apps["shop"]
+			app.Branch = "other"
+			apps["shop"] = app
+		}, "nothing would be deployed: shop deploys other"},
+		{"destroyed", func(apps map[string]store.App) { delete(apps, "shop") }, "shop was destroyed during your push [E422]"},
+		{"another app of that name", func(apps map[string]store.App) { apps["shop"] = store.App{Name: "shop", UID: 71_000} }, "[E422]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := openDoor(t, Config{})
+			c := d.client(t, "alice", store.RoleDeploy)
+			if out, err := c.push("shop", "main"); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			c.commit("hello.py", "print(2)\n")
+			d.mu.Lock()
+			d.upload = func(string) { row.change(d.apps) }
+			d.mu.Unlock()
+			out, err := c.push("shop", "main")
+			if err == nil || len(d.pushed()) != 1 {
+				t.Errorf("the push was deployed:\n%s", out)
+			}
+			wantText(t, out, row.want)
+		})
+	}
+}
+
 func TestPush_HostileNames(t *testing.T) {
 	d := openDoor(t, Config{})
 	c := d.client(t, "alice", store.RoleAdmin)

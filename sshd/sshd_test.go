@@ -39,6 +39,7 @@ type house struct {
 	left     []string // apps to be destroyed unless they are used
 	push     func(ctx context.Context, p deploy.Push) error
 	command  Command
+	upload   func(app string) // called before the pack comes in
 }
 
 func (h *house) KeyByFingerprint(fingerprint string) (store.Key, error) {
@@ -69,6 +70,9 @@ func (h *house) Expect(app string) func() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expected = append(h.expected, app)
+	if h.upload != nil {
+		h.upload(app)
+	}
 	return func() {}
 }
 

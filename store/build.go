@@ -54,6 +54,12 @@ func (tx *Tx) Build(app string, n int) (Build, error) {
 	return build, err
 }
 
+// HasBuild tells whether a build of an app is remembered.
+func (tx *Tx) HasBuild(app string, n int) bool {
+	b := tx.of("builds", app)
+	return b != nil && b.Get(number(n)) != nil
+}
+
 // Builds returns up to limit builds of an app, the newest first; 0 is no limit.
 func (tx *Tx) Builds(app string, limit int) ([]Build, error) {
 	builds, err := newest[Build](tx.of("builds", app), limit, nil)

@@ -50,6 +50,12 @@ func (tx *Tx) PutJobRun(run JobRun) (JobRun, error) {
 	return run, trim(b, keptRuns)
 }
 
+// HasJobRun tells whether a run of a job of an app is remembered.
+func (tx *Tx) HasJobRun(app string, n int) bool {
+	b := tx.of("runs", app)
+	return b != nil && b.Get(number(n)) != nil
+}
+
 // JobRuns returns up to limit runs of a job of an app ("" is every job), the
 // newest first; 0 is no limit.
 func (tx *Tx) JobRuns(app, job string, limit int) ([]JobRun, error) {
