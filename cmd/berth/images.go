@@ -26,8 +26,8 @@ func (c *cli) imageCommands() []command {
 		{
 			use: "registry:login HOST USER [FILE]", short: "let berth in to a registry",
 			long: "Without FILE the password is read from standard input. It is kept encrypted.\n" +
-				"berth uses it for git:from-image and for FROM in Dockerfiles: with --app for that\n" +
-				"app, else for all apps, except where a key that is bound to apps deploys.\n" +
+				"berth uses it for git:from-image and for FROM in Dockerfiles: with --app for\n" +
+				"that app, else for all apps, except where a key that is bound to apps deploys.\n" +
 				"docker.io is the registry of images that name none.",
 			example: "registry:login registry.example.com deployer <token", noApp: true, min: 2, max: 3,
 			run: func(ctx context.Context, app string, words []string) error {
