@@ -1,6 +1,8 @@
 package runtime_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,9 +42,13 @@ func TestBuildLayer_GivesWayToAllElse(t *testing.T) {
 	}
 }
 
-// buildsGroup returns the group of the builds, if one runs in it.
+// buildsGroup returns the group of the builds, if one runs in it. Another
+// installation may be building on this machine, so the group's name is that of
+// the tests' own (see Open).
 func buildsGroup(t *testing.T) string {
-	for _, pattern := range []string{"/sys/fs/cgroup/cpu/berth-builds-*/*/cgroup.procs", "/sys/fs/cgroup/berth-builds-*/*/cgroup.procs"} {
+	sum := sha256.Sum256([]byte(filepath.Clean(shared.cfg.Root)))
+	name := "berth-builds-" + hex.EncodeToString(sum[:4])
+	for _, pattern := range []string{"/sys/fs/cgroup/cpu/" + name + "/*/cgroup.procs", "/sys/fs/cgroup/" + name + "/*/cgroup.procs"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Error(err)
