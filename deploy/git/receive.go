@@ -36,6 +36,10 @@ const hookName = "proc-receive"
 // process's answer back (5), and its text to the pusher (4). Text and answer
 // have a pipe each, so nothing that is said can pass for an answer; no answer
 // is a refusal.
+//
+// The end of the answer ends the hook. git keeps the hook's input open until
+// then, so a hook that waited for the end of its input would stay for ever, and
+// receive-pack with it, once berth has been killed.
 const hook = `#!/bin/sh
 # Written by berth; changes are overwritten.
 if [ "$BERTH_RECEIVE" != 1 ]; then
@@ -43,8 +47,11 @@ if [ "$BERTH_RECEIVE" != 1 ]; then
 	exit 1
 fi
 cat <&4 >&2 &
-cat <&5 &
-cat >&3
+exec 6<&0
+cat <&6 >&3 &
+updates=$!
+cat <&5
+kill $updates 2>/dev/null
 wait
 `
 
