@@ -74,14 +74,20 @@ func beneath(name string, set map[string]bool) bool {
 	return false
 }
 
-// shared tells whether the names beneath a name are other people's: anybody with
-// an app may add com or github.io, and no root is to be good for all of that.
+// shared tells whether the names beneath a name are other people's: whoever leads
+// com or github.io to an app means that host, and no root is to be good for all
+// of its subdomains.
 func shared(name string) bool {
-	suffix, icann := publicsuffix.PublicSuffix(name)
-	if suffix != name {
-		return false
+	if name == "home.arpa" {
+		return false // listed with the suffixes, and everybody's at home (RFC 8375)
 	}
-	return icann && name != "home.arpa" || strings.Contains(name, ".") && Public(name)
+	for _, name := range []string{name, "any." + name} { // as for *.kobe.jp, which is listed where kobe.jp is not
+		suffix, icann := publicsuffix.PublicSuffix(name)
+		if suffix == name && (icann || strings.Contains(name, ".") && Public(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // trustedAddresses are the addresses that the local CA certifies: those of the

@@ -154,7 +154,7 @@ func TestTrust_PermitsNoSuffixThatOthersShare(t *testing.T) {
 		{Trust{}, "localhost"}, // without a constraint every name would be permitted
 		{Trust{Domain: "localhost", Names: []string{"shop.localhost"}}, "localhost"},
 		{Trust{Domain: "Example.com", Names: []string{"shop.example.com", "example.com", "*.example.com", "WWW.shop.de"}}, "example.com localhost www.shop.de"},
-		{Trust{Domain: "nas", Names: []string{"com", "*.co.uk", "*.com", "github.io", "me.github.io", "1.2.3.4", ""}}, "localhost me.github.io nas"},
+		{Trust{Domain: "nas", Names: []string{"com", "*.co.uk", "*.com", "github.io", "me.github.io", "kobe.jp", "city.kobe.jp", "1.2.3.4", ""}}, "city.kobe.jp localhost me.github.io nas"},
 		{Trust{Domain: "home.arpa", Names: []string{"lan", "box.local"}}, "box.local home.arpa lan localhost"},
 		{Trust{Domain: "203-0-113-7.sslip.io"}, "203-0-113-7.sslip.io localhost"},
 		{Trust{Domain: "dev"}, "dev localhost"}, // the machine's own is its admin's choice
