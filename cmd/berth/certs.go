@@ -140,8 +140,9 @@ Node.js         NODE_EXTRA_CA_CERTS=berth.pem
 
 It is good for this machine's domain and addresses, for the hosts that you see in
 certs:report, and for no other site. After domains:add or domains:set-global
-fetch it again, and import it in place of the old one. Remove one that an older
-berth printed: it has the same name and is good for every site.`
+fetch it again and import it in place of the old one. Until then browsers refuse
+the new hosts and offer no way to go on. Remove a root that an older berth
+printed: it has the same name and is good for every site.`
 
 // fingerprint is written as browsers show it, on two lines.
 func fingerprint(der []byte) string {
