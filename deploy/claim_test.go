@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,7 @@ import (
 func town(t *testing.T) *Deployer {
 	t.Helper()
 	d := newDeployer(t)
-	_, err := d.SetSettings(t.Context(), func(s *store.Settings) error { s.Domain = "apps.example.com"; return nil }, store.Root)
-	if err != nil {
+	if err := setDomain(d, "apps.example.com"); err != nil {
 		t.Fatal(err)
 	}
 	for app, hosts := range map[string][]store.Domain{
@@ -29,16 +29,33 @@ func town(t *testing.T) *Deployer {
 		if _, err := d.CreateApp(t.Context(), app, store.Root); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.AddDomains(t.Context(), app, hosts, store.Root); err != nil {
-			t.Fatal(err)
-		}
+		give(t, d, app, hosts...)
 	}
 	return d
 }
 
+// setDomain makes a domain the global one.
+func setDomain(d *Deployer, domain string) error {
+	_, err := d.SetSettings(context.Background(), func(s *store.Settings) error { s.Domain = domain; return nil }, store.Root)
+	return err
+}
+
+// give leads domains to an app, as an admin may.
+func give(t *testing.T, d *Deployer, app string, domains ...store.Domain) {
+	t.Helper()
+	if err := d.AddDomains(t.Context(), app, domains, store.Root); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tenant is a user who is bound to some apps.
+func tenant(apps ...string) store.User {
+	return store.User{Name: "bob", Role: store.RoleDeploy, Apps: apps}
+}
+
 func TestClaim_ATenantTakesNoNameThatIsNotItsOwn(t *testing.T) {
 	d := town(t)
-	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	bound := tenant("blog")
 	unbound := store.User{Name: "alice", Role: store.RoleDeploy}
 	for _, row := range []struct {
 		domain         store.Domain
@@ -155,7 +172,7 @@ func TestClaim_ATenantTakesNoNameThatIsNotItsOwn(t *testing.T) {
 // A tenant learns nothing of which other apps there are.
 func TestClaim_TheAnswerIsTheSameForAppsThatExistAndThatDoNot(t *testing.T) {
 	d := town(t)
-	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	bound := tenant("blog")
 	answer := func(name string, domain store.Domain) string {
 		domain.Host = strings.ReplaceAll(domain.Host, "NAME", name)
 		f := fault.From(lead(d, "blog", domain, bound))
@@ -191,7 +208,7 @@ func lead(d *Deployer, app string, domain store.Domain, by store.User) (err erro
 // Whoever has two apps moves paths and hosts between them.
 func TestClaim_OfTwoAppsOfOneTenant(t *testing.T) {
 	d := town(t)
-	both := store.User{Name: "carol", Role: store.RoleDeploy, Apps: []string{"blog", "shop"}}
+	both := tenant("blog", "shop")
 	for _, domain := range []store.Domain{
 		{Host: "shop.test", Path: "/blog"}, {Host: "www.shop.test"}, {Host: "*.shop.test"}, {Host: "shop.apps.example.com", Path: "/blog"}, {Host: "wild.test"},
 	} {
@@ -203,10 +220,8 @@ func TestClaim_OfTwoAppsOfOneTenant(t *testing.T) {
 
 func TestApps_TakeNoNameWhoseDefaultHostIsTaken(t *testing.T) {
 	d := town(t)
-	taken := []store.Domain{{Host: "taken.apps.example.com"}, {Host: "path.apps.example.com", Path: "/a"}, {Host: "sent.apps.example.com", Redirect: "blog.test"}}
-	if err := d.AddDomains(t.Context(), "blog", taken, store.Root); err != nil {
-		t.Fatal(err)
-	}
+	give(t, d, "blog", store.Domain{Host: "taken.apps.example.com"}, store.Domain{Host: "path.apps.example.com", Path: "/a"},
+		store.Domain{Host: "sent.apps.example.com", Redirect: "blog.test"})
 	for _, name := range []string{"taken", "path", "sent", "www"} {
 		if _, err := d.CreateApp(t.Context(), name, store.Root); codeOf(err) != "E189" {
 			t.Errorf("create %s: got %v, want E189", name, err)
@@ -218,9 +233,7 @@ func TestApps_TakeNoNameWhoseDefaultHostIsTaken(t *testing.T) {
 	if _, err := d.RenameApp(t.Context(), "blog", "taken", store.Root, io.Discard); err != nil {
 		t.Errorf("an app whose own the host is: %v", err)
 	}
-	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "*.apps.example.com"}}, store.Root); err != nil {
-		t.Fatal(err)
-	}
+	give(t, d, "shop", store.Domain{Host: "*.apps.example.com"})
 	if _, err := d.CreateApp(t.Context(), "free", store.Root); err != nil {
 		t.Errorf("under a wildcard: %v", err)
 	}
@@ -228,20 +241,14 @@ func TestApps_TakeNoNameWhoseDefaultHostIsTaken(t *testing.T) {
 
 func TestSettings_TheGlobalDomainTakesNoHostOfAnApp(t *testing.T) {
 	d := town(t)
-	hosts := []store.Domain{{Host: "one.example"}, {Host: "berth.two.example"}, {Host: "shop.three.example", Path: "/a"}, {Host: "blog.four.example"}}
-	if err := d.AddDomains(t.Context(), "blog", hosts, store.Root); err != nil {
-		t.Fatal(err)
-	}
-	set := func(domain string) error {
-		_, err := d.SetSettings(t.Context(), func(s *store.Settings) error { s.Domain = domain; return nil }, store.Root)
-		return err
-	}
+	give(t, d, "blog", store.Domain{Host: "one.example"}, store.Domain{Host: "berth.two.example"},
+		store.Domain{Host: "shop.three.example", Path: "/a"}, store.Domain{Host: "blog.four.example"})
 	for _, domain := range []string{"one.example", "two.example", "three.example"} {
-		if err := set(domain); codeOf(err) != "E189" || d.settings().Domain != "apps.example.com" {
+		if err := setDomain(d, domain); codeOf(err) != "E189" || d.settings().Domain != "apps.example.com" {
 			t.Errorf("%s: got %v and %s, want E189 and nothing changed", domain, err, d.settings().Domain)
 		}
 	}
-	if err := set("four.example"); err != nil {
+	if err := setDomain(d, "four.example"); err != nil {
 		t.Errorf("an app's own host: %v", err)
 	}
 }
@@ -278,7 +285,7 @@ func TestDomainsOf_OneFunctionDecides(t *testing.T) {
 
 func TestClaim_ATenantsAppHasSoManyDomains(t *testing.T) {
 	d := town(t)
-	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	bound := tenant("blog")
 	many := make([]store.Domain, maxTenantDomains)
 	for i := range many {
 		many[i].Host = fmt.Sprintf("h%d.many.test", i)

@@ -27,7 +27,7 @@ func TestAddDomains_NobodyTakesWhatLeadsToAnothersApp(t *testing.T) {
 	shop(t, d)
 	update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "blog"}); return err })
 	everyone := store.User{Name: "alice", Role: store.RoleDeploy}
-	blogger := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"blog"}}
+	blogger := tenant("blog")
 	shopped := []store.Domain{{Host: "shop.test"}, {Host: "*.shop.test"}, {Host: "shop.test", Path: "/a"}}
 	if err := d.AddDomains(t.Context(), "shop", shopped, everyone); err != nil {
 		t.Fatal(err)

@@ -264,6 +264,39 @@ func TestDestroyApp_EndsWhateverIsDoneToTheApp(t *testing.T) {
 	})
 }
 
+// While one waits for the app to be destroyed by another, its name may have become
+// that of a new one, which nobody asked to be destroyed.
+func TestDestroyApp_SparesANamesake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		shop(t, d)
+		_, _, leave, err := d.buildTurn(t.Context(), "shop", ticket{what: "its destruction by alice", destroys: true}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		destroyed := make(chan error, 1)
+		go func() { destroyed <- d.DestroyApp(t.Context(), "shop", bob, io.Discard) }()
+		synctest.Wait()
+		update(t, d, func(tx *store.Tx) error {
+			if err := tx.DeleteApp("shop"); err != nil {
+				return err
+			}
+			_, err := tx.CreateApp(store.App{Name: "shop"})
+			return err
+		})
+		leave()
+		if err := <-destroyed; codeOf(err) != "E421" {
+			t.Errorf("got %v, want E421", err)
+		}
+		if _, _, err := d.find("shop"); err != nil {
+			t.Errorf("the namesake: %v", err)
+		}
+		if _, err := d.Rollback(t.Context(), "shop", 1, bob, io.Discard); codeOf(err) == codeDestroyed {
+			t.Errorf("the namesake is doomed: %v", err)
+		}
+	})
+}
+
 func TestDestroyApp_ThatFailsLetsTheAppBePushed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)

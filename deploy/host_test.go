@@ -93,7 +93,7 @@ func TestHosts_WhatIsToldStepByStepIsWhatIsToldAtOnce(t *testing.T) {
 	step(d.SetLocalCertificates(t.Context(), "blog", true, store.Root))
 	_, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard)
 	step(err)
-	_, err = d.SetSettings(t.Context(), func(s *store.Settings) error { s.Domain = "example.org"; return nil }, store.Root)
+	err = setDomain(d, "example.org")
 	step(err)
 	step(d.RemoveDomains(t.Context(), "store", []string{"*.shop.test"}, store.Root))
 	step(d.DestroyApp(t.Context(), "store", store.Root, io.Discard))

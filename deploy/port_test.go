@@ -96,7 +96,7 @@ func TestAddPorts_ABoundKeyOpensNone(t *testing.T) {
 	free := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	d.cfg.Ports = []int{2222}
-	bob := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"shop"}}
+	bob := tenant("shop")
 	add := func(by store.User, number, container int) string {
 		_, err := d.AddPorts(t.Context(), "shop", []store.Port{{Number: number, Container: container}}, by)
 		return codeOf(err)

@@ -12,7 +12,7 @@ import (
 
 func TestLogins_TheMachinesAreNotForBoundKeys(t *testing.T) {
 	d := newDeployer(t)
-	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"shop", "blog"}}
+	bound := tenant("shop", "blog")
 	for _, app := range []string{"shop", "blog"} {
 		if _, err := d.CreateApp(t.Context(), app, store.Root); err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestLogins_TheMachinesAreNotForBoundKeys(t *testing.T) {
 // that is bound to an app cannot make one.
 func TestLogins_ABoundKeyMakesNoRegistryTrusted(t *testing.T) {
 	d := newDeployer(t)
-	bound := store.User{Name: "bob", Role: store.RoleDeploy, Apps: []string{"shop"}}
+	bound := tenant("shop")
 	if _, err := d.CreateApp(t.Context(), "shop", store.Root); err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,8 @@ func (x *exchange) RoundTrip(out *http.Request) (res *http.Response, err error) 
 
 // offer claims a backend and has the request tried there. While nothing has
 // reached a backend the next one is tried; a kept connection that turns out to
-// be dead gives way once to a fresh one.
+// be dead gives way once to a fresh one. A safe request whose backend died with
+// it goes to another one, once.
 func (x *exchange) offer(try func(again bool) error) error {
 	if err := x.claim(); err != nil {
 		return err
@@ -180,6 +181,11 @@ func (x *exchange) offer(try func(again bool) error) error {
 		} else if !replayed && !timesOut(err) && x.mayReplay(x.in.Method) {
 			replayed = true
 			x.backend.closeIdle() // as old as the dead one
+		} else if !replayed && !timesOut(err) && x.mayGoElsewhere(x.in.Method) {
+			replayed = true // once: a request that kills its reader is not to kill them all
+			if x.claim() != nil {
+				return err
+			}
 		} else {
 			return err
 		}
@@ -255,6 +261,21 @@ func (x *exchange) mayReplay(method string) bool {
 		return true // idempotent, RFC 9110 section 9.2.2
 	}
 	return !x.speaksH2C() && x.conn.unread(x.sentBefore) // others' bytes are on it, too
+}
+
+// mayGoElsewhere tells whether the request that has just failed lost a backend
+// that had taken it, on a fresh connection, and may be sent to another one. How
+// far the lost one got, nobody knows: it has to be safe (RFC 9110 section 9.2.1),
+// and no byte of an answer may be there.
+func (x *exchange) mayGoElsewhere(method string) bool {
+	if x.conn == nil || x.body != nil || x.conn.received.Load() != x.receivedBefore {
+		return false
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
 }
 
 func (x *exchange) streams() bool { return x.stream.Load() }

@@ -398,6 +398,122 @@ func TestProxy_StaleConnectionIsNoBadGateway(t *testing.T) {
 	})
 }
 
+// dying is a backend that reads each request on its connection and treats it as
+// it is told, which is not to answer.
+func dying(t testing.TB, id string, asked *atomic.Int32, then func(c *net.TCPConn)) Backend {
+	t.Helper()
+	return backendAt(id, connections(t, func(c *net.TCPConn) {
+		req, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		io.Copy(io.Discard, req.Body)
+		asked.Add(1)
+		then(c)
+	}))
+}
+
+// An instance that is killed takes the requests with it that it has begun. What
+// changes nothing may be asked of another one, though nobody knows how far it got.
+func TestProxy_SafeRequestOfAKilledInstanceGoesToAnother(t *testing.T) {
+	closed := func(*net.TCPConn) {}
+	reset := func(c *net.TCPConn) { c.SetLinger(0) }
+	begun := func(c *net.TCPConn) { io.WriteString(c, "HTTP/1.1 2") }
+	early := func(c *net.TCPConn) { io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\n") }
+	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+		for _, tt := range []struct {
+			name   string
+			then   func(*net.TCPConn)
+			method string
+			body   string
+			header []string
+			want   int
+		}{
+			{"GET closed", closed, "GET", "", nil, 200},
+			{"GET reset", reset, "GET", "", nil, 200},
+			{"HEAD closed", closed, "HEAD", "", nil, 200},
+			{"OPTIONS closed", closed, "OPTIONS", "", nil, 200},
+			{"GET by net/http closed", closed, "GET", "", []string{"Expect", "100-continue"}, 200},
+			{"GET with a body", closed, "GET", "query", nil, 502},
+			{"GET with half an answer", begun, "GET", "", nil, 502},
+			{"GET with an early hint", early, "GET", "", nil, 502},
+			{"POST", closed, "POST", "", nil, 502},
+			{"PUT", closed, "PUT", "body", nil, 502},
+			{"DELETE", closed, "DELETE", "", nil, 502},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				s := start(t, Config{})
+				var dead, live atomic.Int32
+				s.swap(t, "shop", []string{"shop.localhost"}, dying(t, "dead", &dead, tt.then),
+					app(t, "live", func(http.ResponseWriter, *http.Request) { live.Add(1) }))
+				c := client(s, t)
+				const requests = 4
+				failed := int32(0)
+				for range requests {
+					var body io.Reader
+					if tt.body != "" {
+						body = strings.NewReader(tt.body)
+					}
+					req, _ := http.NewRequestWithContext(t.Context(), tt.method, "https://shop.localhost/", body)
+					for i := 0; i < len(tt.header); i += 2 {
+						req.Header.Set(tt.header[i], tt.header[i+1])
+					}
+					res, err := c.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res.Body.Close()
+					if res.StatusCode != 200 {
+						failed++
+					}
+					if res.StatusCode != 200 && res.StatusCode != tt.want {
+						t.Errorf("got %d, want %d", res.StatusCode, tt.want)
+					}
+				}
+				switch {
+				case dead.Load() == 0:
+					t.Error("the dying instance was not asked")
+				case tt.want == 200 && (failed != 0 || live.Load() != requests):
+					t.Errorf("%d of %d failed, the other instance was asked %d times; want none, and each once", failed, requests, live.Load())
+				case tt.want != 200 && (failed != dead.Load() || live.Load() != requests-failed):
+					t.Errorf("%d failed, the dying instance was asked %d times and the other one %d times; want no request sent twice", failed, dead.Load(), live.Load())
+				}
+			})
+		}
+	})
+}
+
+// A request that kills whoever reads it takes two instances and no more, and
+// one that an instance is busy with goes to no other.
+func TestProxy_SafeRequestIsSentTwiceAtMost(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		instances  int
+		then       func(*net.TCPConn)
+		want, sent int
+	}{
+		{"deadly", 4, func(*net.TCPConn) {}, 502, 2},
+		{"deadly to the only one", 1, func(*net.TCPConn) {}, 502, 1},
+		{"slow", 2, func(c *net.TCPConn) { c.Read(make([]byte, 1)) }, 504, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
+				s := start(t, Config{ResponseTimeout: 100 * time.Millisecond})
+				var asked atomic.Int32
+				var backends []Backend
+				for n := range tt.instances {
+					backends = append(backends, dying(t, fmt.Sprint(n), &asked, tt.then))
+				}
+				s.swap(t, "shop", []string{"shop.localhost"}, backends...)
+				res, _ := get(t, client(s, t), "https://shop.localhost/")
+				if res.StatusCode != tt.want || int(asked.Load()) != tt.sent {
+					t.Errorf("got %d after %d tries, want %d after %d", res.StatusCode, asked.Load(), tt.want, tt.sent)
+				}
+			})
+		})
+	}
+}
+
 func TestProxy_AppThatClosesIdleConnectionsFailsNoPost(t *testing.T) {
 	bothWays(t, func(t *testing.T, client func(*service, testing.TB) *http.Client) {
 		srv := &http.Server{IdleTimeout: 2 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -40,7 +40,7 @@ import (
 // Metadata services answer on link-local addresses, and on a few of their own
 // invention. Containers have no IPv6 beyond their own loopback, so none of it
 // is forwarded.
-var hostRules = template.Must(template.New("host").Parse(`
+var hostRules = template.Must(reachRules().New("host").Parse(`
 table inet {{.Table}}
 delete table inet {{.Table}}
 table inet {{.Table}} {
@@ -50,10 +50,7 @@ table inet {{.Table}} {
 	}
 	chain from_containers {
 		ct state established,related accept
-{{- range .Resolvers}}
-		ip daddr {{.}} udp dport 53 accept
-		ip daddr {{.}} tcp dport 53 accept
-{{- end}}
+{{- template "resolvers" .Reach}}
 		meta l4proto tcp reject with tcp reset
 		reject
 	}
@@ -65,22 +62,8 @@ table inet {{.Table}} {
 		iifname != "{{.Bridge}}" accept
 		meta nfproto ipv6 drop
 		ip saddr != {{.Subnet}} drop
-{{- range .Resolvers}}
-		ip daddr {{.}} udp dport 53 accept
-		ip daddr {{.}} tcp dport 53 accept
-{{- end}}
-{{- range .Metadata}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
-{{- end}}
-{{- range .Except}}
-		ip daddr {{.}} accept
-{{- end}}
-{{- range .Proxies}}
-		ip daddr {{.Addr}} tcp dport {{.Port}} accept
-{{- end}}
-{{- range .Denied}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
-{{- end}}
+{{- template "resolvers" .Reach}}
+{{- template "reach" .Reach}}
 	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
@@ -166,8 +149,7 @@ func (f *firewall) current() reach {
 func (f *firewall) apply(ctx context.Context, r reach) error {
 	var host bytes.Buffer
 	if err := hostRules.Execute(&host, map[string]any{
-		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Resolvers": r.resolvers, "Metadata": metadataAddresses,
-		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Reach": r.lists(),
 	}); err != nil {
 		return err
 	}

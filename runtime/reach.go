@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"text/template"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -68,6 +69,40 @@ type reach struct {
 	own       []netip.Addr     // the machine's addresses, loopback and link-local left out
 	denied    []netip.Prefix   // private networks that containers do not reach
 	except    []netip.Prefix   // what they reach all the same
+}
+
+// reachRules are the parts of a ruleset that say what containers may reach, for
+// the host's table and for the walls, which are to say the same of it.
+func reachRules() *template.Template {
+	return template.Must(template.New("parts").Parse(`
+{{- define "resolvers"}}
+{{- range .Resolvers}}
+		ip daddr {{.}} udp dport 53 accept
+		ip daddr {{.}} tcp dport 53 accept
+{{- end}}
+{{- end}}
+{{- define "reach"}}
+{{- range .Metadata}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
+{{- range .Except}}
+		ip daddr {{.}} accept
+{{- end}}
+{{- range .Proxies}}
+		ip daddr {{.Addr}} tcp dport {{.Port}} accept
+{{- end}}
+{{- range .Denied}}
+		ip daddr {{.}} reject with icmp type admin-prohibited
+{{- end}}
+{{- end}}`))
+}
+
+// lists are what reachRules need.
+func (r reach) lists() map[string]any {
+	return map[string]any{
+		"Resolvers": r.resolvers, "Metadata": metadataAddresses,
+		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+	}
 }
 
 // findReach reads from the machine what containers may reach.

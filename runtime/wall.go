@@ -18,7 +18,7 @@ import (
 // They keep no state: connection tracking here would count every request that
 // the router brings to the app's loopback. A segment that begins no connection
 // is an answer, or is thrown away by who gets it.
-var wallRules = template.Must(template.New("wall").Parse(`
+var wallRules = template.Must(reachRules().New("wall").Parse(`
 table inet berth
 delete table inet berth
 table inet berth {
@@ -29,26 +29,12 @@ table inet berth {
 		ip saddr != {{.Address}} drop
 		tcp flags & (fin | syn | rst | ack) != syn accept
 		icmp type echo-reply accept
-{{- range .Resolvers}}
-		ip daddr {{.}} udp dport 53 accept
-		ip daddr {{.}} tcp dport 53 accept
-{{- end}}
+{{- template "resolvers" .Reach}}
 		ip daddr {{.Subnet}} reject
 {{- range .Own}}
 		ip daddr {{.}} reject
 {{- end}}
-{{- range .Metadata}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
-{{- end}}
-{{- range .Except}}
-		ip daddr {{.}} accept
-{{- end}}
-{{- range .Proxies}}
-		ip daddr {{.Addr}} tcp dport {{.Port}} accept
-{{- end}}
-{{- range .Denied}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
-{{- end}}
+{{- template "reach" .Reach}}
 	}
 }
 `))
@@ -74,8 +60,7 @@ func (n *network) raiseWall(ctx context.Context, id string, address netip.Addr) 
 func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach) error {
 	var rules bytes.Buffer
 	if err := wallRules.Execute(&rules, map[string]any{
-		"Address": address, "Subnet": n.subnet, "Resolvers": r.resolvers, "Own": r.own4(), "Metadata": metadataAddresses,
-		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+		"Address": address, "Subnet": n.subnet, "Own": r.own4(), "Reach": r.lists(),
 	}); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -384,9 +385,29 @@ func TestClient_SaysWhyNobodyAnswers(t *testing.T) {
 	h := newHouse(t)
 	h.stop()
 	for name, client := range map[string]*Client{"socket": Dial(h.socket), "pipe": h.Client(store.Root)} {
-		if got := codeOf(client.Call(t.Context(), "version", nil, nil, nil)); got != "E130" {
-			t.Errorf("%s: got %s, want E130", name, got)
+		err := client.Call(t.Context(), "version", nil, nil, nil)
+		if got := codeOf(err); got != "E130" {
+			t.Fatalf("%s: got %s, want E130", name, got)
 		}
+		// Both kinds of machine are helped, with commands of what install.sh makes.
+		hints := strings.Join(fault.From(err).Hints, "\n")
+		for _, help := range []string{"journalctl -u berth -n 30", "systemctl restart berth", "/var/log/berth.log", "/usr/local/lib/berth/service start"} {
+			if !strings.Contains(hints, help) {
+				t.Errorf("%s: the hints lack %q:\n%s", name, help, hints)
+			}
+		}
+	}
+	script, err := os.ReadFile("../install.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := os.ReadFile("../packaging/service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(script), " /usr/local/lib/berth/service ") || !strings.Contains(string(service), "log=/var/log/berth.log\n") ||
+		!strings.Contains(string(service), "\nstart)") && !strings.Contains(string(service), "\tstart)") {
+		t.Error("install.sh and the service have moved away from the hint")
 	}
 }
 

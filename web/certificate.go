@@ -3,6 +3,8 @@ package web
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -22,14 +24,50 @@ type Keeper interface {
 	Cleanup(ctx context.Context) (deleted []string, err error)
 }
 
-// Root is the certificate of the appliance's own CA.
+// Root is the certificate of the appliance's own CA. Clients that trust it trust
+// it for the hosts that the user may see, and for no other.
 type Root struct {
 	PEM string `json:"pem"`
 }
 
-func (a *API) certsRoot(context.Context, call, NoArgs) (Root, error) {
-	certificate, err := a.cfg.RootCA()
+func (a *API) certsRoot(_ context.Context, c call, _ NoArgs) (Root, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return Root{}, err
+	}
+	hosts, err := a.visibleHosts(c.user)
+	if err != nil {
+		return Root{}, err
+	}
+	// Who is bound to some apps learns neither others' hosts nor the networks inside.
+	trust := certificates.Trust{Domain: settings.Domain, Inside: len(c.user.Apps) == 0}
+	for _, names := range hosts {
+		trust.Names = append(trust.Names, names...)
+	}
+	certificate, err := a.cfg.RootCA(trust)
 	return Root{string(certificate)}, err
+}
+
+// tellUncovered says which hosts no root covers that was handed out before they
+// were added. Those that a public CA is asked for need none.
+func (a *API) tellUncovered(out io.Writer, hosts []string) error {
+	settings, err := a.settings()
+	if err != nil {
+		return err
+	}
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
+		return coveredByDomain(settings, host) || settings.Email != "" && certificates.Public(host)
+	})
+	if len(hosts) > 0 {
+		fmt.Fprintf(out, "a root of berth's own CA that was fetched before does not cover %s\n  berth certs:root prints one that does; import it in place of the old one\n", strings.Join(hosts, ", "))
+	}
+	return nil
+}
+
+// coveredByDomain tells whether every root that is handed out covers a host,
+// because it is the appliance's domain or beneath it.
+func coveredByDomain(settings store.Settings, host string) bool {
+	return host == settings.Domain || strings.HasSuffix(host, "."+settings.Domain)
 }
 
 // CertsArgs name an app, all of whose hosts are meant, or one host.
@@ -57,13 +95,28 @@ type Certificate struct {
 	Pending     bool      `json:"pending,omitempty"`  // the ACME CA has been asked
 	LastError   string    `json:"last_error,omitempty"`
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	// NewRoot: the appliance's own CA serves, and roots that were handed out
+	// before the host was added do not cover it.
+	NewRoot bool `json:"new_root,omitempty"`
 }
 
 func (a *API) certsReport(_ context.Context, c call, args CertsArgs) ([]Certificate, error) {
-	if args.Target == "" {
-		return list(a.visibleCertificates(c.user, ""))
+	rows, err := a.reportedCertificates(c.user, args.Target)
+	if err != nil {
+		return nil, err
 	}
-	app, host, err := a.certTarget(c.user, store.RoleRead, args.Target)
+	settings, err := a.settings()
+	for i := range rows {
+		rows[i].NewRoot = rows[i].Source == "local" && !coveredByDomain(settings, rows[i].Host)
+	}
+	return list(rows, err)
+}
+
+func (a *API) reportedCertificates(user store.User, target string) ([]Certificate, error) {
+	if target == "" {
+		return a.visibleCertificates(user, "")
+	}
+	app, host, err := a.certTarget(user, store.RoleRead, target)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +124,7 @@ func (a *API) certsReport(_ context.Context, c call, args CertsArgs) ([]Certific
 	if host != "" {
 		rows = slices.DeleteFunc(rows, func(row Certificate) bool { return row.Host != host })
 	}
-	return list(rows, err)
+	return rows, err
 }
 
 func (a *API) certsAdd(ctx context.Context, c call, args CertsAddArgs) ([]Certificate, error) {
@@ -192,7 +245,7 @@ func (a *API) visibleCertificates(user store.User, app string) ([]Certificate, e
 	if app != "" {
 		return a.certificatesOf(app)
 	}
-	hosts, err := a.certifiedHosts()
+	hosts, err := a.visibleHosts(user)
 	if err != nil {
 		return nil, err
 	}
@@ -202,15 +255,24 @@ func (a *API) visibleCertificates(user store.User, app string) ([]Certificate, e
 		if name == store.AdminPairs {
 			of = ""
 		}
-		if of == "" && len(user.Apps) > 0 || user.May(store.RoleRead, of) != nil {
-			continue
-		}
 		for _, host := range names {
 			rows = append(rows, a.certificate(of, host))
 		}
 	}
 	slices.SortFunc(rows, func(x, y Certificate) int { return cmp.Or(cmp.Compare(x.App, y.App), cmp.Compare(x.Host, y.Host)) })
 	return rows, nil
+}
+
+// visibleHosts are the certified hosts of all that the user may see.
+func (a *API) visibleHosts(user store.User) (map[string][]string, error) {
+	hosts, err := a.certifiedHosts()
+	maps.DeleteFunc(hosts, func(name string, _ []string) bool {
+		if name == store.AdminPairs {
+			return len(user.Apps) > 0 || user.May(store.RoleRead, "") != nil
+		}
+		return user.May(store.RoleRead, name) != nil
+	})
+	return hosts, err
 }
 
 func (a *API) certificatesOf(app string) (rows []Certificate, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +71,70 @@ func TestCerts_AreForWhoeverMayDeployTheHostsApp(t *testing.T) {
 	}
 	if len(rows) != 2 {
 		t.Errorf("sam sees %+v, want both hosts of the shop", rows)
+	}
+}
+
+// A root vouches for what its reader may see: the hosts of others are neither
+// trusted nor told.
+func TestCertsRoot_VouchesForTheHostsThatTheUserMaySee(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	h.makeApp(t, "blog")
+	h.update(t, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutDomain(store.Domain{Host: "www.shop.test", App: "shop"}),
+			tx.PutDomain(store.Domain{Host: "www.blog.test", App: "blog"}),
+		)
+	})
+	var got certificates.Trust
+	h.API.cfg.RootCA = func(trust certificates.Trust) ([]byte, error) {
+		got = trust
+		return []byte("PEM\n"), nil
+	}
+	for _, c := range []struct {
+		user   store.User
+		names  string
+		inside bool
+	}{
+		{store.User{Name: "sam", Role: store.RoleDeploy, Apps: []string{"shop"}}, "shop.example.com www.shop.test", false},
+		{reader, "berth.example.com blog.example.com example.com shop.example.com www.blog.test www.shop.test", true},
+	} {
+		var root Root
+		if err := h.API.Call(t.Context(), c.user, "certs:root", nil, &root, nil); err != nil || root.PEM != "PEM\n" {
+			t.Fatalf("%s: %+v, %v", c.user.Name, root, err)
+		}
+		slices.Sort(got.Names)
+		if names := strings.Join(got.Names, " "); got.Domain != "example.com" || names != c.names || got.Inside != c.inside {
+			t.Errorf("%s: got %+v, want example.com, %s, %v", c.user.Name, got, c.names, c.inside)
+		}
+	}
+}
+
+func TestCerts_SayWhichHostsNeedANewRoot(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	h.update(t, func(tx *store.Tx) error { return tx.PutDomain(store.Domain{Host: "www.shop.test", App: "shop"}) })
+	var rows []Certificate
+	if err := h.API.Call(t.Context(), store.Root, "certs:report", CertsArgs{Target: "shop"}, &rows, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		if want := row.Host == "www.shop.test"; row.NewRoot != want {
+			t.Errorf("%s: new root %v, want %v", row.Host, row.NewRoot, want)
+		}
+	}
+	if len(rows) != 2 {
+		t.Errorf("got %+v, want two hosts", rows)
+	}
+	for email, want := range map[string]string{"": "new.shop.test, www.public.com", "me@example.com": "new.shop.test"} {
+		h.update(t, func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com", Email: email}) })
+		var out strings.Builder
+		if err := h.API.tellUncovered(&out, []string{"new.shop.test", "www.public.com", "a.example.com"}); err != nil {
+			t.Fatal(err)
+		}
+		if first, _, _ := strings.Cut(out.String(), "\n"); !strings.HasSuffix(first, "does not cover "+want) {
+			t.Errorf("with e-mail %q: %q, want %s", email, out.String(), want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -40,7 +41,7 @@ func newHouse(t *testing.T) *house {
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.Server = New(Config{
 		Version: "1.2.3",
-		RootCA:  func() ([]byte, error) { return []byte("PEM\n"), nil },
+		RootCA:  func(certificates.Trust) ([]byte, error) { return []byte("PEM\n"), nil },
 	}, h.deployer, db, log)
 	h.update(t, func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
 	socket, err := net.Listen("unix", h.socket)

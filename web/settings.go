@@ -127,6 +127,9 @@ func (a *API) addDomains(ctx context.Context, c call, app string, domains []stor
 		}
 	}
 	points := a.pointing(ctx, c.out, hosts)
+	if err := a.tellUncovered(c.out, hosts); err != nil {
+		return Domains{}, err
+	}
 	report, err := a.domains(app)
 	report.Points = points
 	return report, err

@@ -42,7 +42,7 @@ type Config struct {
 	// SSHPort stands in commands when it is neither 0 nor 22.
 	SSHPort int
 	// RootCA returns the certificate of the appliance's own CA as PEM.
-	RootCA func() ([]byte, error)
+	RootCA func(certificates.Trust) ([]byte, error)
 	// Certificate returns what is known of a host's certificate; may be nil.
 	Certificate func(host string) certificates.State
 	// Addresses are the machine's own; may be nil.

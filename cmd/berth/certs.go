@@ -92,7 +92,9 @@ func (c *cli) certsCommands() []command {
 		},
 		{
 			use: "certs:root", short: "print the certificate of berth's own CA",
-			long:    "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\nset up. certs:trust tells how.",
+			long: "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\n" +
+				"set up. It covers the machine's domain, its addresses and the hosts that there\n" +
+				"are now, and nothing else. certs:trust tells how it is trusted.",
 			example: "certs:root >berth.pem", noApp: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				root, err := c.root(ctx)
@@ -136,7 +138,11 @@ Windows         certutil -addstore -user Root berth.pem
 Firefox         Settings, Certificates, Authorities, Import
 Node.js         NODE_EXTRA_CA_CERTS=berth.pem
 
-Whoever has this machine's data can sign for any host to those who trust it.`
+It is good for this machine's domain and addresses, for the hosts that you see in
+certs:report, and for no other site. After domains:add or domains:set-global
+fetch it again and import it in place of the old one. Until then browsers refuse
+the new hosts and offer no way to go on. Remove a root that an older berth
+printed: it has the same name and is good for every site.`
 
 // fingerprint is written as browsers show it, on two lines.
 func fingerprint(der []byte) string {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -110,7 +111,7 @@ func newSite(t *testing.T) *site {
 	if err := db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) }); err != nil {
 		t.Fatal(err)
 	}
-	root := func() ([]byte, error) { return []byte("PEM\n"), nil }
+	root := func(certificates.Trust) ([]byte, error) { return []byte("PEM\n"), nil }
 	server := web.New(web.Config{Version: "1.2.3", RootCA: root}, puppet{db: db}, db, slog.New(slog.DiscardHandler))
 	socket, err := net.Listen("unix", filepath.Join(dir, "berth.sock"))
 	if err != nil {

@@ -79,6 +79,7 @@ func (c *cli) domainCommands() []command {
 					return err
 				}
 				c.say("apps answer at APP.%s, the admin page at https://berth.%s", now.Global, now.Global)
+				c.say("a root of berth's own CA that was fetched before does not cover them; see certs:trust")
 				return nil
 			},
 		},

@@ -203,6 +203,12 @@ func printCertificates(t *table, rows []web.Certificate) {
 		t.row("")
 		t.row(row.Host + ": " + row.LastError)
 	}
+	for _, row := range rows {
+		if row.NewRoot {
+			t.row("")
+			t.row(row.Host + ": a root fetched before the host was added does not cover it; see certs:trust")
+		}
+	}
 }
 
 func or(text, otherwise string) string {

@@ -187,7 +187,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Version:     version,
 		HTTPSPort:   port(doors.https),
 		SSHPort:     port(doors.ssh),
-		RootCA:      func() ([]byte, error) { return keeper.RootPEM(), nil },
+		RootCA:      keeper.Root,
 		Certificate: keeper.State,
 		Addresses:   ownAddresses,
 		Keeper:      keeper,

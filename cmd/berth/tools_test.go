@@ -72,7 +72,8 @@ func exits() {
 }
 
 // https HOST PATH [CURL ARGS…] asks the appliance with curl, trusting its own
-// CA alone. It fails at 400 and above and prints the status to stderr.
+// CA alone. It fails at 400 and above and prints the status to stderr. A host that
+// the root was fetched too early for has it fetched anew.
 func https() {
 	host, path, port := os.Args[1], os.Args[2], os.Getenv("HTTPS_PORT")
 	args := []string{
@@ -82,11 +83,38 @@ func https() {
 		"--write-out", `%{stderr}HTTP %{http_code}\n`,
 	}
 	args = append(append(args, os.Args[3:]...), "https://"+host+":"+port+path)
-	cmd := exec.Command("curl", args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		os.Exit(max(1, cmd.ProcessState.ExitCode()))
+	for again := false; ; again = true {
+		var stderr bytes.Buffer
+		cmd := exec.Command("curl", args...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, &stderr
+		err := cmd.Run()
+		const untrusted = 60 // of curl's exit codes
+		if err != nil && cmd.ProcessState.ExitCode() == untrusted && !again && newRoots() {
+			continue
+		}
+		os.Stderr.Write(stderr.Bytes())
+		if err != nil {
+			os.Exit(max(1, cmd.ProcessState.ExitCode()))
+		}
+		return
 	}
+}
+
+// newRoots fetches the root of the appliance's own CA, as who has added a host
+// does. It tells whether it is another one than before.
+func newRoots() bool {
+	before, err := os.ReadFile(os.Getenv("ROOTS"))
+	if err != nil {
+		return false
+	}
+	now, err := exec.Command("berth", "certs:root").Output()
+	if err != nil || bytes.Equal(before, now) {
+		return false
+	}
+	if err := os.WriteFile(os.Getenv("ROOTS"), now, 0o600); err != nil {
+		fatal(err)
+	}
+	return true
 }
 
 // loadgen [-rate N] [-post] [-refused] HOST PATH sends requests at a steady rate

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -112,7 +113,11 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 	go func() { ended <- closed.serve(ctx) }()
 
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(keeper.RootPEM())
+	root, err := keeper.Root(certificates.Trust{Domain: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AppendCertsFromPEM(root)
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -27,6 +27,14 @@ func newLocal(t *testing.T) local {
 	return l
 }
 
+// oneCommit is a clone with one commit of the file a, and the commit's id.
+func oneCommit(t *testing.T) (l local, id string) {
+	t.Helper()
+	l = newLocal(t)
+	l.write("a", "a")
+	return l, l.commit("one")
+}
+
 func (l local) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = l.dir
@@ -132,6 +140,23 @@ func startPush(t *testing.T, l local, repo Repository, refspec string, stderr io
 
 func accept(ctx context.Context, in *Incoming, _ io.Writer) error { return in.Lock(ctx) }
 
+// noting accepts as accept does, and notes whether it came to a decision.
+func noting(decided *bool) func(context.Context, *Incoming, io.Writer) error {
+	return func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		err := in.Lock(ctx)
+		*decided = err == nil
+		return err
+	}
+}
+
+// codeOf returns the code of a refusal; "" is none.
+func codeOf(err error) string {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal.code
+	}
+	return ""
+}
+
 func TestPrintable(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"Fix cart total", "Fix cart total"},
@@ -223,9 +248,7 @@ func TestReadCommit(t *testing.T) {
 }
 
 func TestSetHead_CloneChecksOutTheDeployBranch(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	if _, err := push(t, l, repo, "main:live", accept); err != nil {
 		t.Fatal(err)

@@ -54,9 +54,7 @@ func refOf(repo Repository, ref string) string {
 }
 
 func TestReceive_RefusalKeepsTheRefAndCanBePushedAgain(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	failure := errors.New("build failed")
 	said, err := push(t, l, repo, "main", func(_ context.Context, _ *Incoming, out io.Writer) error {
@@ -82,9 +80,7 @@ func TestReceive_RefusalKeepsTheRefAndCanBePushedAgain(t *testing.T) {
 }
 
 func TestReceive_SurvivesAPusherThatLeaves(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	repo := open(t)
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
 	err := repo.Receive(t.Context(), in, &breaking{out: out}, io.Discard, "", func(ctx context.Context, incoming *Incoming, to io.Writer) error {
@@ -114,9 +110,7 @@ type breaking struct{ out *os.File }
 func (b *breaking) Write(p []byte) (int, error) { return b.out.Write(p) }
 
 func TestReceive_KilledPushLeavesNothingAfterSweep(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	ctx, kill := context.WithCancel(t.Context())
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
@@ -149,9 +143,7 @@ func TestReceive_KilledPushLeavesNothingAfterSweep(t *testing.T) {
 
 // As when berth stops at the moment in which a release has gone live.
 func TestReceive_KilledAfterTheDecisionKeepsWhatWasAccepted(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	repo := open(t)
 	ctx, kill := context.WithCancel(t.Context())
 	cmd, in, out := startPush(t, l, repo, "main", io.Discard)
@@ -185,9 +177,7 @@ func noDebris(t *testing.T, repo Repository) {
 }
 
 func TestReceive_HookAloneRefuses(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	out, err := l.command("push", repo.Path, "main").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "push through berth") {
@@ -229,9 +219,7 @@ func TestReceive_PackOverTheLimitIsRefused(t *testing.T) {
 }
 
 func TestPrune_RemovesWhatNothingRefersTo(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	if _, err := push(t, l, repo, "main", accept); err != nil {
 		t.Fatal(err)
@@ -260,9 +248,7 @@ func TestReceive_GitRunsAsTheOwnerOfTheRepositories(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to become another user")
 	}
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	const nobody = 65534
 	dir := t.TempDir()
 	rs := Repositories{Dir: filepath.Join(dir, "git"), UID: nobody, GID: nobody}
@@ -365,9 +351,7 @@ func TestPrune_KilledOnTheWayLeavesAWholeRepositoryAndIsDoneAgain(t *testing.T) 
 }
 
 func TestPrune_RemovesTheObjectsOfAPushThatNeverEnded(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	repo := open(t)
 	if _, err := push(t, l, repo, "main", accept); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,25 +16,15 @@ import (
 func refusedAs(t *testing.T, l local, repo Repository, refspec ...string) (code, said string) {
 	t.Helper()
 	decided := false
-	said, err := push(t, l, repo, strings.Join(refspec, " "), func(ctx context.Context, in *Incoming, _ io.Writer) error {
-		err := in.Lock(ctx)
-		decided = err == nil
-		return err
-	})
-	var refusal *Refusal
-	if errors.As(err, &refusal) {
-		code = refusal.code
-	}
+	said, err := push(t, l, repo, strings.Join(refspec, " "), noting(&decided))
 	if decided == strings.Contains(said, "rejected") {
 		t.Errorf("push of %s: decided on: %v, and git said:\n%s", refspec, decided, said)
 	}
-	return code, said
+	return codeOf(err), said
 }
 
 func TestLock_WhatGitWouldRefuseIsRefusedBeforeTheDecision(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	l.commit("one")
+	l, _ := oneCommit(t)
 	repo := open(t)
 	if code, said := refusedAs(t, l, repo, "main"); code != "" {
 		t.Fatalf("%s\n%s", code, said)
@@ -58,17 +47,9 @@ func TestLock_WhatGitWouldRefuseIsRefusedBeforeTheDecision(t *testing.T) {
 		{"a tag of a file", "E407", "+file:refs/heads/main"},
 		{"a tree on another branch", "E407", "main " + tree + ":refs/heads/other"},
 	} {
-		code, said := "", ""
 		decided := false
-		said, err := push(t, l, repo, c.refspec, func(ctx context.Context, in *Incoming, _ io.Writer) error {
-			err := in.Lock(ctx)
-			decided = err == nil
-			return err
-		})
-		var refusal *Refusal
-		if errors.As(err, &refusal) {
-			code = refusal.code
-		}
+		said, err := push(t, l, repo, c.refspec, noting(&decided))
+		code := codeOf(err)
 		if code != c.code || decided || !strings.Contains(said, declined) {
 			t.Errorf("%s: %q, want %s; decided: %v\n%v\n%s", c.what, code, c.code, decided, err, said)
 		}
@@ -84,15 +65,18 @@ func TestLock_WhatGitWouldRefuseIsRefusedBeforeTheDecision(t *testing.T) {
 
 // A client's git never sends these; somebody else's program may.
 func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	zero := strings.Repeat("0", 40)
 	whole := l.input(id+"\n", "rev-list", "--objects", "--stdin")
 	var all []string
 	for line := range strings.Lines(whole) {
 		all = append(all, strings.Fields(line)[0])
 	}
+	tooShallow := make([]string, maxShallow+1, maxShallow+2)
+	for n := range tooShallow {
+		tooShallow[n] = fmt.Sprintf("shallow %040x", n+1)
+	}
+	tooShallow = append(tooShallow, zero+" "+id+" refs/heads/main")
 	for _, c := range []struct {
 		what    string
 		lines   []string
@@ -107,6 +91,7 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 		{"the same ref twice", []string{zero + " " + id + " refs/heads/main", zero + " " + id + " refs/heads/main"}, all, "E406"},
 		{"a value that the ref does not have", []string{id + " " + id + " refs/heads/main"}, all, "E406"},
 		{"shallow, with its tree missing", []string{"shallow " + id, zero + " " + id + " refs/heads/main"}, []string{id}, ""},
+		{"shallow at more commits than are kept", tooShallow, all, "E408"},
 	} {
 		repo := open(t)
 		var in, out, stderr bytes.Buffer
@@ -124,16 +109,9 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.Write(raw)
-		code, decided := "", false
-		err = repo.Receive(t.Context(), &in, &out, &stderr, "", func(ctx context.Context, in *Incoming, _ io.Writer) error {
-			err := in.Lock(ctx)
-			decided = err == nil
-			return err
-		})
-		var refusal *Refusal
-		if errors.As(err, &refusal) {
-			code = refusal.code
-		}
+		decided := false
+		err = repo.Receive(t.Context(), &in, &out, &stderr, "", noting(&decided))
+		code := codeOf(err)
 		if decided || code != c.code {
 			t.Errorf("%s: decided: %v, %q, want %q: %v\n%s%s", c.what, decided, code, c.code, err, out.String(), stderr.String())
 		}
@@ -144,9 +122,7 @@ func TestLock_WhatOnlyAHostileClientSends(t *testing.T) {
 }
 
 func TestLock_AnAnnotatedTagBecomesItsCommit(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	l.git("tag", "-a", "-m", "release", "v1")
 	l.git("tag", "-a", "-m", "of a tag", "outer", "v1")
 	repo := open(t)
@@ -171,9 +147,7 @@ func TestLock_AnAnnotatedTagBecomesItsCommit(t *testing.T) {
 }
 
 func TestReceive_TooManyRefsAreRefusedAndDoNotHang(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	var refs strings.Builder
 	for n := range 12_000 {
 		fmt.Fprintf(&refs, "%s refs/tags/t%05d\n", id, n)
@@ -191,9 +165,7 @@ func TestReceive_TooManyRefsAreRefusedAndDoNotHang(t *testing.T) {
 }
 
 func TestReceive_WhatIsAcceptedIsRecordedWhenTheReflogCannotBeWritten(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	repo := open(t)
 	if err := os.MkdirAll(filepath.Join(repo.Path, "logs/refs/heads/main/x"), 0o700); err != nil {
 		t.Fatal(err)
@@ -211,9 +183,7 @@ func TestReceive_WhatIsAcceptedIsRecordedWhenTheReflogCannotBeWritten(t *testing
 }
 
 func TestReceive_MirrorTakesAllKindsOfRefs(t *testing.T) {
-	l := newLocal(t)
-	l.write("a", "a")
-	id := l.commit("one")
+	l, id := oneCommit(t)
 	repo := open(t)
 	if _, err := push(t, l, repo, "main main:refs/heads/old main:refs/tags/old", accept); err != nil {
 		t.Fatal(err)

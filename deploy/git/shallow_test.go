@@ -53,11 +53,7 @@ func TestReceive_ShallowClonesPush(t *testing.T) {
 	take := func(what string, l local, refspec string) {
 		t.Helper()
 		decided := false
-		said, err := push(t, l, repo, refspec, func(ctx context.Context, in *Incoming, _ io.Writer) error {
-			err := in.Lock(ctx)
-			decided = err == nil
-			return err
-		})
+		said, err := push(t, l, repo, refspec, noting(&decided))
 		if err != nil || strings.Contains(said, "rejected") || !decided {
 			t.Fatalf("%s: %v\n%s", what, err, said)
 		}

@@ -148,9 +148,6 @@ func (k *Keeper) Close() {
 	k.cache.Stop()
 }
 
-// RootPEM returns the local CA's certificate, for those who want to trust it.
-func (k *Keeper) RootPEM() []byte { return slices.Clone(k.local.rootPEM) }
-
 // SetHosts says which hosts certificates are wanted for, in place of those of
 // the call before. Public names go to the ACME CA when acme has an e-mail, in
 // the background; until there is a certificate, and for all other hosts, the

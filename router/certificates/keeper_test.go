@@ -103,7 +103,7 @@ func TestLocalCA_SurvivesARestartAndHeals(t *testing.T) {
 	first.local.stores.Wait()
 
 	second := newKeeper(t, storage)
-	if string(second.RootPEM()) != string(first.RootPEM()) {
+	if !second.local.root.Equal(first.local.root) {
 		t.Error("the root changed with a restart")
 	}
 	again, err := second.local.certificate(ctx, "shop.localhost", "shop.localhost")

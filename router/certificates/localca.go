@@ -44,15 +44,15 @@ const (
 // outlives a restart, and made anew by the first handshake in the last third
 // of its life. So there is nothing to schedule and nothing to do at boot.
 //
-// The root is not constrained to names: while no e-mail is set, it answers for
-// public names too. It is constrained to TLS servers.
+// The root that signs is not constrained to names: while no e-mail is set, it
+// answers for public names too. What is handed out is (see Root). Both are
+// constrained to TLS servers.
 type localCA struct {
 	storage certmagic.Storage
 	log     *slog.Logger
 
-	root    *x509.Certificate
-	key     *ecdsa.PrivateKey
-	rootPEM []byte
+	root *x509.Certificate // signs, and stays here
+	key  *ecdsa.PrivateKey
 
 	mu     sync.Mutex // guards leaves
 	leaves map[string]*leaf
@@ -106,7 +106,6 @@ func (ca *localCA) adopt(stored []byte) error {
 		return fmt.Errorf("expires %s", pair.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	ca.root, ca.key = pair.Leaf, key
-	ca.rootPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Leaf.Raw})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"log/slog"
 	"net/http"
 	"os"
@@ -66,9 +67,10 @@ func startPebble(t *testing.T, dns string, httpPort, httpsPort int, config map[s
 	if err := os.WriteFile(configFile, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &pebble{CA: CA{Directory: "https://" + address + "/dir", Roots: string(ca.rootPEM)}}
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.root.Raw})
+	p := &pebble{CA: CA{Directory: "https://" + address + "/dir", Roots: string(root)}}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca.rootPEM)
+	pool.AppendCertsFromPEM(root)
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
 	p.start = func() {
 		p.stop = run(t, "pebble", "-config", configFile, "-dnsserver", dns)
