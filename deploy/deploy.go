@@ -50,6 +50,10 @@ type Config struct {
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
 
+	// Outside are those of them that visitors and pushers come to from other
+	// machines.
+	Outside []runtime.InputPort
+
 	// Caches is the directory of the apps' build caches.
 	Caches string
 
