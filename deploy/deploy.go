@@ -113,6 +113,8 @@ type Deployer struct {
 	making    map[string]*making      // the shared layers that are being made, by their keys
 	abandoned bool                    // a toolchain is made to its end that nobody waits for
 
+	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
+
 	changes    changes
 	notices    notices // lines of berth's own in the logs of apps
 	traffic    traffic

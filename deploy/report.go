@@ -197,6 +197,11 @@ func (r *report) timed(name string, work func() error) error {
 	return err
 }
 
+// underWay says that the work which is waited for began before, for somebody else.
+func (r *report) underWay(began time.Time) {
+	r.Detail("being made since %s ago; this push waits for it", time.Since(began).Round(time.Second))
+}
+
 func (r *report) took(name string, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

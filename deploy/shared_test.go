@@ -23,6 +23,7 @@ type slowLayers struct {
 	fails map[string]error
 
 	mu    sync.Mutex
+	stack bool // the base filesystem is made, or being made
 	begun []string
 	made  []string
 }
@@ -31,6 +32,34 @@ func (s *slowLayers) HasLayer(_ context.Context, key string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.made, key), nil
+}
+
+func (s *slowLayers) Room() (runtime.Room, error) {
+	return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil
+}
+
+// StackLayer is made once, as the engine does: a second one waits for the first.
+func (s *slowLayers) StackLayer(ctx context.Context, out io.Writer) (string, error) {
+	key := runtime.StackKey()
+	s.mu.Lock()
+	first := !s.stack
+	s.stack = true
+	s.mu.Unlock()
+	if first {
+		io.WriteString(out, "I: extracting\n")
+		err := s.BuildLayer(ctx, runtime.LayerSpec{Key: key}, out)
+		s.mu.Lock()
+		s.stack = err == nil
+		s.mu.Unlock()
+		return key, err
+	}
+	for range 3600 {
+		if have, err := s.HasLayer(ctx, key); have || err != nil {
+			return key, err
+		}
+		time.Sleep(time.Second)
+	}
+	return "", errors.New("nobody makes the base filesystem")
 }
 
 func (s *slowLayers) BuildLayer(ctx context.Context, spec runtime.LayerSpec, _ io.Writer) error {
