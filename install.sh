@@ -614,7 +614,9 @@ make_base() {
 			"$1" build -o /var/cache/berth/bootstrap ./packaging/bootstrap
 			maker=(/var/cache/berth/bootstrap)
 		fi
-		exec timeout 15m "${maker[@]}" /var/cache/berth/stack
+		# --foreground: it passes a signal on once; a second one ends berth before it
+		# has cleaned up.
+		exec timeout --foreground 15m "${maker[@]}" /var/cache/berth/stack
 	) >/var/cache/berth/base.log 2>&1 &
 	base_pid=$!
 }
