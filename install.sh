@@ -625,7 +625,7 @@ make_base() {
 await_base() {
 	[[ -n $base_pid ]] || return 0
 	local made
-	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers, being made since $((SECONDS - base_began))s ago"
+	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers, being made for $((SECONDS - base_began))s already"
 	if wait "$base_pid"; then
 		say "       the base filesystem of containers is made ($((SECONDS - base_began))s)"
 		made=$(engine)

@@ -216,7 +216,7 @@ func TestMakeAhead_APushMeanwhileSaysWhatItWaitsFor(t *testing.T) {
 		if got := len(layers.begun); got != len(layers.takes) {
 			t.Errorf("%d layers were begun, want %d: each once", got, len(layers.takes))
 		}
-		want := []string{"-----> Base     " + runtime.StackTitle, "being made since 12s ago; this push waits for it", "... 15s", "ready after 28.0s",
+		want := []string{"-----> Base     " + runtime.StackTitle, "being made for 12s already; this push waits for it", "... 15s", "ready after 28.0s",
 			"-----> Build    ", "ready after "}
 		rest := out.String()
 		for _, line := range want {

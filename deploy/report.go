@@ -199,7 +199,11 @@ func (r *report) timed(name string, work func() error) error {
 
 // underWay says that the work which is waited for began before, for somebody else.
 func (r *report) underWay(began time.Time) {
-	r.Detail("being made since %s ago; this push waits for it", time.Since(began).Round(time.Second))
+	already := "already"
+	if since := time.Since(began).Round(time.Second); since > 0 {
+		already = fmt.Sprintf("for %s already", since)
+	}
+	r.Detail("being made %s; this push waits for it", already)
 }
 
 func (r *report) took(name string, d time.Duration) {

@@ -23,7 +23,7 @@ type slowLayers struct {
 	fails map[string]error
 
 	mu    sync.Mutex
-	stack bool // the base filesystem is made, or being made
+	stack chan struct{} // closed when the base filesystem is made; nil when nobody has begun
 	begun []string
 	made  []string
 }
@@ -42,24 +42,27 @@ func (s *slowLayers) Room() (runtime.Room, error) {
 func (s *slowLayers) StackLayer(ctx context.Context, out io.Writer) (string, error) {
 	key := runtime.StackKey()
 	s.mu.Lock()
-	first := !s.stack
-	s.stack = true
-	s.mu.Unlock()
-	if first {
-		io.WriteString(out, "I: extracting\n")
-		err := s.BuildLayer(ctx, runtime.LayerSpec{Key: key}, out)
-		s.mu.Lock()
-		s.stack = err == nil
-		s.mu.Unlock()
-		return key, err
+	under := s.stack
+	if under == nil {
+		s.stack = make(chan struct{})
 	}
-	for range 3600 {
+	s.mu.Unlock()
+	if under != nil {
+		<-under
 		if have, err := s.HasLayer(ctx, key); have || err != nil {
 			return key, err
 		}
-		time.Sleep(time.Second)
+		return "", errors.New("the first could not make it")
 	}
-	return "", errors.New("nobody makes the base filesystem")
+	io.WriteString(out, "I: extracting\n")
+	err := s.BuildLayer(ctx, runtime.LayerSpec{Key: key}, out)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.stack)
+	if err != nil {
+		s.stack = nil
+	}
+	return key, err
 }
 
 func (s *slowLayers) BuildLayer(ctx context.Context, spec runtime.LayerSpec, _ io.Writer) error {
