@@ -203,7 +203,8 @@ check_runc() {
 	1.4.0-rc*) fixed=1.4.0-rc.3 ;;
 	*) fixed=1.2.8 ;;
 	esac
-	[[ -n $version && $(printf '%s\n%s\n' "$fixed" "$version" | sort -V | head -n 1) == "$fixed" ]] ||
+	# A candidate of the release is older than it; sort does not know.
+	[[ -n $version && $version != "$fixed-rc"* && $(printf '%s\n%s\n' "$fixed" "$version" | sort -V | head -n 1) == "$fixed" ]] ||
 		note "runc is ${version:-of an unknown version}; 1.2.8, 1.3.3 and later mend ways out of containers (CVE-2025-31133, -52565, -52881). Dockerfiles are built one step at a time [E508]"
 }
 
@@ -352,18 +353,29 @@ check_ufw() {
 	done
 }
 
+# policy_opens FLAG...: the policy that firewall-cmd shows lets the apps' zone out.
+policy_opens() {
+	local shown
+	shown=$(firewall-cmd "$@" 2>/dev/null) || return 1
+	[[ $shown == *"target: ACCEPT"* && $shown == *"ingress-zones: berth"* && $shown == *"egress-zones: ANY"* ]]
+}
+
 check_firewalld() {
 	local bridge=$1 zone interface wanted reload=${#closed[@]}
 	zone=$(firewall-cmd --get-zone-of-interface="$bridge" 2>/dev/null) || zone=''
 	# The zone trusted would let apps reach the ports of this machine.
-	if [[ $zone != trusted ]] && ! firewall-cmd --info-policy=berth-out >/dev/null 2>&1; then
-		close "firewalld rejects the packets of apps and builds: they have no network" \
-			"firewall-cmd --permanent --new-zone=berth" \
-			"firewall-cmd --permanent --zone=berth --add-interface=$bridge" \
-			"firewall-cmd --permanent --new-policy=berth-out" \
-			"firewall-cmd --permanent --policy=berth-out --add-ingress-zone=berth" \
-			"firewall-cmd --permanent --policy=berth-out --add-egress-zone=ANY" \
-			"firewall-cmd --permanent --policy=berth-out --set-target=ACCEPT"
+	if [[ $zone != trusted ]] && ! policy_opens --info-policy=berth-out; then
+		close "firewalld rejects the packets of apps and builds: they have no network"
+		# A run that was cut off has done a part of it.
+		firewall-cmd --permanent --get-zones | grep -qw berth || openers+=("firewall-cmd --permanent --new-zone=berth")
+		firewall-cmd --quiet --permanent --zone=berth --query-interface="$bridge" 2>/dev/null ||
+			openers+=("firewall-cmd --permanent --zone=berth --add-interface=$bridge")
+		firewall-cmd --permanent --get-policies | grep -qw berth-out || openers+=("firewall-cmd --permanent --new-policy=berth-out")
+		if ! policy_opens --permanent --info-policy=berth-out; then
+			openers+=("firewall-cmd --permanent --policy=berth-out --add-ingress-zone=berth"
+				"firewall-cmd --permanent --policy=berth-out --add-egress-zone=ANY"
+				"firewall-cmd --permanent --policy=berth-out --set-target=ACCEPT")
+		fi
 		[[ -z $(own_resolvers) ]] || openers+=("firewall-cmd --permanent --zone=berth --add-service=dns")
 	fi
 	interface=$(ip -4 route get 198.41.0.4 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
@@ -449,11 +461,15 @@ firewall() {
 	for opener in "${openers[@]}"; do
 		say "       $opener"
 		read -ra words <<<"$opener"
+		# These are not there yet: uninstall finds them also if this is cut off now.
+		case $opener in
+		*--new-zone=* | *--new-policy=*) record firewall "$opener" ;;
+		esac
 		answer=$(LC_ALL=C "${words[@]}" 2>&1) || fail "$opener: $answer"
 		printf '%s\n' "$answer" >>"$log"
 		case $opener in
 		ufw*) [[ $answer != *"Rule added"* ]] || record firewall "$opener" ;;
-		*--new-zone=* | *--new-policy=* | *--add-port=*) record firewall "$opener" ;;
+		*--add-port=*) [[ $answer == *ALREADY_ENABLED* ]] || record firewall "$opener" ;;
 		esac
 	done
 }
@@ -500,36 +516,53 @@ place() {
 packages() {
 	begin packages "Packages"
 	local wanted=(containernetworking-plugins mmdebstrap nftables git iproute2 ca-certificates openssh-client curl)
-	local missing=() name
+	local missing=() first=() name
 	# Another vendor's containerd brings its own runc and conflicts with Debian's.
 	command -v containerd >/dev/null || wanted+=(containerd)
 	command -v runc >/dev/null || wanted+=(runc)
 	# The stack is Debian also where the host is not.
 	grep -qsx 'ID=debian' /etc/os-release || wanted+=(debian-archive-keyring)
 	for name in "${wanted[@]}"; do installed "$name" || missing+=("$name"); done
+	released
 	if [[ ${#missing[@]} -eq 0 ]]; then
 		say "       all there"
+		[[ -z $new ]] || make_base
 		return
 	fi
 	say "       ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
 	quiet apt-get -o DPkg::Lock::Timeout=300 update
-	# --no-remove: a conflict ends this run instead of somebody else's program.
-	quiet apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends --no-remove "${missing[@]}"
+	if [[ -n $new ]]; then
+		# Of these the base filesystem is made, while the others come.
+		for name in "${missing[@]}"; do
+			[[ " mmdebstrap ca-certificates debian-archive-keyring " != *" $name "* ]] || first+=("$name")
+		done
+		[[ ${#first[@]} -eq 0 ]] || get "${first[@]}"
+		make_base
+	fi
+	get "${missing[@]}"
 }
 
+# get PACKAGE...: --no-remove, so that a conflict ends this run instead of
+# somebody else's program.
+get() { quiet apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends --no-remove "$@"; }
+
 # --- binary
+
+# released leaves the path of a released program in $new, or nothing.
+new=''
+released() {
+	local candidate
+	[[ -z $build ]] || return 0
+	for candidate in "$here/berth" "$here/bin/berth-linux-$arch"; do
+		[[ ! -x $candidate ]] || new=$candidate
+	done
+}
 
 # binary leaves the path of the program to install in $new.
 binary() {
 	begin binary "Binary"
-	local candidate version
-	new=''
-	if [[ -z $build ]]; then
-		for candidate in "$here/berth" "$here/bin/berth-linux-$arch"; do
-			[[ ! -x $candidate ]] || new=$candidate
-		done
-	fi
+	local version
 	if [[ -z $new ]]; then
 		[[ -f $here/go.mod ]] || fail "neither a released binary nor the source stands beside $0" \
 			"put the file berth of a release beside it"
@@ -566,15 +599,24 @@ engine() {
 	printf %s "${dir:-${data:-/var/lib/berth}/engine}"
 }
 
-# make_base GO begins to make the base filesystem of all containers, beside the
-# compilation. Where berth has run before, it makes what is missing by itself.
-base_pid=''
+# make_base [GO] begins to make the base filesystem of all containers, beside what
+# else is installed: by the released program, or by one that GO compiles in a
+# moment. Where berth has run before, it makes what is missing by itself.
+base_pid='' base_began=''
 make_base() {
 	[[ ! -e $(engine) ]] || return 0
+	directory /var/cache/berth 0700 root:root
+	base_began=$SECONDS
 	(
-		go_settings
-		"$1" build -o /var/cache/berth/bootstrap ./packaging/bootstrap
-		exec timeout 15m /var/cache/berth/bootstrap /var/cache/berth/stack
+		maker=("$new" make-base)
+		if [[ -n ${1:-} ]]; then
+			go_settings
+			"$1" build -o /var/cache/berth/bootstrap ./packaging/bootstrap
+			maker=(/var/cache/berth/bootstrap)
+		fi
+		# --foreground: it passes a signal on once; a second one ends berth before it
+		# has cleaned up.
+		exec timeout --foreground 15m "${maker[@]}" /var/cache/berth/stack
 	) >/var/cache/berth/base.log 2>&1 &
 	base_pid=$!
 }
@@ -583,8 +625,9 @@ make_base() {
 await_base() {
 	[[ -n $base_pid ]] || return 0
 	local made
-	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers"
+	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers, being made for $((SECONDS - base_began))s already"
 	if wait "$base_pid"; then
+		say "       the base filesystem of containers is made ($((SECONDS - base_began))s)"
 		made=$(engine)
 		install -d -m 0711 "$made"
 		install -d -m 0700 "$made/stack"

@@ -51,7 +51,7 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 	out := newReport()
 	out.record = debugLines{d.log}
 	stack := runtime.StackKey()
-	have, err := d.engine.HasLayer(ctx, stack)
+	have, err := d.layers.HasLayer(ctx, stack)
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +71,7 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 	}
 	for _, layers := range plans {
 		for _, layer := range shared(layers) {
-			have, err := d.engine.HasLayer(ctx, layer.Key)
+			have, err := d.layers.HasLayer(ctx, layer.Key)
 			if err == nil && !have {
 				err = d.awaitShared(ctx, []plan.Layer{layer}, out)
 				made++

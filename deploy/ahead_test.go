@@ -3,13 +3,18 @@ package deploy
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -113,4 +118,113 @@ func TestForeseenPlans_AppsOnlyForAnotherProgram(t *testing.T) {
 	if !looked("1.1") {
 		t.Error("an upgrade does not look at the apps")
 	}
+}
+
+// aheadPushed makes the base filesystem and the layers of the usual app, as its
+// first push does.
+func aheadPushed(t *testing.T, d *Deployer) (out *bytes.Buffer, done chan error) {
+	t.Helper()
+	out, done = new(bytes.Buffer), make(chan error, 1)
+	made, err := usualPlan(runtime.StackKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := shared(made.Layers)
+	report := newReport(out)
+	go func() {
+		_, err := d.stack(t.Context(), report)
+		if err == nil {
+			err = d.makeLayers(t.Context(), store.App{Name: "shop"}, &plan.Plan{Layers: layers}, &source{}, nil, report)
+		}
+		done <- err
+	}()
+	return out, done
+}
+
+// usualLayers is a machine on which the base filesystem takes 40 s and the usual
+// toolchain a minute.
+func usualLayers(t *testing.T) *slowLayers {
+	t.Helper()
+	made, err := usualPlan(runtime.StackKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	takes := map[string]time.Duration{runtime.StackKey(): 40 * time.Second}
+	for _, layer := range shared(made.Layers) {
+		takes[layer.Key] = time.Minute / time.Duration(len(shared(made.Layers)))
+	}
+	return &slowLayers{takes: takes}
+}
+
+func TestMakeAhead_LogsWhatItMadeAndHowLongItTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		var log bytes.Buffer
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		layers := usualLayers(t)
+		d.layers = layers
+		d.makeAhead(t.Context())
+		want := fmt.Sprintf(`msg="what pushes stand on was made ahead" layers=%d took=1m40s`, len(layers.takes))
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %s:\n%s", want, &log)
+		}
+		log.Reset()
+		d.makeAhead(t.Context())
+		if log.Len() > 0 || len(layers.begun) != len(layers.takes) {
+			t.Errorf("the second time: made %v, logged %s", layers.begun, &log)
+		}
+		out, done := aheadPushed(t, d)
+		if err := <-done; err != nil || strings.Contains(out.String(), "ready after") {
+			t.Errorf("a push after it: %v\n%s", err, out)
+		}
+	})
+}
+
+func TestMakeAhead_AFailureIsLoggedAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		var log bytes.Buffer
+		d.log = slog.New(slog.NewTextHandler(&log, nil))
+		layers := usualLayers(t)
+		layers.fails = map[string]error{runtime.StackKey(): errors.New("no route to host")}
+		d.layers = layers
+		d.makeAhead(t.Context())
+		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "no route to host") || strings.Contains(text, "was made ahead\"") {
+			t.Errorf("logged %s", text)
+		}
+		layers.fails = nil
+		d.makeAhead(t.Context())
+		if !strings.Contains(log.String(), "was made ahead\" layers=") {
+			t.Errorf("the second time it logged %s", &log)
+		}
+	})
+}
+
+// Whoever pushes while it is made ahead reads what is waited for, since when it
+// is being made, and how long the push itself waited.
+func TestMakeAhead_APushMeanwhileSaysWhatItWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeployer(t)
+		layers := usualLayers(t)
+		d.layers = layers
+		d.background(d.makeAhead)
+		time.Sleep(12 * time.Second)
+		out, done := aheadPushed(t, d)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := len(layers.begun); got != len(layers.takes) {
+			t.Errorf("%d layers were begun, want %d: each once", got, len(layers.takes))
+		}
+		want := []string{"-----> Base     " + runtime.StackTitle, "being made for 12s already; this push waits for it", "... 15s", "ready after 28.0s",
+			"-----> Build    ", "ready after "}
+		rest := out.String()
+		for _, line := range want {
+			_, after, found := strings.Cut(rest, line)
+			if !found {
+				t.Fatalf("no %q in what is left of the push's output:\n%s", line, out)
+			}
+			rest = after
+		}
+	})
 }

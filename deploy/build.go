@@ -48,7 +48,7 @@ func (i image) whole() bool { return i.base == i.top }
 // push or the start of berth makes it just now, it waits for that.
 func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
 	key = runtime.StackKey()
-	have, err := d.engine.HasLayer(ctx, key)
+	have, err := d.layers.HasLayer(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("look for the base filesystem: %w", err)
 	}
@@ -57,8 +57,13 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 	}
 	out.Step("Base", "%s, made once on this machine", runtime.StackTitle)
 	began := time.Now()
+	if others, leave := d.enterStack(began); leave != nil {
+		defer leave()
+	} else {
+		out.underWay(others)
+	}
 	err = out.timed("stack", func() error {
-		_, err := d.engine.StackLayer(ctx, out.recordOnly())
+		_, err := d.layers.StackLayer(ctx, out.recordOnly())
 		return err
 	})
 	err = d.full(err)
@@ -70,6 +75,23 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 	}
 	out.Detail("ready after %s", seconds(time.Since(began)))
 	return key, nil
+}
+
+// enterStack notes that the base filesystem is being made from now on, until
+// leave is called. When somebody makes it already, leave is nil, and began is
+// when that was.
+func (d *Deployer) enterStack(now time.Time) (began time.Time, leave func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stackBegan.IsZero() {
+		return d.stackBegan, nil
+	}
+	d.stackBegan = now
+	return now, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.stackBegan = time.Time{}
+	}
 }
 
 // baseFault says why the base filesystem could not be made, in the words of the

@@ -50,6 +50,10 @@ type Config struct {
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
 
+	// Outside are those of them that visitors and pushers come to from other
+	// machines.
+	Outside []runtime.InputPort
+
 	// Caches is the directory of the apps' build caches.
 	Caches string
 
@@ -108,6 +112,8 @@ type Deployer struct {
 	builds    map[buildID]*transcript // those that run now
 	making    map[string]*making      // the shared layers that are being made, by their keys
 	abandoned bool                    // a toolchain is made to its end that nobody waits for
+
+	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
 
 	changes    changes
 	notices    notices // lines of berth's own in the logs of apps

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"slices"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
@@ -19,12 +20,14 @@ const (
 	codeOtherFirewall = "E507"
 	codeRunc          = "E508"
 	codeFirewallReset = "E509"
+	codeClosedPort    = "E513"
 	codeAppArmor      = "E195"
 )
 
 var findingCodes = map[runtime.FindingKind]string{
 	runtime.FindingIPv6Only: codeIPv6Only,
 	runtime.FindingClosed:   codeOtherFirewall,
+	runtime.FindingInput:    codeClosedPort,
 	runtime.FindingRunc:     codeRunc,
 	runtime.FindingRepaired: codeFirewallReset,
 	runtime.FindingAppArmor: codeAppArmor,
@@ -33,7 +36,7 @@ var findingCodes = map[runtime.FindingKind]string{
 // Findings looks at the machine: none is good news.
 func (d *Deployer) Findings(ctx context.Context) ([]Finding, error) {
 	list := []Finding{}
-	for _, f := range d.engine.Findings(ctx) {
+	for _, f := range slices.Concat(d.engine.Findings(ctx), runtime.ClosedInputs(ctx, d.cfg.Outside)) {
 		list = append(list, Finding{findingCodes[f.Kind], f.Text, f.Remedy})
 	}
 	return list, nil

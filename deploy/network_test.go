@@ -110,7 +110,7 @@ func TestNetworkToBuild(t *testing.T) {
 
 func TestFindings_EveryKindHasACode(t *testing.T) {
 	seen := map[string]bool{}
-	for _, kind := range []runtime.FindingKind{runtime.FindingIPv6Only, runtime.FindingClosed, runtime.FindingRunc, runtime.FindingRepaired, runtime.FindingAppArmor} {
+	for _, kind := range []runtime.FindingKind{runtime.FindingIPv6Only, runtime.FindingClosed, runtime.FindingInput, runtime.FindingRunc, runtime.FindingRepaired, runtime.FindingAppArmor} {
 		if code := findingCodes[kind]; code == "" || seen[code] {
 			t.Errorf("%s has the code %q", kind, code)
 		} else {

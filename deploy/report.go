@@ -197,6 +197,15 @@ func (r *report) timed(name string, work func() error) error {
 	return err
 }
 
+// underWay says that the work which is waited for began before, for somebody else.
+func (r *report) underWay(began time.Time) {
+	already := "already"
+	if since := time.Since(began).Round(time.Second); since > 0 {
+		already = fmt.Sprintf("for %s already", since)
+	}
+	r.Detail("being made %s; this push waits for it", already)
+}
+
 func (r *report) took(name string, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

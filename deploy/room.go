@@ -51,7 +51,7 @@ func (d *Deployer) roomToBuild(ctx context.Context, record store.App) error {
 // shortOfRoom returns the filesystem on which there is too little for a build,
 // or nil.
 func (d *Deployer) shortOfRoom() (*runtime.Room, error) {
-	layers, err := d.engine.Room()
+	layers, err := d.layers.Room()
 	if err != nil {
 		return nil, err
 	}

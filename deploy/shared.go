@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -17,13 +18,16 @@ import (
 
 // layerMaker makes layers; the engine does.
 type layerMaker interface {
+	Room() (runtime.Room, error)
 	HasLayer(ctx context.Context, key string) (bool, error)
+	StackLayer(ctx context.Context, out io.Writer) (string, error)
 	BuildLayer(ctx context.Context, spec runtime.LayerSpec, out io.Writer) error
 }
 
 // making is a shared layer that is being made.
 type making struct {
 	layer   plan.Layer
+	began   time.Time
 	waiting int // guarded by the deployer's mu
 	cancel  context.CancelFunc
 
@@ -36,7 +40,10 @@ type making struct {
 // already. When ctx ends before, those of them that are shared are made without
 // whoever asked. What the commands printed goes into out's record.
 func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, out *report) error {
-	m := d.makeShared(layers[0])
+	m, begun := d.makeShared(layers[0])
+	if !begun {
+		out.underWay(m.began)
+	}
 	select {
 	case <-m.done:
 		d.leaveShared(m)
@@ -75,7 +82,7 @@ func (d *Deployer) abandon(m *making, rest []plan.Layer) {
 				return // whoever wants it next tries again, and hears why
 			}
 			if layer.Shared() {
-				m = d.makeShared(layer)
+				m, _ = d.makeShared(layer)
 				<-m.done
 				d.leaveShared(m)
 			}
@@ -88,12 +95,13 @@ func (d *Deployer) abandon(m *making, rest []plan.Layer) {
 }
 
 // makeShared begins to make a shared layer, unless that is under way. Whoever
-// called it waits for the layer until leaveShared.
-func (d *Deployer) makeShared(layer plan.Layer) *making {
+// called it waits for the layer until leaveShared; begun is false when somebody
+// else makes it already.
+func (d *Deployer) makeShared(layer plan.Layer) (m *making, begun bool) {
 	// Before mu is taken: pins wait while a layer is deleted.
 	unpin := d.pins.pin(layerKeys(layer)...)
 	ctx, cancel := context.WithCancel(d.life)
-	m := &making{layer: layer, waiting: 1, cancel: cancel, done: make(chan struct{})}
+	m = &making{layer: layer, began: time.Now(), waiting: 1, cancel: cancel, done: make(chan struct{})}
 	end := func(err error) {
 		m.err = err
 		close(m.done)
@@ -105,9 +113,9 @@ func (d *Deployer) makeShared(layer plan.Layer) *making {
 		under.waiting++
 		d.mu.Unlock()
 		end(nil)
-		return under
+		return under, false
 	}
-	begun := d.background(func(context.Context) {
+	begun = d.background(func(context.Context) {
 		err := d.sharedAllowance(layer.Name).spend(ctx, func(ctx context.Context) error {
 			out := newReport()
 			out.record = &m.said
@@ -125,7 +133,7 @@ func (d *Deployer) makeShared(layer plan.Layer) *making {
 	if !begun {
 		end(context.Canceled)
 	}
-	return m
+	return m, true // one that could not begin says so itself
 }
 
 // leaveShared is called by whoever waits for a layer no more. One that nobody

@@ -23,6 +23,7 @@ type slowLayers struct {
 	fails map[string]error
 
 	mu    sync.Mutex
+	stack chan struct{} // closed when the base filesystem is made; nil when nobody has begun
 	begun []string
 	made  []string
 }
@@ -31,6 +32,37 @@ func (s *slowLayers) HasLayer(_ context.Context, key string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.made, key), nil
+}
+
+func (s *slowLayers) Room() (runtime.Room, error) {
+	return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil
+}
+
+// StackLayer is made once, as the engine does: a second one waits for the first.
+func (s *slowLayers) StackLayer(ctx context.Context, out io.Writer) (string, error) {
+	key := runtime.StackKey()
+	s.mu.Lock()
+	under := s.stack
+	if under == nil {
+		s.stack = make(chan struct{})
+	}
+	s.mu.Unlock()
+	if under != nil {
+		<-under
+		if have, err := s.HasLayer(ctx, key); have || err != nil {
+			return key, err
+		}
+		return "", errors.New("the first could not make it")
+	}
+	io.WriteString(out, "I: extracting\n")
+	err := s.BuildLayer(ctx, runtime.LayerSpec{Key: key}, out)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.stack)
+	if err != nil {
+		s.stack = nil
+	}
+	return key, err
 }
 
 func (s *slowLayers) BuildLayer(ctx context.Context, spec runtime.LayerSpec, _ io.Writer) error {

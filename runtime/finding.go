@@ -24,6 +24,7 @@ type FindingKind string
 const (
 	FindingIPv6Only FindingKind = "ipv6-only"      // the internet is reached by IPv6 alone
 	FindingClosed   FindingKind = "other-firewall" // another firewall drops what containers send
+	FindingInput    FindingKind = "closed-port"    // another firewall drops what visitors send
 	FindingRunc     FindingKind = "runc"           // a runc with ways out of containers
 	FindingRepaired FindingKind = "firewall-reset" // another program removed berth's tables, and they were put back
 	FindingAppArmor FindingKind = "apparmor"       // AppArmor is on and confines no container

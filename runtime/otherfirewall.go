@@ -2,11 +2,8 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -25,25 +22,12 @@ type chain struct{ Family, Table, Name, Hook, Policy string }
 // otherFirewalls lists those that keep containers from the network. A program
 // that is not installed has no rules.
 func otherFirewalls(ctx context.Context, bridge string) []otherFirewall {
-	return closedFirewalls(bridge, func(name string, args ...string) string {
-		out, _ := exec.CommandContext(ctx, name, args...).Output()
-		return string(out)
-	})
+	return closedFirewalls(bridge, asker(ctx))
 }
 
 // closedFirewalls is otherFirewalls of what ask says programs print.
 func closedFirewalls(bridge string, ask func(name string, args ...string) string) (closed []otherFirewall) {
-	var listing struct {
-		Nftables []struct{ Chain *chain }
-	}
-	if json.Unmarshal([]byte(ask("nft", "-j", "list", "chains")), &listing) != nil {
-		return nil
-	}
-	for _, entry := range listing.Nftables {
-		c := entry.Chain
-		if c == nil || c.Hook != "forward" || c.Family != "ip" && c.Family != "inet" || strings.HasPrefix(c.Table, "berth_") {
-			continue
-		}
+	for _, c := range baseChains("forward", ask) {
 		var found *otherFirewall
 		switch {
 		case c.Table == "firewalld":
@@ -51,7 +35,7 @@ func closedFirewalls(bridge string, ask func(name string, args ...string) string
 		case c.Family == "ip" && c.Table == "filter" && c.Name == "FORWARD":
 			found = closedIPTables(bridge, ask("iptables", "-S"))
 		default:
-			found = closedChain(*c, bridge, ask("nft", "list", "chain", c.Family, c.Table, c.Name))
+			found = closedChain(c, bridge, ask("nft", "list", "chain", c.Family, c.Table, c.Name))
 		}
 		if found != nil {
 			closed = append(closed, *found)
@@ -60,9 +44,13 @@ func closedFirewalls(bridge string, ask func(name string, args ...string) string
 	return closed
 }
 
+// policyOpens is a policy, as firewall-cmd shows it, that is active and lets through.
+var policyOpens = regexp.MustCompile(`(?m)^berth-out \(active\)\n(.*\n)*?\s+target: ACCEPT$`)
+
 func closedFirewalld(bridge string, ask func(string, ...string) string) *otherFirewall {
 	zone := strings.TrimSpace(ask("firewall-cmd", "--get-zone-of-interface="+bridge))
-	if slices.Contains([]string{"berth", "trusted"}, zone) {
+	// Installing can have been cut off after the zone: it is the policy that lets out.
+	if zone == "trusted" || zone == "berth" && policyOpens.MatchString(ask("firewall-cmd", "--info-policy=berth-out")) {
 		return nil
 	}
 	return &otherFirewall{"firewalld", "inet firewalld filter_FORWARD", "firewall-cmd --permanent --new-zone=berth; firewall-cmd --permanent --zone=berth --add-interface=" + bridge +

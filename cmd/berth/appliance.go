@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/runtime/stack"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
 )
@@ -42,6 +43,12 @@ func (c *cli) applianceCommands() []command {
 			run: func(ctx context.Context, _ string, _ []string) error {
 				return serving.serve(ctx, c.version, c.err)
 			},
+		},
+		{
+			use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
+			long:    "install.sh calls it while the rest installs. Its archive goes into DIR.",
+			example: "make-base /var/lib/berth/engine/stack",
+			run:     func(ctx context.Context, _ string, words []string) error { return stack.Make(ctx, words[0], c.out) },
 		},
 		{
 			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,

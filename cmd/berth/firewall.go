@@ -30,7 +30,7 @@ func closeFirewall(ctx context.Context, items []item, out io.Writer, left *lefto
 		if _, err := exec.LookPath(args[0]); err != nil {
 			continue // the rules went with the program
 		}
-		if err := run(ctx, args[0], args[1:]...); err != nil {
+		if err := run(ctx, args[0], args[1:]...); err != nil && !goneFromFirewalld(err) {
 			left.add("firewall rule "+it.name, err)
 			kept = append(kept, it)
 			continue
@@ -43,6 +43,12 @@ func closeFirewall(ctx context.Context, items []item, out io.Writer, left *lefto
 	}
 	slices.Reverse(kept)
 	return kept
+}
+
+// goneFromFirewalld tells whether there is nothing to take back: the manifest
+// names zone and policy before they are made, and that may have been cut off.
+func goneFromFirewalld(err error) bool {
+	return strings.Contains(err.Error(), "INVALID_ZONE: berth") || strings.Contains(err.Error(), "INVALID_POLICY: berth-out")
 }
 
 // closingCommand undoes an opening command.

@@ -64,3 +64,20 @@ func TestCloseFirewall_ProgramThatIsGone(t *testing.T) {
 		t.Errorf("kept %v, left %q, said %q", kept, left, &out)
 	}
 }
+
+// A run of install.sh that was cut off has named a zone which it did not make.
+func TestCloseFirewall_ZoneThatWasNeverMade(t *testing.T) {
+	dir := t.TempDir()
+	script := "#!/bin/sh\ncase $* in *--delete-zone=berth) echo 'Error: INVALID_ZONE: berth' >&2; exit 112 ;; *--delete-policy=*) echo 'Error: INVALID_POLICY: berth-out' >&2; exit 132 ;; *--remove-port*) echo 'Error: NOT_RUNNING' >&2; exit 252 ;; esac\n"
+	if err := os.WriteFile(filepath.Join(dir, "firewall-cmd"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	var out strings.Builder
+	var left leftovers
+	kept := closeFirewall(t.Context(), []item{{"firewall", "firewall-cmd --permanent --new-zone=berth"}, {"firewall", "firewall-cmd --permanent --new-policy=berth-out"},
+		{"firewall", "firewall-cmd --permanent --zone=public --add-port=80/tcp"}}, &out, &left)
+	if len(kept) != 1 || len(left) != 1 || !strings.Contains(left[0], "--add-port=80/tcp") {
+		t.Errorf("kept %v, left %q; want the port alone", kept, left)
+	}
+}

@@ -64,8 +64,9 @@ func (c *cli) networkCommands() []command {
 func (c *cli) doctorCommand() command {
 	return command{
 		use: "doctor", short: "look for what is wrong on the machine", example: "doctor", noApp: true, reads: true,
-		long: "Other firewalls that keep apps from the network, a runc with ways out of\n" +
-			"containers, a missing IPv4 route, a flushed ruleset, AppArmor without a profile.",
+		long: "Other firewalls that keep apps from the network or close berth's ports, a runc\n" +
+			"with ways out of containers, a missing IPv4 route, a flushed ruleset, AppArmor\n" +
+			"without a profile.",
 		run: func(ctx context.Context, _ string, _ []string) error {
 			return read(ctx, c, "doctor", nil, func(t *table, found []deploy.Finding) {
 				if len(found) == 0 {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -177,6 +178,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
 		Ports:     doors.ports(),
+		Outside:   doors.outside(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
 	if err := repositories.Sweep(); err != nil {
@@ -406,6 +408,28 @@ func (d doors) ports() (ports []int) {
 		if addr, ok := l.Addr().(*net.TCPAddr); ok {
 			ports = append(ports, addr.Port)
 		}
+	}
+	return ports
+}
+
+// outside are those of the ports that other machines can reach, unless a
+// firewall closes them.
+func (d doors) outside() (ports []runtime.InputPort) {
+	add := func(address net.Addr) {
+		at, err := netip.ParseAddrPort(address.String())
+		if err != nil || at.Addr().IsLoopback() {
+			return
+		}
+		p := runtime.InputPort{Number: int(at.Port()), Protocol: address.Network()}
+		if !slices.Contains(ports, p) {
+			ports = append(ports, p)
+		}
+	}
+	for _, l := range slices.Concat(d.http, d.https, d.ssh) {
+		add(l.Addr())
+	}
+	for _, c := range d.quic {
+		add(c.LocalAddr())
 	}
 	return ports
 }

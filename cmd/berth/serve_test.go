@@ -10,12 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -260,5 +262,31 @@ func TestOwn_ChangesNothingThatIsRight(t *testing.T) {
 	defer unix.Unmount(dir, unix.MNT_DETACH)
 	if err := own(dir, 7, 0o710); err != nil {
 		t.Errorf("on a read-only filesystem: %v", err)
+	}
+}
+
+// doctor judges the ports that other machines come to.
+func TestDoors_OutsideLeavesOutLoopback(t *testing.T) {
+	listen := func(address string) net.Listener {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	everywhere := listen(":0")
+	quic, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quic.Close()
+	d := doors{http: []net.Listener{listen("127.0.0.1:0")}, https: []net.Listener{everywhere, everywhere}, quic: []net.PacketConn{quic}}
+	want := []runtime.InputPort{
+		{Number: everywhere.Addr().(*net.TCPAddr).Port, Protocol: "tcp"},
+		{Number: quic.LocalAddr().(*net.UDPAddr).Port, Protocol: "udp"},
+	}
+	if got := d.outside(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
