@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/berthd/berth/runtime/pid1"
 )
 
@@ -77,7 +78,7 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 		return exit, err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		err = errors.Join(err, e.discard(ctx, j.spec.ID))
 	}()
@@ -170,7 +171,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 		return exit, nil
 	}
 	if err != nil {
-		return exit, fmt.Errorf("task: %w", interrupted(err))
+		return exit, fmt.Errorf("task: %w", outage.Interrupted(err))
 	}
 	streams := task.IO()
 	defer streams.Close()
@@ -195,7 +196,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 		if exit, killed := e.killedAtStart(p.spec.ID, err); killed {
 			return exit, nil
 		}
-		if pidfdEnded(proc) && ctx.Err() == nil && !transient(native(err)) {
+		if pidfdEnded(proc) && ctx.Err() == nil && !outage.Transient(outage.Native(err)) {
 			return e.killedExit(p.spec.ID, false), nil
 		}
 		return exit, fmt.Errorf("start: %w", err)
@@ -217,7 +218,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	}
 	code, at, err := e.taskExit(ctx, p.spec.ID)
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, outage.ErrGone):
 		exit = Exit{Code: 137, Signal: int(unix.SIGKILL), Lost: true}
 	case err != nil:
 		return exit, err

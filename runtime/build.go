@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 )
@@ -127,9 +128,9 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		return err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+		err = errors.Join(err, outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
 	writes := []place{{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true}}
 	err = e.mounted(active, mounts, func(root string) error {

@@ -52,6 +52,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/platforms"
@@ -153,7 +154,7 @@ func (e *Engine) forgetSteps(ctx context.Context, owner string) error {
 	held, err := manager.List(ctx)
 	errs := []error{err}
 	for _, l := range held {
-		errs = append(errs, retry(ctx, func() error { return manager.Delete(ctx, l) }))
+		errs = append(errs, outage.Retry(ctx, func() error { return manager.Delete(ctx, l) }))
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.imageDir(owner)), e.collect(ctx))...)
 }
@@ -238,7 +239,7 @@ func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
 
 // close prunes the cache and closes BuildKit.
 func (b *builder) close(ctx context.Context) error {
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := outage.Lasting(ctx)
 	defer cancel()
 	if err := b.prune(ctx); err != nil {
 		b.engine.log.Warn("build steps were not pruned", "owner", b.spec.Owner, "err", err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/platforms"
@@ -228,9 +229,9 @@ func (s *baseSnapshotter) Commit(ctx context.Context, name, key string, opts ...
 // one that died before it could tell may have made it.
 func (s *baseSnapshotter) retry(ctx context.Context, name string, fn func() error) error {
 	tried := false
-	return retryGone(ctx, func() error {
+	return outage.RetryGone(ctx, func() error {
 		err := fn()
-		if err != nil && tried && !transient(native(err)) {
+		if err != nil && tried && !outage.Transient(outage.Native(err)) {
 			if _, there := s.Snapshotter.Stat(ctx, name); there == nil {
 				err = nil
 			}
@@ -241,7 +242,7 @@ func (s *baseSnapshotter) retry(ctx context.Context, name string, fn func() erro
 }
 
 func (s *baseSnapshotter) Mounts(ctx context.Context, key string) (mounts []mount.Mount, err error) {
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		mounts, err = s.Snapshotter.Mounts(ctx, key)
 		return err
 	})
@@ -251,7 +252,7 @@ func (s *baseSnapshotter) Mounts(ctx context.Context, key string) (mounts []moun
 // Stat hides the foot: what BuildKit merges for COPY --link are chains of its
 // own, and one that goes on below would be taken for another's.
 func (s *baseSnapshotter) Stat(ctx context.Context, key string) (info snapshots.Info, err error) {
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		info, err = s.Snapshotter.Stat(ctx, key)
 		return err
 	})
@@ -386,7 +387,7 @@ func (w *webSource) close() error {
 	if w.ns != nil {
 		w.ns.Close()
 	}
-	ctx, cancel := lasting(context.Background())
+	ctx, cancel := outage.Lasting(context.Background())
 	defer cancel()
 	return w.engine.discard(ctx, w.id)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/berthd/berth/runtime/pid1"
 )
 
@@ -121,7 +122,7 @@ func (x *stepExecutor) step(ctx context.Context, root executor.Mount, mounts []e
 	}
 	dir, unmount, err := x.mountRoot(ctx, spec.ID, root, mounts, p.Meta)
 	defer func() { // the container first, for it stands on the mount
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		err = errors.Join(err, e.discard(ctx, spec.ID), unmount())
 	}()

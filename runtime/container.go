@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/runc/options"
 	tasktypes "github.com/containerd/containerd/api/types/task"
@@ -102,7 +103,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Container, error) {
 	c, err := e.create(ctx, spec)
 	if err != nil {
 		err = fmt.Errorf("create container %s: %w", spec.ID, err)
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		return nil, errors.Join(err, e.discard(ctx, spec.ID))
 	}
@@ -152,7 +153,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	step("record")
 	task, err := record.NewTask(ctx, cio.NullIO)
 	if err != nil {
-		return nil, fmt.Errorf("task: %w", interrupted(err))
+		return nil, fmt.Errorf("task: %w", outage.Interrupted(err))
 	}
 	step("task")
 	if err := join(); err != nil {
@@ -170,7 +171,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	}
 	if err := task.Start(ctx); err != nil {
 		c.proc.Close()
-		return nil, fmt.Errorf("start: %w", interrupted(err))
+		return nil, fmt.Errorf("start: %w", outage.Interrupted(err))
 	}
 	step("start")
 	e.watch(c)
@@ -264,9 +265,9 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 	// Not by the client's NewContainer: it makes a lease for what the options may
 	// unpack, which a cancelled call leaves for a day. The snapshot needs none.
 	var record containerd.Container
-	err := retryGone(ctx, func() error {
+	err := outage.RetryGone(ctx, func() error {
 		_, err := e.client.ContainerService().Create(ctx, book)
-		if err == nil || errdefs.IsAlreadyExists(native(err)) { // by a first try, of which containerd died before it could tell
+		if err == nil || errdefs.IsAlreadyExists(outage.Native(err)) { // by a first try, of which containerd died before it could tell
 			record, err = e.client.LoadContainer(ctx, spec.ID)
 		}
 		return err
@@ -326,7 +327,7 @@ func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 func (e *Engine) inventory(ctx context.Context) ([]containers.Container, map[string]*tasktypes.Process, error) {
 	var records []containers.Container
 	var resp *tasks.ListTasksResponse
-	err := retryGone(ctx, func() (err error) {
+	err := outage.RetryGone(ctx, func() (err error) {
 		if records, err = e.client.ContainerService().List(ctx, e.ours()); err == nil {
 			resp, err = e.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
 		}
@@ -487,8 +488,8 @@ func (e *Engine) discard(ctx context.Context, id string) error {
 	}
 	errs = append(errs,
 		e.clearCgroup(ctx, id),
-		retry(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) }),
-		retry(ctx, func() error { return e.snapshots().Remove(ctx, id) }),
+		outage.Retry(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) }),
+		outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, id) }),
 		e.net.drop(ctx, id),
 		os.RemoveAll(e.state("io", id)),
 		os.RemoveAll(e.state("e", id)))
@@ -502,7 +503,7 @@ func (e *Engine) discard(ctx context.Context, id string) error {
 // endTask kills the container's task, if containerd knows of one, and has it deleted.
 func (e *Engine) endTask(ctx context.Context, id string) (deleted bool, err error) {
 	service := e.client.TaskService()
-	err = retry(ctx, func() error {
+	err = outage.Retry(ctx, func() error {
 		resp, err := service.Get(ctx, &tasks.GetRequest{ContainerID: id})
 		if err != nil {
 			return err
@@ -511,7 +512,7 @@ func (e *Engine) endTask(ctx context.Context, id string) (deleted bool, err erro
 		case tasktypes.Status_STOPPED, tasktypes.Status_UNKNOWN:
 		default:
 			kill := &tasks.KillRequest{ContainerID: id, Signal: uint32(unix.SIGKILL), All: true}
-			if _, err := service.Kill(ctx, kill); err != nil && !errdefs.IsNotFound(native(err)) {
+			if _, err := service.Kill(ctx, kill); err != nil && !errdefs.IsNotFound(outage.Native(err)) {
 				return err
 			}
 			if _, err := service.Wait(ctx, &tasks.WaitRequest{ContainerID: id}); err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -222,7 +223,7 @@ func (e *Engine) layerOf(ctx context.Context, res result, labels map[string]stri
 // dockerfileError finds out which line is to blame, if it is one.
 func dockerfileError(spec ImageSpec, err error) error {
 	_, theirs := errors.AsType[*buildUserError](err)
-	if !theirs && (transient(native(err)) || errors.Is(err, ErrInterrupted)) { // containerd died
+	if !theirs && (outage.Transient(outage.Native(err)) || errors.Is(err, ErrInterrupted)) { // containerd died
 		return err
 	}
 	failed := &DockerfileError{Path: spec.Dockerfile, Err: err}

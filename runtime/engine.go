@@ -37,13 +37,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -122,12 +120,10 @@ func (c Config) Validate() error {
 
 // Engine is the container engine. It is safe for concurrent use.
 type Engine struct {
-	cfg    Config
-	log    *slog.Logger
-	id     string   // of the installation, derived from Root
+	*LayerStore
+
 	lock   *os.File // on Root
 	daemon *daemon  // nil when containerd is not ours to keep alive
-	client *containerd.Client
 	net    *network
 
 	sweeping *sweeping    // of what an earlier life left
@@ -135,12 +131,10 @@ type Engine struct {
 	armor    appArmor
 	runc     runc
 
-	mu         sync.Mutex               // guards what follows, held for memory only
-	containers map[string]*Container    // those whose end is watched
-	making     map[string]chan struct{} // layers being made, closed when done
-	used       map[string]time.Time     // when a layer's use was last written down
-	yielding   *yield                   // nil when nothing is built
-	doomed     map[string]bool          // containers that the sweep has still to remove
+	mu         sync.Mutex            // guards what follows, held for memory only
+	containers map[string]*Container // those whose end is watched
+	yielding   *yield                // nil when nothing is built
+	doomed     map[string]bool       // containers that the sweep has still to remove
 }
 
 // Open connects to containerd, starting it when it is embedded, sets up the
@@ -155,12 +149,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	}
 	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
 	e := &Engine{
-		cfg:        cfg,
-		log:        log,
-		id:         hex.EncodeToString(sum[:4]),
+		LayerStore: newLayerStore(cfg, hex.EncodeToString(sum[:4]), log),
 		containers: make(map[string]*Container),
-		making:     make(map[string]chan struct{}),
-		used:       make(map[string]time.Time),
 		doomed:     make(map[string]bool),
 	}
 	defer func() {
@@ -388,63 +378,9 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	return nil
 }
 
-// state returns a path in the state directory.
-func (e *Engine) state(elem ...string) string {
-	return filepath.Join(slices.Insert(elem, 0, e.cfg.State)...)
-}
-
 // in returns ctx within containerd's namespace of ours. The client does so by
 // itself for its calls; the helpers that make specs want it too.
 func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, namespace) }
-
-// The labels of everything of ours in containerd.
-const (
-	labelInstallation = "berth.installation"
-	labelKind         = "berth.kind" // kindApp, kindRun
-	labelUID          = "berth.uid"
-	labelStop         = "berth.stop"    // the signal to stop with
-	labelKey          = "berth.key"     // of a layer
-	labelBuilder      = "berth.builder" // of a layer: LayerSpec.Builder
-	labelUsed         = "berth.used"    // of a layer: when something last stood on it
-	labelUser         = "berth.user/"
-	labelRoot         = "containerd.io/gc.root"
-)
-
-// ours filters containerd's lists for this installation.
-func (e *Engine) ours() string {
-	return fmt.Sprintf(`labels.%q==%s`, labelInstallation, e.id)
-}
-
-// snapshots returns containerd's snapshotter.
-func (e *Engine) snapshots() snapshots.Snapshotter { return e.client.SnapshotService(snapshotter) }
-
-// prepare makes an active snapshot over a layer that nothing but remove takes away.
-func (e *Engine) prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
-	if parent != "" {
-		e.touch(ctx, parent)
-		parent = e.layerName(parent)
-	}
-	return e.prepareOver(ctx, name, parent)
-}
-
-// prepareOver is prepare over any snapshot of containerd's.
-func (e *Engine) prepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
-	labels := map[string]string{labelInstallation: e.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
-	var mounts []mount.Mount
-	err := retryGone(ctx, func() (err error) {
-		mounts, err = e.snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
-		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
-			mounts, err = e.snapshots().Mounts(ctx, name)
-		}
-		return err
-	})
-	return mounts, err
-}
-
-// lasting returns a context for cleaning up after ctx has ended, in bounded time.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-}
 
 // lockFile takes the file's lock for as long as the process lives. It fails
 // when another process has it: two engines on one root would sweep each other's

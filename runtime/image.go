@@ -9,8 +9,8 @@ import (
 	"path"
 	"slices"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -99,7 +99,7 @@ func (e *Engine) Image(ctx context.Context, layer string) (Image, error) {
 // image returns a layer's image with its configuration as it was written.
 func (e *Engine) image(ctx context.Context, layer string) (img Image, config []byte, err error) {
 	var info snapshots.Info
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		info, err = e.snapshots().Stat(ctx, e.layerName(layer))
 		return err
 	})
@@ -110,7 +110,7 @@ func (e *Engine) image(ctx context.Context, layer string) (img Image, config []b
 	if err != nil {
 		return img, nil, errors.New("it is not an image's")
 	}
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		config, err = content.ReadBlob(ctx, e.client.ContentStore(), ocispec.Descriptor{Digest: dgst})
 		return err
 	})
@@ -128,30 +128,9 @@ func (e *Engine) keepConfig(ctx context.Context, config []byte) (digest.Digest, 
 	dgst := digest.FromBytes(config)
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: dgst, Size: int64(len(config))}
 	ref := "berth-" + e.id + "-" + dgst.Encoded()
-	return dgst, retryGone(ctx, func() error {
+	return dgst, outage.RetryGone(ctx, func() error {
 		return content.WriteBlob(ctx, e.client.ContentStore(), ref, bytes.NewReader(config), desc)
 	})
-}
-
-// lease returns a context under which containerd collects nothing that is made
-// in it, and the function that ends this.
-func (e *Engine) lease(ctx context.Context) (context.Context, func(), error) {
-	leased, done, err := e.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
-	if err != nil {
-		return nil, nil, err
-	}
-	return leased, func() {
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		if err := done(ctx); err != nil {
-			e.log.Debug("a lease is left for the next life to end", "err", err)
-		}
-	}, nil
-}
-
-// leaseLabels mark the leases that end with us, or with the next life's sweep.
-func (e *Engine) leaseLabels() map[string]string {
-	return map[string]string{labelInstallation: e.id, labelKind: kindLease}
 }
 
 // parseImageConfig reads a configuration as the OCI image specification has it.

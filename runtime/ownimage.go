@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/buildkit/executor/oci"
 )
@@ -52,7 +53,7 @@ func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, l
 		// The layer is the image to whoever asks, with the same configuration.
 		var own map[string]string
 		var info snapshots.Info
-		err = retryGone(ctx, func() (err error) {
+		err = outage.RetryGone(ctx, func() (err error) {
 			info, err = e.snapshots().Stat(ctx, e.layerName(img.Layer))
 			return err
 		})

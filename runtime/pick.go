@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
+
+	"github.com/berthd/berth/runtime/internal/outage"
 )
 
 // pick makes a layer on Parent of what Keep names in Builder's filesystem. Root's
@@ -18,9 +20,9 @@ func (e *Engine) pick(ctx context.Context, spec LayerSpec, active string) (err e
 		return err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+		err = errors.Join(err, outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
 	}()
 	err = e.mounted(scratch, from, func(made string) error {
 		return e.mounted(active, to, func(root string) error {

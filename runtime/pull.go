@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -124,9 +125,9 @@ func (p *pull) makeLayer(ctx context.Context, key, active string) error {
 		return registryError(ctx, p.name, err)
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		if err := retry(ctx, func() error { return e.client.ImageService().Delete(ctx, img.Name()) }); err != nil {
+		if err := outage.Retry(ctx, func() error { return e.client.ImageService().Delete(ctx, img.Name()) }); err != nil {
 			e.log.Debug("containerd's record of an image is left", "image", img.Name(), "err", err)
 		}
 	}()

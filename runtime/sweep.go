@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -212,10 +213,10 @@ func (e *Engine) sweepOnce(ctx context.Context, left *leftovers, cleared func())
 	left.dirs = slices.DeleteFunc(left.dirs, func(dir string) bool { return !try("directory "+dir, removeTree(dir)) })
 	left.points = slices.DeleteFunc(left.points, func(point string) bool { return !try("mount "+point, dropPoint(point)) })
 	left.snapshots = slices.DeleteFunc(left.snapshots, func(name string) bool {
-		return !try("snapshot "+name, retry(ctx, func() error { return e.snapshots().Remove(ctx, name) }))
+		return !try("snapshot "+name, outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, name) }))
 	})
 	left.leases = slices.DeleteFunc(left.leases, func(l leases.Lease) bool {
-		return !try("lease "+l.ID, retry(ctx, func() error { return e.client.LeasesService().Delete(ctx, l) }))
+		return !try("lease "+l.ID, outage.Retry(ctx, func() error { return e.client.LeasesService().Delete(ctx, l) }))
 	})
 	return errors.Join(errs...)
 }
