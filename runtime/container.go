@@ -124,7 +124,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	join := attached.begin(ctx, e.net, spec)
 	defer join()
 
-	mounts, err := e.prepare(ctx, spec.ID, spec.Layer)
+	mounts, err := e.Prepare(ctx, spec.ID, spec.Layer)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of layer %s: %w", spec.Layer, err)
 	}
@@ -240,7 +240,7 @@ func (e *Engine) nameAddress(spec Spec, address string) error {
 
 // record enters the container into containerd's books.
 func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s *specs.Spec) (containerd.Container, error) {
-	labels := map[string]string{labelInstallation: e.id, labelKind: kind, labelUID: strconv.Itoa(spec.UID)}
+	labels := map[string]string{LabelInstallation: e.id, labelKind: kind, labelUID: strconv.Itoa(spec.UID)}
 	for k, v := range spec.Labels {
 		labels[labelUser+k] = v
 	}
@@ -252,7 +252,7 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 		containerd.WithSpec(s),
 		containerd.WithContainerLabels(labels),
 		func(_ context.Context, _ *containerd.Client, c *containers.Container) error {
-			c.Snapshotter, c.SnapshotKey = snapshotter, snapshot
+			c.Snapshotter, c.SnapshotKey = Snapshotter, snapshot
 			return nil
 		},
 	}
@@ -328,7 +328,7 @@ func (e *Engine) inventory(ctx context.Context) ([]containers.Container, map[str
 	var records []containers.Container
 	var resp *tasks.ListTasksResponse
 	err := outage.RetryGone(ctx, func() (err error) {
-		if records, err = e.client.ContainerService().List(ctx, e.ours()); err == nil {
+		if records, err = e.client.ContainerService().List(ctx, e.Filter()); err == nil {
 			resp, err = e.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
 		}
 		return err
@@ -360,7 +360,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 		// The number may have been given to another process since containerd
 		// looked: a process in this container's cgroup is ours.
 		proc, err := openPidfd(int(task.Pid))
-		if err == nil && e.inCgroup(int(task.Pid), r.ID) {
+		if err == nil && e.cgroups.holds(int(task.Pid), r.ID) {
 			c.pid, c.proc = int(task.Pid), proc
 		} else if err == nil {
 			proc.Close()
@@ -369,10 +369,10 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 	return e.watch(c)
 }
 
-// inCgroup tells whether a process belongs to a container.
-func (e *Engine) inCgroup(pid int, id string) bool {
+// holds tells whether a process belongs to a container.
+func (g cgroups) holds(pid int, id string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && strings.Contains(string(data), e.cgroupPath(id, false))
+	return err == nil && strings.Contains(string(data), g.path(id, false))
 }
 
 // watch closes c.done when c's first process has ended, and remembers c. It
@@ -391,7 +391,7 @@ func (e *Engine) watch(c *Container) *Container {
 	}
 	go func() {
 		if awaitPidfd(context.Background(), c.proc) { // ends with release at the latest
-			kills, limit := e.oomKills(c.ID)
+			kills, limit := e.cgroups.oomKills(c.ID)
 			c.oomKills.Store(kills)
 			c.oomLimit.Store(limit)
 			close(c.done)
@@ -487,9 +487,9 @@ func (e *Engine) discard(ctx context.Context, id string) error {
 		errs = append(errs, e.endOrphan(ctx, id))
 	}
 	errs = append(errs,
-		e.clearCgroup(ctx, id),
+		e.cgroups.clear(ctx, id),
 		outage.Retry(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) }),
-		outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, id) }),
+		outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, id) }),
 		e.net.drop(ctx, id),
 		os.RemoveAll(e.state("io", id)),
 		os.RemoveAll(e.state("e", id)))

@@ -280,3 +280,9 @@ func DiskUsed(ctx context.Context, dir string, since time.Time) (sum int64, err 
 	})
 	return sum, err
 }
+
+// Guard is watch for one directory in which all is this build's. name is what
+// the build calls it.
+func (d *Disk) Guard(ctx context.Context, name, dir string) (context.Context, func(error) error) {
+	return d.watch(ctx, []place{{name: name, dir: dir, own: true}})
+}

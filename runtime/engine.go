@@ -53,8 +53,10 @@ import (
 )
 
 const (
-	namespace   = "berth"     // containerd's word for a tenant
-	snapshotter = "overlayfs" // in every containerd of the last eight years
+	// Namespace is where all of berth's containers lie in containerd.
+	Namespace = "berth"
+	// Snapshotter is the one that every containerd of the last eight years has.
+	Snapshotter = "overlayfs"
 
 	systemSocket = "/run/containerd/containerd.sock"
 
@@ -121,6 +123,8 @@ func (c Config) Validate() error {
 // Engine is the container engine. It is safe for concurrent use.
 type Engine struct {
 	*LayerStore
+	*pacer
+	cgroups cgroups
 
 	lock   *os.File // on Root
 	daemon *daemon  // nil when containerd is not ours to keep alive
@@ -133,7 +137,6 @@ type Engine struct {
 
 	mu         sync.Mutex            // guards what follows, held for memory only
 	containers map[string]*Container // those whose end is watched
-	yielding   *yield                // nil when nothing is built
 	doomed     map[string]bool       // containers that the sweep has still to remove
 }
 
@@ -148,8 +151,11 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 		return nil, fmt.Errorf("open engine: %w", err)
 	}
 	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	id := hex.EncodeToString(sum[:4])
 	e := &Engine{
-		LayerStore: newLayerStore(cfg, hex.EncodeToString(sum[:4]), log),
+		LayerStore: newLayerStore(cfg, id, log),
+		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
+		cgroups:    cgroups{id},
 		containers: make(map[string]*Container),
 		doomed:     make(map[string]bool),
 	}
@@ -175,7 +181,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if e.armor = loadAppArmor(); e.armor.missing != nil {
 		log.Debug("no AppArmor profile", "err", e.armor.missing) // a finding too
 	}
-	e.guarded = guardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
+	e.guarded = GuardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
 	if err := e.beginSweep(ctx); err != nil {
 		return nil, fmt.Errorf("list what is left over: %w", err)
 	}
@@ -237,7 +243,7 @@ func dial(address string, call ...grpc.CallOption) (*containerd.Client, error) {
 		call = []grpc.CallOption{grpc.WaitForReady(true)}
 	}
 	return containerd.New(address,
-		containerd.WithDefaultNamespace(namespace),
+		containerd.WithDefaultNamespace(Namespace),
 		containerd.WithDefaultRuntime("io.containerd.runc.v2"),
 		containerd.WithDialOpts([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -318,14 +324,14 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	if err := e.Swept(ctx); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	left, err := e.client.ContainerService().List(ctx, e.ours())
+	left, err := e.client.ContainerService().List(ctx, e.Filter())
 	if err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("shut down: %d containers are left", len(left))
 	}
-	errs := []error{e.net.remove(ctx), e.removeCgroups()}
+	errs := []error{e.net.remove(ctx), e.cgroups.remove()}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))
 	}
@@ -340,12 +346,12 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	if e.daemon != nil {
 		return nil // all of its containerd goes with the engine's root
 	}
-	if err := e.collect(ctx); err != nil { // blobs whose lease is gone
+	if err := e.Collect(ctx); err != nil { // blobs whose lease is gone
 		return fmt.Errorf("collect what nothing refers to: %w", err)
 	}
 	others := false
-	err := e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		owner := info.Labels[labelInstallation]
+	err := e.Snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		owner := info.Labels[LabelInstallation]
 		others = others || owner != "" && owner != e.id
 		return nil
 	})
@@ -356,12 +362,12 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plugins, err := e.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+snapshotter)
+	plugins, err := e.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+Snapshotter)
 	if err != nil {
 		return fmt.Errorf("ask containerd for its directory: %w", err)
 	}
-	if err := e.client.NamespaceService().Delete(ctx, namespace); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove containerd's namespace %s: %w", namespace, err)
+	if err := e.client.NamespaceService().Delete(ctx, Namespace); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove containerd's namespace %s: %w", Namespace, err)
 	}
 	dirs := []string{filepath.Dir(address)}
 	for _, p := range plugins.Plugins {
@@ -370,7 +376,7 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 		}
 	}
 	for _, dir := range dirs {
-		dir = filepath.Join(dir, "io.containerd.runtime.v2.task", namespace)
+		dir = filepath.Join(dir, "io.containerd.runtime.v2.task", Namespace)
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // only when it is empty
 			return err
 		}
@@ -380,7 +386,7 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 
 // in returns ctx within containerd's namespace of ours. The client does so by
 // itself for its calls; the helpers that make specs want it too.
-func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, namespace) }
+func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, Namespace) }
 
 // lockFile takes the file's lock for as long as the process lives. It fails
 // when another process has it: two engines on one root would sweep each other's

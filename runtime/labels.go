@@ -2,7 +2,7 @@ package runtime
 
 // The labels of everything of ours in containerd.
 const (
-	labelInstallation = "berth.installation"
+	LabelInstallation = "berth.installation"
 	labelKind         = "berth.kind" // kindApp, kindRun
 	labelUID          = "berth.uid"
 	labelStop         = "berth.stop"    // the signal to stop with

@@ -36,6 +36,12 @@ type LayerStore struct {
 	used   map[string]time.Time     // when a layer's use was last written down
 }
 
+// ID returns the installation's id, which its labels in containerd carry.
+func (s *LayerStore) ID() string { return s.id }
+
+// Client returns the connection to containerd.
+func (s *LayerStore) Client() *containerd.Client { return s.client }
+
 func newLayerStore(cfg Config, id string, log *slog.Logger) *LayerStore {
 	return &LayerStore{cfg: cfg, id: id, log: log, making: make(map[string]chan struct{}), used: make(map[string]time.Time)}
 }
@@ -51,16 +57,16 @@ type Layer struct {
 	Labels   map[string]string
 }
 
-// layerName is a layer's name in containerd, where other installations may
+// SnapshotName is a layer's name in containerd, where other installations may
 // have the same layer.
-func (s *LayerStore) layerName(key string) string { return s.id + "-" + key }
-func (s *LayerStore) layerKey(name string) string { return strings.TrimPrefix(name, s.id+"-") }
+func (s *LayerStore) SnapshotName(key string) string { return s.id + "-" + key }
+func (s *LayerStore) layerKey(name string) string    { return strings.TrimPrefix(name, s.id+"-") }
 
 // HasLayer tells whether the layer is there, whole.
 func (s *LayerStore) HasLayer(ctx context.Context, key string) (bool, error) {
 	var info snapshots.Info
 	err := outage.RetryGone(ctx, func() (err error) {
-		info, err = s.snapshots().Stat(ctx, s.layerName(key))
+		info, err = s.Snapshots().Stat(ctx, s.SnapshotName(key))
 		return err
 	})
 	if errors.Is(err, outage.ErrGone) {
@@ -79,7 +85,7 @@ func (s *LayerStore) Layers(ctx context.Context) ([]Layer, error) {
 		if info.Kind != snapshots.KindCommitted {
 			return nil
 		}
-		usage, err := s.snapshots().Usage(ctx, info.Name)
+		usage, err := s.Snapshots().Usage(ctx, info.Name)
 		if err != nil && !errdefs.IsNotFound(err) { // removed meanwhile
 			return err
 		}
@@ -112,14 +118,14 @@ func (s *LayerStore) Layers(ctx context.Context) ([]Layer, error) {
 // registry or the Dockerfile has made, which go when it goes.
 func (s *LayerStore) below(ctx context.Context, name string) (key string, between int64, err error) {
 	for name != "" && !strings.HasPrefix(name, s.id+"-") {
-		info, err := s.snapshots().Stat(ctx, name)
+		info, err := s.Snapshots().Stat(ctx, name)
 		if errdefs.IsNotFound(err) { // removed meanwhile, and what stood on it too
 			return "", between, nil
 		}
 		if err != nil {
 			return "", 0, err
 		}
-		usage, err := s.snapshots().Usage(ctx, name)
+		usage, err := s.Snapshots().Usage(ctx, name)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return "", 0, err
 		}
@@ -131,24 +137,24 @@ func (s *LayerStore) below(ctx context.Context, name string) (key string, betwee
 
 // walkSnapshots calls fn with every snapshot of ours.
 func (s *LayerStore) walkSnapshots(ctx context.Context, fn func(snapshots.Info) error) error {
-	return s.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		if info.Labels[labelInstallation] != s.id {
+	return s.Snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		if info.Labels[LabelInstallation] != s.id {
 			return nil
 		}
 		return fn(info)
-	}, s.ours())
+	}, s.Filter())
 }
 
 // ReadFile reads a file of a layer, whose path has no leading slash. One that
 // is not there, is no file or has more than 1 MiB is fs.ErrNotExist.
 func (s *LayerStore) ReadFile(ctx context.Context, key, name string) (data []byte, err error) {
 	view := "read-" + NewID()
-	mounts, err := s.prepare(ctx, view, key)
+	mounts, err := s.Prepare(ctx, view, key)
 	if err == nil {
 		defer func() {
 			ctx, cancel := outage.Lasting(ctx)
 			defer cancel()
-			err = errors.Join(err, outage.Retry(ctx, func() error { return s.snapshots().Remove(ctx, view) }))
+			err = errors.Join(err, outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, view) }))
 		}()
 		if data = readLower(mounts, name); data == nil {
 			err = fs.ErrNotExist
@@ -163,8 +169,8 @@ func (s *LayerStore) ReadFile(ctx context.Context, key, name string) (data []byt
 // RemoveLayer removes a layer. It is an error while layers or containers stand
 // on it, or steps of an owner's image cache.
 func (s *LayerStore) RemoveLayer(ctx context.Context, key string) error {
-	name := s.layerName(key)
-	err := outage.Retry(ctx, func() error { return s.snapshots().Remove(ctx, name) })
+	name := s.SnapshotName(key)
+	err := outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, name) })
 	if errdefs.IsFailedPrecondition(err) {
 		err = s.uproot(ctx, name, err)
 	}
@@ -179,23 +185,23 @@ func (s *LayerStore) RemoveLayer(ctx context.Context, key string) error {
 // the parent's books say for ever that it is there.
 func (s *LayerStore) uproot(ctx context.Context, name string, refused error) error {
 	stood := false
-	err := s.snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
+	err := s.Snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
 		stood = true
 		return nil
 	}, fmt.Sprintf("parent==%q", name))
 	if err != nil || stood {
 		return errors.Join(refused, err)
 	}
-	if _, err := s.snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
+	if _, err := s.Snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
 		return err
 	}
-	return s.collect(ctx)
+	return s.Collect(ctx)
 }
 
-// collect has containerd remove what nothing refers to, now.
-func (s *LayerStore) collect(ctx context.Context) error {
+// Collect has containerd remove what nothing refers to, now.
+func (s *LayerStore) Collect(ctx context.Context) error {
 	service := s.client.LeasesService()
-	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(s.leaseLabels()))
+	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(s.LeaseLabels()))
 	if err != nil {
 		return err
 	}
@@ -204,9 +210,9 @@ func (s *LayerStore) collect(ctx context.Context) error {
 	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
-// touch writes down that something stands on a layer now, at most once an hour:
+// Touch writes down that something stands on a layer now, at most once an hour:
 // it costs a synced write.
-func (s *LayerStore) touch(ctx context.Context, key string) {
+func (s *LayerStore) Touch(ctx context.Context, key string) {
 	now := time.Now()
 	s.mu.Lock()
 	fresh := now.Sub(s.used[key]) < time.Hour
@@ -215,8 +221,8 @@ func (s *LayerStore) touch(ctx context.Context, key string) {
 	if fresh {
 		return
 	}
-	info := snapshots.Info{Name: s.layerName(key), Labels: map[string]string{labelUsed: now.UTC().Format(time.RFC3339)}}
-	if _, err := s.snapshots().Update(ctx, info, "labels."+labelUsed); err != nil {
+	info := snapshots.Info{Name: s.SnapshotName(key), Labels: map[string]string{labelUsed: now.UTC().Format(time.RFC3339)}}
+	if _, err := s.Snapshots().Update(ctx, info, "labels."+labelUsed); err != nil {
 		s.log.Debug("use of a layer not written down", "layer", key, "err", err)
 	}
 }
@@ -227,8 +233,8 @@ func (s *LayerStore) touch(ctx context.Context, key string) {
 // Scratch) and is gone afterwards. When the layer exists already, it is removed.
 // Where containerd's own files lie on another filesystem, it is copied all the same.
 func (s *LayerStore) AddTree(ctx context.Context, key, parent, tree, dir string, uid int, labels map[string]string) error {
-	err := s.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		mounts, err := s.prepare(ctx, active, parent)
+	err := s.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		mounts, err := s.Prepare(ctx, active, parent)
 		if err != nil {
 			return err
 		}
@@ -278,11 +284,11 @@ func (s *LayerStore) Scratch() (string, error) { return os.MkdirTemp(s.scratchDi
 
 func (s *LayerStore) scratchDir() string { return filepath.Join(s.cfg.Root, "scratch") }
 
-// makeLayer calls fn to make and commit a layer, unless it exists. Two calls
+// MakeLayer calls fn to make and commit a layer, unless it exists. Two calls
 // for one key wait for each other. What fn leaves of its active snapshot is
 // removed.
-func (s *LayerStore) makeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
-	release, err := s.hold(ctx, key)
+func (s *LayerStore) MakeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
+	release, err := s.Hold(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -294,14 +300,14 @@ func (s *LayerStore) makeLayer(ctx context.Context, key string, fn func(ctx cont
 	if err := fn(ctx, active); err != nil {
 		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		return errors.Join(err, outage.Retry(ctx, func() error { return s.snapshots().Remove(ctx, active) }))
+		return errors.Join(err, outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, active) }))
 	}
 	return nil
 }
 
-// hold waits until nobody else works on what has this name, a layer's key or
+// Hold waits until nobody else works on what has this name, a layer's key or
 // an owner's cache, and returns the function that lets go of it.
-func (s *LayerStore) hold(ctx context.Context, name string) (release func(), err error) {
+func (s *LayerStore) Hold(ctx context.Context, name string) (release func(), err error) {
 	for {
 		s.mu.Lock()
 		busy, ok := s.making[name]
@@ -329,12 +335,12 @@ func (s *LayerStore) hold(ctx context.Context, name string) (release func(), err
 // returns: containerd syncs its books, and not the files, which after a power
 // cut would be empty under a key that promises them.
 func (s *LayerStore) commit(ctx context.Context, active, key string, user map[string]string) error {
-	return s.commitAs(ctx, active, key, user, nil)
+	return s.CommitAs(ctx, active, key, user, nil)
 }
 
-// commitAs is commit with labels of the engine's own.
-func (s *LayerStore) commitAs(ctx context.Context, active, key string, user, own map[string]string) error {
-	mounts, err := s.snapshots().Mounts(ctx, active)
+// CommitAs is commit with labels of the engine's own.
+func (s *LayerStore) CommitAs(ctx context.Context, active, key string, user, own map[string]string) error {
+	mounts, err := s.Snapshots().Mounts(ctx, active)
 	if err != nil {
 		return err
 	}
@@ -342,13 +348,13 @@ func (s *LayerStore) commitAs(ctx context.Context, active, key string, user, own
 		return err
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
-	labels := map[string]string{labelInstallation: s.id, labelKey: key, labelRoot: now, labelUsed: now}
+	labels := map[string]string{LabelInstallation: s.id, labelKey: key, labelRoot: now, labelUsed: now}
 	for k, v := range user {
 		labels[labelUser+k] = v
 	}
 	maps.Copy(labels, own)
 	return outage.RetryGone(ctx, func() error {
-		err := s.snapshots().Commit(ctx, s.layerName(key), active, snapshots.WithLabels(maps.Clone(labels)))
+		err := s.Snapshots().Commit(ctx, s.SnapshotName(key), active, snapshots.WithLabels(maps.Clone(labels)))
 		if errdefs.IsNotFound(err) { // by a first try, of which containerd died before it could tell
 			if made, _ := s.HasLayer(ctx, key); made {
 				return nil
@@ -358,8 +364,8 @@ func (s *LayerStore) commitAs(ctx context.Context, active, key string, user, own
 	})
 }
 
-// mounted calls fn with a snapshot's files, mounted where the sweep looks after a crash.
-func (s *LayerStore) mounted(name string, mounts []mount.Mount, fn func(root string) error) error {
+// Mounted calls fn with a snapshot's files, mounted where the sweep looks after a crash.
+func (s *LayerStore) Mounted(name string, mounts []mount.Mount, fn func(root string) error) error {
 	dir := s.state("b", name)
 	root := filepath.Join(dir, "root")
 	if err := os.MkdirAll(root, 0o700); err != nil {
@@ -408,41 +414,41 @@ func layerDirs(mounts []mount.Mount) []string {
 	return dirs
 }
 
-// ours filters containerd's lists for this installation.
-func (s *LayerStore) ours() string {
-	return fmt.Sprintf(`labels.%q==%s`, labelInstallation, s.id)
+// Filter filters containerd's lists for this installation.
+func (s *LayerStore) Filter() string {
+	return fmt.Sprintf(`labels.%q==%s`, LabelInstallation, s.id)
 }
 
-// snapshots returns containerd's snapshotter.
-func (s *LayerStore) snapshots() snapshots.Snapshotter { return s.client.SnapshotService(snapshotter) }
+// Snapshots returns containerd's snapshotter.
+func (s *LayerStore) Snapshots() snapshots.Snapshotter { return s.client.SnapshotService(Snapshotter) }
 
-// prepare makes an active snapshot over a layer that nothing but remove takes away.
-func (s *LayerStore) prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
+// Prepare makes an active snapshot over a layer that nothing but remove takes away.
+func (s *LayerStore) Prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
 	if parent != "" {
-		s.touch(ctx, parent)
-		parent = s.layerName(parent)
+		s.Touch(ctx, parent)
+		parent = s.SnapshotName(parent)
 	}
-	return s.prepareOver(ctx, name, parent)
+	return s.PrepareOver(ctx, name, parent)
 }
 
-// prepareOver is prepare over any snapshot of containerd's.
-func (s *LayerStore) prepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
-	labels := map[string]string{labelInstallation: s.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
+// PrepareOver is prepare over any snapshot of containerd's.
+func (s *LayerStore) PrepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
+	labels := map[string]string{LabelInstallation: s.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
 	var mounts []mount.Mount
 	err := outage.RetryGone(ctx, func() (err error) {
-		mounts, err = s.snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
+		mounts, err = s.Snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
 		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
-			mounts, err = s.snapshots().Mounts(ctx, name)
+			mounts, err = s.Snapshots().Mounts(ctx, name)
 		}
 		return err
 	})
 	return mounts, err
 }
 
-// lease returns a context under which containerd collects nothing that is made
+// Lease returns a context under which containerd collects nothing that is made
 // in it, and the function that ends this.
-func (s *LayerStore) lease(ctx context.Context) (context.Context, func(), error) {
-	leased, done, err := s.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(s.leaseLabels()))
+func (s *LayerStore) Lease(ctx context.Context) (context.Context, func(), error) {
+	leased, done, err := s.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(s.LeaseLabels()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -455,9 +461,9 @@ func (s *LayerStore) lease(ctx context.Context) (context.Context, func(), error)
 	}, nil
 }
 
-// leaseLabels mark the leases that end with us, or with the next life's sweep.
-func (s *LayerStore) leaseLabels() map[string]string {
-	return map[string]string{labelInstallation: s.id, labelKind: kindLease}
+// LeaseLabels mark the leases that end with us, or with the next life's sweep.
+func (s *LayerStore) LeaseLabels() map[string]string {
+	return map[string]string{LabelInstallation: s.id, labelKind: kindLease}
 }
 
 // state returns a path in the state directory.

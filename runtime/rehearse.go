@@ -18,14 +18,14 @@ import (
 func (e *Engine) Rehearse(ctx context.Context, spec LayerSpec, out io.Writer) (err error) {
 	scratch := "rehearse-" + NewID()
 	below := cmp.Or(spec.Builder, spec.Parent)
-	mounts, err := e.prepare(ctx, scratch, below)
+	mounts, err := e.Prepare(ctx, scratch, below)
 	if err != nil {
 		return fmt.Errorf("rehearse on layer %s: %w", below, err)
 	}
 	defer func() {
 		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		err = errors.Join(err, outage.Retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+		err = errors.Join(err, outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, scratch) }))
 	}()
 	err = e.readySource(ctx, spec, scratch, mounts)
 	if err != nil {

@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
@@ -24,8 +25,8 @@ type buildLeases struct {
 
 const labelOwner = "berth.owner"
 
-func (e *Engine) buildLeases(owner string) leases.Manager {
-	return &buildLeases{Manager: e.client.LeasesService(), labels: map[string]string{labelInstallation: e.id, labelOwner: hexName(owner)}}
+func (m *Maker) buildLeases(owner string) leases.Manager {
+	return &buildLeases{Manager: m.client().LeasesService(), labels: map[string]string{runtime.LabelInstallation: m.engine.ID(), labelOwner: hexName(owner)}}
 }
 
 func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (lease leases.Lease, err error) {
