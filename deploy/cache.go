@@ -72,7 +72,7 @@ func (d *Deployer) ClearCaches(ctx context.Context, app string, by store.User, w
 
 // removeCaches removes the caches of an app, the steps of its Dockerfile too.
 func (d *Deployer) removeCaches(ctx context.Context, record store.App) error {
-	return errors.Join(os.RemoveAll(d.cacheDir(record)), d.steps.RemoveImageCache(ctx, strconv.Itoa(record.UID)))
+	return errors.Join(os.RemoveAll(d.cacheDir(record)), d.steps.RemoveCache(ctx, strconv.Itoa(record.UID)))
 }
 
 func (d *Deployer) cacheDir(record store.App) string {

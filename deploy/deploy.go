@@ -31,6 +31,7 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -76,10 +77,10 @@ type Hosts interface {
 	SetHostsFor(whom string, hosts []certificates.Host)
 }
 
-// imageSteps forgets the made steps of an owner's Dockerfiles. It may be called
-// for an owner that has none.
+// imageSteps deletes the cached build steps of an owner's Dockerfiles. It may be
+// called for an owner that has none.
 type imageSteps interface {
-	RemoveImageCache(ctx context.Context, owner string) error
+	RemoveCache(ctx context.Context, owner string) error
 }
 
 // Deployer does everything that happens to apps. Its methods are safe for
@@ -89,8 +90,9 @@ type Deployer struct {
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
-	lan    lanSetter  // the engine
-	steps  imageSteps // the engine's
+	lan    lanSetter // the engine
+	images *images.Maker
+	steps  imageSteps // the images'
 	layers layerMaker // the engine
 	load   func() (runtime.Load, error)
 	table  *router.Router
@@ -157,8 +159,9 @@ func (a *app) called() string {
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
+	maker := images.New(engine, log)
 	return &Deployer{
-		cfg: cfg, db: db, engine: engine, steps: engine, lan: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),

@@ -27,7 +27,7 @@ func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 // noSteps are no steps of Dockerfiles.
 type noSteps struct{}
 
-func (noSteps) RemoveImageCache(context.Context, string) error { return nil }
+func (noSteps) RemoveCache(context.Context, string) error { return nil }
 
 // newDeployer returns a deployer that has taken back what ran before. It has
 // no engine: nothing it does in a test may want a container. A collection goes

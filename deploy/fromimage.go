@@ -8,7 +8,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
-	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 )
 
@@ -47,13 +47,13 @@ func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, ma
 	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
 	left := d.buildAllowance("the pull", codeTooLong)
 	fetch := func(ctx context.Context) error {
-		pulled, err := d.engine.PullImage(ctx, runtime.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
+		pulled, err := d.images.Pull(ctx, images.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
 		if err != nil {
 			return d.imageFault(ctx, err)
 		}
 		key := digest("image", pulled.Digest, "uid", fmt.Sprint(record.UID))
 		unpin = d.pins.pin(key, pulled.Layer)
-		if err := d.engine.OwnImage(ctx, pulled, key, record.UID, imageLabels(record)); err != nil {
+		if err := d.images.Own(ctx, pulled, key, record.UID, imageLabels(record)); err != nil {
 			unpin()
 			return d.imageFault(ctx, err)
 		}

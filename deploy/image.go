@@ -10,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -35,7 +36,7 @@ func (d *Deployer) buildImage(ctx context.Context, record store.App, by store.Us
 	} else if err := d.makeImage(ctx, record, by, key, made, tree, config, out); err != nil {
 		return image{}, err
 	}
-	img, err := d.engine.Image(ctx, key)
+	img, err := d.images.Image(ctx, key)
 	if err != nil {
 		return image{}, err
 	}
@@ -70,7 +71,7 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.Use
 	left := d.buildAllowance("the build", codeTooLong)
 	left.spent.Hint("the steps that it has finished are kept: push again to go on from there")
 	make := func(ctx context.Context) error {
-		img, err := d.engine.BuildImage(ctx, runtime.ImageSpec{
+		img, err := d.images.Build(ctx, images.BuildSpec{
 			Context: tree.path, Dockerfile: made.Dockerfile, Secrets: secrets,
 			Bases: map[string]string{stackImage: stack}, Logins: logins, Foreign: true,
 			Owner: strconv.Itoa(record.UID), Limits: buildLimits(), Disk: &runtime.Disk{Reserve: buildReserve}, Labels: map[string]string{labelKind: "image"}, // nobody's, until the app's own stands on it
@@ -78,7 +79,7 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.Use
 		if err != nil {
 			return err
 		}
-		return d.engine.OwnImage(ctx, img, key, record.UID, imageLabels(record))
+		return d.images.Own(ctx, img, key, record.UID, imageLabels(record))
 	}
 	err = out.timed("image", func() error {
 		return left.spend(ctx, func(ctx context.Context) error { return because(ctx, make(ctx)) })
@@ -102,7 +103,7 @@ func imageLabels(record store.App) map[string]string {
 }
 
 // adoptImage adds to a plan what an image runs, and returns it as a release's.
-func (d *Deployer) adoptImage(made *plan.Plan, img runtime.Image, ref string) (image, error) {
+func (d *Deployer) adoptImage(made *plan.Plan, img images.Image, ref string) (image, error) {
 	args := img.Config.Args()
 	if len(args) > 0 {
 		made.Infer("web", strings.Join(args, " "))
@@ -134,18 +135,18 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 	if fault.From(err) != nil { // the allowance is spent
 		return err
 	}
-	if none, ok := errors.AsType[*runtime.ImageError](err); ok {
+	if none, ok := errors.AsType[*images.Error](err); ok {
 		f := fault.New(fault.Failed, "E236", "the image %s cannot be had: %w", none.Ref, none.Kind)
 		if none.Cause != nil {
 			f.With(clip(none.Cause.Error(), 300))
 		}
 		switch none.Kind {
-		case runtime.ErrImageDenied:
+		case images.ErrDenied:
 			f.Hint("%s registry:login HOST USER lets berth in", d.sshCommand()).
 				Hint("with --app APP for that app alone, also when a key that is bound to it pushes")
-		case runtime.ErrImageAddress:
+		case images.ErrAddress:
 			f.Hint("if apps may use this registry, an admin says so by %s registry:login HOST USER", d.sshCommand())
-		case runtime.ErrImageNotFound:
+		case images.ErrNotFound:
 			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
 		}
 		return f
@@ -155,7 +156,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		return fault.New(fault.Failed, "E197", "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
 			Hint("take it out of the image: nothing of an app's may be at /.berth")
 	}
-	if bad, ok := errors.AsType[*runtime.DockerfileError](err); ok {
+	if bad, ok := errors.AsType[*images.DockerfileError](err); ok {
 		at := bad.Path
 		if bad.Line > 0 {
 			at = fmt.Sprintf("%s, line %d", bad.Path, bad.Line)

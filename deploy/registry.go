@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -89,18 +89,18 @@ func (d *Deployer) editRegistries(by store.User, app, what string, edit func(map
 // app's own logins go first. The machine's are the operator's: a user who is
 // bound to some apps could name any image in a Dockerfile, so they are not used
 // for such a one.
-func (d *Deployer) logins(app string, by store.User) (map[string]runtime.Login, error) {
-	logins := map[string]runtime.Login{}
+func (d *Deployer) logins(app string, by store.User) (map[string]images.Login, error) {
+	logins := map[string]images.Login{}
 	err := d.db.View(func(tx *store.Tx) error {
 		stored, err := tx.Registries()
 		for place, login := range stored {
 			if place.App == "" && len(by.Apps) == 0 {
-				logins[place.Host] = runtime.Login{Username: login.Username, Password: login.Password, Trusted: true}
+				logins[place.Host] = images.Login{Username: login.Username, Password: login.Password, Trusted: true}
 			}
 		}
 		for place, login := range stored {
 			if place.App != "" && place.App == app {
-				logins[place.Host] = runtime.Login(login)
+				logins[place.Host] = images.Login(login)
 			}
 		}
 		return err

@@ -17,6 +17,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/runtime/internal/lines"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/berthd/berth/runtime/pid1"
 )
 
@@ -77,7 +79,7 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 		return exit, err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		err = errors.Join(err, e.discard(ctx, j.spec.ID))
 	}()
@@ -91,7 +93,7 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	defer join()
 
 	if j.prepared == nil {
-		if j.prepared, err = e.prepare(ctx, j.snapshot, spec.Layer); err != nil {
+		if j.prepared, err = e.Prepare(ctx, j.snapshot, spec.Layer); err != nil {
 			return exit, fmt.Errorf("snapshot of layer %s: %w", spec.Layer, err)
 		}
 	}
@@ -170,7 +172,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 		return exit, nil
 	}
 	if err != nil {
-		return exit, fmt.Errorf("task: %w", interrupted(err))
+		return exit, fmt.Errorf("task: %w", outage.Interrupted(err))
 	}
 	streams := task.IO()
 	defer streams.Close()
@@ -195,7 +197,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 		if exit, killed := e.killedAtStart(p.spec.ID, err); killed {
 			return exit, nil
 		}
-		if pidfdEnded(proc) && ctx.Err() == nil && !transient(native(err)) {
+		if pidfdEnded(proc) && ctx.Err() == nil && !outage.Transient(outage.Native(err)) {
 			return e.killedExit(p.spec.ID, false), nil
 		}
 		return exit, fmt.Errorf("start: %w", err)
@@ -207,7 +209,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	go func() {
 		defer close(ended)
 		awaitPidfd(context.Background(), proc)
-		kills, limit = e.oomKills(p.spec.ID)
+		kills, limit = e.cgroups.oomKills(p.spec.ID)
 	}()
 	e.attend(ctx, p.spec.ID, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
@@ -217,7 +219,7 @@ func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err err
 	}
 	code, at, err := e.taskExit(ctx, p.spec.ID)
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, outage.ErrGone):
 		exit = Exit{Code: 137, Signal: int(unix.SIGKILL), Lost: true}
 	case err != nil:
 		return exit, err
@@ -245,7 +247,7 @@ func (e *Engine) killedAtStart(id string, err error) (exit Exit, killed bool) {
 // killedExit is the end of a program by SIGKILL; oom is what is known already of
 // the memory limit.
 func (e *Engine) killedExit(id string, oom bool) Exit {
-	kills, limit := e.oomKills(id)
+	kills, limit := e.cgroups.oomKills(id)
 	return Exit{Code: 137, Signal: int(unix.SIGKILL), OOM: oom || kills > 0, MemoryLimit: limit}
 }
 
@@ -297,7 +299,7 @@ func (e *Engine) streams(id string, att Attachment, stdin *finiteReader) cio.Cre
 		att.Stderr = io.Discard
 	}
 	if !att.Terminal && sameWriter(att.Stdout, att.Stderr) {
-		both := &lockedWriter{w: att.Stdout}
+		both := lines.Locked(att.Stdout)
 		att.Stdout, att.Stderr = both, both
 	}
 	var in io.Reader
@@ -315,18 +317,6 @@ func (e *Engine) streams(id string, att Attachment, stdin *finiteReader) cio.Cre
 func sameWriter(a, b io.Writer) bool {
 	defer func() { recover() }() // types that cannot be compared are not the same
 	return a == b
-}
-
-// lockedWriter is a writer for two streams at once.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 // finiteReader tells when its input has ended: the shim keeps the container's
@@ -393,5 +383,5 @@ func homeOf(uid int) string {
 	if uid == 0 {
 		return "/root"
 	}
-	return homeDir
+	return HomeDir
 }

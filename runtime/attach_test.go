@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/enginetest"
 )
 
 func attach(t testing.TB, ctx context.Context, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error) {
@@ -42,9 +43,9 @@ func TestAttach_OutputIsWhole(t *testing.T) {
 func TestAttach_Terminal(t *testing.T) {
 	in, typed := io.Pipe()
 	defer typed.Close()
-	out := &watched{want: make(map[string]chan struct{})}
+	out := enginetest.NewWatched()
 	resize := make(chan runtime.Size)
-	ready, resized := out.on("ready"), out.on("40 100")
+	ready, resized := out.On("ready"), out.On("40 100")
 	go func() {
 		<-ready
 		resize <- runtime.Size{Rows: 40, Cols: 100}
@@ -66,48 +67,26 @@ func TestAttach_Terminal(t *testing.T) {
 		t.Errorf("exit %+v, %v", exit, err)
 	}
 	for _, want := range []string{"/dev/pts/", "30 90", "xterm-256color", "40 100"} {
-		if !strings.Contains(out.buf.String(), want) {
-			t.Errorf("no %q in %q", want, out.buf.String())
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out.String())
 		}
 	}
 }
 
 func TestAttach_TerminalReadsItsInputToTheEnd(t *testing.T) {
 	for _, input := range []string{"", "whole lines\n", "half a line"} {
-		out := &watched{want: make(map[string]chan struct{})}
+		out := enginetest.NewWatched()
 		exit, err := attach(t, t.Context(), sh(`cat >/tmp/read; echo "[$(cat /tmp/read)]"; exit 5`),
 			runtime.Attachment{Stdin: strings.NewReader(input), Stdout: out, Terminal: true})
-		if want := "[" + strings.TrimSpace(input) + "]"; err != nil || exit.Code != 5 || !strings.Contains(out.buf.String(), want) {
-			t.Errorf("%q: exit %+v, %v, output %q; want code 5 and %s", input, exit, err, out.buf.String(), want)
+		if want := "[" + strings.TrimSpace(input) + "]"; err != nil || exit.Code != 5 || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: exit %+v, %v, output %q; want code 5 and %s", input, exit, err, out.String(), want)
 		}
 	}
-}
-
-// watched is output that tells when something was written. It has one writer.
-type watched struct {
-	buf  bytes.Buffer
-	want map[string]chan struct{}
-}
-
-func (w *watched) on(text string) <-chan struct{} {
-	w.want[text] = make(chan struct{})
-	return w.want[text]
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.buf.Write(p)
-	for text, ch := range w.want {
-		if strings.Contains(w.buf.String(), text) {
-			close(ch)
-			delete(w.want, text)
-		}
-	}
-	return len(p), nil
 }
 
 func TestAttach_InterruptEndsAProgramWithoutHandlers(t *testing.T) {
-	out := &watched{want: make(map[string]chan struct{})}
-	ready := out.on("ready")
+	out := enginetest.NewWatched()
+	ready := out.On("ready")
 	signals := make(chan string, 1)
 	go func() {
 		<-ready
@@ -122,8 +101,8 @@ func TestAttach_InterruptEndsAProgramWithoutHandlers(t *testing.T) {
 func TestAttach_CancelKills(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &watched{want: make(map[string]chan struct{})}
-	ready := out.on("ready")
+	out := enginetest.NewWatched()
+	ready := out.On("ready")
 	go func() {
 		<-ready
 		cancel()

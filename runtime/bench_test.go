@@ -62,11 +62,11 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func BenchmarkContainer(b *testing.B) {
 	open(b)
 	account := &steps{took: make(map[string][]time.Duration)}
-	shared.log = slog.New(account)
-	if err := shared.reopen(); err != nil {
+	shared.Log = slog.New(account)
+	if err := shared.Reopen(); err != nil {
 		b.Fatal(err)
 	}
-	e, stack := shared.engine, shared.stack
+	e, stack := shared.Engine, shared.Stack
 	total := make(map[string][]time.Duration)
 	for b.Loop() {
 		last := time.Now()
@@ -126,43 +126,4 @@ func BenchmarkDial(b *testing.B) {
 		conn.Close()
 		b.StartTimer()
 	}
-}
-
-// BenchmarkBuildImage measures a Dockerfile of three steps: with nothing made
-// before, with one file changed, and with everything made.
-func BenchmarkBuildImage(b *testing.B) {
-	e, stack := open(b)
-	built := func(b *testing.B, owner, file string) {
-		dir := project(b, "Dockerfile", "FROM berth.local/stack\nRUN echo tools > /tools\nCOPY file /file\nRUN cat /file > /copy\n", "file", file)
-		if _, err := e.BuildImage(b.Context(), runtime.ImageSpec{Context: dir, Owner: owner, Bases: map[string]string{baseName: stack}}, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	forget := func(b *testing.B, owner string) {
-		if err := e.RemoveImageCache(context.Background(), owner); err != nil {
-			b.Error(err)
-		}
-	}
-	b.Run("nothing made", func(b *testing.B) {
-		for n := 0; b.Loop(); n++ {
-			built(b, "bench", fmt.Sprint(n))
-			b.StopTimer()
-			forget(b, "bench")
-			b.StartTimer()
-		}
-	})
-	b.Run("a file changed", func(b *testing.B) {
-		built(b, "bench", "")
-		for n := 0; b.Loop(); n++ {
-			built(b, "bench", fmt.Sprint(n))
-		}
-		forget(b, "bench")
-	})
-	b.Run("everything made", func(b *testing.B) {
-		built(b, "bench", "")
-		for b.Loop() {
-			built(b, "bench", "")
-		}
-		forget(b, "bench")
-	})
 }

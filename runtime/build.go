@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -13,8 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/berthd/berth/runtime/internal/lines"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 )
@@ -50,11 +50,6 @@ type LayerSpec struct {
 	Labels   map[string]string
 }
 
-const (
-	tailLines = 15       // of a failed command's output, as evidence
-	lineBytes = 16 << 10 // of a line of output; the rest goes on the next
-)
-
 // CommandError is a command that ended with a code other than 0.
 type CommandError struct {
 	Args []string
@@ -84,7 +79,7 @@ func (e *CommandError) Error() string {
 // that goes beyond spec.Disk a *DiskError, and nothing is kept. Cancelling ctx
 // kills the commands.
 func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) error {
-	err := e.makeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
+	err := e.MakeLayer(ctx, spec.Key, func(ctx context.Context, active string) error {
 		if spec.UID == 0 && len(spec.Keep) > 0 {
 			return e.pick(ctx, spec, active)
 		}
@@ -101,7 +96,7 @@ func (e *Engine) BuildLayer(ctx context.Context, spec LayerSpec, out io.Writer) 
 
 // buildRoot runs the commands as root on the snapshot itself.
 func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, out io.Writer) error {
-	mounts, err := e.prepare(ctx, active, spec.Parent)
+	mounts, err := e.Prepare(ctx, active, spec.Parent)
 	if err != nil {
 		return err
 	}
@@ -109,7 +104,7 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
-	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
+	return e.CommitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildApp runs the commands as the app's user on a filesystem that is thrown
@@ -117,44 +112,44 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 // when the spec says what to keep, the scratch filesystem's own, and what is to
 // be kept is copied.
 func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, out io.Writer) (err error) {
-	mounts, err := e.prepare(ctx, active, spec.Parent)
+	mounts, err := e.Prepare(ctx, active, spec.Parent)
 	if err != nil {
 		return err
 	}
 	scratch := active + "-scratch"
-	below, err := e.prepare(ctx, scratch, cmp.Or(spec.Builder, spec.Parent))
+	below, err := e.Prepare(ctx, scratch, cmp.Or(spec.Builder, spec.Parent))
 	if err != nil {
 		return err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+		err = errors.Join(err, outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, scratch) }))
 	}()
-	writes := []place{{name: "outside " + homeDir, dir: layerDirs(below)[0], own: true}}
-	err = e.mounted(active, mounts, func(root string) error {
-		app, err := ownHome(root, spec.UID)
+	writes := []place{{name: "outside " + HomeDir, dir: layerDirs(below)[0], own: true}}
+	err = e.Mounted(active, mounts, func(root string) error {
+		app, err := OwnHome(root, spec.UID)
 		if err != nil {
 			return err
 		}
 		if len(spec.Keep) > 0 {
 			writes[0].name = "the build"
-			kept := place{name: homeDir, dir: layerDirs(mounts)[0], own: true}
+			kept := place{name: HomeDir, dir: layerDirs(mounts)[0], own: true}
 			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, kept, out)
 		}
 		if spec.Source != "" {
-			if err := copyTree(ctx, spec.Source, root, homeDir, spec.UID); err != nil {
+			if err := copyTree(ctx, spec.Source, root, HomeDir, spec.UID); err != nil {
 				return err
 			}
 		}
-		binds := slices.Concat([]Mount{{Source: app, Target: homeDir, Writable: true}}, spec.Mounts)
-		writes = append(writes, place{name: homeDir, dir: layerDirs(mounts)[0], own: true})
+		binds := slices.Concat([]Mount{{Source: app, Target: HomeDir, Writable: true}}, spec.Mounts)
+		writes = append(writes, place{name: HomeDir, dir: layerDirs(mounts)[0], own: true})
 		return e.runCommands(ctx, spec, scratch, below, binds, writes, out)
 	})
 	if err != nil {
 		return err
 	}
-	return e.commitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
+	return e.CommitAs(ctx, active, spec.Key, spec.Labels, map[string]string{labelBuilder: spec.Builder})
 }
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
@@ -168,18 +163,18 @@ func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch strin
 	}
 	// A copy may be larger than what it is of: holes and hard links are written out.
 	ctx, unwatch := spec.Disk.watch(ctx, []place{kept})
-	return unwatch(e.mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, homeDir, spec.Keep, spec.UID) }))
+	return unwatch(e.Mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, HomeDir, spec.Keep, spec.UID) }))
 }
 
 // readySource puts the source into a scratch filesystem's own /app. It is
 // unmounted again before a container has it: what an overlay that is mounted
 // twice shows is not defined.
 func (e *Engine) readySource(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount) error {
-	return e.mounted(scratch, mounts, func(root string) error {
-		if _, err := ownHome(root, spec.UID); err != nil || spec.Source == "" {
+	return e.Mounted(scratch, mounts, func(root string) error {
+		if _, err := OwnHome(root, spec.UID); err != nil || spec.Source == "" {
 			return err
 		}
-		return copyTree(ctx, spec.Source, root, homeDir, spec.UID)
+		return copyTree(ctx, spec.Source, root, HomeDir, spec.UID)
 	})
 }
 
@@ -214,15 +209,15 @@ func keep(ctx context.Context, from, to, dir string, patterns []string, uid int)
 	return nil
 }
 
-// ownHome makes /app of a mounted filesystem, when it is not there, and gives
+// OwnHome makes /app of a mounted filesystem, when it is not there, and gives
 // it to the user.
-func ownHome(root string, uid int) (string, error) {
+func OwnHome(root string, uid int) (string, error) {
 	r, err := os.OpenRoot(root)
 	if err != nil {
 		return "", err
 	}
 	defer r.Close()
-	name := strings.TrimPrefix(homeDir, "/")
+	name := strings.TrimPrefix(HomeDir, "/")
 	if err := r.Mkdir(name, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
@@ -231,7 +226,7 @@ func ownHome(root string, uid int) (string, error) {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("%s of the layer below is not a directory", homeDir)
+		return "", fmt.Errorf("%s of the layer below is not a directory", HomeDir)
 	}
 	return filepath.Join(root, name), r.Lchown(name, uid, uid)
 }
@@ -240,10 +235,11 @@ func ownHome(root string, uid int) (string, error) {
 // its own, on the same filesystem. writes is where what they write lies, but
 // for the mounts of the spec.
 func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
-	if err := e.awaitCleared(ctx); err != nil {
+	done, err := e.BeginBuild(ctx)
+	if err != nil {
 		return err
 	}
-	defer e.giveWay()()
+	defer done()
 	ctx, unwatch := spec.Disk.watch(ctx, slices.Concat(writes, writable(spec.Mounts)))
 	defer func() { err = unwatch(err) }()
 	ca, caps := caBundle, []string(nil)
@@ -251,80 +247,26 @@ func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot strin
 		ca, caps = rootCABundle, rootCaps
 	}
 	for _, cmd := range spec.Commands {
-		lines := &lineWriter{out: out}
+		text := &lines.Writer{Out: out}
 		j := job{
 			spec:     Spec{UID: spec.UID, Hostname: "build", Limits: spec.Limits, Mounts: binds, Isolated: spec.Isolated, Foreign: spec.Foreign, build: true},
 			snapshot: snapshot, prepared: prepared,
 			cmd: cmd, env: environment(spec.UID, ca, slices.Concat(proxyVariables(), cmd.Env)),
 			ca: ca, caps: caps, merged: true,
-			att: Attachment{Stdout: lines},
+			att: Attachment{Stdout: text},
 		}
 		exit, err := Exit{}, ErrInterrupted
 		for try := 0; try < 3 && errors.Is(err, ErrInterrupted); try++ { // before the command has begun
 			j.spec.ID = NewID()
 			exit, err = e.run(ctx, j)
 		}
-		lines.flush()
+		text.Flush()
 		if err != nil {
 			return fmt.Errorf("%s: %w", cmd.Args[0], err)
 		}
 		if exit.Code != 0 {
-			return &CommandError{Args: cmd.Args, Exit: exit, Tail: lines.tail}
+			return &CommandError{Args: cmd.Args, Exit: exit, Tail: text.Tail()}
 		}
 	}
 	return nil
-}
-
-// lineWriter passes whole lines on and remembers the last ones. Of a line that
-// was written over with carriage returns, as progress bars are, the last state
-// is passed on.
-type lineWriter struct {
-	out  io.Writer
-	mu   sync.Mutex
-	line []byte
-	tail []string
-}
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := len(p)
-	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			w.line = append(w.line, p...)
-			if len(w.line) >= lineBytes {
-				w.end()
-			}
-			break
-		}
-		w.line = append(w.line, p[:i]...)
-		p = p[i+1:]
-		w.end()
-	}
-	return n, nil
-}
-
-// end passes the line on. An error of the reader's is not the command's: the
-// build goes on, and its tail is kept.
-func (w *lineWriter) end() {
-	line := bytes.TrimRight(w.line, "\r")
-	line = line[bytes.LastIndexByte(line, '\r')+1:]
-	if w.out != nil {
-		fmt.Fprintf(w.out, "%s\n", line)
-	}
-	w.tail = append(w.tail, string(line))
-	if len(w.tail) > tailLines {
-		w.tail = slices.Delete(w.tail, 0, len(w.tail)-tailLines)
-	}
-	w.line = w.line[:0]
-}
-
-// flush passes on a last line that has no end.
-func (w *lineWriter) flush() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.line) > 0 {
-		w.end()
-	}
 }

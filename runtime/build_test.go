@@ -18,7 +18,7 @@ import (
 func key(t testing.TB) string {
 	k := strings.ReplaceAll(t.Name(), "/", "-") + "-" + runtime.NewID()[:6]
 	t.Cleanup(func() {
-		if err := shared.engine.RemoveLayer(context.Background(), k); err != nil {
+		if err := shared.Engine.RemoveLayer(context.Background(), k); err != nil {
 			t.Error(err)
 		}
 	})
@@ -74,12 +74,12 @@ func TestBuildLayer_OnlyAppIsCaptured(t *testing.T) {
 	if got != "v1 20001\n 20001\nls: cannot access '/src': No such file or directory\n/tmp:\nno compiler" && !strings.Contains(got, "no compiler") || strings.Contains(got, "outside") {
 		t.Errorf("in the layer: %q", got)
 	}
-	layers, err := shared.engine.Layers(t.Context())
+	layers, err := shared.Engine.Layers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range layers {
-		if l.Key == app && (l.Parent != shared.stack || l.Labels["app"] != "shop" || l.Bytes == 0 || l.Created.IsZero()) {
+		if l.Key == app && (l.Parent != shared.Stack || l.Labels["app"] != "shop" || l.Bytes == 0 || l.Created.IsZero()) {
 			t.Errorf("listed as %+v", l)
 		}
 	}
@@ -151,22 +151,6 @@ func TestBuildLayer_CancelKillsTheCommand(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// nothingLeft fails when the state directory holds anything of a container, or
-// something is mounted below it. It must not run beside other tests.
-func nothingLeft(t testing.TB) {
-	t.Helper()
-	for _, dir := range []string{"b", "io", "e", "c", "netns"} {
-		entries, _ := os.ReadDir(filepath.Join(shared.cfg.State, dir))
-		for _, entry := range entries {
-			t.Errorf("%s/%s is left", dir, entry.Name())
-		}
-	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	if strings.Contains(string(mounts), shared.cfg.State) {
-		t.Error("a mount is left")
-	}
-}
 
 func TestBuildLayer_ReachesPackages(t *testing.T) {
 	k := key(t)
@@ -262,7 +246,7 @@ func TestBuildLayer_RootPicksWhatIsToBeKeptOfTheBuilder(t *testing.T) {
 	if out, err := build(t, runtime.LayerSpec{Key: top, Builder: tools, Keep: []string{"opt/tool/bin"}}); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	layers, err := shared.engine.Layers(t.Context())
+	layers, err := shared.Engine.Layers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +284,7 @@ func TestBuildLayer_OnlyWhatIsToBeKeptIs(t *testing.T) {
 	if none, ok := errors.AsType[*runtime.NotKept](err); !ok || none.Pattern != "nowhere" {
 		t.Errorf("a directory that was not made: got %v, want that it is named", err)
 	}
-	if ok, err := shared.engine.HasLayer(t.Context(), spec.Key); ok || err != nil {
+	if ok, err := shared.Engine.HasLayer(t.Context(), spec.Key); ok || err != nil {
 		t.Errorf("a layer that lacks what it was to hold was kept: %v", err)
 	}
 

@@ -33,12 +33,15 @@ func unified() bool {
 	return unix.Statfs(cgroupRoot, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
-// cgroupPath is the cgroup of a container.
-func (e *Engine) cgroupPath(id string, build bool) string {
+// cgroups are those of an installation's containers.
+type cgroups struct{ id string }
+
+// path is the cgroup of a container.
+func (g cgroups) path(id string, build bool) string {
 	if build {
-		return filepath.Join(cgroupBuilds+e.id, id)
+		return filepath.Join(cgroupBuilds+g.id, id)
 	}
-	return filepath.Join(cgroupParent, e.id, id)
+	return filepath.Join(cgroupParent, g.id, id)
 }
 
 // swapAccounted tells whether swap can be limited: on v1 a boot option decides,
@@ -51,15 +54,15 @@ func swapAccounted() bool {
 	return err == nil
 }
 
-// cgroupFile returns the path of a container's control file, wherever the
+// file returns the path of a container's control file, wherever the
 // container is.
-func (e *Engine) cgroupFile(id, controller, name string) string {
+func (g cgroups) file(id, controller, name string) string {
 	if unified() {
 		controller = ""
 	}
-	file := filepath.Join(cgroupRoot, controller, e.cgroupPath(id, false), name)
+	file := filepath.Join(cgroupRoot, controller, g.path(id, false), name)
 	if _, err := os.Stat(file); err != nil {
-		return filepath.Join(cgroupRoot, controller, e.cgroupPath(id, true), name)
+		return filepath.Join(cgroupRoot, controller, g.path(id, true), name)
 	}
 	return file
 }
@@ -88,16 +91,16 @@ func cgroupValue(name string) (int64, error) {
 
 // oomKills returns how many processes of a container the kernel has killed for
 // the memory limit, and the limit in bytes. Both are 0 when its cgroup is gone.
-func (e *Engine) oomKills(id string) (kills, limit int64) {
+func (g cgroups) oomKills(id string) (kills, limit int64) {
 	events, most := "memory.events", "memory.max"
 	if !unified() {
 		events, most = "memory.oom_control", "memory.limit_in_bytes"
 	}
-	kills, err := cgroupKeyed(e.cgroupFile(id, "memory", events), "oom_kill")
+	kills, err := cgroupKeyed(g.file(id, "memory", events), "oom_kill")
 	if err != nil {
 		return 0, 0
 	}
-	limit, err = cgroupValue(e.cgroupFile(id, "memory", most))
+	limit, err = cgroupValue(g.file(id, "memory", most))
 	if err != nil { // "max"
 		limit = 0
 	}
@@ -106,7 +109,7 @@ func (e *Engine) oomKills(id string) (kills, limit int64) {
 
 // OOMKills returns how many processes of the container the kernel has killed
 // for the memory limit, and the limit in bytes.
-func (c *Container) OOMKills() (kills, limit int64) { return c.engine.oomKills(c.ID) }
+func (c *Container) OOMKills() (kills, limit int64) { return c.engine.cgroups.oomKills(c.ID) }
 
 // Usage is what a container takes.
 type Usage struct {
@@ -117,21 +120,21 @@ type Usage struct {
 
 // Usage reads the container's cgroups.
 func (c *Container) Usage(ctx context.Context) (Usage, error) {
-	e := c.engine
+	g := c.engine.cgroups
 	var u Usage
 	var cpu, cache int64
 	var errs [4]error
 	if unified() {
-		u.Memory, errs[0] = cgroupValue(e.cgroupFile(c.ID, "", "memory.current"))
-		cache, errs[1] = cgroupKeyed(e.cgroupFile(c.ID, "", "memory.stat"), "inactive_file")
-		cpu, errs[2] = cgroupKeyed(e.cgroupFile(c.ID, "", "cpu.stat"), "usage_usec")
+		u.Memory, errs[0] = cgroupValue(g.file(c.ID, "", "memory.current"))
+		cache, errs[1] = cgroupKeyed(g.file(c.ID, "", "memory.stat"), "inactive_file")
+		cpu, errs[2] = cgroupKeyed(g.file(c.ID, "", "cpu.stat"), "usage_usec")
 		cpu *= 1000
 	} else {
-		u.Memory, errs[0] = cgroupValue(e.cgroupFile(c.ID, "memory", "memory.usage_in_bytes"))
-		cache, errs[1] = cgroupKeyed(e.cgroupFile(c.ID, "memory", "memory.stat"), "total_inactive_file")
-		cpu, errs[2] = cgroupValue(e.cgroupFile(c.ID, "cpuacct", "cpuacct.usage"))
+		u.Memory, errs[0] = cgroupValue(g.file(c.ID, "memory", "memory.usage_in_bytes"))
+		cache, errs[1] = cgroupKeyed(g.file(c.ID, "memory", "memory.stat"), "total_inactive_file")
+		cpu, errs[2] = cgroupValue(g.file(c.ID, "cpuacct", "cpuacct.usage"))
 	}
-	u.Pids, errs[3] = cgroupValue(e.cgroupFile(c.ID, "pids", "pids.current"))
+	u.Pids, errs[3] = cgroupValue(g.file(c.ID, "pids", "pids.current"))
 	if err := errors.Join(errs[:]...); err != nil {
 		return Usage{}, fmt.Errorf("usage of %s: %w", c.ID, err)
 	}
@@ -140,8 +143,8 @@ func (c *Container) Usage(ctx context.Context) (Usage, error) {
 	return u, nil
 }
 
-// cgroups returns the container's directories in every tree.
-func (e *Engine) cgroups(id string) []string {
+// dirs returns the container's directories in every tree.
+func (g cgroups) dirs(id string) []string {
 	var trees []string
 	if unified() {
 		trees = []string{""}
@@ -156,16 +159,16 @@ func (e *Engine) cgroups(id string) []string {
 	var dirs []string
 	for _, tree := range trees {
 		for _, build := range []bool{false, true} {
-			dirs = append(dirs, filepath.Join(cgroupRoot, tree, e.cgroupPath(id, build)))
+			dirs = append(dirs, filepath.Join(cgroupRoot, tree, g.path(id, build)))
 		}
 	}
 	return dirs
 }
 
-// clearCgroup kills what is left in the container's cgroup and removes it.
-func (e *Engine) clearCgroup(ctx context.Context, id string) error {
+// clear kills what is left in the container's cgroup and removes it.
+func (g cgroups) clear(ctx context.Context, id string) error {
 	var errs []error
-	for _, dir := range e.cgroups(id) {
+	for _, dir := range g.dirs(id) {
 		errs = append(errs, clearCgroupDir(ctx, dir))
 	}
 	return errors.Join(errs...)
@@ -198,11 +201,11 @@ func clearCgroupDir(ctx context.Context, dir string) error {
 	}
 }
 
-// removeCgroups removes the installation's own cgroups, with what a container
+// remove removes the installation's own cgroups, with what a container
 // that is gone has left below them.
-func (e *Engine) removeCgroups() error {
+func (g cgroups) remove() error {
 	var errs []error
-	for _, dir := range e.cgroups("") {
+	for _, dir := range g.dirs("") {
 		errs = append(errs, removeCgroupTree(dir))
 		os.Remove(filepath.Dir(dir)) // stays while another installation has one in it, and the root always
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/runc/options"
 	tasktypes "github.com/containerd/containerd/api/types/task"
@@ -102,7 +103,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Container, error) {
 	c, err := e.create(ctx, spec)
 	if err != nil {
 		err = fmt.Errorf("create container %s: %w", spec.ID, err)
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		return nil, errors.Join(err, e.discard(ctx, spec.ID))
 	}
@@ -123,7 +124,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	join := attached.begin(ctx, e.net, spec)
 	defer join()
 
-	mounts, err := e.prepare(ctx, spec.ID, spec.Layer)
+	mounts, err := e.Prepare(ctx, spec.ID, spec.Layer)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of layer %s: %w", spec.Layer, err)
 	}
@@ -152,7 +153,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	step("record")
 	task, err := record.NewTask(ctx, cio.NullIO)
 	if err != nil {
-		return nil, fmt.Errorf("task: %w", interrupted(err))
+		return nil, fmt.Errorf("task: %w", outage.Interrupted(err))
 	}
 	step("task")
 	if err := join(); err != nil {
@@ -170,7 +171,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 	}
 	if err := task.Start(ctx); err != nil {
 		c.proc.Close()
-		return nil, fmt.Errorf("start: %w", interrupted(err))
+		return nil, fmt.Errorf("start: %w", outage.Interrupted(err))
 	}
 	step("start")
 	e.watch(c)
@@ -239,7 +240,7 @@ func (e *Engine) nameAddress(spec Spec, address string) error {
 
 // record enters the container into containerd's books.
 func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s *specs.Spec) (containerd.Container, error) {
-	labels := map[string]string{labelInstallation: e.id, labelKind: kind, labelUID: strconv.Itoa(spec.UID)}
+	labels := map[string]string{LabelInstallation: e.id, labelKind: kind, labelUID: strconv.Itoa(spec.UID)}
 	for k, v := range spec.Labels {
 		labels[labelUser+k] = v
 	}
@@ -251,7 +252,7 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 		containerd.WithSpec(s),
 		containerd.WithContainerLabels(labels),
 		func(_ context.Context, _ *containerd.Client, c *containers.Container) error {
-			c.Snapshotter, c.SnapshotKey = snapshotter, snapshot
+			c.Snapshotter, c.SnapshotKey = Snapshotter, snapshot
 			return nil
 		},
 	}
@@ -264,9 +265,9 @@ func (e *Engine) record(ctx context.Context, spec Spec, kind, snapshot string, s
 	// Not by the client's NewContainer: it makes a lease for what the options may
 	// unpack, which a cancelled call leaves for a day. The snapshot needs none.
 	var record containerd.Container
-	err := retryGone(ctx, func() error {
+	err := outage.RetryGone(ctx, func() error {
 		_, err := e.client.ContainerService().Create(ctx, book)
-		if err == nil || errdefs.IsAlreadyExists(native(err)) { // by a first try, of which containerd died before it could tell
+		if err == nil || errdefs.IsAlreadyExists(outage.Native(err)) { // by a first try, of which containerd died before it could tell
 			record, err = e.client.LoadContainer(ctx, spec.ID)
 		}
 		return err
@@ -326,8 +327,8 @@ func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 func (e *Engine) inventory(ctx context.Context) ([]containers.Container, map[string]*tasktypes.Process, error) {
 	var records []containers.Container
 	var resp *tasks.ListTasksResponse
-	err := retryGone(ctx, func() (err error) {
-		if records, err = e.client.ContainerService().List(ctx, e.ours()); err == nil {
+	err := outage.RetryGone(ctx, func() (err error) {
+		if records, err = e.client.ContainerService().List(ctx, e.Filter()); err == nil {
 			resp, err = e.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
 		}
 		return err
@@ -359,7 +360,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 		// The number may have been given to another process since containerd
 		// looked: a process in this container's cgroup is ours.
 		proc, err := openPidfd(int(task.Pid))
-		if err == nil && e.inCgroup(int(task.Pid), r.ID) {
+		if err == nil && e.cgroups.holds(int(task.Pid), r.ID) {
 			c.pid, c.proc = int(task.Pid), proc
 		} else if err == nil {
 			proc.Close()
@@ -368,10 +369,10 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 	return e.watch(c)
 }
 
-// inCgroup tells whether a process belongs to a container.
-func (e *Engine) inCgroup(pid int, id string) bool {
+// holds tells whether a process belongs to a container.
+func (g cgroups) holds(pid int, id string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && strings.Contains(string(data), e.cgroupPath(id, false))
+	return err == nil && strings.Contains(string(data), g.path(id, false))
 }
 
 // watch closes c.done when c's first process has ended, and remembers c. It
@@ -390,7 +391,7 @@ func (e *Engine) watch(c *Container) *Container {
 	}
 	go func() {
 		if awaitPidfd(context.Background(), c.proc) { // ends with release at the latest
-			kills, limit := e.oomKills(c.ID)
+			kills, limit := e.cgroups.oomKills(c.ID)
 			c.oomKills.Store(kills)
 			c.oomLimit.Store(limit)
 			close(c.done)
@@ -486,9 +487,9 @@ func (e *Engine) discard(ctx context.Context, id string) error {
 		errs = append(errs, e.endOrphan(ctx, id))
 	}
 	errs = append(errs,
-		e.clearCgroup(ctx, id),
-		retry(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) }),
-		retry(ctx, func() error { return e.snapshots().Remove(ctx, id) }),
+		e.cgroups.clear(ctx, id),
+		outage.Retry(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) }),
+		outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, id) }),
 		e.net.drop(ctx, id),
 		os.RemoveAll(e.state("io", id)),
 		os.RemoveAll(e.state("e", id)))
@@ -502,7 +503,7 @@ func (e *Engine) discard(ctx context.Context, id string) error {
 // endTask kills the container's task, if containerd knows of one, and has it deleted.
 func (e *Engine) endTask(ctx context.Context, id string) (deleted bool, err error) {
 	service := e.client.TaskService()
-	err = retry(ctx, func() error {
+	err = outage.Retry(ctx, func() error {
 		resp, err := service.Get(ctx, &tasks.GetRequest{ContainerID: id})
 		if err != nil {
 			return err
@@ -511,7 +512,7 @@ func (e *Engine) endTask(ctx context.Context, id string) (deleted bool, err erro
 		case tasktypes.Status_STOPPED, tasktypes.Status_UNKNOWN:
 		default:
 			kill := &tasks.KillRequest{ContainerID: id, Signal: uint32(unix.SIGKILL), All: true}
-			if _, err := service.Kill(ctx, kill); err != nil && !errdefs.IsNotFound(native(err)) {
+			if _, err := service.Kill(ctx, kill); err != nil && !errdefs.IsNotFound(outage.Native(err)) {
 				return err
 			}
 			if _, err := service.Wait(ctx, &tasks.WaitRequest{ContainerID: id}); err != nil {

@@ -180,7 +180,7 @@ func TestContainer_SecretsAreNotStored(t *testing.T) {
 	if out, _ := output(t, runtime.Spec{}, `echo "$SECRET"`, "SECRET="+secret); out != secret {
 		t.Fatalf("the one-off's secret is %q", out)
 	}
-	err := filepath.WalkDir(shared.dir, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(shared.Dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "/snapshots/") {
 			return nil
 		}
@@ -206,7 +206,7 @@ func TestContainer_RemoveIsThorough(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	filepath.WalkDir(shared.dir, func(path string, d os.DirEntry, err error) error {
+	filepath.WalkDir(shared.Dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && strings.Contains(d.Name(), c.ID) {
 			t.Errorf("%s is left", path)
 		}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"golang.org/x/sys/unix"
 )
 
@@ -194,7 +195,7 @@ func (w *diskWatch) overspent(ctx context.Context) *DiskError {
 // conclude is called when the commands have ended, with how they did.
 func (w *diskWatch) conclude(ctx context.Context, err error) error {
 	short, _ := errors.AsType[*DiskError](context.Cause(ctx))
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := outage.Lasting(ctx)
 	defer cancel()
 	if short == nil && err != nil { // a program may end of a full disk before we look
 		_, short = w.free()
@@ -278,4 +279,10 @@ func DiskUsed(ctx context.Context, dir string, since time.Time) (sum int64, err 
 		return nil
 	})
 	return sum, err
+}
+
+// Guard is watch for one directory in which all is this build's. name is what
+// the build calls it.
+func (d *Disk) Guard(ctx context.Context, name, dir string) (context.Context, func(error) error) {
+	return d.watch(ctx, []place{{name: name, dir: dir, own: true}})
 }

@@ -54,7 +54,7 @@ func stopped(t *testing.T, spec runtime.LayerSpec) *runtime.DiskError {
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if has, _ := shared.engine.HasLayer(context.Background(), spec.Key); has {
+	if has, _ := shared.Engine.HasLayer(context.Background(), spec.Key); has {
 		t.Error("the layer is there")
 	}
 	nothingLeft(t)

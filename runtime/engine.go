@@ -37,13 +37,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -55,8 +53,10 @@ import (
 )
 
 const (
-	namespace   = "berth"     // containerd's word for a tenant
-	snapshotter = "overlayfs" // in every containerd of the last eight years
+	// Namespace is where all of berth's containers lie in containerd.
+	Namespace = "berth"
+	// Snapshotter is the one that every containerd of the last eight years has.
+	Snapshotter = "overlayfs"
 
 	systemSocket = "/run/containerd/containerd.sock"
 
@@ -122,12 +122,12 @@ func (c Config) Validate() error {
 
 // Engine is the container engine. It is safe for concurrent use.
 type Engine struct {
-	cfg    Config
-	log    *slog.Logger
-	id     string   // of the installation, derived from Root
+	*LayerStore
+	*pacer
+	cgroups cgroups
+
 	lock   *os.File // on Root
 	daemon *daemon  // nil when containerd is not ours to keep alive
-	client *containerd.Client
 	net    *network
 
 	sweeping *sweeping    // of what an earlier life left
@@ -135,12 +135,9 @@ type Engine struct {
 	armor    appArmor
 	runc     runc
 
-	mu         sync.Mutex               // guards what follows, held for memory only
-	containers map[string]*Container    // those whose end is watched
-	making     map[string]chan struct{} // layers being made, closed when done
-	used       map[string]time.Time     // when a layer's use was last written down
-	yielding   *yield                   // nil when nothing is built
-	doomed     map[string]bool          // containers that the sweep has still to remove
+	mu         sync.Mutex            // guards what follows, held for memory only
+	containers map[string]*Container // those whose end is watched
+	doomed     map[string]bool       // containers that the sweep has still to remove
 }
 
 // Open connects to containerd, starting it when it is embedded, sets up the
@@ -154,13 +151,12 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 		return nil, fmt.Errorf("open engine: %w", err)
 	}
 	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	id := hex.EncodeToString(sum[:4])
 	e := &Engine{
-		cfg:        cfg,
-		log:        log,
-		id:         hex.EncodeToString(sum[:4]),
+		LayerStore: newLayerStore(cfg, id, log),
+		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
+		cgroups:    cgroups{id},
 		containers: make(map[string]*Container),
-		making:     make(map[string]chan struct{}),
-		used:       make(map[string]time.Time),
 		doomed:     make(map[string]bool),
 	}
 	defer func() {
@@ -185,7 +181,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if e.armor = loadAppArmor(); e.armor.missing != nil {
 		log.Debug("no AppArmor profile", "err", e.armor.missing) // a finding too
 	}
-	e.guarded = guardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
+	e.guarded = GuardedClient(func(addr netip.Addr) bool { return e.net.firewall.current().allows(addr) })
 	if err := e.beginSweep(ctx); err != nil {
 		return nil, fmt.Errorf("list what is left over: %w", err)
 	}
@@ -247,7 +243,7 @@ func dial(address string, call ...grpc.CallOption) (*containerd.Client, error) {
 		call = []grpc.CallOption{grpc.WaitForReady(true)}
 	}
 	return containerd.New(address,
-		containerd.WithDefaultNamespace(namespace),
+		containerd.WithDefaultNamespace(Namespace),
 		containerd.WithDefaultRuntime("io.containerd.runc.v2"),
 		containerd.WithDialOpts([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -328,14 +324,14 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	if err := e.Swept(ctx); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
-	left, err := e.client.ContainerService().List(ctx, e.ours())
+	left, err := e.client.ContainerService().List(ctx, e.Filter())
 	if err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("shut down: %d containers are left", len(left))
 	}
-	errs := []error{e.net.remove(ctx), e.removeCgroups()}
+	errs := []error{e.net.remove(ctx), e.cgroups.remove()}
 	if e.daemon != nil {
 		errs = append(errs, e.daemon.stop(ctx))
 	}
@@ -350,12 +346,12 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	if e.daemon != nil {
 		return nil // all of its containerd goes with the engine's root
 	}
-	if err := e.collect(ctx); err != nil { // blobs whose lease is gone
+	if err := e.Collect(ctx); err != nil { // blobs whose lease is gone
 		return fmt.Errorf("collect what nothing refers to: %w", err)
 	}
 	others := false
-	err := e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		owner := info.Labels[labelInstallation]
+	err := e.Snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		owner := info.Labels[LabelInstallation]
 		others = others || owner != "" && owner != e.id
 		return nil
 	})
@@ -366,12 +362,12 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plugins, err := e.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+snapshotter)
+	plugins, err := e.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+Snapshotter)
 	if err != nil {
 		return fmt.Errorf("ask containerd for its directory: %w", err)
 	}
-	if err := e.client.NamespaceService().Delete(ctx, namespace); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove containerd's namespace %s: %w", namespace, err)
+	if err := e.client.NamespaceService().Delete(ctx, Namespace); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove containerd's namespace %s: %w", Namespace, err)
 	}
 	dirs := []string{filepath.Dir(address)}
 	for _, p := range plugins.Plugins {
@@ -380,7 +376,7 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 		}
 	}
 	for _, dir := range dirs {
-		dir = filepath.Join(dir, "io.containerd.runtime.v2.task", namespace)
+		dir = filepath.Join(dir, "io.containerd.runtime.v2.task", Namespace)
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // only when it is empty
 			return err
 		}
@@ -388,63 +384,9 @@ func (e *Engine) RemoveNamespace(ctx context.Context) error {
 	return nil
 }
 
-// state returns a path in the state directory.
-func (e *Engine) state(elem ...string) string {
-	return filepath.Join(slices.Insert(elem, 0, e.cfg.State)...)
-}
-
 // in returns ctx within containerd's namespace of ours. The client does so by
 // itself for its calls; the helpers that make specs want it too.
-func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, namespace) }
-
-// The labels of everything of ours in containerd.
-const (
-	labelInstallation = "berth.installation"
-	labelKind         = "berth.kind" // kindApp, kindRun
-	labelUID          = "berth.uid"
-	labelStop         = "berth.stop"    // the signal to stop with
-	labelKey          = "berth.key"     // of a layer
-	labelBuilder      = "berth.builder" // of a layer: LayerSpec.Builder
-	labelUsed         = "berth.used"    // of a layer: when something last stood on it
-	labelUser         = "berth.user/"
-	labelRoot         = "containerd.io/gc.root"
-)
-
-// ours filters containerd's lists for this installation.
-func (e *Engine) ours() string {
-	return fmt.Sprintf(`labels.%q==%s`, labelInstallation, e.id)
-}
-
-// snapshots returns containerd's snapshotter.
-func (e *Engine) snapshots() snapshots.Snapshotter { return e.client.SnapshotService(snapshotter) }
-
-// prepare makes an active snapshot over a layer that nothing but remove takes away.
-func (e *Engine) prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
-	if parent != "" {
-		e.touch(ctx, parent)
-		parent = e.layerName(parent)
-	}
-	return e.prepareOver(ctx, name, parent)
-}
-
-// prepareOver is prepare over any snapshot of containerd's.
-func (e *Engine) prepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
-	labels := map[string]string{labelInstallation: e.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
-	var mounts []mount.Mount
-	err := retryGone(ctx, func() (err error) {
-		mounts, err = e.snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
-		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
-			mounts, err = e.snapshots().Mounts(ctx, name)
-		}
-		return err
-	})
-	return mounts, err
-}
-
-// lasting returns a context for cleaning up after ctx has ended, in bounded time.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-}
+func in(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, Namespace) }
 
 // lockFile takes the file's lock for as long as the process lives. It fails
 // when another process has it: two engines on one root would sweep each other's

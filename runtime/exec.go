@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -48,7 +49,7 @@ func (c *Container) exec(ctx context.Context, cmd Command, out io.Writer) (exit 
 		return exit, err
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
 		_, deleted := process.Delete(ctx, containerd.WithProcessKill)
 		err = errors.Join(err, deleted)
@@ -69,7 +70,7 @@ func (c *Container) exec(ctx context.Context, cmd Command, out io.Writer) (exit 
 		process.IO().Wait() // for the last of the output
 		return exitOf(int(code), at), nil
 	case <-ctx.Done():
-		lasting, cancel := lasting(ctx)
+		lasting, cancel := outage.Lasting(ctx)
 		defer cancel()
 		return exit, errors.Join(context.Cause(ctx), process.Kill(lasting, syscall.SIGKILL))
 	}

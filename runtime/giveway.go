@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -45,26 +46,35 @@ type yield struct {
 	ended  sync.WaitGroup
 }
 
+// pacer has builds give way to all else while any goes on.
+type pacer struct {
+	cgroups
+	logger *slog.Logger
+
+	mu       sync.Mutex // guards what follows
+	yielding *yield     // nil when nothing is built
+}
+
 // giveWay lets builds give way until done is called.
-func (e *Engine) giveWay() (done func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	y := e.yielding
+func (p *pacer) giveWay() (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	y := p.yielding
 	if y == nil {
 		y = &yield{end: make(chan struct{})}
-		e.yielding = y
-		y.ended.Go(func() { e.keepPace(y.end) })
+		p.yielding = y
+		y.ended.Go(func() { p.keepPace(y.end) })
 	}
 	y.builds++
 	return func() {
-		e.mu.Lock()
+		p.mu.Lock()
 		y.builds--
 		last := y.builds == 0
 		if last {
-			e.yielding = nil
+			p.yielding = nil
 			close(y.end)
 		}
-		e.mu.Unlock()
+		p.mu.Unlock()
 		if last {
 			y.ended.Wait()
 		}
@@ -72,11 +82,11 @@ func (e *Engine) giveWay() (done func()) {
 }
 
 // keepPace sets the pace of builds until end is closed.
-func (e *Engine) keepPace(end <-chan struct{}) {
-	idle, before, at := true, e.buildsCPU(), time.Now()
+func (p *pacer) keepPace(end <-chan struct{}) {
+	idle, before, at := true, p.buildsCPU(), time.Now()
 	set := func() {
-		if err := e.weighBuilds(idle); err != nil {
-			e.log.Warn("builds do not give way as they should", "err", err)
+		if err := p.weighBuilds(idle); err != nil {
+			p.logger.Warn("builds do not give way as they should", "err", err)
 		}
 	}
 	set()
@@ -88,7 +98,7 @@ func (e *Engine) keepPace(end <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		used, now := e.buildsCPU(), time.Now()
+		used, now := p.buildsCPU(), time.Now()
 		next := pace(idle, (used-before).Seconds()/now.Sub(at).Seconds())
 		before, at = used, now
 		if next != idle {
@@ -107,16 +117,16 @@ type Load struct {
 }
 
 // Load looks how busy the processors are.
-func (e *Engine) Load() (Load, error) {
+func (p *pacer) Load() (Load, error) {
 	idle, err := idleTime()
 	if err != nil {
 		return Load{}, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	l := Load{CPU: e.buildsCPU(), Idle: idle}
-	if e.yielding != nil {
-		l.Builds = e.yielding.builds
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := Load{CPU: p.buildsCPU(), Idle: idle}
+	if p.yielding != nil {
+		l.Builds = p.yielding.builds
 	}
 	return l, nil
 }
@@ -145,21 +155,21 @@ func idleTime() (time.Duration, error) {
 }
 
 // buildsCPU returns what builds have had of the processors.
-func (e *Engine) buildsCPU() time.Duration {
+func (g cgroups) buildsCPU() time.Duration {
 	if unified() {
-		n, _ := cgroupKeyed(filepath.Join(cgroupRoot, cgroupBuilds+e.id, "cpu.stat"), "usage_usec")
+		n, _ := cgroupKeyed(filepath.Join(cgroupRoot, cgroupBuilds+g.id, "cpu.stat"), "usage_usec")
 		return time.Duration(n) * time.Microsecond
 	}
-	n, _ := cgroupValue(filepath.Join(cgroupRoot, "cpuacct", cgroupBuilds+e.id, "cpuacct.usage"))
+	n, _ := cgroupValue(filepath.Join(cgroupRoot, "cpuacct", cgroupBuilds+g.id, "cpuacct.usage"))
 	return time.Duration(n)
 }
 
 // weighBuilds makes the builds' group and gives it its weight. A kernel before
 // 5.15 knows no idle groups.
-func (e *Engine) weighBuilds(idle bool) error {
-	dir, weight, n := filepath.Join(cgroupRoot, "cpu", cgroupBuilds+e.id), "cpu.shares", buildsShares
+func (g cgroups) weighBuilds(idle bool) error {
+	dir, weight, n := filepath.Join(cgroupRoot, "cpu", cgroupBuilds+g.id), "cpu.shares", buildsShares
 	if unified() {
-		dir, weight, n = filepath.Join(cgroupRoot, cgroupBuilds+e.id), "cpu.weight", buildsWeight
+		dir, weight, n = filepath.Join(cgroupRoot, cgroupBuilds+g.id), "cpu.weight", buildsWeight
 		// Where systemd runs, it is handed down already.
 		os.WriteFile(filepath.Join(cgroupRoot, "cgroup.subtree_control"), []byte("+cpu"), 0o644)
 	}
@@ -192,12 +202,12 @@ func setCgroup(dir, name string, n int) error {
 // has left. A process needs a processor to die, and an idle group gets none on a
 // busy machine: the group has the weight of the apps until the next build. What
 // fails here is left to the sweep.
-func (e *Engine) killBuilds() {
+func (g cgroups) killBuilds() {
 	cpu, weight, n := "cpu", "cpu.shares", 1024
 	if unified() {
 		cpu, weight, n = "", "cpu.weight", 100
 	}
-	dir := filepath.Join(cgroupRoot, cpu, cgroupBuilds+e.id)
+	dir := filepath.Join(cgroupRoot, cpu, cgroupBuilds+g.id)
 	setCgroup(dir, "cpu.idle", 0)
 	setCgroup(dir, weight, n)
 	if setCgroup(dir, "cgroup.kill", 1) == nil { // cgroup v2, Linux 5.14

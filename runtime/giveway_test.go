@@ -20,7 +20,7 @@ func TestBuildLayer_GivesWayToAllElse(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	e, stack := shared.engine, shared.stack
+	e, stack := shared.Engine, shared.Stack
 	if err := e.BuildLayer(t.Context(), runtime.LayerSpec{Key: key(t), Parent: stack, UID: 20001, Commands: []runtime.Command{sh("echo go; sleep 0.5")}}, out); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestBuildLayer_GivesWayToAllElse(t *testing.T) {
 // installation may be building on this machine, so the group's name is that of
 // the tests' own (see Open).
 func buildsGroup(t *testing.T) string {
-	sum := sha256.Sum256([]byte(filepath.Clean(shared.cfg.Root)))
+	sum := sha256.Sum256([]byte(filepath.Clean(shared.Config.Root)))
 	name := "berth-builds-" + hex.EncodeToString(sum[:4])
 	for _, pattern := range []string{"/sys/fs/cgroup/cpu/" + name + "/*/cgroup.procs", "/sys/fs/cgroup/" + name + "/*/cgroup.procs"} {
 		found, err := filepath.Glob(pattern)

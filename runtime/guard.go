@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// refusedError is a connection that a container could not make either.
-type refusedError struct{ address string }
+// AddressError is a connection that a container could not make either.
+type AddressError struct{ address string }
 
-func (e *refusedError) Error() string {
+func (e *AddressError) Error() string {
 	return fmt.Sprintf("%s is on this machine or in a private network", e.address)
 }
 
-// guardedClient is an HTTP client that connects to what a container may connect
+// GuardedClient is an HTTP client that connects to what a container may connect
 // to. It looks at the address of each connection when the name is resolved, so
 // that no name, redirect or second answer of a DNS server leads elsewhere. The
 // host's own proxy is the host's to use: it decides about names, and is asked
 // for no address that is refused here.
-func guardedClient(allows func(netip.Addr) bool) *http.Client {
+func GuardedClient(allows func(netip.Addr) bool) *http.Client {
 	plain := &net.Dialer{Timeout: 30 * time.Second}
 	guarded := &net.Dialer{Timeout: plain.Timeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil || !allows(to.Addr()) {
-			return &refusedError{address}
+			return &AddressError{address}
 		}
 		return nil
 	}}
@@ -54,7 +54,7 @@ func (t guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	host := strings.ToLower(req.URL.Hostname())
 	addr, err := netip.ParseAddr(host)
 	if err == nil && !t.allows(addr) || host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return nil, &refusedError{host}
+		return nil, &AddressError{host}
 	}
 	return t.RoundTripper.RoundTrip(req)
 }

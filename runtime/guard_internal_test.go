@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,9 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // In these tests 127.0.0.2 is the world, and 127.0.0.1 what must not be reached.
@@ -42,7 +37,7 @@ func TestGuardedClient_IsLedNowhere(t *testing.T) {
 			http.Redirect(w, r, to, http.StatusFound)
 		}
 	})
-	client := guardedClient(onlyWorld)
+	client := GuardedClient(onlyWorld)
 	if _, err := client.Get(world.URL); err != nil {
 		t.Errorf("the world is not reached: %v", err)
 	}
@@ -66,53 +61,6 @@ func TestGuardedClient_IsLedNowhere(t *testing.T) {
 	}
 	if !isProxy(world.Listener.Addr().String()) || isProxy(inner.Listener.Addr().String()) {
 		t.Error("the host's proxy is not recognised")
-	}
-	if n := asked.Load(); n > 0 {
-		t.Errorf("the inner server was asked %d times", n)
-	}
-}
-
-// A registry's answers name other places: for tokens, blobs and layers.
-func TestResolver_IsLedNowhereByARegistry(t *testing.T) {
-	var asked atomic.Int32
-	inner := serveAt(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		fmt.Fprint(w, `{"token":"x"}`)
-	})
-	blob := digest.FromString("blob")
-	world := serveAt(t, "127.0.0.2", func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.Contains(r.URL.Path, "/secret/"):
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="x"`, inner.URL))
-			w.WriteHeader(http.StatusUnauthorized)
-		case strings.Contains(r.URL.Path, "/away/"):
-			http.Redirect(w, r, inner.URL+r.URL.Path, http.StatusTemporaryRedirect)
-		case strings.HasSuffix(r.URL.Path, "/blobs/"+blob.String()):
-			io.WriteString(w, "blob")
-		default:
-			http.NotFound(w, r)
-		}
-	})
-	host := world.Listener.Addr().String()
-	client := guardedClient(onlyWorld)
-	for _, name := range []string{"/secret/x:v1", "/away/x:v1"} {
-		if _, _, err := newResolver(Login{}, client).Resolve(t.Context(), host+name); err == nil {
-			t.Errorf("%s is resolved", name)
-		}
-	}
-	fetcher, err := newResolver(Login{}, client).Fetcher(t.Context(), host+"/x:v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := fetcher.Fetch(t.Context(), ocispec.Descriptor{
-		MediaType: ocispec.MediaTypeImageLayer, Digest: blob, Size: 4, URLs: []string{inner.URL + "/layer"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if got, err := io.ReadAll(r); string(got) != "blob" || err != nil {
-		t.Errorf("got %q, %v, want the registry's blob", got, err)
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("the inner server was asked %d times", n)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/berthd/berth/runtime/pid1"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"golang.org/x/sys/unix"
@@ -112,7 +113,7 @@ func (c *Container) Exit(ctx context.Context) Exit {
 		exit = Exit{Code: word.Code, Signal: word.Signal, At: word.At}
 	} else if code, at, err := c.engine.taskExit(ctx, c.ID); err == nil {
 		exit = exitOf(code, at)
-	} else if !errors.Is(err, errGone) {
+	} else if !errors.Is(err, outage.ErrGone) {
 		known = false // containerd may say more another time
 	}
 	exit.OOM, exit.MemoryLimit = c.oomKills.Load() > 0, c.oomLimit.Load()
@@ -141,9 +142,9 @@ func exitOf(code int, at time.Time) Exit {
 }
 
 // taskExit waits for the end of a container's OCI process and returns its exit
-// code as containerd has it. A task that containerd does not know is errGone.
+// code as containerd has it. A task that containerd does not know is outage.ErrGone.
 func (e *Engine) taskExit(ctx context.Context, id string) (code int, at time.Time, err error) {
-	err = retryGone(ctx, func() error {
+	err = outage.RetryGone(ctx, func() error {
 		resp, err := e.client.TaskService().Wait(ctx, &tasks.WaitRequest{ContainerID: id})
 		if err == nil {
 			code, at = int(resp.ExitStatus), resp.ExitedAt.AsTime()

@@ -5,19 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
+
+// LayerStore keeps layers as containerd's snapshots. Each layer has one maker
+// at a time. It is safe for concurrent use.
+type LayerStore struct {
+	cfg    Config
+	log    *slog.Logger
+	id     string // of the installation, derived from Root
+	client *containerd.Client
+
+	mu     sync.Mutex               // guards what follows, held for memory only
+	making map[string]chan struct{} // layers being made, closed when done
+	used   map[string]time.Time     // when a layer's use was last written down
+}
+
+// ID returns the installation's id, which its labels in containerd carry.
+func (s *LayerStore) ID() string { return s.id }
+
+// Client returns the connection to containerd.
+func (s *LayerStore) Client() *containerd.Client { return s.client }
+
+func newLayerStore(cfg Config, id string, log *slog.Logger) *LayerStore {
+	return &LayerStore{cfg: cfg, id: id, log: log, making: make(map[string]chan struct{}), used: make(map[string]time.Time)}
+}
 
 // Layer is a committed layer.
 type Layer struct {
@@ -30,19 +57,19 @@ type Layer struct {
 	Labels   map[string]string
 }
 
-// layerName is a layer's name in containerd, where other installations may
+// SnapshotName is a layer's name in containerd, where other installations may
 // have the same layer.
-func (e *Engine) layerName(key string) string { return e.id + "-" + key }
-func (e *Engine) layerKey(name string) string { return strings.TrimPrefix(name, e.id+"-") }
+func (s *LayerStore) SnapshotName(key string) string { return s.id + "-" + key }
+func (s *LayerStore) layerKey(name string) string    { return strings.TrimPrefix(name, s.id+"-") }
 
 // HasLayer tells whether the layer is there, whole.
-func (e *Engine) HasLayer(ctx context.Context, key string) (bool, error) {
+func (s *LayerStore) HasLayer(ctx context.Context, key string) (bool, error) {
 	var info snapshots.Info
-	err := retryGone(ctx, func() (err error) {
-		info, err = e.snapshots().Stat(ctx, e.layerName(key))
+	err := outage.RetryGone(ctx, func() (err error) {
+		info, err = s.Snapshots().Stat(ctx, s.SnapshotName(key))
 		return err
 	})
-	if errors.Is(err, errGone) {
+	if errors.Is(err, outage.ErrGone) {
 		return false, nil
 	}
 	if err != nil {
@@ -52,19 +79,19 @@ func (e *Engine) HasLayer(ctx context.Context, key string) (bool, error) {
 }
 
 // Layers lists all committed layers.
-func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
+func (s *LayerStore) Layers(ctx context.Context) ([]Layer, error) {
 	var list []Layer
-	err := e.walkSnapshots(ctx, func(info snapshots.Info) error {
+	err := s.walkSnapshots(ctx, func(info snapshots.Info) error {
 		if info.Kind != snapshots.KindCommitted {
 			return nil
 		}
-		usage, err := e.snapshots().Usage(ctx, info.Name)
+		usage, err := s.Snapshots().Usage(ctx, info.Name)
 		if err != nil && !errdefs.IsNotFound(err) { // removed meanwhile
 			return err
 		}
-		l := Layer{Key: e.layerKey(info.Name), Builder: info.Labels[labelBuilder], Bytes: usage.Size,
+		l := Layer{Key: s.layerKey(info.Name), Builder: info.Labels[labelBuilder], Bytes: usage.Size,
 			Created: info.Created, LastUsed: info.Created, Labels: make(map[string]string)}
-		parent, between, err := e.below(ctx, info.Parent)
+		parent, between, err := s.below(ctx, info.Parent)
 		if err != nil {
 			return err
 		}
@@ -89,45 +116,45 @@ func (e *Engine) Layers(ctx context.Context) ([]Layer, error) {
 // below returns the key of the first layer of ours at or below a snapshot, and
 // the size of what lies above it: an image's layer stands on snapshots that the
 // registry or the Dockerfile has made, which go when it goes.
-func (e *Engine) below(ctx context.Context, name string) (key string, between int64, err error) {
-	for name != "" && !strings.HasPrefix(name, e.id+"-") {
-		info, err := e.snapshots().Stat(ctx, name)
+func (s *LayerStore) below(ctx context.Context, name string) (key string, between int64, err error) {
+	for name != "" && !strings.HasPrefix(name, s.id+"-") {
+		info, err := s.Snapshots().Stat(ctx, name)
 		if errdefs.IsNotFound(err) { // removed meanwhile, and what stood on it too
 			return "", between, nil
 		}
 		if err != nil {
 			return "", 0, err
 		}
-		usage, err := e.snapshots().Usage(ctx, name)
+		usage, err := s.Snapshots().Usage(ctx, name)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return "", 0, err
 		}
 		between += usage.Size
 		name = info.Parent
 	}
-	return e.layerKey(name), between, nil
+	return s.layerKey(name), between, nil
 }
 
 // walkSnapshots calls fn with every snapshot of ours.
-func (e *Engine) walkSnapshots(ctx context.Context, fn func(snapshots.Info) error) error {
-	return e.snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		if info.Labels[labelInstallation] != e.id {
+func (s *LayerStore) walkSnapshots(ctx context.Context, fn func(snapshots.Info) error) error {
+	return s.Snapshots().Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		if info.Labels[LabelInstallation] != s.id {
 			return nil
 		}
 		return fn(info)
-	}, e.ours())
+	}, s.Filter())
 }
 
 // ReadFile reads a file of a layer, whose path has no leading slash. One that
 // is not there, is no file or has more than 1 MiB is fs.ErrNotExist.
-func (e *Engine) ReadFile(ctx context.Context, key, name string) (data []byte, err error) {
+func (s *LayerStore) ReadFile(ctx context.Context, key, name string) (data []byte, err error) {
 	view := "read-" + NewID()
-	mounts, err := e.prepare(ctx, view, key)
+	mounts, err := s.Prepare(ctx, view, key)
 	if err == nil {
 		defer func() {
-			ctx, cancel := lasting(ctx)
+			ctx, cancel := outage.Lasting(ctx)
 			defer cancel()
-			err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, view) }))
+			err = errors.Join(err, outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, view) }))
 		}()
 		if data = readLower(mounts, name); data == nil {
 			err = fs.ErrNotExist
@@ -141,11 +168,11 @@ func (e *Engine) ReadFile(ctx context.Context, key, name string) (data []byte, e
 
 // RemoveLayer removes a layer. It is an error while layers or containers stand
 // on it, or steps of an owner's image cache.
-func (e *Engine) RemoveLayer(ctx context.Context, key string) error {
-	name := e.layerName(key)
-	err := retry(ctx, func() error { return e.snapshots().Remove(ctx, name) })
+func (s *LayerStore) RemoveLayer(ctx context.Context, key string) error {
+	name := s.SnapshotName(key)
+	err := outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, name) })
 	if errdefs.IsFailedPrecondition(err) {
-		err = e.uproot(ctx, name, err)
+		err = s.uproot(ctx, name, err)
 	}
 	if err != nil {
 		return fmt.Errorf("remove layer %s: %w", key, err)
@@ -156,47 +183,47 @@ func (e *Engine) RemoveLayer(ctx context.Context, key string) error {
 // uproot has containerd collect a snapshot that it refuses to remove. Of a
 // child that was collected, as the steps of an image are, rather than removed,
 // the parent's books say for ever that it is there.
-func (e *Engine) uproot(ctx context.Context, name string, refused error) error {
+func (s *LayerStore) uproot(ctx context.Context, name string, refused error) error {
 	stood := false
-	err := e.snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
+	err := s.Snapshots().Walk(ctx, func(context.Context, snapshots.Info) error {
 		stood = true
 		return nil
 	}, fmt.Sprintf("parent==%q", name))
 	if err != nil || stood {
 		return errors.Join(refused, err)
 	}
-	if _, err := e.snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
+	if _, err := s.Snapshots().Update(ctx, snapshots.Info{Name: name}, "labels"); err != nil {
 		return err
 	}
-	return e.collect(ctx)
+	return s.Collect(ctx)
 }
 
-// collect has containerd remove what nothing refers to, now.
-func (e *Engine) collect(ctx context.Context) error {
-	service := e.client.LeasesService()
-	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
+// Collect has containerd remove what nothing refers to, now.
+func (s *LayerStore) Collect(ctx context.Context) error {
+	service := s.client.LeasesService()
+	l, err := service.Create(ctx, leases.WithRandomID(), leases.WithLabels(s.LeaseLabels()))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := outage.Lasting(ctx)
 	defer cancel()
 	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
-// touch writes down that something stands on a layer now, at most once an hour:
+// Touch writes down that something stands on a layer now, at most once an hour:
 // it costs a synced write.
-func (e *Engine) touch(ctx context.Context, key string) {
+func (s *LayerStore) Touch(ctx context.Context, key string) {
 	now := time.Now()
-	e.mu.Lock()
-	fresh := now.Sub(e.used[key]) < time.Hour
-	e.used[key] = now
-	e.mu.Unlock()
+	s.mu.Lock()
+	fresh := now.Sub(s.used[key]) < time.Hour
+	s.used[key] = now
+	s.mu.Unlock()
 	if fresh {
 		return
 	}
-	info := snapshots.Info{Name: e.layerName(key), Labels: map[string]string{labelUsed: now.UTC().Format(time.RFC3339)}}
-	if _, err := e.snapshots().Update(ctx, info, "labels."+labelUsed); err != nil {
-		e.log.Debug("use of a layer not written down", "layer", key, "err", err)
+	info := snapshots.Info{Name: s.SnapshotName(key), Labels: map[string]string{labelUsed: now.UTC().Format(time.RFC3339)}}
+	if _, err := s.Snapshots().Update(ctx, info, "labels."+labelUsed); err != nil {
+		s.log.Debug("use of a layer not written down", "layer", key, "err", err)
 	}
 }
 
@@ -205,9 +232,9 @@ func (e *Engine) touch(ctx context.Context, key string) {
 // not copied: it must lie on the same filesystem as the engine's root (see
 // Scratch) and is gone afterwards. When the layer exists already, it is removed.
 // Where containerd's own files lie on another filesystem, it is copied all the same.
-func (e *Engine) AddTree(ctx context.Context, key, parent, tree, dir string, uid int, labels map[string]string) error {
-	err := e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		mounts, err := e.prepare(ctx, active, parent)
+func (s *LayerStore) AddTree(ctx context.Context, key, parent, tree, dir string, uid int, labels map[string]string) error {
+	err := s.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		mounts, err := s.Prepare(ctx, active, parent)
 		if err != nil {
 			return err
 		}
@@ -229,7 +256,7 @@ func (e *Engine) AddTree(ctx context.Context, key, parent, tree, dir string, uid
 		} else if err := ownTree(target, uid); err != nil {
 			return err
 		}
-		return e.commit(ctx, active, key, labels)
+		return s.commit(ctx, active, key, labels)
 	})
 	if err != nil {
 		return fmt.Errorf("add tree as layer %s: %w", key, err)
@@ -253,49 +280,49 @@ func ownTree(tree string, uid int) error {
 
 // Scratch returns a new empty directory on the filesystem of the engine's
 // root, mode 0700. The caller removes it. What is left of them at Open is swept.
-func (e *Engine) Scratch() (string, error) { return os.MkdirTemp(e.scratchDir(), "") }
+func (s *LayerStore) Scratch() (string, error) { return os.MkdirTemp(s.scratchDir(), "") }
 
-func (e *Engine) scratchDir() string { return filepath.Join(e.cfg.Root, "scratch") }
+func (s *LayerStore) scratchDir() string { return filepath.Join(s.cfg.Root, "scratch") }
 
-// makeLayer calls fn to make and commit a layer, unless it exists. Two calls
+// MakeLayer calls fn to make and commit a layer, unless it exists. Two calls
 // for one key wait for each other. What fn leaves of its active snapshot is
 // removed.
-func (e *Engine) makeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
-	release, err := e.hold(ctx, key)
+func (s *LayerStore) MakeLayer(ctx context.Context, key string, fn func(ctx context.Context, active string) error) (err error) {
+	release, err := s.Hold(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if ok, err := e.HasLayer(ctx, key); err != nil || ok {
+	if ok, err := s.HasLayer(ctx, key); err != nil || ok {
 		return err
 	}
 	active := "make-" + NewID()
 	if err := fn(ctx, active); err != nil {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		return errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, active) }))
+		return errors.Join(err, outage.Retry(ctx, func() error { return s.Snapshots().Remove(ctx, active) }))
 	}
 	return nil
 }
 
-// hold waits until nobody else works on what has this name, a layer's key or
+// Hold waits until nobody else works on what has this name, a layer's key or
 // an owner's cache, and returns the function that lets go of it.
-func (e *Engine) hold(ctx context.Context, name string) (release func(), err error) {
+func (s *LayerStore) Hold(ctx context.Context, name string) (release func(), err error) {
 	for {
-		e.mu.Lock()
-		busy, ok := e.making[name]
+		s.mu.Lock()
+		busy, ok := s.making[name]
 		if !ok {
 			done := make(chan struct{})
-			e.making[name] = done
-			e.mu.Unlock()
+			s.making[name] = done
+			s.mu.Unlock()
 			return func() {
-				e.mu.Lock()
-				delete(e.making, name)
-				e.mu.Unlock()
+				s.mu.Lock()
+				delete(s.making, name)
+				s.mu.Unlock()
 				close(done)
 			}, nil
 		}
-		e.mu.Unlock()
+		s.mu.Unlock()
 		select {
 		case <-busy: // made, or failed: then it is our turn
 		case <-ctx.Done():
@@ -307,13 +334,13 @@ func (e *Engine) hold(ctx context.Context, name string) (release func(), err err
 // commit makes a layer of an active snapshot. The layer is on the disk when it
 // returns: containerd syncs its books, and not the files, which after a power
 // cut would be empty under a key that promises them.
-func (e *Engine) commit(ctx context.Context, active, key string, user map[string]string) error {
-	return e.commitAs(ctx, active, key, user, nil)
+func (s *LayerStore) commit(ctx context.Context, active, key string, user map[string]string) error {
+	return s.CommitAs(ctx, active, key, user, nil)
 }
 
-// commitAs is commit with labels of the engine's own.
-func (e *Engine) commitAs(ctx context.Context, active, key string, user, own map[string]string) error {
-	mounts, err := e.snapshots().Mounts(ctx, active)
+// CommitAs is commit with labels of the engine's own.
+func (s *LayerStore) CommitAs(ctx context.Context, active, key string, user, own map[string]string) error {
+	mounts, err := s.Snapshots().Mounts(ctx, active)
 	if err != nil {
 		return err
 	}
@@ -321,15 +348,15 @@ func (e *Engine) commitAs(ctx context.Context, active, key string, user, own map
 		return err
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
-	labels := map[string]string{labelInstallation: e.id, labelKey: key, labelRoot: now, labelUsed: now}
+	labels := map[string]string{LabelInstallation: s.id, labelKey: key, labelRoot: now, labelUsed: now}
 	for k, v := range user {
 		labels[labelUser+k] = v
 	}
 	maps.Copy(labels, own)
-	return retryGone(ctx, func() error {
-		err := e.snapshots().Commit(ctx, e.layerName(key), active, snapshots.WithLabels(maps.Clone(labels)))
+	return outage.RetryGone(ctx, func() error {
+		err := s.Snapshots().Commit(ctx, s.SnapshotName(key), active, snapshots.WithLabels(maps.Clone(labels)))
 		if errdefs.IsNotFound(err) { // by a first try, of which containerd died before it could tell
-			if made, _ := e.HasLayer(ctx, key); made {
+			if made, _ := s.HasLayer(ctx, key); made {
 				return nil
 			}
 		}
@@ -337,9 +364,9 @@ func (e *Engine) commitAs(ctx context.Context, active, key string, user, own map
 	})
 }
 
-// mounted calls fn with a snapshot's files, mounted where the sweep looks after a crash.
-func (e *Engine) mounted(name string, mounts []mount.Mount, fn func(root string) error) error {
-	dir := e.state("b", name)
+// Mounted calls fn with a snapshot's files, mounted where the sweep looks after a crash.
+func (s *LayerStore) Mounted(name string, mounts []mount.Mount, fn func(root string) error) error {
+	dir := s.state("b", name)
 	root := filepath.Join(dir, "root")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
@@ -385,4 +412,61 @@ func layerDirs(mounts []mount.Mount) []string {
 		}
 	}
 	return dirs
+}
+
+// Filter filters containerd's lists for this installation.
+func (s *LayerStore) Filter() string {
+	return fmt.Sprintf(`labels.%q==%s`, LabelInstallation, s.id)
+}
+
+// Snapshots returns containerd's snapshotter.
+func (s *LayerStore) Snapshots() snapshots.Snapshotter { return s.client.SnapshotService(Snapshotter) }
+
+// Prepare makes an active snapshot over a layer that nothing but remove takes away.
+func (s *LayerStore) Prepare(ctx context.Context, name, parent string) ([]mount.Mount, error) {
+	if parent != "" {
+		s.Touch(ctx, parent)
+		parent = s.SnapshotName(parent)
+	}
+	return s.PrepareOver(ctx, name, parent)
+}
+
+// PrepareOver is prepare over any snapshot of containerd's.
+func (s *LayerStore) PrepareOver(ctx context.Context, name, parent string) ([]mount.Mount, error) {
+	labels := map[string]string{LabelInstallation: s.id, labelRoot: time.Now().UTC().Format(time.RFC3339)}
+	var mounts []mount.Mount
+	err := outage.RetryGone(ctx, func() (err error) {
+		mounts, err = s.Snapshots().Prepare(ctx, name, parent, snapshots.WithLabels(labels))
+		if errdefs.IsAlreadyExists(err) { // by a first try, of which containerd died before it could tell
+			mounts, err = s.Snapshots().Mounts(ctx, name)
+		}
+		return err
+	})
+	return mounts, err
+}
+
+// Lease returns a context under which containerd collects nothing that is made
+// in it, and the function that ends this.
+func (s *LayerStore) Lease(ctx context.Context) (context.Context, func(), error) {
+	leased, done, err := s.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(s.LeaseLabels()))
+	if err != nil {
+		return nil, nil, err
+	}
+	return leased, func() {
+		ctx, cancel := outage.Lasting(ctx)
+		defer cancel()
+		if err := done(ctx); err != nil {
+			s.log.Debug("a lease is left for the next life to end", "err", err)
+		}
+	}, nil
+}
+
+// LeaseLabels mark the leases that end with us, or with the next life's sweep.
+func (s *LayerStore) LeaseLabels() map[string]string {
+	return map[string]string{LabelInstallation: s.id, labelKind: kindLease}
+}
+
+// state returns a path in the state directory.
+func (s *LayerStore) state(elem ...string) string {
+	return filepath.Join(slices.Insert(elem, 0, s.cfg.State)...)
 }

@@ -10,7 +10,7 @@ import (
 
 func TestLoad_CountsWhatBuildsAndNothingElseHave(t *testing.T) {
 	open(t)
-	e, stack := shared.engine, shared.stack
+	e, stack := shared.Engine, shared.Stack
 	before, err := e.Load()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
 	types "github.com/containernetworking/cni/pkg/types/100"
@@ -136,7 +137,7 @@ func (n *network) refresh(ctx context.Context) error {
 // setLAN changes whether containers reach the private networks. The work ends
 // even if whoever asked is gone: half of it would be neither setting.
 func (n *network) setLAN(ctx context.Context, lan LAN) error {
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := outage.Lasting(ctx)
 	defer cancel()
 	n.turn.Lock()
 	n.lan = lan

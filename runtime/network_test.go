@@ -23,7 +23,7 @@ func reach(t testing.TB, addr string) bool {
 
 func TestNetwork_Isolation(t *testing.T) {
 	open(t)
-	link, err := net.InterfaceByName(shared.cfg.Bridge)
+	link, err := net.InterfaceByName(shared.Config.Bridge)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,20 +12,8 @@ import (
 	"time"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/enginetest"
 )
-
-// killContainerd does what the kernel's OOM killer would.
-func killContainerd(t testing.TB) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(shared.cfg.State, "containerd.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // shims returns the shims of a container.
 func shims(id string) []int {
@@ -67,15 +55,15 @@ func TestRecovery_ContainerdKilledWhileServing(t *testing.T) {
 
 func TestRecovery_BuildOutlivesContainerd(t *testing.T) {
 	e, stack := open(t)
-	out := &watched{want: make(map[string]chan struct{})}
-	ready := out.on("ready")
+	out := enginetest.NewWatched()
+	ready := out.On("ready")
 	go func() {
 		<-ready
 		killContainerd(t)
 	}()
 	err := e.BuildLayer(t.Context(), runtime.LayerSpec{Key: key(t), Parent: stack, UID: 20001, Commands: []runtime.Command{sh("echo ready; sleep 1; echo done > /app/result; echo end")}}, out)
-	if err != nil || !strings.HasSuffix(out.buf.String(), "end\n") {
-		t.Errorf("error %v, output %q", err, out.buf.String())
+	if err != nil || !strings.HasSuffix(out.String(), "end\n") {
+		t.Errorf("error %v, output %q", err, out.String())
 	}
 }
 
@@ -118,11 +106,11 @@ func TestRecovery_NextLifeAdopts(t *testing.T) {
 	}
 
 	killContainerd(t)
-	if err := shared.reopen(); err != nil {
+	if err := shared.Reopen(); err != nil {
 		t.Fatal(err)
 	}
-	e = shared.engine
-	if left, _ := os.ReadDir(filepath.Join(shared.cfg.Root, "scratch")); len(left) > 0 {
+	e = shared.Engine
+	if left, _ := os.ReadDir(filepath.Join(shared.Config.Root, "scratch")); len(left) > 0 {
 		t.Errorf("scratch holds %v", left)
 	}
 	list, err := e.Containers(t.Context())
@@ -199,7 +187,7 @@ func TestRecovery_ContainerdKilledDuringCreate(t *testing.T) {
 		ids = append(ids, id)
 	}
 	// What could not be removed while containerd was dying, the next Open sweeps.
-	if err := shared.reopen(); err != nil {
+	if err := shared.Reopen(); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
@@ -220,7 +208,7 @@ func TestRecovery_OrphanShimIsSwept(t *testing.T) {
 	open(t)
 	id := runtime.NewID()
 	for _, dir := range []string{"c", "e"} {
-		if err := os.Mkdir(filepath.Join(shared.cfg.State, dir, id), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(shared.Config.State, dir, id), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,9 +217,9 @@ func TestRecovery_OrphanShimIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(shim, "-namespace", "berth", "-id", id, "-address", filepath.Join(shared.cfg.State, "containerd.sock"), "start")
+	cmd := exec.Command(shim, "-namespace", "berth", "-id", id, "-address", filepath.Join(shared.Config.State, "containerd.sock"), "start")
 	cmd.Dir = bundle
-	cmd.Env = append(os.Environ(), "TTRPC_ADDRESS="+filepath.Join(shared.cfg.State, "containerd.sock.ttrpc"), "GRPC_ADDRESS="+filepath.Join(shared.cfg.State, "containerd.sock"))
+	cmd.Env = append(os.Environ(), "TTRPC_ADDRESS="+filepath.Join(shared.Config.State, "containerd.sock.ttrpc"), "GRPC_ADDRESS="+filepath.Join(shared.Config.State, "containerd.sock"))
 	os.WriteFile(filepath.Join(bundle, "config.json"), []byte("{}"), 0o600)
 	if err := syscall.Mkfifo(filepath.Join(bundle, "log"), 0o600); err != nil {
 		t.Fatal(err)
@@ -247,7 +235,7 @@ func TestRecovery_OrphanShimIsSwept(t *testing.T) {
 	if len(shims(id)) == 0 {
 		t.Fatal("the shim does not run")
 	}
-	if err := shared.reopen(); err != nil {
+	if err := shared.Reopen(); err != nil {
 		t.Fatal(err)
 	}
 	if pids := shims(id); len(pids) > 0 {
@@ -258,7 +246,7 @@ func TestRecovery_OrphanShimIsSwept(t *testing.T) {
 
 func TestOpen_RefusesASecondEngineOnTheSameRoot(t *testing.T) {
 	open(t)
-	if e, err := runtime.Open(t.Context(), shared.cfg, logger()); err == nil {
+	if e, err := runtime.Open(t.Context(), shared.Config, logger()); err == nil {
 		e.Close()
 		t.Error("two engines on one root")
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/berthd/berth/runtime/internal/outage"
 )
 
 // Rehearse runs the commands of a layer as BuildLayer would, each in a
@@ -16,14 +18,14 @@ import (
 func (e *Engine) Rehearse(ctx context.Context, spec LayerSpec, out io.Writer) (err error) {
 	scratch := "rehearse-" + NewID()
 	below := cmp.Or(spec.Builder, spec.Parent)
-	mounts, err := e.prepare(ctx, scratch, below)
+	mounts, err := e.Prepare(ctx, scratch, below)
 	if err != nil {
 		return fmt.Errorf("rehearse on layer %s: %w", below, err)
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		err = errors.Join(err, retry(ctx, func() error { return e.snapshots().Remove(ctx, scratch) }))
+		err = errors.Join(err, outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, scratch) }))
 	}()
 	err = e.readySource(ctx, spec, scratch, mounts)
 	if err != nil {

@@ -50,7 +50,7 @@ type Command struct {
 
 // Where things of ours are inside a container.
 const (
-	homeDir     = "/app"               // of users that are not root
+	HomeDir     = "/app"               // of users that are not root
 	initPath    = "/.berth/berth-init" // its base name tells the program what it is
 	controlPath = "/.berth/control"
 	logPath     = "/.berth/log"
@@ -139,7 +139,7 @@ func (e *Engine) confine(s *specs.Spec, spec Spec) error {
 	s.Process.OOMScoreAdj = &ordinary
 	s.Process.ApparmorProfile = e.armor.profile
 
-	s.Linux.CgroupsPath = e.cgroupPath(spec.ID, spec.build)
+	s.Linux.CgroupsPath = e.cgroups.path(spec.ID, spec.build)
 	s.Linux.Resources = spec.Limits.resources(s.Linux.Resources)
 	for i := range s.Linux.Namespaces {
 		if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
@@ -181,7 +181,7 @@ func bind(source, target string, writable bool) specs.Mount {
 func environment(uid int, ca string, env []string) []string {
 	vars := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME": homeDir,
+		"HOME": HomeDir,
 		"USER": "app",
 		"LANG": "C.UTF-8", // Debian's C library has it built in
 	}
@@ -247,7 +247,7 @@ func (e *Engine) etcFiles(spec Spec, ca string, users func(name string) []byte) 
 	}
 	files := map[string][]byte{"hosts": []byte(hostsFile(""))}
 	if users != nil {
-		files["passwd"] = withUser(users("passwd"), spec.UID, fmt.Sprintf("app:x:%d:%[1]d::%s:/bin/bash", spec.UID, homeDir))
+		files["passwd"] = withUser(users("passwd"), spec.UID, fmt.Sprintf("app:x:%d:%[1]d::%s:/bin/bash", spec.UID, HomeDir))
 		files["group"] = withUser(users("group"), spec.UID, fmt.Sprintf("app:x:%d:", spec.UID))
 	}
 	mounts := []specs.Mount{bind(e.net.resolvConf(), "/etc/resolv.conf", false)}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 
+	"github.com/berthd/berth/runtime/internal/lines"
 	"github.com/berthd/berth/runtime/stack"
 )
 
@@ -27,26 +28,26 @@ func ReachArchives() Command { return Command{Args: []string{"bash", "-c", stack
 
 // StackLayer returns the key of the base filesystem (Debian 13), made on first
 // use with mmdebstrap. Progress goes to out, a line at a time.
-func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) {
+func (s *LayerStore) StackLayer(ctx context.Context, out io.Writer) (string, error) {
 	key := StackKey()
-	err := e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		scratch, err := e.Scratch()
+	err := s.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		scratch, err := s.Scratch()
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(scratch)
-		tar, err := e.stackTar(ctx, key, scratch, out)
+		tar, err := s.stackTar(ctx, key, scratch, out)
 		if err != nil {
 			return err
 		}
-		mounts, err := e.prepare(ctx, active, "")
+		mounts, err := s.Prepare(ctx, active, "")
 		if err != nil {
 			return err
 		}
 		if err := unpackStack(ctx, tar, layerDirs(mounts)[0]); err != nil {
 			return fmt.Errorf("unpack %s: %w", tar, err)
 		}
-		return e.commit(ctx, active, key, nil)
+		return s.commit(ctx, active, key, nil)
 	})
 	if err != nil {
 		return "", fmt.Errorf("make the stack: %w", err)
@@ -56,14 +57,14 @@ func (e *Engine) StackLayer(ctx context.Context, out io.Writer) (string, error) 
 
 // stackTar returns the base filesystem as an archive: one that install.sh has
 // left for us, one of the cache, or one made anew.
-func (e *Engine) stackTar(ctx context.Context, key, scratch string, out io.Writer) (string, error) {
+func (s *LayerStore) stackTar(ctx context.Context, key, scratch string, out io.Writer) (string, error) {
 	made := filepath.Join(scratch, "stack.tar")
-	if err := os.Rename(filepath.Join(e.cfg.Root, "stack", key+".tar"), made); err == nil {
+	if err := os.Rename(filepath.Join(s.cfg.Root, "stack", key+".tar"), made); err == nil {
 		return made, nil
 	}
 	cached := ""
-	if e.cfg.StackCache != "" {
-		cached = filepath.Join(e.cfg.StackCache, key+".tar")
+	if s.cfg.StackCache != "" {
+		cached = filepath.Join(s.cfg.StackCache, key+".tar")
 		if _, err := os.Stat(cached); err == nil {
 			return cached, nil
 		}
@@ -75,11 +76,11 @@ func (e *Engine) stackTar(ctx context.Context, key, scratch string, out io.Write
 		return made, nil
 	}
 	// Whole or not at all, also across filesystems.
-	if err := os.MkdirAll(e.cfg.StackCache, 0o755); err != nil {
+	if err := os.MkdirAll(s.cfg.StackCache, 0o755); err != nil {
 		return "", err
 	}
 	if err := copyWhole(made, cached); err != nil {
-		return "", fmt.Errorf("keep the stack in %s: %w", e.cfg.StackCache, err)
+		return "", fmt.Errorf("keep the stack in %s: %w", s.cfg.StackCache, err)
 	}
 	return cached, nil
 }
@@ -90,15 +91,15 @@ func bootstrap(ctx context.Context, tar, tmp string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	lines := &lineWriter{out: out}
-	cmd.Stdout, cmd.Stderr = lines, lines
+	text := &lines.Writer{Out: out}
+	cmd.Stdout, cmd.Stderr = text, text
 	// The signal of a parent's death is one of the parent's thread.
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 	err = cmd.Run()
-	lines.flush()
+	text.Flush()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
-		return &CommandError{Args: cmd.Args, Exit: Exit{Code: exit.ExitCode()}, Tail: lines.tail}
+		return &CommandError{Args: cmd.Args, Exit: Exit{Code: exit.ExitCode()}, Tail: text.Tail()}
 	}
 	return err
 }
@@ -114,7 +115,7 @@ func unpackStack(ctx context.Context, tar, dir string) error {
 			return err
 		}
 	}
-	for _, name := range []string{controlPath, logPath, homeDir} {
+	for _, name := range []string{controlPath, logPath, HomeDir} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return err
 		}

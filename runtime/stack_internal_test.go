@@ -8,7 +8,7 @@ import (
 
 // install.sh makes the base filesystem while berth is compiled, and leaves it here.
 func TestStackTar_TakesWhatInstallHasMade(t *testing.T) {
-	e := &Engine{cfg: Config{Root: t.TempDir()}}
+	e := &Engine{LayerStore: &LayerStore{cfg: Config{Root: t.TempDir()}}}
 	left := filepath.Join(e.cfg.Root, "stack", StackKey()+".tar")
 	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -66,7 +67,7 @@ func (e *Engine) beginSweep(ctx context.Context) error {
 		e.doomed[id] = true
 	}
 	e.mu.Unlock()
-	e.killBuilds()
+	e.cgroups.killBuilds()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	e.sweeping = &sweeping{end: end, cleared: make(chan struct{}), swept: make(chan struct{}), ended: make(chan struct{})}
 	go e.sweep(life, left)
@@ -212,10 +213,10 @@ func (e *Engine) sweepOnce(ctx context.Context, left *leftovers, cleared func())
 	left.dirs = slices.DeleteFunc(left.dirs, func(dir string) bool { return !try("directory "+dir, removeTree(dir)) })
 	left.points = slices.DeleteFunc(left.points, func(point string) bool { return !try("mount "+point, dropPoint(point)) })
 	left.snapshots = slices.DeleteFunc(left.snapshots, func(name string) bool {
-		return !try("snapshot "+name, retry(ctx, func() error { return e.snapshots().Remove(ctx, name) }))
+		return !try("snapshot "+name, outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, name) }))
 	})
 	left.leases = slices.DeleteFunc(left.leases, func(l leases.Lease) bool {
-		return !try("lease "+l.ID, retry(ctx, func() error { return e.client.LeasesService().Delete(ctx, l) }))
+		return !try("lease "+l.ID, outage.Retry(ctx, func() error { return e.client.LeasesService().Delete(ctx, l) }))
 	})
 	return errors.Join(errs...)
 }
@@ -265,19 +266,19 @@ func dropPoint(point string) error {
 // removeTree removes a directory of ours with what is in it.
 func removeTree(dir string) error {
 	if info, err := os.Lstat(dir); err == nil && info.IsDir() {
-		if err := clearDir(dir); err != nil {
+		if err := ClearDir(dir); err != nil {
 			return err
 		}
 	}
 	return os.RemoveAll(dir)
 }
 
-// clearDir empties a directory of ours, if it is there. What is mounted in it
+// ClearDir empties a directory of ours, if it is there. What is mounted in it
 // is unmounted first, and nothing is removed while a mount is left: removing
 // through one would remove what is not ours. Somebody else may be clearing it
 // at the same time, as containerd does with the bundle of a task that it finds
 // dead.
-func clearDir(dir string) error {
+func ClearDir(dir string) error {
 	if err := unmountBelow(dir); err != nil {
 		return err
 	}
@@ -324,8 +325,8 @@ func unescapeMount(s string) string {
 }
 
 // staleSnapshots lists active snapshots that are no container's.
-func (e *Engine) staleSnapshots(ctx context.Context, keep map[string]bool) (stale []string, err error) {
-	err = e.walkSnapshots(ctx, func(info snapshots.Info) error {
+func (s *LayerStore) staleSnapshots(ctx context.Context, keep map[string]bool) (stale []string, err error) {
+	err = s.walkSnapshots(ctx, func(info snapshots.Info) error {
 		if info.Kind != snapshots.KindCommitted && !keep[info.Name] {
 			stale = append(stale, info.Name)
 		}
@@ -344,7 +345,7 @@ func (e *Engine) staleLeases(ctx context.Context) ([]leases.Lease, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(l leases.Lease) bool {
-		switch owner, owned := l.Labels[labelInstallation]; {
+		switch owner, owned := l.Labels[LabelInstallation]; {
 		case owned:
 			return owner != e.id || l.Labels[labelKind] != kindLease
 		case l.Labels[labelExpire] == "":
@@ -378,8 +379,8 @@ func (e *Engine) endOrphan(ctx context.Context, id string) error {
 		}
 	}
 	// runc's own state, when it got that far.
-	if _, err := os.Stat(e.state("runc", namespace, id)); err == nil {
-		out, err := exec.CommandContext(ctx, "runc", "--root", e.state("runc", namespace), "delete", "--force", id).CombinedOutput()
+	if _, err := os.Stat(e.state("runc", Namespace, id)); err == nil {
+		out, err := exec.CommandContext(ctx, "runc", "--root", e.state("runc", Namespace), "delete", "--force", id).CombinedOutput()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("runc delete: %w: %s", err, strings.TrimSpace(string(out))))
 		}
@@ -387,8 +388,8 @@ func (e *Engine) endOrphan(ctx context.Context, id string) error {
 	// The bundle, in which the root filesystem is mounted. A system containerd
 	// clears its own when it starts.
 	if e.daemon != nil {
-		bundle := e.state("containerd", "io.containerd.runtime.v2.task", namespace, id)
-		err := clearDir(bundle)
+		bundle := e.state("containerd", "io.containerd.runtime.v2.task", Namespace, id)
+		err := ClearDir(bundle)
 		if err == nil {
 			err = os.RemoveAll(bundle)
 		}

@@ -26,7 +26,7 @@ func TestClearDir_TwoAtOnce(t *testing.T) {
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() {
-				if err := clearDir(dir); err != nil {
+				if err := ClearDir(dir); err != nil {
 					t.Error(err)
 				}
 				if err := os.RemoveAll(dir); err != nil {

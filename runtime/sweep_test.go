@@ -15,7 +15,7 @@ import (
 // ctr asks the tests' containerd with its own client.
 func ctr(t testing.TB, args ...string) string {
 	t.Helper()
-	args = append([]string{"--address", filepath.Join(shared.cfg.State, "containerd.sock"), "--namespace", "berth"}, args...)
+	args = append([]string{"--address", filepath.Join(shared.Config.State, "containerd.sock"), "--namespace", "berth"}, args...)
 	out, err := exec.Command("ctr", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ctr %v: %v: %s", args, err, out)
@@ -51,7 +51,7 @@ func TestCreate_CancelledLeavesNoLease(t *testing.T) {
 func TestOpen_SweepsLeasesThatAnEarlierBerthHasLeft(t *testing.T) {
 	open(t)
 	ctr(t, "leases", "create", "--expires", "24h", "left-by-a-client")
-	if err := shared.reopen(); err != nil {
+	if err := shared.Reopen(); err != nil {
 		t.Fatal(err)
 	}
 	noLeases(t)
@@ -60,7 +60,7 @@ func TestOpen_SweepsLeasesThatAnEarlierBerthHasLeft(t *testing.T) {
 func TestOpen_WorksBesideWhatCannotBeSwept(t *testing.T) {
 	_, stack := open(t)
 	id := runtime.NewID()
-	stuck := filepath.Join(shared.cfg.State, "e", id, "stuck")
+	stuck := filepath.Join(shared.Config.State, "e", id, "stuck")
 	if err := os.Mkdir(filepath.Dir(stuck), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -71,17 +71,17 @@ func TestOpen_WorksBesideWhatCannotBeSwept(t *testing.T) {
 		t.Skipf("no file can be made that cannot be removed: chattr: %s", out)
 	}
 	defer exec.Command("chattr", "-i", stuck).Run()
-	if err := shared.reopen(); err == nil {
+	if err := shared.Reopen(); err == nil {
 		t.Error("the sweep says nothing of what it could not remove")
 	}
-	if shared.engine == nil {
+	if shared.Engine == nil {
 		t.Fatal("the engine did not open")
 	}
 	if got, _ := output(t, runtime.Spec{Layer: stack}, "echo works"); got != "works" {
 		t.Errorf("beside it a program says %q", got)
 	}
 	exec.Command("chattr", "-i", stuck).Run()
-	if err := shared.reopen(); err != nil {
+	if err := shared.Reopen(); err != nil {
 		t.Errorf("once it can be removed: %v", err)
 	}
 	nothingLeft(t)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -277,7 +278,7 @@ func removeContainers(ctx context.Context, cfg runtime.Config, purge bool, out i
 // removeLayers removes all layers, from the top of each chain down. In a
 // containerd that is not ours alone nothing else would ever remove them.
 func removeLayers(ctx context.Context, engine *runtime.Engine) error {
-	if err := engine.RemoveImageCaches(ctx); err != nil { // they stand on layers
+	if err := images.New(engine, slog.New(slog.DiscardHandler)).RemoveCaches(ctx); err != nil { // they stand on layers
 		return err
 	}
 	for {

@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"path"
 	"slices"
 
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -23,11 +23,11 @@ import (
 type Image struct {
 	Layer  string // key of the layer that is its filesystem
 	Digest string // of the manifest in the registry; of the configuration, when it was built here
-	Config ImageConfig
+	Config Config
 }
 
-// ImageConfig says how an image wants to be run.
-type ImageConfig struct {
+// Config says how an image wants to be run.
+type Config struct {
 	Entrypoint []string
 	Cmd        []string
 	Env        []string // KEY=value
@@ -41,7 +41,7 @@ type ImageConfig struct {
 
 // Args returns the program that an image runs: its entry point with the
 // arguments given, or with its own when none are.
-func (c ImageConfig) Args(args ...string) []string {
+func (c Config) Args(args ...string) []string {
 	if len(args) == 0 {
 		args = c.Cmd
 	}
@@ -50,31 +50,31 @@ func (c ImageConfig) Args(args ...string) []string {
 
 // The kinds of errors about an image, for errors.Is.
 var (
-	ErrImageName     = errors.New("not the name of an image")
-	ErrImageNotFound = errors.New("the registry has no such image")
-	ErrImageDenied   = errors.New("the registry refuses access")
-	ErrImageAddress  = errors.New("apps do not reach its registry")
-	ErrUnreachable   = errors.New("the registry cannot be reached")
-	ErrImagePlatform = errors.New("the image is not made for this kind of machine")
+	ErrName        = errors.New("not the name of an image")
+	ErrNotFound    = errors.New("the registry has no such image")
+	ErrDenied      = errors.New("the registry refuses access")
+	ErrAddress     = errors.New("apps do not reach its registry")
+	ErrUnreachable = errors.New("the registry cannot be reached")
+	ErrPlatform    = errors.New("the image is not made for this kind of machine")
 )
 
-// ImageError is an image that cannot be had, of one of the kinds above. A
+// Error is an image that cannot be had, of one of the kinds above. A
 // registry may say of an image that does not exist that access is refused, so
 // that nobody learns which ones exist.
-type ImageError struct {
+type Error struct {
 	Ref   string // the image, with its registry and tag written out
 	Kind  error
 	Cause error // nil when the kind says it all
 }
 
-func (e *ImageError) Error() string {
+func (e *Error) Error() string {
 	if e.Cause == nil {
 		return fmt.Sprintf("image %s: %v", e.Ref, e.Kind)
 	}
 	return fmt.Sprintf("image %s: %v: %v", e.Ref, e.Kind, e.Cause)
 }
 
-func (e *ImageError) Unwrap() []error { return []error{e.Kind, e.Cause} }
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Cause} }
 
 // The labels of a layer that is an image.
 const (
@@ -85,10 +85,10 @@ const (
 )
 
 // Image returns what is known of a layer that PullImage or BuildImage has made.
-func (e *Engine) Image(ctx context.Context, layer string) (Image, error) {
-	img, config, err := e.image(ctx, layer)
+func (m *Maker) Image(ctx context.Context, layer string) (Image, error) {
+	img, config, err := m.image(ctx, layer)
 	if err == nil {
-		img.Config, err = parseImageConfig(config)
+		img.Config, err = parseConfig(config)
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("image of layer %s: %w", layer, err)
@@ -97,10 +97,10 @@ func (e *Engine) Image(ctx context.Context, layer string) (Image, error) {
 }
 
 // image returns a layer's image with its configuration as it was written.
-func (e *Engine) image(ctx context.Context, layer string) (img Image, config []byte, err error) {
+func (m *Maker) image(ctx context.Context, layer string) (img Image, config []byte, err error) {
 	var info snapshots.Info
-	err = retryGone(ctx, func() (err error) {
-		info, err = e.snapshots().Stat(ctx, e.layerName(layer))
+	err = outage.RetryGone(ctx, func() (err error) {
+		info, err = m.engine.Snapshots().Stat(ctx, m.engine.SnapshotName(layer))
 		return err
 	})
 	if err != nil {
@@ -110,8 +110,8 @@ func (e *Engine) image(ctx context.Context, layer string) (img Image, config []b
 	if err != nil {
 		return img, nil, errors.New("it is not an image's")
 	}
-	err = retryGone(ctx, func() (err error) {
-		config, err = content.ReadBlob(ctx, e.client.ContentStore(), ocispec.Descriptor{Digest: dgst})
+	err = outage.RetryGone(ctx, func() (err error) {
+		config, err = content.ReadBlob(ctx, m.client().ContentStore(), ocispec.Descriptor{Digest: dgst})
 		return err
 	})
 	return Image{Layer: layer, Digest: info.Labels[labelImageDigest]}, config, err
@@ -124,43 +124,22 @@ func imageLabels(config digest.Digest, manifest string) map[string]string {
 
 // keepConfig writes an image's configuration into containerd, where ctx's
 // lease holds it until a layer does.
-func (e *Engine) keepConfig(ctx context.Context, config []byte) (digest.Digest, error) {
+func (m *Maker) keepConfig(ctx context.Context, config []byte) (digest.Digest, error) {
 	dgst := digest.FromBytes(config)
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: dgst, Size: int64(len(config))}
-	ref := "berth-" + e.id + "-" + dgst.Encoded()
-	return dgst, retryGone(ctx, func() error {
-		return content.WriteBlob(ctx, e.client.ContentStore(), ref, bytes.NewReader(config), desc)
+	ref := "berth-" + m.engine.ID() + "-" + dgst.Encoded()
+	return dgst, outage.RetryGone(ctx, func() error {
+		return content.WriteBlob(ctx, m.client().ContentStore(), ref, bytes.NewReader(config), desc)
 	})
 }
 
-// lease returns a context under which containerd collects nothing that is made
-// in it, and the function that ends this.
-func (e *Engine) lease(ctx context.Context) (context.Context, func(), error) {
-	leased, done, err := e.client.WithLease(ctx, leases.WithRandomID(), leases.WithLabels(e.leaseLabels()))
-	if err != nil {
-		return nil, nil, err
-	}
-	return leased, func() {
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		if err := done(ctx); err != nil {
-			e.log.Debug("a lease is left for the next life to end", "err", err)
-		}
-	}, nil
-}
-
-// leaseLabels mark the leases that end with us, or with the next life's sweep.
-func (e *Engine) leaseLabels() map[string]string {
-	return map[string]string{labelInstallation: e.id, labelKind: kindLease}
-}
-
-// parseImageConfig reads a configuration as the OCI image specification has it.
-func parseImageConfig(data []byte) (ImageConfig, error) {
+// parseConfig reads a configuration as the OCI image specification has it.
+func parseConfig(data []byte) (Config, error) {
 	var img dockerspec.DockerOCIImage
 	if err := json.Unmarshal(data, &img); err != nil {
-		return ImageConfig{}, fmt.Errorf("configuration: %w", err)
+		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	c := ImageConfig{
+	c := Config{
 		Entrypoint: img.Config.Entrypoint, Cmd: img.Config.Cmd, Env: img.Config.Env,
 		Dir: path.Join("/", img.Config.WorkingDir), User: img.Config.User,
 		StopSignal: img.Config.StopSignal, Labels: img.Config.Labels,
@@ -181,7 +160,7 @@ func parseImageConfig(data []byte) (ImageConfig, error) {
 func imageName(ref string) (reference.Named, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
-		return nil, &ImageError{Ref: ref, Kind: ErrImageName, Cause: err}
+		return nil, &Error{Ref: ref, Kind: ErrName, Cause: err}
 	}
 	return named, nil
 }

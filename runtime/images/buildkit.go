@@ -1,4 +1,4 @@
-package runtime
+package images
 
 // Dockerfiles are built by BuildKit, as a library in this process.
 //
@@ -9,12 +9,12 @@ package runtime
 // frontend reads the Dockerfile, a solver knows which steps are made already,
 // a cache keeps them as snapshots in containerd, and an executor runs a
 // program on such a snapshot. All but the last are taken as they are; the
-// executor is ours (buildstep.go), so that a RUN step is a container like every
+// executor is ours (step.go and runtime.RunStep), so that a RUN step is a container like every
 // other build container here: the same bridge, firewall and resolver, limits,
 // cgroup, seccomp profile, proxies and trusted certificates, ended and swept
 // the same way. Snapshots being containerd's, a built image becomes a layer
 // without a byte being copied, and a layer the start of a build likewise
-// (buildsource.go).
+// (source.go).
 //
 // What was weighed against it:
 //   - buildkitd: a second daemon to install and supervise, with a network and
@@ -52,6 +52,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/platforms"
@@ -85,8 +87,8 @@ const (
 
 // builder is BuildKit, opened for one build.
 type builder struct {
-	engine   *Engine
-	spec     ImageSpec
+	maker    *Maker
+	spec     BuildSpec
 	out      io.Writer // locked
 	dir      string
 	mounts   string // where the sweep looks after a crash
@@ -101,17 +103,17 @@ type builder struct {
 
 // imageDir is where BuildKit keeps its books about an owner's cache. A name of
 // any form makes a name of a directory.
-func (e *Engine) imageDir(owner string) string {
-	return filepath.Join(e.cfg.Root, "images", hexName(owner))
+func (m *Maker) cacheDir(owner string) string {
+	return filepath.Join(m.engine.ImageRoot(), hexName(owner))
 }
 
 // RemoveImageCache forgets an owner's build steps. Images that were made of
 // them stay.
-func (e *Engine) RemoveImageCache(ctx context.Context, owner string) error {
-	release, err := e.hold(ctx, "cache of "+owner)
+func (m *Maker) RemoveCache(ctx context.Context, owner string) error {
+	release, err := m.engine.Hold(ctx, "cache of "+owner)
 	if err == nil {
 		defer release()
-		err = e.forgetSteps(ctx, owner)
+		err = m.forgetSteps(ctx, owner)
 	}
 	if err != nil {
 		return fmt.Errorf("remove the image cache of %s: %w", owner, err)
@@ -120,16 +122,16 @@ func (e *Engine) RemoveImageCache(ctx context.Context, owner string) error {
 }
 
 // RemoveImageCaches forgets the build steps of every owner.
-func (e *Engine) RemoveImageCaches(ctx context.Context) error {
+func (m *Maker) RemoveCaches(ctx context.Context) error {
 	owners := make(map[string]bool)
-	held, err := e.client.LeasesService().List(ctx, e.ours())
+	held, err := m.client().LeasesService().List(ctx, m.engine.Filter())
 	errs := []error{err}
 	for _, l := range held {
 		if name, ok := l.Labels[labelOwner]; ok {
 			owners[name] = true
 		}
 	}
-	dirs, err := os.ReadDir(filepath.Join(e.cfg.Root, "images"))
+	dirs, err := os.ReadDir(m.engine.ImageRoot())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
@@ -141,25 +143,25 @@ func (e *Engine) RemoveImageCaches(ctx context.Context) error {
 		if err != nil { // not of ours
 			continue
 		}
-		errs = append(errs, e.RemoveImageCache(ctx, string(owner)))
+		errs = append(errs, m.RemoveCache(ctx, string(owner)))
 	}
 	return errors.Join(errs...)
 }
 
 // forgetSteps is RemoveImageCache for who holds the cache. What nothing else
 // needs is gone from the disk when it returns.
-func (e *Engine) forgetSteps(ctx context.Context, owner string) error {
-	manager := e.buildLeases(owner)
+func (m *Maker) forgetSteps(ctx context.Context, owner string) error {
+	manager := m.buildLeases(owner)
 	held, err := manager.List(ctx)
 	errs := []error{err}
 	for _, l := range held {
-		errs = append(errs, retry(ctx, func() error { return manager.Delete(ctx, l) }))
+		errs = append(errs, outage.Retry(ctx, func() error { return manager.Delete(ctx, l) }))
 	}
-	return errors.Join(append(errs, os.RemoveAll(e.imageDir(owner)), e.collect(ctx))...)
+	return errors.Join(append(errs, os.RemoveAll(m.cacheDir(owner)), m.engine.Collect(ctx))...)
 }
 
-func (e *Engine) openBuilder(ctx context.Context, spec ImageSpec, out io.Writer) (_ *builder, err error) {
-	b := &builder{engine: e, spec: spec, out: out, dir: e.imageDir(spec.Owner), mounts: e.state("b", NewID()), workers: &worker.Controller{}}
+func (m *Maker) openBuilder(ctx context.Context, spec BuildSpec, out io.Writer) (_ *builder, err error) {
+	b := &builder{maker: m, spec: spec, out: out, dir: m.cacheDir(spec.Owner), mounts: m.engine.MountPool(), workers: &worker.Controller{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open BuildKit: %w", errors.Join(err, b.shut()))
@@ -198,7 +200,7 @@ func (e *Engine) openBuilder(ctx context.Context, spec ImageSpec, out io.Writer)
 }
 
 func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
-	e := b.engine
+	m := b.maker
 	id, err := base.ID(b.dir)
 	if err != nil {
 		return nil, err
@@ -207,41 +209,41 @@ func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
 	if err != nil {
 		return nil, err
 	}
-	fixed, _ := e.runc.fixed(ctx)
-	manager := e.buildLeases(b.spec.Owner)
-	content := containerdsnapshot.NewContentStore(e.client.ContentStore(), namespace)
+	fixed := m.engine.RuncFixed(ctx)
+	manager := m.buildLeases(b.spec.Owner)
+	content := containerdsnapshot.NewContentStore(m.client().ContentStore(), runtime.Namespace)
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID:            id,
 		Root:          b.dir,
 		Platforms:     []ocispec.Platform{buildPlatform()},
-		Executor:      newStepExecutor(e, b.spec.Limits, fixed),
-		Snapshotter:   containerdsnapshot.NewSnapshotter(snapshotter, &baseSnapshotter{Snapshotter: e.snapshots(), engine: e}, namespace, nil),
+		Executor:      newStepExecutor(m.engine, b.spec.Limits, fixed),
+		Snapshotter:   containerdsnapshot.NewSnapshotter(runtime.Snapshotter, &baseSnapshotter{Snapshotter: m.engine.Snapshots(), id: m.engine.ID()}, runtime.Namespace, nil),
 		ContentStore:  content,
-		Applier:       e.client.DiffService(),
-		Differ:        e.client.DiffService(),
-		LeaseManager:  leaseutil.WithNamespace(manager, namespace),
+		Applier:       m.client().DiffService(),
+		Differ:        m.client().DiffService(),
+		LeaseManager:  leaseutil.WithNamespace(manager, runtime.Namespace),
 		MetadataStore: books,
 		MountPoolRoot: b.mounts,
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
-			return nil, e.collect(ctx)
+			return nil, m.engine.Collect(ctx)
 		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, books.Close())
 	}
 	if err := endStaleLeases(ctx, manager, books); err != nil {
-		e.log.Warn("what an earlier build left was not ended", "owner", b.spec.Owner, "err", err)
+		m.log.Warn("what an earlier build left was not ended", "owner", b.spec.Owner, "err", err)
 	}
-	own := &buildWorker{Worker: w, images: &imageSource{engine: e, spec: b.spec, out: b.out, cache: w.CacheMgr}}
+	own := &buildWorker{Worker: w, images: &imageSource{maker: m, spec: b.spec, out: b.out, cache: w.CacheMgr}}
 	return own, own.register()
 }
 
 // close prunes the cache and closes BuildKit.
 func (b *builder) close(ctx context.Context) error {
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := outage.Lasting(ctx)
 	defer cancel()
 	if err := b.prune(ctx); err != nil {
-		b.engine.log.Warn("build steps were not pruned", "owner", b.spec.Owner, "err", err)
+		b.maker.log.Warn("build steps were not pruned", "owner", b.spec.Owner, "err", err)
 	}
 	return b.shut()
 }
@@ -261,7 +263,7 @@ func (b *builder) shut() error {
 		errs = append(errs, forgetChecksums(b.worker.MetadataStore))
 	}
 	errs = append(errs, b.workers.Close())
-	errs = append(errs, clearDir(b.mounts))
+	errs = append(errs, runtime.ClearDir(b.mounts))
 	os.Remove(b.mounts)
 	return errors.Join(errs...)
 }
@@ -298,7 +300,7 @@ func (b *builder) prune(ctx context.Context) error {
 	err := b.worker.Prune(ctx, removed, client.PruneInfo{All: true, MaxUsedSpace: cacheSpace})
 	close(removed)
 	if n := <-done; n > 0 {
-		b.engine.log.Debug("pruned build steps", "owner", b.spec.Owner, "steps", n)
+		b.maker.log.Debug("pruned build steps", "owner", b.spec.Owner, "steps", n)
 		if cache, ok := b.cache.(interface{ ReleaseUnreferenced(context.Context) error }); ok {
 			err = errors.Join(err, cache.ReleaseUnreferenced(ctx))
 		}
@@ -384,7 +386,7 @@ func (b *builder) finish(ctx context.Context, job *solver.Job, req frontend.Solv
 		return res, err
 	}
 	res.snapshot = ref.GetString("cache.snapshot") // where BuildKit writes down a step's snapshot
-	info, err := b.engine.snapshots().Stat(ctx, res.snapshot)
+	info, err := b.maker.engine.Snapshots().Stat(ctx, res.snapshot)
 	if err == nil && info.Kind != snapshots.KindCommitted {
 		err = errors.New("it is not committed")
 	}

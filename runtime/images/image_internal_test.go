@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ func FuzzImageConfig(f *testing.F) {
 	f.Add([]byte(`{"config":{"WorkingDir":"../../etc","Volumes":{"/usr/../etc/x":{},"":{},"/":{}}}}`))
 	f.Add([]byte(`{"config":{"Volumes":{"..00":{}}}}`)) // a name like any other
 	f.Fuzz(func(t *testing.T, data []byte) {
-		config, err := parseImageConfig(data)
+		config, err := parseConfig(data)
 		if err != nil {
 			return
 		}
@@ -41,7 +41,7 @@ func FuzzDockerfileError(f *testing.F) {
 	f.Add("failed to compute cache key: failed to calculate checksum of ref a::b: \"/x\": not found", "", int32(-1))
 	f.Fuzz(func(t *testing.T, message, file string, line int32) {
 		source := &errdefs.Source{Info: &pb.SourceInfo{Data: []byte(file)}, Ranges: []*pb.Range{{Start: &pb.Position{Line: line}}}}
-		err := dockerfileError(ImageSpec{Dockerfile: "Dockerfile"}, errdefs.WithSource(errors.New(message), source))
+		err := dockerfileError(BuildSpec{Dockerfile: "Dockerfile"}, errdefs.WithSource(errors.New(message), source))
 		failed, ok := errors.AsType[*DockerfileError](err)
 		if !ok {
 			if int(line) > 0 && int(line) <= strings.Count(file, "\n")+1 {

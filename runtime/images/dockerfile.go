@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/lines"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -25,8 +27,8 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
-// ImageSpec says how an image is made from a Dockerfile.
-type ImageSpec struct {
+// BuildSpec says how an image is made from a Dockerfile.
+type BuildSpec struct {
 	Context    string // directory on the host that COPY and ADD see
 	Dockerfile string // its path in Context; "" is "Dockerfile"
 	Target     string // stage to build; "" is the last one
@@ -43,13 +45,13 @@ type ImageSpec struct {
 	// Owner names a cache: what one owner's builds leave is never another's.
 	// Builds of one owner wait for each other.
 	Owner  string
-	Limits Limits            // of each RUN step
-	Disk   *Disk             // whose Reserve is heeded; nil is as much as there is
+	Limits runtime.Limits    // of each RUN step
+	Disk   *runtime.Disk     // whose Reserve is heeded; nil is as much as there is
 	Labels map[string]string // of the layers
 }
 
 // DockerfileError is a Dockerfile that cannot be built. Its cause is a
-// *CommandError when a RUN step failed, an *ImageError when FROM names an image
+// *runtime.CommandError when a RUN step failed, an *Error when FROM names an image
 // that cannot be had, and what the parser says otherwise.
 type DockerfileError struct {
 	Path string // of the Dockerfile, in the context
@@ -74,11 +76,11 @@ const defaultDockerfile = "Dockerfile"
 // were, the layer is the one that is there. Steps are reported as they begin,
 // with their output. What the pusher of the Dockerfile can mend is a
 // *DockerfileError. Cancelling ctx ends the step that runs.
-func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec, out io.Writer) (Image, error) {
+func (m *Maker) Build(ctx context.Context, spec BuildSpec, out io.Writer) (Image, error) {
 	if spec.Dockerfile == "" {
 		spec.Dockerfile = defaultDockerfile
 	}
-	img, err := e.buildImage(ctx, spec, out)
+	img, err := m.build(ctx, spec, out)
 	if err != nil {
 		if ctx.Err() != nil {
 			return Image{}, fmt.Errorf("build image: %w", context.Cause(ctx))
@@ -88,40 +90,41 @@ func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec, out io.Writer) 
 	return img, nil
 }
 
-func (e *Engine) buildImage(ctx context.Context, spec ImageSpec, out io.Writer) (img Image, err error) {
+func (m *Maker) build(ctx context.Context, spec BuildSpec, out io.Writer) (img Image, err error) {
 	if out == nil {
 		out = io.Discard
 	}
-	out = &lockedWriter{w: out} // images are pulled while steps report
-	if err := e.awaitCleared(ctx); err != nil {
-		return img, err
-	}
-	release, err := e.hold(ctx, "cache of "+spec.Owner)
+	out = lines.Locked(out) // images are pulled while steps report
+	release, err := m.engine.Hold(ctx, "cache of "+spec.Owner)
 	if err != nil {
 		return img, err
 	}
 	defer release()
-	defer e.giveWay()()
-	scratch, err := e.Scratch()
+	end, err := m.engine.BeginBuild(ctx)
+	if err != nil {
+		return img, err
+	}
+	defer end()
+	scratch, err := m.engine.Scratch()
 	if err != nil {
 		return img, err
 	}
 	defer os.RemoveAll(scratch)
 	// Where it is written matters to the filesystem alone: what the steps write
 	// is BuildKit's to count.
-	ctx, unwatch := spec.Disk.watch(ctx, []place{{name: "the image", dir: scratch, own: true}})
+	ctx, unwatch := spec.Disk.Guard(ctx, "the image", scratch)
 	defer func() { err = unwatch(err) }()
-	ctx, done, err := e.lease(ctx)
+	ctx, done, err := m.engine.Lease(ctx)
 	if err != nil {
 		return img, err
 	}
 	defer done()
-	ctx = e.quiet(ctx)
-	b, err := e.openBuilder(ctx, spec, out)
+	ctx = m.quiet(ctx)
+	b, err := m.openBuilder(ctx, spec, out)
 	if err != nil && ctx.Err() == nil { // a cache that cannot be read is worth less than the build
-		e.log.Warn("the build steps of an owner are forgotten", "owner", spec.Owner, "err", err)
-		if err = e.forgetSteps(ctx, spec.Owner); err == nil {
-			b, err = e.openBuilder(ctx, spec, out)
+		m.log.Warn("the build steps of an owner are forgotten", "owner", spec.Owner, "err", err)
+		if err = m.forgetSteps(ctx, spec.Owner); err == nil {
+			b, err = m.openBuilder(ctx, spec, out)
 		}
 	}
 	if err != nil {
@@ -141,7 +144,7 @@ func (e *Engine) buildImage(ctx context.Context, spec ImageSpec, out io.Writer) 
 	if err != nil {
 		return img, err
 	}
-	return e.layerOf(ctx, res, spec.Labels)
+	return m.layerOf(ctx, res, spec.Labels)
 }
 
 // request says in BuildKit's words what is to be built.
@@ -162,7 +165,7 @@ func (b *builder) request(ctx context.Context) (frontend.SolveRequest, error) {
 		if err != nil {
 			return frontend.SolveRequest{}, fmt.Errorf("base %s: %w", name, err)
 		}
-		config, err := b.engine.baseConfig(ctx, layer)
+		config, err := b.maker.baseConfig(ctx, layer)
 		if err != nil {
 			return frontend.SolveRequest{}, fmt.Errorf("base %s: %w", name, err)
 		}
@@ -179,7 +182,7 @@ func (b *builder) request(ctx context.Context) (frontend.SolveRequest, error) {
 
 // attachments are what the build may ask for: the context's files, as root's,
 // and the secrets.
-func (s ImageSpec) attachments() ([]session.Attachable, error) {
+func (s BuildSpec) attachments() ([]session.Attachable, error) {
 	if _, err := os.Stat(s.Context); err != nil {
 		return nil, err
 	}
@@ -201,28 +204,28 @@ func (s ImageSpec) attachments() ([]session.Attachable, error) {
 }
 
 // layerOf makes a layer of ours over the last of the build's snapshots.
-func (e *Engine) layerOf(ctx context.Context, res result, labels map[string]string) (Image, error) {
-	config, err := e.keepConfig(ctx, res.config)
+func (m *Maker) layerOf(ctx context.Context, res result, labels map[string]string) (Image, error) {
+	config, err := m.keepConfig(ctx, res.config)
 	if err != nil {
 		return Image{}, fmt.Errorf("keep the configuration: %w", err)
 	}
 	key := "image-" + digest.FromString(res.snapshot + "\n" + config.String()).Encoded()[:24]
-	err = e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		if _, err := e.prepareOver(ctx, active, res.snapshot); err != nil {
+	err = m.engine.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		if _, err := m.engine.PrepareOver(ctx, active, res.snapshot); err != nil {
 			return err
 		}
-		return e.commitAs(ctx, active, key, labels, imageLabels(config, config.String()))
+		return m.engine.CommitAs(ctx, active, key, labels, imageLabels(config, config.String()))
 	})
 	if err != nil {
 		return Image{}, fmt.Errorf("make the image's layer: %w", err)
 	}
-	return e.Image(ctx, key)
+	return m.Image(ctx, key)
 }
 
 // dockerfileError finds out which line is to blame, if it is one.
-func dockerfileError(spec ImageSpec, err error) error {
+func dockerfileError(spec BuildSpec, err error) error {
 	_, theirs := errors.AsType[*buildUserError](err)
-	if !theirs && (transient(native(err)) || errors.Is(err, ErrInterrupted)) { // containerd died
+	if !theirs && (outage.Transient(outage.Native(err)) || errors.Is(err, runtime.ErrInterrupted)) { // containerd died
 		return err
 	}
 	failed := &DockerfileError{Path: spec.Dockerfile, Err: err}
@@ -230,11 +233,11 @@ func dockerfileError(spec ImageSpec, err error) error {
 		source := sources[len(sources)-1]
 		failed.Line, failed.Text = sourceLine(source)
 	}
-	if cause, ok := errors.AsType[*CommandError](err); ok {
+	if cause, ok := errors.AsType[*runtime.CommandError](err); ok {
 		failed.Err = cause
 		return failed
 	}
-	if cause, ok := errors.AsType[*ImageError](err); ok {
+	if cause, ok := errors.AsType[*Error](err); ok {
 		failed.Err = cause
 		return failed
 	}
@@ -296,11 +299,11 @@ const internalStep = "[internal]"
 type stepWriter struct {
 	out   io.Writer
 	named map[digest.Digest]bool
-	lines map[digest.Digest]*lineWriter
+	lines map[digest.Digest]*lines.Writer
 }
 
 func newStepWriter(out io.Writer) *stepWriter {
-	return &stepWriter{out: out, named: make(map[digest.Digest]bool), lines: make(map[digest.Digest]*lineWriter)}
+	return &stepWriter{out: out, named: make(map[digest.Digest]bool), lines: make(map[digest.Digest]*lines.Writer)}
 }
 
 func (w *stepWriter) write(status *client.SolveStatus) {
@@ -318,13 +321,13 @@ func (w *stepWriter) write(status *client.SolveStatus) {
 	}
 	for _, l := range status.Logs {
 		if w.lines[l.Vertex] == nil {
-			w.lines[l.Vertex] = &lineWriter{out: w.out}
+			w.lines[l.Vertex] = &lines.Writer{Out: w.out}
 		}
 		w.lines[l.Vertex].Write(l.Data)
 	}
 	for _, v := range status.Vertexes {
 		if v.Completed != nil && w.lines[v.Digest] != nil {
-			w.lines[v.Digest].flush()
+			w.lines[v.Digest].Flush()
 		}
 	}
 	for _, warning := range status.Warnings {
@@ -341,18 +344,18 @@ func baseState(layer string) llb.State {
 }
 
 // baseConfig is the configuration that a build inherits from a layer.
-func (e *Engine) baseConfig(ctx context.Context, layer string) ([]byte, error) {
-	if _, config, err := e.image(ctx, layer); err == nil {
+func (m *Maker) baseConfig(ctx context.Context, layer string) ([]byte, error) {
+	if _, config, err := m.image(ctx, layer); err == nil {
 		return config, nil
 	}
-	if ok, err := e.HasLayer(ctx, layer); err != nil || !ok {
+	if ok, err := m.engine.HasLayer(ctx, layer); err != nil || !ok {
 		return nil, errors.Join(err, fmt.Errorf("there is no layer %s", layer))
 	}
 	platform := buildPlatform()
 	return json.Marshal(map[string]any{
 		"architecture": platform.Architecture, "os": platform.OS, "variant": platform.Variant,
 		"config": map[string]any{
-			"Env": slices.DeleteFunc(environment(0, "", nil), func(kv string) bool { return !strings.HasPrefix(kv, "PATH=") && !strings.HasPrefix(kv, "LANG=") }),
+			"Env": runtime.BaseEnvironment(),
 			"Cmd": []string{"/bin/bash"},
 		},
 		"rootfs": map[string]any{"type": "layers"},

@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/buildkit/executor/oci"
 )
@@ -29,7 +30,7 @@ import (
 //
 // Everything else stays root's, readable as it was. A program that must be root
 // (to change its user, to mount) fails, and says so itself. Ports below 1024 are
-// for anybody in a container's network (see makeNetns).
+// for anybody in a container's network.
 var stateDirs = []string{"run", "var/cache", "var/lib", "var/log", "var/spool", "var/www"}
 
 // notState is in stateDirs and is not the program's.
@@ -40,20 +41,20 @@ var systemDirs = []string{"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", 
 
 // OwnImage makes a layer over the image's in which what its program writes is
 // the user's. It does nothing when the layer exists.
-func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, labels map[string]string) error {
-	err := e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		mounts, err := e.prepare(ctx, active, img.Layer)
+func (m *Maker) Own(ctx context.Context, img Image, key string, uid int, labels map[string]string) error {
+	err := m.engine.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		mounts, err := m.engine.Prepare(ctx, active, img.Layer)
 		if err != nil {
 			return err
 		}
-		if err := e.mounted(active, mounts, func(root string) error { return ownFiles(ctx, root, img.Config, uid) }); err != nil {
+		if err := m.engine.Mounted(active, mounts, func(root string) error { return ownFiles(ctx, root, img.Config, uid) }); err != nil {
 			return err
 		}
 		// The layer is the image to whoever asks, with the same configuration.
 		var own map[string]string
 		var info snapshots.Info
-		err = retryGone(ctx, func() (err error) {
-			info, err = e.snapshots().Stat(ctx, e.layerName(img.Layer))
+		err = outage.RetryGone(ctx, func() (err error) {
+			info, err = m.engine.Snapshots().Stat(ctx, m.engine.SnapshotName(img.Layer))
 			return err
 		})
 		if err != nil {
@@ -62,7 +63,7 @@ func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, l
 		if info.Labels[labelImageConfig] != "" {
 			own = map[string]string{labelImageConfig: info.Labels[labelImageConfig], labelHolds: info.Labels[labelHolds], labelImageDigest: info.Labels[labelImageDigest]}
 		}
-		return e.commitAs(ctx, active, key, labels, own)
+		return m.engine.CommitAs(ctx, active, key, labels, own)
 	})
 	if err != nil {
 		return fmt.Errorf("give image %s to user %d as layer %s: %w", img.Layer, uid, key, err)
@@ -70,36 +71,9 @@ func (e *Engine) OwnImage(ctx context.Context, img Image, key string, uid int, l
 	return nil
 }
 
-// ErrReserved means that an image has something else where berth's own files
-// are mounted in a container: the mounts would fail, or land elsewhere.
-var ErrReserved = errors.New("the image has something where berth keeps its own files")
-
-// checkReserved refuses a root in which a place of berth's is a link, or of
-// another kind. That it is not there, or as a build's steps leave it, is right.
-func checkReserved(root string) error {
-	for _, place := range []struct {
-		path string
-		dir  bool
-	}{{path.Dir(initPath), true}, {controlPath, true}, {logPath, true}, {initPath, false}} {
-		info, err := os.Lstat(filepath.Join(root, place.path))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case errors.Is(err, syscall.ENOTDIR): // above it, which was looked at
-			continue
-		case err != nil:
-			return err
-		}
-		if place.dir && !info.IsDir() || !place.dir && !info.Mode().IsRegular() {
-			return fmt.Errorf("%w: %s", ErrReserved, place.path)
-		}
-	}
-	return nil
-}
-
 // ownFiles gives the program's files below root to the user. No link is followed.
-func ownFiles(ctx context.Context, root string, config ImageConfig, uid int) error {
-	if err := checkReserved(root); err != nil {
+func ownFiles(ctx context.Context, root string, config Config, uid int) error {
+	if err := runtime.CheckReserved(root); err != nil {
 		return err
 	}
 	was, _, _, err := oci.GetUser(root, config.User)
@@ -112,8 +86,8 @@ func ownFiles(ctx context.Context, root string, config ImageConfig, uid int) err
 		return err
 	}
 	defer r.Close()
-	if home, err := r.Lstat(inRoot(homeDir)); errors.Is(err, fs.ErrNotExist) || err == nil && home.IsDir() {
-		if _, err := ownHome(root, uid); err != nil {
+	if home, err := r.Lstat(inRoot(runtime.HomeDir)); errors.Is(err, fs.ErrNotExist) || err == nil && home.IsDir() {
+		if _, err := runtime.OwnHome(root, uid); err != nil {
 			return fmt.Errorf("home directory: %w", err)
 		}
 	}
@@ -151,7 +125,7 @@ func ownFiles(ctx context.Context, root string, config ImageConfig, uid int) err
 
 // writtenDirs are the directories that are the program's with all that is in
 // them, as names below the root.
-func writtenDirs(config ImageConfig, was uint32) []string {
+func writtenDirs(config Config, was uint32) []string {
 	var dirs []string
 	add := func(dir string) {
 		name := inRoot(dir)

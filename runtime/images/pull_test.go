@@ -1,4 +1,4 @@
-package runtime_test
+package images_test
 
 import (
 	"archive/tar"
@@ -19,9 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/runtime/images"
 	"golang.org/x/crypto/bcrypt"
-
-	"github.com/berthd/berth/runtime"
 )
 
 // registry is a real one, on loopback, with one user when it asks for a login.
@@ -149,9 +148,9 @@ func TestPullImage_WithALogin(t *testing.T) {
 	r := startRegistry(t, true)
 	ref := r.push(t, "team/shop", "v1", goruntime.GOARCH, map[string]string{"srv/hello": "from the registry"},
 		map[string]any{"Cmd": []string{"/bin/serve"}, "Env": []string{"A=b"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}, "User": "1000"})
-	login := runtime.Login{Username: r.user, Password: r.password}
+	login := images.Login{Username: r.user, Password: r.password}
 	var out bytes.Buffer
-	img, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Logins: map[string]runtime.Login{r.host: login}, Labels: map[string]string{"app": "shop"}}, &out)
+	img, err := images.New(e, logger()).Pull(t.Context(), images.PullSpec{Ref: ref, Logins: map[string]images.Login{r.host: login}, Labels: map[string]string{"app": "shop"}}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +164,7 @@ func TestPullImage_WithALogin(t *testing.T) {
 
 	time.Sleep(time.Second) // for containerd to collect what it thinks it may
 	out.Reset()
-	again, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: ref, Logins: map[string]runtime.Login{r.host: login}}, &out)
+	again, err := images.New(e, logger()).Pull(t.Context(), images.PullSpec{Ref: ref, Logins: map[string]images.Login{r.host: login}}, &out)
 	if err != nil || again.Layer != img.Layer || again.Config.User != "1000" || out.Len() > 0 {
 		t.Errorf("pulled again: %+v, %v, %q", again, err, &out)
 	}
@@ -181,13 +180,13 @@ func TestPullImage_WithALogin(t *testing.T) {
 
 	dir := project(t, "Dockerfile", "FROM "+ref+" AS shop\nFROM berth.local/stack\nCOPY --from=shop /srv/hello /hello\nRUN cat /hello\n")
 	host, _, _ := strings.Cut(ref, "/")
-	built, said, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Logins: map[string]runtime.Login{host: login}})
+	built, said, err := buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t), Logins: map[string]images.Login{host: login}})
 	if err != nil || !strings.Contains(said, "from the registry") || built.Layer == "" {
 		t.Errorf("built from it: %v\n%s", err, said)
 	}
-	_, _, err = buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t)})
-	where, ok := errors.AsType[*runtime.DockerfileError](err)
-	if !ok || where.Line != 1 || !errors.Is(err, runtime.ErrImageDenied) {
+	_, _, err = buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t)})
+	where, ok := errors.AsType[*images.DockerfileError](err)
+	if !ok || where.Line != 1 || !errors.Is(err, images.ErrDenied) {
 		t.Errorf("without a login: %v", err)
 	}
 }
@@ -204,23 +203,23 @@ func TestPullImage_ErrorsHaveKinds(t *testing.T) {
 	nobody.Close()
 	for name, test := range map[string]struct {
 		ref  string
-		user runtime.Login
+		user images.Login
 		want error
 	}{
-		"unknown image":  {open.host + "/nothing:v1", runtime.Login{}, runtime.ErrImageNotFound},
-		"unknown tag":    {strings.TrimSuffix(other, "1") + "2", runtime.Login{}, runtime.ErrImageNotFound},
-		"no login":       {secret, runtime.Login{}, runtime.ErrImageDenied},
-		"wrong password": {secret, runtime.Login{Username: "captain", Password: "guess"}, runtime.ErrImageDenied},
-		"other machine":  {other, runtime.Login{}, runtime.ErrImagePlatform},
-		"nobody listens": {nobody.Addr().String() + "/x:v1", runtime.Login{}, runtime.ErrUnreachable},
-		"no such host":   {"registry.invalid/x:v1", runtime.Login{}, runtime.ErrUnreachable},
-		"no name":        {"Not An Image", runtime.Login{}, runtime.ErrImageName},
+		"unknown image":  {open.host + "/nothing:v1", images.Login{}, images.ErrNotFound},
+		"unknown tag":    {strings.TrimSuffix(other, "1") + "2", images.Login{}, images.ErrNotFound},
+		"no login":       {secret, images.Login{}, images.ErrDenied},
+		"wrong password": {secret, images.Login{Username: "captain", Password: "guess"}, images.ErrDenied},
+		"other machine":  {other, images.Login{}, images.ErrPlatform},
+		"nobody listens": {nobody.Addr().String() + "/x:v1", images.Login{}, images.ErrUnreachable},
+		"no such host":   {"registry.invalid/x:v1", images.Login{}, images.ErrUnreachable},
+		"no name":        {"Not An Image", images.Login{}, images.ErrName},
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			_, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: test.ref, Logins: logins(test.ref, test.user)}, nil)
+			_, err := images.New(e, logger()).Pull(t.Context(), images.PullSpec{Ref: test.ref, Logins: logins(test.ref, test.user)}, nil)
 			t.Log(err)
-			if _, typed := errors.AsType[*runtime.ImageError](err); !typed || !errors.Is(err, test.want) {
+			if _, typed := errors.AsType[*images.Error](err); !typed || !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
 			if took := time.Since(began); took > 20*time.Second {
@@ -231,19 +230,19 @@ func TestPullImage_ErrorsHaveKinds(t *testing.T) {
 }
 
 // logins is a login for the registry of an image; none when it is nobody's.
-func logins(ref string, login runtime.Login) map[string]runtime.Login {
-	if login == (runtime.Login{}) {
+func logins(ref string, login images.Login) map[string]images.Login {
+	if login == (images.Login{}) {
 		return nil
 	}
 	host, _, _ := strings.Cut(ref, "/")
-	return map[string]runtime.Login{host: login}
+	return map[string]images.Login{host: login}
 }
 
 func TestPullImage_TheMachinesOwnRegistryIsNotForApps(t *testing.T) {
 	e, _ := open(t)
 	for _, host := range []string{"127.0.0.1:5000", "127.9.9.9", "localhost:5000", "a.localhost", "[::1]:5000", "169.254.169.254", "0.0.0.0:80", "[::ffff:127.0.0.1]:5000", "localhost.:5000", "100.100.100.200"} {
-		_, err := e.PullImage(t.Context(), runtime.PullSpec{Ref: host + "/team/x:v1", Foreign: true}, nil)
-		if !errors.Is(err, runtime.ErrImageAddress) && !errors.Is(err, runtime.ErrImageName) {
+		_, err := images.New(e, logger()).Pull(t.Context(), images.PullSpec{Ref: host + "/team/x:v1", Foreign: true}, nil)
+		if !errors.Is(err, images.ErrAddress) && !errors.Is(err, images.ErrName) {
 			t.Errorf("%s: got %v, want that it is refused", host, err)
 		}
 	}

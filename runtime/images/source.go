@@ -1,18 +1,16 @@
-package runtime
+package images
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/platforms"
@@ -40,7 +38,7 @@ const layerScheme = "berth-layer"
 type buildWorker struct {
 	*base.Worker
 	images *imageSource
-	web    *webSource
+	outlet *runtime.Outlet
 }
 
 // buildUserError is a mistake in a Dockerfile that BuildKit gives no line for.
@@ -51,8 +49,8 @@ func (e *buildUserError) Error() string { return e.text }
 func (w *buildWorker) register() error {
 	w.SourceManager.Register(w.images)
 	w.SourceManager.Register(gitSource{})
-	w.web = &webSource{engine: w.images.engine}
-	web, err := httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: w.web.transport()})
+	w.outlet = w.images.maker.engine.Outlet()
+	web, err := httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: webTransport(w.outlet)})
 	if err != nil {
 		return err
 	}
@@ -62,7 +60,7 @@ func (w *buildWorker) register() error {
 
 // Close is called with the build's end.
 func (w *buildWorker) Close() error {
-	return errors.Join(w.web.close(), w.Worker.Close())
+	return errors.Join(w.outlet.Close(), w.Worker.Close())
 }
 
 // ResolveSourceMetadata tells the frontend what an image's name stands for and
@@ -83,7 +81,7 @@ func (w *buildWorker) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp
 	if err != nil {
 		return nil, err
 	}
-	_, config, err := w.images.engine.image(ctx, img.Layer)
+	_, config, err := w.images.maker.image(ctx, img.Layer)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +90,10 @@ func (w *buildWorker) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp
 
 // imageSource gives a build its images and layers.
 type imageSource struct {
-	engine *Engine
-	spec   ImageSpec
-	out    io.Writer
-	cache  cache.Accessor
+	maker *Maker
+	spec  BuildSpec
+	out   io.Writer
+	cache cache.Accessor
 
 	mu     sync.Mutex        // guards what follows
 	layers map[string]string // of the images pulled for this build, by digest
@@ -112,7 +110,7 @@ func (s *imageSource) Resolve(_ context.Context, id source.Identifier, _ *sessio
 }
 
 func (s *imageSource) pull(ctx context.Context, ref string) (Image, error) {
-	img, err := s.engine.PullImage(ctx, PullSpec{Ref: ref, Logins: s.spec.Logins, Labels: s.spec.Labels, Foreign: s.spec.Foreign}, s.out)
+	img, err := s.maker.Pull(ctx, PullSpec{Ref: ref, Logins: s.spec.Logins, Labels: s.spec.Labels, Foreign: s.spec.Foreign}, s.out)
 	if err != nil {
 		return Image{}, err
 	}
@@ -172,8 +170,8 @@ func (i *baseInstance) Snapshot(ctx context.Context, job solver.JobContext) (cac
 	if err != nil {
 		return nil, err
 	}
-	i.source.engine.touch(ctx, layer)
-	over := context.WithValue(ctx, baseKey{}, i.source.engine.layerName(layer))
+	i.source.maker.engine.Touch(ctx, layer)
+	over := context.WithValue(ctx, baseKey{}, i.source.maker.engine.SnapshotName(layer))
 	active, err := i.source.cache.New(over, nil, job.Session(), cache.WithDescription("layer "+layer))
 	if err != nil {
 		return nil, fmt.Errorf("start from layer %s: %w", layer, err)
@@ -191,7 +189,7 @@ type baseKey struct{}
 // baseSnapshotter is containerd's, with layers of ours at the foot of BuildKit's chains.
 type baseSnapshotter struct {
 	snapshots.Snapshotter
-	engine *Engine
+	id string // of the installation, which begins the names of layers
 }
 
 func (s *baseSnapshotter) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) (mounts []mount.Mount, err error) {
@@ -228,9 +226,9 @@ func (s *baseSnapshotter) Commit(ctx context.Context, name, key string, opts ...
 // one that died before it could tell may have made it.
 func (s *baseSnapshotter) retry(ctx context.Context, name string, fn func() error) error {
 	tried := false
-	return retryGone(ctx, func() error {
+	return outage.RetryGone(ctx, func() error {
 		err := fn()
-		if err != nil && tried && !transient(native(err)) {
+		if err != nil && tried && !outage.Transient(outage.Native(err)) {
 			if _, there := s.Snapshotter.Stat(ctx, name); there == nil {
 				err = nil
 			}
@@ -241,7 +239,7 @@ func (s *baseSnapshotter) retry(ctx context.Context, name string, fn func() erro
 }
 
 func (s *baseSnapshotter) Mounts(ctx context.Context, key string) (mounts []mount.Mount, err error) {
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		mounts, err = s.Snapshotter.Mounts(ctx, key)
 		return err
 	})
@@ -251,11 +249,11 @@ func (s *baseSnapshotter) Mounts(ctx context.Context, key string) (mounts []moun
 // Stat hides the foot: what BuildKit merges for COPY --link are chains of its
 // own, and one that goes on below would be taken for another's.
 func (s *baseSnapshotter) Stat(ctx context.Context, key string) (info snapshots.Info, err error) {
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		info, err = s.Snapshotter.Stat(ctx, key)
 		return err
 	})
-	if strings.HasPrefix(info.Parent, s.engine.id+"-") {
+	if strings.HasPrefix(info.Parent, s.id+"-") {
 		info.Parent = ""
 	}
 	return info, err
@@ -274,18 +272,11 @@ func (gitSource) Resolve(context.Context, source.Identifier, *session.Manager, s
 	return nil, errors.ErrUnsupported
 }
 
-// webSource is the network of ADD with an address: a network namespace on the
-// bridge, like a container's, so that it reaches what RUN reaches and no more.
-type webSource struct {
-	engine *Engine
-	mu     sync.Mutex // guards what follows
-	id     string
-	ns     *os.File
-}
-
-func (w *webSource) transport() http.RoundTripper {
+// webTransport is the network of ADD with an address: it reaches what RUN
+// reaches and no more.
+func webTransport(outlet *runtime.Outlet) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = w.dial
+	t.DialContext = outlet.DialContext
 	t.DisableKeepAlives = true // a connection must not outlive the namespace
 	return fetching{t}
 }
@@ -324,69 +315,4 @@ func (b fetchingBody) Read(p []byte) (int, error) {
 
 func unfetched(req *http.Request, err error) error {
 	return &buildUserError{fmt.Sprintf("%s cannot be fetched: %v", req.URL.Redacted(), err)}
-}
-
-func (w *webSource) dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	ns, err := w.namespace(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host) // the bridge has no other
-	if err != nil {
-		return nil, err
-	}
-	var errs []error
-	for _, ip := range found {
-		conn, err := w.engine.net.dial(ctx, ns, netip.AddrPortFrom(ip.Unmap(), uint16(number)))
-		if err == nil {
-			return conn, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-func (w *webSource) namespace(ctx context.Context) (*os.File, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ns != nil {
-		return w.ns, nil
-	}
-	id := NewID()
-	if err := w.engine.claim(id); err != nil {
-		return nil, err
-	}
-	w.id = id
-	network := w.engine.net
-	if err := network.makeNetns(network.path(id)); err != nil {
-		return nil, err
-	}
-	if _, err := network.attach(ctx, id); err != nil {
-		return nil, err
-	}
-	ns, err := os.Open(network.path(id))
-	w.ns = ns
-	return ns, err
-}
-
-func (w *webSource) close() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.id == "" {
-		return nil
-	}
-	if w.ns != nil {
-		w.ns.Close()
-	}
-	ctx, cancel := lasting(context.Background())
-	defer cancel()
-	return w.engine.discard(ctx, w.id)
 }

@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/lines"
+	"github.com/berthd/berth/runtime/internal/outage"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -50,11 +53,11 @@ type Login struct {
 
 // PullImage makes an image of a registry into a layer. It asks the registry
 // each time what the name stands for now, and pulls only what is not there. An
-// error about the image is an *ImageError.
+// error about the image is an *Error.
 //
 // The registry is reached with the host's proxies and trusted certificates, by
 // HTTPS, or by HTTP on the host's own loopback.
-func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (Image, error) {
+func (m *Maker) Pull(ctx context.Context, spec PullSpec, out io.Writer) (Image, error) {
 	named, err := imageName(spec.Ref)
 	if err != nil {
 		return Image{}, err
@@ -63,9 +66,9 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 	login := spec.Logins[registry]
 	client := http.DefaultClient
 	if spec.Foreign && !login.Trusted {
-		client = e.guarded
+		client = m.engine.GuardedClient()
 	}
-	ctx = e.quiet(ctx)
+	ctx = m.quiet(ctx)
 	resolver := newResolver(login, client)
 	_, desc, err := resolver.Resolve(ctx, named.String())
 	if err != nil {
@@ -74,27 +77,27 @@ func (e *Engine) PullImage(ctx context.Context, spec PullSpec, out io.Writer) (I
 	// With the registry's name: a digest alone is whatever a registry says it is,
 	// and who knows another's would have its layer without asking for it.
 	key := "image-" + goruntime.GOARCH + "-" + digest.FromString(reference.TrimNamed(named).String() + "@" + desc.Digest.String()).Encoded()[:32]
-	err = e.makeLayer(ctx, key, func(ctx context.Context, active string) error {
-		p := pull{engine: e, name: named, spec: spec, resolver: resolver, desc: desc, out: &lineWriter{out: out}}
+	err = m.engine.MakeLayer(ctx, key, func(ctx context.Context, active string) error {
+		p := pull{maker: m, name: named, spec: spec, resolver: resolver, desc: desc, out: &lines.Writer{Out: out}}
 		return p.makeLayer(ctx, key, active)
 	})
 	if err != nil {
-		if _, ok := errors.AsType[*ImageError](err); ok {
+		if _, ok := errors.AsType[*Error](err); ok {
 			return Image{}, err
 		}
 		return Image{}, fmt.Errorf("pull image %s: %w", named, err)
 	}
-	return e.Image(ctx, key)
+	return m.Image(ctx, key)
 }
 
 // pull is an image on its way.
 type pull struct {
-	engine   *Engine
+	maker    *Maker
 	name     reference.Named
 	spec     PullSpec
 	resolver remotes.Resolver
 	desc     ocispec.Descriptor // what the registry says the name stands for
-	out      *lineWriter
+	out      *lines.Writer
 }
 
 // makeLayer has containerd pull and unpack the image, and makes a layer of ours
@@ -102,8 +105,8 @@ type pull struct {
 // image's blobs only the configuration is kept, for whoever pulls another image
 // that shares its layers finds them unpacked.
 func (p *pull) makeLayer(ctx context.Context, key, active string) error {
-	e := p.engine
-	ctx, done, err := e.lease(ctx)
+	m := p.maker
+	ctx, done, err := m.engine.Lease(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,19 +118,19 @@ func (p *pull) makeLayer(ctx context.Context, key, active string) error {
 	if err != nil {
 		return err
 	}
-	img, err := e.client.Pull(ctx, pinned.String(),
+	img, err := m.client().Pull(ctx, pinned.String(),
 		containerd.WithResolver(p.resolver),
 		containerd.WithPullUnpack,
-		containerd.WithPullSnapshotter(snapshotter),
+		containerd.WithPullSnapshotter(runtime.Snapshotter),
 		containerd.WithImageHandlerWrapper(p.report))
 	if err != nil {
 		return registryError(ctx, p.name, err)
 	}
 	defer func() {
-		ctx, cancel := lasting(ctx)
+		ctx, cancel := outage.Lasting(ctx)
 		defer cancel()
-		if err := retry(ctx, func() error { return e.client.ImageService().Delete(ctx, img.Name()) }); err != nil {
-			e.log.Debug("containerd's record of an image is left", "image", img.Name(), "err", err)
+		if err := outage.Retry(ctx, func() error { return m.client().ImageService().Delete(ctx, img.Name()) }); err != nil {
+			m.log.Debug("containerd's record of an image is left", "image", img.Name(), "err", err)
 		}
 	}()
 	config, err := img.Config(ctx)
@@ -142,10 +145,10 @@ func (p *pull) makeLayer(ctx context.Context, key, active string) error {
 	if len(diffs) > 0 {
 		top = identity.ChainID(diffs).String()
 	}
-	if _, err := e.prepareOver(ctx, active, top); err != nil {
+	if _, err := m.engine.PrepareOver(ctx, active, top); err != nil {
 		return err
 	}
-	return e.commitAs(ctx, active, key, p.spec.Labels, imageLabels(config.Digest, p.desc.Digest.String()))
+	return m.engine.CommitAs(ctx, active, key, p.spec.Labels, imageLabels(config.Digest, p.desc.Digest.String()))
 }
 
 // report writes a line for each layer that is being fetched.
@@ -164,10 +167,10 @@ func (p *pull) report(next images.Handler) images.Handler {
 // quiet returns a context in which the libraries of containerd and BuildKit
 // log through the engine: at their own they write to our stderr, and what they
 // call an error may be a name that somebody has mistyped.
-func (e *Engine) quiet(ctx context.Context) context.Context {
+func (m *Maker) quiet(ctx context.Context) context.Context {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	logger.AddHook(logHook{e.log})
+	logger.AddHook(logHook{m.log})
 	return log.WithLogger(ctx, logrus.NewEntry(logger))
 }
 
@@ -223,9 +226,9 @@ func registryError(ctx context.Context, name reference.Named, err error) error {
 	if ctx.Err() != nil {
 		return errors.Join(ctx.Err(), err)
 	}
-	failed := &ImageError{Ref: name.String()}
-	if refused, ok := errors.AsType[*refusedError](err); ok {
-		failed.Kind, failed.Cause = ErrImageAddress, refused
+	failed := &Error{Ref: name.String()}
+	if refused, ok := errors.AsType[*runtime.AddressError](err); ok {
+		failed.Kind, failed.Cause = ErrAddress, refused
 		return failed
 	}
 	status, answered := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
@@ -234,11 +237,11 @@ func registryError(ctx context.Context, name reference.Named, err error) error {
 	switch {
 	case errors.Is(err, docker.ErrInvalidAuthorization),
 		answered && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
-		failed.Kind = ErrImageDenied
+		failed.Kind = ErrDenied
 	case errdefs.IsNotFound(err) && strings.Contains(err.Error(), "no match for platform"): // containerd's words; it has no type for it
-		failed.Kind = ErrImagePlatform
+		failed.Kind = ErrPlatform
 	case errdefs.IsNotFound(err):
-		failed.Kind = ErrImageNotFound
+		failed.Kind = ErrNotFound
 	case broken:
 		failed.Kind, failed.Cause = ErrUnreachable, network.Err
 	case answered || unknown:

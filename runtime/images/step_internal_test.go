@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/berthd/berth/runtime"
 	"github.com/moby/buildkit/executor"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestStepExecutor_RunsOneStepAtATimeWhereItMust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, fixed := range []bool{true, false} {
-			x := newStepExecutor(nil, Limits{}, fixed)
+			x := newStepExecutor(nil, runtime.Limits{}, fixed)
 			running, ended := make(chan struct{}), make(chan struct{})
 			step := func() {
 				leave, err := x.enter(t.Context())

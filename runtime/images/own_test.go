@@ -1,10 +1,11 @@
-package runtime_test
+package images_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/images"
 )
 
 func TestOwnImage_GivesWhatTheProgramWrites(t *testing.T) {
@@ -22,13 +23,13 @@ WORKDIR /usr/lib
 `, "/app /deep/inside /home/somebody /home/somebody/file", "/deep /deep/inside/roots /usr/lib /var/log /root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			img, out, err := buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", test.dockerfile), Owner: owner(t)})
+			img, out, err := buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", test.dockerfile), Owner: owner(t)})
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			k := key(t)
 			for range 2 { // the second time it is there
-				if err := e.OwnImage(t.Context(), img, k, 20001, map[string]string{"app": "shop"}); err != nil {
+				if err := images.New(e, logger()).Own(t.Context(), img, k, 20001, map[string]string{"app": "shop"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -41,7 +42,7 @@ WORKDIR /usr/lib
 				got, _ = output(t, spec, "stat -c '%u %n' "+test.others)
 				t.Errorf("not all else is root's:\n%s", got)
 			}
-			again, err := e.Image(t.Context(), k)
+			again, err := images.New(e, logger()).Image(t.Context(), k)
 			if err != nil || again.Digest != img.Digest || strings.Join(again.Config.Volumes, " ") != strings.Join(img.Config.Volumes, " ") {
 				t.Errorf("the layer's image is %+v, %v", again, err)
 			}

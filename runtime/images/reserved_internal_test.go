@@ -1,10 +1,12 @@
-package runtime
+package images
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/berthd/berth/runtime"
 )
 
 func TestOwnFiles_WhatIsInTheWayOfBerthsOwnIsRefused(t *testing.T) {
@@ -34,8 +36,8 @@ func TestOwnFiles_WhatIsInTheWayOfBerthsOwnIsRefused(t *testing.T) {
 		if err := errors.Join(os.Mkdir(filepath.Join(root, ".berth"), 0o755), row.make(root)); err != nil {
 			t.Fatal(err)
 		}
-		err := ownFiles(t.Context(), root, ImageConfig{}, os.Getuid())
-		if row.ok != (err == nil) || !row.ok && !errors.Is(err, ErrReserved) {
+		err := ownFiles(t.Context(), root, Config{}, os.Getuid())
+		if row.ok != (err == nil) || !row.ok && !errors.Is(err, runtime.ErrReserved) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package runtime_test
+package images_test
 
 import (
 	"bufio"
@@ -21,6 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/enginetest"
+	"github.com/berthd/berth/runtime/images"
 )
 
 const baseName = "berth.local/stack"
@@ -45,7 +47,7 @@ func project(t testing.TB, files ...string) string {
 func owner(t testing.TB) string {
 	e, _ := open(t)
 	t.Cleanup(func() {
-		if err := e.RemoveImageCache(context.Background(), t.Name()); err != nil {
+		if err := images.New(e, logger()).RemoveCache(context.Background(), t.Name()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -53,20 +55,20 @@ func owner(t testing.TB) string {
 }
 
 // buildImage builds a Dockerfile over the stack; its layer goes with the test.
-func buildImage(t testing.TB, spec runtime.ImageSpec) (runtime.Image, string, error) {
+func buildImage(t testing.TB, spec images.BuildSpec) (images.Image, string, error) {
 	t.Helper()
 	e, stack := open(t)
 	spec.Bases = map[string]string{baseName: stack}
 	var out bytes.Buffer
-	img, err := e.BuildImage(t.Context(), spec, &out)
+	img, err := images.New(e, logger()).Build(t.Context(), spec, &out)
 	if err == nil {
 		forget(t, img)
 	}
 	return img, out.String(), err
 }
 
-func forget(t testing.TB, img runtime.Image) {
-	e := shared.engine
+func forget(t testing.TB, img images.Image) {
+	e := shared.Engine
 	t.Cleanup(func() {
 		if has, _ := e.HasLayer(context.Background(), img.Layer); !has {
 			return
@@ -77,7 +79,7 @@ func forget(t testing.TB, img runtime.Image) {
 	})
 }
 
-func within(img runtime.Image) runtime.Spec { return runtime.Spec{Layer: img.Layer, Foreign: true} }
+func within(img images.Image) runtime.Spec { return runtime.Spec{Layer: img.Layer, Foreign: true} }
 
 func TestBuildImage_StagesArgumentsAndFiles(t *testing.T) {
 	dir := project(t,
@@ -106,7 +108,7 @@ ENTRYPOINT ["/bin/cat"]
 CMD ["greeting"]
 `,
 		".dockerignore", "secret*\nDockerfile\n", "extra.txt", "more", "secret.env", "x", "sub/file", "y")
-	img, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Args: map[string]string{"GREETING": "hello"}})
+	img, out, err := buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t), Args: map[string]string{"GREETING": "hello"}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -125,7 +127,7 @@ CMD ["greeting"]
 	if !strings.HasPrefix(got, want) || strings.Contains(got, "/.berth/env") || strings.Contains(got, "/src") {
 		t.Errorf("in the image:\n%s\nwant\n%s", got, want)
 	}
-	again, err := shared.engine.Image(t.Context(), img.Layer)
+	again, err := images.New(shared.Engine, logger()).Image(t.Context(), img.Layer)
 	if err != nil || strings.Join(again.Config.Entrypoint, " ") != "/bin/cat" || again.Digest != img.Digest {
 		t.Errorf("the layer's image is %+v, %v", again, err)
 	}
@@ -137,12 +139,12 @@ func TestBuildImage_SecondBuildRunsNothing(t *testing.T) {
 		return project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo one > /one && date +%N > /when\nCOPY n /n\nRUN cat /n > /two\n", "n", n)
 	}
 	me := owner(t)
-	first, out, err := buildImage(t, runtime.ImageSpec{Context: counted("1"), Owner: me})
+	first, out, err := buildImage(t, images.BuildSpec{Context: counted("1"), Owner: me})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	began := time.Now()
-	second, out, err := buildImage(t, runtime.ImageSpec{Context: counted("1"), Owner: me})
+	second, out, err := buildImage(t, images.BuildSpec{Context: counted("1"), Owner: me})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -150,22 +152,22 @@ func TestBuildImage_SecondBuildRunsNothing(t *testing.T) {
 	if second.Layer != first.Layer || strings.Count(out, "(cached)") != 3 {
 		t.Errorf("layer %s, then %s\n%s", first.Layer, second.Layer, out)
 	}
-	third, out, err := buildImage(t, runtime.ImageSpec{Context: counted("2"), Owner: me})
+	third, out, err := buildImage(t, images.BuildSpec{Context: counted("2"), Owner: me})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if third.Layer == first.Layer || strings.Count(out, "(cached)") != 1 {
 		t.Errorf("after a change, layer %s\n%s", third.Layer, out)
 	}
-	when := func(img runtime.Image) string { got, _ := output(t, within(img), "cat /when"); return got }
+	when := func(img images.Image) string { got, _ := output(t, within(img), "cat /when"); return got }
 	if when(third) != when(first) {
 		t.Error("the first step was run again")
 	}
-	other, out, err := buildImage(t, runtime.ImageSpec{Context: counted("1"), Owner: owner(t) + "-other"})
+	other, out, err := buildImage(t, images.BuildSpec{Context: counted("1"), Owner: owner(t) + "-other"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.engine.RemoveImageCache(t.Context(), t.Name()+"-other"); err != nil {
+	if err := images.New(shared.Engine, logger()).RemoveCache(t.Context(), t.Name()+"-other"); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out, "(cached)") || when(other) == when(first) {
@@ -175,23 +177,23 @@ func TestBuildImage_SecondBuildRunsNothing(t *testing.T) {
 
 func TestBuildImage_ImageOutlivesItsCache(t *testing.T) {
 	me := owner(t)
-	img, out, err := buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo stays > /file\n"), Owner: me})
+	img, out, err := buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo stays > /file\n"), Owner: me})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := shared.engine.RemoveImageCache(t.Context(), me); err != nil {
+	if err := images.New(shared.Engine, logger()).RemoveCache(t.Context(), me); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second) // for containerd to collect what it thinks it may
 	if got, _ := output(t, within(img), "cat /file"); got != "stays" {
 		t.Errorf("in the image: %q", got)
 	}
-	layers, err := shared.engine.Layers(t.Context())
+	layers, err := shared.Engine.Layers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range layers {
-		if l.Key == img.Layer && (l.Parent != shared.stack || l.Bytes == 0) {
+		if l.Key == img.Layer && (l.Parent != shared.Stack || l.Bytes == 0) {
 			t.Errorf("listed as %+v", l)
 		}
 	}
@@ -199,8 +201,8 @@ func TestBuildImage_ImageOutlivesItsCache(t *testing.T) {
 
 func TestBuildImage_FailingStepTellsWhere(t *testing.T) {
 	dir := project(t, "deploy/Dockerfile", "FROM berth.local/stack\nRUN echo fine\n\nRUN for i in $(seq 30); do echo line $i; echo error $i >&2; done; \\\n  echo why >&2; exit 9\n")
-	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Dockerfile: "deploy/Dockerfile", Owner: owner(t)})
-	where, ok := errors.AsType[*runtime.DockerfileError](err)
+	_, out, err := buildImage(t, images.BuildSpec{Context: dir, Dockerfile: "deploy/Dockerfile", Owner: owner(t)})
+	where, ok := errors.AsType[*images.DockerfileError](err)
 	if !ok || where.Line != 4 || where.Path != "deploy/Dockerfile" || !strings.HasPrefix(where.Text, "RUN for") {
 		t.Errorf("error %#v", err)
 	}
@@ -242,8 +244,8 @@ func TestBuildImage_BadDockerfiles(t *testing.T) {
 			if test.dockerfile == "-" {
 				files = nil
 			}
-			_, _, err := buildImage(t, runtime.ImageSpec{Context: project(t, files...), Owner: owner(t)})
-			where, ok := errors.AsType[*runtime.DockerfileError](err)
+			_, _, err := buildImage(t, images.BuildSpec{Context: project(t, files...), Owner: owner(t)})
+			where, ok := errors.AsType[*images.DockerfileError](err)
 			if !ok {
 				t.Fatalf("error %v", err)
 			}
@@ -262,8 +264,8 @@ func TestBuildImage_ContextIsAllThereIs(t *testing.T) {
 	os.Symlink(filepath.Join(outside, "secret"), filepath.Join(dir, "link"))
 	me := owner(t)
 	for _, dockerfile := range []string{"Linked", "../" + filepath.Base(outside) + "/Dockerfile", "Dockerfile"} {
-		_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Dockerfile: dockerfile, Owner: me})
-		if _, ok := errors.AsType[*runtime.DockerfileError](err); !ok || strings.Contains(out, "of the host") {
+		_, out, err := buildImage(t, images.BuildSpec{Context: dir, Dockerfile: dockerfile, Owner: me})
+		if _, ok := errors.AsType[*images.DockerfileError](err); !ok || strings.Contains(out, "of the host") {
 			t.Errorf("%s: %v\n%s", dockerfile, err, out)
 		}
 	}
@@ -272,12 +274,12 @@ func TestBuildImage_ContextIsAllThereIs(t *testing.T) {
 func TestBuildImage_OwnersBuildAtOnce(t *testing.T) {
 	e, stack := open(t)
 	one, two := owner(t), owner(t)+"-2"
-	t.Cleanup(func() { e.RemoveImageCache(context.Background(), two) })
+	t.Cleanup(func() { images.New(e, logger()).RemoveCache(context.Background(), two) })
 	var wg sync.WaitGroup
 	for i, who := range []string{one, two, one, two} {
 		dir := project(t, "Dockerfile", fmt.Sprintf("FROM berth.local/stack\nRUN echo %d > /n\nCOPY Dockerfile /\nRUN test $(cat /n) = %[1]d\n", i))
 		wg.Go(func() {
-			img, err := e.BuildImage(t.Context(), runtime.ImageSpec{Context: dir, Owner: who, Bases: map[string]string{baseName: stack}}, nil)
+			img, err := images.New(e, logger()).Build(t.Context(), images.BuildSpec{Context: dir, Owner: who, Bases: map[string]string{baseName: stack}}, nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -290,7 +292,7 @@ func TestBuildImage_OwnersBuildAtOnce(t *testing.T) {
 
 func TestBuildImage_LimitsHold(t *testing.T) {
 	dir := project(t, "Dockerfile", "FROM berth.local/stack\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null || true\nRUN head -c 200M /dev/zero | tail -n 1\n")
-	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Limits: runtime.Limits{Memory: 64 << 20}})
+	_, out, err := buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t), Limits: runtime.Limits{Memory: 64 << 20}})
 	failed, ok := errors.AsType[*runtime.CommandError](err)
 	if !ok || !failed.Exit.OOM {
 		t.Errorf("error %v", err)
@@ -322,7 +324,7 @@ RUN grep NoNewPrivs /proc/self/status; cp /usr/bin/id /id; chown 0:0 /id; chmod 
 USER 1234
 RUN grep NoNewPrivs /proc/self/status | sed 's/^/user /'; /id -u | sed 's/^/as a user it is /'
 `)
-	_, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Args: map[string]string{"PORT": port}})
+	_, out, err := buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t), Args: map[string]string{"PORT": port}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -345,15 +347,15 @@ RUN --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token --mount=
   echo "${#TOKEN} $(wc -c < /run/secrets/token)"; echo x >> /cache/n; wc -l < /cache/n; grep -c s3cret /proc/1/environ /proc/1/cmdline || true
 `
 	secrets := map[string][]byte{"token": []byte("s3cret-value")}
-	img, out, err := buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", text), Owner: me, Secrets: secrets})
+	img, out, err := buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", text), Owner: me, Secrets: secrets})
 	if err != nil || !strings.Contains(out, "12 12\n1\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	_, out, err = buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", text+"RUN echo other\n"), Owner: me, Secrets: secrets})
+	_, out, err = buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", text+"RUN echo other\n"), Owner: me, Secrets: secrets})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	_, out, err = buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", strings.Replace(text, "echo \"", "echo \"again ", 1)), Owner: me, Secrets: secrets})
+	_, out, err = buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", strings.Replace(text, "echo \"", "echo \"again ", 1)), Owner: me, Secrets: secrets})
 	if err != nil || !strings.Contains(out, "again 12 12\n2\n") {
 		t.Fatalf("the cache was not kept: %v\n%s", err, out)
 	}
@@ -369,21 +371,21 @@ RUN ["/bin/ls", "-d", "/tmp"]
 CMD ["/bin/cat"]
 `)
 	me := owner(t)
-	img, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: me})
+	img, out, err := buildImage(t, images.BuildSpec{Context: dir, Owner: me})
 	if err != nil || !strings.HasSuffix(out, "/tmp\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	spec := within(img)
 	spec.ID, spec.UID = runtime.NewID(), 20001
 	var said bytes.Buffer
-	exit, err := shared.engine.Attach(t.Context(), spec, runtime.Command{Args: []string{"cat", "/run/berth/env", "-"}, Env: []string{"A=b"}, Dir: "/"},
+	exit, err := shared.Engine.Attach(t.Context(), spec, runtime.Command{Args: []string{"cat", "/run/berth/env", "-"}, Env: []string{"A=b"}, Dir: "/"},
 		runtime.Attachment{Stdin: strings.NewReader("in"), Stdout: &said, Stderr: &said})
 	if err != nil || exit.Code != 0 || !strings.Contains(said.String(), "A=b\x00") || !strings.HasSuffix(said.String(), "in") {
 		t.Errorf("a one-off: %+v, %v, %q", exit, err, &said)
 	}
 	for program, want := range map[string]int{"nothing-here": 127, "/etc/passwd": 126, "/bin/sh": 127} {
 		text := "FROM berth.local/stack\nRUN rm -f /bin/sh\nRUN [\"" + program + "\"]\n"
-		_, _, err = buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", text), Owner: me})
+		_, _, err = buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", text), Owner: me})
 		failed, ok := errors.AsType[*runtime.CommandError](err)
 		if !ok || failed.Exit.Code != want || len(failed.Tail) != 1 || !strings.Contains(failed.Tail[0], program) {
 			t.Errorf("%s: error %v, %+v, want code %d", program, err, failed, want)
@@ -409,13 +411,13 @@ func TestBuildImage_AddsFromTheNetworkOfContainers(t *testing.T) {
 	go web.Serve(outside)
 	go web.Serve(insider(t))
 	me := owner(t)
-	_, out, err := buildImage(t, runtime.ImageSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD http://"+outside.Addr().String()+"/file /file\nRUN cat /file\n")})
+	_, out, err := buildImage(t, images.BuildSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD http://"+outside.Addr().String()+"/file /file\nRUN cat /file\n")})
 	if err != nil || !strings.Contains(out, "from afar") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, host := range []string{"127.0.0.1", "198.51.100.1"} { // the host's own addresses
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		_, err = shared.engine.BuildImage(ctx, runtime.ImageSpec{Owner: me, Bases: map[string]string{baseName: shared.stack},
+		_, err = images.New(shared.Engine, logger()).Build(ctx, images.BuildSpec{Owner: me, Bases: map[string]string{baseName: shared.Stack},
 			Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD http://"+host+":7357/file /file\n")}, nil)
 		cancel()
 		if err == nil {
@@ -423,8 +425,8 @@ func TestBuildImage_AddsFromTheNetworkOfContainers(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"http://198.51.100.2:1/file", "http://nothing.invalid/file", "http://" + outside.Addr().String() + "/missing", "http://" + outside.Addr().String() + "/broken"} {
-		_, _, err := buildImage(t, runtime.ImageSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD "+url+" /file\n")})
-		if failed, ok := errors.AsType[*runtime.DockerfileError](err); !ok || !strings.Contains(failed.Error(), "cannot be fetched") {
+		_, _, err := buildImage(t, images.BuildSpec{Owner: me, Context: project(t, "Dockerfile", "FROM berth.local/stack\nADD "+url+" /file\n")})
+		if failed, ok := errors.AsType[*images.DockerfileError](err); !ok || !strings.Contains(failed.Error(), "cannot be fetched") {
 			t.Errorf("ADD %s: %v, want a mistake of the Dockerfile's", url, err)
 		}
 	}
@@ -484,16 +486,16 @@ func outsider(t testing.TB) net.Listener {
 func TestBuildImage_OutlivesContainerd(t *testing.T) {
 	me := owner(t)
 	e, stack := open(t)
-	out := &watched{want: make(map[string]chan struct{})}
-	ready := out.on("ready")
+	out := enginetest.NewWatched()
+	ready := out.On("ready")
 	go func() {
 		<-ready
 		killContainerd(t)
 	}()
 	dir := project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo ready; sleep 1; echo made > /file\nRUN cat /file\n")
-	img, err := e.BuildImage(t.Context(), runtime.ImageSpec{Context: dir, Owner: me, Bases: map[string]string{baseName: stack}}, out)
-	if err != nil || !strings.HasSuffix(out.buf.String(), "made\n") {
-		t.Fatalf("error %v, output %q", err, out.buf.String())
+	img, err := images.New(e, logger()).Build(t.Context(), images.BuildSpec{Context: dir, Owner: me, Bases: map[string]string{baseName: stack}}, out)
+	if err != nil || !strings.HasSuffix(out.String(), "made\n") {
+		t.Fatalf("error %v, output %q", err, out.String())
 	}
 	forget(t, img)
 }
@@ -528,14 +530,14 @@ func TestBuildImage_KilledWithUs(t *testing.T) {
 	life.Process.Kill()
 	life.Wait()
 
-	next := &installation{dir: dir}
-	defer next.close()
-	next.doomed(self)
-	if err := next.reopen(); err != nil {
+	next := &enginetest.Installation{Dir: dir}
+	defer next.Close()
+	doomed(next, self)
+	if err := next.Reopen(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"b", "io", "e", "c", "netns"} {
-		if left, _ := os.ReadDir(filepath.Join(next.cfg.State, name)); len(left) > 0 {
+		if left, _ := os.ReadDir(filepath.Join(next.Config.State, name)); len(left) > 0 {
 			t.Errorf("%s holds %v", name, left)
 		}
 	}
@@ -547,23 +549,23 @@ func TestBuildImage_KilledWithUs(t *testing.T) {
 	}
 	var out bytes.Buffer
 	os.WriteFile(filepath.Join(context, "Dockerfile"), []byte("FROM berth.local/stack\nRUN echo kept > /file\nRUN cat /file\n"), 0o644)
-	img, err := next.engine.BuildImage(t.Context(), runtime.ImageSpec{Context: context, Owner: "o", Bases: map[string]string{baseName: next.stack}}, &out)
+	img, err := images.New(next.Engine, logger()).Build(t.Context(), images.BuildSpec{Context: context, Owner: "o", Bases: map[string]string{baseName: next.Stack}}, &out)
 	if err != nil || strings.Count(out.String(), "(cached)") != 1 || !strings.HasSuffix(out.String(), "kept\n") {
 		t.Errorf("the next life's build: %v\n%s", err, &out)
 	}
-	if err := errors.Join(next.engine.RemoveLayer(t.Context(), img.Layer), next.engine.RemoveImageCaches(t.Context()), next.engine.RemoveLayer(t.Context(), next.stack)); err != nil {
+	if err := errors.Join(next.Engine.RemoveLayer(t.Context(), img.Layer), images.New(next.Engine, logger()).RemoveCaches(t.Context()), next.Engine.RemoveLayer(t.Context(), next.Stack)); err != nil {
 		t.Error(err)
 	}
-	if layers, err := next.engine.Layers(t.Context()); err != nil || len(layers) > 0 {
+	if layers, err := next.Engine.Layers(t.Context()); err != nil || len(layers) > 0 {
 		t.Errorf("left are the layers %+v, %v", layers, err)
 	}
 }
 
 // doomed configures an installation beside the shared one, on a range of
 // addresses that is for benchmarks and nobody's.
-func (i *installation) doomed(self string) {
-	i.configure(self, "bk"+filepath.Base(i.dir)[2:])
-	i.cfg.Subnet = "198.18.73.0/24"
+func doomed(i *enginetest.Installation, self string) {
+	i.Configure(self, "bk"+filepath.Base(i.Dir)[2:])
+	i.Config.Subnet = "198.18.73.0/24"
 }
 
 // buildUntilKilled is the life that is cut short.
@@ -572,12 +574,12 @@ func buildUntilKilled(dir, files string) error {
 	if err != nil {
 		return err
 	}
-	i := &installation{dir: dir}
-	i.doomed(self)
-	if err := i.reopen(); err != nil {
+	i := &enginetest.Installation{Dir: dir}
+	doomed(i, self)
+	if err := i.Reopen(); err != nil {
 		return err
 	}
-	_, err = i.engine.BuildImage(context.Background(), runtime.ImageSpec{Context: files, Owner: "o", Bases: map[string]string{baseName: i.stack}}, os.Stdout)
+	_, err = images.New(i.Engine, logger()).Build(context.Background(), images.BuildSpec{Context: files, Owner: "o", Bases: map[string]string{baseName: i.Stack}}, os.Stdout)
 	return err
 }
 
@@ -594,12 +596,12 @@ func TestBuildImage_CancelLeavesNoDebris(t *testing.T) {
 	})
 	began := time.Now()
 	dir := project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo begun; exec sleep 1000\n")
-	_, err := e.BuildImage(ctx, runtime.ImageSpec{Context: dir, Owner: me, Bases: map[string]string{baseName: stack}}, out)
+	_, err := images.New(e, logger()).Build(ctx, images.BuildSpec{Context: dir, Owner: me, Bases: map[string]string{baseName: stack}}, out)
 	if !errors.Is(err, context.Canceled) || time.Since(began) > 20*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 	nothingLeft(t)
-	img, said, err := buildImage(t, runtime.ImageSpec{Context: project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo ok\n"), Owner: me})
+	img, said, err := buildImage(t, images.BuildSpec{Context: project(t, "Dockerfile", "FROM berth.local/stack\nRUN echo ok\n"), Owner: me})
 	if err != nil || img.Layer == "" {
 		t.Errorf("the next build: %v\n%s", err, said)
 	}
@@ -613,12 +615,12 @@ COPY index.html /var/www/html/index.html
 EXPOSE 80
 CMD ["nginx", "-g", "daemon off;"]
 `, "index.html", "it works\n")
-	img, out, err := buildImage(t, runtime.ImageSpec{Context: dir, Owner: owner(t), Limits: runtime.Limits{Memory: 1 << 30}})
+	img, out, err := buildImage(t, images.BuildSpec{Context: dir, Owner: owner(t), Limits: runtime.Limits{Memory: 1 << 30}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	k := key(t)
-	if err := e.OwnImage(t.Context(), img, k, 20001, nil); err != nil {
+	if err := images.New(e, logger()).Own(t.Context(), img, k, 20001, nil); err != nil {
 		t.Fatal(err)
 	}
 	c := create(t, runtime.Spec{Layer: k, UID: 20001, Foreign: true, LogFile: filepath.Join(t.TempDir(), "log")})
@@ -638,4 +640,19 @@ CMD ["nginx", "-g", "daemon off;"]
 	if !strings.Contains(page, "200 OK") || !strings.HasSuffix(page, "it works\n") {
 		t.Errorf("page %q, the container %v", page, c.Exit(t.Context()))
 	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// key returns a layer key of this test run.
+func key(t testing.TB) string {
+	k := strings.ReplaceAll(t.Name(), "/", "-") + "-" + runtime.NewID()[:6]
+	t.Cleanup(func() {
+		if err := shared.Engine.RemoveLayer(context.Background(), k); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
 }

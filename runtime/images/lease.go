@@ -1,4 +1,4 @@
-package runtime
+package images
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/runtime/internal/outage"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/cache/metadata"
@@ -23,8 +25,8 @@ type buildLeases struct {
 
 const labelOwner = "berth.owner"
 
-func (e *Engine) buildLeases(owner string) leases.Manager {
-	return &buildLeases{Manager: e.client.LeasesService(), labels: map[string]string{labelInstallation: e.id, labelOwner: hexName(owner)}}
+func (m *Maker) buildLeases(owner string) leases.Manager {
+	return &buildLeases{Manager: m.client().LeasesService(), labels: map[string]string{runtime.LabelInstallation: m.engine.ID(), labelOwner: hexName(owner)}}
 }
 
 func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (lease leases.Lease, err error) {
@@ -36,7 +38,7 @@ func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (lease lea
 		}
 	}
 	tried := false
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		lease, err = l.Manager.Create(ctx, leases.WithID(want.ID), leases.WithLabels(want.Labels))
 		if errdefs.IsAlreadyExists(err) && tried { // by a first try, of which containerd died before it could tell
 			lease, err = want, nil
@@ -48,11 +50,11 @@ func (l *buildLeases) Create(ctx context.Context, opts ...leases.Opt) (lease lea
 }
 
 func (l *buildLeases) Delete(ctx context.Context, lease leases.Lease, opts ...leases.DeleteOpt) error {
-	return retryGone(ctx, func() error { return l.Manager.Delete(ctx, lease, opts...) })
+	return outage.RetryGone(ctx, func() error { return l.Manager.Delete(ctx, lease, opts...) })
 }
 
 func (l *buildLeases) AddResource(ctx context.Context, lease leases.Lease, r leases.Resource) error {
-	return retryGone(ctx, func() error { return l.Manager.AddResource(ctx, lease, r) })
+	return outage.RetryGone(ctx, func() error { return l.Manager.AddResource(ctx, lease, r) })
 }
 
 func (l *buildLeases) List(ctx context.Context, filters ...string) (list []leases.Lease, err error) {
@@ -68,7 +70,7 @@ func (l *buildLeases) List(ctx context.Context, filters ...string) (list []lease
 			both = append(both, f+","+ours)
 		}
 	}
-	err = retryGone(ctx, func() (err error) {
+	err = outage.RetryGone(ctx, func() (err error) {
 		list, err = l.Manager.List(ctx, both...)
 		return err
 	})
@@ -90,7 +92,7 @@ func endStaleLeases(ctx context.Context, manager leases.Manager, books *metadata
 	errs := []error{err}
 	for _, l := range held {
 		if !known[strings.TrimSuffix(l.ID, "-variants")] { // a step's other lease
-			errs = append(errs, retry(ctx, func() error { return manager.Delete(ctx, l) }))
+			errs = append(errs, outage.Retry(ctx, func() error { return manager.Delete(ctx, l) }))
 		}
 	}
 	return errors.Join(errs...)
