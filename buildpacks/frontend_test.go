@@ -147,6 +147,43 @@ func TestFrontend_WhatAChangeRebuilds(t *testing.T) {
 	}
 }
 
+// The build is the script that leaves its files where the serving language has
+// them, whatever it is called.
+func TestFrontend_TheScriptThatWritesWhereItIsServed(t *testing.T) {
+	const away = "vite build --outDir=../server/pages/dist --emptyOutDir"
+	for name, c := range map[string]struct {
+		scripts string
+		config  string
+		want    string
+	}{
+		"build alone":                  {`"build": "vite build --outDir ../server/pages/dist"`, "", "npm run build"},
+		"another writes out":           {`"build": "vite build", "dev": "vite", "release": "` + away + `"`, "", "npm run release"},
+		"another copies out":           {`"build": "vite build", "embed": "npm run build && cp -r dist ../server/pages"`, "", "npm run embed"},
+		"both write out":               {`"build": "` + away + `", "release": "` + away + `"`, "", "npm run build"},
+		"build runs what writes out":   {`"build": "npm run release", "release": "` + away + `"`, "", "npm run build"},
+		"the configuration writes out": {`"build": "vite build", "release": "` + away + `"`, `export default { build: { outDir: "../server/pages/dist" } }`, "npm run build"},
+		"Heroku's":                     {`"heroku-postbuild": "x", "build": "vite build", "release": "` + away + `"`, "", "npm run heroku-postbuild"},
+		"a hook of build's":            {`"build": "vite build", "postbuild": "cp -r dist ../server/pages", "release": "` + away + `"`, "", "npm run build"},
+		"a copy of something else":     {`"build": "vite build", "texts": "cp -r texts ../server"`, "", "npm run build"},
+		"one that never ends":          {`"build": "vite build && cp -r dist ../server/pages", "watch": "vite build --watch --outDir=../x"`, "", "npm run build"},
+		"watches, and copies in":       {`"build": "vite build", "sync": "cp -r ../server/schema .", "watch": "` + away + ` --watch"`, `// ../server/pages/dist`, "npm run build"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo("go.mod", "module shop\n", "main.go", goServer, "server/pages/serve.go", strings.ReplaceAll(goUI, "build/", "dist/"), "server/pages/dist/index.html", "none",
+				"web/package.json", `{"scripts": {`+c.scripts+`}, "devDependencies": {"vite": "7"}}`, "web/package-lock.json", "{}", "web/vite.config.js", c.config, "server/x.go", "package server\n\nconst x = \"web/dist\"\n")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(packtest.Layer(t, made, "frontend").Commands[0].Args, " "); !strings.HasSuffix(got, c.want) {
+				t.Errorf("got %q, want %q at its end", got, c.want)
+			}
+			if said := strings.Contains(strings.Join(made.Notes, "\n"), "runs instead of build"); said != !strings.HasSuffix(c.want, "build") {
+				t.Errorf("notes: %q", made.Notes)
+			}
+		})
+	}
+}
+
 // A program of the frontend stays one, and its mode is part of the key.
 func TestFrontend_ProgramsStayPrograms(t *testing.T) {
 	files := frontend("ui/", "go.mod", "module shop\n", "main.go", goServer, "ui/serve.go", goUI, "ui/build.sh", "#!/bin/sh\n")

@@ -108,6 +108,10 @@ func readFrontend(c *plan.Chain, dir string, whole bool) (*Frontend, error) {
 	}
 	f := p.findFramework()
 	p.app = app{title: f.title, build: p.buildScript(), caches: f.caches, env: f.env}
+	if name := p.embedding(p.app.build[len(p.app.build)-1]); name != "" {
+		p.tree.Note("the script %s runs instead of build: it leaves its files where they are served from", source.Printable(name))
+		p.app.build = p.manager.run(name)
+	}
 	if !whole {
 		_, whole = p.allFiles()
 	}
