@@ -116,7 +116,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	p.frontend.Announce(out, c)
-	return p.layers(out, c, v, build, found.inputs, linked)
+	return p.layers(out, c, v, build, found, linked)
 }
 
 // read reads go.mod, or go.work and the modules that it uses.
@@ -233,7 +233,7 @@ func (p *project) isBot(found packages, web command) bool {
 }
 
 // layers stacks the app's layers: the toolchain, then what is compiled.
-func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, inputs []string, linked bool) error {
+func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, found packages, linked bool) error {
 	top, builder, err := c.Toolchain(plan.Toolchain{
 		Title:  "Go",
 		Build:  plan.AptInstall(goBuild...),
@@ -259,9 +259,17 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	if linked {
 		link = "link"
 	}
-	args := []string{"sh", "-c", buildPrograms, "sh", v.String(), mode, link}
+	inputs, script := found.inputs, compileOnly
+	if commands := p.generation(found); len(commands) > 0 {
+		inputs, script = []string{"."}, writable+strings.Join(commands, "\n")+"\n"
+	}
+	args := []string{"sh", "-c", preparePrograms + script + buildPrograms, "sh", v.String(), mode, link}
 	for _, c := range build {
 		args = append(args, c.pattern())
+	}
+	failure := source.Problemf(source.CodeOutput, "the Go programs could not be built")
+	if len(found.lacks) > 0 {
+		failure.With(found.lacks[0].String()).Hint("%s", itself)
 	}
 	_, err = c.Add(plan.Layer{
 		Name: "programs", Builder: builder, Inputs: inputs,
@@ -270,9 +278,8 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 		Caches:   []plan.Cache{{Name: "go", Target: goPath}},
 		Passes:   netPasses,
 		// GOFLAGS, GOPRIVATE, CGO_CFLAGS and whatever git needs to log in.
-		Config: plan.ConfigBakes,
-		Failure: source.Problemf(source.CodeOutput, "the Go programs could not be built").
-			Hint("does go build ./... work in a fresh clone?"),
+		Config:  plan.ConfigBakes,
+		Failure: failure.Hint("does go build ./... work in a fresh clone?"),
 	}, top)
 	if err != nil || !c.WantsTest() {
 		return err
@@ -324,11 +331,14 @@ done
 chmod -R a+rX ` + stdCache + `
 `
 
-// buildPrograms builds the packages that are named from $4 on. $1 is the
-// version of Go; $2 "init" where go.mod has to be made and "sum" where go.sum
-// has to, else ""; $3 "link" where bin is to be an entry of the app too. What is
-// in /app already is the frontend's, and may be embedded.
-const buildPrograms = `set -e
+// The programs are built by three parts of a script, of which the one in the
+// middle is what generates. preparePrograms takes the version of Go as $1; $2 is
+// "init" where go.mod has to be made and "sum" where go.sum has to, else ""; $3
+// "link" where bin is to be an entry of the app too. buildPrograms builds the
+// packages that are named from $4 on. What is in /app already is the frontend's,
+// and may be embedded.
+const (
+	preparePrograms = `set -e
 version=$1 mode=$2 link=$3
 shift 3
 if [ ! -e "$GOCACHE/berth-$version" ]; then
@@ -336,12 +346,15 @@ if [ ! -e "$GOCACHE/berth-$version" ]; then
 	cp -r ` + stdCache + `/. "$GOCACHE"
 	touch "$GOCACHE/berth-$version"
 fi
-if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
-	cp -r /src /tmp/src
-	cp -rT /app /tmp/src
-	cd /tmp/src
-fi
-if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+`
+	writable = `cp -r /src /tmp/src
+cp -rT /app /tmp/src
+cd /tmp/src
+`
+	compileOnly = `if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
+` + writable + `fi
+`
+	buildPrograms = `if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
 if [ -n "$mode" ]; then mod=-mod=mod; fi
 if [ -z "$CGO_ENABLED" ]; then
 	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
@@ -351,6 +364,7 @@ mkdir -p ` + bin + `
 go build $mod -trimpath -o ` + bin + `/ "$@"
 if [ -n "$link" ]; then ln -s ` + source.OwnDir + `/bin /app/bin; fi
 `
+)
 
 // goEnv is the environment of what runs Go.
 func goEnv(goPath string) []string {

@@ -92,6 +92,54 @@ func TestPlan_Programs(t *testing.T) {
 	}
 }
 
+// What a repository leaves out is made before it is compiled, where something
+// says how.
+func TestPlan_WhatIsGenerated(t *testing.T) {
+	const (
+		gql  = goMod + "require github.com/99designs/gqlgen v0.17.85\n"
+		main = "package main\nimport _ \"example.com/shop/generated/schema\"\nfunc main() {}\n"
+	)
+	for name, c := range map[string]struct {
+		tree     fs.FS
+		runs     string // "" is nothing
+		note     string
+		evidence string
+	}{
+		"gqlgen":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85\n", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
+		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen\n", "gqlgen makes it", "which is not"},
+		"gqlgen, all there":   {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "generated/schema/x.go", "package schema\n"), "", "", ""},
+		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate\n", "pages/a_templ.go is not in the repository", ""},
+		"templ, all there":    {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x", "pages/a_templ.go", "package pages\n"), "", "", ""},
+		"go generate":         {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", main), "\ngo generate ./... ||", "go generate is tried", "which is not"},
+		"go generate, unused": {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", tool), "", "", ""},
+		"a hook":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "bin/go-pre-compile", "make"), "\nbash bin/go-pre-compile\n", "runs before the programs", "which is not"},
+		"nobody's":            {repo("go.mod", goMod, "main.go", main), "", "imports generated/schema, which is not", "which is not"},
+		"an embedded file":    {repo("go.mod", goMod, "main.go", "package main\nimport _ \"embed\"\n//go:embed key.pem\nvar key string\nfunc main() {}\n"), "", "embeds key.pem, which is not", "which is not"},
+		"a frontend's":        {repo("go.mod", goMod, "main.go", "package main\nimport \"embed\"\n//go:embed dist/index.html build\nvar key embed.FS\nfunc main() {}\n"), "", "", ""},
+		"another module's":    {repo("go.mod", goMod, "generated/schema/go.mod", "module example.com/shop/generated/schema\n", "main.go", main), "", "", ""},
+		"a folder of Cgo":     {repo("go.mod", goMod, "main.go", "package main\nimport _ \"example.com/shop/c\"\nfunc main() {}\n", "c/c.go", "package c\nimport \"C\"\n"), "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			l := packtest.Layer(t, made, "programs")
+			script := l.Commands[0].Args[2]
+			if c.runs != "" && (!strings.Contains(script, c.runs) || !slices.Equal(l.Inputs, []string{"."})) {
+				t.Errorf("got %q with %q, want %q in it", script, l.Inputs, c.runs)
+			}
+			if ran := strings.Contains(script, "go run") || strings.Contains(script, "go tool") || strings.Contains(script, "generate") || strings.Contains(script, "bash"); ran != (c.runs != "") {
+				t.Errorf("got %q", script)
+			}
+			if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+				t.Errorf("notes: got %q, want %q", notes, c.note)
+			}
+			evidence, hints := strings.Join(l.Failure.Evidence, "\n"), strings.Join(l.Failure.Hints, "\n")
+			if !strings.Contains(evidence, c.evidence) || (c.evidence != "") != strings.Contains(hints, "bin/go-pre-compile") {
+				t.Errorf("failure: got %q and %q, want %q", evidence, hints, c.evidence)
+			}
+		})
+	}
+}
+
 func TestPlan_ABotIsAWorker(t *testing.T) {
 	const bot = goMod + "require github.com/bwmarrin/discordgo v0.28.1\n"
 	for name, c := range map[string]struct {

@@ -34,6 +34,10 @@ type packages struct {
 	inputs   []string  // the files that compiling may read
 	any      bool      // there is a package at all
 	http     bool      // one of them speaks HTTP itself
+
+	lacks     []lack   // what they name and the tree has not
+	templates []string // what generators read
+	files     []string // all that is compiled, where inputs are "."
 }
 
 // compiled are the extensions of what the compiler and the assembler read
@@ -76,6 +80,8 @@ func (p *project) scan(v version) (packages, error) {
 			}
 		case slices.Contains(moduleFiles, path.Base(name)):
 			found.inputs = append(found.inputs, name)
+		case path.Ext(name) == ".templ":
+			found.templates = append(found.templates, name)
 		}
 		return nil
 	})
@@ -98,11 +104,13 @@ func (p *project) scan(v version) (packages, error) {
 		found.any = true
 		found.http = found.http || slices.ContainsFunc(pkg.Imports, speaksHTTP)
 		found.inputs = append(found.inputs, p.embedded(dir, pkg.EmbedPatterns)...)
+		found.lacks = append(found.lacks, p.lacking(dir, pkg.Imports, pkg.EmbedPatterns, dirs)...)
 		if name, ok := p.programName(dir); ok && pkg.Name == "main" && len(pkg.GoFiles)+len(pkg.CgoFiles) > 0 {
 			found.commands = append(found.commands, command{dir, name, slices.ContainsFunc(pkg.Imports, speaksHTTP)})
 		}
 	}
 	slices.SortStableFunc(found.commands, func(a, b command) int { return depth(a.dir) - depth(b.dir) })
+	found.files = found.inputs
 	if whole || len(found.inputs) > maxInputs {
 		found.inputs = []string{"."}
 	}
