@@ -386,3 +386,58 @@ func TestLayers_TheOperatorsRegistryIsEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// What the source imports and the repository leaves out is made before the build.
+func TestPlan_WhatIsGenerated(t *testing.T) {
+	const scripts = `"scripts": {"start": "node x.js", "build": "tsc", "generate": "graphql-codegen -c x"}`
+	for name, c := range map[string]struct {
+		files []string
+		runs  bool
+	}{
+		"missing":           {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from '../gql/__generated__/X'"}, true},
+		"there":             {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from '../gql/__generated__/X'", "gql/__generated__/X.ts", ""}, false},
+		"there, as .js":     {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from './generated/x.js'", "src/generated/x.ts", ""}, false},
+		"a folder":          {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from './generated'", "src/generated/index.ts", ""}, false},
+		"the build's own":   {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "npm run generate && tsc", "generate": "x"}}`, "a.ts", "import './generated/x'"}, false},
+		"a hook's":          {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "tsc", "prebuild": "x", "generate": "x"}}`, "a.ts", "import './generated/x'"}, false},
+		"no script":         {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "tsc"}}`, "a.ts", "import './generated/x'"}, false},
+		"out of the folder": {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import '../../generated/x'"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, packtest.Repo(c.files...))
+			words := packtest.Layer(t, made, "output").Commands[0].Args
+			got := strings.Join(words[len(words)-min(len(words), 6):], " ")
+			if !strings.HasSuffix(got, "npm run build") || strings.HasSuffix(got, "npm run generate npm run build") != c.runs {
+				t.Errorf("got %q", got)
+			}
+			if notes := strings.Join(made.Notes, "\n"); strings.Contains(notes, "generate runs before the build") != c.runs {
+				t.Errorf("notes: %q", notes)
+			}
+		})
+	}
+}
+
+// webpack 4 hashes with what OpenSSL 3 gives to those alone that ask.
+func TestPlan_OldBundlersGetTheirHashes(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"devDependencies": {"react-scripts": "^3.2.0"}`:                                                  true,
+		`"devDependencies": {"react-scripts": "^5.0.1"}`:                                                  false,
+		`"devDependencies": {"react-scripts": "latest"}`:                                                  false,
+		`"devDependencies": {"react-scripts": "*"}`:                                                       false,
+		`"dependencies": {"webpack": "4.44.1"}`:                                                           true,
+		`"dependencies": {"webpack": "^4.0.0 || ^5.0.0"}`:                                                 true,
+		`"dependencies": {"webpack": "npm:other@4"}`:                                                      false,
+		`"dependencies": {"@symfony/webpack-encore": "^0.30"}`:                                            true,
+		`"dependencies": {"vite": "^4"}`:                                                                  false,
+		`"engines": {"node": "16"}, "dependencies": {"webpack": "4.44.1"}`:                                false,
+		`"scripts": {"build": "NODE_OPTIONS=--openssl-legacy-provider x"}, "dependencies": {"nuxt": "2"}`: false,
+	} {
+		if !strings.Contains(text, "scripts") {
+			text += `, "scripts": {"build": "x"}`
+		}
+		made := packtest.Plan(t, Plan, packtest.Repo(packageJSON, "{"+text+"}", "server.js", ""))
+		if got := slices.Contains(packtest.Layer(t, made, "output").Env, "NODE_OPTIONS=--openssl-legacy-provider"); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+}

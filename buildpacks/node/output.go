@@ -15,6 +15,13 @@ func (p *project) output() plan.Layer {
 	for _, name := range source.SortedKeys(p.app.env) {
 		env = append(env, name+"="+p.app.env[name])
 	}
+	if option := p.legacyHashes(); option != "" {
+		env = append(env, "NODE_OPTIONS="+option)
+	}
+	run := p.app.build
+	if name := p.generator(); name != "" {
+		run = slices.Concat([]string{"bash", "-c", `"$1" "$2" "$3" && shift 3 && exec "$@"`, "bash"}, p.manager.run(name), run)
+	}
 	caches := p.app.caches
 	if p.needsPackages() && !p.manager.pnp {
 		caches = append([]string{"node_modules/.cache"}, caches...)
@@ -27,7 +34,7 @@ func (p *project) output() plan.Layer {
 		PassesFiles: registryFiles,
 		Config:      plan.ConfigBakes,
 		Caches:      []plan.Cache{{Name: p.manager.name, Target: downloads}, {Name: "node-build", Target: outputs}},
-		Commands:    []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, p.app.build)}},
+		Commands:    []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, run)}},
 		Failure:     source.Problemf(source.CodeOutput, "the app's own build failed (%s)", strings.Join(p.app.build, " ")),
 	}
 }
