@@ -147,6 +147,49 @@ func TestFrontend_WhatAChangeRebuilds(t *testing.T) {
 	}
 }
 
+// A build that calls Node by itself has berth's, in the version that the app asks
+// for: there is nowhere that a plugin could download its own from.
+func TestFrontend_BuildsThatCallNode(t *testing.T) {
+	const yarn = `{"scripts": {"build": "esbuild app/javascript/*.*"}, "engines": {"node": "22.x"}}`
+	rails := []string{"Gemfile", "gem 'rails'\ngem 'jsbundling-rails'\ngem 'puma'\n", "config/application.rb", "", "config.ru", "", "Rakefile", "", "app/assets/builds/.keep", ""}
+	gradle := func(plugin, more string) []string {
+		return []string{"build.gradle", "plugins {\n id 'application'\n id '" + plugin + "' version '7'\n}\n" + more, "ui/package.json", yarn, "ui/yarn.lock", ""}
+	}
+	for name, c := range map[string]struct {
+		files []string
+		tools string
+	}{
+		"jsbundling, yarn":      {append(rails, "package.json", yarn, "yarn.lock", ""), "yarn 1.22.22 build tools"},
+		"jsbundling, pnpm":      {append(rails, "package.json", yarn, "pnpm-lock.yaml", "lockfileVersion: '9.0'"), "pnpm 10.34.9 build tools"},
+		"vite_ruby, no script":  {append([]string{"Gemfile", "gem 'rails'\ngem 'vite_rails'\ngem 'puma'\n", "app/frontend/x.js", "", "package.json", `{"engines": {"node": "22"}}`}, rails[2:]...), "Node 22.23.3 build tools"},
+		"Gradle's plugin":       {gradle("com.github.node-gradle.node", "node { download = true; nodeProjectDir = file('ui') }"), "yarn 1.22.22 build tools"},
+		"Gradle's, of another":  {gradle("org.siouan.frontend-jdk17", ""), "yarn 1.22.22 build tools"},
+		"Gradle's older plugin": {gradle("com.moowork.node", ""), "yarn 1.22.22 build tools"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo(c.files...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := packtest.Names(made)
+			l := packtest.Layer(t, made, "output")
+			if !slices.Contains(names, c.tools) || slices.Contains(names, "frontend (build)") || made.Layers[slices.Index(names, c.tools)].Key != l.Builder {
+				t.Errorf("layers %q, want %q to build the output", names, c.tools)
+			}
+			env := strings.Join(l.Env, "\n")
+			if !strings.Contains(env, "/opt/node/bin:") || strings.Count(env, "PATH=") != 1 || !strings.Contains(env, "npm_config_cache=") || !slices.Contains(l.Passes, "npm_config_registry") {
+				t.Errorf("environment %q, passes %q", env, l.Passes)
+			}
+			if !strings.Contains(made.Summary, "Node 22.23.3") {
+				t.Errorf("summary %q", made.Summary)
+			}
+			if script := strings.Join(l.Commands[0].Args, " "); strings.HasPrefix(name, "Gradle") != strings.Contains(script, "node.download.set(false)") {
+				t.Errorf("runs %q", script)
+			}
+		})
+	}
+}
+
 // The build is the script that leaves its files where the serving language has
 // them, whatever it is called.
 func TestFrontend_TheScriptThatWritesWhereItIsServed(t *testing.T) {

@@ -170,8 +170,9 @@ func writesOut(script string) bool {
 
 // embedding names the script that leaves the output outside of the folder, where
 // neither that for the build does nor a configuration; "" is none.
-func (p *project) embedding(usual string) string {
-	if p.dir == "." || usual != "build" {
+func (p *project) embedding() string {
+	const usual = "build"
+	if p.dir == "." || p.file.scripts[usual] == "" || p.file.scripts["heroku-postbuild"] != "" {
 		return ""
 	}
 	programs := map[string]bool{}
