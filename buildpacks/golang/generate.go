@@ -42,7 +42,7 @@ func (p *project) lacking(dir string, imports, embeds []string, dirs map[string]
 			if !ok || p.members[at].path == "" {
 				continue
 			}
-			if name := path.Join(at, rest); !dirs[name] && !p.otherModule(at, name) && !p.tree.IsDir(path.Join("vendor", imported)) {
+			if name := path.Join(at, rest); !dirs[name] && !p.otherModule(at, name) && !p.tree.IsDir(path.Join(p.base, "vendor", imported)) {
 				all = append(all, lack{name, "the package " + dir + " imports"})
 			}
 		}
@@ -71,12 +71,13 @@ func (p *project) otherModule(at, dir string) bool {
 	return false
 }
 
-// generation returns the commands that make what the repository lacks; none when
+// generation returns the commands that make what the repository lacks: the hook,
+// which runs in the root, or those that run where the module is. They are "" when
 // there is nothing to make, or nothing says how.
-func (p *project) generation(found packages) (commands []string) {
+func (p *project) generation(found packages) (hook, commands string) {
 	if p.tree.Has(preCompile) {
 		p.tree.Note("%s runs before the programs are built", preCompile)
-		return []string{"bash " + preCompile}
+		return "bash " + preCompile + "\n", ""
 	}
 	for _, g := range generators {
 		version, run := "", ""
@@ -101,25 +102,25 @@ func (p *project) generation(found packages) (commands []string) {
 			}); i >= 0 {
 				what = strings.TrimSuffix(found.templates[i], g.source) + g.output
 			}
-		case len(found.lacks) > 0 && slices.ContainsFunc(g.configs, p.tree.Has):
+		case len(found.lacks) > 0 && slices.ContainsFunc(g.configs, func(name string) bool { return p.tree.Has(path.Join(p.base, name)) }):
 			what = found.lacks[0].what
 		}
 		if what != "" {
 			p.tree.Note("%s is not in the repository: %s makes it", source.Printable(what), path.Base(g.program))
-			commands = append(commands, run+g.args)
+			commands += run + g.args + "\n"
 		}
 	}
 	switch {
-	case len(commands) > 0 || len(found.lacks) == 0:
+	case commands != "" || len(found.lacks) == 0:
 	case p.generates(found.files):
 		p.tree.Note("%s is not in the repository: go generate is tried", source.Printable(found.lacks[0].what))
 		// The compiler says it better than most generators.
-		return []string{`go generate ./... || echo "warning: go generate failed"`}
+		commands = `go generate ./... || echo "warning: go generate failed"` + "\n"
 	default:
 		p.tree.Note("%s", found.lacks[0])
 		p.tree.Note("%s", itself)
 	}
-	return commands
+	return "", commands
 }
 
 // itself is what to do about what is lacking.

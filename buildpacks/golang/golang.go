@@ -37,6 +37,7 @@ var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOIN
 // project is a Go app as its tree shows it.
 type project struct {
 	tree      *source.Tree
+	base      string               // the directory of the module that is built: ".", or the only one there is
 	mirror    mirror.Archives      // of Go
 	env       map[string]string    // app.json's
 	mod       *goModule            // the root's go.mod, nil when there is none
@@ -68,9 +69,36 @@ func Sources(t *source.Tree) string {
 	return ""
 }
 
+// Nested names the go.mod of a tree whose app lies in one folder, with at most
+// its frontend beside it; "" is none.
+func Nested(t *source.Tree) string {
+	found := ""
+	for _, e := range t.Dir(".") {
+		dir := e.Name()
+		if !e.IsDir() || isForeign(dir) || dir == "vendor" || aside.MatchString(dir) {
+			continue
+		}
+		name := path.Join(dir, "go.mod")
+		switch {
+		case !t.Has(name):
+			if slices.ContainsFunc(otherManifests, func(m string) bool { return t.Has(path.Join(dir, m)) }) {
+				return "" // which is the app?
+			}
+		case found != "":
+			return ""
+		default:
+			found = name
+		}
+	}
+	return found
+}
+
+// otherManifests are those of apps that may be meant as well.
+var otherManifests = []string{"Dockerfile", "Gemfile", "composer.json", "Cargo.toml", "pom.xml", "build.gradle", "build.gradle.kts", "requirements.txt", "pyproject.toml", "Pipfile"}
+
 // Plan fills in the plan of a Go app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
+	p := &project{tree: c.Tree, base: ".", contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -124,13 +152,21 @@ func (p *project) read() (err error) {
 	if p.mod, err = p.readModule("."); err != nil {
 		return err
 	}
+	if nested := Nested(p.tree); p.mod == nil && nested != "" && !p.tree.Has("go.work") && Sources(p.tree) == "" {
+		p.base = path.Dir(nested)
+		if p.mod, err = p.readModule(p.base); err != nil {
+			return err
+		}
+		p.tree.Note("the app is %s, the only folder with a go.mod", source.Printable(p.base))
+		p.tree.Note("to choose another: builder:set APP build-dir FOLDER")
+	}
 	dirs, least, err := p.readWorkspace()
 	if err != nil {
 		return err
 	}
 	if !p.tree.Has("go.work") {
 		if p.mod != nil {
-			p.members["."] = p.mod
+			p.members[p.base] = p.mod
 		}
 		return nil
 	}
@@ -195,7 +231,7 @@ func severalPrograms(build []command) error {
 
 // summary is one line: "Go 1.27.4, Gin (go.mod)".
 func (p *project) summary(v version) string {
-	s, file := "Go "+v.String(), "go.mod"
+	s, file := "Go "+v.String(), source.Printable(path.Join(p.base, "go.mod"))
 	if v.archive != nil {
 		s += " from the mirror"
 	}
@@ -251,7 +287,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	case len(p.members) == 0:
 		mode = "init"
 		p.tree.Note("no go.mod: versions are chosen while building; run go mod init and go mod tidy")
-	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has("go.sum") && !p.tree.IsDir("vendor"):
+	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has(path.Join(p.base, "go.sum")) && !p.tree.IsDir(path.Join(p.base, "vendor")):
 		mode = "sum"
 		p.tree.Note("no go.sum: what is downloaded cannot be checked; run go mod tidy and commit go.sum")
 	}
@@ -260,9 +296,14 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 		link = "link"
 	}
 	inputs, script := found.inputs, compileOnly
-	if commands := p.generation(found); len(commands) > 0 {
-		inputs, script = []string{"."}, writable+strings.Join(commands, "\n")+"\n"
+	hook, commands := p.generation(found)
+	if hook+commands != "" {
+		inputs, script = []string{"."}, writable+hook
 	}
+	if p.base != "." {
+		script += "cd " + source.ShellWord(p.base) + "\n"
+	}
+	script += commands
 	args := []string{"sh", "-c", preparePrograms + script + buildPrograms, "sh", v.String(), mode, link}
 	for _, c := range build {
 		args = append(args, c.pattern())
@@ -403,7 +444,7 @@ func (p *project) versionFailure(v version) *source.Problem {
 func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
 	const own = "/app/" + source.OwnDir + "/go"
 	var inputs []string
-	dirs := []string{"."}
+	dirs := []string{p.base}
 	if p.work != nil {
 		dirs = append(dirs, source.SortedKeys(p.members)...)
 	}
@@ -420,9 +461,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error
 		Failure: source.Problemf(source.CodeInstall, "the modules that the tests need could not be downloaded").
 			Hint("run go mod tidy and commit go.mod and go.sum"),
 	}
-	if len(inputs) > 0 && !p.tree.IsDir("vendor") {
+	if len(inputs) > 0 && !p.tree.IsDir(path.Join(p.base, "vendor")) {
 		l.Commands[0].Args = append(l.Commands[0].Args, "download")
-		l.Commands[0].Dir = "/src"
+		l.Commands[0].Dir = path.Join("/src", p.base)
 	}
 	if builder, err = p.frontend.Files(c, builder, true); err != nil {
 		return err
@@ -437,6 +478,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error
 		env[name] = value
 	}
 	out.Test = &plan.Test{Command: "go test ./...", Layer: key, Env: env}
+	if p.base != "." {
+		out.Test.Command = "cd " + source.ShellWord(p.base) + " && " + out.Test.Command
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/packtest"
 	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 const (
@@ -137,6 +138,37 @@ func TestPlan_WhatIsGenerated(t *testing.T) {
 				t.Errorf("failure: got %q and %q, want %q", evidence, hints, c.evidence)
 			}
 		})
+	}
+}
+
+// A repository with its Go in one folder, and a frontend in another.
+func TestPlan_OneFolderHasTheModule(t *testing.T) {
+	tree := repo("backend/go.mod", goMod, "backend/main.go", server, "backend/cmd/job/main.go", tool, "backend/tools/gen/main.go", tool, "backend/go.sum", "",
+		"frontend/src/x.ts", "", "tools/go.mod", "module x\n", "README.md", "")
+	r := packtest.Request(tree)
+	r.Test = true
+	made, err := packtest.Make(Plan, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := packtest.Layer(t, made, "programs")
+	if web(made) != "bin/shop" || builds(t, made) != ". ./cmd/job" || !strings.Contains(l.Commands[0].Args[2], "\ncd backend\n") || !slices.Contains(l.Inputs, "backend/main.go") {
+		t.Errorf("starts %q, builds %q of %q by %q", web(made), builds(t, made), l.Inputs, l.Commands[0].Args[2])
+	}
+	if made.Summary != "Go 1.27.4 (backend/go.mod)" || !strings.Contains(strings.Join(made.Notes, "\n"), "the app is backend") || made.Test.Command != "cd backend && go test ./..." {
+		t.Errorf("summary %q, notes %q, test %q", made.Summary, made.Notes, made.Test.Command)
+	}
+	if deps := packtest.Layer(t, made, "test dependencies"); deps.Commands[0].Dir != "/src/backend" {
+		t.Errorf("the modules of the tests are downloaded in %s", deps.Commands[0].Dir)
+	}
+	for name, files := range map[string][]string{
+		"two":            {"api/go.mod", goMod, "api/main.go", server, "worker/go.mod", goMod},
+		"another app":    {"api/go.mod", goMod, "api/main.go", server, "ml/requirements.txt", "flask"},
+		"a tool's alone": {"tools/go.mod", goMod, "tools/main.go", server},
+	} {
+		if got := Nested(&source.Tree{FS: repo(files...)}); got != "" {
+			t.Errorf("%s: got %s", name, got)
+		}
 	}
 }
 
