@@ -124,7 +124,7 @@ func (p *project) generation(found packages) (hook, commands string) {
 }
 
 // itself is what to do about what is lacking.
-const itself = "commit it, or write a script " + preCompile + " that makes it: it runs before go build"
+const itself = "commit it, or make it in a script " + preCompile + ", run before go build"
 
 func (l lack) String() string {
 	return source.Printable(fmt.Sprintf("%s %s, which is not in the repository", l.by, l.what))

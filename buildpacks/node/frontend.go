@@ -125,7 +125,7 @@ func readFrontend(c *plan.Chain, dir string, whole bool) (*Frontend, error) {
 	f := p.findFramework()
 	p.app = app{title: f.title, build: p.buildScript(), caches: f.caches, env: f.env}
 	if name := p.embedding(); name != "" {
-		p.tree.Note("the script %s runs instead of build: it leaves its files where they are served from", source.Printable(name))
+		p.tree.Note("%s runs instead of build: it writes where the app serves from", source.Printable(name))
 		p.app.build = p.manager.run(name)
 	}
 	if !whole {
