@@ -395,17 +395,34 @@ cd /tmp/src
 	compileOnly = `if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
 ` + writable + `fi
 `
-	buildPrograms = `if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+	buildPrograms = compile + `if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
 if [ -n "$mode" ]; then mod=-mod=mod; fi
 if [ -z "$CGO_ENABLED" ]; then
 	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
 	if [ -n "$cgo" ]; then export CGO_ENABLED=1; else export CGO_ENABLED=0; fi
 fi
 mkdir -p ` + bin + `
-go build $mod -trimpath -o ` + bin + `/ "$@"
+compile $mod -trimpath -o ` + bin + `/ "$@"
 if [ -n "$link" ]; then ln -s ` + source.OwnDir + `/bin /app/bin; fi
 `
 )
+
+// compile is a function of the shell that is `go build`. Go compiles as many
+// packages at once as there are cores, and two large ones may want more than a
+// build has: what was killed is compiled again, one package at a time. What was
+// compiled before is in the cache.
+const compile = `compile() {
+	status=0
+	{ go build "$@" 2>&1 || echo $? >/tmp/compile.status; } | tee /tmp/compile.log
+	if [ -e /tmp/compile.status ]; then status=$(cat /tmp/compile.status); rm /tmp/compile.status; fi
+	if [ "$status" != 0 ] && grep -q 'signal: killed' /tmp/compile.log; then
+		echo "warning: the memory of this build was not enough; once more, one package at a time"
+		GOGC=50 GOMAXPROCS=1 go build -p 1 "$@" || return
+		status=0
+	fi
+	return $status
+}
+`
 
 // goEnv is the environment of what runs Go.
 func goEnv(goPath string) []string {

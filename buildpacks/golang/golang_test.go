@@ -2,6 +2,9 @@ package golang
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +172,34 @@ func TestPlan_OneFolderHasTheModule(t *testing.T) {
 		if got := Nested(&source.Tree{FS: repo(files...)}); got != "" {
 			t.Errorf("%s: got %s", name, got)
 		}
+	}
+}
+
+// Two large packages at once may want more memory than a build has.
+func TestCompile_WhatWasKilledIsCompiledAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		program string // that go is
+		fails   bool
+		says    string
+	}{
+		"all is well":       {`echo "$@"`, false, "build -o out .\n"},
+		"killed, then well": {`if [ "$2" = -p ]; then echo "$@"; else echo 'x: compile: signal: killed' >&2; exit 1; fi`, false, "build -p 1 -o out .\n"},
+		"killed twice":      {`echo 'x: compile: signal: killed' >&2; exit 1`, true, "one package at a time"},
+		"a mistake":         {`echo 'main.go:1: undefined: x' >&2; exit 2`, true, "main.go:1: undefined: x\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\n"+c.program+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			script := "set -e\n" + strings.ReplaceAll(compile, "/tmp/", dir+"/") + "compile -o out .\necho compiled\n"
+			cmd := exec.Command("sh", "-c", script)
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			if (err != nil) != c.fails || strings.Contains(string(out), "compiled") == c.fails || !strings.Contains(string(out), c.says) {
+				t.Errorf("got %v, %q; want %q", err, out, c.says)
+			}
+		})
 	}
 }
 
