@@ -3,6 +3,9 @@ package node
 import (
 	"io/fs"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -439,5 +442,33 @@ func TestPlan_OldBundlersGetTheirHashes(t *testing.T) {
 		if got := slices.Contains(packtest.Layer(t, made, "output").Env, "NODE_OPTIONS=--openssl-legacy-provider"); got != want {
 			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
+	}
+}
+
+// A build may use more of its memory than half, as Node would have it.
+func TestBuild_TheHeapIsMostOfTheMemory(t *testing.T) {
+	for name, c := range map[string]struct{ limit, options, want string }{
+		"2 GiB":              {"2147483648", "", "--max-old-space-size=1536"},
+		"beside others":      {"2147483648", "--openssl-legacy-provider", "--openssl-legacy-provider --max-old-space-size=1536"},
+		"the app's own":      {"2147483648", "--max-old-space-size=512", "--max-old-space-size=512"},
+		"the app's, spelled": {"2147483648", "--max_old_space_size=512", "--max_old_space_size=512"},
+		"no limit":           {"max", "", ""},
+		"none to speak of":   {"9223372036854771712", "", ""},
+		"nothing to read":    {"", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.limit != "" {
+				if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(c.limit+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			script := strings.ReplaceAll(build, "/sys/fs/cgroup/", dir+"/")
+			cmd := exec.Command("bash", "-c", script, "bash", dir, "--", "sh", "-c", `printf %s "$NODE_OPTIONS"`)
+			cmd.Env = append(os.Environ(), "NODE_OPTIONS="+c.options)
+			if out, err := cmd.CombinedOutput(); err != nil || string(out) != c.want {
+				t.Errorf("got %q, %v; want %q", out, err, c.want)
+			}
+		})
 	}
 }
