@@ -107,7 +107,13 @@ func (p *project) generation(found packages) (hook, commands string) {
 		}
 		if what != "" {
 			p.tree.Note("%s is not in the repository: %s makes it", source.Printable(what), path.Base(g.program))
-			commands += run + g.args + "\n"
+			commands += run + g.args
+			// One of before the newest Go may not read what that compiles, and says
+			// nothing: gqlgen 0.17.85 does not with Go 1.27.
+			if v := p.least(); v.minor >= 21 && v.patch >= 0 {
+				commands += " || GOTOOLCHAIN=go" + v.String() + " " + run + g.args
+			}
+			commands += "\n"
 		}
 	}
 	switch {

@@ -109,7 +109,9 @@ func TestPlan_WhatIsGenerated(t *testing.T) {
 		note     string
 		evidence string
 	}{
-		"gqlgen":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85\n", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
+		"gqlgen": {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85\n", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
+		"gqlgen, an old one": {repo("go.mod", strings.Replace(gql, "go 1.22", "go 1.24.0", 1), "go.sum", "", "gqlgen.yml", "", "main.go", main),
+			"\ngo run github.com/99designs/gqlgen@v0.17.85 || GOTOOLCHAIN=go1.24.0 go run github.com/99designs/gqlgen@v0.17.85\n", "gqlgen makes it", "which is not"},
 		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen\n", "gqlgen makes it", "which is not"},
 		"gqlgen, all there":   {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "generated/schema/x.go", "package schema\n"), "", "", ""},
 		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate\n", "pages/a_templ.go is not in the repository", ""},
