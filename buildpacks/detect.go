@@ -59,6 +59,7 @@ var languages = []language{
 	{"java", "Java", java.Plan, java.Archive, true, false},
 	{"static", "a static site", site, static.Pages, true, true},
 	{"python", "Python", python.Plan, python.Sources, true, true},
+	{"go", "Go", golang.Plan, golang.Nested, true, true},
 	{"shell", "Shell", shell.Plan, shell.Evidence, true, true},
 }
 

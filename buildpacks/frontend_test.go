@@ -147,6 +147,86 @@ func TestFrontend_WhatAChangeRebuilds(t *testing.T) {
 	}
 }
 
+// A build that calls Node by itself has berth's, in the version that the app asks
+// for: there is nowhere that a plugin could download its own from.
+func TestFrontend_BuildsThatCallNode(t *testing.T) {
+	const yarn = `{"scripts": {"build": "esbuild app/javascript/*.*"}, "engines": {"node": "22.x"}}`
+	rails := []string{"Gemfile", "gem 'rails'\ngem 'jsbundling-rails'\ngem 'puma'\n", "config/application.rb", "", "config.ru", "", "Rakefile", "", "app/assets/builds/.keep", ""}
+	gradle := func(plugin, more string) []string {
+		return []string{"build.gradle", "plugins {\n id 'application'\n id '" + plugin + "' version '7'\n}\n" + more, "ui/package.json", yarn, "ui/yarn.lock", ""}
+	}
+	for name, c := range map[string]struct {
+		files []string
+		tools string
+	}{
+		"jsbundling, yarn":      {append(rails, "package.json", yarn, "yarn.lock", ""), "yarn 1.22.22 build tools"},
+		"jsbundling, pnpm":      {append(rails, "package.json", yarn, "pnpm-lock.yaml", "lockfileVersion: '9.0'"), "pnpm 10.34.9 build tools"},
+		"vite_ruby, no script":  {append([]string{"Gemfile", "gem 'rails'\ngem 'vite_rails'\ngem 'puma'\n", "app/frontend/x.js", "", "package.json", `{"engines": {"node": "22"}}`}, rails[2:]...), "Node 22.23.3 build tools"},
+		"Gradle's plugin":       {gradle("com.github.node-gradle.node", "node { download = true; nodeProjectDir = file('ui') }"), "yarn 1.22.22 build tools"},
+		"Gradle's, of another":  {gradle("org.siouan.frontend-jdk17", ""), "yarn 1.22.22 build tools"},
+		"Gradle's older plugin": {gradle("com.moowork.node", ""), "yarn 1.22.22 build tools"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo(c.files...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := packtest.Names(made)
+			l := packtest.Layer(t, made, "output")
+			if !slices.Contains(names, c.tools) || slices.Contains(names, "frontend (build)") || made.Layers[slices.Index(names, c.tools)].Key != l.Builder {
+				t.Errorf("layers %q, want %q to build the output", names, c.tools)
+			}
+			env := strings.Join(l.Env, "\n")
+			if !strings.Contains(env, "/opt/node/bin:") || strings.Count(env, "PATH=") != 1 || !strings.Contains(env, "npm_config_cache=") || !slices.Contains(l.Passes, "npm_config_registry") {
+				t.Errorf("environment %q, passes %q", env, l.Passes)
+			}
+			if !strings.Contains(made.Summary, "Node 22.23.3") {
+				t.Errorf("summary %q", made.Summary)
+			}
+			if script := strings.Join(l.Commands[0].Args, " "); strings.HasPrefix(name, "Gradle") != strings.Contains(script, "node.download.set(false)") {
+				t.Errorf("runs %q", script)
+			}
+		})
+	}
+}
+
+// The build is the script that leaves its files where the serving language has
+// them, whatever it is called.
+func TestFrontend_TheScriptThatWritesWhereItIsServed(t *testing.T) {
+	const away = "vite build --outDir=../server/pages/dist --emptyOutDir"
+	for name, c := range map[string]struct {
+		scripts string
+		config  string
+		want    string
+	}{
+		"build alone":                  {`"build": "vite build --outDir ../server/pages/dist"`, "", "npm run build"},
+		"another writes out":           {`"build": "vite build", "dev": "vite", "release": "` + away + `"`, "", "npm run release"},
+		"another copies out":           {`"build": "vite build", "embed": "npm run build && cp -r dist ../server/pages"`, "", "npm run embed"},
+		"both write out":               {`"build": "` + away + `", "release": "` + away + `"`, "", "npm run build"},
+		"build runs what writes out":   {`"build": "npm run release", "release": "` + away + `"`, "", "npm run build"},
+		"the configuration writes out": {`"build": "vite build", "release": "` + away + `"`, `export default { build: { outDir: "../server/pages/dist" } }`, "npm run build"},
+		"Heroku's":                     {`"heroku-postbuild": "x", "build": "vite build", "release": "` + away + `"`, "", "npm run heroku-postbuild"},
+		"a hook of build's":            {`"build": "vite build", "postbuild": "cp -r dist ../server/pages", "release": "` + away + `"`, "", "npm run build"},
+		"a copy of something else":     {`"build": "vite build", "texts": "cp -r texts ../server"`, "", "npm run build"},
+		"one that never ends":          {`"build": "vite build && cp -r dist ../server/pages", "watch": "vite build --watch --outDir=../x"`, "", "npm run build"},
+		"watches, and copies in":       {`"build": "vite build", "sync": "cp -r ../server/schema .", "watch": "` + away + ` --watch"`, `// ../server/pages/dist`, "npm run build"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo("go.mod", "module shop\n", "main.go", goServer, "server/pages/serve.go", strings.ReplaceAll(goUI, "build/", "dist/"), "server/pages/dist/index.html", "none",
+				"web/package.json", `{"scripts": {`+c.scripts+`}, "devDependencies": {"vite": "7"}}`, "web/package-lock.json", "{}", "web/vite.config.js", c.config, "server/x.go", "package server\n\nconst x = \"web/dist\"\n")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(packtest.Layer(t, made, "frontend").Commands[0].Args, " "); !strings.HasSuffix(got, c.want) {
+				t.Errorf("got %q, want %q at its end", got, c.want)
+			}
+			if said := strings.Contains(strings.Join(made.Notes, "\n"), "runs instead of build"); said != !strings.HasSuffix(c.want, "build") {
+				t.Errorf("notes: %q", made.Notes)
+			}
+		})
+	}
+}
+
 // A program of the frontend stays one, and its mode is part of the key.
 func TestFrontend_ProgramsStayPrograms(t *testing.T) {
 	files := frontend("ui/", "go.mod", "module shop\n", "main.go", goServer, "ui/serve.go", goUI, "ui/build.sh", "#!/bin/sh\n")

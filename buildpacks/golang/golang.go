@@ -37,6 +37,7 @@ var proxyPasses = []string{"GOPROXY", "GOSUMDB", "GONOPROXY", "GONOSUMDB", "GOIN
 // project is a Go app as its tree shows it.
 type project struct {
 	tree      *source.Tree
+	base      string               // the directory of the module that is built: ".", or the only one there is
 	mirror    mirror.Archives      // of Go
 	env       map[string]string    // app.json's
 	mod       *goModule            // the root's go.mod, nil when there is none
@@ -68,9 +69,36 @@ func Sources(t *source.Tree) string {
 	return ""
 }
 
+// Nested names the go.mod of a tree whose app lies in one folder, with at most
+// its frontend beside it; "" is none.
+func Nested(t *source.Tree) string {
+	found := ""
+	for _, e := range t.Dir(".") {
+		dir := e.Name()
+		if !e.IsDir() || isForeign(dir) || dir == "vendor" || aside.MatchString(dir) {
+			continue
+		}
+		name := path.Join(dir, "go.mod")
+		switch {
+		case !t.Has(name):
+			if slices.ContainsFunc(otherManifests, func(m string) bool { return t.Has(path.Join(dir, m)) }) {
+				return "" // which is the app?
+			}
+		case found != "":
+			return ""
+		default:
+			found = name
+		}
+	}
+	return found
+}
+
+// otherManifests are those of apps that may be meant as well.
+var otherManifests = []string{"Dockerfile", "Gemfile", "composer.json", "Cargo.toml", "pom.xml", "build.gradle", "build.gradle.kts", "requirements.txt", "pyproject.toml", "Pipfile"}
+
 // Plan fills in the plan of a Go app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
+	p := &project{tree: c.Tree, base: ".", contested: c.Contested, mirror: c.Mirrored("go"), env: out.Manifest.Env, members: map[string]*goModule{}}
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -116,7 +144,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	p.frontend.Announce(out, c)
-	return p.layers(out, c, v, build, found.inputs, linked)
+	return p.layers(out, c, v, build, found, linked)
 }
 
 // read reads go.mod, or go.work and the modules that it uses.
@@ -124,13 +152,21 @@ func (p *project) read() (err error) {
 	if p.mod, err = p.readModule("."); err != nil {
 		return err
 	}
+	if nested := Nested(p.tree); p.mod == nil && nested != "" && !p.tree.Has("go.work") && Sources(p.tree) == "" {
+		p.base = path.Dir(nested)
+		if p.mod, err = p.readModule(p.base); err != nil {
+			return err
+		}
+		p.tree.Note("the app is %s, the only folder with a go.mod", source.Printable(p.base))
+		p.tree.Note("to choose another: builder:set APP build-dir FOLDER")
+	}
 	dirs, least, err := p.readWorkspace()
 	if err != nil {
 		return err
 	}
 	if !p.tree.Has("go.work") {
 		if p.mod != nil {
-			p.members["."] = p.mod
+			p.members[p.base] = p.mod
 		}
 		return nil
 	}
@@ -195,7 +231,7 @@ func severalPrograms(build []command) error {
 
 // summary is one line: "Go 1.27.4, Gin (go.mod)".
 func (p *project) summary(v version) string {
-	s, file := "Go "+v.String(), "go.mod"
+	s, file := "Go "+v.String(), source.Printable(path.Join(p.base, "go.mod"))
 	if v.archive != nil {
 		s += " from the mirror"
 	}
@@ -233,7 +269,7 @@ func (p *project) isBot(found packages, web command) bool {
 }
 
 // layers stacks the app's layers: the toolchain, then what is compiled.
-func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, inputs []string, linked bool) error {
+func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []command, found packages, linked bool) error {
 	top, builder, err := c.Toolchain(plan.Toolchain{
 		Title:  "Go",
 		Build:  plan.AptInstall(goBuild...),
@@ -251,7 +287,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	case len(p.members) == 0:
 		mode = "init"
 		p.tree.Note("no go.mod: versions are chosen while building; run go mod init and go mod tidy")
-	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has("go.sum") && !p.tree.IsDir("vendor"):
+	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has(path.Join(p.base, "go.sum")) && !p.tree.IsDir(path.Join(p.base, "vendor")):
 		mode = "sum"
 		p.tree.Note("no go.sum: what is downloaded cannot be checked; run go mod tidy and commit go.sum")
 	}
@@ -259,9 +295,22 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	if linked {
 		link = "link"
 	}
-	args := []string{"sh", "-c", buildPrograms, "sh", v.String(), mode, link}
+	inputs, script := found.inputs, compileOnly
+	hook, commands := p.generation(found)
+	if hook+commands != "" {
+		inputs, script = []string{"."}, writable+hook
+	}
+	if p.base != "." {
+		script += "cd " + source.ShellWord(p.base) + "\n"
+	}
+	script += commands
+	args := []string{"sh", "-c", preparePrograms + script + buildPrograms, "sh", v.String(), mode, link}
 	for _, c := range build {
 		args = append(args, c.pattern())
+	}
+	failure := source.Problemf(source.CodeOutput, "the Go programs could not be built")
+	if len(found.lacks) > 0 {
+		failure.With(found.lacks[0].String()).Hint("%s", itself)
 	}
 	_, err = c.Add(plan.Layer{
 		Name: "programs", Builder: builder, Inputs: inputs,
@@ -270,9 +319,8 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 		Caches:   []plan.Cache{{Name: "go", Target: goPath}},
 		Passes:   netPasses,
 		// GOFLAGS, GOPRIVATE, CGO_CFLAGS and whatever git needs to log in.
-		Config: plan.ConfigBakes,
-		Failure: source.Problemf(source.CodeOutput, "the Go programs could not be built").
-			Hint("does go build ./... work in a fresh clone?"),
+		Config:  plan.ConfigBakes,
+		Failure: failure.Hint("does go build ./... work in a fresh clone?"),
 	}, top)
 	if err != nil || !c.WantsTest() {
 		return err
@@ -324,11 +372,14 @@ done
 chmod -R a+rX ` + stdCache + `
 `
 
-// buildPrograms builds the packages that are named from $4 on. $1 is the
-// version of Go; $2 "init" where go.mod has to be made and "sum" where go.sum
-// has to, else ""; $3 "link" where bin is to be an entry of the app too. What is
-// in /app already is the frontend's, and may be embedded.
-const buildPrograms = `set -e
+// The programs are built by three parts of a script, of which the one in the
+// middle is what generates. preparePrograms takes the version of Go as $1; $2 is
+// "init" where go.mod has to be made and "sum" where go.sum has to, else ""; $3
+// "link" where bin is to be an entry of the app too. buildPrograms builds the
+// packages that are named from $4 on. What is in /app already is the frontend's,
+// and may be embedded.
+const (
+	preparePrograms = `set -e
 version=$1 mode=$2 link=$3
 shift 3
 if [ ! -e "$GOCACHE/berth-$version" ]; then
@@ -336,20 +387,41 @@ if [ ! -e "$GOCACHE/berth-$version" ]; then
 	cp -r ` + stdCache + `/. "$GOCACHE"
 	touch "$GOCACHE/berth-$version"
 fi
-if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
-	cp -r /src /tmp/src
-	cp -rT /app /tmp/src
-	cd /tmp/src
-fi
-if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
+`
+	writable = `cp -r /src /tmp/src
+cp -rT /app /tmp/src
+cd /tmp/src
+`
+	compileOnly = `if [ -n "$mode" ] || [ -e /app/` + node.Written + ` ]; then
+` + writable + `fi
+`
+	buildPrograms = compile + `if [ "$mode" = init ]; then go mod init ` + madeModule + `; fi
 if [ -n "$mode" ]; then mod=-mod=mod; fi
 if [ -z "$CGO_ENABLED" ]; then
 	cgo=$(CGO_ENABLED=1 go list $mod -deps -f '{{if not .Standard}}{{if .CgoFiles}}{{.ImportPath}}{{end}}{{end}}' "$@")
 	if [ -n "$cgo" ]; then export CGO_ENABLED=1; else export CGO_ENABLED=0; fi
 fi
 mkdir -p ` + bin + `
-go build $mod -trimpath -o ` + bin + `/ "$@"
+compile $mod -trimpath -o ` + bin + `/ "$@"
 if [ -n "$link" ]; then ln -s ` + source.OwnDir + `/bin /app/bin; fi
+`
+)
+
+// compile is a function of the shell that is `go build`. Go compiles as many
+// packages at once as there are cores, and two large ones may want more than a
+// build has: what was killed is compiled again, one package at a time. What was
+// compiled before is in the cache.
+const compile = `compile() {
+	status=0
+	{ go build "$@" 2>&1 || echo $? >/tmp/compile.status; } | tee /tmp/compile.log
+	if [ -e /tmp/compile.status ]; then status=$(cat /tmp/compile.status); rm /tmp/compile.status; fi
+	if [ "$status" != 0 ] && grep -q 'signal: killed' /tmp/compile.log; then
+		echo "warning: the memory of this build was not enough; once more, one package at a time"
+		GOGC=50 GOMAXPROCS=1 go build -p 1 "$@" || return
+		status=0
+	fi
+	return $status
+}
 `
 
 // goEnv is the environment of what runs Go.
@@ -389,7 +461,7 @@ func (p *project) versionFailure(v version) *source.Problem {
 func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error) {
 	const own = "/app/" + source.OwnDir + "/go"
 	var inputs []string
-	dirs := []string{"."}
+	dirs := []string{p.base}
 	if p.work != nil {
 		dirs = append(dirs, source.SortedKeys(p.members)...)
 	}
@@ -406,9 +478,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error
 		Failure: source.Problemf(source.CodeInstall, "the modules that the tests need could not be downloaded").
 			Hint("run go mod tidy and commit go.mod and go.sum"),
 	}
-	if len(inputs) > 0 && !p.tree.IsDir("vendor") {
+	if len(inputs) > 0 && !p.tree.IsDir(path.Join(p.base, "vendor")) {
 		l.Commands[0].Args = append(l.Commands[0].Args, "download")
-		l.Commands[0].Dir = "/src"
+		l.Commands[0].Dir = path.Join("/src", p.base)
 	}
 	if builder, err = p.frontend.Files(c, builder, true); err != nil {
 		return err
@@ -423,6 +495,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, builder string) (err error
 		env[name] = value
 	}
 	out.Test = &plan.Test{Command: "go test ./...", Layer: key, Env: env}
+	if p.base != "." {
+		out.Test.Command = "cd " + source.ShellWord(p.base) + " && " + out.Test.Command
+	}
 	return nil
 }
 

@@ -2,6 +2,9 @@ package golang
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/packtest"
 	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/buildpacks/source"
 )
 
 const (
@@ -87,6 +91,115 @@ func TestPlan_Programs(t *testing.T) {
 			}
 			if got := web(made); got != c.web {
 				t.Errorf("web: got %q, want %q", got, c.web)
+			}
+		})
+	}
+}
+
+// What a repository leaves out is made before it is compiled, where something
+// says how.
+func TestPlan_WhatIsGenerated(t *testing.T) {
+	const (
+		gql  = goMod + "require github.com/99designs/gqlgen v0.17.85\n"
+		main = "package main\nimport _ \"example.com/shop/generated/schema\"\nfunc main() {}\n"
+	)
+	for name, c := range map[string]struct {
+		tree     fs.FS
+		runs     string // "" is nothing
+		note     string
+		evidence string
+	}{
+		"gqlgen": {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85\n", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
+		"gqlgen, an old one": {repo("go.mod", strings.Replace(gql, "go 1.22", "go 1.24.0", 1), "go.sum", "", "gqlgen.yml", "", "main.go", main),
+			"\ngo run github.com/99designs/gqlgen@v0.17.85 || GOTOOLCHAIN=go1.24.0 go run github.com/99designs/gqlgen@v0.17.85\n", "gqlgen makes it", "which is not"},
+		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen\n", "gqlgen makes it", "which is not"},
+		"gqlgen, all there":   {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "generated/schema/x.go", "package schema\n"), "", "", ""},
+		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate\n", "pages/a_templ.go is not in the repository", ""},
+		"templ, all there":    {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x", "pages/a_templ.go", "package pages\n"), "", "", ""},
+		"go generate":         {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", main), "\ngo generate ./... ||", "go generate is tried", "which is not"},
+		"go generate, unused": {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", tool), "", "", ""},
+		"a hook":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "bin/go-pre-compile", "make"), "\nbash bin/go-pre-compile\n", "runs before the programs", "which is not"},
+		"nobody's":            {repo("go.mod", goMod, "main.go", main), "", "imports generated/schema, which is not", "which is not"},
+		"an embedded file":    {repo("go.mod", goMod, "main.go", "package main\nimport _ \"embed\"\n//go:embed key.pem\nvar key string\nfunc main() {}\n"), "", "embeds key.pem, which is not", "which is not"},
+		"a frontend's":        {repo("go.mod", goMod, "main.go", "package main\nimport \"embed\"\n//go:embed dist/index.html build\nvar key embed.FS\nfunc main() {}\n"), "", "", ""},
+		"another module's":    {repo("go.mod", goMod, "generated/schema/go.mod", "module example.com/shop/generated/schema\n", "main.go", main), "", "", ""},
+		"a folder of Cgo":     {repo("go.mod", goMod, "main.go", "package main\nimport _ \"example.com/shop/c\"\nfunc main() {}\n", "c/c.go", "package c\nimport \"C\"\n"), "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, c.tree)
+			l := packtest.Layer(t, made, "programs")
+			script := l.Commands[0].Args[2]
+			if c.runs != "" && (!strings.Contains(script, c.runs) || !slices.Equal(l.Inputs, []string{"."})) {
+				t.Errorf("got %q with %q, want %q in it", script, l.Inputs, c.runs)
+			}
+			if ran := strings.Contains(script, "go run") || strings.Contains(script, "go tool") || strings.Contains(script, "generate") || strings.Contains(script, "bash"); ran != (c.runs != "") {
+				t.Errorf("got %q", script)
+			}
+			if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+				t.Errorf("notes: got %q, want %q", notes, c.note)
+			}
+			evidence, hints := strings.Join(l.Failure.Evidence, "\n"), strings.Join(l.Failure.Hints, "\n")
+			if !strings.Contains(evidence, c.evidence) || (c.evidence != "") != strings.Contains(hints, "bin/go-pre-compile") {
+				t.Errorf("failure: got %q and %q, want %q", evidence, hints, c.evidence)
+			}
+		})
+	}
+}
+
+// A repository with its Go in one folder, and a frontend in another.
+func TestPlan_OneFolderHasTheModule(t *testing.T) {
+	tree := repo("backend/go.mod", goMod, "backend/main.go", server, "backend/cmd/job/main.go", tool, "backend/tools/gen/main.go", tool, "backend/go.sum", "",
+		"frontend/src/x.ts", "", "tools/go.mod", "module x\n", "README.md", "")
+	r := packtest.Request(tree)
+	r.Test = true
+	made, err := packtest.Make(Plan, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := packtest.Layer(t, made, "programs")
+	if web(made) != "bin/shop" || builds(t, made) != ". ./cmd/job" || !strings.Contains(l.Commands[0].Args[2], "\ncd backend\n") || !slices.Contains(l.Inputs, "backend/main.go") {
+		t.Errorf("starts %q, builds %q of %q by %q", web(made), builds(t, made), l.Inputs, l.Commands[0].Args[2])
+	}
+	if made.Summary != "Go 1.27.4 (backend/go.mod)" || !strings.Contains(strings.Join(made.Notes, "\n"), "the app is backend") || made.Test.Command != "cd backend && go test ./..." {
+		t.Errorf("summary %q, notes %q, test %q", made.Summary, made.Notes, made.Test.Command)
+	}
+	if deps := packtest.Layer(t, made, "test dependencies"); deps.Commands[0].Dir != "/src/backend" {
+		t.Errorf("the modules of the tests are downloaded in %s", deps.Commands[0].Dir)
+	}
+	for name, files := range map[string][]string{
+		"two":            {"api/go.mod", goMod, "api/main.go", server, "worker/go.mod", goMod},
+		"another app":    {"api/go.mod", goMod, "api/main.go", server, "ml/requirements.txt", "flask"},
+		"a tool's alone": {"tools/go.mod", goMod, "tools/main.go", server},
+	} {
+		if got := Nested(&source.Tree{FS: repo(files...)}); got != "" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}
+
+// Two large packages at once may want more memory than a build has.
+func TestCompile_WhatWasKilledIsCompiledAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		program string // that go is
+		fails   bool
+		says    string
+	}{
+		"all is well":       {`echo "$@"`, false, "build -o out .\n"},
+		"killed, then well": {`if [ "$2" = -p ]; then echo "$@"; else echo 'x: compile: signal: killed' >&2; exit 1; fi`, false, "build -p 1 -o out .\n"},
+		"killed twice":      {`echo 'x: compile: signal: killed' >&2; exit 1`, true, "one package at a time"},
+		"a mistake":         {`echo 'main.go:1: undefined: x' >&2; exit 2`, true, "main.go:1: undefined: x\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\n"+c.program+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			script := "set -e\n" + strings.ReplaceAll(compile, "/tmp/", dir+"/") + "compile -o out .\necho compiled\n"
+			cmd := exec.Command("sh", "-c", script)
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			if (err != nil) != c.fails || strings.Contains(string(out), "compiled") == c.fails || !strings.Contains(string(out), c.says) {
+				t.Errorf("got %v, %q; want %q", err, out, c.says)
 			}
 		})
 	}

@@ -18,6 +18,8 @@ type goModule struct {
 	path     string
 	least    version // of the lines go and toolchain
 	requires []string
+	versions map[string]string // of what it requires
+	tools    []string          // packages that `go tool` runs
 
 	// Heroku's comments: "// +heroku install ./cmd/..." and "goVersion go1.22".
 	herokuInstall []string
@@ -45,7 +47,7 @@ func (p *project) readModule(dir string) (*goModule, error) {
 			return nil, malformed(name, text, err)
 		}
 	}
-	m := &goModule{}
+	m := &goModule{versions: map[string]string{}}
 	if file.Module != nil {
 		m.path = file.Module.Mod.Path
 	}
@@ -63,6 +65,10 @@ func (p *project) readModule(dir string) (*goModule, error) {
 	m.least = atLeast(name, goLine, toolchain)
 	for _, r := range file.Require {
 		m.requires = append(m.requires, r.Mod.Path)
+		m.versions[r.Mod.Path] = r.Mod.Version
+	}
+	for _, t := range file.Tool {
+		m.tools = append(m.tools, t.Path)
 	}
 	m.heroku(text)
 	return m, nil

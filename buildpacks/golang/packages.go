@@ -23,7 +23,7 @@ const (
 
 // command is a package main: a program to build.
 type command struct {
-	dir  string // "." or "cmd/server"
+	dir  string // of the module: "." or "cmd/server"
 	name string // "server"
 	http bool   // it speaks HTTP itself: net/http or a framework is imported
 }
@@ -34,6 +34,10 @@ type packages struct {
 	inputs   []string  // the files that compiling may read
 	any      bool      // there is a package at all
 	http     bool      // one of them speaks HTTP itself
+
+	lacks     []lack   // what they name and the tree has not
+	templates []string // what generators read
+	files     []string // all that is compiled, where inputs are "."
 }
 
 // compiled are the extensions of what the compiler and the assembler read
@@ -55,7 +59,7 @@ func (p *project) scan(v version) (packages, error) {
 			p.tree.Note("the repository has more than %d entries; the rest was not looked at", maxEntries)
 			return fs.SkipAll
 		}
-		vendored := strings.HasPrefix(name, "vendor/")
+		vendored := strings.HasPrefix(name, path.Join(p.base, "vendor")+"/")
 		switch {
 		case entry.IsDir():
 			if !vendored && name != "." && isForeign(name) {
@@ -76,6 +80,8 @@ func (p *project) scan(v version) (packages, error) {
 			}
 		case slices.Contains(moduleFiles, path.Base(name)):
 			found.inputs = append(found.inputs, name)
+		case path.Ext(name) == ".templ":
+			found.templates = append(found.templates, name)
 		}
 		return nil
 	})
@@ -98,15 +104,25 @@ func (p *project) scan(v version) (packages, error) {
 		found.any = true
 		found.http = found.http || slices.ContainsFunc(pkg.Imports, speaksHTTP)
 		found.inputs = append(found.inputs, p.embedded(dir, pkg.EmbedPatterns)...)
+		found.lacks = append(found.lacks, p.lacking(dir, pkg.Imports, pkg.EmbedPatterns, dirs)...)
 		if name, ok := p.programName(dir); ok && pkg.Name == "main" && len(pkg.GoFiles)+len(pkg.CgoFiles) > 0 {
-			found.commands = append(found.commands, command{dir, name, slices.ContainsFunc(pkg.Imports, speaksHTTP)})
+			found.commands = append(found.commands, command{p.below(dir), name, slices.ContainsFunc(pkg.Imports, speaksHTTP)})
 		}
 	}
 	slices.SortStableFunc(found.commands, func(a, b command) int { return depth(a.dir) - depth(b.dir) })
+	found.files = found.inputs
 	if whole || len(found.inputs) > maxInputs {
 		found.inputs = []string{"."}
 	}
 	return found, nil
+}
+
+// below names a directory from the module that is built.
+func (p *project) below(dir string) string {
+	if dir == p.base {
+		return "."
+	}
+	return strings.TrimPrefix(dir, p.base+"/")
 }
 
 // moduleFiles are read by Go besides sources.

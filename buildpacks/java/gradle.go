@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -77,6 +78,11 @@ func (p *project) gradle(infer bool) error {
 		p.tool.packages = []string{"gradle"}
 		p.tree.Note("no Gradle wrapper: built with Debian's Gradle %s, which is old; commit gradlew and gradle/wrapper", debianGradle)
 	}
+	for _, s := range scripts {
+		p.runsNode = p.runsNode || slices.ContainsFunc(s.plugins, func(id string) bool {
+			return slices.Contains(nodePlugins, id) || strings.HasPrefix(id, "org.siouan.frontend-")
+		})
+	}
 	task, what := "assemble", []string{"nothing"}
 	start, ok := startable(scripts)
 	if ok {
@@ -107,6 +113,28 @@ func (p *project) gradle(infer bool) error {
 	p.tool.args = slices.Concat([]string{program, task}, what)
 	p.tool.test = []string{program, "", "test"}
 	return nil
+}
+
+// nodePlugins run Node within a build, in a version that they download.
+var nodePlugins = []string{"com.github.node-gradle.node", "com.moowork.node"}
+
+// ownNode has such plugins run the Node that is in PATH: Gradle reads it with
+// every build, after the project's own settings.
+const ownNode = `allprojects {
+	afterEvaluate { project ->
+		def node = project.extensions.findByName("node")
+		if (node != null && node.hasProperty("download")) {
+			if (node.download instanceof Boolean) { node.download = false } else { node.download.set(false) }
+		}
+		def frontend = project.extensions.findByName("frontend")
+		if (frontend != null && frontend.hasProperty("nodeDistributionProvided")) { frontend.nodeDistributionProvided.set(true) }
+	}
+}
+`
+
+// withOwnNode is the command that writes it where Gradle looks.
+func withOwnNode() plan.Command {
+	return plan.Run("sh", "-ec", `mkdir -p "$GRADLE_USER_HOME/init.d" && printf %s "$1" >"$GRADLE_USER_HOME/init.d/berth-node.gradle"`, "sh", ownNode)
 }
 
 // startableScript is the project of a build that leaves something to be

@@ -106,6 +106,8 @@ type project struct {
 	app  app
 
 	frontend *node.Frontend // what Node builds; nil is nothing
+	runsNode bool           // the build itself does
+	node     *node.Frontend // with this; nil is nothing
 	// newest is the latest Java that the tool runs on; 0 is any.
 	newest int
 }
@@ -146,7 +148,16 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 		out.Infer("web", p.app.command())
 	}
 	out.Env["PATH"], out.Env["JAVA_HOME"] = searchPath, javaHome
-	if p.tool != nil {
+	if p.runsNode {
+		if p.node, err = node.FindTools(c); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.node != nil:
+		p.node.Announce(out, c)
+		c.Tree.Note("the build runs this Node, where the plugin would download one of its own")
+	case p.tool != nil:
 		if p.frontend, err = node.FindFrontend(c); err != nil {
 			return err
 		}
@@ -229,6 +240,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil {
 		return err
 	}
+	if builder, err = p.node.Tools(c, builder); err != nil {
+		return err
+	}
 	l := plan.Layer{
 		Name: "output", Builder: builder, Source: !out.Sealed,
 		Commands: p.tool.builds(),
@@ -237,6 +251,10 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		Config:   plan.ConfigBakes,
 		Passes:   slices.Concat(plan.NetPasses, p.tool.passes),
 		Failure:  source.Problemf(source.CodeOutput, "%s could not build this app (%s)", p.tool.name, source.Printable(p.app.file)),
+	}
+	if p.node != nil {
+		p.node.Equip(&l)
+		l.Commands = slices.Insert(l.Commands, 0, withOwnNode())
 	}
 	if _, err := c.Add(l, top); err != nil {
 		return err

@@ -90,6 +90,22 @@ func FindFrontend(c *plan.Chain) (*Frontend, error) {
 	return readFrontend(c, use.dir, use.outside)
 }
 
+// FindTools finds the Node and the package manager of a tree whose build calls
+// them by itself: by a gem, by a plugin of Gradle. nil is none.
+func FindTools(c *plan.Chain) (*Frontend, error) {
+	dirs := frontendFolders(c.Tree)
+	if c.Tree.Has(packageJSON) {
+		dirs = []string{"."}
+	}
+	if len(dirs) == 0 || !c.Wants("node") {
+		return nil, nil
+	}
+	if use := findUse(c.Tree, dirs); use.dir != "" {
+		dirs[0] = use.dir
+	}
+	return readFrontend(c, dirs[0], true)
+}
+
 // readFrontend reads the frontend of a folder.
 func readFrontend(c *plan.Chain, dir string, whole bool) (*Frontend, error) {
 	tree := c.Tree
@@ -108,6 +124,10 @@ func readFrontend(c *plan.Chain, dir string, whole bool) (*Frontend, error) {
 	}
 	f := p.findFramework()
 	p.app = app{title: f.title, build: p.buildScript(), caches: f.caches, env: f.env}
+	if name := p.embedding(); name != "" {
+		p.tree.Note("%s runs instead of build: it writes where the app serves from", source.Printable(name))
+		p.app.build = p.manager.run(name)
+	}
 	if !whole {
 		_, whole = p.allFiles()
 	}
@@ -160,15 +180,31 @@ func (f *Frontend) Tools(c *plan.Chain, builder string) (string, error) {
 	return top, err
 }
 
-// Env is the environment of a command that runs Node and the package manager.
-func (f *Frontend) Env() []string { return f.buildEnv() }
-
-// Path is the part of a PATH that has them.
-func (f *Frontend) Path() string {
-	if f.manager.bin != "" {
-		return f.manager.bin + ":" + nodeHome + "/bin"
+// Equip lets a layer's commands call Node and the package manager, which its
+// builder has by Tools.
+func (f *Frontend) Equip(l *plan.Layer) {
+	if f == nil {
+		return
 	}
-	return nodeHome + "/bin"
+	bin := nodeHome + "/bin:"
+	if f.manager.bin != "" {
+		bin = f.manager.bin + ":" + bin
+	}
+	set := map[string]bool{}
+	for i, kv := range l.Env {
+		name, value, _ := strings.Cut(kv, "=")
+		if set[name] = true; name == "PATH" {
+			l.Env[i] = "PATH=" + bin + value
+		}
+	}
+	for _, kv := range append(f.buildEnv(), noBrowsers...) {
+		if name, _, _ := strings.Cut(kv, "="); !set[name] {
+			l.Env = append(l.Env, kv)
+		}
+	}
+	l.Passes = append(slices.Clone(l.Passes), registryPasses...)
+	l.PassesFiles = append(slices.Clone(l.PassesFiles), registryFiles...)
+	l.Caches = append(slices.Clone(l.Caches), plan.Cache{Name: f.manager.name, Target: downloads})
 }
 
 // Lay adds what the frontend's build leaves to top. Where the build may write

@@ -3,6 +3,9 @@ package node
 import (
 	"io/fs"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -384,5 +387,88 @@ func TestLayers_TheOperatorsRegistryIsEverywhere(t *testing.T) {
 		if !slices.Contains(l.Passes, "npm_config_registry") || !slices.Contains(l.PassesFiles, "npm_config_userconfig") {
 			t.Errorf("%s gets %q and the files of %q", l.Name, l.Passes, l.PassesFiles)
 		}
+	}
+}
+
+// What the source imports and the repository leaves out is made before the build.
+func TestPlan_WhatIsGenerated(t *testing.T) {
+	const scripts = `"scripts": {"start": "node x.js", "build": "tsc", "generate": "graphql-codegen -c x"}`
+	for name, c := range map[string]struct {
+		files []string
+		runs  bool
+	}{
+		"missing":           {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from '../gql/__generated__/X'"}, true},
+		"there":             {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from '../gql/__generated__/X'", "gql/__generated__/X.ts", ""}, false},
+		"there, as .js":     {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from './generated/x.js'", "src/generated/x.ts", ""}, false},
+		"a folder":          {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import {X} from './generated'", "src/generated/index.ts", ""}, false},
+		"the build's own":   {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "npm run generate && tsc", "generate": "x"}}`, "a.ts", "import './generated/x'"}, false},
+		"a hook's":          {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "tsc", "prebuild": "x", "generate": "x"}}`, "a.ts", "import './generated/x'"}, false},
+		"no script":         {[]string{packageJSON, `{"scripts": {"start": "node x.js", "build": "tsc"}}`, "a.ts", "import './generated/x'"}, false},
+		"out of the folder": {[]string{packageJSON, "{" + scripts + "}", "src/a.ts", "import '../../generated/x'"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := packtest.Plan(t, Plan, packtest.Repo(c.files...))
+			words := packtest.Layer(t, made, "output").Commands[0].Args
+			got := strings.Join(words[len(words)-min(len(words), 6):], " ")
+			if !strings.HasSuffix(got, "npm run build") || strings.HasSuffix(got, "npm run generate npm run build") != c.runs {
+				t.Errorf("got %q", got)
+			}
+			if notes := strings.Join(made.Notes, "\n"); strings.Contains(notes, "generate runs before the build") != c.runs {
+				t.Errorf("notes: %q", notes)
+			}
+		})
+	}
+}
+
+// webpack 4 hashes with what OpenSSL 3 gives to those alone that ask.
+func TestPlan_OldBundlersGetTheirHashes(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"devDependencies": {"react-scripts": "^3.2.0"}`:                                                  true,
+		`"devDependencies": {"react-scripts": "^5.0.1"}`:                                                  false,
+		`"devDependencies": {"react-scripts": "latest"}`:                                                  false,
+		`"devDependencies": {"react-scripts": "*"}`:                                                       false,
+		`"dependencies": {"webpack": "4.44.1"}`:                                                           true,
+		`"dependencies": {"webpack": "^4.0.0 || ^5.0.0"}`:                                                 true,
+		`"dependencies": {"webpack": "npm:other@4"}`:                                                      false,
+		`"dependencies": {"@symfony/webpack-encore": "^0.30"}`:                                            true,
+		`"dependencies": {"vite": "^4"}`:                                                                  false,
+		`"engines": {"node": "16"}, "dependencies": {"webpack": "4.44.1"}`:                                false,
+		`"scripts": {"build": "NODE_OPTIONS=--openssl-legacy-provider x"}, "dependencies": {"nuxt": "2"}`: false,
+	} {
+		if !strings.Contains(text, "scripts") {
+			text += `, "scripts": {"build": "x"}`
+		}
+		made := packtest.Plan(t, Plan, packtest.Repo(packageJSON, "{"+text+"}", "server.js", ""))
+		if got := slices.Contains(packtest.Layer(t, made, "output").Env, "NODE_OPTIONS=--openssl-legacy-provider"); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+}
+
+// A build may use more of its memory than half, as Node would have it.
+func TestBuild_TheHeapIsMostOfTheMemory(t *testing.T) {
+	for name, c := range map[string]struct{ limit, options, want string }{
+		"2 GiB":              {"2147483648", "", "--max-old-space-size=1536"},
+		"beside others":      {"2147483648", "--openssl-legacy-provider", "--openssl-legacy-provider --max-old-space-size=1536"},
+		"the app's own":      {"2147483648", "--max-old-space-size=512", "--max-old-space-size=512"},
+		"the app's, spelled": {"2147483648", "--max_old_space_size=512", "--max_old_space_size=512"},
+		"no limit":           {"max", "", ""},
+		"none to speak of":   {"9223372036854771712", "", ""},
+		"nothing to read":    {"", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if c.limit != "" {
+				if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(c.limit+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			script := strings.ReplaceAll(build, "/sys/fs/cgroup/", dir+"/")
+			cmd := exec.Command("bash", "-c", script, "bash", dir, "--", "sh", "-c", `printf %s "$NODE_OPTIONS"`)
+			cmd.Env = append(os.Environ(), "NODE_OPTIONS="+c.options)
+			if out, err := cmd.CombinedOutput(); err != nil || string(out) != c.want {
+				t.Errorf("got %q, %v; want %q", out, err, c.want)
+			}
+		})
 	}
 }

@@ -15,6 +15,13 @@ func (p *project) output() plan.Layer {
 	for _, name := range source.SortedKeys(p.app.env) {
 		env = append(env, name+"="+p.app.env[name])
 	}
+	if option := p.legacyHashes(); option != "" {
+		env = append(env, "NODE_OPTIONS="+option)
+	}
+	run := p.app.build
+	if name := p.generator(); name != "" {
+		run = slices.Concat([]string{"bash", "-c", `"$1" "$2" "$3" && shift 3 && exec "$@"`, "bash"}, p.manager.run(name), run)
+	}
 	caches := p.app.caches
 	if p.needsPackages() && !p.manager.pnp {
 		caches = append([]string{"node_modules/.cache"}, caches...)
@@ -27,7 +34,7 @@ func (p *project) output() plan.Layer {
 		PassesFiles: registryFiles,
 		Config:      plan.ConfigBakes,
 		Caches:      []plan.Cache{{Name: p.manager.name, Target: downloads}, {Name: "node-build", Target: outputs}},
-		Commands:    []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, p.app.build)}},
+		Commands:    []plan.Command{{Args: slices.Concat([]string{"bash", "-c", build, "bash", outputs}, caches, []string{"--"}, run)}},
 		Failure:     source.Problemf(source.CodeOutput, "the app's own build failed (%s)", strings.Join(p.app.build, " ")),
 	}
 }
@@ -35,7 +42,15 @@ func (p *project) output() plan.Layer {
 // build runs a build with its caches where it looks for them. $1 is where the
 // caches are kept; then their directories, "--", and the words of the build.
 // NODE_ENV is the config's, or production as Heroku has it.
+//
+// Node's heap ends at half of the memory that it may take, which large builds of
+// frontends want more than: three quarters leave enough for all the rest.
 const build = `export NODE_ENV="${NODE_ENV:-production}"
+limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | head -n 1)
+case "$limit $NODE_OPTIONS" in
+*[!0-9]*' '* | ' '* | ?????????????*' '* | *max[_-]old[_-]space[_-]size*) ;;
+*) export NODE_OPTIONS="${NODE_OPTIONS:+$NODE_OPTIONS }--max-old-space-size=$((limit / 1048576 * 3 / 4))" ;;
+esac
 kept=$1; shift
 caches=()
 while [ "$1" != -- ]; do caches+=("$1"); shift; done

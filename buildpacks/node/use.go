@@ -158,7 +158,46 @@ var (
 	// configuration, or a flag of a script.
 	outsideOutput = source.NewPattern(`\b(?:outDir|outputDir|outputPath|outdir|outfile|dir|file|path)["']?\s*[:=][^\n]{0,60}?\.\./`)
 	outsideFlag   = source.NewPattern(`(?:--outDir|--outdir|--outfile|--output-path|--output|--dist-dir|--dest|-o|-d)[\s=]+\.\./`)
+	// outsideCopy brings it there afterwards.
+	outsideCopy = source.NewPattern(`\b(?:cp|mv|rsync|cpx|ncp|copyfiles)\s[^&|;"\n]*\s\.\./[^\s&|;"]*\s*(?:[&|;"\n]|$)`)
+	watches     = source.NewPattern(`\bwatch\b|\s-w\b|\bdev\b`)
 )
+
+// writesOut tells whether a script leaves files outside of the folder.
+func writesOut(script string) bool {
+	return outsideFlag.MatchString(script) || outsideCopy.MatchString(script)
+}
+
+// embedding names the script that leaves the output outside of the folder, where
+// neither that for the build does nor a configuration; "" is none.
+func (p *project) embedding() string {
+	const usual = "build"
+	if p.dir == "." || p.file.scripts[usual] == "" || p.file.scripts["heroku-postbuild"] != "" {
+		return ""
+	}
+	programs := map[string]bool{}
+	for _, part := range []string{"pre" + usual, usual, "post" + usual} {
+		for _, w := range p.file.expand(p.file.scripts[part]) {
+			if writesOut(strings.Join(w, " ")) {
+				return ""
+			}
+			programs[w[0]] = programs[w[0]] || part == usual
+		}
+	}
+	for _, name := range configurations {
+		if data, err := p.tree.Read(name, maxConfig); err == nil && name != packageJSON && name != "tsconfig.json" && outsideOutput.MatchString(string(data)) {
+			return ""
+		}
+	}
+	for _, name := range source.SortedKeys(p.file.scripts) {
+		script := source.Clip(p.file.scripts[name], maxScript)
+		if writesOut(script) && !watches.MatchString(script) && !p.isDevServer(name, framework{}) && !slices.Contains(lifecycle, name) &&
+			slices.ContainsFunc(p.file.expand(script), func(w []string) bool { return programs[w[0]] }) {
+			return name
+		}
+	}
+	return ""
+}
 
 // configurations are the files of a frontend that name where it reads and writes.
 var configurations = slices.Concat([]string{packageJSON, "tsconfig.json", "angular.json", "tailwind.config.js", "tailwind.config.ts", "build.js", "build.mjs", "esbuild.js", "codegen.ts", "codegen.yml", "build.sh"},
@@ -173,7 +212,7 @@ func leaves(t *source.Tree, dir string) (outside, writes bool) {
 			continue
 		}
 		outside = outside || outsideName.MatchString(string(data))
-		writes = writes || outsideFlag.MatchString(string(data)) || name != packageJSON && name != "tsconfig.json" && outsideOutput.MatchString(string(data))
+		writes = writes || writesOut(string(data)) || name != packageJSON && name != "tsconfig.json" && outsideOutput.MatchString(string(data))
 	}
 	return outside || writes, writes
 }

@@ -54,27 +54,43 @@ type release struct {
 
 func (r release) parsed() *semver.Version { return leastOf(r.version) }
 
-// openRange is a range with one lower end, and the version at that end.
-var openRange = source.NewPattern(`^(?:\^|~|>=)?v?(\d{1,4})(?:\.(\d{1,4}|[xX*]))?(?:\.(\d{1,4}|[xX*]))?$`)
+var (
+	// rangeText is a range in the words that Masterminds' semver and npm's share: a
+	// comma is "and" to the one and nothing to the other.
+	rangeText = source.NewPattern(`^[0-9vxX.*^~<>=| -]+$`)
+	// boundText is one of its versions, with what is said of it.
+	boundText = source.NewPattern(`(\^|~|>=|<=|>|<|=)?\s*v?(\d{1,4})(?:\.(\d{1,4}|[xX*]))?(?:\.(\d{1,4}|[xX*]))?`)
+)
 
-// leastOf returns a version, or the least of a range of them.
-func leastOf(text string) *semver.Version {
-	m := openRange.FindStringSubmatch(text)
-	if m == nil {
-		return semver.MustParse(text)
+// leastOf returns a version, or the least that a range of them names: that of
+// "^29 || ^27" is 27.0.0.
+func leastOf(text string) (least *semver.Version) {
+	if v, err := semver.StrictNewVersion(text); err == nil {
+		return v
 	}
-	var parts [3]uint64
-	for i, part := range m[1:] {
-		parts[i], _ = strconv.ParseUint(part, 10, 32) // "x" is 0
+	for _, m := range boundText.FindAllStringSubmatch(text, -1) {
+		if strings.HasPrefix(m[1], "<") {
+			continue // an end
+		}
+		var parts [3]uint64
+		for i, part := range m[2:] {
+			parts[i], _ = strconv.ParseUint(part, 10, 32) // "x" is 0
+		}
+		if v := semver.New(parts[0], parts[1], parts[2], "", ""); least == nil || v.LessThan(least) {
+			least = v
+		}
 	}
-	return semver.New(parts[0], parts[1], parts[2], "", "")
+	if least == nil {
+		return semver.New(0, 0, 0, "", "")
+	}
+	return least
 }
 
 // unlisted tells whether a range may be of releases that came after the list:
 // of its newest lines, or of the next.
 func (a ask) unlisted(newest uint64) bool {
 	text := strings.TrimSpace(a.text)
-	if !openRange.MatchString(text) {
+	if !rangeText.MatchString(text) {
 		return false
 	}
 	major := leastOf(text).Major()

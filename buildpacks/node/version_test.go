@@ -27,35 +27,40 @@ func TestFindNode_FilesInTheirOrder(t *testing.T) {
 		want    string
 		note    string
 	}{
-		"nobody":              {[]string{packageJSON, "{}"}, "", "24.21.0", ""},
-		"any":                 {[]string{packageJSON, engines("*")}, "", "24.21.0", ""},
-		"at least":            {[]string{packageJSON, engines(">=18")}, "", "24.21.0", ""},
-		"a line":              {[]string{packageJSON, engines("22.x")}, "", "22.23.3", ""},
-		"a minor":             {[]string{packageJSON, engines("~20.11")}, "", "20.11.1", ""},
-		"a caret":             {[]string{packageJSON, engines("^18.17.0")}, "", "18.20.8", ""},
-		"either":              {[]string{packageJSON, engines("^16.13 || ^18.0.0")}, "", "18.20.8", ""},
-		"between":             {[]string{packageJSON, engines(">=18.0.0 <21")}, "", "20.20.2", ""},
-		"from to":             {[]string{packageJSON, engines("18 - 20")}, "", "20.20.2", ""},
-		"newer than ours":     {[]string{packageJSON, engines(">=25")}, "", "26.10.0", ""},
-		"an odd line":         {[]string{packageJSON, engines("23")}, "", "23.11.1", ""},
-		"exact":               {[]string{packageJSON, engines("v20.9.0")}, "", "20.9.0", ""},
-		"exact, unknown":      {[]string{packageJSON, engines("24.99.1")}, "", "24.99.1", ""},
-		"an old line":         {[]string{packageJSON, engines("4.2.x")}, "", "4.2.5", ""},
-		"an older line":       {[]string{packageJSON, engines("~6.10")}, "", "6.10.3", ""},
-		"after our list":      {[]string{packageJSON, engines("24.99.x")}, "", "24.99.x", "the registry's counts"},
-		"the next line":       {[]string{packageJSON, engines(">=27")}, "", ">=27", "the registry's counts"},
-		".nvmrc":              {[]string{packageJSON, "{}", ".nvmrc", "v22.11.0\r\n"}, "", "22.11.0", ""},
-		"lts/*":               {[]string{packageJSON, "{}", ".nvmrc", "lts/*"}, "", "24.21.0", ""},
-		"codename":            {[]string{packageJSON, "{}", ".nvmrc", "lts/Iron"}, "", "20.20.2", ""},
-		"latest":              {[]string{packageJSON, "{}", ".node-version", "node"}, "", "26.10.0", ""},
-		"asdf":                {[]string{packageJSON, "{}", ".tool-versions", "nodejs 20.18.0"}, "", "20.18.0", ""},
-		"mise":                {[]string{packageJSON, "{}", "mise.toml", "[tools]\nnode = '22'"}, "", "22.23.3", ""},
-		"volta":               {[]string{packageJSON, `{"volta": {"node": "18.19.0"}}`}, "", "18.19.0", ""},
-		"narrowed":            {[]string{packageJSON, engines(">=18"), ".nvmrc", "20.11.1"}, "", "20.11.1", ""},
-		"contradicted":        {[]string{packageJSON, engines("22.x"), ".nvmrc", "20"}, "", "22.23.3", ".nvmrc, line 1, asks for 20, which does not fit"},
-		"kept":                {[]string{packageJSON, engines(">=20")}, "22.5.0", "22.5.0", ""},
-		"kept, nobody asks":   {[]string{packageJSON, "{}"}, "22.5.0", "22.5.0", ""},
-		"not kept any longer": {[]string{packageJSON, engines(">=24")}, "22.5.0", "24.21.0", ""},
+		"nobody":                {[]string{packageJSON, "{}"}, "", "24.21.0", ""},
+		"any":                   {[]string{packageJSON, engines("*")}, "", "24.21.0", ""},
+		"at least":              {[]string{packageJSON, engines(">=18")}, "", "24.21.0", ""},
+		"a line":                {[]string{packageJSON, engines("22.x")}, "", "22.23.3", ""},
+		"a minor":               {[]string{packageJSON, engines("~20.11")}, "", "20.11.1", ""},
+		"a caret":               {[]string{packageJSON, engines("^18.17.0")}, "", "18.20.8", ""},
+		"either":                {[]string{packageJSON, engines("^16.13 || ^18.0.0")}, "", "18.20.8", ""},
+		"between":               {[]string{packageJSON, engines(">=18.0.0 <21")}, "", "20.20.2", ""},
+		"from to":               {[]string{packageJSON, engines("18 - 20")}, "", "20.20.2", ""},
+		"newer than ours":       {[]string{packageJSON, engines(">=25")}, "", "26.10.0", ""},
+		"an odd line":           {[]string{packageJSON, engines("23")}, "", "23.11.1", ""},
+		"exact":                 {[]string{packageJSON, engines("v20.9.0")}, "", "20.9.0", ""},
+		"exact, unknown":        {[]string{packageJSON, engines("24.99.1")}, "", "24.99.1", ""},
+		"an old line":           {[]string{packageJSON, engines("4.2.x")}, "", "4.2.5", ""},
+		"an older line":         {[]string{packageJSON, engines("~6.10")}, "", "6.10.3", ""},
+		"after our list":        {[]string{packageJSON, engines("24.99.x")}, "", "24.99.x", "the registry's counts"},
+		"either, both after it": {[]string{packageJSON, engines("^27 || ^29")}, "", "^27 || ^29", "the registry's counts"},
+		"between, after it":     {[]string{packageJSON, engines("  >=27.1  <30 ")}, "", ">=27.1  <30", "the registry's counts"},
+		"from to, after it":     {[]string{packageJSON, engines("27 - 28.x")}, "", "27 - 28.x", "the registry's counts"},
+		"either, one is ours":   {[]string{packageJSON, engines("^27 || ^22")}, "", "22.23.3", ""},
+		"between, from ours":    {[]string{packageJSON, engines(">=26 <30")}, "", "26.10.0", ""},
+		"the next line":         {[]string{packageJSON, engines(">=27")}, "", ">=27", "the registry's counts"},
+		".nvmrc":                {[]string{packageJSON, "{}", ".nvmrc", "v22.11.0\r\n"}, "", "22.11.0", ""},
+		"lts/*":                 {[]string{packageJSON, "{}", ".nvmrc", "lts/*"}, "", "24.21.0", ""},
+		"codename":              {[]string{packageJSON, "{}", ".nvmrc", "lts/Iron"}, "", "20.20.2", ""},
+		"latest":                {[]string{packageJSON, "{}", ".node-version", "node"}, "", "26.10.0", ""},
+		"asdf":                  {[]string{packageJSON, "{}", ".tool-versions", "nodejs 20.18.0"}, "", "20.18.0", ""},
+		"mise":                  {[]string{packageJSON, "{}", "mise.toml", "[tools]\nnode = '22'"}, "", "22.23.3", ""},
+		"volta":                 {[]string{packageJSON, `{"volta": {"node": "18.19.0"}}`}, "", "18.19.0", ""},
+		"narrowed":              {[]string{packageJSON, engines(">=18"), ".nvmrc", "20.11.1"}, "", "20.11.1", ""},
+		"contradicted":          {[]string{packageJSON, engines("22.x"), ".nvmrc", "20"}, "", "22.23.3", ".nvmrc, line 1, asks for 20, which does not fit"},
+		"kept":                  {[]string{packageJSON, engines(">=20")}, "22.5.0", "22.5.0", ""},
+		"kept, nobody asks":     {[]string{packageJSON, "{}"}, "22.5.0", "22.5.0", ""},
+		"not kept any longer":   {[]string{packageJSON, engines(">=24")}, "22.5.0", "24.21.0", ""},
 	} {
 		p := open(t, c.files...)
 		r, err := p.findNode(c.earlier)
@@ -66,6 +71,28 @@ func TestFindNode_FilesInTheirOrder(t *testing.T) {
 		notes := strings.Join(p.tree.Notes, "\n")
 		if r.version != c.want || !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
 			t.Errorf("%s: got %s, notes %q; want %s and %q", name, r.version, notes, c.want, c.note)
+		}
+	}
+}
+
+// The least of a range decides what stands beside it: npm, Debian's libraries.
+func TestLeastOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"24.11.1": "24.11.1", "5.0.0-rc.1": "5.0.0-rc.1", "27.x": "27.0.0", "~27.1": "27.1.0", "^29 || ^27.2.1": "27.2.1",
+		">=27.1 <30": "27.1.0", "<30 >=27": "27.0.0", "27 - 28": "27.0.0", ">26": "26.0.0",
+	} {
+		if got := leastOf(text).String(); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+// What no list can have is refused before anybody is asked.
+func TestFindNode_ARangeOfNothing(t *testing.T) {
+	for _, text := range []string{"^97 || ^99", ">=97 <99", "^97", "<0.5", "^27, ^29", "^27 ^97 || ^x; rm"} {
+		p := open(t, packageJSON, `{"engines": {"node": "`+text+`"}}`)
+		if r, err := p.findNode(""); err == nil {
+			t.Errorf("%s: got %s, want a refusal", text, r.version)
 		}
 	}
 }
@@ -87,6 +114,7 @@ func TestFindManager(t *testing.T) {
 		"a range, usual":   {[]string{packageJSON, `{"engines": {"pnpm": ">=9"}}`, "pnpm-lock.yaml", "lockfileVersion: '9.0'\n"}, "pnpm 10.34.9 pnpm-lock.yaml", nil},
 		"an old range":     {[]string{packageJSON, `{"engines": {"npm": "~6.9"}}`}, "npm 6.9.2", nil},
 		"after our list":   {[]string{packageJSON, `{"packageManager": "yarn@^4.99.0"}`}, "yarn ^4.99.0 pnp", nil},
+		"either, after it": {[]string{packageJSON, `{"engines": {"npm": "^13.1 || ^14"}}`}, "npm ^13.1 || ^14", nil},
 		"a name alone":     {[]string{packageJSON, `{"packageManager": "bun"}`}, "bun 1.4.5", nil},
 		"the latest":       {[]string{packageJSON, `{"packageManager": "pnpm@latest"}`}, "pnpm 10.34.9", nil},
 		"named, not there": {[]string{packageJSON, `{"packageManager": "npm@10.2.0"}`, "yarn.lock", ""}, "npm 10.2.0", nil},

@@ -90,6 +90,37 @@ func TestPlan_WhatCannotBeBuiltIsSaid(t *testing.T) {
 	}
 }
 
+// A refusal says what to do, and doing it works.
+func TestVersion_ARefusalIsFollowed(t *testing.T) {
+	for name, c := range map[string]struct {
+		files []string
+		hints string
+		then  []string // what the hint makes of the files
+	}{
+		"a pin":       {[]string{".php-version", "8.3.1"}, "write 8.4 into .php-version", []string{".php-version", "8.4"}},
+		"asdf's":      {[]string{".tool-versions", "php 8.1"}, "write 8.2 into .tool-versions", []string{".tool-versions", "php 8.2"}},
+		"Composer's":  {[]string{"composer.json", `{"require": {"php": "~8.3.0"}}`}, "composer require 'php:>=8.3'", []string{"composer.json", `{"require": {"php": ">=8.3"}}`}},
+		"either":      {[]string{"composer.json", `{"require": {"php": "8.1.* || 8.3.*"}}`}, "FROM php:8.1-apache, and COPY . /var/www/html", nil},
+		"to come":     {[]string{"composer.json", `{"require": {"php": "^8.6"}}`}, "FROM php:8.6-apache", nil},
+		"a major one": {[]string{".php-version", "7"}, "there are PHP 8.4, 8.2, 8.5, Debian's", nil},
+		"another's":   {[]string{"composer.json", `{"require": {"php": "~5.6"}}`}, "FROM php:5.6-apache", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := packtest.Problem(t, Plan, packtest.Repo(append(c.files, "index.php", "")...))
+			hints := strings.Join(p.Hints, "\n")
+			if p.Code != "E212" || !strings.Contains(hints, c.hints) {
+				t.Errorf("got %s, %q; want %q", p.Code, hints, c.hints)
+			}
+			if strings.Contains(hints, "runs most") != (c.then != nil || name == "either") {
+				t.Errorf("got %q", hints)
+			}
+			if c.then != nil {
+				packtest.Plan(t, Plan, packtest.Repo(append(c.then, "index.php", "")...))
+			}
+		})
+	}
+}
+
 func TestVersion_WhatFilesAskFor(t *testing.T) {
 	require := func(s string) []string { return []string{"composer.json", `{"require": {"php": "` + s + `"}}`} }
 	locked := func(s string) []string {

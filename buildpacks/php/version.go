@@ -53,7 +53,12 @@ func (p *project) findVersion(before string) (debianPHP, error) {
 		}
 		i := slices.IndexFunc(choices, func(v debianPHP) bool { return v.series == m[1] || m[1] == strings.Split(v.series, ".")[0] })
 		if i < 0 {
-			return debianPHP{}, noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(pin))
+			series := m[1]
+			if !strings.Contains(series, ".") {
+				series = "" // a major version, which no image need have
+			}
+			file, _, _ := strings.Cut(where, ",")
+			return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(pin)), series, file)
 		}
 		if m[2] != "" {
 			p.tree.Note("%s asks for PHP %s; it runs on Debian's %s, which gets the security fixes", where, pin, choices[i].series)
@@ -70,7 +75,7 @@ func (p *project) findVersion(before string) (debianPHP, error) {
 	}
 	choices = slices.DeleteFunc(choices, func(v debianPHP) bool { return !v.fits(fits) })
 	if len(choices) == 0 {
-		return debianPHP{}, noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(own))
+		return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(own)), fits.series(), "")
 	}
 	// Packages that were locked for an older PHP may refuse a newer one.
 	for _, v := range choices {
@@ -87,7 +92,50 @@ func noVersion(code, where, format string, args ...any) *source.Problem {
 		have = append(have, v.series)
 	}
 	return source.Problemf(code, "%s: %s", where, fmt.Sprintf(format, args...)).
-		Hint("there are PHP %s, Debian's; a Dockerfile can have any other", strings.Join(have, ", "))
+		Hint("there are PHP %s, Debian's", strings.Join(have, ", "))
+}
+
+// refused says how an app gets on that asks for a series which no suite of
+// Debian's has: by the next that one has, or by an image. pin is the file of a
+// version manager that asks; "" is Composer.
+func refused(p *source.Problem, series, pin string) *source.Problem {
+	if series == "" {
+		return p
+	}
+	if next := nextTo(series); next != "" {
+		if pin == "" {
+			p.Hint("PHP %s runs most of what %s does: composer require 'php:>=%s', and commit both files", next, series, series)
+		} else {
+			p.Hint("PHP %s runs most of what %s does: write %s into %s", next, series, next, pin)
+		}
+	}
+	return p.Hint("or a Dockerfile with two lines: FROM php:%s-apache, and COPY . /var/www/html", series)
+}
+
+// nextTo is the series of Debian's that follows one of the same major version;
+// "" is none.
+func nextTo(series string) (next string) {
+	asked := debianPHP{series: series}.numbers(0)
+	for _, v := range phps {
+		have := v.numbers(0)
+		if have[0] == asked[0] && have[1] > asked[1] && (next == "" || have[1] < (debianPHP{series: next}).numbers(0)[1]) {
+			next = v.series
+		}
+	}
+	return next
+}
+
+// series is the oldest that a constraint allows; "" is none that there has been.
+func (c constraint) series() string {
+	for _, major := range []int{5, 6, 7, 8, 9} {
+		for minor := range 10 {
+			v := debianPHP{series: fmt.Sprintf("%d.%d", major, minor)}
+			if v.fits(c) {
+				return v.series
+			}
+		}
+	}
+	return ""
 }
 
 var pinText = source.NewPattern(`^(?:php-)?(\d{1,3}(?:\.\d{1,3})?)(\.\d{1,3})?$`)

@@ -22,6 +22,25 @@ type django struct {
 	strings map[string]bool   // that stand anywhere in them
 	apps    []string          // of INSTALLED_APPS and MIDDLEWARE
 	url     bool              // the database is named by a variable
+	folders []string          // that hold SQLite's files, and are not in the tree
+}
+
+// sqliteFile is the place of one: os.path.join(BASE_DIR, "data", "db.sqlite3").
+var sqliteFile = source.NewPattern(`BASE_DIR\s*[,/]\s*["']([A-Za-z0-9_][A-Za-z0-9_.-]{0,60})["']\s*[,/]\s*["'][A-Za-z0-9_.-]{1,60}\.(?:sqlite3?|db)["']`)
+
+// findFolders notes the folders of SQLite's files, which nobody keeps in git, as
+// it keeps no empty ones: SQLite makes its file, and not where that lies.
+func (d *django) findFolders(p *project, file string) {
+	text, err := p.tree.Text(file, source.MaxManifest)
+	if err != nil {
+		return // there are none in it
+	}
+	for _, m := range sqliteFile.FindAllStringSubmatch(text, -1) {
+		if dir := d.root() + m[1]; !p.tree.IsDir(dir) && !slices.Contains(d.folders, dir) {
+			d.folders = append(d.folders, dir)
+			p.tree.Note("%s, where the settings have SQLite's file, is not in the repository: it is made", source.Printable(dir))
+		}
+	}
 }
 
 // readDjango finds the project of a tree; nil when there is none.
@@ -60,6 +79,7 @@ func (d *django) read(p *project, name string, hops int) {
 		if m == nil || hops > maxHops {
 			continue
 		}
+		d.findFolders(p, file)
 		d.known = true
 		for _, star := range m.stars {
 			d.read(p, star, hops+1)
@@ -212,7 +232,11 @@ var secretName = source.NewPattern(`^[A-Z][A-Z0-9_]*$`)
 
 // static returns the layer of the source with the static files collected in it.
 func (d *django) static(env []string) plan.Layer {
-	args := []string{"sh", "-c", collectScript, "sh", d.manage, d.settings}
+	folders := ""
+	for _, dir := range d.folders {
+		folders += "mkdir -p " + source.ShellWord(dir) + "\n"
+	}
+	args := []string{"sh", "-c", folders + collectScript, "sh", d.manage, d.settings}
 	secrets := map[string]bool{"SECRET_KEY": true}
 	for s := range d.strings {
 		if strings.HasSuffix(s, "SECRET_KEY") && secretName.MatchString(s) {

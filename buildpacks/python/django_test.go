@@ -181,3 +181,25 @@ func FuzzDjangoSettings(f *testing.F) {
 		packtest.Make(Plan, packtest.Request(djangoProject(text)))
 	})
 }
+
+// SQLite makes its file and no folder, and git keeps no empty one.
+func TestDjango_TheFolderOfSQLitesFileIsMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings string
+		made     string
+	}{
+		"joined":      {"DATABASE = os.path.join(BASE_DIR, \"data\", \"db.sqlite3\")\nTASKS = os.path.join(BASE_DIR, 'data', 'tasks.sqlite3')\n", "mkdir -p data\n"},
+		"a path":      {"DATABASE = BASE_DIR / 'var' / 'db.sqlite3'\n", "mkdir -p var\n"},
+		"in the root": {"DATABASE = BASE_DIR / 'db.sqlite3'\n", ""},
+		"there":       {"DATABASE = BASE_DIR / 'site1' / 'db.sqlite3'\n", ""},
+		"out":         {"DATABASE = BASE_DIR / '..' / 'db.sqlite3'\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := detect(t, djangoProject(staticApp, staticRoot, c.settings))
+			script, _, _ := strings.Cut(packtest.Layer(t, made, "static files").Commands[0].Args[2], "if [")
+			if script != c.made || strings.Contains(strings.Join(made.Notes, "\n"), "it is made") != (c.made != "") {
+				t.Errorf("got %q, notes %q; want %q", script, made.Notes, c.made)
+			}
+		})
+	}
+}

@@ -54,7 +54,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 			Hint("write a Gemfile with rack and puma, bundle lock, and commit both")
 	}
 	assets := entry.framework == rails && p.hasAssets()
-	top, builder, err := c.Toolchain(p.toolchain(assets && p.tree.Has("package.json")))
+	top, builder, err := c.Toolchain(p.toolchain(assets && p.bundler == nil && p.tree.Has("package.json")))
 	if err != nil {
 		return err
 	}
@@ -71,6 +71,9 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error 
 		}
 	}
 	if top, err = p.frontend.Lay(out, c, top, node.Ground{}); err != nil || !assets {
+		return err
+	}
+	if builder, err = p.bundler.Tools(c, builder); err != nil {
 		return err
 	}
 	l := p.assets(builder)
@@ -246,7 +249,6 @@ func (p *project) assets(builder string) plan.Layer {
 			"HOME=/tmp", "SECRET_KEY_BASE_DUMMY=1", // Rails makes one up for this
 			// What bundles is a dependency of development to most.
 			"NODE_ENV=production", "npm_config_include=dev", "YARN_PRODUCTION=false",
-			"npm_config_cache=" + npmCache, "YARN_CACHE_FOLDER=" + npmCache + "/yarn",
 		},
 		Caches: []plan.Cache{{Name: "assets", Target: assetsCache}},
 		// What Sprockets keeps is kept; what was only there to build goes.
@@ -256,11 +258,15 @@ bundle exec rake assets:precompile && rm -rf tmp/cache/assets node_modules`, "sh
 			Hint("does RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1 bundle exec rake assets:precompile work?").
 			Hint("it must do without a database"),
 	}
-	if p.tree.Has("package.json") {
-		l.Caches = append(l.Caches, plan.Cache{Name: "npm", Target: npmCache})
-	}
 	for name, value := range p.env() {
 		l.Env = append(l.Env, name+"="+value)
+	}
+	switch {
+	case p.bundler != nil:
+		p.bundler.Equip(&l)
+	case p.tree.Has("package.json"):
+		l.Env = append(l.Env, "npm_config_cache="+npmCache, "YARN_CACHE_FOLDER="+npmCache+"/yarn")
+		l.Caches = append(l.Caches, plan.Cache{Name: "npm", Target: npmCache})
 	}
 	slices.Sort(l.Env)
 	return l

@@ -19,7 +19,8 @@ type project struct {
 	bundle  *bundle         // nil when there is no Gemfile
 	version version
 
-	frontend *node.Frontend // what Node builds; nil is nothing, or what Rails' assets are built with
+	frontend *node.Frontend // what Node builds; nil is nothing
+	bundler  *node.Frontend // what the gems call that bundle Rails' assets; nil is nothing
 }
 
 // Evidence names the file by which a tree says that it is a Ruby app; "" is none.
@@ -56,7 +57,12 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 			return err
 		}
 	}
-	if !p.bundlesItself(entry) {
+	if p.bundlesItself(entry) {
+		if p.bundler, err = node.FindTools(c); err != nil {
+			return err
+		}
+		p.bundler.Announce(out, c)
+	} else {
 		if p.frontend, err = node.FindFrontend(c); err != nil {
 			return err
 		}

@@ -30,6 +30,10 @@ func (p Pattern) FindStringSubmatchIndex(s string) []int {
 
 func (p Pattern) FindAllString(s string, n int) []string { return p.compiled().FindAllString(s, n) }
 
+func (p Pattern) FindAllStringSubmatch(s string, n int) [][]string {
+	return p.compiled().FindAllStringSubmatch(s, n)
+}
+
 func (p Pattern) ReplaceAllString(s, with string) string {
 	return p.compiled().ReplaceAllString(s, with)
 }

@@ -1,0 +1,1 @@
+require("fs").writeFileSync("app/assets/builds/bundled.css", "/* Node " + process.version + " */ body { color: teal }\n");

@@ -1,0 +1,1 @@
+class CreateItems < ActiveRecord::Migration[7.2]; end
