@@ -1,49 +1,23 @@
-package deploy
+package fleet
 
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
 
 const (
-	// mostVisited bounds how many of an app's hosts a check tries.
-	mostVisited = 3
+	// MostVisited bounds how many of an app's hosts a check tries.
+	MostVisited = 3
 
 	// visitTimeout bounds the requests that look for a refused host: a push waits for them.
 	visitTimeout = 2 * time.Second
 )
-
-// visited lists the hosts by which visitors reach an app, its own domains
-// first. The default host comes last: an app with domains of its own may
-// refuse it.
-func (d *Deployer) visited(app string) (hosts []string) {
-	var domains AppDomains
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		domains, err = DomainsOf(tx, app)
-		return err
-	})
-	d.warn("the domains of an app cannot be read", err, "app", app)
-	usual := d.host(app)
-	for _, domain := range domains.Added {
-		if domain.Wildcard() || domain.Redirect != "" || domain.Host == usual || slices.Contains(hosts, domain.Host) {
-			continue
-		}
-		hosts = append(hosts, domain.Host)
-	}
-	hosts = hosts[:min(len(hosts), mostVisited-1)]
-	if domains.Default == nil && len(hosts) > 0 { // it leads to another app
-		return hosts
-	}
-	return append(hosts, usual)
-}
 
 // refusesHosts are the statuses with which a server refuses a host.
 var refusesHosts = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusMisdirectedRequest}
@@ -87,22 +61,21 @@ func refused(a answer, host, language string) (advice string, is bool) {
 	return "", false
 }
 
-// visit asks an app that serves for its first page as visitors do, under each
+// Visit asks an app that serves for its first page as visitors do, under each
 // of their hosts, and warns of those that it refuses. An app that refuses a host
 // is healthy for a check that sends another one, and down for every visitor.
-func (d *Deployer) visit(ctx context.Context, a *app, out *report) {
+func (a *App) Visit(ctx context.Context, warn func(lines ...string)) {
 	set := a.set()
 	n := slices.IndexFunc(set, func(i *instance) bool { return i.name() == "web.1" && serves(i) })
-	if n < 0 || len(d.containerPorts(set[n])) > 0 {
+	if n < 0 || len(set[n].containerPorts()) > 0 {
 		return
 	}
 	i := set[n]
 	c, _, address := i.running()
 	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
 	defer cancel()
-	name := i.app.called()
-	hosts := d.visited(name)
-	if last := len(hosts) - 1; last > 0 && hosts[last] == d.host(name) {
+	hosts, usual := a.fleet.cfg.Router.Hosts(a.Name())
+	if last := len(hosts) - 1; last > 0 && hosts[last] == usual {
 		hosts = hosts[:last] // the default host is not what its visitors use
 	}
 	scheme := i.scheme()
@@ -122,9 +95,9 @@ func (d *Deployer) visit(ctx context.Context, a *app, out *report) {
 			advice = "let the app accept the host " + host
 		}
 		if is {
-			out.warn(fmt.Sprintf("%s answers %d to visitors of %s: it refuses that host", i.name(), a.status, host), advice)
+			warn(fmt.Sprintf("%s answers %d to visitors of %s: it refuses that host", i.name(), a.status, host), advice)
 		}
-		if ctx.Err() != nil || n+1 == mostVisited {
+		if ctx.Err() != nil || n+1 == MostVisited {
 			return
 		}
 	}
@@ -151,8 +124,4 @@ func (i *instance) rootAnswered(host string, a answer) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.root, i.rootHost = a, host
-}
-
-func dialInto(c *runtime.Container, address string) dialer {
-	return func(ctx context.Context) (net.Conn, error) { return c.Dial(ctx, address) }
 }

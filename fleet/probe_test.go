@@ -1,4 +1,4 @@
-package deploy
+package fleet
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/store"
 )
 
@@ -96,9 +95,9 @@ func TestProbe_WhatSpeaksHTTP2AloneIsAskedInHTTP2(t *testing.T) {
 }
 
 func TestProbe_ACheckOfTheAppsOwnTakesNoErrorOfTheClient(t *testing.T) {
-	own := healthCheck("web", appjson.HealthCheck{Path: "/health"})
-	live := healthCheck("web", appjson.HealthCheck{Type: "liveness", Path: "/live"})
-	root := healthCheck("web", appjson.HealthCheck{Path: "/"})
+	own := store.HealthCheck{Path: "/health", MaxStatus: 399}
+	live := store.HealthCheck{Type: "liveness", Path: "/live", MaxStatus: 399}
+	root := store.HealthCheck{Path: "/", MaxStatus: 399}
 	before := store.HealthCheck{Path: "/health"} // of a release that an older berth has made
 	for _, tt := range []struct {
 		check  store.HealthCheck
@@ -136,7 +135,7 @@ func hostServer(t *testing.T, host string, status int, body string) dialer {
 }
 
 func TestProbe_AHostThatIsRefusedIsNotTheAppsIllness(t *testing.T) {
-	check := healthCheck("web", appjson.HealthCheck{Path: "/health"})
+	check := store.HealthCheck{Path: "/health", MaxStatus: 399}
 	for _, let := range []string{"www.shop.com", "shop.localhost"} {
 		dial := hostServer(t, let, 400, "<h1>Bad Request (400)</h1>")
 		if a, err := getFrom(t.Context(), dial, []string{"www.shop.com", "shop.localhost"}, check); err != nil || a.status != 200 {

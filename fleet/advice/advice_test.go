@@ -1,10 +1,9 @@
-package deploy
+package advice
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -15,8 +14,7 @@ func advised(t *testing.T, lines ...string) string {
 	for _, line := range lines {
 		logs = append(logs, "| "+line)
 	}
-	d := newDeployer(t)
-	return strings.Join(d.adviseSettings(advise(fault.New(fault.Failed, "E302", "x"), logs, runtime.Exit{Code: 1}), "shop", logs).Hints, "\n")
+	return strings.Join(Settings(Program(fault.New(fault.Failed, "E302", "x"), logs), "ssh berth@example.com", "shop", logs).Hints, "\n")
 }
 
 func TestAdvise_AModuleThatIsMissing(t *testing.T) {
@@ -91,18 +89,6 @@ func TestAdvise_WhatIsNotInTheContainer(t *testing.T) {
 	} {
 		if got := advised(t, line); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", line, got, want)
-		}
-	}
-}
-
-func TestAdvise_AWebProcessThatEndsWithoutAnError(t *testing.T) {
-	d := newDeployer(t)
-	for _, exit := range []runtime.Exit{{}, {Code: 1}, {Signal: 9}, {Lost: true}, {OOM: true}} {
-		f := fault.New(fault.Failed, "E302", "x")
-		d.adviseEnd(f, "shop", exit)
-		hints := strings.Join(f.Hints, "\n")
-		if says := strings.Contains(hints, "ended by itself, without an error") && strings.Contains(hints, " run shop COMMAND"); says != (exit == runtime.Exit{}) {
-			t.Errorf("%+v: hints %q", exit, hints)
 		}
 	}
 }

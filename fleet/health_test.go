@@ -1,4 +1,4 @@
-package deploy
+package fleet
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"syscall"
 	"testing"
-
-	"github.com/berthd/berth/runtime"
 )
 
 func TestListensOn_FindsThePortOnWhateverAddress(t *testing.T) {
@@ -35,14 +33,14 @@ func TestPlain_SaysWhatAPersonWould(t *testing.T) {
 		{errors.New("status 500"), "status 500"},
 	}
 	for _, row := range rows {
-		if got := plain(row.err).Error(); got != row.want {
+		if got := Plain(row.err).Error(); got != row.want {
 			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
 		}
 	}
 }
 
-func TestDescribe_NamesHowAProgramEnded(t *testing.T) {
-	rows := map[string]runtime.Exit{
+func TestExit_NamesHowAProgramEnded(t *testing.T) {
+	rows := map[string]Exit{
 		"exit code 1":            {Code: 1},
 		"killed by signal 9":     {Code: 137, Signal: 9},
 		"its container vanished": {Code: 137, Signal: 9, Lost: true},
@@ -54,7 +52,7 @@ func TestDescribe_NamesHowAProgramEnded(t *testing.T) {
 		"exit code 0": {OOM: true}, // a child, and the program got over it
 	}
 	for want, exit := range rows {
-		if got := describe(exit); got != want {
+		if got := exit.String(); got != want {
 			t.Errorf("%+v: got %q, want %q", exit, got, want)
 		}
 	}

@@ -1,10 +1,9 @@
-package deploy
+package advice
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -17,7 +16,7 @@ func TestAdvise_NamesThePackageOfAMissingLibrary(t *testing.T) {
 		"FileNotFoundError: [Errno 2] cannot open shared object file":                                                                          "",
 		"library libGL.so.1 was found": "",
 	} {
-		f := advise(fault.New(fault.Failed, "E302", "x"), []string{line}, runtime.Exit{})
+		f := Program(fault.New(fault.Failed, "E302", "x"), []string{line})
 		hints := strings.Join(f.Hints, "\n")
 		if want == "" && hints != "" || !strings.Contains(hints, want) {
 			t.Errorf("%s: hints %q, want %q", line, hints, want)

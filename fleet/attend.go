@@ -1,4 +1,4 @@
-package deploy
+package fleet
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
 
@@ -20,24 +19,24 @@ const leastPause = time.Second
 // While a check fails, the instance is out of the router's turn. When one of
 // its liveness fails as often in a row as it may, the program is stopped: the
 // supervisor starts another.
-func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container) {
+func (i *instance) attend(ctx context.Context, c Container) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d.turn(i, "")
+	i.turn("")
 	var all sync.WaitGroup
-	all.Go(func() { d.watchMemory(ctx, i, c) })
-	failing := newFailing(func(why string) { d.turn(i, why) })
+	all.Go(func() { i.watchMemory(ctx, c) })
+	failing := newFailing(i.turn)
 	for n, check := range i.lasting() {
 		all.Go(func() {
-			w := watch{check: check, try: func(ctx context.Context) error { return d.look(ctx, i, c, check) }}
+			w := watch{check: check, try: func(ctx context.Context) error { return i.look(ctx, c, check) }}
 			why := w.run(ctx, func(err error) { failing.set(n, err) })
 			if why == nil {
 				return
 			}
-			d.log.Warn("an instance is stopped, its liveness fails", "app", i.app.called(), "instance", i.name(), "err", why)
-			d.happened(store.Event{App: i.app.called(), By: "berth", Kind: "crash", Text: fmt.Sprintf("%s of v%d is stopped: %v", i.name(), i.release.Number, why)})
-			i.notice(d, "stopped, its liveness check failed: %v", why)
-			d.warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
+			i.fleet().cfg.Log.Warn("an instance is stopped, its liveness fails", "app", i.app.Name(), "instance", i.name(), "err", why)
+			i.happened("crash", "%s of v%d is stopped: %v", i.name(), i.release.Number, why)
+			i.notice("stopped, its liveness check failed: %v", why)
+			i.fleet().warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
 		})
 	}
 	select {
@@ -50,16 +49,16 @@ func (d *Deployer) attend(ctx context.Context, i *instance, c *runtime.Container
 
 // lasting returns the checks that the instance has to pass as long as it is up.
 func (i *instance) lasting() []store.HealthCheck {
-	return slices.DeleteFunc(slices.Clone(i.release.Health), func(c store.HealthCheck) bool {
+	return slices.DeleteFunc(slices.Clone(i.process.Checks), func(c store.HealthCheck) bool {
 		return c.Process != i.process.Type || c.Type != "liveness" && c.Type != "readiness" || c.Warn || c.Uptime > 0
 	})
 }
 
 // look makes one try of a check.
-func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, check store.HealthCheck) error {
+func (i *instance) look(ctx context.Context, c Container, check store.HealthCheck) error {
 	timeout := orSeconds(check.Timeout, checkTimeout)
 	if len(check.Command) > 0 {
-		return d.checkCommand(ctx, i, c, check.Command, timeout)
+		return i.checkCommand(ctx, c, check.Command, timeout)
 	}
 	_, _, address := i.running()
 	if check.Port != 0 || check.Listening || address == "" {
@@ -69,7 +68,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 		}
 		told := check.Port
 		if told == 0 {
-			told = i.port()
+			told = i.release.Port
 		}
 		if at := listensOn(addresses, told); at != "" {
 			address = at
@@ -80,7 +79,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 			return nil
 		}
 	}
-	if _, err := get(ctx, c, address, d.visited(i.app.called()), check, timeout); err != nil {
+	if _, err := get(ctx, c, address, i.hosts(), check, timeout); err != nil {
 		return fmt.Errorf("GET %s : %w", check.Path, err)
 	}
 	return nil
@@ -88,7 +87,7 @@ func (d *Deployer) look(ctx context.Context, i *instance, c *runtime.Container, 
 
 // turn takes an instance out of the router's turn for a reason, or puts it
 // back when there is none any more.
-func (d *Deployer) turn(i *instance, why string) {
+func (i *instance) turn(why string) {
 	i.mu.Lock()
 	moved := (i.failing == "") != (why == "")
 	i.failing = why
@@ -97,9 +96,9 @@ func (d *Deployer) turn(i *instance, why string) {
 		return
 	}
 	if why != "" {
-		d.log.Warn("an instance is out of turn", "app", i.app.called(), "instance", i.name(), "why", why)
+		i.fleet().cfg.Log.Warn("an instance is out of turn", "app", i.app.Name(), "instance", i.name(), "why", why)
 	}
-	d.reroute(i.app)
+	i.app.Reroute()
 }
 
 // failing are the checks of an instance that fail now.

@@ -1,4 +1,4 @@
-package deploy
+package fleet
 
 import (
 	"context"
@@ -9,28 +9,11 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
-
-// listensOn finds a port among listening addresses.
-func listensOn(addresses []string, port int) string {
-	for _, a := range addresses {
-		if portOf(a) == strconv.Itoa(port) {
-			return a
-		}
-	}
-	return ""
-}
-
-func portOf(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
-}
 
 // checkAgent is how checks introduce themselves.
 const checkAgent = "berth-healthcheck"
@@ -47,7 +30,7 @@ const (
 )
 
 // get asks an instance one HTTP request and says what is wrong with the answer.
-func get(ctx context.Context, c *runtime.Container, address string, hosts []string, check store.HealthCheck, timeout time.Duration) (answer, error) {
+func get(ctx context.Context, c Container, address string, hosts []string, check store.HealthCheck, timeout time.Duration) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return getFrom(ctx, dialInto(c, address), hosts, check)
@@ -86,7 +69,7 @@ func getAs(ctx context.Context, dial dialer, host string, check store.HealthChec
 		resp, err = request(ctx, transport, host, check)
 	}
 	if err != nil {
-		return a, plain(err)
+		return a, Plain(err)
 	}
 	defer resp.Body.Close()
 	a.status = resp.StatusCode
@@ -99,7 +82,7 @@ func getAs(ctx context.Context, dial dialer, host string, check store.HealthChec
 	switch {
 	case check.Content != "":
 		if a.body, err = readSome(resp.Body, maxContent); err != nil {
-			return a, plain(err)
+			return a, Plain(err)
 		}
 		if !strings.Contains(a.body, check.Content) {
 			return a, fmt.Errorf("status %d, without %q in its first MiB", a.status, check.Content)
@@ -152,8 +135,8 @@ func request(ctx context.Context, transport *http.Transport, host string, check 
 	return transport.RoundTrip(req) // a redirect is an answer; it is not followed
 }
 
-// plain takes the layers of net and net/http off an error: "connection refused".
-func plain(err error) error {
+// Plain takes the layers of net and net/http off an error: "connection refused".
+func Plain(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return errors.New("no answer in time")

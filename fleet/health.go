@@ -1,4 +1,4 @@
-package deploy
+package fleet
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -31,18 +30,18 @@ const (
 // awaitHealthy returns when the instance answers as its checks ask, or with a
 // fault that says what was tried. It finds out where the instance listens. A
 // check that only warns does so through note.
-func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, hosts []string, again bool, note func(string)) error {
-	checks := i.checks()
+func (i *instance) awaitHealthy(ctx context.Context, again bool, note func(string)) error {
+	checks, hosts := i.checks(), i.hosts()
 	c, _, _ := i.running()
 	if i.process.Type != "web" && len(checks) == 0 {
-		return d.awaitSteady(ctx, i, c, steadyFor)
+		return i.awaitSteady(ctx, c, steadyFor)
 	}
 	if len(checks) == 0 {
-		return d.awaitAnswer(ctx, i, c, hosts, again, note)
+		return i.awaitAnswer(ctx, c, hosts, again, note)
 	}
 	for _, check := range checks {
-		err := d.awaitCheck(ctx, i, c, check, hosts)
-		if err != nil && check.Warn && !ended(c) && ctx.Err() == nil {
+		err := i.awaitCheck(ctx, c, check, hosts)
+		if err != nil && check.Warn && !Ended(c) && ctx.Err() == nil {
 			note(err.Error())
 			err = nil
 		}
@@ -51,15 +50,21 @@ func (d *Deployer) awaitHealthy(ctx context.Context, i *instance, hosts []string
 		}
 	}
 	if _, _, address := i.running(); i.process.Type == "web" && address == "" {
-		_, err := d.awaitListening(ctx, i, c, 0, time.Now().Add(healthTimeout))
+		_, err := i.awaitListening(ctx, c, 0, time.Now().Add(healthTimeout))
 		return err
 	}
 	return nil
 }
 
+// hosts are those under which checks ask the instance.
+func (i *instance) hosts() []string {
+	hosts, _ := i.fleet().cfg.Router.Hosts(i.app.Name())
+	return hosts
+}
+
 // checks returns those of app.json that the instance has to pass to be healthy.
 func (i *instance) checks() []store.HealthCheck {
-	return slices.DeleteFunc(slices.Clone(i.release.Health), func(c store.HealthCheck) bool {
+	return slices.DeleteFunc(slices.Clone(i.process.Checks), func(c store.HealthCheck) bool {
 		return c.Process != i.process.Type || c.Type == "liveness"
 	})
 }
@@ -68,16 +73,16 @@ func (i *instance) checks() []store.HealthCheck {
 // listens, also where the app's ports lead, then GET / answers below 500. Of a
 // release that has served before, a port that nobody listens on is no reason to
 // keep all the rest down: somebody may have added it since.
-func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Container, hosts []string, again bool, note func(string)) error {
+func (i *instance) awaitAnswer(ctx context.Context, c Container, hosts []string, again bool, note func(string)) error {
 	deadline := time.Now().Add(healthTimeout)
-	for _, at := range d.containerPorts(i) {
+	for _, at := range i.containerPorts() {
 		n, _ := strconv.Atoi(at)
 		until := deadline
 		if again {
 			until = time.Now().Add(steadyFor)
 		}
-		_, err := d.awaitListening(ctx, i, c, n, until)
-		if err != nil && again && !ended(c) && ctx.Err() == nil {
+		_, err := i.awaitListening(ctx, c, n, until)
+		if err != nil && again && !Ended(c) && ctx.Err() == nil {
 			note(err.Error())
 			err = nil
 		}
@@ -88,11 +93,11 @@ func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Cont
 	tried := tally{}
 	for pause := firstLook; ; pause = min(2*pause, laterLooks) {
 		// Looked up each time: the port it was told may open after another one.
-		address, err := d.awaitListening(ctx, i, c, 0, deadline)
+		address, err := i.awaitListening(ctx, c, 0, deadline)
 		if err != nil {
 			return err
 		}
-		if slices.Contains(d.containerPorts(i), portOf(address)) {
+		if slices.Contains(i.containerPorts(), portOf(address)) {
 			return nil // what is spoken there is the app's affair
 		}
 		root, err := get(ctx, c, address, hosts, store.HealthCheck{}, min(time.Until(deadline), checkTimeout))
@@ -102,7 +107,7 @@ func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Cont
 		}
 		tried.add(err)
 		if !wait(ctx, c, pause) || time.Now().After(deadline) {
-			return d.unhealthy(ctx, i, c, fmt.Sprintf("GET http://%s:%s/", i.name(), portOf(address)), tried)
+			return i.unhealthy(ctx, c, fmt.Sprintf("GET http://%s:%s/", i.name(), portOf(address)), tried)
 		}
 	}
 }
@@ -110,15 +115,15 @@ func (d *Deployer) awaitAnswer(ctx context.Context, i *instance, c *runtime.Cont
 // awaitListening waits for the program to listen on a TCP port: the one it was
 // told, or failing that any other, preferably one that no port of the app's
 // leads to. want, when not 0, is the only port that counts.
-func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.Container, want int, deadline time.Time) (string, error) {
+func (i *instance) awaitListening(ctx context.Context, c Container, want int, deadline time.Time) (string, error) {
 	var other string // listens on another port than it was told
 	var otherSince time.Time
 	for pause := firstLook; ; pause = min(pause*5/4, laterLooks) {
 		addresses, err := c.Listening()
-		if err != nil && !ended(c) {
+		if err != nil && !Ended(c) {
 			return "", fmt.Errorf("look where %s listens: %w", i.name(), err)
 		}
-		told := i.port()
+		told := i.release.Port
 		if want != 0 {
 			told = want
 		}
@@ -131,7 +136,7 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 		if want == 0 && len(addresses) > 0 {
 			// It may open several ports one by one: PORT is given a moment to
 			// follow, and longer where nothing else would take requests.
-			first, raw := forRequests(addresses, d.containerPorts(i))
+			first, raw := forRequests(addresses, i.containerPorts())
 			patience := 300 * time.Millisecond
 			if raw {
 				patience = steadyFor
@@ -144,40 +149,31 @@ func (d *Deployer) awaitListening(ctx context.Context, i *instance, c *runtime.C
 			}
 		}
 		if !wait(ctx, c, pause) || time.Now().After(deadline) {
-			return "", d.unhealthy(ctx, i, c, fmt.Sprintf("listen on port %d", told), nil)
+			return "", i.unhealthy(ctx, c, fmt.Sprintf("listen on port %d", told), nil)
 		}
 	}
 }
 
-func (i *instance) listens(address string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.address, i.detail = address, ""
-	if told := strconv.Itoa(i.port()); address != "0.0.0.0:"+told && address != "[::]:"+told {
-		i.detail = "listens on " + address
-	}
-}
-
 // awaitSteady waits for a program to have stayed up for a while.
-func (d *Deployer) awaitSteady(ctx context.Context, i *instance, c *runtime.Container, up time.Duration) error {
+func (i *instance) awaitSteady(ctx context.Context, c Container, up time.Duration) error {
 	if wait(ctx, c, up) {
 		return nil
 	}
-	return d.unhealthy(ctx, i, c, "stay up for "+up.String(), nil)
+	return i.unhealthy(ctx, c, "stay up for "+up.String(), nil)
 }
 
 // awaitCheck makes one check of app.json, as often as it says.
-func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Container, check store.HealthCheck, hosts []string) error {
+func (i *instance) awaitCheck(ctx context.Context, c Container, check store.HealthCheck, hosts []string) error {
 	timeout, pause := orSeconds(check.Timeout, checkTimeout), time.Duration(check.Wait)*time.Second
 	attempts := check.Attempts
 	if attempts == 0 {
 		attempts = 3
 	}
 	if !wait(ctx, c, orSeconds(check.InitialDelay, 0)) {
-		return d.unhealthy(ctx, i, c, "stay up through the initial delay of its check", nil)
+		return i.unhealthy(ctx, c, "stay up through the initial delay of its check", nil)
 	}
 	if check.Uptime > 0 {
-		return d.awaitSteady(ctx, i, c, orSeconds(check.Uptime, 0))
+		return i.awaitSteady(ctx, c, orSeconds(check.Uptime, 0))
 	}
 	tried := tally{}
 	what := ""
@@ -187,10 +183,10 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 		switch {
 		case len(check.Command) > 0:
 			what = strings.Join(check.Command, " ")
-			err = d.checkCommand(ctx, i, c, check.Command, timeout)
+			err = i.checkCommand(ctx, c, check.Command, timeout)
 		default:
 			var address string
-			if address, err = d.awaitListening(ctx, i, c, check.Port, time.Now().Add(timeout)); err == nil && !check.Listening {
+			if address, err = i.awaitListening(ctx, c, check.Port, time.Now().Add(timeout)); err == nil && !check.Listening {
 				what = fmt.Sprintf("GET http://%s:%s%s", i.name(), portOf(address), check.Path)
 				got, err = get(ctx, c, address, hosts, check, timeout)
 			}
@@ -202,10 +198,10 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 		if n < attempts && wait(ctx, c, pause) {
 			continue
 		}
-		if fault.From(err) != nil && !ended(c) && ctx.Err() == nil {
+		if fault.From(err) != nil && !Ended(c) && ctx.Err() == nil {
 			return err // says all there is to say
 		}
-		err = d.unhealthy(ctx, i, c, what, tried)
+		err = i.unhealthy(ctx, c, what, tried)
 		if advice, is := refused(got, hosts[0], i.release.Language); is {
 			if f := fault.From(err); f != nil {
 				f.Hint("%s", advice)
@@ -216,13 +212,11 @@ func (d *Deployer) awaitCheck(ctx context.Context, i *instance, c *runtime.Conta
 }
 
 // checkCommand runs a check's command beside the instance's program.
-func (d *Deployer) checkCommand(ctx context.Context, i *instance, c *runtime.Container, args []string, timeout time.Duration) error {
+func (i *instance) checkCommand(ctx context.Context, c Container, args []string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := command(store.App{Name: i.app.called()}, i.release, "", i.name())
-	cmd.Args = args
 	var out tail
-	exit, err := c.Exec(ctx, cmd, &out)
+	exit, err := c.Exec(ctx, i.command(args), &out)
 	if err == nil && exit.Code != 0 {
 		err = fmt.Errorf("exit code %d: %s", exit.Code, out.last())
 	}
@@ -237,24 +231,15 @@ func orSeconds(n int, otherwise time.Duration) time.Duration {
 }
 
 // wait pauses; it returns false when the program ended or ctx did meanwhile.
-func wait(ctx context.Context, c *runtime.Container, pause time.Duration) bool {
+func wait(ctx context.Context, c Container, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ctx.Err() == nil && !ended(c)
+		return ctx.Err() == nil && !Ended(c)
 	case <-c.Done():
 		return false
 	case <-ctx.Done():
-		return false
-	}
-}
-
-func ended(c *runtime.Container) bool {
-	select {
-	case <-c.Done():
-		return true
-	default:
 		return false
 	}
 }

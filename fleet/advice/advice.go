@@ -1,4 +1,7 @@
-package deploy
+// Package advice reads out of what a program printed what is missing: a module, a
+// library of the system, a variable, a service, a directory that can be written.
+// It adds to a fault the hints that say how it is had.
+package advice
 
 import (
 	"path"
@@ -7,7 +10,6 @@ import (
 
 	"github.com/berthd/berth/buildpacks/python"
 	problem "github.com/berthd/berth/buildpacks/source"
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -16,6 +18,18 @@ var (
 	nodeSays   = problem.NewPattern(`(?:Cannot find module|Cannot find package) ['"]([^'"]+)['"]`)
 	rubySays   = problem.NewPattern(`cannot load such file -- ([\w./-]+)`)
 )
+
+// Program adds the hints that follow from the modules and libraries that a program
+// says it did not find.
+func Program(f *fault.Error, lines []string) *fault.Error {
+	for _, line := range lines {
+		adviseModule(f, line)
+		if library := missingLibrary(line); library != "" {
+			adviseLibrary(f, library)
+		}
+	}
+	return f
+}
 
 // adviseModule says what to do about a module that a program did not find.
 func adviseModule(f *fault.Error, line string) {
@@ -61,15 +75,6 @@ func advisePython(f *fault.Error, module string, noPackage bool) {
 	}
 }
 
-// adviseEnd says what to do about a web process that ended without an error.
-func (d *Deployer) adviseEnd(f *fault.Error, app string, exit runtime.Exit) {
-	if exit.Code != 0 || exit.Signal != 0 || exit.Lost || exit.OOM {
-		return
-	}
-	f.Hint("it ended by itself, without an error: web has to stay in the foreground and listen on $PORT")
-	f.Hint("what does its work and ends is for cron, a release line of the Procfile, or %s run %s COMMAND", d.sshCommand(), app)
-}
-
 // settingSays finds the variable that a program misses in what it prints.
 var settingSays = []problem.Pattern{
 	problem.NewPattern(`KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]`),               // Python: os.environ
@@ -110,23 +115,24 @@ var services = map[string]struct{ title, variable string }{
 	"5672": {"RabbitMQ", "RABBITMQ_URL"}, "9200": {"Elasticsearch", "ELASTICSEARCH_URL"}, "11211": {"Memcached", "MEMCACHED_URL"},
 }
 
-// adviseSettings adds the hints that follow from what an app's container does not
-// have: variables that nobody has set, services, directories that can be written.
-func (d *Deployer) adviseSettings(f *fault.Error, app string, logs []string) *fault.Error {
+// Settings adds the hints that follow from what an app's container does not have:
+// variables that nobody has set, services, directories that can be written. ssh
+// is how a command of berth begins.
+func Settings(f *fault.Error, ssh, app string, lines []string) *fault.Error {
 	before := ""
-	for _, line := range logs {
+	for _, line := range lines {
 		name := missingSetting(line)
 		if m := fieldName.FindStringSubmatch(before); m != nil && pydanticSays.MatchString(line) {
 			name = strings.ToUpper(m[1])
 		}
 		before = line
 		if name != "" {
-			d.hintSetting(f, app, name)
+			hintSetting(f, ssh, app, name)
 		}
 		if m := refusedSays.FindStringSubmatch(line); m != nil && strings.Contains(strings.ToLower(line), "refused") {
 			s := services[m[1]]
 			hintOnce(f, s.title+" does not run in the app's container: name one that it reaches")
-			d.hintSetting(f, app, s.variable)
+			hintSetting(f, ssh, app, s.variable)
 		}
 		if m := nowhereSays.FindStringSubmatch(line); m != nil && m[1] != "localhost" {
 			hintOnce(f, "no host is called "+m[1]+" here, as in a compose file: name one that the app reaches, by config:set")
@@ -137,8 +143,8 @@ func (d *Deployer) adviseSettings(f *fault.Error, app string, logs []string) *fa
 }
 
 // hintSetting says how a variable is set.
-func (d *Deployer) hintSetting(f *fault.Error, app, name string) {
-	hintOnce(f, d.sshCommand()+" config:set "+app+" "+name+"=VALUE")
+func hintSetting(f *fault.Error, ssh, app, name string) {
+	hintOnce(f, ssh+" config:set "+app+" "+name+"=VALUE")
 }
 
 // adviseFiles says where an app can write.

@@ -1,12 +1,9 @@
-package deploy
+package fleet
 
 import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store"
 )
 
 const (
@@ -47,19 +44,19 @@ func (w oomWatch) run(ctx context.Context) {
 }
 
 // watchMemory reports what is killed of an instance that goes on.
-func (d *Deployer) watchMemory(ctx context.Context, i *instance, c *runtime.Container) {
+func (i *instance) watchMemory(ctx context.Context, c Container) {
 	oomWatch{kills: c.OOMKills, tell: func(kills, limit int64) {
-		if ended(c) {
+		if Ended(c) {
 			return // its end says it
 		}
 		i.mu.Lock()
 		i.oomKills += kills
 		i.mu.Unlock()
-		app, text := i.app.called(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), memoryLimit(limit))
-		d.log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
-		d.notice(i.app, i.release.Number, i.name(), "%s", text)
-		d.happened(store.Event{App: app, By: "berth", Kind: "oom", Text: fmt.Sprintf("%s of v%d: %s", i.name(), i.release.Number, text)})
-		d.changes.publish(app)
+		app, text := i.app.Name(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), MemoryLimit(limit))
+		i.fleet().cfg.Log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
+		i.notice("%s", text)
+		i.happened("oom", "%s of v%d: %s", i.name(), i.release.Number, text)
+		i.fleet().cfg.Journal.Changed(app)
 	}}.run(ctx)
 }
 
