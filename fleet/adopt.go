@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -28,6 +29,9 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 		byApp[app] = append(byApp[app], c)
 	}
 	for _, w := range wanted {
+		w.App.mu.Lock()
+		w.App.alone = w.StopFirst
+		w.App.mu.Unlock()
 		app := strconv.Itoa(w.App.uid)
 		mine := byApp[app]
 		delete(byApp, app)
@@ -45,25 +49,68 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 }
 
 // adopt fills the slots of a release with containers that run already, and
-// returns the others.
+// returns the others. Of two for one slot, which a crash in the middle of a
+// restart leaves, it takes the one with the right limits, then the one that
+// listens, then the newer one.
 func (a *App) adopt(r Release, containers []Container) (left []Container) {
 	open := map[string]Slot{}
 	for _, s := range r.Slots() {
 		open[s.String()] = s
 	}
+	type candidate struct {
+		Container
+		slot    Slot
+		limits  Limits
+		listens bool
+	}
+	bySlot := map[string][]candidate{}
 	for _, c := range containers {
 		about := c.About()
-		name := about.Labels[LabelProcess] + "." + about.Labels[LabelNumber]
-		s, wanted := open[name]
+		s, wanted := open[about.Labels[LabelProcess]+"."+about.Labels[LabelNumber]]
 		fits := wanted && about.Labels[LabelKind] == KindInstance && about.Labels[LabelRelease] == strconv.Itoa(r.Number)
 		if !fits || !c.Launched() || Ended(c) {
 			left = append(left, c)
 			continue
 		}
-		delete(open, name)
-		a.takeBack(r, s, c)
+		found := candidate{c, s, limitsOf(c, r.Limits), false}
+		if s.Process.Type == "web" {
+			addresses, err := c.Listening()
+			a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", s.String())
+			found.listens = len(addresses) > 0
+		}
+		bySlot[s.String()] = append(bySlot[s.String()], found)
+	}
+	for _, s := range r.Slots() {
+		found := bySlot[s.String()]
+		if len(found) == 0 {
+			continue
+		}
+		slices.SortStableFunc(found, func(x, y candidate) int {
+			return cmp.Or(
+				-compareBool(x.limits == r.Limits, y.limits == r.Limits),
+				-compareBool(x.listens, y.listens),
+				y.About().Created.Compare(x.About().Created),
+			)
+		})
+		for _, other := range found[1:] {
+			left = append(left, other.Container)
+		}
+		has := r
+		has.Limits = found[0].limits
+		a.takeBack(has, s, found[0].Container)
 	}
 	return left
+}
+
+// compareBool orders false before true.
+func compareBool(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	}
+	return 1
 }
 
 // takeBack makes an instance of a container that runs already.
@@ -113,21 +160,26 @@ func (a *App) HoldUnserved(r Release) (resume func()) {
 // StopLeftOvers ends what still runs, of what Adopt left, of apps that are not to
 // run twice: a change that the end of berth broke off may have started it.
 func (f *Fleet) StopLeftOvers(ctx context.Context, wanted []Wanted, left []Container) {
-	names := map[string]string{}
+	apps := map[string]*App{}
 	for _, w := range wanted {
 		if w.StopFirst {
-			names[strconv.Itoa(w.App.uid)] = w.App.Name()
+			apps[strconv.Itoa(w.App.uid)] = w.App
 		}
 	}
 	var all sync.WaitGroup
 	for _, c := range left {
 		about := c.About()
-		app := names[about.Labels[LabelApp]]
-		if app == "" || about.Labels[LabelKind] != KindInstance || !c.Launched() || Ended(c) {
+		app := apps[about.Labels[LabelApp]]
+		if app == nil || about.Labels[LabelKind] != KindInstance || !c.Launched() || Ended(c) {
 			continue
 		}
 		all.Go(func() {
-			f.warn("what is left of a rollout did not stop", stop(ctx, c), "app", app, "container", about.ID)
+			if err := stop(ctx, c); err != nil {
+				f.warn("what is left of a rollout did not stop", err, "app", app.Name(), "container", about.ID)
+				app.mu.Lock()
+				app.strays = append(app.strays, c)
+				app.mu.Unlock()
+			}
 		})
 	}
 	all.Wait()

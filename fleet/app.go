@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
+	"time"
 )
 
 // App is what runs of one app. Converge and Adopt change it; the caller sees to
@@ -19,7 +21,10 @@ type App struct {
 	leaving []chan struct{} // sets on their way out, each closed when its last instance is gone
 	trial   *Trial          // of the release that serves; nil once it is trusted
 	standby *Standby
-	gone    bool // destroyed: nothing leads to it any more
+	gone    bool        // destroyed: nothing leads to it any more
+	strays  []Container // that were to be removed and may still run
+	alone   bool        // old and new instances may not run at once
+	overdue *overdue    // set while the router has not taken the set that lives
 }
 
 // NewApp returns an app of which nothing runs yet. There may be only one for
@@ -106,9 +111,64 @@ func (a *App) Silent(port int) (names []string) {
 	return names
 }
 
+// overdue is a set of instances that the router has not taken yet.
+type overdue struct {
+	done  chan struct{} // closed when it has
+	drain Drain         // of the set before; set before done
+}
+
+// wait returns when the router has taken the set, or after a time.
+func (o *overdue) wait(ctx context.Context, patience time.Duration) {
+	select {
+	case <-o.done:
+	case <-time.After(patience):
+	case <-ctx.Done():
+	}
+}
+
+// routeAgainAfter is how often the router is offered again what it did not take.
+const routeAgainAfter = time.Second
+
 // route tells the router which instances of the app take requests now; the
-// caller holds mu.
+// caller holds mu. A router that does not take them is offered them again, in
+// the background, and the set before has to go on until overdue is done.
 func (a *App) route() (Drain, error) {
+	drain, err := a.tryRoute()
+	switch {
+	case err == nil && a.overdue != nil:
+		a.overdue.drain = drain
+		close(a.overdue.done)
+		a.overdue = nil
+	case err != nil && a.overdue == nil:
+		o := &overdue{done: make(chan struct{})}
+		a.overdue = o
+		a.fleet.background(func(ctx context.Context) { a.routeAgain(ctx, o) })
+	}
+	if err != nil {
+		a.fleet.cfg.Log.Error("an app could not be routed", "app", a.name, "err", err)
+	}
+	return drain, err
+}
+
+// routeAgain offers the router what it has not taken until it does.
+func (a *App) routeAgain(ctx context.Context, o *overdue) {
+	for {
+		select {
+		case <-time.After(routeAgainAfter):
+		case <-o.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+		a.mu.Lock()
+		if a.overdue == o {
+			a.route()
+		}
+		a.mu.Unlock()
+	}
+}
+
+func (a *App) tryRoute() (Drain, error) {
 	if a.gone {
 		return nil, nil
 	}
@@ -131,9 +191,7 @@ func (a *App) route() (Drain, error) {
 func (a *App) Reroute() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, err := a.route(); err != nil {
-		a.fleet.cfg.Log.Error("an app could not be routed", "app", a.name, "err", err)
-	}
+	a.route()
 	a.fleet.cfg.Journal.Changed(a.name)
 }
 
@@ -151,9 +209,42 @@ func (a *App) leave() (gone func()) {
 	}
 }
 
-// alone waits until everything that was replaced, scaled down or given up is
-// gone. Converge alone makes more leave, so nothing is added meanwhile.
-func (a *App) alone(ctx context.Context) error {
+// remove removes a container. While its program runs all the same, it is a stray.
+func (a *App) remove(c Container) {
+	a.fleet.Remove(c)
+	if c == nil || !c.Launched() || Ended(c) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.strays = append(a.strays, c)
+}
+
+// removeLater is remove in the background, until when the container is a stray.
+func (a *App) removeLater(c Container) {
+	a.mu.Lock()
+	a.strays = append(a.strays, c)
+	a.mu.Unlock()
+	a.fleet.removeLater(c)
+}
+
+// blocked returns a fault (E503) when old and new instances may not run at once
+// and a stray of the app runs.
+func (a *App) blocked() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.strays = slices.DeleteFunc(a.strays, func(c Container) bool { return !c.Launched() || Ended(c) })
+	if !a.alone || len(a.strays) == 0 {
+		return nil
+	}
+	labels := a.strays[0].About().Labels
+	release, _ := strconv.Atoi(labels[LabelRelease])
+	return errStuck(labels[LabelProcess]+"."+labels[LabelNumber], release)
+}
+
+// left waits until everything that was replaced, scaled down or given up is gone.
+// Converge alone makes more leave, so nothing is added meanwhile.
+func (a *App) left(ctx context.Context) error {
 	for {
 		a.mu.Lock()
 		if len(a.leaving) == 0 {

@@ -174,6 +174,7 @@ func (i *instance) spec() Spec {
 	app := i.app.Name()
 	spec := i.release.Spec(app, KindInstance, map[string]string{
 		LabelRelease: strconv.Itoa(i.release.Number), LabelProcess: i.process.Type, LabelNumber: strconv.Itoa(i.number),
+		labelLimits: i.release.Limits.String(),
 	})
 	spec.LogFile = i.fleet().cfg.Logs.File(app, i.release.Number, i.name(), spec.ID)
 	return spec

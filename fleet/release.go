@@ -16,6 +16,7 @@ const (
 	LabelRelease = "berth.release"
 	LabelProcess = "berth.process"
 	LabelNumber  = "berth.number"
+	labelLimits  = "berth.limits"
 
 	// KindInstance is the kind of the containers of instances. Others have
 	// other kinds, and the fleet does not touch them.
@@ -70,6 +71,18 @@ func (r Release) Spec(app, kind string, labels map[string]string) Spec {
 		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: app, Labels: all, Limits: r.Limits,
 		Foreign: r.Foreign, StopSignal: r.StopSignal,
 	}
+}
+
+// String is how limits are kept in a label.
+func (l Limits) String() string { return fmt.Sprintf("%d %g %d", l.Memory, l.CPUs, l.Pids) }
+
+// limitsOf reads the limits of a container. One that an older berth made has no
+// label of them: its limits are those of the app.
+func limitsOf(c Container, app Limits) (l Limits) {
+	if _, err := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d", &l.Memory, &l.CPUs, &l.Pids); err != nil {
+		return app
+	}
+	return l
 }
 
 // Slot is a place in the formation of a release, which one instance fills.

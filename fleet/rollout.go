@@ -100,8 +100,14 @@ func (a *App) Converge(ctx context.Context, c Change) error {
 		c.Progress = quiet{}
 	}
 	set, missing := a.compare(c)
+	a.mu.Lock()
+	a.alone = c.StopFirst
+	a.mu.Unlock()
 	if c.StopFirst && len(missing) > 0 {
-		if err := a.alone(ctx); err != nil {
+		if err := a.left(ctx); err != nil {
+			return err
+		}
+		if err := a.blocked(); err != nil && !c.Patient {
 			return err
 		}
 		if old := a.outgoing(set); len(old) > 0 {
@@ -120,11 +126,19 @@ func (a *App) Converge(ctx context.Context, c Change) error {
 		return err
 	}
 	a.onTrial(c)
-	left, drain := a.swap(set)
+	left, drain, late := a.swap(set)
 	supervise(missing)
 	gone := a.leave()
 	a.fleet.background(func(ctx context.Context) {
 		defer gone()
+		if late != nil {
+			select {
+			case <-late.done:
+				drain = late.drain
+			case <-ctx.Done():
+				return
+			}
+		}
 		a.retire(ctx, left, drain)
 	})
 	a.fleet.cfg.Journal.Changed(a.Name())
@@ -142,7 +156,7 @@ func (a *App) compare(c Change) (set, missing []*instance) {
 	}
 	for _, s := range c.Release.Slots() {
 		i := byName[s.String()]
-		if i == nil || i.release.Number != c.Release.Number || c.replaces(s) {
+		if i == nil || i.release.Number != c.Release.Number || i.release.Limits != c.Release.Limits || c.replaces(s) {
 			i = a.instance(c.Release, s)
 			missing = append(missing, i)
 		}
@@ -224,6 +238,9 @@ func (i *instance) bringUp(ctx context.Context, c Change) error {
 	}
 	i.fill(container)
 	i.set(Starting, "")
+	if err := i.app.blocked(); err != nil {
+		return err
+	}
 	if err := i.launch(ctx); err != nil {
 		return fault.New(fault.Failed, "E304", "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
 	}
@@ -262,7 +279,7 @@ func (a *App) discard(instances []*instance) {
 			gone := a.leave()
 			a.fleet.background(func(context.Context) {
 				defer gone()
-				a.fleet.Remove(c)
+				a.remove(c)
 			})
 		}
 	}
@@ -270,8 +287,8 @@ func (a *App) discard(instances []*instance) {
 
 // swap puts the new set in the place of the old one and leads requests to it.
 // It returns the instances that are left over and the drain of their requests.
-// There is no way back: the new set is committed already.
-func (a *App) swap(set []*instance) (left []*instance, drain Drain) {
+// When the router does not take the new set yet, late has the drain later.
+func (a *App) swap(set []*instance) (left []*instance, drain Drain, late *overdue) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, i := range a.live {
@@ -280,11 +297,10 @@ func (a *App) swap(set []*instance) (left []*instance, drain Drain) {
 		}
 	}
 	a.live = set
-	drain, err := a.route()
-	if err != nil {
-		a.fleet.cfg.Log.Error("an app could not be routed", "app", a.name, "err", err)
+	if drain, err := a.route(); err == nil {
+		return left, drain, nil
 	}
-	return left, drain
+	return left, nil, a.overdue
 }
 
 // happened records an event of the instance.

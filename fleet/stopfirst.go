@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/berthd/berth/store/fault"
 )
 
 const (
@@ -43,14 +45,27 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 		defer func() { c.Progress.Held(time.Since(began)) }()
 	}
 
+	_, drain, late := a.swap(kept)
+	if late != nil { // nothing has stopped yet
+		a.swap(before)
+		a.discard(missing)
+		return fmt.Errorf("take %s out of the routing", a.Name())
+	}
+
 	// From here on the end of ctx is not obeyed at once: halfway, the app is down.
-	_, drain := a.swap(kept)
-	a.quit(f.life, old, drain, 0, f.removeLater)
+	a.quit(f.life, old, drain, 0, func(c Container) {
+		if Ended(c) {
+			f.removeLater(c)
+		}
+	})
 	if err := f.life.Err(); err != nil {
 		a.discard(missing)
 		return err // the next start of berth brings the old ones back
 	}
-	err := a.start(ctx, c, missing)
+	err := stuck(old)
+	if err == nil {
+		err = a.start(ctx, c, missing)
+	}
 	if err == nil {
 		err = c.commit()
 	}
@@ -61,10 +76,41 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 		return err
 	}
 	a.onTrial(c)
-	a.swap(set)
+	a.swapAndWait(set)
 	supervise(missing)
 	f.cfg.Journal.Changed(a.Name())
 	return nil
+}
+
+// swapAndWait is swap while requests are held: until the router has taken the set.
+func (a *App) swapAndWait(set []*instance) {
+	if _, _, late := a.swap(set); late != nil {
+		late.wait(a.fleet.life, routePatience)
+	}
+}
+
+// routePatience is how long requests stay held for a router that does not take
+// the new instances.
+const routePatience = 10 * time.Second
+
+// stuck returns a fault (E503) when a program of instances that were stopped
+// still runs.
+func stuck(instances []*instance) error {
+	var names []string
+	for _, i := range instances {
+		if c, _, _ := i.running(); c != nil && c.Launched() && !Ended(c) {
+			names = append(names, i.name())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return errStuck(strings.Join(names, ", "), instances[0].release.Number)
+}
+
+func errStuck(names string, release int) error {
+	return fault.New(fault.Failed, "E503", "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
+		Hint("its process waits in the kernel, as for a disk or a network filesystem: when that is mended, it ends")
 }
 
 // prepare makes the containers of instances, but does not launch them.
@@ -84,8 +130,8 @@ func (a *App) prepare(ctx context.Context, c Change, instances []*instance) erro
 }
 
 // bringBack stops the instances that did not come up and starts those that they
-// were to replace again, in new containers. One that does not come up is left
-// to its supervisor.
+// were to replace again, in new containers. One that could not be stopped goes
+// on as it is. One that does not come up is left to its supervisor.
 func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 	f := a.fleet
 	var all sync.WaitGroup
@@ -96,24 +142,30 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 		}
 		all.Go(func() {
 			f.warn("an instance that did not come up did not stop", stop(f.life, container), "instance", i.name())
-			f.removeLater(container)
+			a.removeLater(container)
 		})
 	}
 	all.Wait()
 	if f.life.Err() != nil {
 		return nil // the next start of berth does it
 	}
-	var again []*instance
+	var again, back []*instance
 	for n, i := range before {
-		if slices.Contains(old, i) {
+		if !slices.Contains(old, i) {
+			continue
+		}
+		if stuck([]*instance{i}) != nil {
+			i.set(Up, i.said())
+		} else {
 			before[n] = i.again()
 			again = append(again, before[n])
 		}
+		back = append(back, before[n])
 	}
-	release := again[0].release.Number
+	release := old[0].release.Number
 	err := a.start(f.life, Change{Patient: true, Progress: quiet{}}, again)
-	a.swap(before)
-	supervise(again)
+	a.swapAndWait(before)
+	supervise(back)
 	if err != nil {
 		return fmt.Errorf("start v%d again: %w", release, err)
 	}

@@ -131,6 +131,9 @@ func startsAgain(crashes int) string {
 // replace starts the instance's program in a new container and removes the old
 // one.
 func (i *instance) replace(ctx context.Context, old Container) error {
+	if err := i.app.blocked(); err != nil {
+		return err
+	}
 	fresh, err := i.create(ctx)
 	if err != nil {
 		return fmt.Errorf("create a container: %w", err)
@@ -138,8 +141,11 @@ func (i *instance) replace(ctx context.Context, old Container) error {
 	i.fill(fresh)
 	i.set(Starting, "")
 	f, app := i.fleet(), i.app.Name()
-	f.Remove(old)
+	i.app.remove(old)
 	f.cfg.Logs.Trim(app, i.release.Number, i.name())
+	if err := i.app.blocked(); err != nil {
+		return err
+	}
 	if err := i.launch(ctx); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
