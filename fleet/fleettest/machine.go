@@ -79,11 +79,11 @@ func (m *Machine) Boxes() []*Box {
 	return slices.DeleteFunc(slices.Clone(m.boxes), func(b *Box) bool { return b.removed })
 }
 
-// Made returns how many containers were ever made.
-func (m *Machine) Made() int {
+// Every returns all containers that were ever made.
+func (m *Machine) Every() []*Box {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.boxes)
+	return slices.Clone(m.boxes)
 }
 
 // Reboot ends every program, as the end of the machine's power does. The
