@@ -35,6 +35,10 @@ type Life struct {
 	// made.
 	Away func() bool
 
+	// Ended is called at the end of the life, before anything of it can see that:
+	// to close what the life wrote to.
+	Ended func()
+
 	Context context.Context // ends with the life
 
 	mu    sync.Mutex // guards what follows
@@ -62,8 +66,12 @@ var errOver = errors.New("this life is over")
 // End ends the life without a word.
 func (l *Life) End() {
 	l.mu.Lock()
+	was := l.over
 	l.over = true
 	l.mu.Unlock()
+	if !was && l.Ended != nil {
+		l.Ended()
+	}
 	l.end()
 }
 
@@ -222,7 +230,7 @@ func (c container) Launch(ctx context.Context, cmd fleet.Command) error {
 		if p.Unlaunchable != nil {
 			return p.Unlaunchable
 		}
-		c.b.launch(p)
+		c.b.launch(cmd, p)
 		return nil
 	})
 }

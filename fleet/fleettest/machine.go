@@ -103,6 +103,7 @@ type Box struct {
 	m        *Machine
 	removed  bool // the rest is guarded by the machine's mu
 	launched time.Time
+	command  fleet.Command
 	ended    time.Time
 	program  Program
 	exit     fleet.Exit
@@ -120,6 +121,13 @@ func (b *Box) Runs() bool {
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
 	return !b.launched.IsZero() && b.ended.IsZero()
+}
+
+// Command returns what was launched.
+func (b *Box) Command() fleet.Command {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	return b.command
 }
 
 // Launched returns when the program was launched; the zero time when it was not.
@@ -171,9 +179,9 @@ func (b *Box) port() string {
 }
 
 // launch starts the program.
-func (b *Box) launch(p Program) {
+func (b *Box) launch(cmd fleet.Command, p Program) {
 	b.m.mu.Lock()
-	b.launched, b.program = time.Now(), p
+	b.launched, b.command, b.program = time.Now(), cmd, p
 	b.m.mu.Unlock()
 	if p.Ends > 0 {
 		timer := time.AfterFunc(p.Ends, func() { b.end(p.Exit) })
