@@ -115,6 +115,7 @@ func (a *App) Silent(port int) (names []string) {
 type overdue struct {
 	done  chan struct{} // closed when it has
 	drain Drain         // of the set before; set before done
+	why   error         // the first time
 }
 
 // wait returns when the router has taken the set, or after a time.
@@ -140,7 +141,7 @@ func (a *App) route() (Drain, error) {
 		close(a.overdue.done)
 		a.overdue = nil
 	case err != nil && a.overdue == nil:
-		o := &overdue{done: make(chan struct{})}
+		o := &overdue{done: make(chan struct{}), why: err}
 		a.overdue = o
 		a.fleet.background(func(ctx context.Context) { a.routeAgain(ctx, o) })
 	}

@@ -177,6 +177,22 @@ func TestAttend_ACheckTakesAnInstanceOutOfTurnAndLivenessReplacesIt(t *testing.T
 	})
 }
 
+func TestAdopt_APowerCutIsNoCrashOfTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begun(t, release(1, 2), false, nil)
+		w.crash()
+		w.machine.Reboot()
+		w.begin()
+		if err := w.boot(); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.journal.Events("crash"); len(got) > 0 {
+			t.Errorf("got %q", got)
+		}
+		w.ends(t)
+	})
+}
+
 func TestSupervise_HealsWhenTheEngineIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := begun(t, release(1, 2), false, nil)

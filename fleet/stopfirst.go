@@ -49,7 +49,7 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 	if late != nil { // nothing has stopped yet
 		a.swap(before)
 		a.discard(missing)
-		return fmt.Errorf("take %s out of the routing", a.Name())
+		return fmt.Errorf("take the old instances out of the routing: %w", late.why)
 	}
 
 	// From here on the end of ctx is not obeyed at once: halfway, the app is down.

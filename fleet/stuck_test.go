@@ -106,6 +106,19 @@ func TestStopFirst_TheOldOnesWaitForNewOnesThatDoNotEnd(t *testing.T) {
 	})
 }
 
+// What was scaled down may take a while to end.
+func TestStopFirst_WaitsForWhatIsLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begun(t, release(1, 1), true, func(fleet.Spec, fleet.Command) fleettest.Program { return fleettest.Program{Stops: 5 * time.Second} })
+		for _, web := range []int{0, 1} {
+			if err := w.app.Converge(w.life.Context, w.change(release(1, web))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.ends(t)
+	})
+}
+
 // A start finds what a crash in the middle of a change left running.
 func TestStopFirst_AStartWaitsForALeftOverThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
