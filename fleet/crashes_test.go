@@ -186,6 +186,7 @@ func TestAdopt_APowerCutIsNoCrashOfTheApp(t *testing.T) {
 		if err := w.boot(); err != nil {
 			t.Fatal(err)
 		}
+		w.rest()
 		if got := w.journal.Events("crash"); len(got) > 0 {
 			t.Errorf("got %q", got)
 		}

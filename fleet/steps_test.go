@@ -214,6 +214,9 @@ func (s story) fail(t *testing.T, n int) {
 		if committed := slices.Contains(w.life.Steps(), "commit") && failed != "commit"; !s.boots && committed != (err == nil) {
 			t.Errorf("step %d, %s: committed %t, and Converge returned %v", n, failed, committed, err)
 		}
+		if failed == "layer" && err == nil {
+			t.Errorf("step %d: a release went live without its root filesystem", n)
+		}
 		if strings.HasPrefix(failed, "hold ") { // the change goes on without
 			w.blamed = ""
 		}
