@@ -74,11 +74,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		return store.App{}, d.full(err)
 	}
 	keep := d.keepPorts(to) // none is closed on the way
-	a.mu.Lock()
-	a.name = to
-	d.table.Remove(from)
-	a.mu.Unlock()
-	d.reroute(a)
+	a.fleet.Rename(to)
 	keep()
 	d.announceHostsOf(a)
 	if release, err := d.liveRelease(record); err == nil {
@@ -212,15 +208,10 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 			cancel(errDestroyed)
 		}
 	}
-	left := a.live
-	a.live = nil
-	drain := d.table.Remove(name)
-	ready := a.standby
-	a.standby = nil
 	a.mu.Unlock()
-	d.dismiss(ready)
+	wait := a.fleet.End()
 	d.background(func(ctx context.Context) {
-		d.retire(ctx, left, drain)
+		wait(ctx)
 		d.collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(name)

@@ -8,8 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/router"
-	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 )
 
@@ -28,26 +27,32 @@ func (d *Deployer) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	containers, err := d.engine.Containers(ctx)
+	containers, err := d.boxes.Containers(ctx)
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
 	if err := d.closeInterrupted(containers); err != nil {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
-	left := d.adopt(ctx, records, containers)
+	wanted := d.wanted(records)
+	left := d.fleet.Adopt(wanted, d.adoptJobs(wanted, records, containers))
 	d.announceHosts()
-	held := d.holdUnserved(records)
+	held := map[int]func(){}
+	for _, w := range wanted {
+		if w.Release != nil {
+			held[w.App.UID()] = w.App.HoldUnserved(*w.Release)
+		}
+	}
 	close(d.routed)
 	// A migration that goes on may not meet the one of the next push.
-	left = slices.DeleteFunc(left, func(c *runtime.Container) bool {
-		if c.Labels[labelKind] != kindPhase {
+	left = slices.DeleteFunc(left, func(c fleet.Container) bool {
+		if c.About().Labels[labelKind] != kindPhase {
 			return false
 		}
-		d.remove(c)
+		d.fleet.Remove(c)
 		return true
 	})
-	d.stopLeftOvers(ctx, records, left)
+	d.fleet.StopLeftOvers(ctx, wanted, left)
 	close(d.adopted)
 
 	slots := make(chan struct{}, bootAtOnce)
@@ -57,18 +62,50 @@ func (d *Deployer) boot(ctx context.Context) error {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			d.bootApp(ctx, record)
-			if release := held[record.UID]; release != nil {
-				release()
+			if resume := held[record.UID]; resume != nil {
+				resume()
 			}
 		})
 	}
 	all.Wait()
 	d.background(func(context.Context) {
 		for _, c := range left {
-			d.remove(c)
+			d.fleet.Remove(c)
 		}
 	})
 	return ctx.Err()
+}
+
+// wanted says what is to run of every app.
+func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
+	for _, record := range records {
+		w := fleet.Wanted{App: d.app(record).fleet, StopFirst: record.Rollout == store.StopFirst}
+		if release, err := d.liveRelease(record); err == nil {
+			r := formation(record, release)
+			w.Release = &r
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// adoptJobs takes back the runs of jobs, of apps that have a live release. It
+// returns the other containers.
+func (d *Deployer) adoptJobs(wanted []fleet.Wanted, records []store.App, containers []fleet.Container) (left []fleet.Container) {
+	apps := map[string]store.App{}
+	for n, record := range records {
+		if wanted[n].Release != nil {
+			apps[strconv.Itoa(record.UID)] = record
+		}
+	}
+	for _, c := range containers {
+		if record, live := apps[c.About().Labels[labelApp]]; live && isJob(c) {
+			d.adoptJob(record, c)
+			continue
+		}
+		left = append(left, c)
+	}
+	return left
 }
 
 // broken are the records of builds, releases and job runs that an earlier life
@@ -93,7 +130,7 @@ func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) =
 
 // closeInterrupted closes the records of what was interrupted, later when the
 // state file cannot be written now: what runs is routed all the same.
-func (d *Deployer) closeInterrupted(containers []*runtime.Container) error {
+func (d *Deployer) closeInterrupted(containers []fleet.Container) error {
 	left, err := d.interrupted(containers)
 	if err != nil || left.none() {
 		return err
@@ -151,13 +188,14 @@ func (b broken) close(tx *store.Tx) error {
 
 // interrupted finds what an earlier life of ours began and did not end. A run
 // that has a container is still to be ended by it.
-func (d *Deployer) interrupted(containers []*runtime.Container) (left broken, err error) {
+func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err error) {
 	now := time.Now().UTC()
 	left.uids = map[string]int{}
 	running := map[[3]string]bool{} // app, job, run
 	for _, c := range containers {
 		if isJob(c) {
-			running[[3]string{c.Labels[labelApp], c.Labels[labelJob], c.Labels[labelRun]}] = true
+			labels := c.About().Labels
+			running[[3]string{labels[labelApp], labels[labelJob], labels[labelRun]}] = true
 		}
 	}
 	err = d.db.View(func(tx *store.Tx) error {
@@ -229,98 +267,7 @@ func brokenReleases(tx *store.Tx, app store.App) (pending []int, made map[int]in
 }
 
 // isJob tells whether a container runs a job, or has run one whose end nobody saw.
-func isJob(c *runtime.Container) bool { return c.Labels[labelKind] == kindJob && c.Launched() }
-
-// adopt takes the containers back that belong to what should run, and routes
-// the web instances among them at once: they have been serving all along. It
-// returns the containers that nothing should run in.
-func (d *Deployer) adopt(ctx context.Context, records []store.App, containers []*runtime.Container) (left []*runtime.Container) {
-	byApp := map[string][]*runtime.Container{}
-	for _, c := range containers {
-		byApp[c.Labels[labelApp]] = append(byApp[c.Labels[labelApp]], c)
-	}
-	for _, record := range records {
-		a := d.app(record)
-		release, err := d.liveRelease(record)
-		mine := byApp[strconv.Itoa(record.UID)]
-		delete(byApp, strconv.Itoa(record.UID))
-		if err != nil {
-			left = append(left, mine...)
-			continue
-		}
-		open := map[string]place{}
-		for _, p := range places(record, release) {
-			open[p.String()] = p
-		}
-		for _, c := range mine {
-			if isJob(c) {
-				d.adoptJob(record, c)
-				continue
-			}
-			name := c.Labels[labelProcess] + "." + c.Labels[labelNumber]
-			p, wanted := open[name]
-			fits := wanted && c.Labels[labelKind] == kindInstance && c.Labels[labelRelease] == strconv.Itoa(release.Number)
-			if !fits || !c.Launched() || ended(c) {
-				left = append(left, c)
-				continue
-			}
-			delete(open, name)
-			d.takeBack(a, release, p, c)
-		}
-		d.reroute(a)
-	}
-	for _, others := range byApp {
-		left = append(left, others...)
-	}
-	return left
-}
-
-// takeBack makes an instance of a container that runs already.
-func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.Container) {
-	i := &instance{app: a, release: release, process: p.process, number: p.number, container: c, state: InstanceUp, since: c.Created}
-	if p.process.Type == "web" {
-		addresses, err := c.Listening()
-		d.warn("an instance's ports cannot be seen", err, "app", a.called(), "instance", i.name())
-		if address := listensOn(addresses, i.port()); address != "" {
-			i.listens(address)
-		} else if len(addresses) > 0 {
-			first, _ := forRequests(addresses, d.containerPorts(i))
-			i.listens(first)
-		} else {
-			i.state = InstanceStarting // it was on its way; the supervisor starts it anew
-		}
-	}
-	a.mu.Lock()
-	a.live = append(a.live, i)
-	a.mu.Unlock()
-	d.supervise(i)
-}
-
-// bootPatience is how long requests of an app wait for its first instance. After
-// a restart of berth nobody waits; after one of the machine, a visitor is better
-// served late than not at all.
-const bootPatience = 15 * time.Second
-
-// holdUnserved holds the requests of apps that are to serve and have nothing
-// that runs yet. All others are served meanwhile. It returns what lets them go
-// on, by the app's user id.
-func (d *Deployer) holdUnserved(records []store.App) map[int]func() {
-	held := map[int]func(){}
-	for _, record := range records {
-		release, err := d.liveRelease(record)
-		wanted := err == nil && slices.ContainsFunc(places(record, release), func(p place) bool { return p.process.Type == "web" })
-		if !wanted || slices.ContainsFunc(d.app(record).set(), serves) {
-			continue
-		}
-		// One that has no host or port has no route, and nobody waits.
-		if d.table.Pause(record.Name, router.Pause{Requests: heldRequests, For: bootPatience}) == nil {
-			a := d.app(record)
-			held[record.UID] = sync.OnceFunc(func() { d.table.Resume(a.called()) })
-			time.AfterFunc(bootPatience, held[record.UID])
-		}
-	}
-	return held
-}
+func isJob(c fleet.Container) bool { return c.About().Labels[labelKind] == kindJob && c.Launched() }
 
 // bootApp starts what an app lacks and plans its jobs.
 func (d *Deployer) bootApp(ctx context.Context, record store.App) {
@@ -335,7 +282,7 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	}
 	release, err := d.liveRelease(record)
 	if err == nil {
-		err = d.converge(ctx, a, change{record: record, release: release, patient: true})
+		err = d.converge(ctx, a, change{Change: fleet.Change{Patient: true}, record: record, release: release})
 		d.schedule(a, record.Name, release)
 	}
 	if err != nil && ctx.Err() == nil {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -396,7 +397,7 @@ func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.Comm
 	if layer.Root {
 		return f
 	}
-	return d.adviseSettings(f, app, lines)
+	return advice.Settings(f, d.sshCommand(), app, lines)
 }
 
 const codeBuildKilled = "E511"

@@ -62,12 +62,10 @@ func (d *Deployer) announceHosts() {
 func (d *Deployer) announceHostsOf(a *app) {
 	d.announcing.Lock()
 	defer d.announcing.Unlock()
-	a.mu.Lock()
-	name, gone := a.name, a.gone
-	a.mu.Unlock()
+	name := a.fleet.NameUnlessGone()
 	var hosts []certificates.Host
 	err := d.db.View(func(tx *store.Tx) error {
-		if gone {
+		if name == "" {
 			return nil
 		}
 		record, err := tx.App(name)

@@ -245,8 +245,8 @@ func numbered(dir, prefix, suffix string) map[int]string {
 }
 
 const (
-	keptRunLogs   = 500 // of a release's jobs; the store remembers as many runs
-	keptPlaceLogs = 20  // of one place in the formation: a crash begins a new one
+	keptRunLogs  = 500 // of a release's jobs; the store remembers as many runs
+	keptSlotLogs = 20  // of one slot in the formation: a crash begins a new one
 )
 
 // trimLogs removes all but the newest logs of a source ("web.1", "cron") of a

@@ -1,18 +1,12 @@
 // Package deploy turns a push into a running release and keeps it running:
-// build, rollout, scale, one-offs, cron, watch and heal. It alone translates
-// between apps (store) and containers, routes and plans.
+// build, rollout, scale, one-offs and cron. It alone translates between apps
+// (store) and instances, routes and plans.
 //
-// A rollout is one transaction:
-//
-//	recorded   the release is in the store, pending
-//	started    its instances run, beside the old ones
-//	healthy    every one of them answers
-//	swapped    the store names the release, then the router leads to it
-//	drained    the old instances have finished what they were at
-//	retired    and are gone
-//
-// Until swapped, a failure or a crash leaves the old release as it was. Boot,
-// scaling, restarting and rolling back walk the same steps (see converge).
+// A release is recorded as pending, then rolled out by the fleet (see package
+// fleet), which calls back when all of it is healthy: the store names the release,
+// then the router leads to it. Until then, a failure or a crash leaves the old
+// release as it was. Boot, scaling, restarting and rolling back walk the same
+// steps (see converge).
 package deploy
 
 import (
@@ -27,6 +21,8 @@ import (
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -91,6 +87,8 @@ type Deployer struct {
 	db     *store.Store
 	engine *runtime.Engine
 	lan    lanSetter // the engine
+	fleet  *fleet.Fleet
+	boxes  fleet.Host // of what is no instance: jobs and phases
 	images *images.Maker
 	steps  imageSteps // the images'
 	layers layerMaker // the engine
@@ -131,36 +129,28 @@ type Deployer struct {
 // by the app's user id, which outlives a change of name.
 type app struct {
 	uid    int
-	builds line // who builds for it
-	line   line // who changes what it runs
+	fleet  *fleet.App // its instances
+	builds line       // who builds for it
+	line   line       // who changes what it runs
 
-	mu      sync.Mutex // guards what follows; held for memory only
-	name    string
-	live    []*instance     // the set that serves, in the order of the formation
-	leaving []chan struct{} // sets on their way out, each closed when its last instance is gone
-	trial   *trial          // of the release that serves; nil once it is trusted
-	standby *standby
-	build   *underway // nil when nothing is built
-	jobs    []cron.EntryID
-	work    map[*int]context.CancelCauseFunc            // what is being done to it
-	doomed  []*fault.Error                              // why it is about to be destroyed: what is done to it ends
-	ran     map[string]*ranAt                           // when each job was run by its schedule last, by its id
-	gone    bool                                        // destroyed: nothing leads to it any more
-	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+	mu     sync.Mutex // guards what follows; held for memory only
+	build  *underway  // nil when nothing is built
+	jobs   []cron.EntryID
+	work   map[*int]context.CancelCauseFunc            // what is being done to it
+	doomed []*fault.Error                              // why it is about to be destroyed: what is done to it ends
+	ran    map[string]*ranAt                           // when each job was run by its schedule last, by its id
+	gone   bool                                        // destroyed: no job begins any more
+	runs   map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
 
 // called returns the app's name as it is now.
-func (a *app) called() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.name
-}
+func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	maker := images.New(engine, log)
-	return &Deployer{
+	d := &Deployer{
 		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
@@ -170,6 +160,9 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
+	d.boxes = local.Host(engine)
+	d.fleet = d.newFleet(d.boxes)
+	return d
 }
 
 // Run rolls every app to the release that the store names, then watches, heals
@@ -199,6 +192,7 @@ func (d *Deployer) rest() {
 	d.rested = true
 	d.working.Unlock()
 	d.work.Wait()
+	d.fleet.Rest()
 }
 
 // Routed is closed when Run has routed what runs, and holds the requests of what
@@ -214,7 +208,7 @@ func (d *Deployer) app(record store.App) *app {
 	defer d.mu.Unlock()
 	a := d.apps[record.UID]
 	if a == nil {
-		a = &app{uid: record.UID, name: record.Name, ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		a = &app{uid: record.UID, fleet: d.fleet.NewApp(record.UID, record.Name), ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
 		d.apps[record.UID] = a
 	}
 	return a
@@ -243,6 +237,9 @@ func (d *Deployer) background(fn func(ctx context.Context)) bool {
 	d.work.Go(func() { fn(d.life) })
 	return true
 }
+
+// reroute routes an app anew.
+func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
 
 // happened remembers an event and wakes those who watch.
 func (d *Deployer) happened(e store.Event) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -46,7 +47,7 @@ func newDeployer(t testing.TB) *Deployer {
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
 	d.steps = noSteps{}
 	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
-	t.Cleanup(func() { d.end(); d.work.Wait() })
+	t.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
 	d.collecting.Lock()
 	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
@@ -199,7 +200,7 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 	}
 
 	update(t, d, func(tx *store.Tx) error { _, err := tx.RenameApp("shop", "store"); return err })
-	d.endRun(a, run, runtime.Exit{Code: 3}, nil)
+	d.endRun(a, run, fleet.Exit{Code: 3}, nil)
 	if got := runs("store"); len(got) != 1 || got[0].ExitCode != 3 || got[0].FinishedAt.IsZero() {
 		t.Errorf("after a renaming: got %+v, want one run that ended with 3", got)
 	}
@@ -208,7 +209,7 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 	}
 
 	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("store") })
-	d.endRun(a, run, runtime.Exit{}, nil)
+	d.endRun(a, run, fleet.Exit{}, nil)
 	if got := append(runs("store"), runs("shop")...); len(got) != 0 {
 		t.Errorf("the runs of the destroyed app %d: got %+v", record.UID, got)
 	}

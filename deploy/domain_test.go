@@ -144,7 +144,7 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 			t.Errorf("%s %s: the route has %+v, want %+v", row.name, row.value, got, row.want)
 		}
 		if row.name == "stream-grace" {
-			if got := d.streamGrace([]*instance{{app: &app{name: "shop"}}}); got != 5*time.Minute {
+			if got := d.streamGrace("shop"); got != 5*time.Minute {
 				t.Errorf("the grace of streams is %v, want 5m", got)
 			}
 		}

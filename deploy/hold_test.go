@@ -456,22 +456,6 @@ func TestBegun_OutlivesWhoAskedAndNotTheDeployer(t *testing.T) {
 	<-ctx.Done()
 }
 
-func TestStandby_FitsTheReleaseThatTheBuildGets(t *testing.T) {
-	s := &standby{base: "b", release: 4, limits: store.Limits{Memory: 1}}
-	for _, test := range []struct {
-		release int
-		limits  store.Limits
-		want    bool
-	}{{4, s.limits, true}, {5, s.limits, false}, {4, store.Limits{}, false}} {
-		if got := s.fits("b", test.release, test.limits); got != test.want {
-			t.Errorf("v%d with %+v: got %t", test.release, test.limits, got)
-		}
-	}
-	if !(*standby)(nil).fits("b", 4, s.limits) {
-		t.Error("no containers are not fit")
-	}
-}
-
 func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	d := newDeployer(t)
 	log, err := d.phaseLog("shop", 4, phasePredeploy)

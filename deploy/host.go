@@ -3,6 +3,7 @@ package deploy
 import (
 	"slices"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 )
 
@@ -22,6 +23,30 @@ func defaultHost(app string, s store.Settings) string {
 
 // host is the default host of an app, whoever has it.
 func (d *Deployer) host(app string) string { return defaultHost(app, d.settings()) }
+
+// visited lists the hosts by which visitors reach an app, its own domains
+// first. The default host comes last: an app with domains of its own may
+// refuse it.
+func (d *Deployer) visited(app string) (hosts []string) {
+	var domains AppDomains
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		domains, err = DomainsOf(tx, app)
+		return err
+	})
+	d.warn("the domains of an app cannot be read", err, "app", app)
+	usual := d.host(app)
+	for _, domain := range domains.Added {
+		if domain.Wildcard() || domain.Redirect != "" || domain.Host == usual || slices.Contains(hosts, domain.Host) {
+			continue
+		}
+		hosts = append(hosts, domain.Host)
+	}
+	hosts = hosts[:min(len(hosts), fleet.MostVisited-1)]
+	if domains.Default == nil && len(hosts) > 0 { // it leads to another app
+		return hosts
+	}
+	return append(hosts, usual)
+}
 
 func (d *Deployer) settings() (s store.Settings) {
 	err := d.db.View(func(tx *store.Tx) (err error) {

@@ -169,7 +169,7 @@ func (d *Deployer) take(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d.adopt(b.Context(), records, nil)
+	d.fleet.Adopt(d.wanted(records), nil)
 	d.announceHosts()
 }
 

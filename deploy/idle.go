@@ -57,7 +57,7 @@ func (d *Deployer) printLive(out *report, record store.App, release store.Releas
 		out.Line("success: v%d is released, and %s stays stopped", release.Number, record.Name)
 		out.Detail("start it: %s ps:start %s", d.sshCommand(), record.Name)
 		return false
-	case len(places(record, release)) > 0:
+	case len(slots(record, release)) > 0:
 		out.Line("success: v%d live after %s", release.Number, seconds(took))
 		if len(unset) > 0 {
 			out.Detail("not started: %s; to start: %s", strings.Join(unset, ", "), start(unset))

@@ -14,6 +14,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -163,7 +164,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 	d.changes.publish(app)
 	d.trimLogs(app, release.Number, cronSource, keptRunLogs)
 	source := fmt.Sprintf("%s.%s.%d", cronSource, id, run.Number)
-	spec, c, err := d.create(ctx, func() runtime.Spec {
+	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := d.spec(record, release, kindJob, map[string]string{
 			labelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
@@ -175,10 +176,10 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 	}
 	if err != nil {
 		if c != nil {
-			d.remove(c)
+			d.fleet.Remove(c)
 		}
 		err = d.full(fmt.Errorf("start the job: %w", err))
-		return d.endRun(a, run, runtime.Exit{}, err), err
+		return d.endRun(a, run, fleet.Exit{}, err), err
 	}
 	follow, stop := context.WithCancel(ctx)
 	copied := make(chan struct{})
@@ -197,7 +198,7 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 
 // jobCommand is what runs a job. A command that is the name of a process type
 // is that one's, as for run.
-func jobCommand(record store.App, r store.Release, job store.Job, name string) runtime.Command {
+func jobCommand(record store.App, r store.Release, job store.Job, name string) fleet.Command {
 	if p, found := r.Process(strings.TrimSpace(job.Command)); found {
 		return processCommand(record, r, p, name)
 	}
@@ -209,7 +210,7 @@ func jobCommand(record store.App, r store.Release, job store.Job, name string) r
 const logSettles = 300 * time.Millisecond
 
 // awaitRun waits for a job's container to end and records how it did.
-func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, run store.JobRun) store.JobRun {
+func (d *Deployer) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.JobRun) store.JobRun {
 	timeout := time.NewTimer(time.Until(run.StartedAt.Add(jobTimeout)))
 	defer timeout.Stop()
 	var err error
@@ -223,17 +224,17 @@ func (d *Deployer) awaitRun(ctx context.Context, a *app, c *runtime.Container, r
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
-	d.warn("a job did not stop", c.Stop(ctx, stopGrace), "app", run.App, "job", run.Job)
+	d.warn("a job did not stop", c.Stop(ctx, fleet.StopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
 	run = d.endRun(a, run, exit, err)
 	if run.Error != "" {
 		d.notice(a, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
 	}
-	d.remove(c)
+	d.fleet.Remove(c)
 	return run
 }
 
-func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error) store.JobRun {
+func (d *Deployer) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) store.JobRun {
 	run.FinishedAt, run.ExitCode = time.Now().UTC(), exit.Code
 	if !exit.At.IsZero() { // it may have ended while berth was away
 		run.FinishedAt = exit.At.UTC()
@@ -242,7 +243,7 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error
 	case err != nil:
 		run.Error = err.Error()
 	case exit.OOM && exit.Code != 0, exit.Lost:
-		run.Error = describe(exit)
+		run.Error = exit.String()
 	}
 	if run.Error != "" && run.ExitCode == 0 {
 		run.ExitCode = 1
@@ -267,9 +268,9 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit runtime.Exit, err error
 }
 
 // adoptJob takes back a job that went on, or ended, while berth was away.
-func (d *Deployer) adoptJob(record store.App, c *runtime.Container) {
-	a, id := d.app(record), c.Labels[labelJob]
-	number, _ := strconv.Atoi(c.Labels[labelRun])
+func (d *Deployer) adoptJob(record store.App, c fleet.Container) {
+	a, id := d.app(record), c.About().Labels[labelJob]
+	number, _ := strconv.Atoi(c.About().Labels[labelRun])
 	var run store.JobRun
 	err := d.db.View(func(tx *store.Tx) error {
 		runs, err := tx.JobRuns(record.Name, id, 0)
@@ -282,7 +283,7 @@ func (d *Deployer) adoptJob(record store.App, c *runtime.Container) {
 	})
 	d.warn("the record of a running job cannot be read", err, "app", record.Name, "job", id)
 	if run.Number == 0 || !run.FinishedAt.IsZero() {
-		d.background(func(context.Context) { d.remove(c) })
+		d.background(func(context.Context) { d.fleet.Remove(c) })
 		return
 	}
 	ctx, done, err := a.admit(d.life, store.Job{ID: id, Concurrency: "allow"})
@@ -330,7 +331,7 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, "E125", "the job %s of %s is running already", job.ID, a.name)
+		return nil, nil, fault.New(fault.Conflict, "E125", "the job %s of %s is running already", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
 func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 	newApp := func() *app {
-		return &app{name: "shop", runs: map[string]map[*int]context.CancelCauseFunc{}}
+		return &app{fleet: new(fleet.Fleet).NewApp(70000, "shop"), runs: map[string]map[*int]context.CancelCauseFunc{}}
 	}
 	t.Run("forbid", func(t *testing.T) {
 		a, job := newApp(), store.Job{ID: "j", Concurrency: "forbid"}

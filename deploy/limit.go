@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -88,7 +89,7 @@ func (d *Deployer) SetLimit(ctx context.Context, app, name, value string, by sto
 	return d.reshape(ctx, app, "the change of limits by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
 		unchanged := *p.of(&record.Limits) == n
 		*p.of(&record.Limits) = n
-		return change{fresh: !unchanged}, nil
+		return change{Change: fleet.Change{Fresh: !unchanged}}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
 }
 

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime/logline"
 )
 
@@ -34,15 +35,19 @@ const (
 // "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
 // app that was destroyed gets none: its name may be another app's.
 func (d *Deployer) notice(a *app, release int, source, format string, args ...any) {
+	d.note(a.fleet, release, source, fmt.Sprintf(format, args...))
+}
+
+// note is notice for the fleet.
+func (d *Deployer) note(a *fleet.App, release int, source, text string) {
 	err := d.notices.write(func() string {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.gone {
+		app := a.NameUnlessGone()
+		if app == "" {
 			return ""
 		}
-		return d.logFile(a.name, release, source, noticeLog)
-	}, fmt.Sprintf(format, args...))
-	d.warn("a line was not written to the log of an app", err, "app", a.called())
+		return d.logFile(app, release, source, noticeLog)
+	}, text)
+	d.warn("a line was not written to the log of an app", err, "app", a.Name())
 }
 
 // remove removes the logs of an app that is gone. What is being written to them

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -37,7 +39,7 @@ func (d *Deployer) RunOnce(ctx context.Context, app string, args []string, att r
 	defer context.AfterFunc(d.life, cancel)()
 	var exit runtime.Exit
 	for {
-		exit, err = d.engine.Attach(ctx, d.spec(record, release, kindOneOff, nil), cmd, att)
+		exit, err = d.engine.Attach(ctx, local.Spec(d.spec(record, release, kindOneOff, nil)), runtime.Command(cmd), att)
 		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
 			break // else containerd died before the command ran
 		}
@@ -59,10 +61,10 @@ func (d *Deployer) RunOnce(ctx context.Context, app string, args []string, att r
 // does not.
 func (d *Deployer) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) {
 	what := "a process of the command was"
-	if killed(exit) {
+	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, memoryLimit(exit.MemoryLimit)).
+	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
 		Hint("give it more: %s ps:set %s memory 1GB", d.sshCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {

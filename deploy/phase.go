@@ -16,6 +16,8 @@ import (
 
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store"
@@ -76,7 +78,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		defer log.file.Close()
 		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
 			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
-			Commands: []runtime.Command{command(record, *release, script, phasePredeploy)},
+			Commands: []runtime.Command{runtime.Command(command(record, *release, script, phasePredeploy))},
 			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
 			Limits:   buildLimits(), Disk: buildRoom(),
 		}, io.MultiWriter(out, log))
@@ -84,7 +86,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
 		}
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return d.phaseFault(record.Name, "E261", phasePredeploy, script, failed.Exit, failed.Tail)
+			return d.phaseFault(record.Name, "E261", phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
@@ -180,7 +182,7 @@ func reason(err error) string {
 // runPhase runs a command in a container of the release, with its config and
 // limits, and copies its output to out.
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
-	spec, c, err := d.create(ctx, func() runtime.Spec {
+	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
 		return spec
@@ -188,7 +190,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if err != nil {
 		return fmt.Errorf("make the container of %s: %w", name, err)
 	}
-	defer d.background(func(context.Context) { d.remove(c) })
+	defer d.background(func(context.Context) { d.fleet.Remove(c) })
 	if err := c.Launch(ctx, command(record, release, script, name)); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
@@ -196,7 +198,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	select {
 	case <-c.Done():
 	case <-ctx.Done():
-		d.warn("a phase did not stop", c.Stop(context.WithoutCancel(ctx), stopGrace), "app", record.Name, "phase", name)
+		d.warn("a phase did not stop", c.Stop(context.WithoutCancel(ctx), fleet.StopGrace), "app", record.Name, "phase", name)
 	}
 	followed()
 	if ctx.Err() != nil {
@@ -206,14 +208,14 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if exit.Code == 0 && !exit.Lost {
 		return nil
 	}
-	d.notice(d.app(record), release.Number, name, "failed: %s", describe(exit))
+	d.notice(d.app(record), release.Number, name, "failed: %s", exit)
 	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
 	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
 	var last []string
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return d.moreMemory(d.phaseFault(record.Name, code, name, script, exit, last), record.Name, exit)
+	return fleet.MoreMemory(d.phaseFault(record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -221,14 +223,14 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func (d *Deployer) phaseFault(app, code, name, script string, exit runtime.Exit, last []string) *fault.Error {
-	f := fault.New(fault.Failed, code, "%s failed: %s", name, describe(exit))
+func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
+	f := fault.New(fault.Failed, code, "%s failed: %s", name, exit)
 	f.With("it ran: " + clip(oneLine(script), 200))
 	lines := quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}
-	return d.adviseSettings(advise(f.With(lines...), lines, exit), app, lines)
+	return advice.Settings(fleet.Advise(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

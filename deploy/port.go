@@ -3,15 +3,13 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -185,30 +183,13 @@ func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, erro
 		return report, err
 	}
 	for _, p := range ports {
-		r := PortReport{Port: p, Silent: d.app(records[p.App]).silent(p.Container)}
+		r := PortReport{Port: p, Silent: d.app(records[p.App]).fleet.Silent(p.Container)}
 		if err := d.table.PortError(p.Number); err != nil {
-			r.Error = plain(err).Error()
+			r.Error = fleet.Plain(err).Error()
 		}
 		report.Ports = append(report.Ports, r)
 	}
 	return report, nil
-}
-
-// silent returns the names of the web instances that do not listen on a port.
-func (a *app) silent(port int) (names []string) {
-	a.mu.Lock()
-	live := slices.Clone(a.live)
-	a.mu.Unlock()
-	for _, i := range live {
-		c, state, _ := i.running()
-		if i.process.Type != "web" || state != InstanceUp {
-			continue
-		}
-		if addresses, err := c.Listening(); err == nil && listensOn(addresses, port) == "" {
-			names = append(names, i.name())
-		}
-	}
-	return names
 }
 
 // keepPorts keeps the ports of an app open until release, whatever its route is
@@ -234,12 +215,9 @@ func (d *Deployer) keepPorts(app string) (release func()) {
 }
 
 // containerPorts are where the app's ports lead in its web instances, as text.
-func (d *Deployer) containerPorts(i *instance) (ports []string) {
-	if i.process.Type != "web" {
-		return nil
-	}
+func (d *Deployer) containerPorts(app string) (ports []string) {
 	err := d.db.View(func(tx *store.Tx) error {
-		all, err := tx.Ports(i.app.called())
+		all, err := tx.Ports(app)
 		for _, p := range all {
 			if at := strconv.Itoa(p.Container); !slices.Contains(ports, at) {
 				ports = append(ports, at)
@@ -247,32 +225,6 @@ func (d *Deployer) containerPorts(i *instance) (ports []string) {
 		}
 		return err
 	})
-	d.warn("the ports of an app cannot be read", err, "app", i.app.called())
+	d.warn("the ports of an app cannot be read", err, "app", app)
 	return ports
-}
-
-// forRequests returns the address that requests go to, of a program that does
-// not listen on PORT: the first that no port of the app's leads to. raw is set
-// when there is no such one.
-func forRequests(addresses, containerPorts []string) (address string, raw bool) {
-	for _, a := range addresses {
-		if !slices.Contains(containerPorts, portOf(a)) {
-			return a, false
-		}
-	}
-	return addresses[0], true
-}
-
-// dialPort opens a connection to a port of a container. Nearly every program
-// listens on loopback too; where one does not, its sockets tell.
-func dialPort(ctx context.Context, c *runtime.Container, port int) (net.Conn, error) {
-	conn, err := c.Dial(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return conn, err
-	}
-	addresses, lookErr := c.Listening()
-	if address := listensOn(addresses, port); lookErr == nil && address != "" {
-		return c.Dial(ctx, address)
-	}
-	return nil, fmt.Errorf("nothing listens on port %d: %w", port, err)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -63,13 +64,13 @@ func (d *Deployer) Restart(ctx context.Context, app, process string, by store.Us
 		if record.Stopped {
 			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 		}
-		if !slices.ContainsFunc(places(*record, release), func(p place) bool {
-			return process == "" || process == p.process.Type || process == p.String()
+		if !slices.ContainsFunc(slots(*record, release), func(s fleet.Slot) bool {
+			return process == "" || process == s.Process.Type || process == s.String()
 		}) {
 			return change{}, fault.New(fault.NotFound, "E115", "%s runs nothing called %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
 		}
-		return change{fresh: true, process: process}, nil
+		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})
 }
 
@@ -92,6 +93,32 @@ func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.
 	}, store.Event{App: app, By: by.Name, Kind: "start", Text: "started"})
 }
 
+// SetRollout says in which order an app's releases follow one another; "" is
+// the usual one.
+func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
+	orders := []store.Rollout{store.StartFirst, store.StopFirst}
+	if rollout != "" && !slices.Contains(orders, rollout) {
+		return fault.New(fault.Usage, "E188", "a rollout cannot be %.60q", rollout).Hint("it is start-first or stop-first")
+	}
+	text := "unset rollout"
+	if rollout != "" {
+		text = "set rollout to " + string(rollout)
+	}
+	err := d.db.Update(func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		if err != nil {
+			return err
+		}
+		record.Rollout = rollout
+		return tx.PutApp(record)
+	})
+	if err != nil {
+		return d.full(err)
+	}
+	d.happened(store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
+	return nil
+}
+
 // reshape changes how the live release runs: edit changes the record and says
 // what else is to change, and the new record is stored at the swap.
 func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
@@ -111,7 +138,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	if err != nil {
 		return err
 	}
-	c.record, c.release, c.report = record, release, out
+	c.record, c.release, c.Progress = record, release, out
 	c.commit = func(tx *store.Tx) error {
 		now, err := tx.App(app)
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -154,10 +154,10 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
 		return store.Release{}, err
 	}
-	ready := d.claim(a, image.base)
-	defer d.dismiss(ready)
+	ready := a.fleet.Claim(image.base)
+	defer ready.Dismiss()
 	if !image.whole() {
-		out.timed("source", func() error { ready.fill(ctx, d, tree.path); return nil })
+		out.timed("source", func() error { ready.Fill(ctx, tree.path, "/app"); return nil })
 	}
 
 	// The layer of the source is made while the readied containers start: they
@@ -274,7 +274,7 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 // rollout is what comes with a release that is rolled out.
 type rollout struct {
 	build   *underway                // that it comes of; nil when it was not built
-	standby *standby                 // containers that were readied for it
+	standby *fleet.Standby           // containers that were readied for it
 	layered func() error             // waits for its layer
 	named   func()                   // called once the record names its layers
 	phase   bool                     // the Procfile's release command is run before it starts
@@ -293,8 +293,8 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.fits(release.Base, release.Number, record.Limits) {
-		d.dismiss(with.standby)
+	if !with.standby.Fits(formation(record, release)) {
+		with.standby.Dismiss()
 		with.standby = nil
 	}
 	if with.named != nil {
@@ -314,8 +314,11 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	err = out.timed("start", func() error {
 		return d.converge(ctx, a, change{
-			record: record, release: release, standby: with.standby, layered: with.layered, report: out,
-			trial: &trial{release: release.Number, before: before},
+			record: record, release: release,
+			Change: fleet.Change{
+				Standby: with.standby, Layered: with.layered, Progress: out,
+				Trial: &fleet.Trial{Release: release.Number, Before: before},
+			},
 			commit: func(tx *store.Tx) error {
 				if err := with.build.seal(ctx); err != nil {
 					return err
@@ -341,11 +344,11 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	case record.Rollout == store.StopFirst:
 		out.Step("Switch", "v%d -> v%d", before, release.Number)
 	default:
-		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, drainRequests.Seconds())
+		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
 	d.schedule(a, record.Name, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
-	d.visit(ctx, a, out)
+	a.fleet.Visit(ctx, out.warn)
 	return release.Config, nil
 }
 
@@ -467,10 +470,7 @@ func (d *Deployer) still(name string) string {
 	if err != nil || record.Release == 0 {
 		return ""
 	}
-	a.mu.Lock()
-	serving := slices.ContainsFunc(a.live, func(i *instance) bool { _, state, _ := i.running(); return state == InstanceUp })
-	a.mu.Unlock()
-	if !serving {
+	if !a.fleet.Serving() {
 		return ""
 	}
 	return fmt.Sprintf("v%d still serves all traffic", record.Release)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/berthd/berth/deploy/git"
-	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -89,11 +89,11 @@ func TestReport_LinesOfOursFitTheirColumns(t *testing.T) {
 	var out strings.Builder
 	r := newReport(&out)
 	r.Title("%s", headline("a-shop", git.Commit{ID: "4f1c9ab0", Subject: strings.Repeat("Füge Prüfung hinzu ", 10)}, "alice", 42))
-	var instances []*instance
+	var names []string
 	for n := range 30 {
-		instances = append(instances, &instance{process: store.Process{Type: "web"}, number: n + 1})
+		names = append(names, fmt.Sprintf("web.%d", n+1))
 	}
-	r.up(instances, make([]time.Duration, len(instances)))
+	r.Up(names, make([]time.Duration, len(names)), true)
 	for line := range strings.Lines(out.String()) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
 			t.Errorf("%d columns: %s", n, line)

@@ -80,14 +80,14 @@ func (d *Deployer) optionsOf(app string, set store.Routing) routing {
 	return r
 }
 
+// drainUpgraded is the grace of WebSockets and event streams, which may never
+// end by themselves; stream-grace sets it per app.
+const drainUpgraded = 30 * time.Second
+
 // streamGrace is how long the WebSockets and event streams of instances that
 // are replaced may go on.
-func (d *Deployer) streamGrace(left []*instance) (grace time.Duration) {
+func (d *Deployer) streamGrace(app string) (grace time.Duration) {
 	grace = drainUpgraded
-	if len(left) == 0 {
-		return grace
-	}
-	app := left[0].app.called()
 	err := d.db.View(func(tx *store.Tx) error {
 		set, err := tx.Routing(app)
 		grace = d.optionsOf(app, set).streamGrace

@@ -3,8 +3,6 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"strings"
-	"time"
 
 	"github.com/berthd/berth/store"
 )
@@ -36,22 +34,6 @@ type AppStatus struct {
 	// What the live release was built as.
 	Language string `json:"language,omitempty"`
 	Summary  string `json:"summary,omitempty"`
-}
-
-// Instance is one running copy of a process type, as it is seen now.
-type Instance struct {
-	Name      string        `json:"name"` // "web.1"
-	Process   string        `json:"process"`
-	Number    int           `json:"number"`
-	Release   int           `json:"release"`
-	State     InstanceState `json:"state"`
-	Container string        `json:"container"`
-	Since     time.Time     `json:"since"`
-	Restarts  int           `json:"restarts"`
-	OOMKills  int64         `json:"oom_kills,omitempty"`   // processes killed for the memory limit while the program went on
-	Memory    int64         `json:"memory,omitempty"`      // bytes
-	CPU       float64       `json:"cpu_seconds,omitempty"` // of a processor, since its start
-	Detail    string        `json:"detail,omitempty"`      // "exit code 1", "listens on 127.0.0.1:5000"
 }
 
 // Status returns the status of one app.
@@ -97,56 +79,26 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	}
 	d.mu.Unlock()
 
-	a.mu.Lock()
-	running := a.live
-	a.mu.Unlock()
+	s.Instances = append(s.Instances, a.fleet.Instances(ctx)...)
 	up := 0
-	for _, i := range running {
-		seen := i.look(ctx)
-		if seen.State == InstanceUp {
+	for _, i := range s.Instances {
+		if i.State == InstanceUp {
 			up++
 		}
-		s.Instances = append(s.Instances, seen)
 	}
 	switch {
 	case record.Release == 0 && s.Building != 0:
 		s.State = StateDeploying
 	case record.Release == 0:
 		s.State = StateEmpty
-	case record.Stopped, len(running) == 0: // what crashed keeps its place
+	case record.Stopped, len(s.Instances) == 0: // what crashed keeps its slot
 		s.State = StateStopped
 	case up == 0:
 		s.State = StateDown
-	case up < len(running):
+	case up < len(s.Instances):
 		s.State = StateDegraded
 	default:
 		s.State = StateRunning
 	}
 	return s
-}
-
-// look returns what is seen of the instance now.
-func (i *instance) look(ctx context.Context) Instance {
-	i.mu.Lock()
-	seen := Instance{
-		Name: i.name(), Process: i.process.Type, Number: i.number, Release: i.release.Number,
-		State: i.state, Since: i.since, Restarts: i.restarts, Detail: i.detail,
-	}
-	if i.failing != "" && i.state == InstanceUp {
-		seen.Detail = i.failing
-	}
-	if seen.OOMKills = i.oomKills; i.oomKills > 0 {
-		killed := killedProcesses(i.oomKills) + " killed for the memory limit"
-		seen.Detail = strings.TrimPrefix(seen.Detail+", "+killed, ", ")
-	}
-	c := i.container
-	i.mu.Unlock()
-	if c == nil {
-		return seen
-	}
-	seen.Container = c.ID
-	if usage, err := c.Usage(ctx); err == nil { // it may be gone by now
-		seen.Memory, seen.CPU = usage.Memory, usage.CPU.Seconds()
-	}
-	return seen
 }

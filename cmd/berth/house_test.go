@@ -16,9 +16,10 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 5, "packaging": 5,
-	"sshd": 4, "web": 4,
-	"deploy": 3, "services": 3,
+	"cmd": 6, "packaging": 6,
+	"sshd": 5, "web": 5,
+	"deploy": 4, "services": 4,
+	"fleet":      3,
 	"buildpacks": 2, "store": 2,
 	"router": 1, "runtime": 1, "access": 1,
 }

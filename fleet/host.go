@@ -1,0 +1,193 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// Host is what containers run on. It is safe for concurrent use.
+type Host interface {
+	// Create makes a container up to the point where only the program is
+	// missing. What it made before an error is removed again, at the latest by
+	// the host's own next start. The error is ErrInterrupted when the host's
+	// engine died meanwhile; the call can be repeated with another ID.
+	Create(ctx context.Context, spec Spec) (Container, error)
+
+	// Containers returns all containers that Create made and that were not
+	// removed, those of an earlier life of berth among them.
+	Containers(ctx context.Context) ([]Container, error)
+}
+
+// ErrInterrupted is a container that could not be made because the host's engine
+// died meanwhile.
+var ErrInterrupted = errors.New("the engine of the containers died meanwhile")
+
+// Container is one container of a host, with a network of its own. It is safe
+// for concurrent use.
+type Container interface {
+	About() About
+
+	// Launch starts the program, once.
+	Launch(ctx context.Context, cmd Command) error
+
+	// Launched tells whether Launch was called, in this life of berth or an
+	// earlier one.
+	Launched() bool
+
+	// Done is closed when the program has ended.
+	Done() <-chan struct{}
+
+	// Exit returns how the program ended; valid once Done is closed.
+	Exit(ctx context.Context) Exit
+
+	// Stop asks the program to end, waits up to grace, kills it and waits for
+	// its end. It is idempotent.
+	Stop(ctx context.Context, grace time.Duration) error
+
+	// Remove stops the program at once and removes all that belongs to the
+	// container, but for its log. It is idempotent.
+	Remove(ctx context.Context) error
+
+	// Dial connects to an address as the program sees it.
+	Dial(ctx context.Context, address string) (net.Conn, error)
+
+	// Listening returns the TCP addresses on which the program listens, in the
+	// order of their ports.
+	Listening() ([]string, error)
+
+	// Fill copies the directory tree into dir of the container.
+	Fill(ctx context.Context, tree, dir string) error
+
+	// Exec runs a command beside the program, copies what it prints to out and
+	// waits for its end. The end of ctx kills it.
+	Exec(ctx context.Context, cmd Command, out io.Writer) (Exit, error)
+
+	// OOMKills returns how many processes of the container were killed for the
+	// memory limit, and the limit in bytes.
+	OOMKills() (kills, limit int64)
+
+	Usage(ctx context.Context) (Usage, error)
+}
+
+// About is what is known of a container from its making on.
+type About struct {
+	ID      string
+	Labels  map[string]string
+	Created time.Time
+}
+
+// Spec describes a container.
+type Spec struct {
+	ID       string // from NewID; never used twice
+	Layer    string // key of its root filesystem
+	UID      int    // Unix user and group of its processes
+	Hostname string
+	Labels   map[string]string // kept with the container
+	Limits   Limits
+
+	// Foreign is set when the root filesystem is somebody else's image.
+	Foreign bool
+
+	// StopSignal is what Stop sends first; "" is SIGTERM.
+	StopSignal string
+
+	// LogFile is the file that gets the output of the program. Two containers
+	// never share one.
+	LogFile string
+}
+
+// NewID returns an id for a container that was never used before.
+func NewID() string { return strings.ToLower(rand.Text()) }
+
+// Limits bound what a container may take. Zero is the host's usual limit.
+type Limits struct {
+	Memory int64 // bytes
+	CPUs   float64
+	Pids   int64
+}
+
+// Command is a program with its arguments.
+type Command struct {
+	Args []string
+	Env  []string // KEY=value; added to the host's own
+	Dir  string   // "" is the home directory
+}
+
+// Usage is what a container takes.
+type Usage struct {
+	Memory int64         // bytes, without the page cache that can be dropped
+	CPU    time.Duration // since its start
+	Pids   int64
+}
+
+// Exit is how a program ended.
+type Exit struct {
+	Code   int       // exit code; 128+signal when a signal ended it
+	Signal int       // 0 when none
+	At     time.Time // zero when not known
+	Lost   bool      // the container vanished without a word
+
+	// OOM is set when a process was killed for the memory limit: the program, or
+	// one of its children at any time before.
+	OOM         bool
+	MemoryLimit int64 // in bytes; 0 when not known
+}
+
+// String says how the program ended: "exit code 1".
+func (e Exit) String() string {
+	how := fmt.Sprintf("exit code %d", e.Code)
+	switch {
+	case e.Lost:
+		return "its container vanished"
+	case e.OOM && e.Killed():
+		return how + ", killed for " + MemoryLimit(e.MemoryLimit)
+	case e.OOM && e.Code != 0:
+		return how + ", after a process of it was killed for " + MemoryLimit(e.MemoryLimit)
+	case e.Signal != 0:
+		return fmt.Sprintf("killed by signal %d", e.Signal)
+	}
+	return how
+}
+
+// Killed tells whether SIGKILL ended the program, or the child whose end it
+// passes on.
+func (e Exit) Killed() bool { return e.Signal == 9 || e.Code == 137 }
+
+// MemoryLimit names a limit: "the memory limit of 512 MB".
+func MemoryLimit(bytes int64) string {
+	switch {
+	case bytes <= 0:
+		return "the memory limit"
+	case bytes%(1<<30) == 0:
+		return fmt.Sprintf("the memory limit of %d GB", bytes>>30)
+	}
+	return fmt.Sprintf("the memory limit of %d MB", bytes>>20)
+}
+
+// Create makes a container of what spec returns, which has another ID and log
+// each time. The host's engine may die and come back meanwhile.
+func Create(ctx context.Context, host Host, spec func() Spec) (Spec, Container, error) {
+	for {
+		s := spec()
+		c, err := host.Create(ctx, s)
+		if !errors.Is(err, ErrInterrupted) || ctx.Err() != nil {
+			return s, c, err
+		}
+	}
+}
+
+// Ended tells whether a container's program has ended.
+func Ended(c Container) bool {
+	select {
+	case <-c.Done():
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,113 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/berthd/berth/store"
+)
+
+// Labels of containers, by which they are recognised after a restart.
+const (
+	LabelApp     = "berth.app" // the app's user id, which outlives a change of name
+	LabelKind    = "berth.kind"
+	LabelRelease = "berth.release"
+	LabelProcess = "berth.process"
+	LabelNumber  = "berth.number"
+	labelLimits  = "berth.limits"
+
+	// KindInstance is the kind of the containers of instances. Others have
+	// other kinds, and the fleet does not touch them.
+	KindInstance = "instance"
+)
+
+// Release is one runnable state of an app, with how many instances of each
+// process type are to run.
+type Release struct {
+	Number int
+	UID    int // Unix user of its processes
+	Limits Limits
+
+	Layer string // key of the root filesystem
+	Base  string // key of the layer below it, which holds all but the source
+
+	// Of an image of somebody else's making.
+	Foreign    bool
+	StopSignal string
+	Exposes    []string // ports that it says it listens on: "80/tcp"
+
+	Language string   // what it was built as: "python"
+	Port     int      // the value of PORT
+	Env      []string // KEY=value, PORT among them
+
+	Processes []Process
+}
+
+// Process is a process type of a release.
+type Process struct {
+	Type    string
+	Count   int    // how many instances are to run
+	Command string // as people know it
+	Args    []string
+	Dir     string
+
+	// Checks are what an instance has to pass. Those of another type are
+	// allowed and have no effect.
+	Checks []store.HealthCheck
+}
+
+// exposes tells whether the image says that it listens on a port.
+func (r Release) exposes(port string) bool {
+	return slices.Contains(r.Exposes, port+"/tcp") || slices.Contains(r.Exposes, port)
+}
+
+// Spec describes the container of something that runs in the release's image.
+func (r Release) Spec(app, kind string, labels map[string]string) Spec {
+	all := map[string]string{LabelApp: strconv.Itoa(r.UID), LabelKind: kind}
+	maps.Copy(all, labels)
+	return Spec{
+		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: app, Labels: all, Limits: r.Limits,
+		Foreign: r.Foreign, StopSignal: r.StopSignal,
+	}
+}
+
+// String is how limits are kept in a label.
+func (l Limits) String() string { return fmt.Sprintf("%d %g %d", l.Memory, l.CPUs, l.Pids) }
+
+// limitsOf reads the limits of a container. One that an older berth made has no
+// label of them: its limits are those of the app.
+func limitsOf(c Container, app Limits) (l Limits) {
+	if _, err := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d", &l.Memory, &l.CPUs, &l.Pids); err != nil {
+		return app
+	}
+	return l
+}
+
+// Slot is a place in the formation of a release, which one instance fills.
+type Slot struct {
+	Process Process
+	Number  int // from 1
+}
+
+func (s Slot) String() string { return slotName(s.Process.Type, s.Number) }
+
+func slotName(process string, number int) string { return process + "." + strconv.Itoa(number) }
+
+// Slots lists the formation, in the order of the processes.
+func (r Release) Slots() []Slot {
+	var all []Slot
+	for _, p := range r.Processes {
+		for n := 1; n <= p.Count; n++ {
+			all = append(all, Slot{p, n})
+		}
+	}
+	return all
+}
+
+// Identity returns the variables that tell a program what it is: of which app
+// and release, and by which name ("web.1").
+func Identity(app string, release int, name string) []string {
+	return []string{"BERTH_APP=" + app, fmt.Sprintf("BERTH_RELEASE=v%d", release), "BERTH_PROCESS=" + name}
+}

@@ -1,0 +1,191 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// watched is how long a new release is watched after its swap: when it
+	// falls over within that time, the one before it comes back by itself.
+	watched = time.Minute
+
+	// fallsOver is how many crashes of one instance within that time are a fall.
+	fallsOver = 2
+
+	// slowestRestart bounds the pause before an instance is started again.
+	slowestRestart = 5 * time.Minute
+
+	// forgiven is how long an instance must have been up for its crashes to be forgotten.
+	forgiven = 10 * time.Minute
+)
+
+// restartDelay is the pause before the nth restart in a row: none before the
+// first, then 1 s, 2 s, 4 s and so on.
+func restartDelay(n int) time.Duration {
+	if n <= 1 {
+		return 0
+	}
+	if n > 10 {
+		return slowestRestart
+	}
+	return min(time.Second<<(n-2), slowestRestart)
+}
+
+// supervise keeps instances running until they are retired: a program that ends
+// is started again, in a new container.
+func supervise(instances []*instance) {
+	for _, i := range instances {
+		i.supervise()
+	}
+}
+
+func (i *instance) supervise() {
+	ctx, cancel := context.WithCancel(i.fleet().life)
+	i.retire = cancel
+	i.supervised.Add(1)
+	begun := i.fleet().background(func(context.Context) {
+		defer i.supervised.Done()
+		for ctx.Err() == nil {
+			c, state, _ := i.running()
+			if state == Up {
+				if i.attend(ctx, c); ctx.Err() != nil {
+					return
+				}
+				i.crashed(ctx, c)
+			}
+			i.heal(ctx, c)
+		}
+	})
+	if !begun {
+		i.supervised.Done()
+	}
+}
+
+// crashed notes that an instance's program ended by itself.
+func (i *instance) crashed(ctx context.Context, c Container) {
+	i.mu.Lock()
+	if time.Since(i.since) > forgiven {
+		i.restarts = 0
+	}
+	i.restarts++
+	crashes := i.restarts
+	i.mu.Unlock()
+	how := c.Exit(ctx).String()
+	i.set(Crashed, how)
+	i.app.Reroute()
+	if ctx.Err() != nil {
+		return
+	}
+	i.fleet().cfg.Log.Warn("an instance crashed", "app", i.app.Name(), "instance", i.name(), "how", how, "crashes", crashes)
+	i.happened("crash", "%s of v%d crashed: %s", i.name(), i.release.Number, how)
+	i.notice("crashed: %s; %s", how, startsAgain(crashes))
+	if crashes >= fallsOver {
+		i.app.fallBack(i, how)
+	}
+}
+
+// heal fills the instance's slot with a new container, after a pause that grows
+// with every crash in a row. It tries once; the caller repeats it.
+func (i *instance) heal(ctx context.Context, old Container) {
+	i.mu.Lock()
+	delay := restartDelay(i.restarts)
+	i.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return
+	}
+	err := i.replace(ctx, old)
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		i.app.Reroute()
+		i.happened("heal", "%s is up again", i.name())
+		i.notice("up again")
+		return
+	}
+	i.mu.Lock()
+	i.restarts++
+	crashes := i.restarts
+	i.mu.Unlock()
+	i.set(Crashed, err.Error())
+	i.fleet().cfg.Log.Warn("an instance could not be started again", "app", i.app.Name(), "instance", i.name(), "err", err)
+	i.notice("could not be started: %v; %s", err, startsAgain(crashes))
+	i.fleet().cfg.Journal.Changed(i.app.Name())
+	if crashes >= fallsOver {
+		i.app.fallBack(i, err.Error())
+	}
+}
+
+// startsAgain says when a program is started after the nth crash in a row.
+func startsAgain(crashes int) string {
+	if delay := restartDelay(crashes); delay > 0 {
+		return fmt.Sprintf("starting it again in %s", delay)
+	}
+	return "starting it again"
+}
+
+// replace starts the instance's program in a new container and removes the old
+// one.
+func (i *instance) replace(ctx context.Context, old Container) error {
+	if err := i.app.blocked(); err != nil {
+		return err
+	}
+	fresh, err := i.create(ctx)
+	if err != nil {
+		return fmt.Errorf("create a container: %w", err)
+	}
+	i.fill(fresh)
+	i.set(Starting, "")
+	f, app := i.fleet(), i.app.Name()
+	i.app.remove(old)
+	f.cfg.Logs.Trim(app, i.release.Number, i.name())
+	if err := i.app.blocked(); err != nil {
+		return err
+	}
+	if err := i.launch(ctx); err != nil {
+		return fmt.Errorf("launch: %w", err)
+	}
+	if err := i.awaitHealthy(ctx, true, func(warning string) {
+		f.cfg.Log.Warn("a health check failed", "app", app, "instance", i.name(), "check", warning)
+	}); err != nil {
+		return err
+	}
+	i.set(Up, i.said())
+	return nil
+}
+
+// Trial is the first time of a release, in which it may fall back to the one
+// before it.
+type Trial struct {
+	Release int
+	Before  int // 0 when there was none
+	since   time.Time
+}
+
+// onTrial begins the trial of a release, before its instances are watched.
+func (a *App) onTrial(c Change) {
+	if c.Trial == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.trial = &Trial{Release: c.Trial.Release, Before: c.Trial.Before, since: time.Now()}
+}
+
+// fallBack gives up a release that falls over soon after its swap, once.
+func (a *App) fallBack(i *instance, how string) {
+	a.mu.Lock()
+	t := a.trial
+	if t == nil || t.Release != i.release.Number || t.Before == 0 || time.Since(t.since) > watched {
+		a.mu.Unlock()
+		return
+	}
+	a.trial = nil
+	a.mu.Unlock()
+	i.notice("v%d is given up, v%d is started again", t.Release, t.Before)
+	a.fleet.cfg.Journal.FellOver(a, *t, fmt.Sprintf("v%d fell over soon after its start: %s: %s", t.Release, i.name(), how))
+}

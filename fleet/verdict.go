@@ -1,0 +1,106 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/berthd/berth/fleet/advice"
+	"github.com/berthd/berth/store/fault"
+)
+
+// tally counts what went wrong, so that a hundred refused connections are one line.
+type tally struct {
+	order  []string
+	counts map[string]int
+}
+
+func (t *tally) add(err error) {
+	text := err.Error()
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	if t.counts[text]++; t.counts[text] == 1 {
+		t.order = append(t.order, text)
+	}
+}
+
+// unhealthy says why an instance is not healthy: it ended (E302), it listens
+// nowhere (E303), or it does not answer as it should (E301).
+func (i *instance) unhealthy(ctx context.Context, c Container, what string, tried any) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	ssh, app, logs := i.fleet().cfg.SSHCommand(), i.app.Name(), i.lastLines(15)
+	if Ended(c) {
+		exit := c.Exit(ctx)
+		f := fault.New(fault.Failed, "E302", "%s ended before it was healthy: %s", i.name(), exit)
+		if len(logs) == 0 {
+			f.With("it printed nothing")
+		}
+		f.With(logs...).Hint("it ran: %s", i.process.Command)
+		if i.process.Type == "web" {
+			adviseEnd(f, ssh, app, exit)
+		} else {
+			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", ssh, app, i.process.Type)
+		}
+		MoreMemory(Advise(f, logs, exit), ssh, app, exit)
+		return advice.Settings(f, ssh, app, logs)
+	}
+	var f *fault.Error
+	if t, ok := tried.(tally); ok {
+		f = fault.New(fault.Failed, "E301", "%s did not become healthy in %s", i.name(), i.age())
+		for _, text := range t.order {
+			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
+		}
+	} else {
+		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
+		f.Hint("listen on the port that the variable PORT names")
+		if i.process.Type == "web" {
+			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)
+		}
+	}
+	f.With(logs...)
+	return advice.Settings(Advise(f, logs, Exit{}), ssh, app, logs)
+}
+
+// MoreMemory adds to a fault how the memory limit of an app is raised, when that
+// limit is what ended a program of it.
+func MoreMemory(f *fault.Error, ssh, app string, exit Exit) *fault.Error {
+	if exit.OOM {
+		f.Hint("or give it more: %s ps:set %s memory 1GB", ssh, app)
+	}
+	return f
+}
+
+// Advise adds the hints that follow from what a program printed and how it ended.
+func Advise(f *fault.Error, logs []string, exit Exit) *fault.Error {
+	advice.Program(f, logs)
+	switch {
+	case exit.OOM:
+		f.Hint("let it take less memory")
+	case exit.Code == 127:
+		f.Hint("the command was not found; is its package in the app's dependencies?")
+	}
+	return f
+}
+
+// adviseEnd says what to do about a web process that ended without an error.
+func adviseEnd(f *fault.Error, ssh, app string, exit Exit) {
+	if exit.Code != 0 || exit.Signal != 0 || exit.Lost || exit.OOM {
+		return
+	}
+	f.Hint("it ended by itself, without an error: web has to stay in the foreground and listen on $PORT")
+	f.Hint("what does its work and ends is for cron, a release line of the Procfile, or %s run %s COMMAND", ssh, app)
+}
+
+// tail keeps the end of a short output.
+type tail struct{ buf []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	t.buf = t.buf[max(0, len(t.buf)-512):]
+	return len(p), nil
+}
+
+func (t *tail) last() string { return strings.TrimSpace(string(t.buf)) }
