@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
@@ -351,7 +352,7 @@ func TestLogs_FollowersAreLetGoWhenBerthStops(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	var got []string
-	err := Follow(t.Context(), h.Client(store.Root), "logs", LogArgs{AppArgs: AppArgs{"shop"}, Lines: 2, Follow: true}, func(line deploy.LogLine) error {
+	err := client.Follow(t.Context(), h.Client(store.Root), "logs", LogArgs{AppArgs: AppArgs{"shop"}, Lines: 2, Follow: true}, func(line deploy.LogLine) error {
 		got = append(got, line.Text)
 		if line.Text == "followed" {
 			go h.stop()
@@ -383,8 +384,8 @@ func TestBuildsOutput_IsWholeLines(t *testing.T) {
 func TestClient_SaysWhyNobodyAnswers(t *testing.T) {
 	h := newHouse(t)
 	h.stop()
-	for name, client := range map[string]*Client{"socket": Dial(h.socket), "pipe": h.Client(store.Root)} {
-		if got := codeOf(client.Call(t.Context(), "version", nil, nil, nil)); got != "E130" {
+	for name, c := range map[string]*client.Client{"socket": client.Dial(h.socket), "pipe": h.Client(store.Root)} {
+		if got := codeOf(c.Call(t.Context(), "version", nil, nil, nil)); got != "E130" {
 			t.Errorf("%s: got %s, want E130", name, got)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -29,8 +30,8 @@ import (
 // a verb that streams, and last {"result": …} or {"error": FAULT}.
 
 const (
-	apiPath  = "/api/v1/"
-	ndjson   = "application/x-ndjson"
+	apiPath  = client.Path
+	ndjson   = client.Stream
 	maxBody  = 4 << 20          // the config of an app whose values are all as long as may be, many times over
 	sendTime = 30 * time.Second // how long progress waits for a reader before it goes on unread
 )

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 )
 
@@ -57,7 +58,7 @@ func TestDoors_TheEndOfWhoeverWaitsReachesTheVerb(t *testing.T) {
 		"page":  byHTTP("/apps/shop/actions/scale", "application/x-www-form-urlencoded", url.Values{"process.web": {"1"}}.Encode()),
 	}
 	if os.Geteuid() == 0 {
-		doors["socket"] = func(ctx context.Context) { Dial(h.socket).Call(ctx, "ps:scale", args, nil, nil) }
+		doors["socket"] = func(ctx context.Context) { client.Dial(h.socket).Call(ctx, "ps:scale", args, nil, nil) }
 	}
 	for name, ask := range doors {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -60,8 +61,8 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Dura
 
 // Client returns a client within the process that asks in the user's name. It
 // works while Serve does.
-func (s *Server) Client(user store.User) *Client {
-	return NewClient(func(ctx context.Context) (net.Conn, error) { return s.inside.dial(ctx, user) })
+func (s *Server) Client(user store.User) *client.Client {
+	return client.New(func(ctx context.Context) (net.Conn, error) { return s.inside.dial(ctx, user) })
 }
 
 type userKey struct{}

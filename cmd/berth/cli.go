@@ -12,17 +12,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
 )
 
 // cli is one command line, asked for once: on the machine itself, or over SSH
 // in the daemon's own process, where many run at a time. It holds nothing that
 // another one could see.
 type cli struct {
-	client  *web.Client
+	client  *client.Client
 	in      io.Reader
 	out     io.Writer // data
 	err     io.Writer // talk

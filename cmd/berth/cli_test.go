@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -388,11 +389,11 @@ func TestColour_OnlyAtATerminal(t *testing.T) {
 
 func TestDaemon_AbsentOrClosedIsToldApart(t *testing.T) {
 	var err bytes.Buffer
-	c := &cli{client: web.Dial(filepath.Join(t.TempDir(), "berth.sock")), out: io.Discard, err: &err}
+	c := &cli{client: client.Dial(filepath.Join(t.TempDir(), "berth.sock")), out: io.Discard, err: &err}
 	if code := c.run(t.Context(), []string{"apps:list"}); code != 1 || !strings.Contains(err.String(), "berth is not running") || !strings.Contains(err.String(), "[E130]") || !strings.Contains(err.String(), "hint:") {
 		t.Errorf("got %d %s", code, &err)
 	}
-	denied := web.NewClient(func(context.Context) (net.Conn, error) {
+	denied := client.New(func(context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: os.ErrPermission}
 	})
 	err.Reset()

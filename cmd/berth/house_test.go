@@ -16,8 +16,9 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 5, "packaging": 5,
-	"sshd": 4, "web": 4,
+	"cmd": 7, "packaging": 7,
+	"sshd": 6, "web": 6,
+	"verbs": 5, "client": 5,
 	"deploy": 3, "services": 3,
 	"buildpacks": 2, "store": 2,
 	"router": 1, "runtime": 1, "access": 1,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -105,7 +106,7 @@ func (c *cli) watchCommands() []command {
 
 func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
-		return web.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
+		return client.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
 			return err
 		})
@@ -114,7 +115,7 @@ func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
 	if c.color {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
-	return web.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
+	return client.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
 		source := line.Source
 		if line.Stream == "berth" {
 			source = "berth[" + source + "]" // as Heroku marks what the platform says of a process

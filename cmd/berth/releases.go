@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/web"
@@ -90,7 +91,7 @@ func (c *cli) releaseCommands() []command {
 				if err != nil {
 					return err
 				}
-				return web.Follow(ctx, c.client, "builds:output", args, func(line string) error {
+				return client.Follow(ctx, c.client, "builds:output", args, func(line string) error {
 					_, err := fmt.Fprintln(c.out, line)
 					return err
 				})

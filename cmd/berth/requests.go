@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
@@ -72,12 +73,12 @@ func (c *cli) requestCommands() []command {
 
 func (c *cli) requests(ctx context.Context, args web.RequestArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
-		return web.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
+		return client.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
 			return err
 		})
 	}
-	return web.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
+	return client.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
 		_, err := fmt.Fprintln(c.out, c.requestText(line))
 		return err
 	})

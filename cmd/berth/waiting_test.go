@@ -17,11 +17,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
 )
 
 func TestAwaitEngine_GoesOnOnceContainerdIsThere(t *testing.T) {
@@ -113,7 +113,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(keeper.RootPEM())
-	client := &http.Client{Transport: &http.Transport{
+	asker := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			to := doors.https[0]
@@ -124,7 +124,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 		},
 	}}
 	for _, url := range []string{"http://shop.localhost/", "https://shop.localhost/", "https://berth.localhost/", "http://unknown.example/"} {
-		res, err := client.Get(url)
+		res, err := asker.Get(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -135,7 +135,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 			t.Errorf("%s: got %s, Retry-After %q: %.200s; want 503", url, res.Status, res.Header.Get("Retry-After"), body)
 		}
 	}
-	err = web.Dial(filepath.Join(dir, "berth.sock")).Call(t.Context(), "apps:list", nil, nil, nil)
+	err = client.Dial(filepath.Join(dir, "berth.sock")).Call(t.Context(), "apps:list", nil, nil, nil)
 	if f := fault.From(err); f == nil || f.Code != "E137" || len(f.Hints) == 0 {
 		t.Errorf("a command: got %v, want E137 with hints", err)
 	}

@@ -1,4 +1,6 @@
-package web
+// Package client asks berth's HTTP API, over whatever connection it is given: the
+// machine's own socket, or a pair of sockets within the daemon.
+package client
 
 import (
 	"bytes"
@@ -15,14 +17,20 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
+// The API as its client sees it; package web documents the answers.
+const (
+	Path   = "/api/v1/"
+	Stream = "application/x-ndjson" // what a client accepts that wants progress
+)
+
 // Client asks the API. It is safe for concurrent use.
 type Client struct {
 	http *http.Client
 	host string
 }
 
-// NewClient returns a client whose connections dial makes.
-func NewClient(dial func(context.Context) (net.Conn, error)) *Client {
+// New returns a client whose connections dial makes.
+func New(dial func(context.Context) (net.Conn, error)) *Client {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true, // a command asks once or twice, and then nothing must be left open
@@ -32,7 +40,7 @@ func NewClient(dial func(context.Context) (net.Conn, error)) *Client {
 
 // Dial returns a client of the daemon that listens on the socket.
 func Dial(socket string) *Client {
-	return NewClient(func(ctx context.Context) (net.Conn, error) {
+	return New(func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	})
@@ -60,12 +68,12 @@ func (c *Client) ask(ctx context.Context, verb string, args, result any, out io.
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.host+apiPath+verb, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.host+Path+verb, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", ndjson)
+	req.Header.Set("Accept", Stream)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.unreachable(err)
