@@ -26,7 +26,7 @@ const idleTimeout = 2 * time.Minute
 // listener, and is called once.
 func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Duration) error {
 	server := &http.Server{
-		Handler:           s.API.handler(userOfConn),
+		Handler:           s.api.handler(userOfConn),
 		ConnContext:       withUser,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       idleTimeout,
@@ -44,7 +44,7 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Dura
 	case err = <-ended:
 		ended <- nil
 	}
-	close(s.API.closing)
+	s.api.Close()
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if server.Shutdown(shutdown) != nil {

@@ -13,20 +13,13 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
 )
-
-// RunArgs say what to run.
-type RunArgs struct {
-	AppArgs
-	Args     []string     `json:"args"`
-	Terminal bool         `json:"terminal,omitempty"`
-	Size     runtime.Size `json:"size,omitzero"`
-}
 
 // runQueue is how many messages wait for a program that does not read its stdin yet.
 const runQueue = 64
 
-func (a *API) serveRun(w http.ResponseWriter, r *http.Request, user store.User) {
+func (a *api) serveRun(w http.ResponseWriter, r *http.Request, user store.User) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		answerError(w, fault.New(fault.Usage, "E142", "run is a WebSocket"))
 		return
@@ -41,7 +34,7 @@ func (a *API) serveRun(w http.ResponseWriter, r *http.Request, user store.User) 
 	defer cancel()
 	result := client.RunResult{}
 	if result.Exit, err = a.run(ctx, cancel, conn, user); err != nil {
-		result.Error = a.answerable(err, "run", user)
+		result.Error = a.Fault(err, "run", user)
 	}
 	raw, err := json.Marshal(result)
 	if err == nil {
@@ -56,16 +49,9 @@ func (a *API) serveRun(w http.ResponseWriter, r *http.Request, user store.User) 
 }
 
 // run does it. gone is called when the asker has left.
-func (a *API) run(ctx context.Context, gone func(), conn *websocket.Conn, user store.User) (int, error) {
+func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user store.User) (int, error) {
 	_, raw, err := conn.Read(ctx)
 	if err != nil {
-		return 0, err
-	}
-	args, err := decodeRun(raw)
-	if err != nil {
-		return 0, err
-	}
-	if err := user.May(store.RoleDeploy, args.App); err != nil {
 		return 0, err
 	}
 	stdin, feed := io.Pipe()
@@ -87,28 +73,17 @@ func (a *API) run(ctx context.Context, gone func(), conn *websocket.Conn, user s
 		readRun(ctx, conn, input, resize, signals)
 	}()
 	att := runtime.Attachment{
-		Stdin:    stdin,
-		Stdout:   runWriter{ctx, conn, client.ToStdout},
-		Stderr:   runWriter{ctx, conn, client.ToStderr},
-		Terminal: args.Terminal,
-		Size:     args.Size,
-		Resize:   resize,
-		Signals:  signals,
+		Stdin:   stdin,
+		Stdout:  runWriter{ctx, conn, client.ToStdout},
+		Stderr:  runWriter{ctx, conn, client.ToStderr},
+		Resize:  resize,
+		Signals: signals,
 	}
-	return a.deployer.RunOnce(ctx, args.App, args.Args, att, user)
-}
-
-func decodeRun(raw []byte) (args RunArgs, err error) {
-	if err := decodeStrictly(raw, &args); err != nil {
-		return args, err
+	exit, err := a.Do(ctx, verbs.Call{User: user, Streams: &att}, "run", raw)
+	if err != nil {
+		return 0, err
 	}
-	if args.App == "" {
-		return args, fault.New(fault.Usage, "E140", "run needs the name of an app")
-	}
-	if len(args.Args) == 0 || args.Args[0] == "" {
-		return args, fault.New(fault.Usage, "E140", "run needs a command").Hint("berth run %s -- COMMAND", args.App)
-	}
-	return args, nil
+	return exit.(int), nil
 }
 
 // readRun hands on what the asker sends until the asker or ctx is gone.

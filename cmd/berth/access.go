@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) accessCommands() []command {
-	var add web.KeyAddArgs
-	var remove web.KeyRemoveArgs
-	var end web.SessionEndArgs
+	var add verbs.KeyAddArgs
+	var remove verbs.KeyRemoveArgs
+	var end verbs.SessionEndArgs
 	role := ""
 	return []command{
 		{
@@ -45,7 +45,7 @@ func (c *cli) accessCommands() []command {
 				if add.Key, err = c.readFile(file); err != nil {
 					return err
 				}
-				var key web.KeyAdded
+				var key verbs.KeyAdded
 				if err := c.ask(ctx, "ssh-keys:add", add, &key); err != nil {
 					return err
 				}
@@ -89,7 +89,7 @@ func (c *cli) accessCommands() []command {
 			long:    "Browsers that are signed in to the admin page, and SSH connections.",
 			example: "sessions:list", aliases: []string{"sessions"}, noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "sessions:list", nil, func(t *table, sessions []web.OpenSession) {
+				return read(ctx, c, "sessions:list", nil, func(t *table, sessions []verbs.OpenSession) {
 					t.row("ID", "USER", "DOOR", "SINCE", "REMOTE")
 					for _, s := range sessions {
 						t.row(s.ID, s.User, s.Door, ago(s.Since), s.Remote)
@@ -108,7 +108,7 @@ func (c *cli) accessCommands() []command {
 				if len(words) > 0 {
 					end.ID = words[0]
 				}
-				var ended web.SessionsEnded
+				var ended verbs.SessionsEnded
 				if err := c.ask(ctx, "sessions:end", end, &ended); err != nil {
 					return err
 				}
@@ -121,13 +121,13 @@ func (c *cli) accessCommands() []command {
 			example: "login", noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				if c.format == "json" {
-					return read(ctx, c, "login", nil, func(*table, web.Login) {})
+					return read(ctx, c, "login", nil, func(*table, verbs.Login) {})
 				}
-				var login web.Login
+				var login verbs.Login
 				if err := c.ask(ctx, "login", nil, &login); err != nil {
 					return err
 				}
-				c.say("good once, for %d minutes:", web.LinkLife/time.Minute)
+				c.say("good once, for %d minutes:", verbs.LinkLife/time.Minute)
 				_, err := fmt.Fprintln(c.out, login.URL)
 				return err
 			},

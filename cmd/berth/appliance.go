@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) applianceCommands() []command {
@@ -58,7 +58,7 @@ func (c *cli) applianceCommands() []command {
 // printVersion prints the version of this program and says so when the daemon
 // is another one, or none.
 func (c *cli) printVersion(ctx context.Context) error {
-	var daemon web.Version
+	var daemon verbs.Version
 	err := c.ask(ctx, "version", nil, &daemon)
 	if f := fault.From(err); err != nil && f == nil {
 		return err
@@ -68,7 +68,7 @@ func (c *cli) printVersion(ctx context.Context) error {
 		c.say("the daemon is %s: restart it to run this one", daemon.Version)
 	}
 	if c.format == "json" {
-		raw, err := json.Marshal(web.Version{Version: c.version, Go: goruntime.Version()})
+		raw, err := json.Marshal(verbs.Version{Version: c.version, Go: goruntime.Version()})
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) appCommands() []command {
@@ -24,7 +24,7 @@ func (c *cli) appCommands() []command {
 			example: "apps:create shop", max: 0,
 			run: func(ctx context.Context, app string, _ []string) error {
 				var made deploy.AppStatus
-				if err := c.ask(ctx, "apps:create", web.AppArgs{App: app}, &made); err != nil {
+				if err := c.ask(ctx, "apps:create", verbs.AppArgs{App: app}, &made); err != nil {
 					return err
 				}
 				c.say("created %s; to deploy to it:\n  git remote add berth %s\n  git push berth main", app, made.GitURL)
@@ -43,13 +43,13 @@ func (c *cli) appCommands() []command {
 			use: "apps:info APP", short: "show one app", example: "apps:info shop",
 			aliases: []string{"apps:report"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "apps:info", web.AppArgs{App: app}, printApp)
+				return read(ctx, c, "apps:info", verbs.AppArgs{App: app}, printApp)
 			},
 		},
 		{
 			use: "apps:exists APP", short: "exit with 0 if there is one, else 3", example: "apps:exists shop && echo yes",
 			run: func(ctx context.Context, app string, _ []string) error {
-				return c.ask(ctx, "apps:info", web.AppArgs{App: app}, nil)
+				return c.ask(ctx, "apps:info", verbs.AppArgs{App: app}, nil)
 			},
 		},
 		{
@@ -57,7 +57,7 @@ func (c *cli) appCommands() []command {
 			min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
 				var renamed deploy.AppStatus
-				args := web.RenameArgs{AppArgs: web.AppArgs{App: app}, To: words[0]}
+				args := verbs.RenameArgs{AppArgs: verbs.AppArgs{App: app}, To: words[0]}
 				if err := c.ask(ctx, "apps:rename", args, &renamed); err != nil {
 					return err
 				}
@@ -77,7 +77,7 @@ func (c *cli) appCommands() []command {
 				if !force {
 					confirm = c.prompt("This removes %s with its releases, config, logs and repository.\nType its name to go on: ", app)
 				}
-				args := web.DestroyArgs{AppArgs: web.AppArgs{App: app}, Confirm: confirm}
+				args := verbs.DestroyArgs{AppArgs: verbs.AppArgs{App: app}, Confirm: confirm}
 				if err := c.ask(ctx, "apps:destroy", args, nil); err != nil {
 					return err
 				}
@@ -155,7 +155,7 @@ func label(i int, name string) string {
 
 func (c *cli) processCommands() []command {
 	process := func(ctx context.Context, verb string, args any, done string) error {
-		var report web.Report
+		var report verbs.Report
 		if err := c.ask(ctx, verb, args, &report); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (c *cli) processCommands() []command {
 			use: "ps:report APP", short: "show what runs", example: "ps:report shop",
 			aliases: []string{"ps"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "ps:report", web.AppArgs{App: app}, printReport)
+				return read(ctx, c, "ps:report", verbs.AppArgs{App: app}, printReport)
 			},
 		},
 		{
@@ -176,13 +176,13 @@ func (c *cli) processCommands() []command {
 			max: -1, reads: true,
 			run: func(ctx context.Context, app string, words []string) error {
 				if len(words) == 0 {
-					return read(ctx, c, "ps:report", web.AppArgs{App: app}, printFormation)
+					return read(ctx, c, "ps:report", verbs.AppArgs{App: app}, printFormation)
 				}
 				formation, err := parseFormation(words)
 				if err != nil {
 					return err
 				}
-				args := web.ScaleArgs{AppArgs: web.AppArgs{App: app}, Formation: formation}
+				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation}
 				return process(ctx, "ps:scale", args, "scaled")
 			},
 		},
@@ -207,7 +207,7 @@ func (c *cli) processCommands() []command {
 				return []string{string(store.StartFirst), string(store.StopFirst)}
 			},
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.PSSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
+				args := verbs.PSSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0]}
 				if len(words) > 1 {
 					args.Value = words[1]
 				}
@@ -222,7 +222,7 @@ func (c *cli) processCommands() []command {
 			use: "ps:restart APP [TYPE]", short: "replace what runs, without downtime", example: "ps:restart shop web",
 			max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.RestartArgs{AppArgs: web.AppArgs{App: app}}
+				args := verbs.RestartArgs{AppArgs: verbs.AppArgs{App: app}}
 				if len(words) > 0 {
 					args.Process = words[0]
 				}
@@ -232,20 +232,20 @@ func (c *cli) processCommands() []command {
 		{
 			use: "ps:stop APP", short: "stop all of it, keep the release", example: "ps:stop shop",
 			run: func(ctx context.Context, app string, _ []string) error {
-				return process(ctx, "ps:stop", web.AppArgs{App: app}, "stopped")
+				return process(ctx, "ps:stop", verbs.AppArgs{App: app}, "stopped")
 			},
 		},
 		{
 			use: "ps:start APP", short: "undo ps:stop", example: "ps:start shop",
 			run: func(ctx context.Context, app string, _ []string) error {
-				return process(ctx, "ps:start", web.AppArgs{App: app}, "started")
+				return process(ctx, "ps:start", verbs.AppArgs{App: app}, "started")
 			},
 		},
 		c.runCommand(),
 	}
 }
 
-func printReport(t *table, r web.Report) {
+func printReport(t *table, r verbs.Report) {
 	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "DETAIL")
 	for _, i := range r.Instances {
 		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), i.Detail)
@@ -262,7 +262,7 @@ func printReport(t *table, r web.Report) {
 
 // startHint says how an app of which nothing runs is started; "" when it
 // cannot be.
-func startHint(r web.Report) string {
+func startHint(r verbs.Report) string {
 	if r.Release == 0 {
 		return ""
 	}
@@ -279,7 +279,7 @@ func startHint(r web.Report) string {
 	return ""
 }
 
-func printFormation(t *table, r web.Report) {
+func printFormation(t *table, r verbs.Report) {
 	t.row("TYPE", "INSTANCES")
 	types := make([]string, 0, len(r.Formation))
 	for name := range r.Formation {

@@ -18,7 +18,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) builderCommands() []command {
@@ -47,7 +47,7 @@ func (c *cli) builderCommands() []command {
 				return nil
 			},
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.BuilderSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
+				args := verbs.BuilderSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0]}
 				if len(words) > 1 {
 					args.Value = words[1]
 				}
@@ -62,7 +62,7 @@ func (c *cli) builderCommands() []command {
 			use: "builder:report APP", short: "show how an app is built", example: "builder:report shop",
 			aliases: []string{"builder"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "builder:report", web.AppArgs{App: app}, printBuilder)
+				return read(ctx, c, "builder:report", verbs.AppArgs{App: app}, printBuilder)
 			},
 		},
 		{
@@ -87,7 +87,7 @@ func (c *cli) builderCommands() []command {
 				if c.local && (strings.Contains(app, "/") || app == ".") {
 					return c.planDir(app, ref)
 				}
-				return read(ctx, c, "builds:plan", web.PlanArgs{AppArgs: web.AppArgs{App: app}, Ref: ref}, printPlan)
+				return read(ctx, c, "builds:plan", verbs.PlanArgs{AppArgs: verbs.AppArgs{App: app}, Ref: ref}, printPlan)
 			},
 		},
 	}

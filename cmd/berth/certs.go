@@ -11,12 +11,12 @@ import (
 	"path"
 	"strings"
 
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) certsCommands() []command {
 	change := func(ctx context.Context, verb string, args any, done string) error {
-		var rows []web.Certificate
+		var rows []verbs.Certificate
 		if err := c.ask(ctx, verb, args, &rows); err != nil {
 			return err
 		}
@@ -30,7 +30,7 @@ func (c *cli) certsCommands() []command {
 			use: "certs:report [APP|HOST]", short: "show what hosts are served with", example: "certs:report shop",
 			aliases: []string{"certs"}, maybeApp: true, reads: true,
 			run: func(ctx context.Context, target string, _ []string) error {
-				return read(ctx, c, "certs:report", web.CertsArgs{Target: target}, printCertificates)
+				return read(ctx, c, "certs:report", verbs.CertsArgs{Target: target}, printCertificates)
 			},
 		},
 		{
@@ -40,7 +40,7 @@ func (c *cli) certsCommands() []command {
 				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
 			example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem", max: 2,
 			run: func(ctx context.Context, target string, words []string) error {
-				args := web.CertsAddArgs{CertsArgs: web.CertsArgs{Target: target}}
+				args := verbs.CertsAddArgs{CertsArgs: verbs.CertsArgs{Target: target}}
 				var err error
 				switch len(words) {
 				case 0:
@@ -80,14 +80,14 @@ func (c *cli) certsCommands() []command {
 			use: "certs:remove APP|HOST", short: "undo certs:add", example: "certs:remove shop",
 			long: "What the CA gave serves at once, or the appliance's own CA.",
 			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:remove", web.CertsArgs{Target: target}, "removed")
+				return change(ctx, "certs:remove", verbs.CertsArgs{Target: target}, "removed")
 			},
 		},
 		{
 			use: "certs:generate APP|HOST", short: "serve a self-signed certificate", example: "certs:generate shop",
 			long: "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
 			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:generate", web.CertsArgs{Target: target}, "served from now on, and vouched for by nobody")
+				return change(ctx, "certs:generate", verbs.CertsArgs{Target: target}, "served from now on, and vouched for by nobody")
 			},
 		},
 		{
@@ -146,7 +146,7 @@ func fingerprint(der []byte) string {
 }
 
 func (c *cli) root(ctx context.Context) (string, error) {
-	var root web.Root
+	var root verbs.Root
 	err := c.ask(ctx, "certs:root", nil, &root)
 	return root.PEM, err
 }

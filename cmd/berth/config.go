@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 // maxStdin is more than an app's environment can hold.
@@ -32,7 +32,7 @@ func (c *cli) configCommands() []command {
 			use: "config:show APP", short: "show the config", example: "config:show shop",
 			aliases: []string{"config"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "config:show", web.AppArgs{App: app}, func(t *table, config map[string]string) {
+				return read(ctx, c, "config:show", verbs.AppArgs{App: app}, func(t *table, config map[string]string) {
 					for _, name := range slices.Sorted(maps.Keys(config)) {
 						t.row(name, oneLineValue(config[name]))
 					}
@@ -43,8 +43,8 @@ func (c *cli) configCommands() []command {
 			use: "config:get APP NAME", short: "print one value, as it is", example: "config:get shop DATABASE_URL",
 			min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
-				var got web.Variable
-				args := web.ConfigGetArgs{AppArgs: web.AppArgs{App: app}, Name: words[0]}
+				var got verbs.Variable
+				args := verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: app}, Name: words[0]}
 				if err := c.ask(ctx, "config:get", args, &got); err != nil {
 					return err
 				}
@@ -80,7 +80,7 @@ func (c *cli) configCommands() []command {
 					return usage("config:set needs at least one NAME=VALUE").Hint("usage: berth config:set APP NAME=VALUE ...")
 				}
 				var release store.Release
-				args := web.ConfigSetArgs{AppArgs: web.AppArgs{App: app}, Set: set, NoRestart: noRestart}
+				args := verbs.ConfigSetArgs{AppArgs: verbs.AppArgs{App: app}, Set: set, NoRestart: noRestart}
 				if err := c.ask(ctx, "config:set", args, &release); err != nil {
 					return err
 				}
@@ -93,7 +93,7 @@ func (c *cli) configCommands() []command {
 			min: 1, max: -1, flags: restarts,
 			run: func(ctx context.Context, app string, words []string) error {
 				var release store.Release
-				args := web.ConfigUnsetArgs{AppArgs: web.AppArgs{App: app}, Names: words, NoRestart: noRestart}
+				args := verbs.ConfigUnsetArgs{AppArgs: verbs.AppArgs{App: app}, Names: words, NoRestart: noRestart}
 				if err := c.ask(ctx, "config:unset", args, &release); err != nil {
 					return err
 				}
@@ -113,7 +113,7 @@ func (c *cli) configCommands() []command {
 					return usage("there is no format %q", form).Hint("the formats are shell, env, json, json-list, docker-args and docker-args-keys")
 				}
 				var config map[string]string
-				if err := c.ask(ctx, "config:show", web.AppArgs{App: app}, &config); err != nil {
+				if err := c.ask(ctx, "config:show", verbs.AppArgs{App: app}, &config); err != nil {
 					return err
 				}
 				return write(c.out, config)

@@ -9,13 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) domainCommands() []command {
 	strip := false
 	change := func(ctx context.Context, verb, app string, args any) error {
-		var now web.Domains
+		var now verbs.Domains
 		if err := c.ask(ctx, verb, args, &now); err != nil {
 			return err
 		}
@@ -27,7 +27,7 @@ func (c *cli) domainCommands() []command {
 			use: "domains:report [APP]", short: "show the domains", example: "domains:report shop",
 			aliases: []string{"domains"}, maybeApp: true, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "domains:report", web.DomainsReportArgs{App: app}, printDomains)
+				return read(ctx, c, "domains:report", verbs.DomainsReportArgs{App: app}, printDomains)
 			},
 		},
 		{
@@ -42,8 +42,8 @@ func (c *cli) domainCommands() []command {
 				cmd.Flags().BoolVar(&strip, "strip", false, "the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words}
-				return change(ctx, "domains:add", app, web.DomainsAddArgs{DomainsArgs: args, Strip: strip})
+				args := verbs.DomainsArgs{AppArgs: verbs.AppArgs{App: app}, Domains: words}
+				return change(ctx, "domains:add", app, verbs.DomainsAddArgs{DomainsArgs: args, Strip: strip})
 			},
 		},
 		{
@@ -53,7 +53,7 @@ func (c *cli) domainCommands() []command {
 			example: "domains:redirect shop www.example.com example.com",
 			aliases: []string{"redirect:set"}, min: 2, max: 2,
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.RedirectArgs{AppArgs: web.AppArgs{App: app}, From: words[0], To: words[1]}
+				args := verbs.RedirectArgs{AppArgs: verbs.AppArgs{App: app}, From: words[0], To: words[1]}
 				if err := c.ask(ctx, "domains:redirect", args, nil); err != nil {
 					return err
 				}
@@ -66,7 +66,7 @@ func (c *cli) domainCommands() []command {
 			example: "domains:remove shop www.example.com",
 			aliases: []string{"redirect:unset"}, min: 1, max: -1,
 			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "domains:remove", app, web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words})
+				return change(ctx, "domains:remove", app, verbs.DomainsArgs{AppArgs: verbs.AppArgs{App: app}, Domains: words})
 			},
 		},
 		{
@@ -74,8 +74,8 @@ func (c *cli) domainCommands() []command {
 			long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to lead here.",
 			example: "domains:set-global example.com", noApp: true, min: 1, max: 1,
 			run: func(ctx context.Context, _ string, words []string) error {
-				var now web.Domains
-				if err := c.ask(ctx, "domains:set-global", web.DomainArgs{Domain: words[0]}, &now); err != nil {
+				var now verbs.Domains
+				if err := c.ask(ctx, "domains:set-global", verbs.DomainArgs{Domain: words[0]}, &now); err != nil {
 					return err
 				}
 				c.say("apps answer at APP.%s, the admin page at https://berth.%s", now.Global, now.Global)
@@ -85,7 +85,7 @@ func (c *cli) domainCommands() []command {
 	}
 }
 
-func allHosts(d web.Domains) []string {
+func allHosts(d verbs.Domains) []string {
 	hosts := d.Domains
 	if d.Default != "" {
 		hosts = append([]string{d.Default}, hosts...)
@@ -93,7 +93,7 @@ func allHosts(d web.Domains) []string {
 	return hosts
 }
 
-func printDomains(t *table, d web.Domains) {
+func printDomains(t *table, d verbs.Domains) {
 	t.row("global", d.Global)
 	if d.App == "" {
 		return

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) gitCommands() []command {
@@ -22,7 +22,7 @@ func (c *cli) gitCommands() []command {
 				return nil
 			},
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.GitSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
+				args := verbs.GitSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0]}
 				if len(words) > 1 {
 					args.Value = words[1]
 				}
@@ -41,7 +41,7 @@ func (c *cli) gitCommands() []command {
 		{
 			use: "git:report APP", short: "show what pushes to an app do", example: "git:report shop", reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "git:report", web.AppArgs{App: app}, func(t *table, r deploy.GitReport) {
+				return read(ctx, c, "git:report", verbs.AppArgs{App: app}, func(t *table, r deploy.GitReport) {
 					t.row("deploy branch", r.DeployBranch)
 					t.row("commit", r.Commit)
 					t.row("url", r.URL)

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) imageCommands() []command {
@@ -16,7 +16,7 @@ func (c *cli) imageCommands() []command {
 			example: "git:from-image shop registry.example.com/shop:1.4", min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
 				var release store.Release
-				args := web.FromImageArgs{AppArgs: web.AppArgs{App: app}, Image: words[0]}
+				args := verbs.FromImageArgs{AppArgs: verbs.AppArgs{App: app}, Image: words[0]}
 				if err := c.ask(ctx, "git:from-image", args, &release); err != nil {
 					return err
 				}
@@ -42,7 +42,7 @@ func (c *cli) imageCommands() []command {
 				if err != nil {
 					return err
 				}
-				args := web.RegistryLoginArgs{RegistryArgs: registryArgs(app, words[0]), Username: words[1], Password: strings.TrimRight(password, "\r\n")}
+				args := verbs.RegistryLoginArgs{RegistryArgs: registryArgs(app, words[0]), Username: words[1], Password: strings.TrimRight(password, "\r\n")}
 				if err := c.ask(ctx, "registry:login", args, nil); err != nil {
 					return err
 				}
@@ -65,7 +65,7 @@ func (c *cli) imageCommands() []command {
 			use: "registry:report", short: "list the registries with a login", example: "registry:report",
 			long: "With --app those of that app.", aliases: []string{"registry"}, noApp: true, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "registry:report", web.RegistryReportArgs{App: app}, func(t *table, registries []web.Registry) {
+				return read(ctx, c, "registry:report", verbs.RegistryReportArgs{App: app}, func(t *table, registries []verbs.Registry) {
 					t.row("HOST", "USER", "APP")
 					for _, r := range registries {
 						t.row(r.Host, r.Username, r.App)
@@ -76,6 +76,6 @@ func (c *cli) imageCommands() []command {
 	}
 }
 
-func registryArgs(app, host string) web.RegistryArgs {
-	return web.RegistryArgs{RegistryReportArgs: web.RegistryReportArgs{App: app}, Host: host}
+func registryArgs(app, host string) verbs.RegistryArgs {
+	return verbs.RegistryArgs{RegistryReportArgs: verbs.RegistryReportArgs{App: app}, Host: host}
 }

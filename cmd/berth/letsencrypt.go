@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) letsencryptCommands() []command {
@@ -17,8 +17,8 @@ func (c *cli) letsencryptCommands() []command {
 	cron := [2]bool{}
 	ofApp := func(verb, done string) func(context.Context, string, []string) error {
 		return func(ctx context.Context, app string, _ []string) error {
-			var rows []web.Certificate
-			if err := c.ask(ctx, verb, web.AppArgs{App: app}, &rows); err != nil {
+			var rows []verbs.Certificate
+			if err := c.ask(ctx, verb, verbs.AppArgs{App: app}, &rows); err != nil {
 				return err
 			}
 			c.say(done, app)
@@ -54,7 +54,7 @@ func (c *cli) letsencryptCommands() []command {
 				if !global {
 					return usage("certificates are set for all apps at once").Hint("berth letsencrypt:set --global %s VALUE", words[0])
 				}
-				args := web.SetArgs{Property: words[0], Value: words[1]}
+				args := verbs.SetArgs{Property: words[0], Value: words[1]}
 				file, named := strings.CutPrefix(args.Value, "@")
 				if args.Value == "-" || strings.HasSuffix(args.Property, "roots") && args.Value != "" {
 					file, named = strings.TrimPrefix(args.Value, "@"), true
@@ -66,7 +66,7 @@ func (c *cli) letsencryptCommands() []command {
 					}
 					args.Value = strings.TrimRight(text, "\r\n")
 				}
-				var now web.LetsEncrypt
+				var now verbs.LetsEncrypt
 				if err := c.ask(ctx, "letsencrypt:set", args, &now); err != nil {
 					return err
 				}
@@ -81,7 +81,7 @@ func (c *cli) letsencryptCommands() []command {
 			use: "letsencrypt:report", short: "show where certificates come from", example: "letsencrypt:report",
 			noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "letsencrypt:report", nil, func(t *table, now web.LetsEncrypt) {
+				return read(ctx, c, "letsencrypt:report", nil, func(t *table, now verbs.LetsEncrypt) {
 					t.row("certificates", "from "+issuer(now))
 					t.row("email", now.Email)
 					t.row("server", now.Server)
@@ -105,7 +105,7 @@ func (c *cli) letsencryptCommands() []command {
 			use: "letsencrypt:list [APP]", short: "show the CA's certificates and errors", example: "letsencrypt:list",
 			aliases: []string{"letsencrypt:ls"}, maybeApp: true, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "letsencrypt:list", web.DomainsReportArgs{App: app}, printCertificates)
+				return read(ctx, c, "letsencrypt:list", verbs.DomainsReportArgs{App: app}, printCertificates)
 			},
 		},
 		{
@@ -124,8 +124,8 @@ func (c *cli) letsencryptCommands() []command {
 			use: "letsencrypt:active APP", short: "tell whether the CA certifies an app", example: "letsencrypt:active shop",
 			long: "It prints true or false; the exit code is 0 for true and 1 for false.",
 			run: func(ctx context.Context, app string, _ []string) error {
-				var now web.Active
-				if err := c.ask(ctx, "letsencrypt:active", web.AppArgs{App: app}, &now); err != nil {
+				var now verbs.Active
+				if err := c.ask(ctx, "letsencrypt:active", verbs.AppArgs{App: app}, &now); err != nil {
 					return err
 				}
 				fmt.Fprintln(c.out, now.Active)
@@ -140,8 +140,8 @@ func (c *cli) letsencryptCommands() []command {
 			long:    "New ones with new keys are ordered, unless letsencrypt:disable was said before.",
 			example: "letsencrypt:revoke shop",
 			run: func(ctx context.Context, app string, _ []string) error {
-				var revoked web.Count
-				if err := c.ask(ctx, "letsencrypt:revoke", web.AppArgs{App: app}, &revoked); err != nil {
+				var revoked verbs.Count
+				if err := c.ask(ctx, "letsencrypt:revoke", verbs.AppArgs{App: app}, &revoked); err != nil {
 					return err
 				}
 				if revoked.Count == 0 {
@@ -156,7 +156,7 @@ func (c *cli) letsencryptCommands() []command {
 			use: "letsencrypt:cleanup [APP]", short: "forget certificates of former hosts", example: "letsencrypt:cleanup",
 			maybeApp: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
-				var deleted web.Count
+				var deleted verbs.Count
 				if err := c.ask(ctx, "letsencrypt:cleanup", nil, &deleted); err != nil {
 					return err
 				}
@@ -194,12 +194,12 @@ func (c *cli) letsencryptCommands() []command {
 }
 
 // printCertificates lists what hosts are served with, and what went wrong.
-func printCertificates(t *table, rows []web.Certificate) {
+func printCertificates(t *table, rows []verbs.Certificate) {
 	t.row("APP", "HOST", "FROM", "ISSUER", "EXPIRES", "STATE")
 	for _, row := range rows {
 		t.row(or(row.App, "berth"), row.Host, servedBy(row.Source), or(row.Issuer, "-"), expiry(row, time.Now()), state(row, time.Now()))
 	}
-	for _, row := range slices.DeleteFunc(slices.Clone(rows), func(row web.Certificate) bool { return row.LastError == "" }) {
+	for _, row := range slices.DeleteFunc(slices.Clone(rows), func(row verbs.Certificate) bool { return row.LastError == "" }) {
 		t.row("")
 		t.row(row.Host + ": " + row.LastError)
 	}
@@ -222,7 +222,7 @@ func servedBy(of string) string {
 	return "berth's own CA"
 }
 
-func expiry(row web.Certificate, now time.Time) string {
+func expiry(row verbs.Certificate, now time.Time) string {
 	if row.NotAfter.IsZero() {
 		return "-"
 	}
@@ -230,7 +230,7 @@ func expiry(row web.Certificate, now time.Time) string {
 	return fmt.Sprintf("%s (%d days)", row.NotAfter.UTC().Format(time.DateOnly), days)
 }
 
-func state(row web.Certificate, now time.Time) string {
+func state(row verbs.Certificate, now time.Time) string {
 	switch {
 	case row.LastError != "":
 		return "failed"
@@ -242,7 +242,7 @@ func state(row web.Certificate, now time.Time) string {
 	return "ok"
 }
 
-func issuer(now web.LetsEncrypt) string {
+func issuer(now verbs.LetsEncrypt) string {
 	switch {
 	case now.Email == "":
 		return "the appliance's own CA, see certs:root"

@@ -12,7 +12,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 // logTime is when a line was written, in UTC, with what a person can use of it.
@@ -40,7 +40,7 @@ func (l lastLines) check() error {
 }
 
 func (c *cli) watchCommands() []command {
-	var logs web.LogArgs
+	var logs verbs.LogArgs
 	var last lastLines
 	limit := 0
 	return []command{
@@ -65,7 +65,7 @@ func (c *cli) watchCommands() []command {
 			maybeApp: true, reads: true,
 			flags: func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "num", "n", 50, "how many of the newest") },
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "events", web.EventArgs{App: app, Limit: limit}, func(t *table, events []store.Event) {
+				return read(ctx, c, "events", verbs.EventArgs{App: app, Limit: limit}, func(t *table, events []store.Event) {
 					t.row("WHEN", "APP", "BY", "KIND", "WHAT")
 					for _, e := range events {
 						t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
@@ -77,7 +77,7 @@ func (c *cli) watchCommands() []command {
 			use: "cron:list APP", short: "list the jobs, with next and last run", example: "cron:list shop",
 			aliases: []string{"cron"}, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "cron:list", web.AppArgs{App: app}, printJobs)
+				return read(ctx, c, "cron:list", verbs.AppArgs{App: app}, printJobs)
 			},
 		},
 		{
@@ -86,7 +86,7 @@ func (c *cli) watchCommands() []command {
 			example: "cron:run shop 3f2a91c0", min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
 				var ran store.JobRun
-				args := web.JobArgs{AppArgs: web.AppArgs{App: app}, ID: words[0]}
+				args := verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: words[0]}
 				if err := c.client.Call(ctx, "cron:run", args, &ran, c.out); err != nil {
 					return err
 				}
@@ -104,7 +104,7 @@ func (c *cli) watchCommands() []command {
 	}
 }
 
-func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
+func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
 		return client.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) networkCommands() []command {
@@ -37,7 +37,7 @@ func (c *cli) networkCommands() []command {
 				if !global {
 					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value))
 				}
-				if err := c.ask(ctx, "network:set-global", web.SetArgs{Property: words[0], Value: value}, nil); err != nil {
+				if err := c.ask(ctx, "network:set-global", verbs.SetArgs{Property: words[0], Value: value}, nil); err != nil {
 					return err
 				}
 				c.say("set for all apps")

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) portCommands() []command {
@@ -35,7 +35,7 @@ func (c *cli) portCommands() []command {
 			use: "ports:report [APP]", short: "show the TCP ports", example: "ports:report shop",
 			aliases: []string{"ports", "ports:list"}, maybeApp: true, reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "ports:report", web.PortsReportArgs{App: app}, printPorts)
+				return read(ctx, c, "ports:report", verbs.PortsReportArgs{App: app}, printPorts)
 			},
 		},
 		{
@@ -47,20 +47,20 @@ func (c *cli) portCommands() []command {
 				"HTTP and HTTPS need no ports.",
 			example: "ports:add db tcp:5432:5432\nports:add mail tls:993:143 tcp:25:2525", min: 1, max: -1,
 			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "ports:add", app, web.PortsArgs{AppArgs: web.AppArgs{App: app}, Ports: words})
+				return change(ctx, "ports:add", app, verbs.PortsArgs{AppArgs: verbs.AppArgs{App: app}, Ports: words})
 			},
 		},
 		{
 			use: "ports:remove APP PORT ...", short: "close TCP ports",
 			example: "ports:remove db tcp:5432:5432", min: 1, max: -1,
 			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "ports:remove", app, web.PortsArgs{AppArgs: web.AppArgs{App: app}, Ports: words})
+				return change(ctx, "ports:remove", app, verbs.PortsArgs{AppArgs: verbs.AppArgs{App: app}, Ports: words})
 			},
 		},
 		{
 			use: "ports:clear APP", short: "close all TCP ports of an app", example: "ports:clear db",
 			run: func(ctx context.Context, app string, _ []string) error {
-				return change(ctx, "ports:clear", app, web.AppArgs{App: app})
+				return change(ctx, "ports:clear", app, verbs.AppArgs{App: app})
 			},
 		},
 	}

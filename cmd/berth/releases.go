@@ -9,7 +9,7 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) releaseCommands() []command {
@@ -18,8 +18,8 @@ func (c *cli) releaseCommands() []command {
 		cmd.Flags().IntVarP(&limit, "num", "n", 15, "how many of the newest, 0 is all")
 	}
 	// numbered asks for a verb about the release or build that may be named.
-	numbered := func(app string, words []string) (web.NumberArgs, error) {
-		args := web.NumberArgs{AppArgs: web.AppArgs{App: app}}
+	numbered := func(app string, words []string) (verbs.NumberArgs, error) {
+		args := verbs.NumberArgs{AppArgs: verbs.AppArgs{App: app}}
 		if len(words) == 0 {
 			return args, nil
 		}
@@ -32,7 +32,7 @@ func (c *cli) releaseCommands() []command {
 			use: "releases APP", short: "list the releases", example: "releases shop",
 			aliases: []string{"releases:list"}, reads: true, flags: limited,
 			run: func(ctx context.Context, app string, _ []string) error {
-				args := web.LimitArgs{AppArgs: web.AppArgs{App: app}, Limit: limit}
+				args := verbs.LimitArgs{AppArgs: verbs.AppArgs{App: app}, Limit: limit}
 				return read(ctx, c, "releases", args, printReleases)
 			},
 		},
@@ -68,7 +68,7 @@ func (c *cli) releaseCommands() []command {
 			use: "builds:list APP", short: "list the builds", example: "builds:list shop",
 			aliases: []string{"builds"}, reads: true, flags: limited,
 			run: func(ctx context.Context, app string, _ []string) error {
-				args := web.LimitArgs{AppArgs: web.AppArgs{App: app}, Limit: limit}
+				args := verbs.LimitArgs{AppArgs: verbs.AppArgs{App: app}, Limit: limit}
 				return read(ctx, c, "builds:list", args, printBuilds)
 			},
 		},
@@ -122,7 +122,7 @@ func (c *cli) releaseCommands() []command {
 			use: "builds:cache APP", short: "show the build caches and their size", example: "builds:cache shop",
 			reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "builds:cache", web.AppArgs{App: app}, printCaches)
+				return read(ctx, c, "builds:cache", verbs.AppArgs{App: app}, printCaches)
 			},
 		},
 		{
@@ -131,7 +131,7 @@ func (c *cli) releaseCommands() []command {
 			example: "builds:cache-clear shop",
 			run: func(ctx context.Context, app string, _ []string) error {
 				var cleared deploy.Caches
-				if err := c.ask(ctx, "builds:cache-clear", web.AppArgs{App: app}, &cleared); err != nil {
+				if err := c.ask(ctx, "builds:cache-clear", verbs.AppArgs{App: app}, &cleared); err != nil {
 					return err
 				}
 				c.say("removed %s of build caches of %s", size(cleared.Bytes), app)

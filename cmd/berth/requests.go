@@ -10,11 +10,11 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) requestCommands() []command {
-	var args web.RequestArgs
+	var args verbs.RequestArgs
 	var last lastLines
 	return []command{
 		{
@@ -38,7 +38,7 @@ func (c *cli) requestCommands() []command {
 		{
 			use: "router:traffic APP", short: "show an app's last five minutes", example: "router:traffic shop", reads: true,
 			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "router:traffic", web.AppArgs{App: app}, printTraffic)
+				return read(ctx, c, "router:traffic", verbs.AppArgs{App: app}, printTraffic)
 			},
 		},
 		{
@@ -47,9 +47,9 @@ func (c *cli) requestCommands() []command {
 			example: "metrics:token", noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				if c.format == "json" {
-					return read(ctx, c, "metrics:token", nil, func(*table, web.MetricsToken) {})
+					return read(ctx, c, "metrics:token", nil, func(*table, verbs.MetricsToken) {})
 				}
-				var made web.MetricsToken
+				var made verbs.MetricsToken
 				if err := c.ask(ctx, "metrics:token", nil, &made); err != nil {
 					return err
 				}
@@ -71,7 +71,7 @@ func (c *cli) requestCommands() []command {
 	}
 }
 
-func (c *cli) requests(ctx context.Context, args web.RequestArgs) error {
+func (c *cli) requests(ctx context.Context, args verbs.RequestArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
 		return client.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)

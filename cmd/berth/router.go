@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) routerCommands() []command {
@@ -58,7 +58,7 @@ func (c *cli) routerCommands() []command {
 				case len(words) == 0:
 					return usage("router:set needs a property").Hint("there are %s", strings.Join(deploy.RouterProperties(), ", "))
 				}
-				args := web.RouterSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
+				args := verbs.RouterSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
 				if deploy.RouterPage(args.Property) && args.Value != "" {
 					var err error
 					if args.Value, err = c.readFile(args.Value); err != nil {
@@ -83,7 +83,7 @@ func (c *cli) routerCommands() []command {
 				case global || app == "":
 					return usage("router:report needs the name of an app, or --global")
 				}
-				return read(ctx, c, "router:report", web.AppArgs{App: app}, printRouter)
+				return read(ctx, c, "router:report", verbs.AppArgs{App: app}, printRouter)
 			},
 		},
 		{
@@ -91,7 +91,7 @@ func (c *cli) routerCommands() []command {
 			long:    "The app goes on and gets no requests. router:set APP maintenance-page FILE\nmakes the page your own.",
 			example: "maintenance:on shop", aliases: []string{"maintenance:enable"},
 			run: func(ctx context.Context, app string, _ []string) error {
-				if err := c.ask(ctx, "maintenance:on", web.AppArgs{App: app}, nil); err != nil {
+				if err := c.ask(ctx, "maintenance:on", verbs.AppArgs{App: app}, nil); err != nil {
 					return err
 				}
 				c.say("%s is under maintenance", app)
@@ -102,7 +102,7 @@ func (c *cli) routerCommands() []command {
 			use: "maintenance:off APP", short: "lead requests to the app again", example: "maintenance:off shop",
 			aliases: []string{"maintenance:disable"},
 			run: func(ctx context.Context, app string, _ []string) error {
-				if err := c.ask(ctx, "maintenance:off", web.AppArgs{App: app}, nil); err != nil {
+				if err := c.ask(ctx, "maintenance:off", verbs.AppArgs{App: app}, nil); err != nil {
 					return err
 				}
 				c.say("%s answers again", app)
@@ -116,7 +116,7 @@ func (c *cli) routerCommands() []command {
 			example: "http-auth:add-user shop alice <password.txt",
 			min:     1, max: 2,
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.HTTPUserAddArgs{HTTPUserArgs: web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}}
+				args := verbs.HTTPUserAddArgs{HTTPUserArgs: verbs.HTTPUserArgs{AppArgs: verbs.AppArgs{App: app}, User: words[0]}}
 				if len(words) > 1 {
 					args.Password = words[1]
 				} else {
@@ -137,7 +137,7 @@ func (c *cli) routerCommands() []command {
 			use: "http-auth:remove-user APP USER", short: "take a password away", example: "http-auth:remove-user shop alice",
 			min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
-				args := web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}
+				args := verbs.HTTPUserArgs{AppArgs: verbs.AppArgs{App: app}, User: words[0]}
 				var now deploy.RouterReport
 				if err := c.ask(ctx, "http-auth:remove-user", args, &now); err != nil {
 					return err
@@ -159,7 +159,7 @@ func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string)
 	if c.app != "" || first == "" {
 		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(deploy.GlobalRouterProperties(), ", "))
 	}
-	args := web.SetArgs{Property: first, Value: strings.Join(words, " ")}
+	args := verbs.SetArgs{Property: first, Value: strings.Join(words, " ")}
 	if err := c.ask(ctx, "router:set-global", args, nil); err != nil {
 		return err
 	}
