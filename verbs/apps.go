@@ -31,6 +31,8 @@ func (n apps) verbs() []Verb {
 			Short:   "make an empty app",
 			Long:    "Prints the address to push to. A git push to a new name makes the app too.",
 			Example: "apps:create shop",
+			Done:    "created {app}; to deploy to it:\n  git remote add berth {result.git_url}\n  git push berth main",
+			Prints:  "{result.git_url}",
 		}, n.create),
 		look(Verb{
 			Name: "apps:list", Role: reads,
@@ -48,7 +50,7 @@ func (n apps) verbs() []Verb {
 			Name: "apps:rename", Role: newApp,
 			Short:   "give an app another name",
 			Example: "apps:rename shop store",
-			Done:    "{app} is called {to} now; to push to it:\n  git remote set-url berth {git_url}",
+			Done:    "{app} is called {to} now; to push to it:\n  git remote set-url berth {result.git_url}",
 		}, n.rename),
 		act(Verb{
 			Name: "apps:destroy", Role: deploys,
@@ -59,10 +61,17 @@ func (n apps) verbs() []Verb {
 	}
 }
 
+// CreateArgs name an app that is not there yet.
+type CreateArgs struct {
+	App string `json:"app" cli:"NAME"`
+}
+
+func (a CreateArgs) target() (string, bool) { return a.App, true }
+
 // RenameArgs name an app and what it is to be called.
 type RenameArgs struct {
 	AppArgs
-	To string `json:"to"`
+	To string `json:"to" cli:"NAME"`
 }
 
 // DestroyArgs name an app twice, so that none is destroyed by a slip.
@@ -71,7 +80,7 @@ type DestroyArgs struct {
 	Confirm string `json:"confirm"` // the app's name again
 }
 
-func (n apps) create(ctx context.Context, c Call, args AppArgs) (deploy.AppStatus, error) {
+func (n apps) create(ctx context.Context, c Call, args CreateArgs) (deploy.AppStatus, error) {
 	if _, err := n.CreateApp(ctx, args.App, c.User); err != nil {
 		return deploy.AppStatus{}, err
 	}

@@ -3,6 +3,7 @@ package verbs
 import (
 	"context"
 
+	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
@@ -32,6 +33,19 @@ func (n builder) verbs() []Verb {
 				"\nNo VALUE takes a property back. It counts from the next push on.",
 			Example: "builder:set shop build-dir apps/api\nbuilder:set shop selected",
 			Done:    "set for {app}; it counts from the next push on",
+			Values: func(words []string) []string {
+				switch {
+				case len(words) == 0:
+					return deploy.BuilderProperties
+				case words[0] == "selected":
+					return buildpacks.Languages()
+				case words[0] == "test":
+					return []string{"on", "off"}
+				case words[0] == "versions":
+					return []string{"latest"}
+				}
+				return nil
+			},
 		}, n.set),
 		look(Verb{
 			Name: "builder:report", Role: reads,
@@ -61,8 +75,8 @@ func (n builder) verbs() []Verb {
 // takes it back.
 type BuilderSetArgs struct {
 	AppArgs
-	Property string `json:"property"`
-	Value    string `json:"value"`
+	Property string `json:"property" cli:"PROPERTY"`
+	Value    string `json:"value" cli:"[VALUE]"`
 }
 
 // PlanArgs name an app and what of its repository is to be planned; an empty

@@ -41,24 +41,28 @@ func (n certs) verbs() []Verb {
 				"goes before what a CA gave. Without files, standard input is a tar of\n" +
 				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
+			Done:    "served from now on",
 		}, n.add),
 		act(Verb{
 			Name: "certs:remove", Role: deploysHost,
 			Short:   "undo certs:add",
 			Long:    "What the CA gave serves at once, or the appliance's own CA.",
 			Example: "certs:remove shop",
+			Done:    "removed",
 		}, n.remove),
 		act(Verb{
 			Name: "certs:generate", Role: deploysHost,
 			Short:   "serve a self-signed certificate",
 			Long:    "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
 			Example: "certs:generate shop",
+			Done:    "served from now on, and vouched for by nobody",
 		}, n.generate),
 		look(Verb{
 			Name: "certs:root", Role: reads,
 			Short:   "print the certificate of berth's own CA",
 			Long:    "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\nset up. certs:trust tells how.",
 			Example: "certs:root >berth.pem",
+			Prints:  "{result.pem}",
 		}, n.root),
 	}
 }
@@ -76,8 +80,16 @@ func (n certs) root(context.Context, Call, NoArgs) (Root, error) {
 // CertsArgs name an app, all of whose hosts are meant, or one host.
 type CertsArgs struct {
 	NoArgs
-	Target string `json:"target"`
+	Target string `json:"target" cli:"APP|HOST"`
 }
+
+// CertsReportArgs name one, or with "" all that one may see.
+type CertsReportArgs struct {
+	NoArgs
+	Target string `json:"target,omitempty" cli:"[APP|HOST]"`
+}
+
+func (a CertsReportArgs) certTarget() string { return a.Target }
 
 func (a CertsArgs) certTarget() string { return a.Target }
 
@@ -102,7 +114,7 @@ type Certificate struct {
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
-func (n certs) report(_ context.Context, c Call, args CertsArgs) ([]Certificate, error) {
+func (n certs) report(_ context.Context, c Call, args CertsReportArgs) ([]Certificate, error) {
 	if args.Target == "" {
 		return list(n.visible(c.User, ""))
 	}

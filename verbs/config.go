@@ -42,6 +42,7 @@ func (n variables) verbs() []Verb {
 			Name: "config:get", Role: deploys,
 			Short:   "print one value, as it is",
 			Example: "config:get shop DATABASE_URL",
+			Prints:  "{result.value}",
 		}, n.get),
 		act(Verb{
 			Name: "config:set", Role: deploys,
@@ -60,7 +61,7 @@ func (n variables) verbs() []Verb {
 // ConfigGetArgs name a config variable.
 type ConfigGetArgs struct {
 	AppArgs
-	Name string `json:"name"`
+	Name string `json:"name" cli:"NAME"`
 }
 
 // ConfigSetArgs give config variables their values.

@@ -42,7 +42,7 @@ func (n jobs) list(ctx context.Context, _ Call, args AppArgs) ([]deploy.JobStatu
 // JobArgs name an app's cron job.
 type JobArgs struct {
 	AppArgs
-	ID string `json:"id"`
+	ID string `json:"id" cli:"ID"`
 }
 
 func (n jobs) run(ctx context.Context, c Call, args JobArgs) (store.JobRun, error) {

@@ -62,7 +62,7 @@ func (n domains) verbs() []Verb {
 			Short:   "set the domain that all apps are under",
 			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to lead here.",
 			Example: "domains:set-global example.com",
-			Done:    "apps answer at APP.{global}, the admin page at https://berth.{global}",
+			Done:    "apps answer at APP.{result.global}, the admin page at https://berth.{result.global}",
 		}, n.setGlobal),
 	}
 }
@@ -70,21 +70,21 @@ func (n domains) verbs() []Verb {
 // DomainsArgs name domains of an app: hosts, or hosts with a path.
 type DomainsArgs struct {
 	AppArgs
-	Domains []string `json:"domains"`
+	Domains []string `json:"domains" cli:"DOMAIN ..."`
 }
 
 // DomainsAddArgs name domains for an app. Strip takes their paths off what the
 // app sees.
 type DomainsAddArgs struct {
 	DomainsArgs
-	Strip bool `json:"strip,omitempty"`
+	Strip bool `json:"strip,omitempty" flag:"strip" help:"the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix"`
 }
 
 // RedirectArgs name a host and the one that its clients are sent to.
 type RedirectArgs struct {
 	AppArgs
-	From string `json:"from"`
-	To   string `json:"to"`
+	From string `json:"from" cli:"HOST"`
+	To   string `json:"to" cli:"TARGET"`
 }
 
 // Domains is what leads to an app.
@@ -101,7 +101,7 @@ type Domains struct {
 
 // DomainsReportArgs name an app, or "" for the appliance's own domain.
 type DomainsReportArgs struct {
-	App string `json:"app,omitempty"`
+	App string `json:"app,omitempty" cli:"[APP]"`
 }
 
 func (a DomainsReportArgs) target() (string, bool) { return a.App, false }
@@ -223,7 +223,7 @@ func normalDomains(names []string) ([]store.Domain, error) {
 // DomainArgs name a domain for the whole appliance.
 type DomainArgs struct {
 	NoArgs
-	Domain string `json:"domain"`
+	Domain string `json:"domain" cli:"DOMAIN"`
 }
 
 func (n domains) setGlobal(ctx context.Context, c Call, args DomainArgs) (Domains, error) {

@@ -29,6 +29,12 @@ func (n repositories) verbs() []Verb {
 				"               it is set. Nothing is deployed before the next push of it.\n" +
 				"\nNo VALUE takes it back: the next branch that is pushed becomes it.",
 			Example: "git:set shop deploy-branch main",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return deploy.GitProperties
+				}
+				return nil
+			},
 		}, n.set),
 		look(Verb{
 			Name: "git:report", Role: reads,
@@ -48,8 +54,8 @@ func (n repositories) verbs() []Verb {
 // it back.
 type GitSetArgs struct {
 	AppArgs
-	Property string `json:"property"`
-	Value    string `json:"value,omitempty"`
+	Property string `json:"property" cli:"PROPERTY"`
+	Value    string `json:"value,omitempty" cli:"[VALUE]"`
 }
 
 func (n repositories) report(ctx context.Context, _ Call, args AppArgs) (deploy.GitReport, error) {
@@ -63,7 +69,7 @@ func (n repositories) set(ctx context.Context, c Call, args GitSetArgs) (deploy.
 // FromImageArgs name an app and the image that it is to run.
 type FromImageArgs struct {
 	AppArgs
-	Image string `json:"image"`
+	Image string `json:"image" cli:"IMAGE"`
 }
 
 func (n repositories) fromImage(ctx context.Context, c Call, args FromImageArgs) (release store.Release, err error) {

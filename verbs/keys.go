@@ -63,8 +63,8 @@ type KeyAddArgs struct {
 // KeyRemoveArgs name a key.
 type KeyRemoveArgs struct {
 	NoArgs
-	Name  string `json:"name"`
-	Force bool   `json:"force,omitempty"` // even the last one of an admin
+	Name  string `json:"name" cli:"NAME"`
+	Force bool   `json:"force,omitempty" flag:"force,f" help:"even the last key of an admin"`
 }
 
 // KeyAdded is a key that may enter now.

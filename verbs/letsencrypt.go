@@ -79,12 +79,14 @@ func (n letsencrypt) verbs() []Verb {
 			Short:   "ask the CA for an app's certificates now",
 			Long:    "It is asked by itself when a domain is added; this asks again at once after a\nfailure, undoes letsencrypt:disable, and waits for the answer.",
 			Example: "letsencrypt:enable shop",
+			Done:    "{app} is certified by the CA",
 		}, n.enable),
 		act(Verb{
 			Name: "letsencrypt:disable", Role: deploys,
 			Short:   "keep an app's hosts from the CA",
 			Long:    "They are served with certificates of their own, or of the appliance's CA.",
 			Example: "letsencrypt:disable shop",
+			Done:    "{app} is certified by the appliance's own CA, or by its own certificates",
 		}, n.disable),
 		look(Verb{
 			Name: "letsencrypt:active", Role: reads,

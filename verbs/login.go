@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/berthd/berth/deploy"
@@ -25,6 +26,8 @@ func (n logins) verbs() []Verb {
 			Name: "login", Role: reads,
 			Short:   "print a link to sign in with, once",
 			Example: "login",
+			Done:    fmt.Sprintf("good once, for %d minutes:", LinkLife/time.Minute),
+			Prints:  "{result.url}",
 		}, n.link),
 	}
 }

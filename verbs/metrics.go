@@ -22,6 +22,8 @@ func (n metrics) verbs() []Verb {
 			Short:   "let Prometheus in, by a new token",
 			Long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
 			Example: "metrics:token",
+			Done:    "it is not shown again; send it as a bearer token to {result.url}",
+			Prints:  "{result.token}",
 		}, n.token),
 		act(Verb{
 			Name: "metrics:off", Role: admins,

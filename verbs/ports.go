@@ -55,12 +55,12 @@ func (n ports) verbs() []Verb {
 // PortsArgs name ports of an app: "tcp:5432:5432", "tls:993:143".
 type PortsArgs struct {
 	AppArgs
-	Ports []string `json:"ports"`
+	Ports []string `json:"ports" cli:"PORT ..."`
 }
 
 // PortsReportArgs name an app, or "" for all of them.
 type PortsReportArgs struct {
-	App string `json:"app,omitempty"`
+	App string `json:"app,omitempty" cli:"[APP]"`
 }
 
 func (a PortsReportArgs) target() (string, bool) { return a.App, false }

@@ -43,7 +43,7 @@ func (n processes) verbs() []Verb {
 			Short:   "set how many of each type run",
 			Long:    "Without TYPE=N it shows them.",
 			Example: "ps:scale shop web=2 worker=1",
-			Done:    "scaled {app}: {state}",
+			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
 		act(Verb{
 			Name: "ps:set", Role: deploys,
@@ -57,24 +57,33 @@ func (n processes) verbs() []Verb {
 				"limits at once: what runs is replaced.",
 			Example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
 			Done:    "set for {app}",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return append([]string{"rollout"}, deploy.LimitProperties()...)
+				}
+				if words[0] != "rollout" {
+					return nil
+				}
+				return []string{string(store.StartFirst), string(store.StopFirst)}
+			},
 		}, n.set),
 		act(Verb{
 			Name: "ps:restart", Role: deploys,
 			Short:   "replace what runs, without downtime",
 			Example: "ps:restart shop web",
-			Done:    "restarted {app}: {state}",
+			Done:    "restarted {app}: {result.state}",
 		}, n.restart),
 		act(Verb{
 			Name: "ps:stop", Role: deploys,
 			Short:   "stop all of it, keep the release",
 			Example: "ps:stop shop",
-			Done:    "stopped {app}: {state}",
+			Done:    "stopped {app}: {result.state}",
 		}, n.stop),
 		act(Verb{
 			Name: "ps:start", Role: deploys,
 			Short:   "undo ps:stop",
 			Example: "ps:start shop",
-			Done:    "started {app}: {state}",
+			Done:    "started {app}: {result.state}",
 		}, n.start),
 		act(Verb{
 			Name: "run", Role: deploys, Attached: true,
@@ -96,15 +105,15 @@ type ScaleArgs struct {
 // RestartArgs name an app and perhaps one of its process types.
 type RestartArgs struct {
 	AppArgs
-	Process string `json:"process,omitempty"`
+	Process string `json:"process,omitempty" cli:"[TYPE]"`
 }
 
 // PSSetArgs name a property of how an app's processes are run; an empty value
 // takes it back.
 type PSSetArgs struct {
 	AppArgs
-	Property string `json:"property"`
-	Value    string `json:"value,omitempty"`
+	Property string `json:"property" cli:"PROPERTY"`
+	Value    string `json:"value,omitempty" cli:"[VALUE]"`
 }
 
 // Report is what should run of an app, and what does.

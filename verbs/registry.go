@@ -57,7 +57,7 @@ func (a RegistryReportArgs) target() (string, bool) { return a.App, false }
 // RegistryArgs name a registry.
 type RegistryArgs struct {
 	RegistryReportArgs
-	Host string `json:"host"`
+	Host string `json:"host" cli:"HOST"`
 }
 
 // RegistryLoginArgs say who berth is to a registry.

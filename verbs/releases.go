@@ -42,6 +42,7 @@ func (n releases) verbs() []Verb {
 			Long:    "Without N it is the release before the live one. It becomes a new release.",
 			Example: "rollback shop v17",
 			Aliases: []string{"releases:rollback"},
+			Done:    "v{result.number} of {app}: {result.description}",
 		}, n.rollback),
 	}
 }
@@ -50,13 +51,13 @@ func (n releases) verbs() []Verb {
 // takes for the current one.
 type NumberArgs struct {
 	AppArgs
-	Number int `json:"number,omitempty"`
+	Number int `json:"number,omitempty" cli:"[N]"`
 }
 
 // LimitArgs name an app and how many of its records are wanted; 0 is all.
 type LimitArgs struct {
 	AppArgs
-	Limit int `json:"limit,omitempty"`
+	Limit int `json:"limit,omitempty" flag:"num,n" default:"15" help:"how many of the newest, 0 is all"`
 }
 
 func (n releases) list(_ context.Context, _ Call, args LimitArgs) (releases []store.Release, err error) {

@@ -51,6 +51,12 @@ func (n routing) verbs() []Verb {
 			Example: "router:set shop max-body 500m\nrouter:set shop hsts on subdomains\n" +
 				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html\n" +
 				"router:set --global trusted-proxies 192.0.2.10 2001:db8::/32",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return append(deploy.RouterProperties(), deploy.GlobalRouterProperties()...)
+				}
+				return deploy.RouterValues(words[0])
+			},
 		}, n.set),
 		act(Verb{
 			Name: "router:set-global", Role: admins, Hidden: true,
@@ -138,7 +144,7 @@ func (n routing) maintain(ctx context.Context, c Call, args AppArgs, on bool) (d
 // HTTPUserArgs name a user of an app's pages.
 type HTTPUserArgs struct {
 	AppArgs
-	User string `json:"user"`
+	User string `json:"user" cli:"USER"`
 }
 
 // HTTPUserAddArgs give one a password.

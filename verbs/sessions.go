@@ -33,7 +33,8 @@ func (n sessions) verbs() []Verb {
 			Short:   "end a session, or all of a user",
 			Long:    "It ends at once, with all that goes on in it but builds. A user whose key stays\nmay come back: ssh-keys:remove shuts the key out, and ends its sessions too.",
 			Example: "sessions:end --user root",
-			Done:    "ended {ended}",
+			Usage:   "sessions:end [ID] [--user NAME]",
+			Done:    "ended {result.ended}",
 		}, n.end),
 	}
 }
@@ -68,8 +69,8 @@ type OpenSession struct {
 // SessionEndArgs name a session, or everybody's of one user.
 type SessionEndArgs struct {
 	NoArgs
-	ID   string `json:"id,omitempty"`
-	User string `json:"user,omitempty"`
+	ID   string `json:"id,omitempty" cli:"[ID]"`
+	User string `json:"user,omitempty" flag:"user,u" help:"all sessions of this user"`
 }
 
 // SessionsEnded is how many were.

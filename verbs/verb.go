@@ -25,9 +25,14 @@ type Verb struct {
 	Long    string   // what else is to be known; may be empty
 	Example string   // lines of a command line, without "berth"
 	Aliases []string // of its command
-	// Done is what is said when it is done. {name} is the value of an argument or
-	// else of a field of the result; with an empty Done the result is shown.
-	Done   string
+	Usage   string   // of its command, where its arguments do not tell
+	// Done is what is said when it is done, and Prints what is printed after it.
+	// {name} in them is the value of an argument, {result.name} of a field of the
+	// result. Without them the result is shown.
+	Done, Prints string
+	// Values returns what the words of the command after the app may be, given
+	// those before it. Nil is when nothing is known of them.
+	Values func(words []string) []string
 	Hidden bool // it has no command of its own
 
 	Reads    bool         // it changes nothing, so that GET will do
@@ -48,7 +53,13 @@ type work = func(context.Context, Call) (any, error)
 // FromQuery turns a GET's parameters into the arguments' JSON.
 func (v Verb) FromQuery(query map[string][]string) ([]byte, error) { return v.fromQuery(query) }
 
-// arguments is what every verb's struct of arguments says of itself.
+// arguments is what every verb's struct of arguments says of itself. Its fields
+// say how they are given on a command line:
+//
+//	cli:"NAME"  cli:"[NAME]"  cli:"NAME ..."   a word, one that may be missing, all that follow
+//	flag:"num,n" default:"15" help:"..."       a flag, with a letter for short
+//
+// A field without either has no place there, but for the app, which --app gives.
 type arguments interface {
 	target() (app string, needed bool)
 }
@@ -60,7 +71,7 @@ func (NoArgs) target() (string, bool) { return "", false }
 
 // AppArgs name an app.
 type AppArgs struct {
-	App string `json:"app"`
+	App string `json:"app" cli:"APP"`
 }
 
 func (a AppArgs) target() (string, bool) { return a.App, true }

@@ -14,6 +14,12 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
+var certsShows = map[string]printer{
+	"certs:report":   shown(printCertificates),
+	"certs:remove":   shown(printCertificates),
+	"certs:generate": shown(printCertificates),
+}
+
 func (c *cli) certsCommands() []command {
 	change := func(ctx context.Context, verb string, args any, done string) error {
 		var rows []verbs.Certificate
@@ -26,19 +32,11 @@ func (c *cli) certsCommands() []command {
 		return t.flush()
 	}
 	return []command{
+
 		{
-			use: "certs:report [APP|HOST]", short: "show what hosts are served with", example: "certs:report shop",
-			aliases: []string{"certs"}, maybeApp: true, reads: true,
-			run: func(ctx context.Context, target string, _ []string) error {
-				return read(ctx, c, "certs:report", verbs.CertsArgs{Target: target}, printCertificates)
-			},
-		},
-		{
-			use: "certs:add APP|HOST [CRT KEY]", short: "serve a certificate of your own",
-			long: "For an app it serves all hosts that it covers, for a host that one alone. It\n" +
-				"goes before what a CA gave. Without files, standard input is a tar of\n" +
-				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
-			example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem", max: 2,
+			use: "certs:add APP|HOST [CRT KEY]",
+
+			max: 2,
 			run: func(ctx context.Context, target string, words []string) error {
 				args := verbs.CertsAddArgs{CertsArgs: verbs.CertsArgs{Target: target}}
 				var err error
@@ -65,7 +63,7 @@ func (c *cli) certsCommands() []command {
 			},
 		},
 		{
-			use: "certs:update APP|HOST [CRT KEY]", short: "the same as certs:add", example: "certs:update shop server.crt server.key",
+			after: "certs:add", use: "certs:update APP|HOST [CRT KEY]", short: "the same as certs:add", example: "certs:update shop server.crt server.key",
 			max: 2,
 			run: func(ctx context.Context, target string, words []string) error {
 				for _, cmd := range c.certsCommands() {
@@ -76,35 +74,9 @@ func (c *cli) certsCommands() []command {
 				return nil
 			},
 		},
+
 		{
-			use: "certs:remove APP|HOST", short: "undo certs:add", example: "certs:remove shop",
-			long: "What the CA gave serves at once, or the appliance's own CA.",
-			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:remove", verbs.CertsArgs{Target: target}, "removed")
-			},
-		},
-		{
-			use: "certs:generate APP|HOST", short: "serve a self-signed certificate", example: "certs:generate shop",
-			long: "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
-			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:generate", verbs.CertsArgs{Target: target}, "served from now on, and vouched for by nobody")
-			},
-		},
-		{
-			use: "certs:root", short: "print the certificate of berth's own CA",
-			long:    "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\nset up. certs:trust tells how.",
-			example: "certs:root >berth.pem", noApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				root, err := c.root(ctx)
-				if err != nil {
-					return err
-				}
-				_, err = io.WriteString(c.out, root)
-				return err
-			},
-		},
-		{
-			use: "certs:trust", short: "print berth's own CA and how to trust it", example: "certs:trust >berth.pem", noApp: true,
+			after: "certs:root", use: "certs:trust", short: "print berth's own CA and how to trust it", example: "certs:trust >berth.pem", noApp: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				root, err := c.root(ctx)
 				if err != nil {

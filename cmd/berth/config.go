@@ -18,6 +18,14 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
+var configShows = map[string]printer{
+	"config:show": shown(func(t *table, config map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(config)) {
+			t.row(name, oneLineValue(config[name]))
+		}
+	}),
+}
+
 // maxStdin is more than an app's environment can hold.
 const maxStdin = 1 << 20
 
@@ -28,34 +36,11 @@ func (c *cli) configCommands() []command {
 		cmd.Flags().BoolVar(&noRestart, "no-restart", false, "keep it for the next release")
 	}
 	return []command{
+
 		{
-			use: "config:show APP", short: "show the config", example: "config:show shop",
-			aliases: []string{"config"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "config:show", verbs.AppArgs{App: app}, func(t *table, config map[string]string) {
-					for _, name := range slices.Sorted(maps.Keys(config)) {
-						t.row(name, oneLineValue(config[name]))
-					}
-				})
-			},
-		},
-		{
-			use: "config:get APP NAME", short: "print one value, as it is", example: "config:get shop DATABASE_URL",
-			min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				var got verbs.Variable
-				args := verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: app}, Name: words[0]}
-				if err := c.ask(ctx, "config:get", args, &got); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.out, got.Value)
-				return err
-			},
-		},
-		{
-			use: "config:set APP NAME=VALUE ...", short: "set values and roll them out",
-			long:    "With --stdin they are read as the lines of an .env file or as an object of\nJSON, which keeps them out of the shell's history. It reads what config:export\nprints, Dokku's too.",
-			example: "config:set shop COLOR=blue 'MOTTO=two words'\nconfig:set shop --stdin <.env", max: -1,
+			use: "config:set APP NAME=VALUE ...",
+
+			max: -1,
 			flags: func(cmd *cobra.Command) {
 				restarts(cmd)
 				cmd.Flags().BoolVar(&fromStdin, "stdin", false, "read NAME=VALUE lines from standard input")
@@ -89,7 +74,7 @@ func (c *cli) configCommands() []command {
 			},
 		},
 		{
-			use: "config:unset APP NAME ...", short: "remove values and roll that out", example: "config:unset shop COLOR",
+			use: "config:unset APP NAME ...",
 			min: 1, max: -1, flags: restarts,
 			run: func(ctx context.Context, app string, words []string) error {
 				var release store.Release
@@ -102,7 +87,7 @@ func (c *cli) configCommands() []command {
 			},
 		},
 		{
-			use: "config:export APP", short: "print it for a shell or a file",
+			after: "config:unset", use: "config:export APP", short: "print it for a shell or a file",
 			example: "config:export shop --format env >.env",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file), json, json-list, docker-args or docker-args-keys")

@@ -15,6 +15,16 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
+var watchShows = map[string]printer{
+	"events": shown(func(t *table, events []store.Event) {
+		t.row("WHEN", "APP", "BY", "KIND", "WHAT")
+		for _, e := range events {
+			t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
+		}
+	}),
+	"cron:list": shown(printJobs),
+}
+
 // logTime is when a line was written, in UTC, with what a person can use of it.
 const logTime = "2006-01-02T15:04:05.000Z"
 
@@ -42,12 +52,11 @@ func (l lastLines) check() error {
 func (c *cli) watchCommands() []command {
 	var logs verbs.LogArgs
 	var last lastLines
-	limit := 0
 	return []command{
 		{
-			use: "logs APP", short: "show or follow what an app writes",
-			example: "logs shop -f\nlogs shop --ps worker -n 1000",
-			reads:   true,
+			use: "logs APP",
+
+			reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
 				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
@@ -60,30 +69,11 @@ func (c *cli) watchCommands() []command {
 				return c.logs(ctx, logs)
 			},
 		},
+
 		{
-			use: "events [APP]", short: "show what happened, and who did it", example: "events shop -n 20",
-			maybeApp: true, reads: true,
-			flags: func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "num", "n", 50, "how many of the newest") },
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "events", verbs.EventArgs{App: app, Limit: limit}, func(t *table, events []store.Event) {
-					t.row("WHEN", "APP", "BY", "KIND", "WHAT")
-					for _, e := range events {
-						t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
-					}
-				})
-			},
-		},
-		{
-			use: "cron:list APP", short: "list the jobs, with next and last run", example: "cron:list shop",
-			aliases: []string{"cron"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "cron:list", verbs.AppArgs{App: app}, printJobs)
-			},
-		},
-		{
-			use: "cron:run APP ID", short: "run a job now and wait for its end",
-			long:    "Its exit code is the command's own.",
-			example: "cron:run shop 3f2a91c0", min: 1, max: 1,
+			use: "cron:run APP ID",
+
+			min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
 				var ran store.JobRun
 				args := verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: words[0]}

@@ -13,16 +13,16 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
+var requestShows = map[string]printer{"router:traffic": shown(printTraffic)}
+
 func (c *cli) requestCommands() []command {
 	var args verbs.RequestArgs
 	var last lastLines
 	return []command{
 		{
-			use: "router:logs [APP]", short: "show or follow an app's requests",
-			long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +
-				"--format json has more of each request than a line has room for.",
-			example: "router:logs shop -f\nrouter:logs shop --status 5xx -n 20",
-			aliases: []string{"nginx:access-logs"}, maybeApp: true, reads: true,
+			use: "router:logs [APP]",
+
+			maybeApp: true, reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
 				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only these: 404, 5xx")
@@ -33,39 +33,6 @@ func (c *cli) requestCommands() []command {
 				}
 				args.App, args.Lines, args.Follow = app, last.lines, last.goOn()
 				return c.requests(ctx, args)
-			},
-		},
-		{
-			use: "router:traffic APP", short: "show an app's last five minutes", example: "router:traffic shop", reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "router:traffic", verbs.AppArgs{App: app}, printTraffic)
-			},
-		},
-		{
-			use: "metrics:token", short: "let Prometheus in, by a new token",
-			long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
-			example: "metrics:token", noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				if c.format == "json" {
-					return read(ctx, c, "metrics:token", nil, func(*table, verbs.MetricsToken) {})
-				}
-				var made verbs.MetricsToken
-				if err := c.ask(ctx, "metrics:token", nil, &made); err != nil {
-					return err
-				}
-				c.say("it is not shown again; send it as a bearer token to %s", made.URL)
-				_, err := fmt.Fprintln(c.out, made.Token)
-				return err
-			},
-		},
-		{
-			use: "metrics:off", short: "let Prometheus in no more", example: "metrics:off", noApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				if err := c.ask(ctx, "metrics:off", nil, nil); err != nil {
-					return err
-				}
-				c.say("no token is good any more")
-				return nil
 			},
 		},
 	}

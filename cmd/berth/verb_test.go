@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berthd/berth/verbs"
+)
+
+// A verb without a line in this package is a command: its words, usage, flags
+// and the form of its result come from its entry.
+func TestCommands_OfAVerbAlone(t *testing.T) {
+	s := newSite(t)
+	s.berth(t, "apps:create", "shop")
+	s.berth(t, "config:set", "shop", "COLOR=blue", "SIZE=xl")
+	for words, want := range map[string]string{
+		"config:keys shop":               "COLOR\nSIZE\n",
+		"config:keys -a shop":            "COLOR\nSIZE\n",
+		"config:keys shop --format json": "[\n  \"COLOR\",\n  \"SIZE\"\n]\n",
+	} {
+		if got := s.berth(t, strings.Fields(words)...); got.code != 0 || got.out != want {
+			t.Errorf("%s: got %+v, want %q", words, got, want)
+		}
+	}
+	if got := s.berth(t, "config:keys"); got.code != 2 {
+		t.Errorf("without an app: got %+v, want exit code 2", got)
+	}
+}
+
+func TestFromVerb_ReadsUsageFromTheArguments(t *testing.T) {
+	type args struct {
+		App   string   `json:"app" cli:"OLD"`
+		To    string   `json:"to" cli:"NEW"`
+		Sizes []string `json:"sizes" cli:"[SIZE ...]"`
+		Limit int      `json:"limit" flag:"num,n" default:"15" help:"how many"`
+		Deep  bool     `json:"deep" flag:"deep"`
+		Quiet string   `json:"quiet"`
+	}
+	cmd := (&cli{}).fromVerb(verbs.Verb{Name: "apps:copy", Args: reflect.TypeFor[args]()})
+	if cmd.use != "apps:copy OLD NEW [SIZE ...]" || cmd.min != 1 || cmd.max != -1 || cmd.noApp || cmd.maybeApp {
+		t.Errorf("got %q, %d to %d words, app %v %v", cmd.use, cmd.min, cmd.max, !cmd.noApp, cmd.maybeApp)
+	}
+}
+
+func TestPrintAny_ShowsListsAndRecords(t *testing.T) {
+	type record struct {
+		Name   string            `json:"name"`
+		At     time.Time         `json:"made_at"`
+		Hosts  []string          `json:"hosts"`
+		Nested struct{ X int }   `json:"nested"`
+		Map    map[string]string `json:"map"`
+		On     bool              `json:"on"`
+	}
+	one := record{Name: "shop\x1b[2J", At: time.Now().Add(-3 * time.Minute), Hosts: []string{"a", "b"}, On: true}
+	for _, c := range []struct {
+		result any
+		want   string
+	}{
+		{one, "name     shop\nmade at  3m ago\nhosts    a, b\non       on\n"},
+		{[]record{one}, "NAME  MADE AT  HOSTS  ON\nshop  3m ago   a, b   on\n"},
+		{[]string{"x", "y"}, "x\ny\n"},
+		{map[string]int{"b": 2, "a": 1}, "a  1\nb  2\n"},
+	} {
+		raw, err := json.Marshal(c.result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		table := newTable(&out)
+		printAny(reflect.TypeOf(c.result))(table, raw)
+		if table.flush(); out.String() != c.want {
+			t.Errorf("got\n%swant\n%s", &out, c.want)
+		}
+	}
+}
