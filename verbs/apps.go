@@ -13,6 +13,7 @@ import (
 // AppRoom is what the verbs of apps ask for; *deploy.Deployer documents it.
 type AppRoom interface {
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
+	CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error
 	RenameApp(ctx context.Context, from, to string, by store.User, out io.Writer) (store.App, error)
 	DestroyApp(ctx context.Context, name string, by store.User, out io.Writer) error
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
@@ -52,6 +53,15 @@ func (n apps) verbs() []Verb {
 			Example: "apps:rename shop store",
 			Done:    "{app} is called {to} now; to push to it:\n  git remote set-url berth {result.git_url}",
 		}, n.rename),
+		act(Verb{
+			Name: "apps:clone", Role: newApp,
+			Short: "make an app as another one is",
+			Long: "It gets the config, the formation, what builder:set, ps:set, router:set and\n" +
+				"git:set have set, and the users of http-auth; then what is live is deployed.\n" +
+				"Domains, ports, certificates and releases stay with OLD.",
+			Example: "apps:clone shop shop-next\napps:clone --skip-deploy --ignore-existing shop review-42",
+			Done:    "to push to {to}:\n  git remote add {to} {result.git_url}",
+		}, n.clone),
 		act(Verb{
 			Name: "apps:destroy", Role: deploys,
 			Short:   "remove an app and all of its data",
@@ -100,6 +110,27 @@ func (n apps) info(ctx context.Context, _ Call, args AppArgs) (deploy.AppStatus,
 
 func (n apps) rename(ctx context.Context, c Call, args RenameArgs) (deploy.AppStatus, error) {
 	if _, err := n.RenameApp(ctx, args.App, args.To, c.User, c.Out); err != nil {
+		return deploy.AppStatus{}, err
+	}
+	return n.Status(ctx, args.To)
+}
+
+// CloneArgs name an app, and one that is to be as it is.
+type CloneArgs struct {
+	App            string `json:"app" cli:"OLD"`
+	To             string `json:"to" cli:"NEW"`
+	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy what is set, and deploy nothing"`
+	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"an app named NEW is no error, and stays as it is"`
+}
+
+func (a CloneArgs) target() (string, bool) { return a.App, true }
+
+func (n apps) clone(ctx context.Context, c Call, args CloneArgs) (deploy.AppStatus, error) {
+	there, err := n.Status(ctx, args.To)
+	if err == nil && args.IgnoreExisting {
+		return there, n.exists(args.App)
+	}
+	if err := n.CloneApp(ctx, args.App, args.To, !args.SkipDeploy, c.User, c.Out); err != nil {
 		return deploy.AppStatus{}, err
 	}
 	return n.Status(ctx, args.To)

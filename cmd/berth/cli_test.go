@@ -105,6 +105,12 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteOf(t, func(db *store.Store) verbstest.Everything { return puppet{db: db} })
+}
+
+// newSiteOf is one with other rooms below the verbs.
+func newSiteOf(t *testing.T, rooms func(*store.Store) verbstest.Everything) *site {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)
 	if err != nil {
@@ -116,7 +122,7 @@ func newSite(t *testing.T) *site {
 	}
 	root := func() ([]byte, error) { return []byte("PEM\n"), nil }
 	log := slog.New(slog.DiscardHandler)
-	table := verbs.New(verbs.Config{Version: "1.2.3", RootCA: root}, verbstest.Rooms(puppet{db: db}), db, log)
+	table := verbs.New(verbs.Config{Version: "1.2.3", RootCA: root}, verbstest.Rooms(rooms(db)), db, log)
 	server := web.New(web.Config{Version: "1.2.3"}, table, log)
 	socket, err := net.Listen("unix", filepath.Join(dir, "berth.sock"))
 	if err != nil {

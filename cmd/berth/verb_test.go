@@ -2,14 +2,61 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
+	"github.com/berthd/berth/verbs/verbstest"
 )
+
+// clones counts what was cloned.
+type clones struct {
+	puppet
+	made *[]string
+}
+
+func (c clones) CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error {
+	*c.made = append(*c.made, fmt.Sprintf("%s to %s, deployed: %v", from, to, deploy))
+	_, err := c.CreateApp(ctx, to, by)
+	return err
+}
+
+func TestAppsClone_IsACommandByItsEntry(t *testing.T) {
+	var made []string
+	s := newSiteOf(t, func(db *store.Store) verbstest.Everything { return clones{puppet{db: db}, &made} })
+	s.berth(t, "apps:create", "shop")
+	for _, c := range []struct {
+		words string
+		code  int
+		err   string
+	}{
+		{"apps:clone shop", 2, "usage: berth apps:clone OLD NEW"},
+		{"apps:clone shop next", 0, "git remote add next berth@example.com:next"},
+		{"apps:clone --skip-deploy --ignore-existing shop review", 0, "git remote add review berth@example.com:review"},
+		{"apps:clone --skip-deploy --ignore-existing shop review", 0, "git remote add review berth@example.com:review"},
+		{"apps:clone shop next", 5, "[E102]"},
+		{"apps:clone --ignore-existing none next", 3, "[E101]"},
+	} {
+		if got := s.berth(t, strings.Fields(c.words)...); got.code != c.code || got.out != "" || !strings.Contains(got.err, c.err) {
+			t.Errorf("%s: got %+v, want %d %s", c.words, got, c.code, c.err)
+		}
+	}
+	if want := []string{"shop to next, deployed: true", "shop to review, deployed: false", "shop to next, deployed: true"}; !slices.Equal(made, want) {
+		t.Errorf("got %q, want %q", made, want)
+	}
+	ofShop := store.User{Name: "sam", Role: store.RoleDeploy, Apps: []string{"shop"}}
+	if got := s.as(t, ofShop, "", "apps:clone", "shop", "mine"); got.code != 4 {
+		t.Errorf("by a key of one app: got %+v, want exit code 4", got)
+	}
+}
 
 // A verb without a line in this package is a command: its words, usage, flags
 // and the form of its result come from its entry.
