@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -86,7 +87,7 @@ func NormalDomain(name string) (store.Domain, error) {
 			Hint("its path is what requests begin with: example.com/blog")
 	}
 	switch {
-	case len(path) > maxPath || strings.Count(path, "/") >= maxPathParts:
+	case 1+len(path) > router.MaxPathBytes || 1+strings.Count(path, "/") > router.MaxPathSegments:
 		return store.Domain{}, no("its path is too long")
 	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`%?#\;`, r) }):
 		return store.Domain{}, no("its path has more in it than plain letters, digits and signs")
@@ -98,9 +99,3 @@ func NormalDomain(name string) (store.Domain, error) {
 	}
 	return store.Domain{Host: host, Path: "/" + path}, nil
 }
-
-// What the router takes of a path.
-const (
-	maxPath      = 199
-	maxPathParts = 16
-)

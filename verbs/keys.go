@@ -155,7 +155,7 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 	})
 	if err == nil && again != nil && (again.Role != key.Role || !slices.Equal(again.Apps, key.Apps)) {
 		n.disconnect(c.User, key.Name)
-		return key, n.cancelBuilds(ctx, c.User, key.Name, func(app string) bool { return key.User().May(store.RoleDeploy, app) == nil })
+		return key, n.cancelBuilds(ctx, c.User, key.Name, func(app string) bool { return MayPush(key.User(), app) == nil })
 	}
 	return key, err
 }

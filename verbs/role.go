@@ -28,7 +28,7 @@ var (
 
 	// newApp makes a name that no app has yet, so it is nobody's own.
 	newApp = Role{Least: store.RoleDeploy, Also: "not for a key that is bound to apps",
-		rule: func(_ records, c *Call, _ string, _ any) error { return c.User.May(store.RoleDeploy, "") }}
+		rule: func(_ records, c *Call, _ string, _ any) error { return MayCreate(c.User) }}
 
 	// ownLogin is for those who deploy an app, and for admins where it is the machine's.
 	ownLogin = Role{Least: store.RoleRead, Also: "deploy for an app's, admin for the machine's",
@@ -62,6 +62,16 @@ func (t *Table) allow(c *Call, v Verb, app string, args any) error {
 	}
 	return v.Role.rule(t.records, c, app, args)
 }
+
+// MayPush returns nil when a user may push to an app of that name, whether there
+// is one or not: the answer must not tell.
+func MayPush(user store.User, app string) error { return user.May(store.RoleDeploy, app) }
+
+// MayCreate returns nil when a user may make an app, by a push above all.
+func MayCreate(user store.User) error { return user.May(store.RoleDeploy, "") }
+
+// MayFetch returns nil when a user may read the repository of an app.
+func MayFetch(user store.User, app string) error { return user.May(store.RoleRead, app) }
 
 // sees tells whether an app is among those that a user who asks for all is shown.
 func sees(user store.User, app string) bool { return user.May(store.RoleRead, app) == nil }
