@@ -35,7 +35,7 @@ func (n builds) verbs() []Verb {
 			Short:   "show one, the last by default",
 			Example: "builds:info shop 42",
 		}, n.info),
-		follow(Verb{
+		follow[string](Verb{
 			Name: "builds:output", Role: reads,
 			Short:   "print what a build said, as it says it",
 			Example: "builds:output shop",

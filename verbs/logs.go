@@ -18,7 +18,7 @@ type logs struct {
 
 func (n logs) verbs() []Verb {
 	return []Verb{
-		follow(Verb{
+		follow[deploy.LogLine](Verb{
 			Name: "logs", Role: reads,
 			Short:   "show or follow what an app writes",
 			Example: "logs shop -f\nlogs shop --ps worker -n 1000",

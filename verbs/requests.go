@@ -18,7 +18,7 @@ type requests struct {
 
 func (n requests) verbs() []Verb {
 	return []Verb{
-		follow(Verb{
+		follow[deploy.RequestLine](Verb{
 			Name: "router:logs", Role: seesRequests,
 			Short: "show or follow an app's requests",
 			Long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +

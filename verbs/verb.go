@@ -100,10 +100,12 @@ func look[A arguments, R any](v Verb, fn func(context.Context, Call, A) (R, erro
 	return act(v, fn)
 }
 
-// follow is a verb that changes nothing and whose result comes in items.
-func follow[A arguments](v Verb, fn func(context.Context, Call, A) error) Verb {
+// follow is a verb that changes nothing and whose result comes in items, I each.
+func follow[I any, A arguments](v Verb, fn func(context.Context, Call, A) error) Verb {
 	v.Streams = true
-	return look(v, func(ctx context.Context, c Call, args A) (any, error) { return nil, fn(ctx, c, args) })
+	v = look(v, func(ctx context.Context, c Call, args A) (any, error) { return nil, fn(ctx, c, args) })
+	v.Result = reflect.TypeFor[I]()
+	return v
 }
 
 // decodeStrictly reads one JSON value: no unknown fields, nothing after it, and

@@ -23,6 +23,7 @@ import (
 //	POST /api/v1/VERB   arguments as a JSON object
 //	GET  /api/v1/VERB   arguments as query parameters, for verbs that change nothing
 //	GET  /api/v1/run    a WebSocket, see run.go
+//	GET  /api/v1/openapi.json   all of this for programs, see openapi.go
 //
 // The answer is the result as JSON, or {"error": FAULT} with a status that fits.
 // Asked for with Accept: application/x-ndjson it is a line of JSON for each
@@ -39,7 +40,8 @@ const (
 // api answers for the table of verbs.
 type api struct {
 	*verbs.Table
-	log *slog.Logger
+	version string
+	log     *slog.Logger
 }
 
 // handler serves the API to whoever who lets in.
@@ -55,6 +57,10 @@ func (a *api) handler(who func(*http.Request) (store.User, error)) http.Handler 
 		}
 		if name == "run" {
 			a.serveRun(w, r, user)
+			return
+		}
+		if name == openAPI && r.Method == http.MethodGet {
+			a.serveOpenAPI(w, user)
 			return
 		}
 		raw, err := a.readArguments(w, r, name)

@@ -39,7 +39,7 @@ type Server struct {
 // New returns a door to the verbs. Handler answers at the admin host at once;
 // the local doors open with Serve.
 func New(cfg Config, table *verbs.Table, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, api: &api{table, log}, log: log, inside: newInsideListener()}
+	return &Server{cfg: cfg, api: &api{table, cfg.Version, log}, log: log, inside: newInsideListener()}
 }
 
 // Handler serves the admin host: the pages, and the API to whoever has a

@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +89,33 @@ func TestHouse_ImportsRunDownwards(t *testing.T) {
 				t.Errorf("%s imports %s, which is not below it", p.ImportPath, imported)
 			}
 		}
+	}
+}
+
+// An interface of more methods than this is several rooms in one.
+const mostMethods = 15
+
+func TestHouse_InterfacesAreSmall(t *testing.T) {
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if named, ok := n.(*ast.TypeSpec); ok {
+				if i, ok := named.Type.(*ast.InterfaceType); ok && i.Methods.NumFields() > mostMethods && file.Name.Name != "verbstest" {
+					t.Errorf("%s: %s has %d methods", path, named.Name, i.Methods.NumFields())
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
