@@ -57,7 +57,9 @@ type Changes interface {
 //	/login                          login.go
 //	/                               apps.go
 //	/apps/NAME                      app.go
-//	/apps/NAME/actions, /confirm    action.go
+//	/apps/NAME/confirm/ACTION       confirm.go
+//	/apps/NAME/actions/ACTION       done.go
+//	/apps/NAME/config/VARIABLE      reveal.go
 //	/apps/NAME/logs                 logs.go
 //	/apps/NAME/requests             requests.go
 //	/apps/NAME/builds/N             build.go
