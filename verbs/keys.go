@@ -54,10 +54,14 @@ func (n keys) verbs() []Verb {
 // KeyAddArgs are a public key and what it may do.
 type KeyAddArgs struct {
 	NoArgs
-	Name string     `json:"name,omitempty"` // "" is one made of the key's comment
-	Key  string     `json:"key"`            // a line of authorized_keys
-	Role store.Role `json:"role,omitempty"` // "" is admin for the first key and deploy after that
-	Apps []string   `json:"apps,omitempty"` // these apps alone
+	// Name is one made of the key's comment when it is empty.
+	Name string `json:"name,omitempty" cli:"[NAME]"`
+	// Key is a line of authorized_keys.
+	Key string `json:"key" cli:"[FILE]" file:"paste the public key"`
+	// Role is admin for the first key and deploy after that when it is empty.
+	Role store.Role `json:"role,omitempty" flag:"role" help:"admin, deploy or read"`
+	// Apps are all that the key is for; empty is all apps.
+	Apps []string `json:"apps,omitempty" flag:"app,a" help:"this app alone; may be given again"`
 }
 
 // KeyRemoveArgs name a key.

@@ -464,7 +464,13 @@ func (n letsencrypt) revoke(ctx context.Context, c Call, args AppArgs) (revoked 
 	})
 }
 
-func (n letsencrypt) cleanup(ctx context.Context, _ Call, _ NoArgs) (deleted Count, err error) {
+// CleanupArgs may name an app, as Dokku's do; what is forgotten is no app's.
+type CleanupArgs struct {
+	NoArgs
+	App string `json:"app,omitempty" cli:"[APP]"`
+}
+
+func (n letsencrypt) cleanup(ctx context.Context, _ Call, _ CleanupArgs) (deleted Count, err error) {
 	if n.keeper == nil {
 		return deleted, nil
 	}

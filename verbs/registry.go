@@ -29,6 +29,7 @@ func (n registries) verbs() []Verb {
 				"that app, else for all apps, except where a key that is bound to apps deploys.\n" +
 				"docker.io is the registry of images that name none.",
 			Example: "registry:login registry.example.com deployer <token",
+			Done:    "logged in to {host} as {username}",
 		}, n.login),
 		act(Verb{
 			Name: "registry:logout", Role: ownLogin,
@@ -63,8 +64,8 @@ type RegistryArgs struct {
 // RegistryLoginArgs say who berth is to a registry.
 type RegistryLoginArgs struct {
 	RegistryArgs
-	Username string `json:"username"`
-	Password string `json:"password"`
+	Username string `json:"username" cli:"USER"`
+	Password string `json:"password" cli:"[FILE]" file:"type the password"`
 }
 
 // Registry is a registry that berth has a login for.

@@ -93,6 +93,7 @@ func (n routing) verbs() []Verb {
 			Long: "From then on nobody sees the app without one. A password that is not given is\n" +
 				"read from standard input, where no list of processes shows it. The app does\nnot see it either.",
 			Example: "http-auth:add-user shop alice <password.txt",
+			Done:    "{user} may enter {app}; nobody without a password does",
 		}, n.addUser),
 		act(Verb{
 			Name: "http-auth:remove-user", Role: deploys,
@@ -150,7 +151,7 @@ type HTTPUserArgs struct {
 // HTTPUserAddArgs give one a password.
 type HTTPUserAddArgs struct {
 	HTTPUserArgs
-	Password string `json:"password"`
+	Password string `json:"password" cli:"[PASSWORD]" stdin:"type the password"`
 }
 
 func (n routing) addUser(ctx context.Context, c Call, args HTTPUserAddArgs) (deploy.RouterReport, error) {

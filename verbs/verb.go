@@ -59,6 +59,9 @@ func (v Verb) FromQuery(query map[string][]string) ([]byte, error) { return v.fr
 //	cli:"NAME"  cli:"[NAME]"  cli:"NAME ..."   a word, one that may be missing, all that follow
 //	flag:"num,n" default:"15" help:"..."       a flag, with a letter for short
 //
+//	file:"type it"  stdin:"type it"            beside cli: the word names a file; a word
+//	                                           that is missing is read from standard input
+//
 // A field without either has no place there, but for the app, which --app gives.
 type arguments interface {
 	target() (app string, needed bool)

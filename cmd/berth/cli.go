@@ -129,8 +129,8 @@ type topic struct {
 // none.
 func (c *cli) written() []command {
 	return slices.Concat(
-		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.imageCommands(), c.watchCommands(),
-		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(), c.accessCommands(),
+		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.watchCommands(),
+		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(),
 		c.networkCommands(), c.applianceCommands(),
 	)
 }

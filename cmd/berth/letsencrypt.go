@@ -17,6 +17,13 @@ var letsencryptShows = map[string]printer{
 	"letsencrypt:list":    shown(printCertificates),
 	"letsencrypt:enable":  shown(printCertificates),
 	"letsencrypt:disable": shown(printCertificates),
+	"letsencrypt:cleanup": told(func(c *cli, _ string, deleted verbs.Count) {
+		if deleted.Count == 0 {
+			c.say("nothing to forget")
+			return
+		}
+		c.say("forgotten: %s", strings.Join(deleted.Names, ", "))
+	}),
 	"letsencrypt:revoke": told(func(c *cli, app string, revoked verbs.Count) {
 		if revoked.Count == 0 {
 			c.say("%s has no certificates of the CA", app)
@@ -81,22 +88,6 @@ func (c *cli) letsencryptCommands() []command {
 			},
 		},
 
-		{
-			use:      "letsencrypt:cleanup [APP]",
-			maybeApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				var deleted verbs.Count
-				if err := c.ask(ctx, "letsencrypt:cleanup", nil, &deleted); err != nil {
-					return err
-				}
-				if deleted.Count == 0 {
-					c.say("nothing to forget")
-					return nil
-				}
-				c.say("forgotten: %s", strings.Join(deleted.Names, ", "))
-				return nil
-			},
-		},
 		{
 			after: "letsencrypt:cleanup", use: "letsencrypt:auto-renew [APP]", short: "renewing is always on", example: "letsencrypt:auto-renew",
 			maybeApp: true, max: 0,

@@ -68,29 +68,6 @@ func (c *cli) routerCommands() []command {
 				return read(ctx, c, "router:report", verbs.AppArgs{App: app}, printRouter)
 			},
 		},
-
-		{
-			use: "http-auth:add-user APP USER [PASSWORD]",
-
-			min: 1, max: 2,
-			run: func(ctx context.Context, app string, words []string) error {
-				args := verbs.HTTPUserAddArgs{HTTPUserArgs: verbs.HTTPUserArgs{AppArgs: verbs.AppArgs{App: app}, User: words[0]}}
-				if len(words) > 1 {
-					args.Password = words[1]
-				} else {
-					text, err := readAtMost(c.in, maxStdin)
-					if err != nil {
-						return err
-					}
-					args.Password = strings.TrimRight(text, "\r\n")
-				}
-				if err := c.ask(ctx, "http-auth:add-user", args, nil); err != nil {
-					return err
-				}
-				c.say("%s may enter %s; nobody without a password does", words[0], app)
-				return nil
-			},
-		},
 	}
 }
 

@@ -69,6 +69,7 @@ type parameter struct {
 	app            bool   // it is what -a gives
 	flag, letter   string
 	usual, meaning string
+	file, stdin    string // the word names a file, or a word that is missing is read: what is to be typed
 }
 
 func parameters(args reflect.Type) (all []parameter) {
@@ -77,7 +78,7 @@ func parameters(args reflect.Type) (all []parameter) {
 		if f.Anonymous || name == "" {
 			continue
 		}
-		p := parameter{name: name, kind: f.Type.Kind(), usual: f.Tag.Get("default"), meaning: f.Tag.Get("help")}
+		p := parameter{name: name, kind: f.Type.Kind(), usual: f.Tag.Get("default"), meaning: f.Tag.Get("help"), file: f.Tag.Get("file"), stdin: f.Tag.Get("stdin")}
 		p.flag, p.letter, _ = strings.Cut(f.Tag.Get("flag"), ",")
 		word := f.Tag.Get("cli")
 		if inner, ok := strings.CutPrefix(word, "["); ok {
@@ -102,15 +103,26 @@ func (p parameter) form() string {
 	return form
 }
 
-// value reads the words that are given for it.
-func (p parameter) value(words []string) (any, error) {
-	switch p.kind {
-	case reflect.Slice:
+// value reads the words that are given for it. What is a secret, or long, comes
+// from a file or from standard input, where no list of processes shows it.
+func (c *cli) value(p parameter, words []string) (any, error) {
+	switch {
+	case p.kind == reflect.Slice:
 		return words, nil
-	case reflect.Int:
+	case p.kind == reflect.Int:
 		return parseNumber(words[0])
+	case p.file == "" && p.stdin == "" || p.stdin != "" && len(words) > 0:
+		return words[0], nil
 	}
-	return words[0], nil
+	name := "-"
+	if len(words) > 0 {
+		name = words[0]
+	}
+	if name == "-" && c.term != nil {
+		c.say("%s, then press Ctrl-D on a line of its own", cmp.Or(p.file, p.stdin))
+	}
+	text, err := c.readFile(name)
+	return strings.TrimRight(text, "\r\n"), err
 }
 
 // fromVerb makes the command of an entry: its usage and flags come from the
@@ -149,6 +161,9 @@ func (c *cli) fromVerb(v verbs.Verb) command {
 				usual, _ := strconv.Atoi(p.usual)
 				at := cmd.Flags().IntP(p.flag, p.letter, usual, p.meaning)
 				flags[p.name] = func() any { return *at }
+			case p.kind == reflect.Slice:
+				at := cmd.Flags().StringSliceP(p.flag, p.letter, nil, p.meaning)
+				flags[p.name] = func() any { return *at }
 			default:
 				at := cmd.Flags().StringP(p.flag, p.letter, p.usual, p.meaning)
 				flags[p.name] = func() any { return *at }
@@ -163,15 +178,15 @@ func (c *cli) fromVerb(v verbs.Verb) command {
 			}
 		}
 		for i, p := range words {
-			if i >= len(given) {
-				break
-			}
-			take := given[i : i+1]
+			take := given[min(i, len(given)):min(i+1, len(given))]
 			if p.rest {
-				take = given[i:]
+				take = given[min(i, len(given)):]
+			}
+			if len(take) == 0 && p.file == "" && p.stdin == "" {
+				continue
 			}
 			var err error
-			if args[p.name], err = p.value(take); err != nil {
+			if args[p.name], err = c.value(p, take); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -122,5 +123,26 @@ func TestPrintAny_ShowsListsAndRecords(t *testing.T) {
 		if table.flush(); out.String() != c.want {
 			t.Errorf("got\n%swant\n%s", &out, c.want)
 		}
+	}
+}
+
+// A secret comes from a file or from standard input, and its line has no end.
+func TestFromVerb_ReadsSecretsFromStdin(t *testing.T) {
+	s := newSite(t)
+	public, err := exec.Command("sh", "-c", "d=$(mktemp -d) && ssh-keygen -q -t ed25519 -N '' -C ada@laptop -f $d/k && cat $d/k.pub; rm -r $d").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.as(t, store.Root, string(public), "ssh-keys:add"); got.code != 0 || !strings.Contains(got.err, "may enter as admin") {
+		t.Errorf("a key without a name: %+v", got)
+	}
+	s.berth(t, "apps:create", "shop")
+	if got := s.as(t, store.Root, string(public), "ssh-keys:add", "ada@laptop", "--role", "deploy", "-a", "shop", "--app", "blog"); got.code == 0 || !strings.Contains(got.err, "[E") {
+		t.Errorf("an app that is not there: %+v", got)
+	}
+	var err2 bytes.Buffer
+	c := &cli{client: s.server.Client(store.Root), in: strings.NewReader(string(public)), out: io.Discard, err: &err2, term: &terminal{}}
+	if code := c.run(t.Context(), []string{"ssh-keys:add"}); code != 0 || !strings.Contains(err2.String(), "paste the public key, then press Ctrl-D") || !strings.Contains(err2.String(), "was here already") {
+		t.Errorf("at a terminal: %d %s", code, &err2)
 	}
 }
