@@ -4,26 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"
 )
-
-var watchShows = map[string]printer{
-	"events": shown(func(t *table, events []store.Event) {
-		t.row("WHEN", "APP", "BY", "KIND", "WHAT")
-		for _, e := range events {
-			t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
-		}
-	}),
-	"cron:list": shown(printJobs),
-}
 
 // logTime is when a line was written, in UTC, with what a person can use of it.
 const logTime = "2006-01-02T15:04:05.000Z"
@@ -49,7 +36,7 @@ func (l lastLines) check() error {
 	return nil
 }
 
-func (c *cli) watchCommands() []command {
+func (c *cli) logCommands() []command {
 	var logs verbs.LogArgs
 	var last lastLines
 	return []command{
@@ -67,28 +54,6 @@ func (c *cli) watchCommands() []command {
 				}
 				logs.App, logs.Lines, logs.Follow = app, last.lines, last.goOn()
 				return c.logs(ctx, logs)
-			},
-		},
-
-		{
-			use: "cron:run APP ID",
-
-			min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				var ran store.JobRun
-				args := verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: words[0]}
-				if err := c.client.Call(ctx, "cron:run", args, &ran, c.out); err != nil {
-					return err
-				}
-				if ran.Error != "" {
-					c.printFault(&fault.Error{Message: ran.Error})
-					return exitCode(ran.ExitCode)
-				}
-				c.say("run %d of %s ended with %d after %.1fs", ran.Number, ran.Job, ran.ExitCode, ran.FinishedAt.Sub(ran.StartedAt).Seconds())
-				if ran.ExitCode != 0 {
-					return exitCode(ran.ExitCode)
-				}
-				return nil
 			},
 		},
 	}
@@ -113,21 +78,4 @@ func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
 		_, err := fmt.Fprintf(c.out, "%s%s %s |%s %s\n", dim, line.Time.UTC().Format(logTime), source, plain, line.Text)
 		return err
 	})
-}
-
-func printJobs(t *table, jobs []deploy.JobStatus) {
-	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
-	for _, job := range jobs {
-		last := ""
-		if run := job.Last; run != nil {
-			last = fmt.Sprintf("exit %d, %s", run.ExitCode, ago(run.StartedAt))
-			switch {
-			case run.Error != "":
-				last = "failed, " + ago(run.StartedAt)
-			case run.FinishedAt.IsZero():
-				last = "running, since " + span(time.Since(run.StartedAt))
-			}
-		}
-		t.row(job.ID, job.Schedule, ago(job.Next), last, job.Command)
-	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-var accessShows = map[string]printer{
+var keyShows = map[string]printer{
 	"ssh-keys:add": told(func(c *cli, _ string, key verbs.KeyAdded) {
 		already := ""
 		if key.Known {

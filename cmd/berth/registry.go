@@ -4,7 +4,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-var imageShows = map[string]printer{
+var registryShows = map[string]printer{
 	"registry:report": shown(func(t *table, registries []verbs.Registry) {
 		t.row("HOST", "USER", "APP")
 		for _, r := range registries {
