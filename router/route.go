@@ -12,8 +12,8 @@ import (
 
 // Limits of a Path: what a request's is compared with stays short.
 const (
-	maxPathBytes    = 200
-	maxPathSegments = 16
+	MaxPathBytes    = 200
+	MaxPathSegments = 16
 )
 
 // Backend is one place that answers requests.
@@ -122,7 +122,7 @@ func (rt Route) places(to *route) iter.Seq2[place, target] {
 // checkPath refuses what could never match a request, and what could be
 // understood in two ways.
 func checkPath(path string) error {
-	if !strings.HasPrefix(path, "/") || len(path) > maxPathBytes || strings.Count(path, "/") > maxPathSegments {
+	if !strings.HasPrefix(path, "/") || len(path) > MaxPathBytes || strings.Count(path, "/") > MaxPathSegments {
 		return fmt.Errorf("%q is not a path prefix", path)
 	}
 	for segment := range strings.SplitSeq(path[1:], "/") {

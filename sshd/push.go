@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
 )
 
 // Deployer is what a push sets in motion; *deploy.Deployer is one.
@@ -159,12 +160,12 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 // it when it is missing. The first check does not depend on whether the app
 // exists: the answer must not disclose it to a user who has no access to it.
 func (p *Pushes) lookup(user store.User, name string) (app store.App, missing bool, err error) {
-	if err := user.May(store.RoleDeploy, name); err != nil {
+	if err := verbs.MayPush(user, name); err != nil {
 		return store.App{}, false, err
 	}
 	app, err = p.app(name)
 	if isNotFound(err) {
-		return store.App{}, true, user.May(store.RoleDeploy, "")
+		return store.App{}, true, verbs.MayCreate(user)
 	}
 	return app, false, err
 }
@@ -260,7 +261,7 @@ func (p *push) create(ctx context.Context, out io.Writer) error {
 	app, err := p.deployer.CreateApp(ctx, p.app.Name, p.user)
 	if f := fault.From(err); f != nil && f.Code == "E102" { // apps:create was quicker
 		if app, err = p.Pushes.app(p.app.Name); err == nil {
-			err = p.user.May(store.RoleDeploy, app.Name)
+			err = verbs.MayPush(p.user, app.Name)
 		}
 	} else if err == nil {
 		p.created = true
@@ -385,7 +386,7 @@ func (p *Pushes) upload(ctx context.Context, r Request, name, protocol string) e
 	if err := store.ValidAppName(name); err != nil {
 		return err
 	}
-	if err := r.User.May(store.RoleRead, name); err != nil {
+	if err := verbs.MayFetch(r.User, name); err != nil {
 		return err
 	}
 	if _, err := p.app(name); err != nil {

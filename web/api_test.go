@@ -12,10 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
 )
 
 var (
@@ -34,118 +36,6 @@ func codeOf(err error) string {
 	return ""
 }
 
-func TestCall_EveryVerbThatChangesIsDeniedToReaders(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "shop")
-	for _, v := range h.API.table() {
-		if v.role == store.RoleRead {
-			continue
-		}
-		err := h.API.Call(t.Context(), reader, v.name, map[string]string{"app": "shop"}, nil, nil)
-		if codeOf(err) == "E140" { // it takes no app
-			err = h.API.Call(t.Context(), reader, v.name, nil, nil, nil)
-		}
-		if got := codeOf(err); got != "E110" {
-			t.Errorf("%s by a reader: got %s, want E110", v.name, got)
-		}
-	}
-}
-
-func TestCall_AdminVerbsAreDeniedToDeployers(t *testing.T) {
-	h := newHouse(t)
-	for _, name := range []string{"ssh-keys:add", "ssh-keys:list", "ssh-keys:remove", "domains:set-global", "letsencrypt:set"} {
-		if got := codeOf(h.API.Call(t.Context(), deployer, name, nil, nil, nil)); got != "E110" {
-			t.Errorf("%s: got %s, want E110", name, got)
-		}
-	}
-}
-
-func TestCall_UserOfOneAppSeesAndTouchesNoOther(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "shop")
-	h.makeApp(t, "blog")
-	for _, ask := range []struct {
-		verb string
-		args any
-		want string
-	}{
-		{"apps:info", AppArgs{"shop"}, ""},
-		{"apps:info", AppArgs{"blog"}, "E111"},
-		{"apps:info", AppArgs{"bog"}, "E111"}, // nor is it told the nearest name
-		{"config:show", AppArgs{"blog"}, "E111"},
-		{"apps:create", AppArgs{"shop"}, "E111"},
-		{"apps:create", AppArgs{"new"}, "E111"},
-		{"apps:rename", RenameArgs{AppArgs{"shop"}, "new"}, "E111"},
-		{"events", EventArgs{App: "blog"}, "E111"},
-	} {
-		if got := codeOf(h.API.Call(t.Context(), ofShop, ask.verb, ask.args, nil, nil)); got != ask.want {
-			t.Errorf("%s %v: got %q, want %q", ask.verb, ask.args, got, ask.want)
-		}
-	}
-	var apps []deploy.AppStatus
-	if err := h.API.Call(t.Context(), ofShop, "apps:list", nil, &apps, nil); err != nil || len(apps) != 1 || apps[0].Name != "shop" {
-		t.Errorf("apps:list: got %v, %v; want shop alone", apps, err)
-	}
-	h.update(t, func(tx *store.Tx) error {
-		return errors.Join(tx.AddEvent(store.Event{App: "blog"}), tx.AddEvent(store.Event{Kind: "key"}), tx.AddEvent(store.Event{App: "shop"}))
-	})
-	var events []store.Event
-	if err := h.API.Call(t.Context(), ofShop, "events", nil, &events, nil); err != nil || len(events) != 1 || events[0].App != "shop" {
-		t.Errorf("events: got %v, %v; want that of shop alone", events, err)
-	}
-}
-
-func TestCall_MissingAppOffersTheNearest(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "blog")
-	for _, v := range []string{"config:show", "releases", "builds:list", "domains:report", "logs", "apps:info", "builds:output"} {
-		f := fault.From(h.API.Call(t.Context(), store.Root, v, AppArgs{"blgo"}, nil, nil))
-		if f == nil || f.Code != "E101" || len(f.Hints) == 0 || !strings.Contains(f.Hints[0], `"blog"`) {
-			t.Errorf("%s: got %+v, want E101 with the hint blog", v, f)
-		}
-	}
-}
-
-func TestCall_InternalErrorsStayInTheLog(t *testing.T) {
-	h := newHouse(t)
-	for _, c := range []struct {
-		name   string
-		status func(string) error
-	}{
-		{"error", func(string) error { return errors.New("the secret is 1234") }},
-		{"panic", func(string) error { panic("the secret is 1234") }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h.deployer.status = c.status
-			f := fault.From(h.API.Call(t.Context(), store.Root, "apps:info", AppArgs{"shop"}, nil, nil))
-			if f == nil || f.Code != fault.CodeInternal || strings.Contains(f.Message, "1234") {
-				t.Fatalf("got %+v, want an internal error that gives nothing away", f)
-			}
-			ref := strings.TrimSuffix(strings.TrimPrefix(f.Message, "internal error (ref "), ")")
-			if log := h.log.String(); !strings.Contains(log, "ref="+ref) || !strings.Contains(log, "the secret is 1234") {
-				t.Errorf("the log has not the cause under %s:\n%s", ref, log)
-			}
-		})
-	}
-}
-
-func TestDestroy_AsksForTheName(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "shop")
-	for _, confirm := range []string{"", "yes", "Shop"} {
-		err := h.API.Call(t.Context(), store.Root, "apps:destroy", DestroyArgs{AppArgs{"shop"}, confirm}, nil, nil)
-		if codeOf(err) != "E153" {
-			t.Errorf("confirmed by %q: got %v, want E153", confirm, err)
-		}
-	}
-	if err := h.API.Call(t.Context(), store.Root, "apps:destroy", DestroyArgs{AppArgs{"shop"}, "shop"}, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	if got := codeOf(h.API.Call(t.Context(), store.Root, "apps:info", AppArgs{"shop"}, nil, nil)); got != "E101" {
-		t.Errorf("afterwards: got %q, want E101", got)
-	}
-}
-
 // post asks over HTTP as the machine's root would.
 func post(t *testing.T, h *house, method, path, body string, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
@@ -154,7 +44,7 @@ func post(t *testing.T, h *house, method, path, body string, header http.Header)
 		req.Header[name] = values
 	}
 	w := httptest.NewRecorder()
-	h.API.handler(func(*http.Request) (store.User, error) { return store.Root, nil }).ServeHTTP(w, req)
+	h.api.handler(func(*http.Request) (store.User, error) { return store.Root, nil }).ServeHTTP(w, req)
 	return w
 }
 
@@ -232,11 +122,11 @@ func TestHTTP_AdminHostWantsASession(t *testing.T) {
 		h.Handler().ServeHTTP(w, req)
 		return w.Code
 	}
-	link, _, err := h.Sessions.Link(store.Root)
+	link, _, err := h.table.Sessions.Link(store.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, _, err := h.Sessions.Redeem(link)
+	session, _, err := h.table.Sessions.Redeem(link)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +205,7 @@ func TestStream_ProgressComesBeforeTheEnd(t *testing.T) {
 		}
 		return fault.New(fault.Timeout, "E301", "web.1 did not become healthy").With("| boom")
 	}
-	err := h.Client(store.Root).Call(t.Context(), "ps:scale", ScaleArgs{AppArgs{"shop"}, map[string]int{"web": 2}}, nil,
+	err := h.Client(store.Root).Call(t.Context(), "ps:scale", verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: "shop"}, Formation: map[string]int{"web": 2}}, nil,
 		writerFunc(func(p []byte) (int, error) { seen <- string(p); return len(p), nil }))
 	f := fault.From(err)
 	if f == nil || f.Code != "E301" || f.Kind != fault.Timeout || len(f.Evidence) != 1 {
@@ -340,7 +230,7 @@ func TestStream_ReaderWhoLeavesDoesNotStopTheWork(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-began; cancel() }()
-	err := h.Client(store.Root).Call(ctx, "ps:scale", ScaleArgs{AppArgs{"shop"}, map[string]int{"web": 2}}, nil, nil)
+	err := h.Client(store.Root).Call(ctx, "ps:scale", verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: "shop"}, Formation: map[string]int{"web": 2}}, nil, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was cancelled", err)
 	}
@@ -352,7 +242,7 @@ func TestLogs_FollowersAreLetGoWhenBerthStops(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	var got []string
-	err := Follow(t.Context(), h.Client(store.Root), "logs", LogArgs{AppArgs: AppArgs{"shop"}, Lines: 2, Follow: true}, func(line deploy.LogLine) error {
+	err := client.Follow(t.Context(), h.Client(store.Root), "logs", verbs.LogArgs{AppArgs: verbs.AppArgs{App: "shop"}, Lines: 2, Follow: true}, func(line deploy.LogLine) error {
 		got = append(got, line.Text)
 		if line.Text == "followed" {
 			go h.stop()
@@ -364,28 +254,11 @@ func TestLogs_FollowersAreLetGoWhenBerthStops(t *testing.T) {
 	}
 }
 
-func TestBuildsOutput_IsWholeLines(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "shop")
-	h.update(t, func(tx *store.Tx) error {
-		app, err := tx.App("shop")
-		app.LastBuild = 1
-		return errors.Join(err, tx.PutApp(app), tx.PutBuild(store.Build{App: "shop", Number: 1}))
-	})
-	var lines []string
-	if err := h.API.Call(t.Context(), reader, "builds:output", NumberArgs{AppArgs: AppArgs{"shop"}}, &lines, nil); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := strings.Join(lines, "|"), "-----> Detect|       Python|-----> Build"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestClient_SaysWhyNobodyAnswers(t *testing.T) {
 	h := newHouse(t)
 	h.stop()
-	for name, client := range map[string]*Client{"socket": Dial(h.socket), "pipe": h.Client(store.Root)} {
-		err := client.Call(t.Context(), "version", nil, nil, nil)
+	for name, c := range map[string]*client.Client{"socket": client.Dial(h.socket), "pipe": h.Client(store.Root)} {
+		err := c.Call(t.Context(), "version", nil, nil, nil)
 		if got := codeOf(err); got != "E130" {
 			t.Fatalf("%s: got %s, want E130", name, got)
 		}
@@ -409,29 +282,6 @@ func TestClient_SaysWhyNobodyAnswers(t *testing.T) {
 		!strings.Contains(string(service), "\nstart)") && !strings.Contains(string(service), "\tstart)") {
 		t.Error("install.sh and the service have moved away from the hint")
 	}
-}
-
-func FuzzDecodeStrictly(f *testing.F) {
-	for _, seed := range []string{`{"app":"shop","set":{"A":"b"}}`, `{"app":"a"} x`, `[]`, "null", "", `{"set":{"A":null}}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var args ConfigSetArgs
-		if err := decodeStrictly(raw, &args); err != nil {
-			if codeOf(err) != "E140" {
-				t.Fatalf("got %v, want E140", err)
-			}
-			return
-		}
-		again, err := json.Marshal(args)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var same ConfigSetArgs
-		if err := decodeStrictly(again, &same); err != nil {
-			t.Fatalf("what was read reads no more: %s: %v", again, err)
-		}
-	})
 }
 
 type writerFunc func([]byte) (int, error)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,11 +18,14 @@ import (
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/verbs"
+	"github.com/berthd/berth/verbs/verbstest"
 )
 
 // house is a door with a real store behind it, and a deployer without containers.
 type house struct {
 	*Server
+	table    *verbs.Table
 	db       *store.Store
 	deployer *puppet
 	log      *lockedBuffer
@@ -39,10 +43,11 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(func() { db.Close() })
 	h := &house{db: db, deployer: &puppet{db: db}, log: &lockedBuffer{}, socket: filepath.Join(dir, "berth.sock")}
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h.Server = New(Config{
+	h.table = verbs.New(verbs.Config{
 		Version: "1.2.3",
 		RootCA:  func(certificates.Trust) ([]byte, error) { return []byte("PEM\n"), nil },
-	}, h.deployer, db, log)
+	}, verbstest.Rooms(h.deployer), db, log)
+	h.Server = New(Config{Version: "1.2.3", Meter: h.deployer}, h.table, log)
 	h.update(t, func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
 	socket, err := net.Listen("unix", h.socket)
 	if err != nil {
@@ -60,6 +65,9 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(h.stop)
 	return h
 }
+
+// Handler is the admin host without pages.
+func (h *house) Handler() http.Handler { return h.Server.Handler(http.NotFoundHandler()) }
 
 func (h *house) update(t *testing.T, fn func(tx *store.Tx) error) {
 	t.Helper()
@@ -79,13 +87,12 @@ func (h *house) makeApp(t *testing.T, name string) {
 // puppet does with the store alone what a deployer does with containers. A
 // test may put a function of its own in its place.
 type puppet struct {
-	Deployer // what is not there panics
-	db       *store.Store
+	verbstest.Everything // what is not there panics
+	db                   *store.Store
 
 	scale   func(ctx context.Context, out io.Writer) error
 	runOnce func(ctx context.Context, args []string, att runtime.Attachment) (int, error)
 	status  func(app string) error
-	pair    string // whose was added last
 
 	cancelled []string // builds, as "shop 1"
 
@@ -97,15 +104,6 @@ func (p *puppet) CreateApp(_ context.Context, name string, by store.User) (app s
 		app, err = tx.CreateApp(store.App{Name: name, CreatedBy: by.Name})
 		return err
 	})
-	return app, err
-}
-
-func (p *puppet) DestroyApp(_ context.Context, name string, _ store.User, _ io.Writer) error {
-	return p.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
-}
-
-func (p *puppet) RenameApp(_ context.Context, from, to string, _ store.User, _ io.Writer) (app store.App, err error) {
-	err = p.db.Update(func(tx *store.Tx) error { app, err = tx.RenameApp(from, to); return err })
 	return app, err
 }
 
@@ -155,43 +153,6 @@ func (p *puppet) Scale(ctx context.Context, _ string, _ map[string]int, _ store.
 	return p.scale(ctx, out)
 }
 
-func (p *puppet) AddDomains(_ context.Context, app string, domains []store.Domain, _ store.User) error {
-	return p.db.Update(func(tx *store.Tx) error {
-		for _, domain := range domains {
-			domain.App = app
-			if err := tx.PutDomain(domain); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (p *puppet) AddPair(_ context.Context, app, host string, _, _ []byte, _ store.User) error {
-	p.pair = app + " " + host
-	return nil
-}
-
-func (p *puppet) RemovePair(context.Context, string, string, store.User) error {
-	p.pair = ""
-	return nil
-}
-
-func (p *puppet) SetLocalCertificates(context.Context, string, bool, store.User) error { return nil }
-
-func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) error, _ store.User) (s store.Settings, err error) {
-	err = p.db.Update(func(tx *store.Tx) error {
-		if s, err = tx.Settings(); err != nil {
-			return err
-		}
-		if err := change(&s); err != nil {
-			return err
-		}
-		return tx.PutSettings(s)
-	})
-	return s, err
-}
-
 // Logs has three lines, and for those who follow one more, then none.
 func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
 	lines := []string{"one", "two", "three"}
@@ -222,8 +183,6 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
-
 func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
 	return p.runOnce(ctx, args, att)
 }
@@ -244,3 +203,5 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }

@@ -4,17 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
 )
 
 // The API over HTTP:
@@ -22,6 +23,7 @@ import (
 //	POST /api/v1/VERB   arguments as a JSON object
 //	GET  /api/v1/VERB   arguments as query parameters, for verbs that change nothing
 //	GET  /api/v1/run    a WebSocket, see run.go
+//	GET  /api/v1/openapi.json   all of this for programs, see openapi.go
 //
 // The answer is the result as JSON, or {"error": FAULT} with a status that fits.
 // Asked for with Accept: application/x-ndjson it is a line of JSON for each
@@ -29,30 +31,41 @@ import (
 // a verb that streams, and last {"result": …} or {"error": FAULT}.
 
 const (
-	apiPath  = "/api/v1/"
-	ndjson   = "application/x-ndjson"
+	apiPath  = client.Path
+	ndjson   = client.Stream
 	maxBody  = 4 << 20          // the config of an app whose values are all as long as may be, many times over
 	sendTime = 30 * time.Second // how long progress waits for a reader before it goes on unread
 )
 
+// api answers for the table of verbs.
+type api struct {
+	*verbs.Table
+	version string
+	log     *slog.Logger
+}
+
 // handler serves the API to whoever who lets in.
-func (a *API) handler(who func(*http.Request) (store.User, error)) http.Handler {
+func (a *api) handler(who func(*http.Request) (store.User, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		name := strings.TrimPrefix(r.URL.Path, apiPath)
 		user, err := who(r)
 		if err != nil {
-			answerError(w, a.answerable(err, name, user))
+			answerError(w, a.Fault(err, name, user))
 			return
 		}
 		if name == "run" {
 			a.serveRun(w, r, user)
 			return
 		}
+		if name == openAPI && r.Method == http.MethodGet {
+			a.serveOpenAPI(w, user)
+			return
+		}
 		raw, err := a.readArguments(w, r, name)
 		if err != nil {
-			answerError(w, a.answerable(err, name, user))
+			answerError(w, a.Fault(err, name, user))
 			return
 		}
 		if strings.Contains(r.Header.Get("Accept"), ndjson) {
@@ -69,8 +82,8 @@ func (a *API) handler(who func(*http.Request) (store.User, error)) http.Handler 
 	})
 }
 
-func (a *API) readArguments(w http.ResponseWriter, r *http.Request, name string) ([]byte, error) {
-	v, err := a.verb(name)
+func (a *api) readArguments(w http.ResponseWriter, r *http.Request, name string) ([]byte, error) {
+	v, err := a.Verb(name)
 	if err != nil {
 		return nil, err
 	}
@@ -91,20 +104,20 @@ func (a *API) readArguments(w http.ResponseWriter, r *http.Request, name string)
 			return nil, fault.New(fault.Usage, "E140", "the arguments are not JSON")
 		}
 		return raw, nil
-	case r.Method == http.MethodGet && v.reads:
-		return v.fromQuery(r.URL.Query())
+	case r.Method == http.MethodGet && v.Reads:
+		return v.FromQuery(r.URL.Query())
 	default:
 		return nil, fault.New(fault.Usage, "E142", "%s is not done by %s", name, r.Method).Hint("use POST")
 	}
 }
 
-func (a *API) serveStream(w http.ResponseWriter, r *http.Request, user store.User, name string, raw []byte) {
+func (a *api) serveStream(w http.ResponseWriter, r *http.Request, user store.User, name string, raw []byte) {
 	w.Header().Set("Content-Type", ndjson)
 	s := &stream{w: w, ctl: http.NewResponseController(w)}
-	c := call{user: user, out: &progress{stream: s}, emit: func(item any) error { return s.send(message{Item: item}) }}
-	result, err := a.do(r.Context(), c, name, raw)
+	c := verbs.Call{User: user, Out: &progress{stream: s}, Emit: func(item any) error { return s.send(message{Item: item}) }}
+	result, err := a.Do(r.Context(), c, name, raw)
 	if err != nil {
-		s.send(message{Error: a.answerable(err, name, user)})
+		s.send(message{Error: a.Fault(err, name, user)})
 		return
 	}
 	if err := s.send(message{Result: &result}); err != nil {
@@ -190,11 +203,12 @@ func Unavailable(f *fault.Error) http.Handler {
 
 func answerError(w http.ResponseWriter, f *fault.Error) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(statusOf(f))
+	w.WriteHeader(StatusOf(f))
 	json.NewEncoder(w).Encode(message{Error: f})
 }
 
-func statusOf(f *fault.Error) int {
+// StatusOf is the status of a response that is a fault.
+func StatusOf(f *fault.Error) int {
 	switch f.Code {
 	case fault.CodeInternal:
 		return http.StatusInternalServerError
@@ -218,45 +232,4 @@ func statusOf(f *fault.Error) int {
 		return http.StatusGatewayTimeout
 	}
 	return http.StatusUnprocessableEntity
-}
-
-// queryToJSON turns query parameters into the JSON of A: text and lists of text
-// as they are, numbers and booleans by the type of the field they go to.
-func queryToJSON[A any](query map[string][]string) ([]byte, error) {
-	fields := map[string]reflect.Kind{}
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[A]()) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		fields[name] = f.Type.Kind()
-	}
-	object := map[string]any{}
-	for name, values := range query {
-		kind := fields[name]
-		if kind == reflect.Slice {
-			object[name] = values
-			continue
-		}
-		if len(values) != 1 {
-			return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is given more than once", name)
-		}
-		switch kind {
-		case reflect.Int:
-			n, err := strconv.Atoi(values[0])
-			if err != nil {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not a number", name)
-			}
-			object[name] = n
-		case reflect.Bool:
-			yes, err := strconv.ParseBool(values[0])
-			if err != nil {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not true or false", name)
-			}
-			object[name] = yes
-		default: // unknown ones are refused by name when the JSON is read
-			if !utf8.ValidString(values[0]) {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is not UTF-8", name)
-			}
-			object[name] = values[0]
-		}
-	}
-	return json.Marshal(object)
 }

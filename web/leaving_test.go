@@ -5,12 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/verbs"
 )
 
 // Whoever waits for a verb and leaves is noticed at each door: the deployer then
@@ -18,7 +19,10 @@ import (
 func TestDoors_TheEndOfWhoeverWaitsReachesTheVerb(t *testing.T) {
 	h := newHouse(t)
 	h.update(t, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "shop"}); return err })
-	putKey(t, h.Sessions, store.Key{Name: "alice", Fingerprint: "SHA256:a", Role: store.RoleAdmin})
+	h.update(t, func(tx *store.Tx) error {
+		return tx.PutKey(store.Key{Name: "alice", Fingerprint: "SHA256:a", Role: store.RoleAdmin})
+	})
+	alice := store.User{Name: "alice", Role: store.RoleAdmin}
 	entered, left := make(chan bool), make(chan error, 1)
 	h.deployer.scale = func(ctx context.Context, _ io.Writer) error {
 		entered <- true
@@ -28,15 +32,15 @@ func TestDoors_TheEndOfWhoeverWaitsReachesTheVerb(t *testing.T) {
 	}
 	server := httptest.NewServer(h.Handler())
 	defer server.Close()
-	link, _, err := h.Sessions.Link(alice)
+	link, _, err := h.table.Sessions.Link(alice)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, _, err := h.Sessions.Redeem(link)
+	session, _, err := h.table.Sessions.Redeem(link)
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := ScaleArgs{AppArgs{"shop"}, map[string]int{"web": 1}}
+	args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: "shop"}, Formation: map[string]int{"web": 1}}
 	byHTTP := func(path, kind, body string) func(ctx context.Context) {
 		return func(ctx context.Context) {
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+path, strings.NewReader(body))
@@ -54,10 +58,9 @@ func TestDoors_TheEndOfWhoeverWaitsReachesTheVerb(t *testing.T) {
 	doors := map[string]func(ctx context.Context){
 		"ssh":   func(ctx context.Context) { h.Client(alice).Call(ctx, "ps:scale", args, nil, nil) },
 		"https": byHTTP("/api/v1/ps:scale", "application/json", `{"app":"shop","formation":{"web":1}}`),
-		"page":  byHTTP("/apps/shop/actions/scale", "application/x-www-form-urlencoded", url.Values{"process.web": {"1"}}.Encode()),
 	}
 	if os.Geteuid() == 0 {
-		doors["socket"] = func(ctx context.Context) { Dial(h.socket).Call(ctx, "ps:scale", args, nil, nil) }
+		doors["socket"] = func(ctx context.Context) { client.Dial(h.socket).Call(ctx, "ps:scale", args, nil, nil) }
 	}
 	for name, ask := range doors {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -25,7 +26,7 @@ const idleTimeout = 2 * time.Minute
 // listener, and is called once.
 func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Duration) error {
 	server := &http.Server{
-		Handler:           s.API.handler(userOfConn),
+		Handler:           s.api.handler(userOfConn),
 		ConnContext:       withUser,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       idleTimeout,
@@ -43,7 +44,7 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Dura
 	case err = <-ended:
 		ended <- nil
 	}
-	close(s.API.closing)
+	s.api.Close()
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if server.Shutdown(shutdown) != nil {
@@ -60,8 +61,8 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Dura
 
 // Client returns a client within the process that asks in the user's name. It
 // works while Serve does.
-func (s *Server) Client(user store.User) *Client {
-	return NewClient(func(ctx context.Context) (net.Conn, error) { return s.inside.dial(ctx, user) })
+func (s *Server) Client(user store.User) *client.Client {
+	return client.New(func(ctx context.Context) (net.Conn, error) { return s.inside.dial(ctx, user) })
 }
 
 type userKey struct{}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 )
 
@@ -18,7 +19,7 @@ func TestSocket_RootIsRoot(t *testing.T) {
 	}
 	h := newHouse(t)
 	var keys []store.Key
-	if err := Dial(h.socket).Call(t.Context(), "ssh-keys:list", nil, &keys, nil); err != nil {
+	if err := client.Dial(h.socket).Call(t.Context(), "ssh-keys:list", nil, &keys, nil); err != nil {
 		t.Errorf("got %v, want an admin's answer", err)
 	}
 }
@@ -33,8 +34,8 @@ func TestSocket_OthersAreRefusedWhateverItsMode(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	client := NewClient(func(ctx context.Context) (net.Conn, error) { return dialAs(65534, h.socket) })
-	if err := client.Call(t.Context(), "apps:list", nil, nil, nil); codeOf(err) != "E146" {
+	asker := client.New(func(ctx context.Context) (net.Conn, error) { return dialAs(65534, h.socket) })
+	if err := asker.Call(t.Context(), "apps:list", nil, nil, nil); codeOf(err) != "E146" {
 		t.Errorf("got %v, want E146", err)
 	}
 }

@@ -2,9 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -18,59 +15,27 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/verbs"
 )
 
-// MetricsToken lets a scraper in.
-type MetricsToken struct {
-	Token string `json:"token"`
-	URL   string `json:"url"` // what it asks for
-}
-
-// metricsToken makes the token that scrapers show, in place of the one before.
-// Only its SHA-256 is stored.
-func (a *API) metricsToken(_ context.Context, c call, _ NoArgs) (MetricsToken, error) {
-	raw := make([]byte, 32)
-	rand.Read(raw) // never fails
-	token := base64.RawURLEncoding.EncodeToString(raw)
-	settings, err := a.setMetricsToken(c.user, hashOf(token), "made a new token for metrics")
-	if err != nil {
-		return MetricsToken{}, err
-	}
-	return MetricsToken{token, "https://" + deploy.AdminHost(settings.Domain) + a.portSuffix() + "/metrics"}, nil
-}
-
-// metricsOff lets nobody in.
-func (a *API) metricsOff(_ context.Context, c call, _ NoArgs) (struct{}, error) {
-	_, err := a.setMetricsToken(c.user, "", "took the token for metrics back")
-	return struct{}{}, err
-}
-
-func (a *API) setMetricsToken(by store.User, hash, text string) (settings store.Settings, err error) {
-	err = a.db.Update(func(tx *store.Tx) error {
-		if settings, err = tx.Settings(); err != nil {
-			return err
-		}
-		settings.MetricsToken = hash
-		if err := tx.PutSettings(settings); err != nil {
-			return err
-		}
-		return event(tx, by, "", "metrics", "%s", text)
-	})
-	return settings, err
+// Meter has the figures that no verb tells. *deploy.Deployer is one.
+type Meter interface {
+	LostRequestLines() uint64
+	RefusedConnections() uint64
+	Counters() map[string]router.Stats
 }
 
 // metrics answers Prometheus. Whoever has the token reads figures and nothing
 // else; everybody else learns nothing, not even whether there is a token.
-func (a *API) metrics() http.Handler {
+func (s *Server) metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		settings, err := a.settings()
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		right, err := s.api.MayScrape(token)
 		if err != nil {
-			answerError(w, a.answerable(err, "GET /metrics", store.User{}))
+			answerError(w, s.api.Fault(err, "GET /metrics", store.User{}))
 			return
 		}
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		right := subtle.ConstantTimeCompare([]byte(hashOf(token)), []byte(settings.MetricsToken)) == 1
 		if !strings.EqualFold(scheme, "Bearer") || !right {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="berth"`)
 			http.Error(w, "a token is needed: berth metrics:token makes one", http.StatusUnauthorized)
@@ -78,10 +43,10 @@ func (a *API) metrics() http.Handler {
 		}
 		// A registry for each scrape: what it collects hangs on the request.
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(&meter{a, r.Context()}, collectors.NewGoCollector(),
+		registry.MustRegister(&meter{s.cfg.Meter, s.api.Table, s.cfg.Version, r.Context()}, collectors.NewGoCollector(),
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-			ErrorLog:      slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+			ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 			ErrorHandling: promhttp.ContinueOnError, // one figure that is missing must not hide the others
 		}).ServeHTTP(w, r)
 	})
@@ -89,8 +54,10 @@ func (a *API) metrics() http.Handler {
 
 // meter collects what one scrape gets to see.
 type meter struct {
-	api *API
-	ctx context.Context
+	Meter
+	table   *verbs.Table
+	version string
+	ctx     context.Context
 }
 
 func metric(name, help string, labels ...string) *prometheus.Desc {
@@ -104,22 +71,22 @@ func (m *meter) Describe(chan<- *prometheus.Desc) {}
 // Collect is prometheus.Collector's.
 func (m *meter) Collect(out chan<- prometheus.Metric) {
 	constant(out, metric("build_info", "What runs here; always 1.", "version", "goversion"), prometheus.GaugeValue, 1,
-		m.api.cfg.Version, runtime.Version())
+		m.version, runtime.Version())
 	constant(out, metric("access_log_dropped_lines_total", "Lines of access logs that could not be written."),
-		prometheus.CounterValue, float64(m.api.deployer.LostRequestLines()))
+		prometheus.CounterValue, float64(m.LostRequestLines()))
 	constant(out, metric("connections_refused_total", "Connections of addresses that had too many."),
-		prometheus.CounterValue, float64(m.api.deployer.RefusedConnections()))
-	for app, stats := range m.api.deployer.Counters() {
+		prometheus.CounterValue, float64(m.RefusedConnections()))
+	for app, stats := range m.Counters() {
 		collectRequests(out, app, stats)
 	}
-	apps, err := m.api.deployer.Statuses(m.ctx)
+	apps, err := verbs.Ask[[]deploy.AppStatus](m.ctx, m.table, store.Root, "apps:list", nil)
 	if err != nil {
 		m.failed(out, "instance_up", err)
 	}
 	for _, app := range apps {
 		collectInstances(out, app)
 	}
-	certificates, err := m.api.visibleCertificates(store.Root, "")
+	certificates, err := verbs.Ask[[]verbs.Certificate](m.ctx, m.table, store.Root, "certs:report", nil)
 	if err != nil {
 		m.failed(out, "certificate_not_after_timestamp_seconds", err)
 	}
@@ -180,7 +147,7 @@ func collectInstances(out chan<- prometheus.Metric, app deploy.AppStatus) {
 	}
 }
 
-func collectCertificate(out chan<- prometheus.Metric, c Certificate) {
+func collectCertificate(out chan<- prometheus.Metric, c verbs.Certificate) {
 	if !c.NotAfter.IsZero() {
 		constant(out, metric("certificate_not_after_timestamp_seconds", "When the certificate of a host ends.", "app", "host", "source"),
 			prometheus.GaugeValue, float64(c.NotAfter.Unix())+float64(c.NotAfter.Nanosecond())/float64(time.Second), c.App, c.Host, c.Source)

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/verbs"
 )
 
 func (p *puppet) Counters() map[string]router.Stats {
@@ -26,14 +26,6 @@ func (p *puppet) Counters() map[string]router.Stats {
 func (p *puppet) LostRequestLines() uint64 { return 5 }
 
 func (p *puppet) RefusedConnections() uint64 { return 6 }
-
-func (p *puppet) Traffic(_ context.Context, app string) (deploy.Traffic, error) {
-	return deploy.Traffic{App: app, Requests: 2.5}, nil
-}
-
-func (p *puppet) Requests(_ context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error {
-	return fn(deploy.RequestLine{Path: "/" + q.App, Status: 500})
-}
 
 // scrape asks for the metrics with the value of an Authorization header.
 func scrape(h *house, authorization string) (int, string) {
@@ -49,23 +41,23 @@ func scrape(h *house, authorization string) (int, string) {
 
 func TestMetrics_AreForWhoHasTheToken(t *testing.T) {
 	h := newHouse(t)
-	hash := hashOf("")
+	hash := verbs.HashOf("")
 	for _, wrong := range []string{"", "Bearer ", "Bearer", "Basic YTpi", "Bearer " + hash} {
 		if code, body := scrape(h, wrong); code != http.StatusUnauthorized || strings.Contains(body, "berth_") {
 			t.Errorf("%q without a token: got %d", wrong, code)
 		}
 	}
-	var first, second MetricsToken
-	for _, token := range []*MetricsToken{&first, &second} {
-		if err := h.API.Call(t.Context(), store.Root, "metrics:token", nil, token, nil); err != nil {
+	var first, second verbs.MetricsToken
+	for _, token := range []*verbs.MetricsToken{&first, &second} {
+		if err := h.table.Call(t.Context(), store.Root, "metrics:token", nil, token, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if first.URL != "https://berth.example.com/metrics" {
 		t.Errorf("got the address %s", first.URL)
 	}
-	settings, err := h.API.settings()
-	if err != nil || strings.Contains(settings.MetricsToken, second.Token) {
+	var settings store.Settings
+	if err := h.db.View(func(tx *store.Tx) (err error) { settings, err = tx.Settings(); return err }); err != nil || strings.Contains(settings.MetricsToken, second.Token) {
 		t.Errorf("the token is stored as it is: %v, %v", settings.MetricsToken, err)
 	}
 	for authorization, want := range map[string]int{
@@ -76,7 +68,7 @@ func TestMetrics_AreForWhoHasTheToken(t *testing.T) {
 			t.Errorf("%q: got %d, want %d", authorization, code, want)
 		}
 	}
-	if err := h.API.Call(t.Context(), store.Root, "metrics:off", nil, nil, nil); err != nil {
+	if err := h.table.Call(t.Context(), store.Root, "metrics:off", nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if code, _ := scrape(h, "Bearer "+second.Token); code != 401 {
@@ -88,8 +80,8 @@ func TestMetrics_AreWhatPrometheusExpects(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	h.deployer.instances = []deploy.Instance{{Name: "web.1", State: deploy.InstanceUp, Restarts: 2, Memory: 1 << 20, CPU: 1.5}}
-	var token MetricsToken
-	if err := h.API.Call(t.Context(), store.Root, "metrics:token", nil, &token, nil); err != nil {
+	var token verbs.MetricsToken
+	if err := h.table.Call(t.Context(), store.Root, "metrics:token", nil, &token, nil); err != nil {
 		t.Fatal(err)
 	}
 	code, body := scrape(h, "Bearer "+token.Token)
@@ -133,21 +125,5 @@ func TestMetrics_AreWhatPrometheusExpects(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
-	}
-}
-
-func TestRouterLogs_OfNoAppAreForAdmins(t *testing.T) {
-	h := newHouse(t)
-	h.makeApp(t, "shop")
-	for _, row := range []struct {
-		user store.User
-		app  string
-		want string
-	}{{store.Root, "", ""}, {reader, "", "E110"}, {deployer, "", "E110"}, {reader, "shop", ""}, {ofShop, "shop", ""}, {ofShop, "blog", "E111"}, {ofShop, "", "E110"}} {
-		var lines []deploy.RequestLine
-		err := h.API.Call(t.Context(), row.user, "router:logs", RequestArgs{App: row.app, Status: "5xx", Lines: 3}, &lines, nil)
-		if got := codeOf(err); got != row.want || err == nil && len(lines) != 1 {
-			t.Errorf("%s asks for %q: got %q and %d lines, want %q", row.user.Name, row.app, got, len(lines), row.want)
-		}
 	}
 }

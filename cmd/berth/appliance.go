@@ -9,7 +9,7 @@ import (
 
 	"github.com/berthd/berth/runtime/stack"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 func (c *cli) applianceCommands() []command {
@@ -17,11 +17,11 @@ func (c *cli) applianceCommands() []command {
 	serving := defaultServe()
 	return []command{
 		{
-			use: "version", short: "print the version", example: "version", noApp: true, reads: true,
+			use: "version", noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error { return c.printVersion(ctx) },
 		},
 		{
-			use: "completion SHELL", short: "print completion for bash, zsh or fish",
+			after: "version", use: "completion SHELL", short: "print completion for bash, zsh or fish",
 			example: "completion bash >/etc/bash_completion.d/berth", local: true, noApp: true, min: 1, max: 1,
 			run: func(_ context.Context, _ string, words []string) error {
 				root := c.tree()
@@ -37,7 +37,7 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			use: "serve", short: "be the appliance", local: true, noApp: true,
+			after: "completion", use: "serve", short: "be the appliance", local: true, noApp: true,
 			long:    "Every flag can be given as a variable too: --stack-cache as BERTH_STACK_CACHE.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
@@ -45,13 +45,13 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
+			after: "serve", use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
 			long:    "install.sh calls it while the rest installs. Its archive goes into DIR.",
 			example: "make-base /var/lib/berth/engine/stack",
 			run:     func(ctx context.Context, _ string, words []string) error { return stack.Make(ctx, words[0], c.out) },
 		},
 		{
-			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
+			after: "serve", use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
 			long:    "The data stays, unless --purge is given.",
 			example: "uninstall --purge",
 			flags: func(cmd *cobra.Command) {
@@ -65,7 +65,7 @@ func (c *cli) applianceCommands() []command {
 // printVersion prints the version of this program and says so when the daemon
 // is another one, or none.
 func (c *cli) printVersion(ctx context.Context) error {
-	var daemon web.Version
+	var daemon verbs.Version
 	err := c.ask(ctx, "version", nil, &daemon)
 	if f := fault.From(err); err != nil && f == nil {
 		return err
@@ -75,7 +75,7 @@ func (c *cli) printVersion(ctx context.Context) error {
 		c.say("the daemon is %s: restart it to run this one", daemon.Version)
 	}
 	if c.format == "json" {
-		raw, err := json.Marshal(web.Version{Version: c.version, Go: goruntime.Version()})
+		raw, err := json.Marshal(verbs.Version{Version: c.version, Go: goruntime.Version()})
 		if err != nil {
 			return err
 		}

@@ -12,63 +12,30 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+var appShows = map[string]printer{
+	"apps:list": shown(printApps),
+	"apps:info": shown(printApp),
+}
+
+var processShows = map[string]printer{"ps:report": shown(printReport)}
 
 func (c *cli) appCommands() []command {
 	force := false
 	return []command{
+
 		{
-			use: "apps:create NAME", short: "make an empty app",
-			long:    "Prints the address to push to. A git push to a new name makes the app too.",
-			example: "apps:create shop", max: 0,
+			after: "apps:info", use: "apps:exists APP", short: "exit with 0 if there is one, else 3", example: "apps:exists shop && echo yes",
 			run: func(ctx context.Context, app string, _ []string) error {
-				var made deploy.AppStatus
-				if err := c.ask(ctx, "apps:create", web.AppArgs{App: app}, &made); err != nil {
-					return err
-				}
-				c.say("created %s; to deploy to it:\n  git remote add berth %s\n  git push berth main", app, made.GitURL)
-				_, err := fmt.Fprintln(c.out, made.GitURL)
-				return err
+				return c.ask(ctx, "apps:info", verbs.AppArgs{App: app}, nil)
 			},
 		},
+
 		{
-			use: "apps:list", short: "list the apps", example: "apps:list --format json",
-			aliases: []string{"apps"}, noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "apps:list", nil, printApps)
-			},
-		},
-		{
-			use: "apps:info APP", short: "show one app", example: "apps:info shop",
-			aliases: []string{"apps:report"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "apps:info", web.AppArgs{App: app}, printApp)
-			},
-		},
-		{
-			use: "apps:exists APP", short: "exit with 0 if there is one, else 3", example: "apps:exists shop && echo yes",
-			run: func(ctx context.Context, app string, _ []string) error {
-				return c.ask(ctx, "apps:info", web.AppArgs{App: app}, nil)
-			},
-		},
-		{
-			use: "apps:rename APP NAME", short: "give an app another name", example: "apps:rename shop store",
-			min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				var renamed deploy.AppStatus
-				args := web.RenameArgs{AppArgs: web.AppArgs{App: app}, To: words[0]}
-				if err := c.ask(ctx, "apps:rename", args, &renamed); err != nil {
-					return err
-				}
-				c.say("%s is called %s now; to push to it:\n  git remote set-url berth %s", app, renamed.Name, renamed.GitURL)
-				return nil
-			},
-		},
-		{
-			use: "apps:destroy APP", short: "remove an app and all of its data",
-			long:    "Asks for the app's name, unless --force is given.",
-			example: "apps:destroy shop --force",
+			use: "apps:destroy APP",
+
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
 			},
@@ -77,7 +44,7 @@ func (c *cli) appCommands() []command {
 				if !force {
 					confirm = c.prompt("This removes %s with its releases, config, logs and repository.\nType its name to go on: ", app)
 				}
-				args := web.DestroyArgs{AppArgs: web.AppArgs{App: app}, Confirm: confirm}
+				args := verbs.DestroyArgs{AppArgs: verbs.AppArgs{App: app}, Confirm: confirm}
 				if err := c.ask(ctx, "apps:destroy", args, nil); err != nil {
 					return err
 				}
@@ -154,98 +121,35 @@ func label(i int, name string) string {
 }
 
 func (c *cli) processCommands() []command {
-	process := func(ctx context.Context, verb string, args any, done string) error {
-		var report web.Report
-		if err := c.ask(ctx, verb, args, &report); err != nil {
-			return err
-		}
-		c.say("%s %s: %s", done, report.App, report.State)
-		return nil
-	}
 	return []command{
+
 		{
-			use: "ps:report APP", short: "show what runs", example: "ps:report shop",
-			aliases: []string{"ps"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "ps:report", web.AppArgs{App: app}, printReport)
-			},
-		},
-		{
-			use: "ps:scale APP [TYPE=N ...]", short: "set how many of each type run",
-			long: "Without TYPE=N it shows them.", example: "ps:scale shop web=2 worker=1",
+			use: "ps:scale APP [TYPE=N ...]",
+
 			max: -1, reads: true,
 			run: func(ctx context.Context, app string, words []string) error {
 				if len(words) == 0 {
-					return read(ctx, c, "ps:report", web.AppArgs{App: app}, printFormation)
+					return read(ctx, c, "ps:report", verbs.AppArgs{App: app}, printFormation)
 				}
 				formation, err := parseFormation(words)
 				if err != nil {
 					return err
 				}
-				args := web.ScaleArgs{AppArgs: web.AppArgs{App: app}, Formation: formation}
-				return process(ctx, "ps:scale", args, "scaled")
-			},
-		},
-		{
-			use: "ps:set APP PROPERTY [VALUE]", short: "say how processes are run",
-			long: "rollout  start-first  the new release is up before the old one stops (usual)\n" +
-				"         stop-first   the old one stops before the new one starts, and requests\n" +
-				"                      wait: for an app of which two must not run at once\n" +
-				"memory     of each instance, job and one-off: 512MB (usual), 2GB\n" +
-				"processes  and threads, likewise: 1024 (usual)\n" +
-				"\nNo VALUE takes a property back. rollout counts from the next rollout, the\n" +
-				"limits at once: what runs is replaced.",
-			example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
-			min:     1, max: 2,
-			complete: func(words []string) []string {
-				if len(words) == 0 {
-					return append([]string{"rollout"}, deploy.LimitProperties()...)
-				}
-				if words[0] != "rollout" {
-					return nil
-				}
-				return []string{string(store.StartFirst), string(store.StopFirst)}
-			},
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.PSSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
-				if len(words) > 1 {
-					args.Value = words[1]
-				}
-				if err := c.ask(ctx, "ps:set", args, nil); err != nil {
+				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation}
+				var report verbs.Report
+				if err := c.ask(ctx, "ps:scale", args, &report); err != nil {
 					return err
 				}
-				c.say("set for %s", app)
+				c.say("scaled %s: %s", report.App, report.State)
 				return nil
 			},
 		},
-		{
-			use: "ps:restart APP [TYPE]", short: "replace what runs, without downtime", example: "ps:restart shop web",
-			max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.RestartArgs{AppArgs: web.AppArgs{App: app}}
-				if len(words) > 0 {
-					args.Process = words[0]
-				}
-				return process(ctx, "ps:restart", args, "restarted")
-			},
-		},
-		{
-			use: "ps:stop APP", short: "stop all of it, keep the release", example: "ps:stop shop",
-			run: func(ctx context.Context, app string, _ []string) error {
-				return process(ctx, "ps:stop", web.AppArgs{App: app}, "stopped")
-			},
-		},
-		{
-			use: "ps:start APP", short: "undo ps:stop", example: "ps:start shop",
-			run: func(ctx context.Context, app string, _ []string) error {
-				return process(ctx, "ps:start", web.AppArgs{App: app}, "started")
-			},
-		},
+
 		c.runCommand(),
 	}
 }
 
-func printReport(t *table, r web.Report) {
+func printReport(t *table, r verbs.Report) {
 	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "DETAIL")
 	for _, i := range r.Instances {
 		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), i.Detail)
@@ -262,7 +166,7 @@ func printReport(t *table, r web.Report) {
 
 // startHint says how an app of which nothing runs is started; "" when it
 // cannot be.
-func startHint(r web.Report) string {
+func startHint(r verbs.Report) string {
 	if r.Release == 0 {
 		return ""
 	}
@@ -279,7 +183,7 @@ func startHint(r web.Report) string {
 	return ""
 }
 
-func printFormation(t *table, r web.Report) {
+func printFormation(t *table, r verbs.Report) {
 	t.row("TYPE", "INSTANCES")
 	types := make([]string, 0, len(r.Formation))
 	for name := range r.Formation {

@@ -18,68 +18,22 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+var builderShows = map[string]printer{
+	"builder:report": shown(printBuilder),
+	"builder:mirror": shown(printMirror),
+}
 
 func (c *cli) builderCommands() []command {
 	ref := ""
 	return []command{
+
 		{
-			use: "builder:set APP PROPERTY [VALUE]", short: "say how an app is built",
-			long: "selected   the builder, in the place of the one the source tells\n" +
-				"build-dir  the directory of the repository that is built, apps/api say\n" +
-				"test       on runs the language's usual tests, where app.json names none\n" +
-				"versions   latest forgets which versions of tools were resolved\n" +
-				"\nNo VALUE takes a property back. It counts from the next push on.",
-			example: "builder:set shop build-dir apps/api\nbuilder:set shop selected",
-			min:     1, max: 2,
-			complete: func(words []string) []string {
-				switch {
-				case len(words) == 0:
-					return deploy.BuilderProperties
-				case words[0] == "selected":
-					return buildpacks.Languages()
-				case words[0] == "test":
-					return []string{"on", "off"}
-				case words[0] == "versions":
-					return []string{"latest"}
-				}
-				return nil
-			},
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.BuilderSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0]}
-				if len(words) > 1 {
-					args.Value = words[1]
-				}
-				if err := c.ask(ctx, "builder:set", args, nil); err != nil {
-					return err
-				}
-				c.say("set for %s; it counts from the next push on", app)
-				return nil
-			},
-		},
-		{
-			use: "builder:report APP", short: "show how an app is built", example: "builder:report shop",
-			aliases: []string{"builder"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "builder:report", web.AppArgs{App: app}, printBuilder)
-			},
-		},
-		{
-			use: "builder:mirror", short: "list the mirror's archives of tools",
-			long: "They are what the operator has put into folders of berth serve --mirror, under\n" +
-				"the names that upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. What is\n" +
-				"passed over is listed with the reason.",
-			example: "builder:mirror", noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				return read(ctx, c, "builder:mirror", nil, printMirror)
-			},
-		},
-		{
-			use: "builds:plan APP|DIR", short: "show what would be built, build nothing",
-			long: "Of an app it is the commit that is live, or --ref. A word with a / in it is a\n" +
-				"directory on this machine, which needs no berth that runs: builds:plan ./",
-			example: "builds:plan shop --ref main\nbuilds:plan ./ --format json", reads: true,
+			use: "builds:plan APP|DIR",
+
+			reads: true,
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().StringVar(&ref, "ref", "", "a branch, a tag or a commit that was pushed")
 			},
@@ -87,7 +41,7 @@ func (c *cli) builderCommands() []command {
 				if c.local && (strings.Contains(app, "/") || app == ".") {
 					return c.planDir(app, ref)
 				}
-				return read(ctx, c, "builds:plan", web.PlanArgs{AppArgs: web.AppArgs{App: app}, Ref: ref}, printPlan)
+				return read(ctx, c, "builds:plan", verbs.PlanArgs{AppArgs: verbs.AppArgs{App: app}, Ref: ref}, printPlan)
 			},
 		},
 	}

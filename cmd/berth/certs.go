@@ -11,12 +11,18 @@ import (
 	"path"
 	"strings"
 
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+var certsShows = map[string]printer{
+	"certs:report":   shown(printCertificates),
+	"certs:remove":   shown(printCertificates),
+	"certs:generate": shown(printCertificates),
+}
 
 func (c *cli) certsCommands() []command {
 	change := func(ctx context.Context, verb string, args any, done string) error {
-		var rows []web.Certificate
+		var rows []verbs.Certificate
 		if err := c.ask(ctx, verb, args, &rows); err != nil {
 			return err
 		}
@@ -26,21 +32,13 @@ func (c *cli) certsCommands() []command {
 		return t.flush()
 	}
 	return []command{
+
 		{
-			use: "certs:report [APP|HOST]", short: "show what hosts are served with", example: "certs:report shop",
-			aliases: []string{"certs"}, maybeApp: true, reads: true,
-			run: func(ctx context.Context, target string, _ []string) error {
-				return read(ctx, c, "certs:report", web.CertsArgs{Target: target}, printCertificates)
-			},
-		},
-		{
-			use: "certs:add APP|HOST [CRT KEY]", short: "serve a certificate of your own",
-			long: "For an app it serves all hosts that it covers, for a host that one alone. It\n" +
-				"goes before what a CA gave. Without files, standard input is a tar of\n" +
-				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
-			example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem", max: 2,
+			use: "certs:add APP|HOST [CRT KEY]",
+
+			max: 2,
 			run: func(ctx context.Context, target string, words []string) error {
-				args := web.CertsAddArgs{CertsArgs: web.CertsArgs{Target: target}}
+				args := verbs.CertsAddArgs{CertsArgs: verbs.CertsArgs{Target: target}}
 				var err error
 				switch len(words) {
 				case 0:
@@ -65,7 +63,7 @@ func (c *cli) certsCommands() []command {
 			},
 		},
 		{
-			use: "certs:update APP|HOST [CRT KEY]", short: "the same as certs:add", example: "certs:update shop server.crt server.key",
+			after: "certs:add", use: "certs:update APP|HOST [CRT KEY]", short: "the same as certs:add", example: "certs:update shop server.crt server.key",
 			max: 2,
 			run: func(ctx context.Context, target string, words []string) error {
 				for _, cmd := range c.certsCommands() {
@@ -76,37 +74,9 @@ func (c *cli) certsCommands() []command {
 				return nil
 			},
 		},
+
 		{
-			use: "certs:remove APP|HOST", short: "undo certs:add", example: "certs:remove shop",
-			long: "What the CA gave serves at once, or the appliance's own CA.",
-			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:remove", web.CertsArgs{Target: target}, "removed")
-			},
-		},
-		{
-			use: "certs:generate APP|HOST", short: "serve a self-signed certificate", example: "certs:generate shop",
-			long: "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
-			run: func(ctx context.Context, target string, _ []string) error {
-				return change(ctx, "certs:generate", web.CertsArgs{Target: target}, "served from now on, and vouched for by nobody")
-			},
-		},
-		{
-			use: "certs:root", short: "print the certificate of berth's own CA",
-			long: "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\n" +
-				"set up. It covers the machine's domain, its addresses and the hosts that there\n" +
-				"are now, and nothing else. certs:trust tells how it is trusted.",
-			example: "certs:root >berth.pem", noApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				root, err := c.root(ctx)
-				if err != nil {
-					return err
-				}
-				_, err = io.WriteString(c.out, root)
-				return err
-			},
-		},
-		{
-			use: "certs:trust", short: "print berth's own CA and how to trust it", example: "certs:trust >berth.pem", noApp: true,
+			after: "certs:root", use: "certs:trust", short: "print berth's own CA and how to trust it", example: "certs:trust >berth.pem", noApp: true,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				root, err := c.root(ctx)
 				if err != nil {
@@ -152,7 +122,7 @@ func fingerprint(der []byte) string {
 }
 
 func (c *cli) root(ctx context.Context) (string, error) {
-	var root web.Root
+	var root verbs.Root
 	err := c.ask(ctx, "certs:root", nil, &root)
 	return root.PEM, err
 }

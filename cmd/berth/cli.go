@@ -12,17 +12,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 // cli is one command line, asked for once: on the machine itself, or over SSH
 // in the daemon's own process, where many run at a time. It holds nothing that
 // another one could see.
 type cli struct {
-	client  *web.Client
+	client  *client.Client
 	in      io.Reader
 	out     io.Writer // data
 	err     io.Writer // talk
@@ -91,8 +92,10 @@ func usage(format string, args ...any) *fault.Error {
 	return fault.New(fault.Usage, "E151", format, args...)
 }
 
-// command is one entry of the help, and what it does.
+// command is one entry of the help, and what it does. One of the name of a verb
+// has its words from the verb.
 type command struct {
+	after   string // the command that it comes after, where it is no verb
 	use     string // "ps:scale APP [TYPE=N ...]"
 	short   string // a line of at most 40 columns
 	long    string
@@ -111,24 +114,61 @@ type command struct {
 	run      func(ctx context.Context, app string, words []string) error
 }
 
+func (cmd command) name() string {
+	name, _, _ := strings.Cut(cmd.use, " ")
+	return name
+}
+
 // topic is a heading of the help.
 type topic struct {
 	title    string
 	commands []command
 }
 
-func (c *cli) topics() []topic {
-	return []topic{
-		{"Apps", c.appCommands()},
-		{"Processes", c.processCommands()},
-		{"Config", c.configCommands()},
-		{"Releases and builds", slices.Concat(c.releaseCommands(), c.builderCommands(), c.gitCommands(), c.imageCommands())},
-		{"Logs, events and cron", c.watchCommands()},
-		{"Domains and certificates", slices.Concat(c.domainCommands(), c.letsencryptCommands(), c.certsCommands())},
-		{"Requests", slices.Concat(c.routerCommands(), c.requestCommands(), c.portCommands())},
-		{"Access", c.accessCommands()},
-		{"The appliance", slices.Concat(c.networkCommands(), []command{c.doctorCommand()}, c.applianceCommands())},
+// written are the commands that are more than their verb, and those that are
+// none.
+func (c *cli) written() []command {
+	return slices.Concat(
+		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
+		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(),
+		c.networkCommands(), c.applianceCommands(),
+	)
+}
+
+// topics are all commands: one for each verb, in the order of the table, and
+// those that are no verb after the one that they name.
+func (c *cli) topics() (topics []topic) {
+	written := map[string]command{}
+	after := map[string][]command{}
+	for _, cmd := range c.written() {
+		written[cmd.name()] = cmd
+		after[cmd.after] = append(after[cmd.after], cmd)
 	}
+	var add func(t *topic, cmd command)
+	add = func(t *topic, cmd command) {
+		t.commands = append(t.commands, cmd)
+		for _, next := range after[cmd.name()] {
+			add(t, next)
+		}
+	}
+	for _, v := range verbs.All() {
+		if len(topics) == 0 || topics[len(topics)-1].title != v.Topic {
+			topics = append(topics, topic{title: v.Topic})
+		}
+		if v.Hidden {
+			for _, cmd := range after[v.Name] {
+				add(&topics[len(topics)-1], cmd)
+			}
+			continue
+		}
+		cmd, ok := written[v.Name]
+		if !ok {
+			cmd = c.fromVerb(v)
+		}
+		cmd.short, cmd.long, cmd.example, cmd.aliases, cmd.complete = v.Short, v.Long, v.Example, v.Aliases, v.Values
+		add(&topics[len(topics)-1], cmd)
+	}
+	return topics
 }
 
 func (c *cli) tree() *cobra.Command {
@@ -259,8 +299,7 @@ func (c *cli) names() (names []string) {
 	for _, t := range c.topics() {
 		for _, cmd := range t.commands {
 			if c.local || !cmd.local {
-				name, _, _ := strings.Cut(cmd.use, " ")
-				names = append(append(names, name), cmd.aliases...)
+				names = append(append(names, cmd.name()), cmd.aliases...)
 			}
 		}
 	}

@@ -18,18 +18,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
+	"github.com/berthd/berth/verbs/verbstest"
 	"github.com/berthd/berth/web"
 )
 
 // puppet stands in for the deployer where a container would be needed.
 type puppet struct {
-	web.Deployer // what is not there panics
-	db           *store.Store
+	verbstest.Everything // what is not there panics
+	db                   *store.Store
 }
 
 func (p puppet) CreateApp(_ context.Context, name string, by store.User) (app store.App, err error) {
@@ -98,9 +101,16 @@ func (p puppet) RunOnce(_ context.Context, _ string, args []string, att runtime.
 type site struct {
 	db     *store.Store
 	server *web.Server
+	table  *verbs.Table
 }
 
 func newSite(t *testing.T) *site {
+	t.Helper()
+	return newSiteOf(t, func(db *store.Store) verbstest.Everything { return puppet{db: db} })
+}
+
+// newSiteOf is one with other rooms below the verbs.
+func newSiteOf(t *testing.T, rooms func(*store.Store) verbstest.Everything) *site {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)
@@ -112,7 +122,9 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	root := func(certificates.Trust) ([]byte, error) { return []byte("PEM\n"), nil }
-	server := web.New(web.Config{Version: "1.2.3", RootCA: root}, puppet{db: db}, db, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	table := verbs.New(verbs.Config{Version: "1.2.3", RootCA: root}, verbstest.Rooms(rooms(db)), db, log)
+	server := web.New(web.Config{Version: "1.2.3"}, table, log)
 	socket, err := net.Listen("unix", filepath.Join(dir, "berth.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +137,7 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return &site{db, server}
+	return &site{db, server, table}
 }
 
 type answer struct {
@@ -253,7 +265,7 @@ func TestFormatJSON_IsTheAPIsResult(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &fromCLI); err != nil {
 		t.Fatalf("%v: %s", err, got.out)
 	}
-	if err := s.server.API.Call(t.Context(), store.Root, "apps:info", web.AppArgs{App: "shop"}, &fromAPI, nil); err != nil {
+	if err := s.table.Call(t.Context(), store.Root, "apps:info", verbs.AppArgs{App: "shop"}, &fromAPI, nil); err != nil {
 		t.Fatal(err)
 	}
 	drop := func(v any) any { // the clock goes on between the two
@@ -389,11 +401,11 @@ func TestColour_OnlyAtATerminal(t *testing.T) {
 
 func TestDaemon_AbsentOrClosedIsToldApart(t *testing.T) {
 	var err bytes.Buffer
-	c := &cli{client: web.Dial(filepath.Join(t.TempDir(), "berth.sock")), out: io.Discard, err: &err}
+	c := &cli{client: client.Dial(filepath.Join(t.TempDir(), "berth.sock")), out: io.Discard, err: &err}
 	if code := c.run(t.Context(), []string{"apps:list"}); code != 1 || !strings.Contains(err.String(), "berth is not running") || !strings.Contains(err.String(), "[E130]") || !strings.Contains(err.String(), "hint:") {
 		t.Errorf("got %d %s", code, &err)
 	}
-	denied := web.NewClient(func(context.Context) (net.Conn, error) {
+	denied := client.New(func(context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: os.ErrPermission}
 	})
 	err.Reset()

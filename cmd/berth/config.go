@@ -15,8 +15,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+var configShows = map[string]printer{
+	"config:show": shown(func(t *table, config map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(config)) {
+			t.row(name, oneLineValue(config[name]))
+		}
+	}),
+}
 
 // maxStdin is more than an app's environment can hold.
 const maxStdin = 1 << 20
@@ -28,34 +36,11 @@ func (c *cli) configCommands() []command {
 		cmd.Flags().BoolVar(&noRestart, "no-restart", false, "keep it for the next release")
 	}
 	return []command{
+
 		{
-			use: "config:show APP", short: "show the config", example: "config:show shop",
-			aliases: []string{"config"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "config:show", web.AppArgs{App: app}, func(t *table, config map[string]string) {
-					for _, name := range slices.Sorted(maps.Keys(config)) {
-						t.row(name, oneLineValue(config[name]))
-					}
-				})
-			},
-		},
-		{
-			use: "config:get APP NAME", short: "print one value, as it is", example: "config:get shop DATABASE_URL",
-			min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				var got web.Variable
-				args := web.ConfigGetArgs{AppArgs: web.AppArgs{App: app}, Name: words[0]}
-				if err := c.ask(ctx, "config:get", args, &got); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.out, got.Value)
-				return err
-			},
-		},
-		{
-			use: "config:set APP NAME=VALUE ...", short: "set values and roll them out",
-			long:    "With --stdin they are read as the lines of an .env file or as an object of\nJSON, which keeps them out of the shell's history. It reads what config:export\nprints, Dokku's too.",
-			example: "config:set shop COLOR=blue 'MOTTO=two words'\nconfig:set shop --stdin <.env", max: -1,
+			use: "config:set APP NAME=VALUE ...",
+
+			max: -1,
 			flags: func(cmd *cobra.Command) {
 				restarts(cmd)
 				cmd.Flags().BoolVar(&fromStdin, "stdin", false, "read NAME=VALUE lines from standard input")
@@ -80,7 +65,7 @@ func (c *cli) configCommands() []command {
 					return usage("config:set needs at least one NAME=VALUE").Hint("usage: berth config:set APP NAME=VALUE ...")
 				}
 				var release store.Release
-				args := web.ConfigSetArgs{AppArgs: web.AppArgs{App: app}, Set: set, NoRestart: noRestart}
+				args := verbs.ConfigSetArgs{AppArgs: verbs.AppArgs{App: app}, Set: set, NoRestart: noRestart}
 				if err := c.ask(ctx, "config:set", args, &release); err != nil {
 					return err
 				}
@@ -89,11 +74,11 @@ func (c *cli) configCommands() []command {
 			},
 		},
 		{
-			use: "config:unset APP NAME ...", short: "remove values and roll that out", example: "config:unset shop COLOR",
+			use: "config:unset APP NAME ...",
 			min: 1, max: -1, flags: restarts,
 			run: func(ctx context.Context, app string, words []string) error {
 				var release store.Release
-				args := web.ConfigUnsetArgs{AppArgs: web.AppArgs{App: app}, Names: words, NoRestart: noRestart}
+				args := verbs.ConfigUnsetArgs{AppArgs: verbs.AppArgs{App: app}, Names: words, NoRestart: noRestart}
 				if err := c.ask(ctx, "config:unset", args, &release); err != nil {
 					return err
 				}
@@ -102,7 +87,7 @@ func (c *cli) configCommands() []command {
 			},
 		},
 		{
-			use: "config:export APP", short: "print it for a shell or a file",
+			after: "config:unset", use: "config:export APP", short: "print it for a shell or a file",
 			example: "config:export shop --format env >.env",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file), json, json-list, docker-args or docker-args-keys")
@@ -113,7 +98,7 @@ func (c *cli) configCommands() []command {
 					return usage("there is no format %q", form).Hint("the formats are shell, env, json, json-list, docker-args and docker-args-keys")
 				}
 				var config map[string]string
-				if err := c.ask(ctx, "config:show", web.AppArgs{App: app}, &config); err != nil {
+				if err := c.ask(ctx, "config:show", verbs.AppArgs{App: app}, &config); err != nil {
 					return err
 				}
 				return write(c.out, config)

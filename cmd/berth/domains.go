@@ -1,92 +1,25 @@
 package main
 
 import (
-	"context"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
-func (c *cli) domainCommands() []command {
-	strip := false
-	change := func(ctx context.Context, verb, app string, args any) error {
-		var now web.Domains
-		if err := c.ask(ctx, verb, args, &now); err != nil {
-			return err
-		}
-		c.say("%s answers at %s", app, strings.Join(allHosts(now), ", "))
-		return nil
-	}
-	return []command{
-		{
-			use: "domains:report [APP]", short: "show the domains", example: "domains:report shop",
-			aliases: []string{"domains"}, maybeApp: true, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "domains:report", web.DomainsReportArgs{App: app}, printDomains)
-			},
-		},
-		{
-			use: "domains:add APP DOMAIN ...", short: "lead domains to an app",
-			long: "www.example.com   the host\n" +
-				"*.example.com     each host one part under it that has no app of its own\n" +
-				"example.com/blog  the path and what is under it; the rest of the host may be\n" +
-				"                  another app's. The longest path wins.",
-			example: "domains:add shop www.example.com\ndomains:add blog example.com/blog --strip",
-			min:     1, max: -1,
-			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&strip, "strip", false, "the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix")
-			},
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words}
-				return change(ctx, "domains:add", app, web.DomainsAddArgs{DomainsArgs: args, Strip: strip})
-			},
-		},
-		{
-			use: "domains:redirect APP HOST TARGET", short: "send a host's visitors to another",
-			long: "The path and the query are kept, and so is the method (308). domains:remove\n" +
-				"ends it.",
-			example: "domains:redirect shop www.example.com example.com",
-			aliases: []string{"redirect:set"}, min: 2, max: 2,
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.RedirectArgs{AppArgs: web.AppArgs{App: app}, From: words[0], To: words[1]}
-				if err := c.ask(ctx, "domains:redirect", args, nil); err != nil {
-					return err
-				}
-				c.say("%s leads to %s", words[0], words[1])
-				return nil
-			},
-		},
-		{
-			use: "domains:remove APP DOMAIN ...", short: "undo domains:add or domains:redirect",
-			example: "domains:remove shop www.example.com",
-			aliases: []string{"redirect:unset"}, min: 1, max: -1,
-			run: func(ctx context.Context, app string, words []string) error {
-				return change(ctx, "domains:remove", app, web.DomainsArgs{AppArgs: web.AppArgs{App: app}, Domains: words})
-			},
-		},
-		{
-			use: "domains:set-global DOMAIN", short: "set the domain that all apps are under",
-			long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to lead here.",
-			example: "domains:set-global example.com", noApp: true, min: 1, max: 1,
-			run: func(ctx context.Context, _ string, words []string) error {
-				var now web.Domains
-				if err := c.ask(ctx, "domains:set-global", web.DomainArgs{Domain: words[0]}, &now); err != nil {
-					return err
-				}
-				c.say("apps answer at APP.%s, the admin page at https://berth.%s", now.Global, now.Global)
-				c.say("a root of berth's own CA that was fetched before does not cover them; see certs:trust")
-				return nil
-			},
-		},
-	}
+var domainShows = map[string]printer{
+	"domains:report": shown(printDomains),
+	"domains:add":    told(tellDomains),
+	"domains:remove": told(tellDomains),
 }
 
-func allHosts(d web.Domains) []string {
+func tellDomains(c *cli, app string, now verbs.Domains) {
+	c.say("%s answers at %s", app, strings.Join(allHosts(now), ", "))
+}
+
+func allHosts(d verbs.Domains) []string {
 	hosts := d.Domains
 	if d.Default != "" {
 		hosts = append([]string{d.Default}, hosts...)
@@ -94,7 +27,7 @@ func allHosts(d web.Domains) []string {
 	return hosts
 }
 
-func printDomains(t *table, d web.Domains) {
+func printDomains(t *table, d verbs.Domains) {
 	t.row("global", d.Global)
 	if d.App == "" {
 		return

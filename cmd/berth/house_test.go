@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +21,9 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 6, "packaging": 6,
-	"sshd": 5, "web": 5,
+	"cmd": 7, "packaging": 7,
+	"sshd": 6, "web": 6,
+	"verbs": 5, "client": 5,
 	"deploy": 4, "services": 4,
 	"fleet":      3,
 	"buildpacks": 2, "store": 2,
@@ -84,6 +90,33 @@ func TestHouse_ImportsRunDownwards(t *testing.T) {
 				t.Errorf("%s imports %s, which is not below it", p.ImportPath, imported)
 			}
 		}
+	}
+}
+
+// An interface of more methods than this is several rooms in one.
+const mostMethods = 15
+
+func TestHouse_InterfacesAreSmall(t *testing.T) {
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if named, ok := n.(*ast.TypeSpec); ok {
+				if i, ok := named.Type.(*ast.InterfaceType); ok && i.Methods.NumFields() > mostMethods && file.Name.Name != "verbstest" {
+					t.Errorf("%s: %s has %d methods", path, named.Name, i.Methods.NumFields())
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

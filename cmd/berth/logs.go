@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
 // logTime is when a line was written, in UTC, with what a person can use of it.
@@ -38,15 +36,14 @@ func (l lastLines) check() error {
 	return nil
 }
 
-func (c *cli) watchCommands() []command {
-	var logs web.LogArgs
+func (c *cli) logCommands() []command {
+	var logs verbs.LogArgs
 	var last lastLines
-	limit := 0
 	return []command{
 		{
-			use: "logs APP", short: "show or follow what an app writes",
-			example: "logs shop -f\nlogs shop --ps worker -n 1000",
-			reads:   true,
+			use: "logs APP",
+
+			reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
 				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
@@ -59,53 +56,12 @@ func (c *cli) watchCommands() []command {
 				return c.logs(ctx, logs)
 			},
 		},
-		{
-			use: "events [APP]", short: "show what happened, and who did it", example: "events shop -n 20",
-			maybeApp: true, reads: true,
-			flags: func(cmd *cobra.Command) { cmd.Flags().IntVarP(&limit, "num", "n", 50, "how many of the newest") },
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "events", web.EventArgs{App: app, Limit: limit}, func(t *table, events []store.Event) {
-					t.row("WHEN", "APP", "BY", "KIND", "WHAT")
-					for _, e := range events {
-						t.row(ago(e.Time), e.App, e.By, e.Kind, e.Text)
-					}
-				})
-			},
-		},
-		{
-			use: "cron:list APP", short: "list the jobs, with next and last run", example: "cron:list shop",
-			aliases: []string{"cron"}, reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "cron:list", web.AppArgs{App: app}, printJobs)
-			},
-		},
-		{
-			use: "cron:run APP ID", short: "run a job now and wait for its end",
-			long:    "Its exit code is the command's own.",
-			example: "cron:run shop 3f2a91c0", min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				var ran store.JobRun
-				args := web.JobArgs{AppArgs: web.AppArgs{App: app}, ID: words[0]}
-				if err := c.client.Call(ctx, "cron:run", args, &ran, c.out); err != nil {
-					return err
-				}
-				if ran.Error != "" {
-					c.printFault(&fault.Error{Message: ran.Error})
-					return exitCode(ran.ExitCode)
-				}
-				c.say("run %d of %s ended with %d after %.1fs", ran.Number, ran.Job, ran.ExitCode, ran.FinishedAt.Sub(ran.StartedAt).Seconds())
-				if ran.ExitCode != 0 {
-					return exitCode(ran.ExitCode)
-				}
-				return nil
-			},
-		},
 	}
 }
 
-func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
+func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
-		return web.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
+		return client.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
 			return err
 		})
@@ -114,7 +70,7 @@ func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
 	if c.color {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
-	return web.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
+	return client.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
 		source := line.Source
 		if line.Stream == "berth" {
 			source = "berth[" + source + "]" // as Heroku marks what the platform says of a process
@@ -122,21 +78,4 @@ func (c *cli) logs(ctx context.Context, args web.LogArgs) error {
 		_, err := fmt.Fprintf(c.out, "%s%s %s |%s %s\n", dim, line.Time.UTC().Format(logTime), source, plain, line.Text)
 		return err
 	})
-}
-
-func printJobs(t *table, jobs []deploy.JobStatus) {
-	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
-	for _, job := range jobs {
-		last := ""
-		if run := job.Last; run != nil {
-			last = fmt.Sprintf("exit %d, %s", run.ExitCode, ago(run.StartedAt))
-			switch {
-			case run.Error != "":
-				last = "failed, " + ago(run.StartedAt)
-			case run.FinishedAt.IsZero():
-				last = "running, since " + span(time.Since(run.StartedAt))
-			}
-		}
-		t.row(job.ID, job.Schedule, ago(job.Next), last, job.Command)
-	}
 }

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berthd/berth/buildpacks/static/server"
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/pid1"
-	"github.com/berthd/berth/web"
 )
 
 // version is set by the build: -ldflags "-X main.version=1.2.3".
@@ -39,7 +39,7 @@ func start(words []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait
 	c := &cli{
-		client:  web.Dial(socketPath(fromEnv("STATE", defaultState))),
+		client:  client.Dial(socketPath(fromEnv("STATE", defaultState))),
 		in:      os.Stdin,
 		out:     os.Stdout,
 		err:     os.Stderr,

@@ -7,8 +7,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+// networkShows has what is found about the machine too. The command ends well
+// whatever that is: the code of each finding says what it is about.
+var networkShows = map[string]printer{
+	"doctor": shown(func(t *table, found []deploy.Finding) {
+		if len(found) == 0 {
+			t.row("nothing found")
+		}
+		for _, f := range found {
+			t.row(f.Code, f.Text)
+			if f.Hint != "" {
+				t.row("hint", f.Hint)
+			}
+		}
+	}),
+}
 
 func (c *cli) networkCommands() []command {
 	global := false
@@ -17,7 +33,7 @@ func (c *cli) networkCommands() []command {
 	}
 	return []command{
 		{
-			use: "network:set --global PROPERTY [VALUE]", short: "say what apps reach beside the internet",
+			after: "network:set-global", use: "network:set --global PROPERTY [VALUE]", short: "say what apps reach beside the internet",
 			long: "lan        allow, deny or auto: whether apps and builds reach private networks\n" +
 				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
 				"           auto denies on a machine with a public IPv4 address\n" +
@@ -37,7 +53,7 @@ func (c *cli) networkCommands() []command {
 				if !global {
 					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value))
 				}
-				if err := c.ask(ctx, "network:set-global", web.SetArgs{Property: words[0], Value: value}, nil); err != nil {
+				if err := c.ask(ctx, "network:set-global", verbs.SetArgs{Property: words[0], Value: value}, nil); err != nil {
 					return err
 				}
 				c.say("set for all apps")
@@ -45,7 +61,7 @@ func (c *cli) networkCommands() []command {
 			},
 		},
 		{
-			use: "network:report --global", short: "show what apps reach", example: "network:report --global",
+			after: "network:report-global", use: "network:report --global", short: "show what apps reach", example: "network:report --global",
 			noApp: true, reads: true, flags: forAll,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				if !global {
@@ -55,30 +71,6 @@ func (c *cli) networkCommands() []command {
 					printRouter(t, deploy.RouterReport{Properties: r.Properties})
 				})
 			},
-		},
-	}
-}
-
-// doctorCommand shows what is found about the machine. It ends well whatever
-// that is: the code of each finding says what it is about.
-func (c *cli) doctorCommand() command {
-	return command{
-		use: "doctor", short: "look for what is wrong on the machine", example: "doctor", noApp: true, reads: true,
-		long: "Other firewalls that keep apps from the network or close berth's ports, a runc\n" +
-			"with ways out of containers, a missing IPv4 route, a flushed ruleset, AppArmor\n" +
-			"without a profile.",
-		run: func(ctx context.Context, _ string, _ []string) error {
-			return read(ctx, c, "doctor", nil, func(t *table, found []deploy.Finding) {
-				if len(found) == 0 {
-					t.row("nothing found")
-				}
-				for _, f := range found {
-					t.row(f.Code, f.Text)
-					if f.Hint != "" {
-						t.row("hint", f.Hint)
-					}
-				}
-			})
 		},
 	}
 }

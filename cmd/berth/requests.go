@@ -7,21 +7,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
 
+var requestShows = map[string]printer{"router:traffic": shown(printTraffic)}
+
 func (c *cli) requestCommands() []command {
-	var args web.RequestArgs
+	var args verbs.RequestArgs
 	var last lastLines
 	return []command{
 		{
-			use: "router:logs [APP]", short: "show or follow an app's requests",
-			long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +
-				"--format json has more of each request than a line has room for.",
-			example: "router:logs shop -f\nrouter:logs shop --status 5xx -n 20",
-			aliases: []string{"nginx:access-logs"}, maybeApp: true, reads: true,
+			use: "router:logs [APP]",
+
+			maybeApp: true, reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
 				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only these: 404, 5xx")
@@ -34,50 +35,17 @@ func (c *cli) requestCommands() []command {
 				return c.requests(ctx, args)
 			},
 		},
-		{
-			use: "router:traffic APP", short: "show an app's last five minutes", example: "router:traffic shop", reads: true,
-			run: func(ctx context.Context, app string, _ []string) error {
-				return read(ctx, c, "router:traffic", web.AppArgs{App: app}, printTraffic)
-			},
-		},
-		{
-			use: "metrics:token", short: "let Prometheus in, by a new token",
-			long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
-			example: "metrics:token", noApp: true, reads: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				if c.format == "json" {
-					return read(ctx, c, "metrics:token", nil, func(*table, web.MetricsToken) {})
-				}
-				var made web.MetricsToken
-				if err := c.ask(ctx, "metrics:token", nil, &made); err != nil {
-					return err
-				}
-				c.say("it is not shown again; send it as a bearer token to %s", made.URL)
-				_, err := fmt.Fprintln(c.out, made.Token)
-				return err
-			},
-		},
-		{
-			use: "metrics:off", short: "let Prometheus in no more", example: "metrics:off", noApp: true,
-			run: func(ctx context.Context, _ string, _ []string) error {
-				if err := c.ask(ctx, "metrics:off", nil, nil); err != nil {
-					return err
-				}
-				c.say("no token is good any more")
-				return nil
-			},
-		},
 	}
 }
 
-func (c *cli) requests(ctx context.Context, args web.RequestArgs) error {
+func (c *cli) requests(ctx context.Context, args verbs.RequestArgs) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
-		return web.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
+		return client.Follow(ctx, c.client, "router:logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
 			return err
 		})
 	}
-	return web.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
+	return client.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
 		_, err := fmt.Fprintln(c.out, c.requestText(line))
 		return err
 	})

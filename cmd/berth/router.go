@@ -7,8 +7,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/verbs"
 )
+
+var routerShows = map[string]printer{
+	"http-auth:remove-user": told(func(c *cli, app string, now deploy.RouterReport) {
+		if len(now.Users) == 0 {
+			c.say("everybody may enter %s", app)
+		} else {
+			c.say("%s may enter %s", strings.Join(now.Users, ", "), app)
+		}
+	}),
+}
 
 func (c *cli) routerCommands() []command {
 	global := false
@@ -17,38 +27,10 @@ func (c *cli) routerCommands() []command {
 	}
 	return []command{
 		{
-			use: "router:set APP|--global PROPERTY [VALUE]", short: "say how requests are treated",
-			long: "https-only        off answers plain HTTP too, in place of sending it to HTTPS\n" +
-				"balance           round-robin, least-connections, or sticky by a cookie\n" +
-				"protocol          http (gRPC included) or h2c\n" +
-				"max-body          how long a request may be: 64k, 100m, 2g, unlimited\n" +
-				"min-body-rate     bytes a second that it has to come with, or off\n" +
-				"rate-limit        requests of one address: 10/s, 100/m, 1000/h, off\n" +
-				"max-in-flight     requests of one address at once, or off\n" +
-				"response-timeout  how long the app may take to begin its response: 5m\n" +
-				"stream-grace      how long WebSockets go on when a release replaces theirs: 5m\n" +
-				"hsts              on, off or SECONDS, then perhaps subdomains and preload\n" +
-				"compress          off passes responses as the app makes them\n" +
-				"access-log        off, or paths to leave out queries, which may hold secrets\n" +
-				"maintenance-page  FILE of HTML, - is standard input\n" +
-				"error-page        the same, for when the app does not answer (502, 503, 504)\n" +
-				"header:NAME       a header of every response, in place of the app's own\n" +
-				"\nWith --global, for all apps:\n" +
-				"trusted-proxies   addresses and networks of the proxies in front, whose word for\n" +
-				"                  who the client is counts; private and loopback are some\n" +
-				"proxy-protocol    on: they begin each connection with a PROXY header; optional\n" +
-				"max-connections-per-address  of a client, at all ports together, or off\n" +
-				"\nNo VALUE takes a property back. It counts at once and fails no request.",
-			example: "router:set shop max-body 500m\nrouter:set shop hsts on subdomains\n" +
-				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html\n" +
-				"router:set --global trusted-proxies 192.0.2.10 2001:db8::/32",
+			use: "router:set APP|--global PROPERTY [VALUE]",
+
 			maybeApp: true, max: -1, flags: forAll,
-			complete: func(words []string) []string {
-				if len(words) == 0 {
-					return append(deploy.RouterProperties(), deploy.GlobalRouterProperties()...)
-				}
-				return deploy.RouterValues(words[0])
-			},
+
 			run: func(ctx context.Context, app string, words []string) error {
 				switch {
 				case global:
@@ -58,7 +40,7 @@ func (c *cli) routerCommands() []command {
 				case len(words) == 0:
 					return usage("router:set needs a property").Hint("there are %s", strings.Join(deploy.RouterProperties(), ", "))
 				}
-				args := web.RouterSetArgs{AppArgs: web.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
+				args := verbs.RouterSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
 				if deploy.RouterPage(args.Property) && args.Value != "" {
 					var err error
 					if args.Value, err = c.readFile(args.Value); err != nil {
@@ -73,8 +55,8 @@ func (c *cli) routerCommands() []command {
 			},
 		},
 		{
-			use: "router:report APP|--global", short: "show how requests are treated", example: "router:report shop",
-			aliases: []string{"router", "maintenance:report", "http-auth:report"}, reads: true,
+			use:      "router:report APP|--global",
+			reads:    true,
 			maybeApp: true, flags: forAll,
 			run: func(ctx context.Context, app string, _ []string) error {
 				switch {
@@ -83,71 +65,7 @@ func (c *cli) routerCommands() []command {
 				case global || app == "":
 					return usage("router:report needs the name of an app, or --global")
 				}
-				return read(ctx, c, "router:report", web.AppArgs{App: app}, printRouter)
-			},
-		},
-		{
-			use: "maintenance:on APP", short: "show a page in the app's place",
-			long:    "The app goes on and gets no requests. router:set APP maintenance-page FILE\nmakes the page your own.",
-			example: "maintenance:on shop", aliases: []string{"maintenance:enable"},
-			run: func(ctx context.Context, app string, _ []string) error {
-				if err := c.ask(ctx, "maintenance:on", web.AppArgs{App: app}, nil); err != nil {
-					return err
-				}
-				c.say("%s is under maintenance", app)
-				return nil
-			},
-		},
-		{
-			use: "maintenance:off APP", short: "lead requests to the app again", example: "maintenance:off shop",
-			aliases: []string{"maintenance:disable"},
-			run: func(ctx context.Context, app string, _ []string) error {
-				if err := c.ask(ctx, "maintenance:off", web.AppArgs{App: app}, nil); err != nil {
-					return err
-				}
-				c.say("%s answers again", app)
-				return nil
-			},
-		},
-		{
-			use: "http-auth:add-user APP USER [PASSWORD]", short: "ask visitors for a password",
-			long: "From then on nobody sees the app without one. A password that is not given is\n" +
-				"read from standard input, where no list of processes shows it. The app does\nnot see it either.",
-			example: "http-auth:add-user shop alice <password.txt",
-			min:     1, max: 2,
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.HTTPUserAddArgs{HTTPUserArgs: web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}}
-				if len(words) > 1 {
-					args.Password = words[1]
-				} else {
-					text, err := readAtMost(c.in, maxStdin)
-					if err != nil {
-						return err
-					}
-					args.Password = strings.TrimRight(text, "\r\n")
-				}
-				if err := c.ask(ctx, "http-auth:add-user", args, nil); err != nil {
-					return err
-				}
-				c.say("%s may enter %s; nobody without a password does", words[0], app)
-				return nil
-			},
-		},
-		{
-			use: "http-auth:remove-user APP USER", short: "take a password away", example: "http-auth:remove-user shop alice",
-			min: 1, max: 1,
-			run: func(ctx context.Context, app string, words []string) error {
-				args := web.HTTPUserArgs{AppArgs: web.AppArgs{App: app}, User: words[0]}
-				var now deploy.RouterReport
-				if err := c.ask(ctx, "http-auth:remove-user", args, &now); err != nil {
-					return err
-				}
-				if len(now.Users) == 0 {
-					c.say("everybody may enter %s", app)
-				} else {
-					c.say("%s may enter %s", strings.Join(now.Users, ", "), app)
-				}
-				return nil
+				return read(ctx, c, "router:report", verbs.AppArgs{App: app}, printRouter)
 			},
 		},
 	}
@@ -159,7 +77,7 @@ func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string)
 	if c.app != "" || first == "" {
 		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(deploy.GlobalRouterProperties(), ", "))
 	}
-	args := web.SetArgs{Property: first, Value: strings.Join(words, " ")}
+	args := verbs.SetArgs{Property: first, Value: strings.Join(words, " ")}
 	if err := c.ask(ctx, "router:set-global", args, nil); err != nil {
 		return err
 	}

@@ -15,12 +15,9 @@ import (
 func (c *cli) runCommand() command {
 	noTTY, tty := false, false
 	return command{
-		use: "run APP [--] COMMAND ...", short: "run a one-off command",
-		long: "It runs in a fresh container of the live release and ends with the command's\n" +
-			"exit code. At a terminal it gets one (over SSH: ssh -t), unless -T is given.\n" +
-			"One word with spaces is given to bash.",
-		example: "run shop -- python manage.py migrate\nrun -T shop cat schema.sql >schema.sql",
-		min:     1, max: -1, literal: true,
+		use: "run APP [--] COMMAND ...",
+
+		min: 1, max: -1, literal: true,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().BoolVarP(&noTTY, "no-tty", "T", false, "no terminal, even at one")
 			cmd.Flags().BoolVarP(&tty, "tty", "t", false, "a terminal, or an error where there is none")

@@ -30,7 +30,9 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/verbs"
 	"github.com/berthd/berth/web"
+	"github.com/berthd/berth/web/admin"
 )
 
 const (
@@ -185,17 +187,17 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
 	}
 	register := &access.Register{}
-	api := web.New(web.Config{
+	commands := verbs.New(verbs.Config{
 		Version:     version,
 		HTTPSPort:   port(doors.https),
-		SSHPort:     port(doors.ssh),
 		RootCA:      keeper.Root,
 		Certificate: keeper.State,
 		Addresses:   ownAddresses,
 		Keeper:      keeper,
 		Register:    register,
-	}, deployer, db, log)
-	plate.admin = api.Handler()
+	}, rooms(deployer), db, log)
+	api := web.New(web.Config{Version: version, Certificate: keeper.State, Meter: deployer}, commands, log)
+	plate.admin = api.Handler(admin.New(admin.Config{SSHPort: port(doors.ssh)}, api, commands, deployer, log))
 	ssh, err := newSSH(db, repositories, deployer, api, register, version, log)
 	if err != nil {
 		return err
@@ -324,7 +326,7 @@ func own(dir string, group int, mode os.FileMode) error {
 func (s *serve) nameMachine(db *store.Store, log *slog.Logger) (err error) {
 	first := s.domain
 	if first != "" {
-		if first, err = web.NormalHost(first); err != nil {
+		if first, err = verbs.NormalHost(first); err != nil {
 			return err
 		}
 	}

@@ -17,12 +17,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/web"
 )
 
 func TestAwaitEngine_GoesOnOnceContainerdIsThere(t *testing.T) {
@@ -118,7 +118,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots.AppendCertsFromPEM(root)
-	client := &http.Client{Transport: &http.Transport{
+	asker := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			to := doors.https[0]
@@ -129,7 +129,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 		},
 	}}
 	for _, url := range []string{"http://shop.localhost/", "https://shop.localhost/", "https://berth.localhost/", "http://unknown.example/"} {
-		res, err := client.Get(url)
+		res, err := asker.Get(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -140,7 +140,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 			t.Errorf("%s: got %s, Retry-After %q: %.200s; want 503", url, res.Status, res.Header.Get("Retry-After"), body)
 		}
 	}
-	err = web.Dial(filepath.Join(dir, "berth.sock")).Call(t.Context(), "apps:list", nil, nil, nil)
+	err = client.Dial(filepath.Join(dir, "berth.sock")).Call(t.Context(), "apps:list", nil, nil, nil)
 	if f := fault.From(err); f == nil || f.Code != "E137" || len(f.Hints) == 0 {
 		t.Errorf("a command: got %v, want E137 with hints", err)
 	}

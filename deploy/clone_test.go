@@ -1,0 +1,76 @@
+package deploy
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/berthd/berth/store"
+)
+
+func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
+	d := newDeployer(t)
+	record, _ := shop(t, d)
+	record.Branch, record.Formation, record.Limits.Memory = "main", map[string]int{"web": 2}, 1<<30
+	update(t, d, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.PutApp(record),
+			tx.PutConfig("shop", map[string]string{"COLOR": "blue"}),
+			tx.PutDomain(store.Domain{Host: "www.example.org", App: "shop"}),
+			tx.PutRouting("shop", store.Routing{Maintenance: true, Properties: map[string]string{"max-body": "5m"}, Users: map[string]string{"alice": "hash"}}),
+			tx.PutPage("shop", store.PageError, []byte("sorry")),
+			tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{{App: "shop", Host: "r.test"}: {Username: "u"}, {App: "blog", Host: "r.test"}: {Username: "b"}}),
+		)
+	})
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	err := d.db.View(func(tx *store.Tx) error {
+		app, err := tx.App("copy")
+		if err != nil {
+			return err
+		}
+		if app.Branch != "main" || app.Formation["web"] != 2 || app.Limits.Memory != 1<<30 || app.Release != 0 || app.UID == record.UID {
+			t.Errorf("the app: %+v", app)
+		}
+		config, err := tx.Config("copy")
+		if err != nil || config["COLOR"] != "blue" {
+			t.Errorf("the config: %v, %v", config, err)
+		}
+		routing, err := tx.Routing("copy")
+		if err != nil || routing.Maintenance || routing.Properties["max-body"] != "5m" || routing.Users["alice"] != "hash" || string(tx.Page("copy", store.PageError)) != "sorry" {
+			t.Errorf("the routing: %+v, %v", routing, err)
+		}
+		logins, err := tx.Registries()
+		if err != nil || logins[store.RegistryPlace{App: "copy", Host: "r.test"}].Username != "u" || len(logins) != 3 {
+			t.Errorf("the logins: %v, %v", logins, err)
+		}
+		domains, err := tx.Domains("copy")
+		if len(domains) != 0 {
+			t.Errorf("the domains: %v", domains)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err == nil {
+		t.Error("a clone took the place of an app")
+	}
+	if err := d.CloneApp(t.Context(), "none", "other", false, store.Root, io.Discard); err == nil {
+		t.Error("there was nothing to clone")
+	}
+}
+
+func TestPinned_IsByTheDigest(t *testing.T) {
+	for ref, want := range map[string]string{
+		"shop":                      "shop@sha256:1",
+		"r.example.com:5000/shop":   "r.example.com:5000/shop@sha256:1",
+		"r.example.com/shop:1.4":    "r.example.com/shop@sha256:1",
+		"r.example.com/a@sha256:99": "r.example.com/a@sha256:1",
+	} {
+		if got := pinned(store.Image{Ref: ref, Digest: "sha256:1"}); got != want {
+			t.Errorf("%s: got %s, want %s", ref, got, want)
+		}
+	}
+}

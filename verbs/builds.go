@@ -1,0 +1,157 @@
+package verbs
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+)
+
+// BuildRoom is what the verbs of builds ask for; *deploy.Deployer documents it.
+type BuildRoom interface {
+	FollowBuild(ctx context.Context, app string, number int, w io.Writer) error
+	CancelBuild(ctx context.Context, app string, number int, by store.User) (store.Build, error)
+	Caches(ctx context.Context, app string) (deploy.Caches, error)
+	ClearCaches(ctx context.Context, app string, by store.User, out io.Writer) (deploy.Caches, error)
+}
+
+type builds struct {
+	records
+	BuildRoom
+}
+
+func (n builds) verbs() []Verb {
+	return []Verb{
+		look(Verb{
+			Name: "builds:list", Role: reads,
+			Short:   "list the builds",
+			Example: "builds:list shop",
+			Aliases: []string{"builds"},
+		}, n.list),
+		look(Verb{
+			Name: "builds:info", Role: reads,
+			Short:   "show one, the last by default",
+			Example: "builds:info shop 42",
+		}, n.info),
+		follow[string](Verb{
+			Name: "builds:output", Role: reads,
+			Short:   "print what a build said, as it says it",
+			Example: "builds:output shop",
+		}, n.output),
+		act(Verb{
+			Name: "builds:cancel", Role: deploys,
+			Short:   "end a build that waits or runs",
+			Long:    "Without N it is the build under way. What runs of the app is left as it is.",
+			Example: "builds:cancel shop",
+		}, n.cancel),
+		look(Verb{
+			Name: "builds:cache", Role: reads,
+			Short:   "show the build caches and their size",
+			Example: "builds:cache shop",
+		}, n.cache),
+		act(Verb{
+			Name: "builds:cache-clear", Role: deploys,
+			Short:   "remove the build caches",
+			Long:    "The next build fetches what it needs anew. A build that goes on is waited for.",
+			Example: "builds:cache-clear shop",
+		}, n.clearCache),
+	}
+}
+
+func (n builds) list(_ context.Context, _ Call, args LimitArgs) (builds []store.Build, err error) {
+	err = n.db.View(func(tx *store.Tx) error {
+		if _, err := tx.App(args.App); err != nil {
+			return err
+		}
+		builds, err = list(tx.Builds(args.App, max(0, args.Limit)))
+		return err
+	})
+	return builds, err
+}
+
+// info takes number 0 for the last build.
+func (n builds) info(_ context.Context, _ Call, args NumberArgs) (build store.Build, err error) {
+	err = n.db.View(func(tx *store.Tx) error {
+		app, err := tx.App(args.App)
+		if err != nil {
+			return err
+		}
+		number := args.Number
+		if number == 0 {
+			number = app.LastBuild
+		}
+		if number == 0 {
+			return neverDeployed(args.App)
+		}
+		build, err = tx.Build(args.App, number)
+		return err
+	})
+	return build, err
+}
+
+// output emits the lines of a build's output, until the build has ended.
+func (n builds) output(ctx context.Context, c Call, args NumberArgs) error {
+	build, err := n.info(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	split := &lines{emit: func(line string) error { return c.Emit(line) }}
+	if err := n.FollowBuild(ctx, args.App, build.Number, split); err != nil {
+		return err
+	}
+	return split.end()
+}
+
+// cancel takes number 0 for the build under way. Its result is the build's
+// record, with number 0 when it was a push whose build had not begun.
+func (n builds) cancel(ctx context.Context, c Call, args NumberArgs) (store.Build, error) {
+	return n.CancelBuild(ctx, args.App, args.Number, c.User)
+}
+
+func (n builds) cache(ctx context.Context, _ Call, args AppArgs) (deploy.Caches, error) {
+	return n.Caches(ctx, args.App)
+}
+
+// clearCache returns what was removed.
+func (n builds) clearCache(ctx context.Context, c Call, args AppArgs) (deploy.Caches, error) {
+	return n.ClearCaches(ctx, args.App, c.User, c.Out)
+}
+
+// maxPartialLine is what is kept of a line that has no end; a longer one comes in pieces.
+const maxPartialLine = 64 << 10
+
+// lines splits what is written to it into lines and hands them on.
+type lines struct {
+	emit func(string) error
+	rest []byte
+}
+
+func (l *lines) Write(text []byte) (int, error) {
+	l.rest = append(l.rest, text...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		switch {
+		case whole:
+			l.rest = rest
+		case len(l.rest) >= maxPartialLine:
+			line, l.rest = l.rest, nil
+		default:
+			return len(text), nil
+		}
+		if err := l.emit(string(line)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// end hands on a last line that has no end.
+func (l *lines) end() error {
+	if len(l.rest) == 0 {
+		return nil
+	}
+	line := string(l.rest)
+	l.rest = nil
+	return l.emit(line)
+}

@@ -1,0 +1,50 @@
+package verbs
+
+import (
+	"context"
+	"io"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+)
+
+// JobRoom is what the verbs of cron ask for; *deploy.Deployer documents it.
+type JobRoom interface {
+	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
+	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
+}
+
+type jobs struct {
+	JobRoom
+}
+
+func (n jobs) verbs() []Verb {
+	return []Verb{
+		look(Verb{
+			Name: "cron:list", Role: reads,
+			Short:   "list the jobs, with next and last run",
+			Example: "cron:list shop",
+			Aliases: []string{"cron"},
+		}, n.list),
+		act(Verb{
+			Name: "cron:run", Role: deploys,
+			Short:   "run a job now and wait for its end",
+			Long:    "Its exit code is the command's own.",
+			Example: "cron:run shop 3f2a91c0",
+		}, n.run),
+	}
+}
+
+func (n jobs) list(ctx context.Context, _ Call, args AppArgs) ([]deploy.JobStatus, error) {
+	return list(n.Jobs(ctx, args.App))
+}
+
+// JobArgs name an app's cron job.
+type JobArgs struct {
+	AppArgs
+	ID string `json:"id" cli:"ID"`
+}
+
+func (n jobs) run(ctx context.Context, c Call, args JobArgs) (store.JobRun, error) {
+	return n.RunJob(ctx, args.App, args.ID, c.User, c.Out)
+}

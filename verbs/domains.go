@@ -1,0 +1,244 @@
+package verbs
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// DomainRoom is what the verbs of domains ask for; *deploy.Deployer documents it.
+type DomainRoom interface {
+	AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error
+	RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error
+	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
+}
+
+type domains struct {
+	records
+	DomainRoom
+	addresses func() ([]netip.Addr, error)
+	resolver  *net.Resolver
+}
+
+func (n domains) verbs() []Verb {
+	return []Verb{
+		look(Verb{
+			Name: "domains:report", Role: reads,
+			Short:   "show the domains",
+			Example: "domains:report shop",
+			Aliases: []string{"domains"},
+		}, n.report),
+		act(Verb{
+			Name: "domains:add", Role: deploys,
+			Short: "lead domains to an app",
+			Long: "www.example.com   the host\n" +
+				"*.example.com     each host one part under it that has no app of its own\n" +
+				"example.com/blog  the path and what is under it; the rest of the host may be\n" +
+				"                  another app's. The longest path wins.",
+			Example: "domains:add shop www.example.com\ndomains:add blog example.com/blog --strip",
+		}, n.add),
+		act(Verb{
+			Name: "domains:redirect", Role: deploys,
+			Short: "send a host's visitors to another",
+			Long: "The path and the query are kept, and so is the method (308). domains:remove\n" +
+				"ends it.",
+			Example: "domains:redirect shop www.example.com example.com",
+			Aliases: []string{"redirect:set"},
+			Done:    "{from} leads to {to}",
+		}, n.redirect),
+		act(Verb{
+			Name: "domains:remove", Role: deploys,
+			Short:   "undo domains:add or domains:redirect",
+			Example: "domains:remove shop www.example.com",
+			Aliases: []string{"redirect:unset"},
+		}, n.remove),
+		act(Verb{
+			Name: "domains:set-global", Role: admins,
+			Short:   "set the domain that all apps are under",
+			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to lead here.",
+			Example: "domains:set-global example.com",
+			Done:    "apps answer at APP.{result.global}, the admin page at https://berth.{result.global}",
+		}, n.setGlobal),
+	}
+}
+
+// DomainsArgs name domains of an app: hosts, or hosts with a path.
+type DomainsArgs struct {
+	AppArgs
+	Domains []string `json:"domains" cli:"DOMAIN ..."`
+}
+
+// DomainsAddArgs name domains for an app. Strip takes their paths off what the
+// app sees.
+type DomainsAddArgs struct {
+	DomainsArgs
+	Strip bool `json:"strip,omitempty" flag:"strip" help:"the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix"`
+}
+
+// RedirectArgs name a host and the one that its clients are sent to.
+type RedirectArgs struct {
+	AppArgs
+	From string `json:"from" cli:"HOST"`
+	To   string `json:"to" cli:"TARGET"`
+}
+
+// Domains is what leads to an app.
+type Domains struct {
+	App       string            `json:"app,omitempty"`
+	Global    string            `json:"global"`              // the appliance's domain
+	Default   string            `json:"default,omitempty"`   // the host that the app has by its name; empty if that was added to an app
+	Domains   []string          `json:"domains"`             // www.example.com, *.example.com, example.com/blog
+	Stripped  []string          `json:"stripped,omitempty"`  // those of them whose path the app does not see
+	Redirects map[string]string `json:"redirects,omitempty"` // hosts, by the host that leads there
+	// Points is where the DNS leads the public ones of those just added.
+	Points []Pointing `json:"points,omitempty"`
+}
+
+// DomainsReportArgs name an app, or "" for the appliance's own domain.
+type DomainsReportArgs struct {
+	App string `json:"app,omitempty" cli:"[APP]"`
+}
+
+func (a DomainsReportArgs) target() (string, bool) { return a.App, false }
+
+func (n domains) report(_ context.Context, _ Call, args DomainsReportArgs) (Domains, error) {
+	return n.of(args.App)
+}
+
+func (n domains) of(app string) (report Domains, err error) {
+	err = n.db.View(func(tx *store.Tx) error {
+		settings, err := tx.Settings()
+		if err != nil {
+			return err
+		}
+		report = Domains{App: app, Global: settings.Domain, Domains: []string{}}
+		if app == "" {
+			return nil
+		}
+		if _, err := tx.App(app); err != nil {
+			return err
+		}
+		domains, err := deploy.DomainsOf(tx, app)
+		if domains.Default != nil {
+			report.Default = domains.Default.Host
+		}
+		for _, d := range domains.Added {
+			if d.Redirect != "" {
+				if report.Redirects == nil {
+					report.Redirects = map[string]string{}
+				}
+				report.Redirects[d.Host] = d.Redirect
+				continue
+			}
+			report.Domains = append(report.Domains, d.Address())
+			if d.Strip {
+				report.Stripped = append(report.Stripped, d.Address())
+			}
+		}
+		return err
+	})
+	return report, err
+}
+
+func (n domains) add(ctx context.Context, c Call, args DomainsAddArgs) (Domains, error) {
+	domains, err := normalDomains(args.Domains)
+	if err != nil {
+		return Domains{}, err
+	}
+	for i := range domains {
+		if args.Strip && domains[i].Path == "" {
+			return Domains{}, fault.New(fault.Usage, "E140", "%s has no path that could be stripped", domains[i].Host).
+				Hint("example.com/blog has one")
+		}
+		domains[i].Strip = args.Strip
+	}
+	return n.addAll(ctx, c, args.App, domains)
+}
+
+func (n domains) redirect(ctx context.Context, c Call, args RedirectArgs) (Domains, error) {
+	from, err := NormalDomain(args.From)
+	if err != nil {
+		return Domains{}, err
+	}
+	if from.Path != "" {
+		return Domains{}, fault.New(fault.Usage, "E140", "a whole host is redirected, not a path of it").Hint("the path of a request is kept")
+	}
+	if from.Redirect, err = NormalHost(args.To); err != nil {
+		return Domains{}, err
+	}
+	return n.addAll(ctx, c, args.App, []store.Domain{from})
+}
+
+func (n domains) addAll(ctx context.Context, c Call, app string, domains []store.Domain) (Domains, error) {
+	if err := n.AddDomains(ctx, app, domains, c.User); err != nil {
+		return Domains{}, err
+	}
+	var hosts []string
+	for _, d := range domains {
+		if !slices.Contains(hosts, d.Host) {
+			hosts = append(hosts, d.Host)
+		}
+	}
+	points := n.pointing(ctx, c.Out, hosts)
+	if err := n.tellUncovered(c.Out, hosts); err != nil {
+		return Domains{}, err
+	}
+	report, err := n.of(app)
+	report.Points = points
+	return report, err
+}
+
+func (n domains) remove(ctx context.Context, c Call, args DomainsArgs) (Domains, error) {
+	domains, err := normalDomains(args.Domains)
+	if err != nil {
+		return Domains{}, err
+	}
+	addresses := make([]string, len(domains))
+	for i, domain := range domains {
+		addresses[i] = domain.Address()
+	}
+	if err := n.RemoveDomains(ctx, args.App, addresses, c.User); err != nil {
+		return Domains{}, err
+	}
+	return n.of(args.App)
+}
+
+func normalDomains(names []string) ([]store.Domain, error) {
+	if len(names) == 0 {
+		return nil, fault.New(fault.Usage, "E140", "name at least one domain")
+	}
+	domains := make([]store.Domain, len(names))
+	for i, name := range names {
+		domain, err := NormalDomain(name)
+		if err != nil {
+			return nil, err
+		}
+		domains[i] = domain
+	}
+	return domains, nil
+}
+
+// DomainArgs name a domain for the whole appliance.
+type DomainArgs struct {
+	NoArgs
+	Domain string `json:"domain" cli:"DOMAIN"`
+}
+
+func (n domains) setGlobal(ctx context.Context, c Call, args DomainArgs) (Domains, error) {
+	domain, err := NormalHost(args.Domain)
+	if err != nil {
+		return Domains{}, err
+	}
+	if _, err := n.SetSettings(ctx, func(s *store.Settings) error {
+		s.Domain = domain
+		return nil
+	}, c.User); err != nil {
+		return Domains{}, err
+	}
+	return n.of("")
+}

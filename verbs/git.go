@@ -1,0 +1,80 @@
+package verbs
+
+import (
+	"context"
+	"io"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+)
+
+// GitRoom is what the verbs of git ask for; *deploy.Deployer documents it.
+type GitRoom interface {
+	GitReport(ctx context.Context, app string) (deploy.GitReport, error)
+	SetGit(ctx context.Context, app, property, value string, by store.User) (deploy.GitReport, error)
+	FromImage(ctx context.Context, app, ref string, by store.User, out io.Writer) error
+}
+
+type repositories struct {
+	records
+	GitRoom
+}
+
+func (n repositories) verbs() []Verb {
+	return []Verb{
+		act(Verb{
+			Name: "git:set", Role: deploys,
+			Short: "say what pushes to an app do",
+			Long: "deploy-branch  the branch whose pushes are deployed: the app's first one, until\n" +
+				"               it is set. Nothing is deployed before the next push of it.\n" +
+				"\nNo VALUE takes it back: the next branch that is pushed becomes it.",
+			Example: "git:set shop deploy-branch main",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return deploy.GitProperties
+				}
+				return nil
+			},
+		}, n.set),
+		look(Verb{
+			Name: "git:report", Role: reads,
+			Short:   "show what pushes to an app do",
+			Example: "git:report shop",
+		}, n.report),
+		act(Verb{
+			Name: "git:from-image", Role: deploys,
+			Short:   "deploy a ready image",
+			Long:    "It is pulled, checked and rolled out as a push is. A private one needs\nregistry:login first.",
+			Example: "git:from-image shop registry.example.com/shop:1.4",
+		}, n.fromImage),
+	}
+}
+
+// GitSetArgs name a property of what pushes to an app do; an empty value takes
+// it back.
+type GitSetArgs struct {
+	AppArgs
+	Property string `json:"property" cli:"PROPERTY"`
+	Value    string `json:"value,omitempty" cli:"[VALUE]"`
+}
+
+func (n repositories) report(ctx context.Context, _ Call, args AppArgs) (deploy.GitReport, error) {
+	return n.GitReport(ctx, args.App)
+}
+
+func (n repositories) set(ctx context.Context, c Call, args GitSetArgs) (deploy.GitReport, error) {
+	return n.SetGit(ctx, args.App, args.Property, args.Value, c.User)
+}
+
+// FromImageArgs name an app and the image that it is to run.
+type FromImageArgs struct {
+	AppArgs
+	Image string `json:"image" cli:"IMAGE"`
+}
+
+func (n repositories) fromImage(ctx context.Context, c Call, args FromImageArgs) (release store.Release, err error) {
+	if err := n.FromImage(ctx, args.App, args.Image, c.User, c.Out); err != nil {
+		return release, err
+	}
+	return n.release(args.App, 0)
+}

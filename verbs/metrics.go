@@ -1,0 +1,80 @@
+package verbs
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+)
+
+type metrics struct {
+	records
+	portSuffix string // behind a host in links
+}
+
+func (n metrics) verbs() []Verb {
+	return []Verb{
+		act(Verb{
+			Name: "metrics:token", Role: admins,
+			Short:   "let Prometheus in, by a new token",
+			Long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
+			Example: "metrics:token",
+			Done:    "it is not shown again; send it as a bearer token to {result.url}",
+			Prints:  "{result.token}",
+		}, n.token),
+		act(Verb{
+			Name: "metrics:off", Role: admins,
+			Short:   "let Prometheus in no more",
+			Example: "metrics:off",
+			Done:    "no token is good any more",
+		}, n.off),
+	}
+}
+
+// MetricsToken lets a scraper in.
+type MetricsToken struct {
+	Token string `json:"token"`
+	URL   string `json:"url"` // what it asks for
+}
+
+// token makes the token that scrapers show, in place of the one before.
+// Only its SHA-256 is stored.
+func (n metrics) token(_ context.Context, c Call, _ NoArgs) (MetricsToken, error) {
+	raw := make([]byte, 32)
+	rand.Read(raw) // never fails
+	token := base64.RawURLEncoding.EncodeToString(raw)
+	settings, err := n.setToken(c.User, HashOf(token), "made a new token for metrics")
+	if err != nil {
+		return MetricsToken{}, err
+	}
+	return MetricsToken{token, "https://" + deploy.AdminHost(settings.Domain) + n.portSuffix + "/metrics"}, nil
+}
+
+// off lets nobody in.
+func (n metrics) off(_ context.Context, c Call, _ NoArgs) (struct{}, error) {
+	_, err := n.setToken(c.User, "", "took the token for metrics back")
+	return struct{}{}, err
+}
+
+func (n metrics) setToken(by store.User, hash, text string) (settings store.Settings, err error) {
+	err = n.db.Update(func(tx *store.Tx) error {
+		if settings, err = tx.Settings(); err != nil {
+			return err
+		}
+		settings.MetricsToken = hash
+		if err := tx.PutSettings(settings); err != nil {
+			return err
+		}
+		return event(tx, by, "", "metrics", "%s", text)
+	})
+	return settings, err
+}
+
+// MayScrape tells whether a token is the one that lets a scraper in.
+func (t *Table) MayScrape(token string) (bool, error) {
+	settings, err := t.settings()
+	return subtle.ConstantTimeCompare([]byte(HashOf(token)), []byte(settings.MetricsToken)) == 1, err
+}

@@ -1,0 +1,108 @@
+package verbs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// PortRoom is what the verbs of ports ask for; *deploy.Deployer documents it.
+type PortRoom interface {
+	AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
+	RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
+	ClearPorts(ctx context.Context, app string, by store.User) (deploy.PortsReport, error)
+	PortsReport(ctx context.Context, app string) (deploy.PortsReport, error)
+}
+
+type ports struct {
+	PortRoom
+}
+
+func (n ports) verbs() []Verb {
+	return []Verb{
+		look(Verb{
+			Name: "ports:report", Role: reads,
+			Short:   "show the TCP ports",
+			Example: "ports:report shop",
+			Aliases: []string{"ports", "ports:list"},
+		}, n.report),
+		act(Verb{
+			Name: "ports:add", Role: deploys,
+			Short: "lead TCP ports to an app",
+			Long: "tcp:5432:5432  everything that comes to the port, as it is\n" +
+				"tls:993:143    berth ends TLS, with the certificate of the app's host that the\n" +
+				"               client names\n" +
+				"\nWithout checks of its own in app.json the app is healthy once it listens there.\n" +
+				"HTTP and HTTPS need no ports.",
+			Example: "ports:add db tcp:5432:5432\nports:add mail tls:993:143 tcp:25:2525",
+		}, n.add),
+		act(Verb{
+			Name: "ports:remove", Role: deploys,
+			Short:   "close TCP ports",
+			Example: "ports:remove db tcp:5432:5432",
+		}, n.remove),
+		act(Verb{
+			Name: "ports:clear", Role: deploys,
+			Short:   "close all TCP ports of an app",
+			Example: "ports:clear db",
+		}, n.clear),
+	}
+}
+
+// PortsArgs name ports of an app: "tcp:5432:5432", "tls:993:143".
+type PortsArgs struct {
+	AppArgs
+	Ports []string `json:"ports" cli:"PORT ..."`
+}
+
+// PortsReportArgs name an app, or "" for all of them.
+type PortsReportArgs struct {
+	App string `json:"app,omitempty" cli:"[APP]"`
+}
+
+func (a PortsReportArgs) target() (string, bool) { return a.App, false }
+
+func (n ports) report(ctx context.Context, c Call, args PortsReportArgs) (deploy.PortsReport, error) {
+	report, err := n.PortsReport(ctx, args.App)
+	report.Ports = slices.DeleteFunc(report.Ports, func(p deploy.PortReport) bool {
+		return !sees(c.User, p.App) // asked for all, one sees one's own
+	})
+	return report, err
+}
+
+func (n ports) add(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
+	ports, err := parsePorts(args.Ports)
+	if err != nil {
+		return deploy.PortsReport{}, err
+	}
+	return n.AddPorts(ctx, args.App, ports, c.User)
+}
+
+func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
+	ports, err := parsePorts(args.Ports)
+	if err != nil {
+		return deploy.PortsReport{}, err
+	}
+	return n.RemovePorts(ctx, args.App, ports, c.User)
+}
+
+func (n ports) clear(ctx context.Context, c Call, args AppArgs) (deploy.PortsReport, error) {
+	return n.ClearPorts(ctx, args.App, c.User)
+}
+
+func parsePorts(words []string) (ports []store.Port, err error) {
+	if len(words) == 0 {
+		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
+	}
+	for _, word := range words {
+		p, err := store.ParsePort(word)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}

@@ -1,0 +1,54 @@
+// Package verbstest helps tests that put one value in the place of all rooms
+// below the verbs. Nothing that is shipped imports it.
+package verbstest
+
+import "github.com/berthd/berth/verbs"
+
+// Everything is what the verbs ask for, of all nouns. A test embeds it in a type
+// that has the methods which it needs; what is not there panics.
+type Everything interface {
+	verbs.AppRoom
+	verbs.ProcessRoom
+	verbs.ConfigRoom
+	verbs.ReleaseRoom
+	verbs.BuildRoom
+	verbs.BuilderRoom
+	verbs.GitRoom
+	verbs.RegistryRoom
+	verbs.LogRoom
+	verbs.JobRoom
+	verbs.DomainRoom
+	verbs.CertRoom
+	verbs.LetsEncryptRoom
+	verbs.RouterRoom
+	verbs.RequestRoom
+	verbs.PortRoom
+	verbs.KeyRoom
+	verbs.NetworkRoom
+	verbs.DoctorRoom
+}
+
+// Rooms has one value in the place of all rooms.
+func Rooms(one Everything) verbs.Rooms {
+	return verbs.Rooms{
+		Apps:        one,
+		Processes:   one,
+		Config:      one,
+		Releases:    one,
+		Builds:      one,
+		Builder:     one,
+		Git:         one,
+		Registries:  one,
+		Logs:        one,
+		Jobs:        one,
+		Domains:     one,
+		Certs:       one,
+		LetsEncrypt: one,
+		Router:      one,
+		Requests:    one,
+		Ports:       one,
+		Keys:        one,
+		Network:     one,
+		Doctor:      one,
+	}
+}
