@@ -151,7 +151,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	life, end := context.WithCancel(context.Background())
 	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: engine.Load, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
