@@ -4,7 +4,7 @@
 //
 // The file's buckets:
 //
-//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check
+//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check, made-ahead
 //	apps          NAME            → App
 //	config        NAME            → sealed map of the app's config
 //	releases      NAME / number   → Release, its config sealed beside it
