@@ -235,48 +235,73 @@ func isJob(c *runtime.Container) bool { return c.Labels[labelKind] == kindJob &&
 // the web instances among them at once: they have been serving all along. It
 // returns the containers that nothing should run in.
 func (d *Deployer) adopt(ctx context.Context, records []store.App, containers []*runtime.Container) (left []*runtime.Container) {
-	byApp := map[string][]*runtime.Container{}
-	for _, c := range containers {
-		byApp[c.Labels[labelApp]] = append(byApp[c.Labels[labelApp]], c)
-	}
+	of := byApp(containers)
 	for _, record := range records {
 		a := d.app(record)
 		release, err := d.liveRelease(record)
-		mine := byApp[strconv.Itoa(record.UID)]
-		delete(byApp, strconv.Itoa(record.UID))
+		mine := of[strconv.Itoa(record.UID)]
+		delete(of, strconv.Itoa(record.UID))
 		if err != nil {
 			left = append(left, mine...)
 			continue
 		}
-		open := map[string]place{}
-		for _, p := range places(record, release) {
-			open[p.String()] = p
-		}
+		open := openPlaces(record, release)
 		for _, c := range mine {
 			if isJob(c) {
 				d.adoptJob(record, c)
 				continue
 			}
-			name := c.Labels[labelProcess] + "." + c.Labels[labelNumber]
-			p, wanted := open[name]
-			fits := wanted && c.Labels[labelKind] == kindInstance && c.Labels[labelRelease] == strconv.Itoa(release.Number)
+			p, fits := placeOf(open, release, c)
 			if !fits || !c.Launched() || ended(c) {
 				left = append(left, c)
 				continue
 			}
-			delete(open, name)
+			delete(open, p.String())
 			d.takeBack(a, release, p, c)
 		}
 		d.reroute(a)
 	}
-	for _, others := range byApp {
+	for _, others := range of {
 		left = append(left, others...)
 	}
 	return left
 }
 
-// takeBack makes an instance of a container that runs already.
+// byApp sorts containers by the app's user id.
+func byApp(containers []*runtime.Container) map[string][]*runtime.Container {
+	of := map[string][]*runtime.Container{}
+	for _, c := range containers {
+		of[c.Labels[labelApp]] = append(of[c.Labels[labelApp]], c)
+	}
+	return of
+}
+
+// openPlaces returns the places of a release by their names.
+func openPlaces(record store.App, release store.Release) map[string]place {
+	open := map[string]place{}
+	for _, p := range places(record, release) {
+		open[p.String()] = p
+	}
+	return open
+}
+
+// placeOf returns the open place that a container of the release fills.
+func placeOf(open map[string]place, release store.Release, c *runtime.Container) (p place, ok bool) {
+	p, ok = open[c.Labels[labelProcess]+"."+c.Labels[labelNumber]]
+	return p, ok && c.Labels[labelKind] == kindInstance && c.Labels[labelRelease] == strconv.Itoa(release.Number)
+}
+
+// takeBack makes an instance of a container that runs already, and looks after it.
 func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.Container) {
+	i := d.instanceOf(a, release, p, c)
+	a.mu.Lock()
+	a.live = append(a.live, i)
+	a.mu.Unlock()
+	d.supervise(i)
+}
+
+// instanceOf makes an instance of a container that runs already.
+func (d *Deployer) instanceOf(a *app, release store.Release, p place, c *runtime.Container) *instance {
 	i := &instance{app: a, release: release, process: p.process, number: p.number, container: c, state: InstanceUp, since: c.Created}
 	if p.process.Type == "web" {
 		addresses, err := c.Listening()
@@ -290,10 +315,7 @@ func (d *Deployer) takeBack(a *app, release store.Release, p place, c *runtime.C
 			i.state = InstanceStarting // it was on its way; the supervisor starts it anew
 		}
 	}
-	a.mu.Lock()
-	a.live = append(a.live, i)
-	a.mu.Unlock()
-	d.supervise(i)
+	return i
 }
 
 // bootPatience is how long requests of an app wait for its first instance. After
