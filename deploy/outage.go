@@ -32,8 +32,9 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 				continue
 			}
 			delete(open, p.String())
+			i := d.instanceOf(a, release, p, c)
 			a.mu.Lock()
-			a.live = append(a.live, d.instanceOf(a, release, p, c))
+			a.live = append(a.live, i)
 			a.mu.Unlock()
 		}
 		d.routeSurvivors(a)

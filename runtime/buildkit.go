@@ -207,14 +207,13 @@ func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
 	if err != nil {
 		return nil, err
 	}
-	fixed, _ := e.runc.fixed(ctx)
 	manager := e.buildLeases(b.spec.Owner)
 	content := containerdsnapshot.NewContentStore(e.client.ContentStore(), namespace)
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID:            id,
 		Root:          b.dir,
 		Platforms:     []ocispec.Platform{buildPlatform()},
-		Executor:      newStepExecutor(e, b.spec.Limits, fixed),
+		Executor:      e.stepExecutor(ctx, b.spec.Limits),
 		Snapshotter:   containerdsnapshot.NewSnapshotter(snapshotter, &baseSnapshotter{Snapshotter: e.snapshots(), engine: e}, namespace, nil),
 		ContentStore:  content,
 		Applier:       e.client.DiffService(),

@@ -33,6 +33,13 @@ type stepExecutor struct {
 	turn   chan struct{} // has one place when steps run one at a time; nil when they need not
 }
 
+// stepExecutor returns an executor for one build, by what the machine's runc is
+// at its begin.
+func (e *Engine) stepExecutor(ctx context.Context, limits Limits) *stepExecutor {
+	fixed, _ := e.runc.fixed(ctx)
+	return newStepExecutor(e, limits, fixed)
+}
+
 // newStepExecutor returns an executor for one build. With a runc that may let
 // containers out which start together and share a writable mount, the build's
 // steps run one at a time: no cache mount is ever in two of them, whatever its
