@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -81,14 +82,32 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 			}
 		}
 	}
-	if err := os.MkdirAll(d.cfg.Caches, 0o700); err != nil {
-		return made, err
-	}
-	return made, os.WriteFile(d.madeBy(), []byte(program), 0o600)
+	return made, d.markMadeAhead(program)
 }
 
-// madeBy is the file that names the program which has made everything ahead.
-func (d *Deployer) madeBy() string { return filepath.Join(d.cfg.Caches, ".made-ahead") }
+// markMadeAhead remembers the program which has made everything ahead.
+func (d *Deployer) markMadeAhead(program string) error {
+	if by, err := d.madeAheadBy(); err != nil || by == program {
+		return err // a restart of the same one writes nothing
+	}
+	if err := d.db.Update(func(tx *store.Tx) error { return tx.PutMadeAhead(program) }); err != nil {
+		return err
+	}
+	// An earlier berth kept it there, among the apps' caches.
+	err := os.Remove(filepath.Join(d.cfg.Caches, ".made-ahead"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (d *Deployer) madeAheadBy() (program string, err error) {
+	err = d.db.View(func(tx *store.Tx) error {
+		program = tx.MadeAhead()
+		return nil
+	})
+	return program, err
+}
 
 // thisProgram tells one build of berth from another.
 func thisProgram() (string, error) {
@@ -100,7 +119,7 @@ func thisProgram() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d bytes of %s\n", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
+	return fmt.Sprintf("%d bytes of %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
 // foreseenPlans are the layers of the usual app, and of each app that was pushed
@@ -112,8 +131,8 @@ func (d *Deployer) foreseenPlans(ctx context.Context, stack, program string) (pl
 		return nil, err
 	}
 	plans = append(plans, first.Layers)
-	if by, err := os.ReadFile(d.madeBy()); err == nil && string(by) == program {
-		return plans, nil
+	if by, err := d.madeAheadBy(); err != nil || by == program {
+		return plans, err
 	}
 	var records []store.App
 	err = d.db.View(func(tx *store.Tx) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,8 +110,15 @@ func TestForeseenPlans_AppsOnlyForAnotherProgram(t *testing.T) {
 	if err := os.MkdirAll(d.cfg.Caches, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(d.madeBy(), []byte("1.0"), 0o600); err != nil {
+	former := filepath.Join(d.cfg.Caches, ".made-ahead")
+	if err := os.WriteFile(former, []byte("0.9"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if err := d.markMadeAhead("1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(d.cfg.Caches); err != nil || len(left) > 0 {
+		t.Errorf("among the caches are %v, %v", left, err)
 	}
 	if looked("1.0") {
 		t.Error("a restart looks at the apps")

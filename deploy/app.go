@@ -50,8 +50,8 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 
 // RenameApp gives an app, its repository, logs and default host a new name. A
 // name whose default host leads to another app is a fault (E189). Its processes
-// go on. A build is waited for: git moves the refs of its push in
-// the repository that has the old name.
+// go on. A push that has its turn is waited for: git moves its refs in the
+// repository that has the old name.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := newReport(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }

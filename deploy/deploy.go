@@ -91,6 +91,9 @@ type Deployer struct {
 	boxes  fleet.Host // of what is no instance: jobs and phases
 	images *images.Maker
 	steps  imageSteps // the images'
+
+	portless bool // TCP ports are another berth's: see RouteSurvivors
+
 	layers layerMaker // the engine
 	load   func() (runtime.Load, error)
 	table  *router.Router

@@ -146,6 +146,9 @@ func (r routes) Swap(app string, backends []fleet.Backend) (fleet.Drain, error) 
 	for _, b := range backends {
 		route.Backends = append(route.Backends, router.Backend(b))
 	}
+	if r.d.portless {
+		route.Ports = nil
+	}
 	r.d.cfg.AccessLog.Keep(app)
 	return drained(r.d.table.Swap(route))
 }

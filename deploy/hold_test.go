@@ -28,6 +28,7 @@ type slowBuild struct {
 	ended   chan error
 	out     bytes.Buffer
 	release store.Release // that it made
+	accept  func() error  // moves the refs of the push
 }
 
 // build begins the build of a plan for the shop. It runs in a bubble.
@@ -37,7 +38,12 @@ func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 	b := &slowBuild{finish: sync.OnceFunc(func() { close(finish) }), ended: make(chan error, 1)}
 	commit := git.Commit{ID: "4f1c9ab0000", Subject: "Fix"}
 	go func() {
-		p := Push{App: "shop", Branch: "main", By: alice, Out: &b.out}
+		p := Push{App: "shop", Branch: "main", By: alice, Out: &b.out, Accept: func(context.Context) error {
+			if b.accept == nil {
+				return nil
+			}
+			return b.accept()
+		}}
 		b.ended <- d.attempt(t.Context(), p, commit, ticket{what: "the push of 4f1c9ab by alice", push: true},
 			func(ctx context.Context, a *app, record store.App, n *store.Build, out *report) (store.Release, error) {
 				config, err := d.configFor(record, made.Manifest)
@@ -338,6 +344,60 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Either takes the repository away, in which git moves the refs of a push.
+func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
+	commands := map[string]func(*testing.T, *Deployer) error{
+		"apps:rename": func(t *testing.T, d *Deployer) error {
+			_, err := d.RenameApp(t.Context(), "shop", "store", bob, io.Discard)
+			return err
+		},
+		"apps:destroy": func(t *testing.T, d *Deployer) error {
+			return d.DestroyApp(t.Context(), "shop", bob, io.Discard)
+		},
+	}
+	pushes := map[string]func(t *testing.T, d *Deployer, accept func() error) error{
+		"that deploys": func(t *testing.T, d *Deployer, accept func() error) error {
+			b := build(t, d, &plan.Plan{})
+			b.accept = accept
+			b.finish()
+			return <-b.ended
+		},
+		"of tags": func(t *testing.T, d *Deployer, accept func() error) error {
+			return d.Push(t.Context(), Push{App: "shop", By: alice, Out: io.Discard, Accept: func(context.Context) error { return accept() }})
+		},
+	}
+	for name, command := range commands {
+		for kind, push := range pushes {
+			t.Run(name+" and a push "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					d := newDeployer(t)
+					shop(t, d)
+					repo, err := d.cfg.Git.Open(t.Context(), "shop")
+					if err != nil {
+						t.Fatal(err)
+					}
+					ended := make(chan error, 1)
+					err = push(t, d, func() error {
+						go func() { ended <- command(t, d) }()
+						synctest.Wait()
+						if len(ended) != 0 {
+							t.Errorf("it did not wait: %v", <-ended)
+						}
+						_, err := os.Stat(repo.Path)
+						return err
+					})
+					if err := errors.Join(err, <-ended); err != nil {
+						t.Error(err)
+					}
+					if _, err := os.Stat(repo.Path); !errors.Is(err, os.ErrNotExist) {
+						t.Errorf("the repository is still there: %v", err)
+					}
+				})
+			})
+		}
+	}
 }
 
 // What has not begun when its client leaves does not begin later.

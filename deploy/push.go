@@ -19,14 +19,21 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// Push is one push of a commit to the deploy branch.
+// Push is one push of a commit to the deploy branch, or of refs that deploy
+// nothing.
 type Push struct {
 	App    string
+	UID    int // the app's: another app may get the name meanwhile. 0 is any
 	Branch string
-	Commit string
+	Commit string         // "" deploys nothing
 	Repo   git.Repository // sees the pushed objects
 	By     store.User
 	Out    io.Writer // progress and, on failure, the whole error text
+
+	// Accept moves the refs, once the commit is live. Nobody renames or destroys
+	// the app meanwhile: either would take the repository away. An error has been
+	// written to Out.
+	Accept func(context.Context) error
 
 	direct bool // the error is for whoever called, and not written to Out
 }
@@ -38,6 +45,9 @@ var ErrReported = errors.New("the push was refused")
 // or with ErrReported, when the reason has been written to Out. The build goes
 // on when ctx ends: a dropped connection does not stop it.
 func (d *Deployer) Push(ctx context.Context, p Push) error {
+	if p.Commit == "" {
+		return d.storeRefs(ctx, p)
+	}
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
 		return d.refuse(newReport(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
@@ -49,13 +59,51 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	})
 }
 
+// storeRefs takes a push that deploys nothing.
+func (d *Deployer) storeRefs(ctx context.Context, p Push) error {
+	out := newReport(p.Out)
+	t := ticket{what: "a push by " + p.By.Name}
+	record, _, leave, err := d.buildTurn(ctx, p.App, t, func(holder string) {
+		out.Title("waiting for %s", holder)
+	})
+	if err != nil {
+		return d.refusePush(p, out, err)
+	}
+	defer leave()
+	if err := p.fits(record); err != nil {
+		return d.refusePush(p, out, err)
+	}
+	return p.accept(ctx)
+}
+
+// fits returns a fault (E416) when the app is not the one that the push is for.
+// The caller has a turn at the app.
+func (p Push) fits(record store.App) error {
+	if p.UID == 0 || p.UID == record.UID {
+		return nil
+	}
+	return fault.New(fault.Conflict, "E416", "the name %s went to another app during your push", p.App).
+		Hint("see which apps there are, and push to the name that yours has now: berth apps:list")
+}
+
+// accept moves the refs of the push.
+func (p Push) accept(ctx context.Context) error {
+	if p.Accept == nil {
+		return nil
+	}
+	if err := p.Accept(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrReported, err)
+	}
+	return nil
+}
+
 // attempt waits until nothing else is built for the app, then does the work of
 // one build, with all that is written down of it: its record, its transcript, an
 // event, what the one who waits reads at its end.
 func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *report) (store.Release, error)) error {
 	began := time.Now()
 	wait := newReport(p.Out)
-	_, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
+	now, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -65,6 +113,9 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		return d.refusePush(p, wait, err)
 	}
 	defer leave()
+	if err := p.fits(now); err != nil {
+		return d.refusePush(p, wait, err)
+	}
 
 	ctx, done := d.begun(ctx, a)
 	defer done()
@@ -101,7 +152,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	d.endBuild(build)
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.live.Sub(began))
-	return nil
+	return p.accept(ctx)
 }
 
 // headline says what is being built. The subject gives way when the line is full.

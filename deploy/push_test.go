@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -28,6 +30,29 @@ func emptyCommit(t *testing.T, d *Deployer, app string) Push {
 	}
 	tree := git("hash-object", "-t", "tree", "-w", os.DevNull)
 	return Push{App: app, Branch: "main", Commit: git("commit-tree", "-m", "Nothing", tree), Repo: repo, By: store.User{Name: "alice"}}
+}
+
+// The name may go to another app while a push is on its way.
+func TestPush_IsOfTheAppThatItBeganWith(t *testing.T) {
+	for name, deploys := range map[string]bool{"one that deploys": true, "one of tags": false} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployer(t)
+			record, _ := shop(t, d)
+			push := emptyCommit(t, d, "shop")
+			if !deploys {
+				push.Commit = ""
+			}
+			var out bytes.Buffer
+			push.Out, push.UID = &out, record.UID+1
+			push.Accept = func(context.Context) error { t.Error("the refs were moved"); return nil }
+			if err := d.Push(t.Context(), push); !errors.Is(err, ErrReported) || !strings.Contains(out.String(), "error: the name shop went to another app during your push [E416]\n") {
+				t.Errorf("got %v, and said %q", err, &out)
+			}
+			if record, _, err := d.find("shop"); err != nil || record.LastBuild != 0 {
+				t.Errorf("build %d began, %v", record.LastBuild, err)
+			}
+		})
+	}
 }
 
 func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {

@@ -23,11 +23,7 @@ type Wanted struct {
 //
 // What the apps lack is started by Converge with a patient change.
 func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container) {
-	byApp := map[string][]Container{}
-	for _, c := range containers {
-		app := c.About().Labels[LabelApp]
-		byApp[app] = append(byApp[app], c)
-	}
+	byApp := sortByApp(containers)
 	for _, w := range wanted {
 		w.App.mu.Lock()
 		w.App.alone = w.StopFirst
@@ -39,7 +35,11 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 			left = append(left, mine...)
 			continue
 		}
-		left = append(left, w.App.adopt(*w.Release, mine)...)
+		taken, others := w.App.fill(*w.Release, mine)
+		for _, t := range taken {
+			w.App.takeBack(t).supervise()
+		}
+		left = append(left, others...)
 		w.App.Reroute()
 	}
 	for _, others := range byApp {
@@ -48,11 +48,28 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 	return left
 }
 
-// adopt fills the slots of a release with containers that run already, and
+// sortByApp returns the containers by the user ids of their apps.
+func sortByApp(containers []Container) map[string][]Container {
+	byApp := map[string][]Container{}
+	for _, c := range containers {
+		app := c.About().Labels[LabelApp]
+		byApp[app] = append(byApp[app], c)
+	}
+	return byApp
+}
+
+// filled is a slot of a release with the container that runs in it already.
+type filled struct {
+	release   Release // with the limits that the container has
+	slot      Slot
+	container Container
+}
+
+// fill finds the containers that run already in the slots of a release, and
 // returns the others. Of two for one slot, which a crash in the middle of a
 // restart leaves, it takes the one with the right limits, then the one that
 // listens, then the newer one.
-func (a *App) adopt(r Release, containers []Container) (left []Container) {
+func (a *App) fill(r Release, containers []Container) (taken []filled, left []Container) {
 	open := map[string]Slot{}
 	for _, s := range r.Slots() {
 		open[s.String()] = s
@@ -97,9 +114,9 @@ func (a *App) adopt(r Release, containers []Container) (left []Container) {
 		}
 		has := r
 		has.Limits = found[0].limits
-		a.takeBack(has, s, found[0].Container)
+		taken = append(taken, filled{has, s, found[0].Container})
 	}
-	return left
+	return taken, left
 }
 
 // compareBool orders false before true.
@@ -114,13 +131,13 @@ func compareBool(x, y bool) int {
 }
 
 // takeBack makes an instance of a container that runs already.
-func (a *App) takeBack(r Release, s Slot, c Container) {
-	i := a.instance(r, s)
-	i.container, i.state, i.since = c, Up, c.About().Created
-	if s.Process.Type == "web" {
-		addresses, err := c.Listening()
+func (a *App) takeBack(t filled) *instance {
+	i := a.instance(t.release, t.slot)
+	i.container, i.state, i.since = t.container, Up, t.container.About().Created
+	if t.slot.Process.Type == "web" {
+		addresses, err := t.container.Listening()
 		a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", i.name())
-		if address := listensOn(addresses, r.Port); address != "" {
+		if address := listensOn(addresses, t.release.Port); address != "" {
 			i.listens(address)
 		} else if len(addresses) > 0 {
 			first, _ := forRequests(addresses, i.containerPorts())
@@ -132,7 +149,7 @@ func (a *App) takeBack(r Release, s Slot, c Container) {
 	a.mu.Lock()
 	a.live = append(a.live, i)
 	a.mu.Unlock()
-	i.supervise()
+	return i
 }
 
 // bootPatience is how long requests of an app wait for its first instance. After

@@ -72,7 +72,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.redirectHost(to.redirect)
 	case d.redirect && !challenge && !x.answersPlain() && !x.secure():
 		x.redirect()
-	case d.cfg.Unready:
+	case d.cfg.Unready && (to.handler != nil || len(to.route.backends) == 0):
 		x.page(unready)
 	case to.handler != nil:
 		x.setForwarded(req.Header)

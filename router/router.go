@@ -77,8 +77,8 @@ type Config struct {
 	// Sockets open the ports of routes. Nil opens them on every address.
 	Sockets Sockets
 
-	// Unready says that the routes come later: every host, also one that has no
-	// route, is answered with a page (503).
+	// Unready says that the rest of the routes comes later: every host that leads
+	// to no backend, also one that has no route, is answered with a page (503).
 	Unready bool
 
 	portRetry  time.Duration // how often a port that could not be opened is tried; zero is defaultPortRetry

@@ -262,6 +262,29 @@ func TestServe_OtherHostThanServerNameIsMisdirected(t *testing.T) {
 	})
 }
 
+func TestServe_UnreadyServesWhatLeadsSomewhere(t *testing.T) {
+	s := start(t, Config{Unready: true})
+	s.swap(t, "shop", []string{"shop.localhost"}, app(t, "a", func(http.ResponseWriter, *http.Request) {}))
+	s.swap(t, "blog", []string{"blog.localhost"})
+	if err := s.Handle([]string{"admin.localhost"}, http.NotFoundHandler()); err != nil {
+		t.Fatal(err)
+	}
+	c := s.client(t)
+	if res, body := get(t, c, "https://shop.localhost/"); res.StatusCode != 200 {
+		t.Errorf("an app that runs: got %d, %.100s", res.StatusCode, body)
+	}
+	for _, host := range []string{"blog.localhost", "admin.localhost", "unknown.localhost"} {
+		if res, _ := get(t, insecure(c), "https://"+host+"/"); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got %d, want 503 with Retry-After", host, res.StatusCode)
+		}
+	}
+	for host, want := range map[string]bool{"shop.localhost": true, "admin.localhost": true, "unknown.localhost": false} {
+		if got := s.Leads(host); got != want {
+			t.Errorf("Leads(%s) is %v", host, got)
+		}
+	}
+}
+
 func TestHandle_HostsMoveAndDoNotOverlap(t *testing.T) {
 	s := start(t, Config{})
 	admin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

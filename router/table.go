@@ -63,6 +63,12 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 	return nil
 }
 
+// Leads tells whether a host of exactly this name is in the table.
+func (r *Router) Leads(host string) bool {
+	sites, key := r.table.Load().sites(host)
+	return sites.get(key) != nil
+}
+
 // Swap puts the route in place of the one of the same name. A backend whose ID
 // stays keeps its connections and requests. It returns a drain of the backends
 // that left. A host that another route or the handler has is an error

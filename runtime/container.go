@@ -179,6 +179,9 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 		return nil, err
 	}
 	step("init")
+	if err := e.putNote(c); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -357,16 +360,24 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 		c.Address = string(address)
 	}
 	if task != nil && task.Status != tasktypes.Status_STOPPED && task.Pid != 0 {
-		// The number may have been given to another process since containerd
-		// looked: a process in this container's cgroup is ours.
-		proc, err := openPidfd(int(task.Pid))
-		if err == nil && e.cgroups.holds(int(task.Pid), r.ID) {
-			c.pid, c.proc = int(task.Pid), proc
-		} else if err == nil {
-			proc.Close()
-		}
+		c.find(int(task.Pid))
+	}
+	if c.proc != nil {
+		e.renewNote(c) // an earlier berth may have kept none
 	}
 	return e.watch(c)
+}
+
+// find looks for the container's first process under the number that it had.
+// Another process may have got the number since: one in this container's cgroup
+// is ours.
+func (c *Container) find(pid int) {
+	proc, err := openPidfd(pid)
+	if err == nil && c.engine.cgroups.holds(pid, c.ID) {
+		c.pid, c.proc = pid, proc
+	} else if err == nil {
+		proc.Close()
+	}
 }
 
 // holds tells whether a process belongs to a container.

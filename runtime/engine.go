@@ -13,7 +13,7 @@
 //	State/containerd.*      the embedded containerd's socket, pid and configuration
 //	State/runc/             runc's state, of our own so that no other containerd shares it
 //	State/c/ID/             a container's control directory (/.berth/control inside)
-//	State/e/ID/             files bound into it: hosts, passwd, group
+//	State/e/ID/             files bound into it: hosts, passwd, group; what Survivors reads of it
 //	State/b/ID/             where a build's layers are mounted while they are made
 //	State/io/ID/            FIFOs of one-offs and builds
 //	State/netns/ID          its pinned network namespace
@@ -150,15 +150,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open engine: %w", err)
 	}
-	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
-	id := hex.EncodeToString(sum[:4])
-	e := &Engine{
-		LayerStore: newLayerStore(cfg, id, log),
-		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
-		cgroups:    cgroups{id},
-		containers: make(map[string]*Container),
-		doomed:     make(map[string]bool),
-	}
+	e := newEngine(cfg, log)
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -186,6 +178,19 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 		return nil, fmt.Errorf("list what is left over: %w", err)
 	}
 	return e, nil
+}
+
+// newEngine returns an engine that is connected to nothing.
+func newEngine(cfg Config, log *slog.Logger) *Engine {
+	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	id := hex.EncodeToString(sum[:4])
+	return &Engine{
+		LayerStore: newLayerStore(cfg, id, log),
+		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
+		cgroups:    cgroups{id},
+		containers: make(map[string]*Container),
+		doomed:     make(map[string]bool),
+	}
 }
 
 // ErrNoContainerd is what Open fails with while containerd does not answer. It

@@ -2,9 +2,13 @@ package runtime_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,6 +54,94 @@ func TestRecovery_ContainerdKilledWhileServing(t *testing.T) {
 	killContainerd(t)
 	if err := c.Remove(t.Context()); err != nil {
 		t.Errorf("remove right after containerd's death: %v", err)
+	}
+}
+
+// Without containerd, what runs is found by what stands beside its files.
+func TestSurvivors_AreFoundAndReachedWithoutContainerd(t *testing.T) {
+	open(t)
+	labels := map[string]string{"of": "shop"}
+	c := create(t, runtime.Spec{Labels: labels})
+	launch(t, c, sh(server, "ADDR=127.0.0.1", "PORT=8000"))
+	addr := listening(t, c)
+	ready := create(t, runtime.Spec{}) // nobody launched it
+	other := create(t, runtime.Spec{})
+	launch(t, other, sh("sleep 100"))
+	// Its number has been given to another process.
+	note := filepath.Join(shared.Config.State, "e", other.ID, "note.json")
+	data, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := regexp.MustCompile(`"pid":\d+`).ReplaceAll(data, fmt.Appendf(nil, `"pid":%d`, os.Getpid()))
+	if err := os.WriteFile(note, own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	killContainerd(t)
+	found, release, err := runtime.Survivors(shared.Config, logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	var s *runtime.Container
+	for _, f := range found {
+		switch f.ID {
+		case c.ID:
+			s = f
+		case ready.ID, other.ID:
+			t.Errorf("container %s was found, which serves nothing", f.ID)
+		}
+	}
+	if s == nil || !maps.Equal(s.Labels, labels) {
+		t.Fatalf("found %v, want %s with its labels", found, c.ID)
+	}
+	if list, err := s.Listening(); err != nil || !slices.Contains(list, addr) {
+		t.Errorf("it listens on %v, %v; want %s", list, err, addr)
+	}
+	if got := get(t, s, addr); got != "HTTP/1.0 200 OK" {
+		t.Errorf("it answers %q", got)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("its end was not seen")
+	}
+}
+
+// A berth that kept no notes may have made what runs.
+func TestOpen_NotesWhatItAdopts(t *testing.T) {
+	e, stack := open(t)
+	c, err := e.Create(t.Context(), runtime.Spec{ID: runtime.NewID(), Layer: stack, UID: 20001})
+	if err != nil {
+		t.Fatal(err)
+	}
+	launch(t, c, sh("sleep 100"))
+	note := filepath.Join(shared.Config.State, "e", c.ID, "note.json")
+	want, err := os.ReadFile(note)
+	if err := errors.Join(err, os.Remove(note)); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := shared.Engine.Containers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := regexp.MustCompile(`"pid":\d+`)
+	if got, err := os.ReadFile(note); err != nil || pid.FindString(string(got)) != pid.FindString(string(want)) {
+		t.Errorf("the note is %q, %v; want the pid of %q", got, err, want)
+	}
+	for _, adopted := range list {
+		if adopted.ID == c.ID {
+			if err := adopted.Remove(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -23,9 +23,10 @@ type Deployer interface {
 	Expect(app string) (cancel func())
 	// CreateApp returns a fault (E102) when the app is there.
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
-	// Push returns when the commit is live, or with an error that it has
-	// written to p.Out. It makes p.Branch the app's when the app has none. The
-	// end of ctx ends the waiting, and not a build that has begun.
+	// Push returns when the commit is live and its refs have been moved by
+	// p.Accept, or with an error that has been written to p.Out. It makes p.Branch
+	// the app's when the app has none. Without a commit it only moves the refs.
+	// The end of ctx ends the waiting, and not a build that has begun.
 	Push(ctx context.Context, p deploy.Push) error
 	// DestroyUnused destroys an app for which nothing was ever built or set.
 	DestroyUnused(ctx context.Context, name string, by store.User) error
@@ -72,7 +73,7 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 	if err != nil {
 		return told{err} // they have gone
 	}
-	push := &push{Pushes: p, user: r.User, turn: turn, session: session, before: before}
+	push := &push{Pushes: p, user: r.User, turn: turn, life: life, session: session, before: before}
 	err = p.receiveInTurn(life, r, push, name, protocol)
 	turn.done()
 	if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
@@ -90,15 +91,15 @@ type push struct {
 	*Pushes
 	user    store.User
 	turn    *turn
+	life    context.Context // ends with the server
 	session context.Context // ends when the pusher has gone
 	before  store.App       // as it was when the push came; zero when there was none
 	app     store.App
 	missing bool // the app is not there yet
 	created bool // it was not, before this push
 	repo    git.Repository
-	removed bool   // the repository, again
-	decided bool   // git had unpacked what was pushed
-	branch  string // that was deployed
+	removed bool // the repository, again
+	decided bool // git had unpacked what was pushed
 }
 
 func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name, protocol string) (err error) {
@@ -143,12 +144,6 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		_, gone := p.app(name)
 		push.removed = isNotFound(gone)
 	}
-	if push.branch != "" && err == nil {
-		// What a clone checks out, no more: the push has been answered.
-		if err := push.repo.SetHead(life, push.branch); err != nil {
-			p.log.Warn("set the branch that clones check out", "app", name, "error", err)
-		}
-	}
 	if errors.Is(err, git.ErrUnanswered) && fault.From(err) == nil {
 		p.log.Info("a push broke off", "app", name, "user", r.User.Name, "remote", r.RemoteAddr, "error", err)
 		return told{err}
@@ -187,8 +182,8 @@ func (p *push) lookAgain() error {
 }
 
 func errDestroyed(app, when string) error {
-	return fault.New(fault.Conflict, "E422", "%s was destroyed %s", app, when).
-		Hint("push again to make it anew")
+	return fault.New(fault.Conflict, "E422", "%s was destroyed or renamed %s", app, when).
+		Hint("push again to make it anew, or to the name that it has now")
 }
 
 // decide is called by the repository while git waits with the updates.
@@ -211,11 +206,13 @@ func (p *push) decide(ctx context.Context, in *git.Incoming, out io.Writer) erro
 // tryDecide asks everything that can be a reason to refuse before it changes
 // anything: git first, then what berth takes, then the deploy.
 func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) error {
-	if err := in.Lock(ctx); err != nil {
-		return err
-	}
+	locked := in.Lock(ctx)
+	// First what explains all: where the repository is gone, git fails.
 	if err := p.lookAgain(); err != nil {
 		return err
+	}
+	if locked != nil {
+		return locked
 	}
 	update, others, err := choose(p.app, in.Updates)
 	if err != nil {
@@ -241,18 +238,30 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 	if len(others) > 0 {
 		fmt.Fprintf(out, "       %s\n", aside(others, branch))
 	}
-	if update == nil {
-		return nil
+	made := deploy.Push{App: p.app.Name, UID: p.app.UID, Repo: in.Repository, By: p.user, Out: out}
+	made.Accept = func(ctx context.Context) error { return in.Accept(ctx, out) }
+	if update != nil {
+		made.Branch, made.Commit = branch, update.New
+		made.Accept = func(ctx context.Context) error {
+			p.turn.deployed = true
+			err := in.Accept(ctx, out)
+			if err == nil {
+				p.checkOut(branch)
+			}
+			return err
+		}
 	}
-	err = p.deployer.Push(p.session, deploy.Push{
-		App: p.app.Name, Branch: branch, Commit: update.New, Repo: in.Repository, By: p.user, Out: out,
-	})
-	if err != nil {
+	if err := p.deployer.Push(p.session, made); err != nil {
 		return told{err}
 	}
-	p.branch = branch
-	p.turn.deployed = true
 	return nil
+}
+
+// checkOut makes clones check the branch out.
+func (p *push) checkOut(branch string) {
+	if err := p.repo.SetHead(p.life, branch); err != nil {
+		p.log.Warn("set the branch that clones check out", "app", p.app.Name, "error", err)
+	}
 }
 
 // create makes the app that this push is the first of. It stays when its build

@@ -275,6 +275,45 @@ func TestPush_AShallowCloneDeploys(t *testing.T) {
 	}
 }
 
+// Whoever waited for the end of a push may rename the app at once.
+func TestPush_ARenameFollowsTheRefs(t *testing.T) {
+	for _, row := range []struct{ name, ref, where string }{
+		{"of what is deployed", "main", "refs/heads/main"},
+		{"of what is stored alone", "v1", "refs/tags/v1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := openDoor(t, Config{})
+			c := d.client(t, "alice", store.RoleDeploy)
+			if out, err := c.push("shop", "HEAD:refs/heads/main"); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			c.commit("hello.py", "print(2)\n")
+			c.commit("hello.py", "print(3)\n")
+			c.git("tag", "v1")
+			c.git("clone", "-q", "--depth", "1", "--no-single-branch", "file://"+c.home, "ci")
+			d.mu.Lock()
+			d.next = func() {
+				if err := d.repos.Rename("shop", "store"); err != nil {
+					t.Error(err)
+				}
+			}
+			d.mu.Unlock()
+			push := c.gitCommand("-C", "ci", "push", "--force", c.remote("shop"), row.ref)
+			if out, err := push.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if got, want := d.ref(t, "store", row.where), c.git("rev-parse", "HEAD"); got != want {
+				t.Errorf("%s is at %q, want %s", row.where, got, want)
+			}
+			bare := filepath.Join(d.repos.Dir, "store.git")
+			c.git("clone", "-q", "file://"+bare, "copy")
+			if head := c.git("-C", bare, "symbolic-ref", "HEAD"); head != "refs/heads/main" {
+				t.Errorf("clones check out %s", head)
+			}
+		})
+	}
+}
+
 func TestPush_TheDeployHearsOfALeftPusher(t *testing.T) {
 	d := openDoor(t, Config{})
 	entered, gone := make(chan bool), make(chan error, 1)
@@ -355,7 +394,7 @@ func TestPush_TheAppIsLookedUpAgainAfterTheUpload(t *testing.T) {
 			app.Branch = "other"
 			apps["shop"] = app
 		}, "nothing would be deployed: shop deploys other"},
-		{"destroyed", func(apps map[string]store.App) { delete(apps, "shop") }, "shop was destroyed during your push [E422]"},
+		{"destroyed", func(apps map[string]store.App) { delete(apps, "shop") }, "shop was destroyed or renamed during your push [E422]"},
 		{"another app of that name", func(apps map[string]store.App) { apps["shop"] = store.App{Name: "shop", UID: 71_000} }, "[E422]"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -507,7 +546,7 @@ func TestPush_WhoWaitsDoesNotBringADestroyedAppBack(t *testing.T) {
 	d.mu.Unlock()
 	release <- true
 	pushes.Wait()
-	wantText(t, out[1], "shop was destroyed while your push waited for another [E422]")
+	wantText(t, out[1], "shop was destroyed or renamed while your push waited for another", "[E422]")
 	if d.has("shop") {
 		t.Error("the push that waited made the app again")
 	}

@@ -40,6 +40,7 @@ type house struct {
 	push     func(ctx context.Context, p deploy.Push) error
 	command  Command
 	upload   func(app string) // called before the pack comes in
+	next     func()           // called when a push has had its turn
 }
 
 func (h *house) KeyByFingerprint(fingerprint string) (store.Key, error) {
@@ -86,6 +87,9 @@ func (h *house) CreateApp(_ context.Context, name string, by store.User) (store.
 }
 
 func (h *house) Push(ctx context.Context, p deploy.Push) error {
+	if p.Commit == "" {
+		return h.accept(ctx, p)
+	}
 	h.mu.Lock()
 	h.pushes = append(h.pushes, p)
 	app := h.apps[p.App]
@@ -95,10 +99,26 @@ func (h *house) Push(ctx context.Context, p deploy.Push) error {
 	}
 	push := h.push
 	h.mu.Unlock()
-	if push == nil {
-		return nil
+	if push != nil {
+		if err := push(ctx, p); err != nil {
+			return err
+		}
 	}
-	return push(ctx, p)
+	return h.accept(ctx, p)
+}
+
+// accept moves the refs, and then lets in who waited for the push.
+func (h *house) accept(ctx context.Context, p deploy.Push) error {
+	if err := p.Accept(ctx); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	next := h.next
+	h.mu.Unlock()
+	if next != nil {
+		next()
+	}
+	return nil
 }
 
 func (h *house) DestroyUnused(_ context.Context, name string, _ store.User) error {

@@ -51,6 +51,9 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) error {
 	var told error
 	for {
 		if err := s.Unwritable(); err != nil {
+			if err := s.reopen(); err != nil {
+				log.Debug("the state file is not opened for writing", "err", err)
+			}
 			s.Update(func(tx *Tx) error { return tx.checkVersion() }) // a change of nothing is written too
 		}
 		if err := s.keepReserve(); err != nil && s.Unwritable() == nil {
@@ -116,8 +119,12 @@ var reserveKey = []byte("reserve")
 
 // keepReserve makes free pages within the file when it has too few of them.
 func (s *Store) keepReserve() error {
-	stats := s.db.Stats()
-	if (stats.FreePageN+stats.PendingPageN)*s.db.Info().PageSize >= reserveSize/2 || s.db.IsReadOnly() {
+	db := s.writer.Load()
+	if db == nil {
+		return nil
+	}
+	stats := db.Stats()
+	if (stats.FreePageN+stats.PendingPageN)*db.Info().PageSize >= reserveSize/2 {
 		return nil
 	}
 	write := func(change func(meta *bolt.Bucket) error) error {

@@ -4,7 +4,7 @@
 //
 // The file's buckets:
 //
-//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check
+//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check, made-ahead
 //	apps          NAME            → App
 //	config        NAME            → sealed map of the app's config
 //	releases      NAME / number   → Release, its config sealed beside it
@@ -35,6 +35,7 @@ import (
 	goruntime "runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -66,7 +67,9 @@ var buckets = []string{
 // at a time has it open.
 type Store struct {
 	path    string
-	db      *bolt.DB
+	db      atomic.Pointer[bolt.DB] // what is read
+	writer  atomic.Pointer[bolt.DB] // the same one; nil while the file is opened for reading alone
+	reader  *os.File                // of that file then; see reopen
 	seal    sealer
 	locks   keyedLock // certmagic's, held in memory: we are alone with the file
 	trouble trouble
@@ -90,7 +93,7 @@ func Open(dir string) (*Store, error) {
 			return nil, err
 		}
 	}
-	db, err := openBolt(path)
+	db, file, err := openBolt(path)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +103,14 @@ func Open(dir string) (*Store, error) {
 			return nil, err
 		}
 	}
-	s := &Store{path: path, db: db, seal: seal}
+	s := &Store{path: path, seal: seal}
+	s.db.Store(db)
+	if db.IsReadOnly() {
+		s.reader = file
+		s.trouble.written(path, bolterrors.ErrDatabaseReadOnly)
+	} else {
+		s.writer.Store(db)
+	}
 	if err := s.prepare(); err != nil {
 		db.Close()
 		return nil, err
@@ -147,9 +157,14 @@ func unusable(path string, cause error) error {
 }
 
 // openBolt opens the file once its pages have been checked, with the lock held
-// that keeps another berth from writing to it meanwhile.
-func openBolt(path string) (db *bolt.DB, err error) {
-	options := &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType, OpenFile: openChecked}
+// that keeps another berth from writing to it meanwhile. On a filesystem that is
+// read-only it is opened for reading. file is bbolt's own.
+func openBolt(path string) (db *bolt.DB, file *os.File, err error) {
+	options := &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType}
+	options.OpenFile = func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = openChecked(path, flag, mode)
+		return file, err
+	}
 	err = guard(path, func() error {
 		db, err = bolt.Open(path, 0o600, options)
 		if errors.Is(err, syscall.EROFS) {
@@ -160,16 +175,16 @@ func openBolt(path string) (db *bolt.DB, err error) {
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fault.New(fault.Conflict, "E122", "another process has the state file %s open", path).
+		return nil, nil, fault.New(fault.Conflict, "E122", "another process has the state file %s open", path).
 			Hint("is berth running already?")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, damaged(path, err)
+		return nil, nil, damaged(path, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, unusable(path, err)
+		return nil, nil, unusable(path, err)
 	case err != nil:
-		return nil, fmt.Errorf("open the state file: %w", err)
+		return nil, nil, fmt.Errorf("open the state file: %w", err)
 	}
-	return db, nil
+	return db, file, nil
 }
 
 // openChecked opens the file for bbolt, takes its lock and checks its pages.
@@ -284,12 +299,25 @@ func (tx *Tx) checkVersion() error {
 }
 
 // Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return s.db.Load().Close() }
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
+	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{bolt: tx, seal: s.seal}) })
+}
+
+func (s *Store) view(fn func(*bolt.Tx) error) error {
 	return guard(s.path, func() error {
-		return s.db.View(func(tx *bolt.Tx) error { return fn(&Tx{bolt: tx, seal: s.seal}) })
+		for {
+			db, begun := s.db.Load(), false
+			err := db.View(func(tx *bolt.Tx) error {
+				begun = true
+				return fn(tx)
+			})
+			if begun || !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || s.db.Load() == db {
+				return err
+			} // it was reopened just then
+		}
 	})
 }
 
@@ -300,7 +328,11 @@ func (s *Store) View(fn func(*Tx) error) error {
 func (s *Store) Update(fn func(*Tx) error) error {
 	changed := false
 	err := guard(s.path, func() error {
-		return s.db.Update(func(tx *bolt.Tx) error {
+		db := s.writer.Load()
+		if db == nil {
+			return bolterrors.ErrDatabaseReadOnly
+		}
+		return db.Update(func(tx *bolt.Tx) error {
 			err := fn(&Tx{bolt: tx, seal: s.seal})
 			changed = err == nil
 			return err
@@ -354,10 +386,49 @@ func inBolt() bool {
 
 // Snapshot writes a consistent copy of the state file to w while it is in use.
 func (s *Store) Snapshot(w io.Writer) error {
-	return guard(s.path, func() error {
-		return s.db.View(func(tx *bolt.Tx) error {
-			_, err := tx.WriteTo(w)
-			return err
-		})
+	return s.view(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
 	})
+}
+
+// reopen opens a file for writing that was opened on a read-only filesystem,
+// once that can be written. Views go on: those that have begun end on what was
+// open before, and nothing is written until they have. It is for Run alone.
+func (s *Store) reopen() error {
+	if s.writer.Load() != nil {
+		return nil
+	}
+	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	before, err := s.reader.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := f.Stat(); err != nil {
+		return err
+	} else if !os.SameFile(before, now) {
+		return fmt.Errorf("%s is another file than the one that was read: restart berth", s.path)
+	}
+	// The lock is shared with nobody but a berth that reads as well, and our own
+	// would keep us from the one for writing.
+	if err := syscall.Flock(int(s.reader.Fd()), syscall.LOCK_UN); err != nil {
+		return err
+	}
+	db, file, err := openBolt(s.path)
+	if err == nil && db.IsReadOnly() { // read-only again
+		err = db.Close()
+		file = nil
+	}
+	if err != nil || file == nil {
+		return errors.Join(err, syscall.Flock(int(s.reader.Fd()), syscall.LOCK_SH|syscall.LOCK_NB))
+	}
+	old := s.db.Swap(db)
+	err = old.Close() // waits for the views
+	s.reader = nil
+	s.writer.Store(db)
+	return err
 }

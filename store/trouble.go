@@ -67,7 +67,7 @@ func unwritable(path string, err error) error {
 	}
 	f := fault.New(fault.Failed, "E510", "the state file %s cannot be written: %w", path, err)
 	if errors.Is(err, bolterrors.ErrDatabaseReadOnly) || errors.Is(err, syscall.EROFS) {
-		return f.Hint("its filesystem is read-only: mount it writable and restart berth; what runs is served meanwhile")
+		return f.Hint("its filesystem is read-only: mount it writable, and berth goes on; what runs is served meanwhile")
 	}
 	return f.Hint("nothing was changed and what runs is served; dmesg may say what the disk has")
 }

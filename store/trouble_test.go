@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -122,5 +123,67 @@ func TestOpen_OnAReadOnlyFilesystemReadsAndRefusesChanges(t *testing.T) {
 	wantCode(t, err, "E510")
 	if f := fault.From(err); f == nil || !strings.Contains(strings.Join(f.Hints, " "), "writable") {
 		t.Errorf("got %+v, want a hint to mount it writable", f)
+	}
+}
+
+func TestRun_AFilesystemThatIsWritableAgainNeedsNoRestart(t *testing.T) {
+	dir := smallDisk(t, "8m")
+	s := open(t, dir)
+	create(t, s, "shop")
+	s.Close()
+	remount := func(flags uintptr) {
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_RDONLY)
+	s = open(t, dir)
+	wantCode(t, s.Unwritable(), "E510") // before anybody tries a change
+	remount(0)
+	reading, read := make(chan struct{}), make(chan error, 1)
+	end := make(chan struct{})
+	go func() {
+		read <- s.View(func(tx *store.Tx) error { // a view that has begun sees what it began with
+			close(reading)
+			<-end
+			_, err := tx.App("shop")
+			return err
+		})
+	}()
+	<-reading
+	views := make(chan error, 1)
+	go func() { // others go on all the time
+		var err error
+		for err == nil {
+			select {
+			case <-end:
+				views <- nil
+				return
+			default:
+				err = s.View(func(tx *store.Tx) error { _, err := tx.App("shop"); return err })
+			}
+		}
+		views <- err
+	}()
+	time.AfterFunc(50*time.Millisecond, func() { close(end) })
+	run(t, s, func() bool { return s.Unwritable() == nil })
+	if err := errors.Join(<-read, <-views); err != nil {
+		t.Errorf("reading meanwhile: %v", err)
+	}
+	if err := addEvent(s, "x"); err != nil {
+		t.Errorf("a change: %v", err)
+	}
+	if _, err := store.Open(dir); err == nil {
+		t.Error("a second berth opened the file")
+	}
+	s.Close()
+	s = open(t, dir)
+	events := 0
+	if err := s.View(func(tx *store.Tx) error {
+		list, err := tx.Events("shop", 10)
+		events = len(list)
+		return err
+	}); err != nil || events != 1 {
+		t.Errorf("%d events are stored, %v; want 1", events, err)
 	}
 }

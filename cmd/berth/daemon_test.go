@@ -75,6 +75,8 @@ func (d *daemon) serve(ts *testscript.TestScript, flags []string) error {
 	if d.running() {
 		return errors.New("berth is running already")
 	}
+	away := slices.Contains(flags, "-away")
+	flags = slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return f == "-away" })
 	d.flags = flags
 	args := []string{"serve", "--data", ts.Getenv("DATA"), "--engine", d.engine, "--state", d.state,
 		"--stack-cache", d.stack, "--containerd", "embedded", "--bridge", d.bridge, "--domain", "localhost", "--git-user", gitUser}
@@ -112,7 +114,7 @@ func (d *daemon) serve(ts *testscript.TestScript, flags []string) error {
 	}
 	d.cmd, d.ended = command, make(chan struct{})
 	go func() { command.Wait(); close(d.ended) }()
-	if err := d.awaitReady(); err != nil {
+	if err := d.awaitReady(away); err != nil || away {
 		return err
 	}
 	return d.introduce(ts)
@@ -176,11 +178,13 @@ func (d *daemon) closeSockets() {
 	}
 }
 
-func (d *daemon) awaitReady() error {
+// awaitReady waits until berth takes commands, or, with containerd away, until it
+// refuses them for that.
+func (d *daemon) awaitReady(away bool) error {
 	deadline := time.After(readyTimeout)
 	for {
 		out, err := d.berth("apps:list")
-		if err == nil {
+		if !away && err == nil || away && strings.Contains(out, "[E137]") {
 			return nil
 		}
 		select {

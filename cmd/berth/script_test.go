@@ -21,7 +21,7 @@ import (
 // offers (see `go doc testscript`):
 //
 //	serve [flags…]     start berth and wait until it answers; -activated hands
-//	                   it its ports as systemd would
+//	                   it its ports as systemd would, -away waits for no containerd
 //	halt               stop it as systemd would, and wait for its end
 //	restart            halt, serve with the flags of the last serve
 //	upgrade VERSION    build berth anew with that version, put it in the place of

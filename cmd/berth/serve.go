@@ -160,7 +160,15 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	table := router.New(routes, log)
 
-	closed := closedDoors{doors: doors, db: db, certificates: keeper, routes: routes, log: log}
+	closed := &closedDoors{doors: doors, db: db, certificates: keeper, routes: routes, requests: requests, log: log}
+	closed.survivors = func() ([]*runtime.Container, func() error, error) {
+		cfg, err := s.engineConfig(db, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return runtime.Survivors(cfg, log)
+	}
+	opened.add(closed.close)
 	engine, err := awaitEngine(ctx, func(ctx context.Context) (*runtime.Engine, error) { return s.openEngine(ctx, db, log) }, closed.serve, log)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // asked to stop during the wait
@@ -472,16 +480,24 @@ func (s *serve) certificates(ctx context.Context, db *store.Store, doors doors, 
 }
 
 func (s *serve) openEngine(ctx context.Context, db *store.Store, log *slog.Logger) (*runtime.Engine, error) {
+	cfg, err := s.engineConfig(db, log)
+	if err != nil {
+		return nil, err
+	}
+	return runtime.Open(ctx, cfg, log)
+}
+
+func (s *serve) engineConfig(db *store.Store, log *slog.Logger) (cfg runtime.Config, err error) {
 	// The path and not /proc/self/exe: an upgrade puts a new program in its
 	// place, and the next container gets that.
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	if self, err = filepath.EvalSymlinks(self); err != nil {
-		return nil, fmt.Errorf("find the program of the containers' first process: %w", err)
+		return cfg, fmt.Errorf("find the program of the containers' first process: %w", err)
 	}
-	cfg := runtime.Config{
+	cfg = runtime.Config{
 		Containerd: s.containerd, Root: s.engine, State: s.state, Init: self,
 		Bridge: s.bridge, Subnet: s.subnet, StackCache: s.stackCache,
 	}
@@ -495,12 +511,12 @@ func (s *serve) openEngine(ctx context.Context, db *store.Store, log *slog.Logge
 		}
 		return nil
 	}); err != nil {
-		return nil, err
+		return cfg, err
 	}
 	if err := cfg.Validate(); err != nil {
-		return nil, usage("%w", err).Hint("berth help serve lists the flags")
+		return cfg, usage("%w", err).Hint("berth help serve lists the flags")
 	}
-	return runtime.Open(ctx, cfg, log)
+	return cfg, nil
 }
 
 // plate is what hangs at the door: which hosts are the admin page's, and which

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -28,7 +29,7 @@ const (
 
 // awaitEngine opens the engine. As long as containerd cannot be reached, it
 // tries again, and meanwhile runs beside it: apps serve on without containerd,
-// but which of them runs where, containerd alone knows.
+// but nothing can be started, stopped or changed.
 func awaitEngine[E any](ctx context.Context, open func(context.Context) (E, error), meanwhile func(context.Context) error, log *slog.Logger) (E, error) {
 	engine, err := open(ctx)
 	if !errors.Is(err, runtime.ErrNoContainerd) {
@@ -52,7 +53,7 @@ func awaitEngine[E any](ctx context.Context, open func(context.Context) (E, erro
 	for reminded := (time.Time{}); errors.Is(err, runtime.ErrNoContainerd); {
 		if time.Since(reminded) >= engineRemind {
 			reminded = time.Now()
-			log.Error("waiting for containerd; until it is there, every site answers 503 and every command E137", "err", err)
+			log.Error("waiting for containerd; until it is there, apps that are found running are served, every other site answers 503 and every command E137", "err", err)
 		}
 		// Ready in so far as the doors are open: a start that lasts is ended by
 		// systemd, and whoever waits for the start of berth would wait as long.
@@ -71,33 +72,51 @@ func awaitEngine[E any](ctx context.Context, open func(context.Context) (E, erro
 	return engine, err
 }
 
-// closedDoors answers at the doors while there is no engine. They stay open:
-// what it listens on are copies, and what it does not take waits in the backlog.
+// closedDoors answers at the doors while there is no engine, and leads to the
+// apps that run all the same. They stay open: what it listens on are copies, and
+// what it does not take waits in the backlog.
 type closedDoors struct {
 	doors        doors
 	db           *store.Store
 	certificates *certificates.Keeper
 	routes       router.Config
+	requests     *accesslog.Log
+	survivors    func() (found []*runtime.Container, release func() error, err error)
 	log          *slog.Logger
+
+	draining sync.WaitGroup // requests that were taken before ctx ended
 }
 
-// serve answers until ctx ends.
-func (c closedDoors) serve(ctx context.Context) error {
-	c.routes.AccessLog, c.routes.Sockets, c.routes.Unready = nil, nil, true
-	table := router.New(c.routes, c.log)
-	// Only to have each host answered with its own certificate.
+// close waits for the requests that were taken.
+func (c *closedDoors) close() error {
+	c.draining.Wait()
+	return nil
+}
+
+// serve answers until ctx ends. It does not wait for the requests that it has
+// taken by then, which may last: whoever comes next has the doors.
+func (c *closedDoors) serve(ctx context.Context) error {
+	routes := c.routes
+	routes.Sockets, routes.Unready = nil, true
+	table := router.New(routes, c.log)
 	hosts := &closedHosts{table, c.certificates, c.log}
-	deploy.New(deploy.Config{}, c.db, nil, table, hosts, c.log).AnnounceHosts()
+	running := deploy.New(deploy.Config{AccessLog: c.requests}, c.db, nil, table, hosts, c.log)
+	containers, release, err := c.survivors()
+	if err != nil {
+		c.log.Warn("apps that run are not found without containerd", "err", err)
+		release = func() error { return nil }
+	}
+	running.RouteSurvivors(ctx, containers)
+	running.AnnounceHosts() // for each other host to be answered with its own certificate
 
 	var copies doors
-	defer func() { copies.close() }()
 	var errs [3]error
 	copies.http, errs[0] = copyListeners(c.doors.http)
 	copies.https, errs[1] = copyListeners(c.doors.https)
 	local, err := copyListeners([]net.Listener{c.doors.local})
 	errs[2] = err
 	if err := errors.Join(errs[:]...); err != nil {
-		return fmt.Errorf("copy the listeners: %w", err)
+		return errors.Join(fmt.Errorf("copy the listeners: %w", err), copies.close(), release())
 	}
 	copies.local = local[0]
 
@@ -114,7 +133,20 @@ func (c closedDoors) serve(ctx context.Context) error {
 		}
 		return nil
 	})
-	return jobs.wait()
+	ended := make(chan error, 1)
+	c.draining.Go(func() {
+		ended <- jobs.wait()
+		if err := errors.Join(copies.close(), release()); err != nil {
+			c.log.Debug("what was open during the wait for containerd is not all closed", "err", err)
+		}
+	})
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		copies.close() // at once: two take no connections from one backlog
+		return nil
+	}
 }
 
 // closedHosts is the deploy.Hosts of closed doors. The router's page comes before
@@ -128,7 +160,8 @@ type closedHosts struct {
 func (h *closedHosts) SetHosts(_ string, hosts []certificates.Host, acme certificates.ACME) {
 	var names []string
 	for _, host := range hosts {
-		if !slices.Contains(names, host.Name) { // an app and another may want the same
+		// An app and another may want the same; what leads to an app that runs stays.
+		if !slices.Contains(names, host.Name) && !h.table.Leads(host.Name) {
 			names = append(names, host.Name)
 		}
 	}

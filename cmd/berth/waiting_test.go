@@ -19,6 +19,7 @@ import (
 
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -106,8 +107,9 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer keeper.Close()
-	closed := closedDoors{doors: doors, db: db, certificates: keeper, log: log,
-		routes: router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper}}
+	closed := &closedDoors{doors: doors, db: db, certificates: keeper, log: log, requests: accesslog.New(dir, log),
+		survivors: func() ([]*runtime.Container, func() error, error) { return nil, nil, errors.New("none") },
+		routes:    router.Config{HTTPPort: port(doors.http), HTTPSPort: port(doors.https), Certificates: keeper}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- closed.serve(ctx) }()
@@ -149,6 +151,7 @@ func TestClosedDoors_AnswerAndStayOpen(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	closed.close()
 	for _, l := range []net.Listener{doors.http[0], doors.https[0], doors.local} {
 		conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
 		if err != nil {

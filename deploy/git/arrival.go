@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -15,43 +14,59 @@ const unfinished = "berth-unfinished"
 
 // arrival remembers which packs were there before a push.
 type arrival struct {
-	repo   Repository
+	// dir is the repository's directory. A rename of its app may move it while
+	// the push comes in, and another app's repository take its path, whose packs
+	// are none of ours to remove.
+	dir    *os.Root
 	before []string // the names of their files
 	stale  bool     // an earlier push never ended
 }
 
+// arrive begins an arrival. The caller closes its dir.
 func (r Repository) arrive() (*arrival, error) {
-	a := &arrival{repo: r, before: r.packFiles()}
-	f, err := os.OpenFile(filepath.Join(r.Path, unfinished), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	dir, err := os.OpenRoot(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	a := &arrival{dir: dir, before: packFiles(dir.FS())}
+	f, err := dir.OpenFile(unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if a.stale = errors.Is(err, fs.ErrExist); a.stale {
 		return a, nil
 	}
-	return a, errors.Join(err, f.Close())
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		dir.Close()
+	}
+	return a, err
 }
 
 // end removes the packs that a refused push has brought.
 func (a *arrival) end(accepted bool) error {
 	var errs []error
 	if !accepted {
-		for _, file := range a.repo.packFiles() {
+		for _, file := range packFiles(a.dir.FS()) {
 			stem, _, _ := strings.Cut(file, ".")
 			if !slices.Contains(a.before, stem+".pack") {
-				errs = append(errs, os.Remove(filepath.Join(a.repo.packDir(), file)))
+				errs = append(errs, a.dir.Remove(packDir+"/"+file))
 			}
 		}
 	}
 	if err := errors.Join(errs...); err != nil || a.stale {
 		return err
 	}
-	return os.Remove(filepath.Join(a.repo.Path, unfinished))
+	return a.dir.Remove(unfinished)
 }
 
-func (r Repository) packDir() string { return filepath.Join(r.Path, "objects", "pack") }
+const packDir = "objects/pack"
 
 // packFiles returns the names of the packs' files. Without a directory there
 // are none.
-func (r Repository) packFiles() (names []string) {
-	entries, _ := os.ReadDir(r.packDir())
+func (r Repository) packFiles() []string { return packFiles(os.DirFS(r.Path)) }
+
+func packFiles(repo fs.FS) (names []string) {
+	entries, _ := fs.ReadDir(repo, packDir)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "pack-") {
 			names = append(names, e.Name())

@@ -108,9 +108,14 @@ func (in *Incoming) peel(ctx context.Context) error {
 	return nil
 }
 
-// commit moves the refs. What they name serves already, so that an obstacle is
-// worked around where there is a way.
-func (in *Incoming) commit(ctx context.Context, out io.Writer) error {
+// Accept moves the refs, once. What they name serves already, so that an
+// obstacle is worked around where there is a way. Until Accept returns, nobody
+// may move the repository: git has the locks by their path. An error has been
+// written to out.
+func (in *Incoming) Accept(ctx context.Context, out io.Writer) error {
+	if in.accepted {
+		return nil
+	}
 	if in.refs == nil {
 		return errors.New("a push was accepted before its refs were locked")
 	}

@@ -84,7 +84,9 @@ func (u Update) IsTag() bool { return strings.HasPrefix(u.Ref, "refs/tags/") }
 // checked everything that it checks of a push but the locks on its refs, with
 // the push and a writer whose text reaches the pusher as it is written. Its
 // error refuses the whole push (it must have been written to out already) and
-// is returned; the objects of a refused push are removed. A push that broke off
+// is returned; the objects of a refused push are removed. When decide returns
+// nil, the refs are moved, unless it has had that done itself (Accept): whoever
+// may move the repository then does it while nobody can. A push that broke off
 // before is ErrUnanswered; one that asked for nothing, or whose objects git
 // refused and said so, is nil.
 //
@@ -111,7 +113,8 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 	if err != nil {
 		return fmt.Errorf("receive-pack: %w", err)
 	}
-	shallow, err := r.shallowFile()
+	defer arrival.dir.Close()
+	shallow, err := r.shallowFile(arrival.dir)
 	if err != nil {
 		return fmt.Errorf("receive-pack: %w", err)
 	}
@@ -156,7 +159,7 @@ func (r Repository) Receive(ctx context.Context, stdin io.Reader, stdout, stderr
 			out := &progress{file: text}
 			err := decide(ctx, in, out)
 			if err == nil {
-				err = in.commit(ctx, out)
+				err = in.Accept(ctx, out)
 			}
 			in.refs.abort()
 			in.answer(answer, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,6 +77,42 @@ func TestReceive_RefusalKeepsTheRefAndCanBePushedAgain(t *testing.T) {
 	noDebris(t, repo)
 	if _, err := push(t, l, repo, "main", accept); err != nil {
 		t.Errorf("second push: %v", err)
+	}
+}
+
+// While a push comes in its app may be renamed, and another take the name.
+func TestReceive_ARefusedPushLeavesTheRepositoryThatTookThePathAlone(t *testing.T) {
+	l := newLocal(t)
+	l.write("a", "a")
+	l.commit("one")
+	repo := open(t)
+	packs := func(path string) (names []string) { return Repository{Path: path}.packFiles() }
+	if _, err := push(t, l, repo, "main", accept); err != nil {
+		t.Fatal(err)
+	}
+	moved, before := repo.Path+"-moved", packs(repo.Path)
+	other := open(t)
+	l.write("b", "b")
+	l.commit("two")
+	if _, err := push(t, l, other, "main", accept); err != nil {
+		t.Fatal(err)
+	}
+	others := packs(other.Path)
+	no := errors.New("no")
+	_, err := push(t, l, repo, "main", func(ctx context.Context, in *Incoming, _ io.Writer) error {
+		if len(packs(repo.Path)) <= len(before) {
+			t.Error("the push brought no pack")
+		}
+		return errors.Join(no, os.Rename(repo.Path, moved), os.Rename(other.Path, repo.Path))
+	})
+	if !errors.Is(err, no) {
+		t.Errorf("got %v, want the refusal", err)
+	}
+	if got := packs(repo.Path); len(others) == 0 || !slices.Equal(got, others) {
+		t.Errorf("the other repository has %v, want %v", got, others)
+	}
+	if got := packs(moved); !slices.Equal(got, before) {
+		t.Errorf("the renamed repository has %v, want %v", got, before)
 	}
 }
 
@@ -365,7 +402,7 @@ func TestPrune_RemovesTheObjectsOfAPushThatNeverEnded(t *testing.T) {
 	}
 	l.write("a", "b")
 	lost := l.commit("two")
-	pack := l.command("pack-objects", "--revs", "--all", "-q", filepath.Join(repo.packDir(), "pack"))
+	pack := l.command("pack-objects", "--revs", "--all", "-q", filepath.Join(repo.Path, packDir, "pack"))
 	pack.Stdin = strings.NewReader("")
 	if out, err := pack.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -21,25 +21,30 @@ import (
 // in place of the repository's own. Without any shallow commit there is none.
 type shallowFile struct {
 	repo Repository
-	name string   // of the file that git reads
+	dir  *os.Root // the repository's, wherever it is moved
 	own  []string // the repository's
 }
 
+// newShallow is the name of the file that git reads.
+const newShallow = ".new-shallow"
+
 // shallowFile begins with the repository's own list.
-func (r Repository) shallowFile() (*shallowFile, error) {
-	text, err := os.ReadFile(filepath.Join(r.Path, "shallow"))
+func (r Repository) shallowFile(dir *os.Root) (*shallowFile, error) {
+	text, err := dir.ReadFile("shallow")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	// The directory is git's, and whoever has got hold of git may have put
 	// anything there: what are no ids stays out.
 	own := slices.DeleteFunc(strings.Fields(string(text)), func(id string) bool { return checkID(id) != nil })
-	s := &shallowFile{repo: r, name: filepath.Join(r.Path, ".new-shallow"), own: own}
+	s := &shallowFile{repo: r, dir: dir, own: own}
 	return s, s.write(nil)
 }
 
 // env makes git read the file.
-func (s *shallowFile) env() string { return "GIT_SHALLOW_FILE=" + s.name }
+func (s *shallowFile) env() string {
+	return "GIT_SHALLOW_FILE=" + filepath.Join(s.repo.Path, newShallow)
+}
 
 // write makes the list the repository's own and these commits.
 func (s *shallowFile) write(more []string) error {
@@ -48,10 +53,13 @@ func (s *shallowFile) write(more []string) error {
 		return err
 	}
 	slices.Sort(all)
-	f, err := os.OpenFile(s.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := s.dir.OpenFile(newShallow, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = f.WriteString(strings.Join(slices.Compact(all), "\n") + "\n")
-		err = errors.Join(err, s.repo.own(s.name), f.Sync(), f.Close())
+		if s.repo.uid != os.Getuid() {
+			err = errors.Join(err, f.Chown(s.repo.uid, s.repo.gid))
+		}
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("write the list of shallow commits: %w", err)
@@ -123,7 +131,7 @@ func (s *shallowFile) met(ctx context.Context, ids, tips []string, options ...st
 
 // keep makes the list the repository's own.
 func (s *shallowFile) keep() error {
-	err := os.Rename(s.name, filepath.Join(s.repo.Path, "shallow"))
+	err := s.dir.Rename(newShallow, "shallow")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing is shallow
 	}
@@ -132,7 +140,7 @@ func (s *shallowFile) keep() error {
 
 // remove drops the list.
 func (s *shallowFile) remove() error {
-	if err := os.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.dir.Remove(newShallow); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

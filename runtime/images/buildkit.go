@@ -209,14 +209,13 @@ func (b *builder) openWorker(ctx context.Context) (*buildWorker, error) {
 	if err != nil {
 		return nil, err
 	}
-	fixed := m.engine.RuncFixed(ctx)
 	manager := m.buildLeases(b.spec.Owner)
 	content := containerdsnapshot.NewContentStore(m.client().ContentStore(), runtime.Namespace)
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID:            id,
 		Root:          b.dir,
 		Platforms:     []ocispec.Platform{buildPlatform()},
-		Executor:      newStepExecutor(m.engine, b.spec.Limits, fixed),
+		Executor:      m.stepExecutor(ctx, b.spec.Limits),
 		Snapshotter:   containerdsnapshot.NewSnapshotter(runtime.Snapshotter, &baseSnapshotter{Snapshotter: m.engine.Snapshots(), id: m.engine.ID()}, runtime.Namespace, nil),
 		ContentStore:  content,
 		Applier:       m.client().DiffService(),

@@ -32,6 +32,12 @@ type stepExecutor struct {
 	turn   chan struct{} // has one place when steps run one at a time; nil when they need not
 }
 
+// stepExecutor returns an executor for one build. The machine's runc at the
+// beginning of the build decides whether steps run one at a time.
+func (m *Maker) stepExecutor(ctx context.Context, limits runtime.Limits) *stepExecutor {
+	return newStepExecutor(m.engine, limits, m.engine.RuncFixed(ctx))
+}
+
 // newStepExecutor returns an executor for one build. With a runc that may let
 // containers out which start together and share a writable mount, the build's
 // steps run one at a time: no cache mount is ever in two of them, whatever its
