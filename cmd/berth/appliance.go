@@ -16,6 +16,7 @@ func (c *cli) applianceCommands() []command {
 	purge := false
 	serving := defaultServe()
 	return []command{
+		c.explainCommand(),
 		{
 			use: "version", noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error { return c.printVersion(ctx) },
