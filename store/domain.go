@@ -177,6 +177,11 @@ func (tx *Tx) indexDomain(d Domain) error {
 	return b.Put([]byte(d.Address()), []byte{})
 }
 
+// DomainTaken returns the fault (E104) of an address that leads elsewhere.
+func DomainTaken(address, elsewhere string) *fault.Error {
+	return fault.New(fault.Conflict, "E104", "%s leads to %s", address, elsewhere)
+}
+
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.
 func (tx *Tx) PutDomain(d Domain) error {
 	old, found, err := tx.Domain(d.Address())
@@ -184,7 +189,7 @@ func (tx *Tx) PutDomain(d Domain) error {
 		return err
 	}
 	if found && old.App != d.App {
-		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Address(), old.App).
+		return DomainTaken(d.Address(), fmt.Sprintf("the app %q already", old.App)).
 			Hint("berth domains:remove %s %s frees it", old.App, d.Address())
 	}
 	if err := tx.indexDomain(d); err != nil {
