@@ -84,6 +84,11 @@ func (tx *Tx) Key(name string) (Key, error) {
 	return key, err
 }
 
+// NoKeyOf returns the fault (E108) of a fingerprint that no key has.
+func NoKeyOf(fingerprint string) *fault.Error {
+	return fault.New(fault.NotFound, "E108", "no key has the fingerprint %s", fingerprint)
+}
+
 // KeyByFingerprint returns the key with that fingerprint; found is false when
 // nobody has it.
 func (tx *Tx) KeyByFingerprint(fingerprint string) (key Key, found bool, err error) {
