@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,12 +41,18 @@ func (u User) May(role Role, app string) error {
 		return nil
 	}
 	if app != "" && !slices.Contains(u.Apps, app) {
-		return fault.New(fault.Denied, "E111", "%s has no access to the app %q", u.Name, app)
+		return u.NoAccess(fmt.Sprintf("the app %q", app))
 	}
 	if app == "" && role != RoleRead {
 		return fault.New(fault.Denied, "E111", "%s has access to its own apps alone", u.Name)
 	}
 	return nil
+}
+
+// NoAccess returns the fault (E111) of a user who is bound to some apps and
+// asks for something else.
+func (u User) NoAccess(what string) *fault.Error {
+	return fault.New(fault.Denied, "E111", "%s has no access to %s", u.Name, what)
 }
 
 // Key is an SSH public key that may enter.

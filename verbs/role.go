@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -105,7 +106,7 @@ func ofHost(role store.Role) rule {
 		strange := func(owner string) bool { return !slices.Contains(user.Apps, owner) }
 		switch {
 		case len(user.Apps) > 0 && (len(owners) == 0 || slices.ContainsFunc(owners, strange)):
-			return fault.New(fault.Denied, "E111", "%s has no access to %.80q", user.Name, target).
+			return user.NoAccess(fmt.Sprintf("%.80q", target)).
 				Hint("berth certs:report lists the hosts of %s", strings.Join(user.Apps, ", "))
 		case len(owners) == 0:
 			return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
