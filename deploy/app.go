@@ -15,8 +15,9 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-func errEmpty(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
+// NeverDeployed returns the fault (E112) of an app that has no release yet.
+func NeverDeployed(app string) error {
+	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app

@@ -91,7 +91,7 @@ func (d *Deployer) plannedRef(record store.App) (string, error) {
 	case record.Branch != "":
 		return "refs/heads/" + record.Branch, nil
 	}
-	return "", errEmpty(record.Name)
+	return "", NeverDeployed(record.Name)
 }
 
 // detect turns the tree into a plan, with the config that a release of it has.

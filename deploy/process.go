@@ -59,7 +59,7 @@ func processTypes(r store.Release) []string {
 func (d *Deployer) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
-			return change{}, errEmpty(app)
+			return change{}, NeverDeployed(app)
 		}
 		if record.Stopped {
 			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
@@ -86,7 +86,7 @@ func (d *Deployer) Stop(ctx context.Context, app string, by store.User, out io.W
 func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
 		if record.Release == 0 {
-			return change{}, errEmpty(app)
+			return change{}, NeverDeployed(app)
 		}
 		record.Stopped = false
 		return change{}, nil

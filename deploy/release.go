@@ -127,7 +127,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	ctx, end := d.begun(ctx, a)
 	defer end()
 	if record.Release == 0 {
-		return store.Release{}, errEmpty(app)
+		return store.Release{}, NeverDeployed(app)
 	}
 	if fallen != 0 && record.Release != fallen {
 		return store.Release{}, nil
