@@ -175,7 +175,7 @@ func openBolt(path string) (db *bolt.DB, file *os.File, err error) {
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, nil, fault.New(fault.Conflict, "E122", "another process has the state file %s open", path).
+		return nil, nil, InUse("another process has the state file %s open", path).
 			Hint("is berth running already?")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, nil, damaged(path, err)
@@ -227,6 +227,11 @@ func lock(f *os.File, shared bool) error {
 			return bolterrors.ErrTimeout
 		}
 	}
+}
+
+// InUse returns the fault (E122) of a state with which another process works.
+func InUse(format string, args ...any) *fault.Error {
+	return fault.New(fault.Conflict, "E122", format, args...)
 }
 
 func damaged(path string, cause error) error {
