@@ -35,6 +35,21 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s:%d:%d", scheme, p.Number, p.Container)
 }
 
+// ParsePorts reads one word or more. None is a fault (E166).
+func ParsePorts(words []string) (ports []Port, err error) {
+	if len(words) == 0 {
+		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
+	}
+	for _, word := range words {
+		p, err := ParsePort(word)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
 // ParsePort reads what String writes. What is none is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
