@@ -189,6 +189,19 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 	return acme, incomplete
 }
 
+// NoCertTarget returns the fault (E179) of a name that is neither an app nor a
+// host.
+func NoCertTarget(name string) *fault.Error {
+	return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", name).
+		Hint("berth certs:report lists the hosts")
+}
+
+// NoHostToCertify returns the fault (E179) of an app without a host.
+func NoHostToCertify(app string) *fault.Error {
+	return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
+		Hint("berth domains:add %s gives it one", app)
+}
+
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
 // that browsers would refuse, or that is for other hosts, is a fault (E178).
 func (d *Deployer) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {

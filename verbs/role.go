@@ -8,7 +8,6 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // Role is who may do a verb.
@@ -109,8 +108,7 @@ func ofHost(role store.Role) rule {
 			return user.NoAccess(fmt.Sprintf("%.80q", target)).
 				Hint("berth certs:report lists the hosts of %s", strings.Join(user.Apps, ", "))
 		case len(owners) == 0:
-			return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
-				Hint("berth certs:report lists the hosts")
+			return deploy.NoCertTarget(target)
 		case slices.Contains(owners, store.AdminPairs):
 			c.on = place{store.AdminPairs, host}
 			if role == store.RoleDeploy {
