@@ -57,12 +57,17 @@ func diskFull(err error) bool {
 		strings.Contains(err.Error(), syscall.ENOSPC.Error()) // bbolt does not wrap all of its causes
 }
 
+// DiskFull returns the fault (E501) of a disk that is full or nearly so.
+func DiskFull(format string, args ...any) *fault.Error {
+	return fault.New(fault.Failed, "E501", format, args...)
+}
+
 func unwritable(path string, err error) error {
 	if f := fault.From(err); f != nil {
 		return f // damaged, see guard
 	}
 	if diskFull(err) {
-		return fault.New(fault.Failed, "E501", "the disk is full: the state file %s cannot be written: %w", path, err).
+		return DiskFull("the disk is full: the state file %s cannot be written: %w", path, err).
 			Hint("nothing was changed and what runs is served; free some space and try again")
 	}
 	f := fault.New(fault.Failed, "E510", "the state file %s cannot be written: %w", path, err)
