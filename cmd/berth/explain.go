@@ -12,7 +12,7 @@ import (
 // may be the one of a daemon that does not run.
 func (c *cli) explainCommand() command {
 	return command{
-		use: "explain [CODE]", short: "say what the code of an error means",
+		after: "doctor", use: "explain [CODE]", short: "say what the code of an error means",
 		long:    "Without CODE it lists all codes. It asks nothing of the appliance.",
 		example: "explain E301", noApp: true, max: 1, reads: true,
 		run: func(_ context.Context, _ string, words []string) error {
