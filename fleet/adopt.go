@@ -48,11 +48,22 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 	return left
 }
 
-// adopt fills the slots of a release with containers that run already, and
+// adopt makes instances of the containers that run already, looks after them and
+// returns the other containers.
+func (a *App) adopt(r Release, containers []Container) (left []Container) {
+	found, left := a.found(r, containers)
+	a.mu.Lock()
+	a.live = append(a.live, found...)
+	a.mu.Unlock()
+	supervise(found)
+	return left
+}
+
+// found fills the slots of a release with containers that run already, and
 // returns the others. Of two for one slot, which a crash in the middle of a
 // restart leaves, it takes the one with the right limits, then the one that
 // listens, then the newer one.
-func (a *App) adopt(r Release, containers []Container) (left []Container) {
+func (a *App) found(r Release, containers []Container) (set []*instance, left []Container) {
 	open := map[string]Slot{}
 	for _, s := range r.Slots() {
 		open[s.String()] = s
@@ -97,9 +108,9 @@ func (a *App) adopt(r Release, containers []Container) (left []Container) {
 		}
 		has := r
 		has.Limits = found[0].limits
-		a.takeBack(has, s, found[0].Container)
+		set = append(set, a.takeBack(has, s, found[0].Container))
 	}
-	return left
+	return set, left
 }
 
 // compareBool orders false before true.
@@ -114,7 +125,7 @@ func compareBool(x, y bool) int {
 }
 
 // takeBack makes an instance of a container that runs already.
-func (a *App) takeBack(r Release, s Slot, c Container) {
+func (a *App) takeBack(r Release, s Slot, c Container) *instance {
 	i := a.instance(r, s)
 	i.container, i.state, i.since = c, Up, c.About().Created
 	if s.Process.Type == "web" {
@@ -129,10 +140,7 @@ func (a *App) takeBack(r Release, s Slot, c Container) {
 			i.state = Starting // it was on its way; the supervisor starts it anew
 		}
 	}
-	a.mu.Lock()
-	a.live = append(a.live, i)
-	a.mu.Unlock()
-	i.supervise()
+	return i
 }
 
 // bootPatience is how long requests of an app wait for its first instance. After
@@ -149,10 +157,10 @@ func (a *App) HoldUnserved(r Release) (resume func()) {
 		return nil
 	}
 	router := a.fleet.cfg.Router
-	if router.Hold(a.Name(), heldRequests, bootPatience) != nil {
+	if router.Hold(a.ref(), heldRequests, bootPatience) != nil {
 		return nil // it has no route, and nobody waits
 	}
-	resume = sync.OnceFunc(func() { router.Resume(a.Name()) })
+	resume = sync.OnceFunc(func() { router.Resume(a.ref()) })
 	time.AfterFunc(bootPatience, resume)
 	return resume
 }

@@ -58,7 +58,7 @@ func (i *instance) awaitHealthy(ctx context.Context, again bool, note func(strin
 
 // hosts are those under which checks ask the instance.
 func (i *instance) hosts() []string {
-	hosts, _ := i.fleet().cfg.Router.Hosts(i.app.Name())
+	hosts, _ := i.fleet().cfg.Router.Hosts(i.app.ref())
 	return hosts
 }
 

@@ -42,7 +42,7 @@ func (i *instance) containerPorts() []string {
 	if i.process.Type != "web" {
 		return nil
 	}
-	return i.fleet().cfg.Router.Ports(i.app.Name())
+	return i.fleet().cfg.Router.Ports(i.app.ref())
 }
 
 // listens notes where the instance takes requests.

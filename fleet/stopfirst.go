@@ -39,8 +39,8 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 	kept := slices.DeleteFunc(slices.Clone(set), func(i *instance) bool { return slices.Contains(missing, i) })
 	began := time.Now()
 	if slices.ContainsFunc(old, serves) && !slices.ContainsFunc(kept, serves) {
-		app := a.Name()
-		f.warn("requests cannot be held", f.cfg.Router.Hold(app, heldRequests, heldFor), "app", app)
+		app := a.ref()
+		f.warn("requests cannot be held", f.cfg.Router.Hold(app, heldRequests, heldFor), "app", app.Name)
 		defer f.cfg.Router.Resume(app)
 		defer func() { c.Progress.Held(time.Since(began)) }()
 	}

@@ -29,10 +29,15 @@ func (h host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, err
 
 func (h host) Containers(ctx context.Context) (list []fleet.Container, err error) {
 	all, err := h.engine.Containers(ctx)
+	return Containers(all), err
+}
+
+// Containers are the engine's, in the fleet's words.
+func Containers(all []*runtime.Container) (list []fleet.Container) {
 	for _, c := range all {
 		list = append(list, container{c})
 	}
-	return list, err
+	return list
 }
 
 // Spec is a container's description in the engine's words.
