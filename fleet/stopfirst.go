@@ -118,15 +118,17 @@ func (a *App) prepare(ctx context.Context, c Change, instances []*instance) erro
 	if err := c.layer(); err != nil {
 		return err
 	}
-	errs := make([]error, len(instances))
-	sideBySide(instances, func(n int, i *instance) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sideBySide(instances, func(_ int, i *instance) {
 		container, err := i.readied(ctx, c)
-		if err == nil {
-			i.fill(container)
+		if err != nil {
+			cancel(err) // the first failure is the reason, as in start
+			return
 		}
-		errs[n] = err
+		i.fill(container)
 	})
-	return errors.Join(errs...)
+	return context.Cause(ctx)
 }
 
 // bringBack stops the instances that did not come up and starts those that they
