@@ -143,9 +143,9 @@ func (a *App) takeBack(r Release, s Slot, c Container) *instance {
 	return i
 }
 
-// bootPatience is how long requests of an app wait for its first instance. After
-// a restart of berth nobody waits; after one of the machine, a visitor is better
-// served late than not at all.
+// bootPatience is how long requests of an app wait for its first instance. A
+// restart of berth makes no request wait. After a restart of the machine, a late
+// answer is better than none.
 const bootPatience = 15 * time.Second
 
 // HoldUnserved holds the requests of an app that is to serve and of which
@@ -158,7 +158,7 @@ func (a *App) HoldUnserved(r Release) (resume func()) {
 	}
 	router := a.fleet.cfg.Router
 	if router.Hold(a.ref(), heldRequests, bootPatience) != nil {
-		return nil // it has no route, and nobody waits
+		return nil // it has no route, so no request can wait
 	}
 	resume = sync.OnceFunc(func() { router.Resume(a.ref()) })
 	time.AfterFunc(bootPatience, resume)

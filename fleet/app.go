@@ -41,7 +41,7 @@ func (a *App) Name() string {
 	return a.name
 }
 
-// ref is how others are told which app this is.
+// ref names the app to the router and the logs.
 func (a *App) ref() Ref { return Ref{a.uid, a.Name()} }
 
 // NameUnlessGone is Name, and "" for an app that was destroyed: its name may be

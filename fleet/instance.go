@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// StopGrace is what a process gets between SIGTERM and SIGKILL: Heroku gives
-// 30 s, and on a machine of one's own nobody wants to wait that long.
+// StopGrace is the time between SIGTERM and SIGKILL. Heroku gives 30 s; on a
+// single machine a stop should not take that long.
 const StopGrace = 10 * time.Second
 
 // State is what an instance is at.
@@ -53,7 +53,7 @@ type instance struct {
 
 	mu        sync.Mutex // guards what follows
 	container Container  // nil until the first one is made
-	address   string     // where it listens, once known
+	address   string     // where it listens; "" until that is found out
 	state     State
 	since     time.Time
 	restarts  int
