@@ -92,8 +92,6 @@ type Deployer struct {
 	images *images.Maker
 	steps  imageSteps // the images'
 
-	portless bool // TCP ports are another berth's: see RouteSurvivors
-
 	layers layerMaker // the engine
 	load   func() (runtime.Load, error)
 	table  *router.Router
@@ -164,7 +162,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
 	d.boxes = local.Host(engine)
-	d.fleet = d.newFleet(d.boxes)
+	d.fleet = d.newFleet(d.boxes, routes{d: d})
 	return d
 }
 

@@ -8,45 +8,31 @@ import (
 	"github.com/berthd/berth/fleet"
 )
 
-// While the engine is away, what runs of the live release serves, what ends
-// leaves its route, and nothing is started or stopped.
-func TestRouteSurvivors_ServesWhatRunsAndNothingElse(t *testing.T) {
+func TestRouteSurvivors_LeadsToWhatRunsAndStartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(release(1, 2), false)
-		w.begin()
-		if err := w.boot(); err != nil {
-			t.Fatal(err)
-		}
-		w.rest()
+		w := begun(t, release(1, 2), false, nil)
+		made := len(w.machine.Every())
 		w.crash()
-
 		w.begin()
 		r := w.record()
 		containers, err := w.life.Host().Containers(w.life.Context)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := len(w.machine.Every())
-		other := w.fleet.NewApp(70001, "empty") // nothing of it runs
-		w.fleet.RouteSurvivors(w.life.Context, []fleet.Wanted{{App: w.app, Release: &r}, {App: other, Release: &r}}, containers)
-		if got := w.router.Backends("shop"); len(got) != 2 {
-			t.Fatalf("shop is led to %v, want both instances", got)
+		w.fleet.RouteSurvivors(w.life.Context, []fleet.Wanted{{App: w.app, Release: &r}}, containers)
+		if got := len(w.router.Backends("shop")); got != 2 {
+			t.Errorf("requests go to %d instances, want 2", got)
 		}
-		if apps := w.router.Apps(); slices.Contains(apps, "empty") {
-			t.Errorf("%v have routes; of empty nothing runs", apps)
-		}
-		for _, b := range w.machine.Boxes() {
-			if b.Name() == "web.1 v1" {
-				b.End(fleet.Exit{Code: 1})
-			}
-		}
+		dead := w.web()
+		dead.End(fleet.Exit{Code: 1})
 		w.rest()
-		if got := w.router.Backends("shop"); len(got) != 1 {
-			t.Errorf("after an end shop is led to %v, want one instance", got)
+		if got := w.router.Backends("shop"); len(got) != 1 || slices.Contains(got, dead.Spec.ID) {
+			t.Errorf("requests go to %q, and %s has ended", got, dead.Spec.ID)
 		}
-		if after := len(w.machine.Every()); after != before {
-			t.Errorf("%d containers were made while the engine was away", after-before)
+		if got := len(w.machine.Every()); got != made || len(w.machine.Boxes()) != made {
+			t.Errorf("%d containers were made and %d are left, want %d", got, len(w.machine.Boxes()), made)
 		}
 		w.crash()
+		w.machine.Reboot()
 	})
 }
