@@ -313,9 +313,8 @@ func (d *Deployer) holdUnserved(records []store.App) map[int]func() {
 			continue
 		}
 		// One that has no host or port has no route, and nobody waits.
-		if d.table.Pause(record.Name, router.Pause{Requests: heldRequests, For: bootPatience}) == nil {
-			a := d.app(record)
-			held[record.UID] = sync.OnceFunc(func() { d.table.Resume(a.called()) })
+		if d.table.Pause(record.ID(), router.Pause{Requests: heldRequests, For: bootPatience}) == nil {
+			held[record.UID] = sync.OnceFunc(func() { d.table.Resume(record.ID()) })
 			time.AfterFunc(bootPatience, held[record.UID])
 		}
 	}

@@ -32,7 +32,11 @@ func (d *Deployer) GitReport(_ context.Context, app string) (report GitReport, e
 // is dropped from it: git would call a push of the same commit up to date, and
 // berth never hear of it.
 func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by store.User) error {
-	repo, err := d.cfg.Git.Open(ctx, app)
+	before, _, err := d.find(app)
+	if err != nil {
+		return err
+	}
+	repo, err := d.cfg.Git.Open(ctx, before.ID())
 	if err != nil {
 		return err
 	}
@@ -40,9 +44,8 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return fault.New(fault.Usage, "E410", "%.60q cannot be the name of a branch", branch).
 			Hint("give it as git branch lists it: main")
 	}
-	before, _, err := d.find(app)
-	if err != nil || before.Branch == branch {
-		return err
+	if before.Branch == branch {
+		return nil
 	}
 	if branch != "" {
 		// Before the transaction: git may be slow, and nobody else can write meanwhile.

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -140,6 +141,9 @@ type app struct {
 	gone    bool                                        // destroyed: nothing leads to it any more
 	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
+
+// id is what the app is known by: to the router, and on the disk.
+func (a *app) id() string { return strconv.Itoa(a.uid) }
 
 // called returns the app's name as it is now.
 func (a *app) called() string {

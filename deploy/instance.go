@@ -152,7 +152,7 @@ func (d *Deployer) instanceSpec(record store.App, release store.Release, process
 	spec := d.spec(record, release, kindInstance, map[string]string{
 		labelRelease: strconv.Itoa(release.Number), labelProcess: process, labelNumber: strconv.Itoa(number),
 	})
-	spec.LogFile = d.logFile(record.Name, release.Number, process+"."+strconv.Itoa(number), spec.ID)
+	spec.LogFile = d.logFile(record.ID(), release.Number, process+"."+strconv.Itoa(number), spec.ID)
 	return spec
 }
 
@@ -168,14 +168,14 @@ func (d *Deployer) create(ctx context.Context, spec func() runtime.Spec) (runtim
 	}
 }
 
-// logFile is where the output of one container is kept. Two containers never
-// share a file.
-func (d *Deployer) logFile(app string, release int, source, container string) string {
-	return filepath.Join(d.releaseLogs(app, release), source+"."+container+".log")
+// logFile is where the output of one container is kept, of the app with the id.
+// Two containers never share a file.
+func (d *Deployer) logFile(id string, release int, source, container string) string {
+	return filepath.Join(d.releaseLogs(id, release), source+"."+container+".log")
 }
 
-func (d *Deployer) releaseLogs(app string, release int) string {
-	return filepath.Join(d.cfg.Logs, app, "v"+strconv.Itoa(release))
+func (d *Deployer) releaseLogs(id string, release int) string {
+	return filepath.Join(d.cfg.Logs, id, "v"+strconv.Itoa(release))
 }
 
 // command is what a process of the release runs: the shell line of the
@@ -227,7 +227,7 @@ func (i *instance) notice(d *Deployer, format string, args ...any) {
 func (d *Deployer) lastLines(i *instance, n int) []string {
 	c, _, _ := i.running()
 	name := i.app.called()
-	lines, err := runtime.ReadLog(d.logFile(name, i.release.Number, i.name(), c.ID), n)
+	lines, err := runtime.ReadLog(d.logFile(i.app.id(), i.release.Number, i.name(), c.ID), n)
 	d.warn("the log of an instance cannot be read", err, "app", name, "instance", i.name())
 	var texts []string
 	for _, l := range lines {

@@ -32,7 +32,7 @@ const (
 
 // notice writes a line of berth's own to the log of a source, as "web.1" or
 // "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
-// app that was destroyed gets none: its name may be another app's.
+// app that was destroyed gets none: its logs are gone.
 func (d *Deployer) notice(a *app, release int, source, format string, args ...any) {
 	err := d.notices.write(func() string {
 		a.mu.Lock()
@@ -40,7 +40,7 @@ func (d *Deployer) notice(a *app, release int, source, format string, args ...an
 		if a.gone {
 			return ""
 		}
-		return d.logFile(a.name, release, source, noticeLog)
+		return d.logFile(a.id(), release, source, noticeLog)
 	}, fmt.Sprintf(format, args...))
 	d.warn("a line was not written to the log of an app", err, "app", a.called())
 }

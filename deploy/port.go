@@ -211,28 +211,6 @@ func (a *app) silent(port int) (names []string) {
 	return names
 }
 
-// keepPorts keeps the ports of an app open until release, whatever its route is
-// called meanwhile.
-func (d *Deployer) keepPorts(app string) (release func()) {
-	var ports []store.Port
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		ports, err = tx.Ports(app)
-		return err
-	})
-	d.warn("the ports of an app cannot be read", err, "app", app)
-	var kept []func()
-	for _, p := range ports {
-		if release, err := d.table.OpenPort(p.Number); err == nil {
-			kept = append(kept, release)
-		}
-	}
-	return func() {
-		for _, release := range kept {
-			release()
-		}
-	}
-}
-
 // containerPorts are where the app's ports lead in its web instances, as text.
 func (d *Deployer) containerPorts(i *instance) (ports []string) {
 	if i.process.Type != "web" {

@@ -200,7 +200,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	defer leave()
 	guessed, before := release.Number, release.Config
 	release.Number, release.CreatedAt = record.LastRelease+1, time.Now().UTC()
-	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.Name, phasePredeploy, guessed, release.Number), "app", record.Name)
+	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
 	}

@@ -315,8 +315,9 @@ func (d *Deployer) route(a *app) (*router.Drain, error) {
 	if err != nil {
 		return nil, err
 	}
+	route.Name, route.Label = a.id(), a.name
 	route.Backends = backends
-	d.cfg.AccessLog.Keep(a.name)
+	d.cfg.AccessLog.Keep(a.id())
 	drain, err := d.table.Swap(route)
 	if err != nil {
 		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)

@@ -16,9 +16,9 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// routeOf returns an app's route as the store has it, without backends.
+// routeOf returns an app's route as the store has it, without backends and without
+// the name that the router knows it by.
 func (d *Deployer) routeOf(app string) (route router.Route, err error) {
-	route.Name = app
 	err = d.db.View(func(tx *store.Tx) error {
 		domains, err := DomainsOf(tx, app)
 		if err != nil {

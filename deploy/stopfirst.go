@@ -114,9 +114,9 @@ func (d *Deployer) stopFirst(ctx context.Context, a *app, c change, set, missing
 	began := time.Now()
 	held := slices.ContainsFunc(old, serves) && !slices.ContainsFunc(kept, serves)
 	if held {
-		err := d.table.Pause(c.record.Name, router.Pause{Requests: heldRequests, For: heldFor})
+		err := d.table.Pause(c.record.ID(), router.Pause{Requests: heldRequests, For: heldFor})
 		d.warn("requests cannot be held", err, "app", c.record.Name)
-		defer d.table.Resume(c.record.Name)
+		defer d.table.Resume(c.record.ID())
 		defer c.report.held(began)
 	}
 

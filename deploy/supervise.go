@@ -142,7 +142,7 @@ func (d *Deployer) replace(ctx context.Context, i *instance, old *runtime.Contai
 	i.mu.Unlock()
 	i.set(InstanceStarting, "")
 	d.remove(old)
-	d.trimLogs(record.Name, i.release.Number, i.name(), keptPlaceLogs)
+	d.trimLogs(record.ID(), i.release.Number, i.name(), keptPlaceLogs)
 	if err := i.launch(ctx, record); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
