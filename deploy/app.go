@@ -30,19 +30,25 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
 	})
 	if err != nil {
 		return record, d.full(err)
 	}
 	if _, err = d.cfg.Git.Open(ctx, record.ID()); err != nil {
-		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
+		undo := d.db.Update(func(tx *store.Tx) error {
+			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be made"}
+			return errors.Join(tx.AddEvent(e), tx.DeleteApp(name))
+		})
 		return record, d.full(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
 	d.reroute(a)
 	d.announceHostsOf(a)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	d.changes.publish(name)
 	return record, nil
 }
 
@@ -68,8 +74,10 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		if err := checkDefaultHost(tx, to, from); err != nil {
 			return err
 		}
-		record, err = tx.RenameApp(from, to)
-		return err
+		if record, err = tx.RenameApp(from, to); err != nil {
+			return err
+		}
+		return tx.AddEvent(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
 	})
 	if err != nil {
 		return store.App{}, d.full(err)
@@ -82,7 +90,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	if release, err := d.liveRelease(record); err == nil {
 		d.schedule(a, to, release)
 	}
-	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
+	d.changes.publish(to)
 	d.changes.publish(from)
 	return record, nil
 }
@@ -161,7 +169,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		for _, domain := range domains {
 			freed = append(freed, domain.Address())
 		}
-		return tx.DeleteApp(name)
+		return errors.Join(tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"}), tx.DeleteApp(name))
 	})
 	if err != nil {
 		return d.full(err)
@@ -192,6 +200,6 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	d.mu.Unlock()
 	d.announceHostsOf(a)
 	d.giveBack(freed)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
+	d.changes.publish(name)
 	return err
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -54,6 +55,10 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 				Hint("try again when the push has ended")
 		}
 	}
+	text := "set the deploy branch to " + branch
+	if branch == "" {
+		text = "unset the deploy branch"
+	}
 	err = d.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
@@ -63,16 +68,12 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 			return errBranchChanged(record)
 		}
 		record.Branch = branch
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "git", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
-	text := "set the deploy branch to " + branch
-	if branch == "" {
-		text = "unset the deploy branch"
-	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "git", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 

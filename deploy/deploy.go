@@ -239,9 +239,10 @@ func (d *Deployer) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// happened remembers an event and wakes those who watch.
+// happened remembers an event that tells of nothing in the store, as a crash, and
+// wakes those who watch. One of a change in the store is added in the change's
+// own transaction.
 func (d *Deployer) happened(e store.Event) {
-	e.Time = time.Now().UTC()
 	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
 		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
 	}

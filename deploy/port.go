@@ -135,13 +135,13 @@ func (d *Deployer) changePorts(app string, by store.User, text string, change fu
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
 			return err
 		}
-		return change(tx)
+		return errors.Join(change(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ports", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ports", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -118,7 +119,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 			return err
 		}
 		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
-		return tx.PutApp(now)
+		return errors.Join(tx.PutApp(now), tx.AddEvent(e))
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
@@ -132,6 +133,6 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	if record.Release != 0 {
 		d.schedule(a, app, release)
 	}
-	d.happened(e)
+	d.changes.publish(e.App)
 	return nil
 }

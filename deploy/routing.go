@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -277,12 +278,12 @@ func (d *Deployer) changeRouting(app string, by store.User, text string, change 
 		if err := change(tx, &set); err != nil {
 			return err
 		}
-		return tx.PutRouting(app, set)
+		return errors.Join(tx.PutRouting(app, set), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "router", Text: text})
+	d.changes.publish(app)
 	return nil
 }

@@ -42,12 +42,12 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 			return err
 		}
 		record.Rollout = rollout
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ps", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 
