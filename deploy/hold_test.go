@@ -286,7 +286,7 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		shop(t, d)
-		if _, err := d.cfg.Git.Open(t.Context(), "shop"); err != nil {
+		if _, err := d.cfg.Git.Open(t.Context(), shopID); err != nil {
 			t.Fatal(err)
 		}
 		b := build(t, d, &plan.Plan{})
@@ -425,15 +425,15 @@ func TestBegun_OutlivesWhoAskedAndNotTheDeployer(t *testing.T) {
 
 func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog("shop", 4, phasePredeploy)
+	log, err := d.phaseLog(shopID, 4, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.file.Close()
-	if err := d.movePhaseLogs("shop", phasePredeploy, 4, 5); err != nil {
+	if err := d.movePhaseLogs(shopID, phasePredeploy, 4, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(d.releaseLogs("shop", 5), filepath.Base(log.file.Name()))); err != nil {
+	if _, err := os.Stat(filepath.Join(d.releaseLogs(shopID, 5), filepath.Base(log.file.Name()))); err != nil {
 		t.Error(err)
 	}
 }

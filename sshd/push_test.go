@@ -24,7 +24,7 @@ import (
 
 func (d *door) ref(t *testing.T, app, ref string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(d.repos.Dir, app+".git", ref))
+	text, err := os.ReadFile(filepath.Join(d.repos.Dir, d.house.repository(app), ref))
 	if errors.Is(err, os.ErrNotExist) {
 		return ""
 	}
@@ -136,7 +136,7 @@ func TestPush_DryRunAndRefusedPackCreateNothing(t *testing.T) {
 		t.Error("the app was created")
 	}
 	eventually(t, "no repository left", func() bool {
-		_, err := os.Stat(filepath.Join(d.repos.Dir, "shop.git"))
+		_, err := os.Stat(filepath.Join(d.repos.Dir, d.house.repository("shop")))
 		return os.IsNotExist(err)
 	})
 }
@@ -539,12 +539,12 @@ func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
 	c.commit("big", string(big))
 	kill = c.startPush("shop", "main")
 	eventually(t, "a quarantine", func() bool {
-		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_objdir-*"))
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, d.house.repository("shop"), "objects/tmp_objdir-*"))
 		return len(found) > 0
 	})
 	kill()
 	eventually(t, "no debris", func() bool {
-		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_*"))
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, d.house.repository("shop"), "objects/tmp_*"))
 		return len(found) == 0
 	})
 }
@@ -598,9 +598,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func eventuallyWaiting(t *testing.T, d *door, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d waiting", n), func() bool {
+		repository := d.house.repository("shop")
 		d.turns.mu.Lock()
 		defer d.turns.mu.Unlock()
-		q := d.turns.apps["shop"]
+		q := d.turns.apps[strings.TrimSuffix(repository, ".git")]
 		return q != nil && len(q.waiting) == n
 	})
 }

@@ -51,7 +51,7 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) error {
 	var told error
 	for {
 		if err := s.Unwritable(); err != nil {
-			s.Update(func(tx *Tx) error { return tx.checkVersion() }) // a change of nothing is written too
+			s.Update(func(tx *Tx) error { return tx.checkFormat() }) // a change of nothing is written too
 		}
 		if err := s.keepReserve(); err != nil && s.Unwritable() == nil {
 			log.Warn("the state file has no reserve for a full disk", "err", err)

@@ -52,10 +52,16 @@ func (a *API) events(_ context.Context, c call, args EventArgs) (events []store.
 			events, err = list(tx.Events(args.App, args.Limit))
 			return err
 		}
+		mine := map[int]bool{} // by id: an app that is gone may have had the name of one of theirs
+		for _, name := range c.user.Apps {
+			if app, err := tx.App(name); err == nil && c.user.May(store.RoleRead, name) == nil {
+				mine[app.UID] = true
+			}
+		}
 		all, err := tx.Events("", 0)
 		events = []store.Event{}
 		for _, e := range all { // those of the user's own apps
-			if e.App != "" && c.user.May(store.RoleRead, e.App) == nil && len(events) < args.Limit {
+			if mine[e.AppID] && len(events) < args.Limit {
 				events = append(events, e)
 			}
 		}
