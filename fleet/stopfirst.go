@@ -180,6 +180,8 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 	if len(down) > 0 {
 		return fmt.Errorf("v%d was started again, and %s did not come up yet", release, strings.Join(down, ", "))
 	}
-	c.Progress.Back(release)
+	if len(again) > 0 {
+		c.Progress.Back(release)
+	}
 	return nil
 }

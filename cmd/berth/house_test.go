@@ -16,8 +16,8 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 7, "packaging": 7,
-	"sshd": 6, "web": 6,
+	"cmd": 6, "packaging": 6,
+	"sshd": 5, "web": 5,
 	"deploy": 4, "services": 4,
 	"fleet":      3,
 	"buildpacks": 2, "store": 2,
