@@ -66,8 +66,8 @@ func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log
 	all := true
 	for _, app := range apps {
 		err := repositories.Adopt(app.Name, app.ID())
-		if err != nil && !errors.Is(err, syscall.EROFS) {
-			// A push would make another one.
+		if err != nil && db.Unwritable() == nil && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.ENOSPC) {
+			// A push would make another one. A disk that takes nothing takes no push.
 			return fault.New(fault.Failed, "E315", "the repository of %s cannot be moved to where this berth looks for it: %w", app.Name, err).
 				Hint("nothing is lost: mend that, and start berth again")
 		}

@@ -6,6 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/store/fault"
 )
@@ -66,8 +70,9 @@ func (tx *Tx) checkFormat() error {
 func formatCopy(path string, format int) string { return fmt.Sprintf("%s.format%d", path, format) }
 
 // migrate brings the file to the present format. After a crash it is as it was
-// before or after one of the migrations. A file that cannot be written, as on a
-// full disk, cannot be brought there, and is refused (E501, E510).
+// before or after one of the migrations. Of a file that cannot be written, as on
+// a full disk, a copy in memory is: what runs is served then, and changes are
+// refused until the next start (E316).
 func (s *Store) migrate() error {
 	format := 0
 	err := s.View(func(tx *Tx) (err error) {
@@ -82,14 +87,57 @@ func (s *Store) migrate() error {
 	if err != nil || format == 0 || format == formatVersion {
 		return err
 	}
-	if err := s.keepFormat(format); err != nil {
-		return s.trouble.written(s.path, fmt.Errorf("keep a copy of it before it changes: %w", err))
+	err = s.keepFormat(format)
+	if err == nil {
+		err = s.migrateFrom(format)
 	}
+	if diskTrouble(err) || fault.From(err) != nil && s.Unwritable() != nil {
+		return s.migrateInMemory(format, err)
+	}
+	if err != nil {
+		return fmt.Errorf("bring the state file from format %d to %d: %w", format, formatVersion, err)
+	}
+	return nil
+}
+
+// migrateInMemory goes on with a copy of the file that is in memory alone. The
+// file stays open for its lock.
+func (s *Store) migrateInMemory(format int, cause error) error {
+	memory, err := unix.MemfdCreate(stateFile, unix.MFD_CLOEXEC)
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("make a file in memory: %w", err))
+	}
+	file := os.NewFile(uintptr(memory), stateFile)
+	defer file.Close() // bbolt has it open by then
+	if err := s.Snapshot(file); err != nil {
+		return errors.Join(cause, err)
+	}
+	db, err := bolt.Open(fmt.Sprintf("/proc/self/fd/%d", memory), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("open the copy in memory: %w", err))
+	}
+	s.db, s.behind = db, s.db
+	if err := s.migrateFrom(format); err != nil {
+		return err
+	}
+	f := fault.New(fault.Failed, "E316", "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)
+	if diskFull(cause) {
+		f.Hint("nothing was changed and what runs is served; free some space, then restart berth: systemctl restart berth")
+	} else {
+		f.Hint("nothing was changed and what runs is served; mount its filesystem writable, then restart berth: systemctl restart berth")
+	}
+	s.migrated = f
+	s.trouble.written(s.path, f)
+	return nil
+}
+
+// migrateFrom runs the migrations that a file of that format has before it.
+func (s *Store) migrateFrom(format int) error {
 	for _, m := range migrations {
 		if m.to <= format {
 			continue
 		}
-		err := s.Update(func(tx *Tx) error {
+		err := s.update(func(tx *Tx) error {
 			step(fmt.Sprintf("to %d", m.to))
 			if err := tx.makeBuckets(); err != nil {
 				return err
@@ -106,7 +154,7 @@ func (s *Store) migrate() error {
 			return tx.putFormat(m.to)
 		})
 		if err != nil {
-			return fmt.Errorf("bring the state file from format %d to %d: %w", format, m.to, err)
+			return err
 		}
 		step(fmt.Sprintf("done %d", m.to))
 	}
@@ -122,7 +170,7 @@ var step = func(string) {}
 // berth since, this one gets a number behind its name.
 func (s *Store) keepFormat(format int) (err error) {
 	if s.db.IsReadOnly() {
-		return fs.ErrPermission
+		return syscall.EROFS
 	}
 	name := formatCopy(s.path, format)
 	if left, err := filepath.Glob(s.path + ".migrating.*"); err == nil { // by a life that was ended meanwhile

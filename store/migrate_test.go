@@ -316,3 +316,56 @@ func TestOpen_RefusesANewerFormatAndSaysHowToGoBack(t *testing.T) {
 		t.Error("a refused start wrote to the file")
 	}
 }
+
+func TestMigrate_OnADiskThatTakesNothingServesFromMemory(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		spoil func(t *testing.T, dir string) (mend func())
+	}{
+		{"full", func(t *testing.T, dir string) func() {
+			ballast := fill(t, dir)
+			return func() { os.Remove(ballast) }
+		}},
+		{"read-only", func(t *testing.T, dir string) func() {
+			mount := func(flags uintptr) {
+				if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mount(unix.MS_RDONLY)
+			return func() { mount(0) }
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := smallDisk(t, "4m")
+			before := format1(t, dir)
+			mend := row.spoil(t, dir)
+			s := open(t, dir)
+			compareNouns(t, s)
+			for range 2 {
+				err := addEvent(s, "x")
+				wantCode(t, err, "E316")
+				if f := fault.From(err); f == nil || !strings.Contains(strings.Join(f.Hints, " "), "restart berth") {
+					t.Errorf("the hints are %+v", f)
+				}
+			}
+			wantCode(t, s.Unwritable(), "E316")
+			if row.name == "full" { // a file that is only read has room for two
+				_, err := store.Open(dir)
+				wantCode(t, err, "E122")
+			}
+			if after, err := os.ReadFile(filepath.Join(dir, "berth.db")); err != nil || !bytes.Equal(before, after) {
+				t.Errorf("the file was changed (%v)", err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			mend()
+			s = open(t, dir)
+			compareNouns(t, s)
+			if err := addEvent(s, "x"); err != nil {
+				t.Errorf("a change once the disk takes it: %v", err)
+			}
+		})
+	}
+}

@@ -83,6 +83,11 @@ type Store struct {
 	ids     reservations
 	locks   keyedLock // certmagic's, held in memory: we are alone with the file
 	trouble trouble
+
+	// migrated is the fault with which every change is refused while db is a copy
+	// in memory of the file in behind (see migrateInMemory).
+	migrated error
+	behind   *bolt.DB
 }
 
 // Open opens the state in dir, making it on first use. Nothing is written
@@ -115,13 +120,13 @@ func Open(dir string) (*Store, error) {
 	}
 	s := &Store{path: path, db: db, seal: seal}
 	if err := s.prepare(); err != nil {
-		db.Close()
+		s.Close()
 		return nil, err
 	}
 	if _, err := os.Stat(marker); errors.Is(err, fs.ErrNotExist) {
 		err := os.WriteFile(marker, []byte("The state file beside this one holds records; see E120.\n"), 0o600)
 		if err != nil && !s.trouble.met(err) {
-			db.Close()
+			s.Close()
 			return nil, fmt.Errorf("mark the state file as made: %w", err)
 		}
 	}
@@ -289,7 +294,13 @@ func (tx *Tx) prepared() bool {
 }
 
 // Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	err := s.db.Close()
+	if s.behind != nil {
+		err = errors.Join(err, s.behind.Close())
+	}
+	return err
+}
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
@@ -303,6 +314,13 @@ func (s *Store) View(fn func(*Tx) error) error {
 // file cannot be written, nothing is changed either, and the error is a fault
 // (E501 on a full disk, else E510).
 func (s *Store) Update(fn func(*Tx) error) error {
+	if s.migrated != nil {
+		return s.trouble.written(s.path, s.migrated)
+	}
+	return s.update(fn)
+}
+
+func (s *Store) update(fn func(*Tx) error) error {
 	changed := false
 	err := guard(s.path, func() error {
 		return s.db.Update(func(tx *bolt.Tx) error {
