@@ -251,7 +251,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 			if err != nil {
 				return err
 			}
-			return change(tx, AdminHosts(settings.Domain))
+			return errors.Join(change(tx, AdminHosts(settings.Domain)), tx.AddEvent(event))
 		}
 		if _, err := tx.App(app); err != nil {
 			return err
@@ -260,7 +260,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 		if err != nil {
 			return err
 		}
-		return change(tx, names)
+		return errors.Join(change(tx, names), tx.AddEvent(event))
 	})
 	if err != nil {
 		return d.full(err)
@@ -270,7 +270,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 	} else if _, a, err := d.find(app); err == nil {
 		d.announceHostsOf(a)
 	}
-	d.happened(event)
+	d.changes.publish(event.App)
 	return nil
 }
 
@@ -291,13 +291,13 @@ func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local b
 			return err
 		}
 		record.LocalCertificates = local
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "certs", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.announceHostsOf(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 

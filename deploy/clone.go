@@ -45,7 +45,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 	if live.Image != nil && live.Image.Ref != "" {
 		return d.FromImage(ctx, to, pinned(*live.Image), by, w)
 	}
-	return d.deployClone(ctx, from, record, live.Commit, by, w)
+	return d.deployClone(ctx, old, record, live.Commit, by, w)
 }
 
 // copySettings gives an app what is set of another one.
@@ -101,12 +101,12 @@ func (d *Deployer) copySettings(from, to string) error {
 
 // deployClone deploys a commit of another app. The branch names it only once it
 // is live: git would call a push of a commit that is there up to date.
-func (d *Deployer) deployClone(ctx context.Context, from string, record store.App, commit string, by store.User, w io.Writer) error {
-	source, err := d.cfg.Git.Open(ctx, from)
+func (d *Deployer) deployClone(ctx context.Context, from, record store.App, commit string, by store.User, w io.Writer) error {
+	source, err := d.cfg.Git.Open(ctx, from.ID())
 	if err != nil {
 		return err
 	}
-	repo, err := d.cfg.Git.Open(ctx, record.Name)
+	repo, err := d.cfg.Git.Open(ctx, record.ID())
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,10 @@ import (
 func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
+	update(t, d, func(tx *store.Tx) error {
+		_, err := tx.CreateApp(store.App{Name: "blog"})
+		return err
+	})
 	record.Branch, record.Formation, record.Limits.Memory = "main", map[string]int{"web": 2}, 1<<30
 	update(t, d, func(tx *store.Tx) error {
 		return errors.Join(

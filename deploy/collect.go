@@ -194,15 +194,15 @@ func doomed(layers []runtime.Layer, wanted map[string]bool, since time.Time) (li
 // of releases and builds that are no longer remembered. One of the releases may
 // have failed: its log has had its use.
 func (d *Deployer) collectLogs(app string) {
-	dir := filepath.Join(d.cfg.Logs, app)
-	releases := numbered(dir, "v", "")
-	builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 	var old []string
 	err := d.db.View(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
 		}
+		dir := filepath.Join(d.cfg.Logs, record.ID())
+		releases := numbered(dir, "v", "")
+		builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 		kept, err := keep(record, tx.EachRelease(app), d.keptReleases())
 		if err != nil {
 			return err
@@ -251,11 +251,11 @@ const (
 
 // trimLogs removes all but the newest logs of a source ("web.1", "cron") of a
 // release: each container has its own, and a release may live for years.
-func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
-	dir := d.releaseLogs(app, release)
+func (d *Deployer) trimLogs(id string, release int, source string, keep int) {
+	dir := d.releaseLogs(id, release)
 	names, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.warn("old logs cannot be listed", err, "app", app)
+		d.warn("old logs cannot be listed", err, "id", id)
 	}
 	files := map[string][]string{} // log → it and its rotated elders
 	written := map[string]time.Time{}
@@ -272,7 +272,7 @@ func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
 	logs := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return written[b].Compare(written[a]) })
 	for _, log := range logs[min(keep, len(logs)):] {
 		for _, name := range files[log] {
-			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
+			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "id", id)
 		}
 		if source != cronSource {
 			continue

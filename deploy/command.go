@@ -35,14 +35,14 @@ func (d *Deployer) spec(record store.App, release store.Release, kind string, la
 	return formation(record, release).Spec(record.Name, kind, labels)
 }
 
-// logFile is where the output of one container is kept. Two containers never
-// share a file.
-func (d *Deployer) logFile(app string, release int, source, container string) string {
-	return filepath.Join(d.releaseLogs(app, release), source+"."+container+".log")
+// logFile is where the output of one container is kept, of the app with the id.
+// Two containers never share a file.
+func (d *Deployer) logFile(id string, release int, source, container string) string {
+	return filepath.Join(d.releaseLogs(id, release), source+"."+container+".log")
 }
 
-func (d *Deployer) releaseLogs(app string, release int) string {
-	return filepath.Join(d.cfg.Logs, app, "v"+strconv.Itoa(release))
+func (d *Deployer) releaseLogs(id string, release int) string {
+	return filepath.Join(d.cfg.Logs, id, "v"+strconv.Itoa(release))
 }
 
 // command is what a process of the release runs: the shell line of the

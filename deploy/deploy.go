@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -144,6 +145,9 @@ type app struct {
 	runs   map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
 
+// id is what the app is known by: to the router, and on the disk.
+func (a *app) id() string { return strconv.Itoa(a.uid) }
+
 // called returns the app's name as it is now.
 func (a *app) called() string { return a.fleet.Name() }
 
@@ -242,9 +246,10 @@ func (d *Deployer) background(fn func(ctx context.Context)) bool {
 // reroute routes an app anew.
 func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
 
-// happened remembers an event and wakes those who watch.
+// happened remembers an event that tells of nothing in the store, as a crash, and
+// wakes those who watch. One of a change in the store is added in the change's
+// own transaction.
 func (d *Deployer) happened(e store.Event) {
-	e.Time = time.Now().UTC()
 	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
 		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/berthd/berth/fleet"
@@ -116,7 +117,7 @@ func (j journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
 type logBook struct{ d *Deployer }
 
 func (l logBook) File(app fleet.Ref, release int, source, container string) string {
-	return l.d.logFile(app.Name, release, source, container)
+	return l.d.logFile(idOf(app), release, source, container)
 }
 
 func (l logBook) Last(file string, n int) (texts []string, err error) {
@@ -132,7 +133,7 @@ func (l logBook) Note(a *fleet.App, release int, source, text string) {
 }
 
 func (l logBook) Trim(app fleet.Ref, release int, source string) {
-	l.d.trimLogs(app.Name, release, source, keptSlotLogs)
+	l.d.trimLogs(idOf(app), release, source, keptSlotLogs)
 }
 
 // routes is how the fleet reaches the router: deploy knows an app's hosts.
@@ -141,23 +142,27 @@ type routes struct {
 	portless bool // TCP ports are left to another berth
 }
 
+// idOf is what the router and the logs know an app by.
+func idOf(app fleet.Ref) string { return strconv.Itoa(app.UID) }
+
 func (r routes) Swap(app fleet.Ref, backends []fleet.Backend) (fleet.Drain, error) {
 	route, err := r.d.routeOf(app.Name)
 	if err != nil {
 		return nil, err
 	}
+	route.Name, route.Label = idOf(app), app.Name
 	for _, b := range backends {
 		route.Backends = append(route.Backends, router.Backend(b))
 	}
 	if r.portless {
 		route.Ports = nil
 	}
-	r.d.cfg.AccessLog.Keep(app.Name)
+	r.d.cfg.AccessLog.Keep(idOf(app))
 	return drained(r.d.table.Swap(route))
 }
 
 func (r routes) Remove(app fleet.Ref) fleet.Drain {
-	drain, _ := drained(r.d.table.Remove(app.Name), nil)
+	drain, _ := drained(r.d.table.Remove(idOf(app)), nil)
 	return drain
 }
 
@@ -170,10 +175,10 @@ func drained(drain *router.Drain, err error) (fleet.Drain, error) {
 }
 
 func (r routes) Hold(app fleet.Ref, requests int, patience time.Duration) error {
-	return r.d.table.Pause(app.Name, router.Pause{Requests: requests, For: patience})
+	return r.d.table.Pause(idOf(app), router.Pause{Requests: requests, For: patience})
 }
 
-func (r routes) Resume(app fleet.Ref) { r.d.table.Resume(app.Name) }
+func (r routes) Resume(app fleet.Ref) { r.d.table.Resume(idOf(app)) }
 
 func (r routes) Hosts(app fleet.Ref) (hosts []string, usual string) {
 	return r.d.visited(app.Name), r.d.host(app.Name)

@@ -25,6 +25,8 @@ type LogQuery struct {
 	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
 	Follow  bool
+
+	id string // of the app
 }
 
 // LogLine is one line of an app's log.
@@ -46,9 +48,11 @@ type logFile struct {
 // Logs calls fn with each line that the query asks for, oldest first; with
 // Follow until ctx ends. Calls do not overlap.
 func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
-	if _, _, err := d.find(q.App); err != nil {
+	record, _, err := d.find(q.App)
+	if err != nil {
 		return err
 	}
+	q.id = record.ID()
 	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
 	files, err := d.logFiles(q)
@@ -132,7 +136,7 @@ func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, 
 
 // logFiles finds the log files that a query is about.
 func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
-	dirs, err := os.ReadDir(filepath.Join(d.cfg.Logs, q.App))
+	dirs, err := os.ReadDir(filepath.Join(d.cfg.Logs, q.id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -145,7 +149,7 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 		if err != nil {
 			continue // the build logs
 		}
-		path := filepath.Join(d.cfg.Logs, q.App, dir.Name())
+		path := filepath.Join(d.cfg.Logs, q.id, dir.Name())
 		names, err := os.ReadDir(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
 			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)

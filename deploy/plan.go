@@ -39,7 +39,7 @@ func (d *Deployer) PlanBuild(ctx context.Context, app, ref string) (Planned, err
 	if err != nil {
 		return Planned{}, err
 	}
-	repo, err := d.cfg.Git.Open(ctx, app)
+	repo, err := d.cfg.Git.Open(ctx, record.ID())
 	if err != nil {
 		return Planned{}, err
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -110,12 +111,12 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 			return err
 		}
 		record.Rollout = rollout
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ps", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 
@@ -145,7 +146,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 			return err
 		}
 		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
-		return tx.PutApp(now)
+		return errors.Join(tx.PutApp(now), tx.AddEvent(e))
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
@@ -159,6 +160,6 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	if record.Release != 0 {
 		d.schedule(a, app, release)
 	}
-	d.happened(e)
+	d.changes.publish(e.App)
 	return nil
 }

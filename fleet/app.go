@@ -55,12 +55,10 @@ func (a *App) NameUnlessGone() string {
 	return a.name
 }
 
-// Rename gives the app a new name, and its route with it.
+// Rename gives the app a new name, and its route the hosts that it has by that.
 func (a *App) Rename(to string) {
 	a.mu.Lock()
-	from := Ref{a.uid, a.name}
 	a.name = to
-	a.fleet.cfg.Router.Remove(from)
 	a.mu.Unlock()
 	a.Reroute()
 }

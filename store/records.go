@@ -13,10 +13,11 @@ var recordKinds = map[string]func(raw []byte) error{
 	"releases": decodes[sealedRelease],
 	"builds":   decodes[Build],
 	"runs":     decodes[JobRun],
-	"domains":  decodes[Domain],
-	"ports":    decodes[Port],
-	"keys":     decodes[Key],
-	"logins":   decodes[Login],
+	"domains":  decodes[storedDomain],
+	"ports":    decodes[storedPort],
+	"keys":     decodes[storedKey],
+	"logins":   decodes[storedLogin],
+	"audit":    decodes[Event],
 	"events":   decodes[Event],
 }
 

@@ -49,7 +49,7 @@ func (t *trouble) met(err error) bool {
 
 // diskTrouble tells whether an error is the disk's: full, read-only, broken.
 func diskTrouble(err error) bool {
-	return diskFull(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO)
+	return err != nil && (diskFull(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO))
 }
 
 func diskFull(err error) bool {

@@ -40,11 +40,6 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.PutKey(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
 			return err
 		}
-		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
-			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
-		}); err != nil {
-			return err
-		}
 		for _, app := range []string{"shop", "hidden"} {
 			if _, err := tx.CreateApp(store.App{Name: app, CreatedBy: "alice"}); err != nil {
 				return err
@@ -61,6 +56,11 @@ func newTenancy(t *testing.T) *house {
 			if err := tx.PutBuild(store.Build{App: app, Number: 1, Summary: app}); err != nil {
 				return err
 			}
+		}
+		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
+			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
+		}); err != nil {
+			return err
 		}
 		return tx.AddEvent(store.Event{Time: time.Now(), By: "alice", Kind: "settings", Text: "hidden"})
 	})
