@@ -25,6 +25,8 @@ import (
 // called. Nothing lies in its place: what does is of an app that the state does
 // not know, because it was put back to how it was before that app.
 func (d *Deployer) Reserve(name string) (uid int, release func(), err error) {
+	d.reserving.Lock()
+	defer d.reserving.Unlock()
 	uid, fresh, release, err := d.db.Reserve(name)
 	if err != nil || !fresh {
 		return uid, release, err
