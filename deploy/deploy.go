@@ -125,6 +125,7 @@ type Deployer struct {
 	collecting sync.Mutex // one collection at a time
 	announcing sync.Mutex // serialises announcements of hosts
 	porting    sync.Mutex // one change of ports at a time
+	reserving  sync.Mutex // whoever gets the same id finds its place clear
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found

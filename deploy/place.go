@@ -25,6 +25,8 @@ import (
 // called. Nothing lies in its place: what does is of an app that the state does
 // not know, because it was put back to how it was before that app.
 func (d *Deployer) Reserve(name string) (uid int, release func(), err error) {
+	d.reserving.Lock()
+	defer d.reserving.Unlock()
 	uid, fresh, release, err := d.db.Reserve(name)
 	if err != nil || !fresh {
 		return uid, release, err
@@ -48,10 +50,14 @@ func (d *Deployer) clearPlace(id string) error {
 }
 
 // AdoptFiles gives what an earlier berth has left under the names of apps the
-// names of their ids. It is for the start, before anything reads or writes
-// there, and may be ended and called again at any time. Once all is moved, the
-// state says so, and no more is looked for: a name may be another app's by then.
+// names of their ids, and removes what is left of apps that were destroyed by
+// halves. It is for the start, before anything reads or writes there, and may be
+// ended and called again at any time. Once all is moved, the state says so, and
+// no more is looked for: a name may be another app's by then.
 func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log *slog.Logger) error {
+	if err := sweepLogs(db, logs); err != nil {
+		log.Warn("logs of destroyed apps are left", "err", err)
+	}
 	var apps []store.App
 	moved := false
 	err := db.View(func(tx *store.Tx) (err error) {
@@ -86,6 +92,41 @@ func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log
 		log.Warn("that all files of apps are in their new places is noted at the next start", "err", err)
 	}
 	return nil
+}
+
+// sweepLogs removes the logs of apps that are gone: they go after the app's
+// record, and a crash may come between the two. The logs of an id that the state
+// has not given yet stay: the state may be an older one that was put back.
+func sweepLogs(db *store.Store, logs string) error {
+	entries, err := os.ReadDir(logs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var gone []string
+	err = errors.Join(err, db.View(func(tx *store.Tx) error {
+		for _, entry := range entries {
+			uid, err := strconv.Atoi(entry.Name())
+			if err != nil || !entry.IsDir() {
+				continue
+			}
+			_, there, err := tx.AppByID(uid)
+			if err != nil {
+				return err
+			}
+			given, err := tx.Given(uid)
+			if err != nil {
+				return err
+			}
+			if given && !there {
+				gone = append(gone, filepath.Join(logs, entry.Name()))
+			}
+		}
+		return nil
+	}))
+	for _, dir := range gone {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }
 
 // merge moves a file or a directory to a place where there may be one already.

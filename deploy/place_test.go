@@ -143,6 +143,26 @@ func TestAdoptFiles_ANewStateHasNone(t *testing.T) {
 	}
 }
 
+func TestAdoptFiles_RemovesTheLogsOfDestroyedApps(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	for _, app := range []string{"gone", "blog"} {
+		update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: app}); return err })
+	}
+	for _, dir := range []string{shopID, "70001", "70002", "70003", "shop"} {
+		lay(t, filepath.Join(d.cfg.Logs, dir, "access.log"), "")
+	}
+	lay(t, filepath.Join(d.cfg.Logs, "access.log"), "")
+	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("gone") })
+	if err := AdoptFiles(d.db, d.cfg.Git, d.cfg.Logs, d.log); err != nil {
+		t.Fatal(err)
+	}
+	// 70003 was never given by this state.
+	if got := tree(t, d.cfg.Logs); got != "70000/access.log= 70002/access.log= 70003/access.log= access.log= shop/access.log=" {
+		t.Errorf("left: %s", got)
+	}
+}
+
 func TestRenameApp_MovesNoFile(t *testing.T) {
 	d := newDeployer(t)
 	_, a := shop(t, d)

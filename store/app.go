@@ -247,6 +247,12 @@ func (tx *Tx) nextUID() (int, error) {
 	return n, nil
 }
 
+// Given tells whether an app has had the id, whether it is still there or not.
+func (tx *Tx) Given(uid int) (bool, error) {
+	next, err := tx.nextUID()
+	return uid >= firstUID && uid < next, err
+}
+
 func (tx *Tx) free(name string) error {
 	if tx.bucket("appnames").Get([]byte(name)) != nil {
 		return fault.New(fault.Conflict, "E102", "there is an app named %q already", name)

@@ -53,3 +53,8 @@ func (tx *Tx) PutFormat(n int) error { return tx.putFormat(n) }
 
 // FormatVersion is the present format.
 func FormatVersion() int { return formatVersion }
+
+// PutRaw writes a record as no method would.
+func (tx *Tx) PutRaw(bucket, key, value string) error {
+	return tx.bucket(bucket).Put([]byte(key), []byte(value))
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -367,5 +368,37 @@ func TestMigrate_OnADiskThatTakesNothingServesFromMemory(t *testing.T) {
 				t.Errorf("a change once the disk takes it: %v", err)
 			}
 		})
+	}
+}
+
+func TestMigrate_OfADamagedFileEndsAndChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	whole := format1(t, dir)
+	path := filepath.Join(dir, "berth.db")
+	random := rand.New(rand.NewPCG(3, 4))
+	refused := 0
+	for range 300 {
+		data := bytes.Clone(whole)
+		for range 3 {
+			data[random.IntN(len(data))] ^= 1 << random.IntN(8)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := use(t, dir, "a damaged file of format 1")
+		os.Remove(path + ".format1") // there would be one for each
+		if err == nil {
+			continue
+		}
+		refused++
+		if f := fault.From(err); f == nil || f.Code != "E121" && f.Code != "E123" {
+			t.Errorf("got %v, want it opened or a fault E121", err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, data) {
+			t.Fatalf("a refused start changed the file (%v)", err)
+		}
+	}
+	if refused < 20 {
+		t.Errorf("only %d damaged files were refused", refused)
 	}
 }

@@ -83,6 +83,26 @@ func TestOpen_RefusesStateThatIsGone(t *testing.T) {
 	}
 }
 
+func TestOpen_RefusesNamesThatLeadNowhere(t *testing.T) {
+	for name, spoil := range map[string]func(tx *store.Tx) error{
+		"a name without its app":       func(tx *store.Tx) error { return tx.PutRaw("appnames", "ghost", "70007") },
+		"two names of one app":         func(tx *store.Tx) error { return tx.PutRaw("appnames", "alias", "70000") },
+		"an app that no name leads to": func(tx *store.Tx) error { return tx.PutRaw("apps", "70007", `{"name":"ghost","uid":70007}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			create(t, s, "shop")
+			if err := s.Update(spoil); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			_, err := store.Open(dir)
+			wantCode(t, err, "E121")
+		})
+	}
+}
+
 func TestOpen_SecondProcessIsToldWhoHasIt(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)

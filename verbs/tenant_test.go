@@ -169,3 +169,28 @@ func TestRegistry_LoginsOfAnAppAreForThoseWhoDeployIt(t *testing.T) {
 		t.Errorf("dora sees %+v, %v", registries, err)
 	}
 }
+
+// Who is given an app's name gets nothing of the app that had it before.
+func TestEvents_OfANamesakeThatIsGoneAreNotShown(t *testing.T) {
+	h := newTenancy(t)
+	h.update(t, func(tx *store.Tx) error {
+		err := tx.DeleteApp("shop")
+		if err == nil {
+			_, err = tx.CreateApp(store.App{Name: "shop", CreatedBy: "bob"})
+		}
+		if err == nil {
+			err = tx.AddEvent(store.Event{App: "shop", By: "bob", Kind: "create", Text: "created again"})
+		}
+		return err
+	})
+	user := store.User{Name: "rita", Role: store.RoleRead, Apps: []string{"shop"}}
+	for _, args := range []EventArgs{{}, {App: "shop"}} {
+		var got []store.Event
+		if err := h.API.Call(t.Context(), user, "events", args, &got, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].By != "bob" {
+			t.Errorf("%+v: got %+v, want the one event of the app that is there", args, got)
+		}
+	}
+}

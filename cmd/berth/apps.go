@@ -91,6 +91,7 @@ func printApps(t *table, apps []deploy.AppStatus) {
 
 func printApp(t *table, app deploy.AppStatus) {
 	t.row("name", app.Name)
+	t.row("id", app.ID()) // of its directories
 	t.row("state", app.State)
 	t.row("release", releaseName(app.Release))
 	t.row("built as", app.Summary)
