@@ -20,7 +20,7 @@ func (c *cli) applianceCommands() []command {
 			run: func(ctx context.Context, _ string, _ []string) error { return c.printVersion(ctx) },
 		},
 		{
-			after: "version", use: "completion SHELL", short: "print completion for bash, zsh or fish",
+			use: "completion SHELL", short: "print completion for bash, zsh or fish",
 			example: "completion bash >/etc/bash_completion.d/berth", local: true, noApp: true, min: 1, max: 1,
 			run: func(_ context.Context, _ string, words []string) error {
 				root := c.tree()
@@ -36,7 +36,7 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			after: "completion", use: "serve", short: "be the appliance", local: true, noApp: true,
+			use: "serve", short: "be the appliance", local: true, noApp: true,
 			long:    "Every flag can be given as a variable too: --stack-cache as BERTH_STACK_CACHE.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
@@ -44,7 +44,7 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			after: "serve", use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
+			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
 			long:    "The data stays, unless --purge is given.",
 			example: "uninstall --purge",
 			flags: func(cmd *cobra.Command) {
