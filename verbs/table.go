@@ -18,7 +18,7 @@ import (
 // Verbs returns the names of all verbs, sorted.
 func (t *Table) Verbs() []string { return slices.Sorted(maps.Keys(t.verbs)) }
 
-// Call does a verb for a user who was let in, whoever asks. args is the verb's arguments
+// Call calls a verb for a user. args is the verb's arguments
 // (its struct, or anything that is the same JSON; nil is none), result a
 // pointer that gets its result, or nil. Progress goes to out, which may be nil.
 // The error is always a *fault.Error that may be shown.
@@ -66,8 +66,8 @@ type Call struct {
 	on place // what a rule found the arguments to be about
 }
 
-// Do is the one way in: it finds the verb, reads the arguments, asks whether
-// the user may, and does it. Its error is for Fault.
+// Do finds the verb, reads the arguments, checks that the user may call it, and
+// calls it. There is no other way to a verb. Its error is for Fault.
 func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -96,7 +96,7 @@ func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (resul
 	return work(ctx, c)
 }
 
-// May returns nil when the user may do a verb with these arguments, else why not.
+// May returns nil if the user may call a verb with these arguments, else the reason.
 func (t *Table) May(user store.User, name string, args any) error {
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -130,14 +130,13 @@ func (t *Table) Verb(name string) (Verb, error) {
 	return Verb{}, f
 }
 
-// Close lets go of whoever follows something. It is called once, when berth is
-// on its way out.
+// Close ends all calls that stream. It is called once, when berth stops.
 func (t *Table) Close() { close(t.closing) }
 
 // Closing is closed by Close.
 func (t *Table) Closing() <-chan struct{} { return t.closing }
 
-// Ask does a verb for a user within this process and returns its result as it is.
+// Ask calls a verb within this process and returns its result without JSON.
 func Ask[R any](ctx context.Context, t *Table, user store.User, name string, args any) (result R, err error) {
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -154,7 +153,7 @@ func Ask[R any](ctx context.Context, t *Table, user store.User, name string, arg
 	return result, nil
 }
 
-// Follow asks for a verb that streams, and calls fn with each item as it comes.
+// Follow calls a verb that streams, and calls fn with each item as it comes.
 func Follow[T any](ctx context.Context, t *Table, user store.User, name string, args any, fn func(T) error) error {
 	raw, err := json.Marshal(args)
 	if err != nil {
