@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -63,12 +64,16 @@ type Call struct {
 	// Streams are the program's, of a verb that is attached to one.
 	Streams *runtime.Attachment
 
-	on place // what a rule found the arguments to be about
+	app string // in the arguments
+	on  place  // what a rule found the arguments to be about
 }
 
 // Do finds the verb, reads the arguments, checks that the user may call it, and
 // calls it. There is no other way to a verb. Its error is for Fault.
 func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (result any, err error) {
+	var v Verb
+	began := time.Now()
+	defer func() { t.audit(c, v, began, err) }()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -96,6 +101,21 @@ func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (resul
 	return work(ctx, c)
 }
 
+// audit logs who changed what, or was refused, and how it ended. Arguments may be
+// secrets, so it logs the app alone.
+func (t *Table) audit(c Call, v Verb, began time.Time, err error) {
+	if v.Name == "" || v.Reads {
+		return
+	}
+	code := ""
+	if f := fault.From(err); f != nil {
+		code = f.Code
+	} else if err != nil {
+		code = fault.CodeInternal
+	}
+	t.log.Info("verb", "name", v.Name, "user", c.User.Name, "app", c.app, "code", code, "took", time.Since(began).Round(time.Millisecond))
+}
+
 // May returns nil if the user may call a verb with these arguments, else the reason.
 func (t *Table) May(user store.User, name string, args any) error {
 	raw, err := json.Marshal(args)
@@ -114,6 +134,7 @@ func (t *Table) prepare(c *Call, name string, raw []byte) (v Verb, work work, er
 	if err != nil {
 		return v, nil, err
 	}
+	c.app = app
 	return v, work, t.allow(c, v, app, args)
 }
 
