@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // CloneApp makes an app as another one is: with its config, formation, limits,
@@ -113,11 +115,24 @@ func (d *Deployer) deployClone(ctx context.Context, from, record store.App, comm
 	if err := repo.Take(ctx, source); err != nil {
 		return d.full(err)
 	}
-	if err := repo.SetHead(ctx, record.Branch); err != nil {
-		return d.full(err)
+	_, there, err := repo.Resolve(ctx, commit)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from).
+			Hint("push it to %s: git push %s %s", record.Name, d.gitURL(record.Name), cmp.Or(record.Branch, "main"))
+	}
+	if record.Branch != "" { // git:set may have unset it
+		if err := repo.SetHead(ctx, record.Branch); err != nil {
+			return d.full(err)
+		}
 	}
 	if err := d.Push(ctx, Push{App: record.Name, Branch: record.Branch, Commit: commit, Repo: repo, By: by, Out: w, direct: true}); err != nil {
 		return err
+	}
+	if record.Branch == "" {
+		return nil
 	}
 	return d.full(repo.SetBranch(context.WithoutCancel(ctx), record.Branch, commit))
 }

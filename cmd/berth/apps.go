@@ -16,11 +16,11 @@ import (
 )
 
 var appShows = map[string]printer{
-	"apps:list": shown(printApps),
-	"apps:info": shown(printApp),
+	"apps:list": asTable(printApps),
+	"apps:info": asTable(printApp),
 }
 
-var processShows = map[string]printer{"ps:report": shown(printReport)}
+var processShows = map[string]printer{"ps:report": asTable(printReport)}
 
 func (c *cli) appCommands() []command {
 	force := false
