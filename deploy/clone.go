@@ -120,7 +120,7 @@ func (d *Deployer) deployClone(ctx context.Context, from, record store.App, comm
 		return err
 	}
 	if !there {
-		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from).
+		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from.Name).
 			Hint("push it to %s: git push %s %s", record.Name, d.gitURL(record.Name), cmp.Or(record.Branch, "main"))
 	}
 	if record.Branch != "" { // git:set may have unset it

@@ -186,7 +186,7 @@ func TestEvents_OfANamesakeThatIsGoneAreNotShown(t *testing.T) {
 	user := store.User{Name: "rita", Role: store.RoleRead, Apps: []string{"shop"}}
 	for _, args := range []EventArgs{{}, {App: "shop"}} {
 		var got []store.Event
-		if err := h.API.Call(t.Context(), user, "events", args, &got, nil); err != nil {
+		if err := h.Call(t.Context(), user, "events", args, &got, nil); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != 1 || got[0].By != "bob" {
