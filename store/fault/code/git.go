@@ -6,6 +6,7 @@ const (
 	TreeRefused         = "E175"
 	PushOvertaken       = "E176"
 	CommitUnknown       = "E177"
+	CommitGone          = "E310"
 	PushSuperseded      = "E401"
 	PushInterrupted     = "E402"
 	PushCancelled       = "E403"
@@ -19,6 +20,7 @@ const (
 	BranchBusy          = "E411"
 	GitPropertyUnknown  = "E412"
 	BranchChanged       = "E415"
+	PushNameTaken       = "E416"
 	PushAppDestroyed    = "E422"
 )
 
@@ -38,6 +40,10 @@ var git = []Entry{
 	{CommitUnknown, "The app's repository has no such commit.",
 		"--ref takes a branch, a tag or a commit that was pushed to this app. The name is misspelt, or it is " +
 			"only in your clone. `git ls-remote berth` lists the refs that the app has."},
+	{CommitGone, "The commit to deploy is no longer in the app's repository.",
+		"`apps:clone` builds the commit that is live in the other app again. A push with --force has taken " +
+			"that commit out of the repository, and git has removed it. Push it to the new app from a " +
+			"repository that has it: the hint has the command. The new app and its settings are there."},
 	{PushSuperseded, "A newer push took the place of this one.",
 		"Of the pushes that wait for a build, only the newest is built. Yours waited, and a later one came " +
 			"in. Nothing is wrong with it. If your commit is what should run, push again."},
@@ -80,6 +86,10 @@ var git = []Entry{
 	{BranchChanged, "The deploy branch was changed meanwhile.",
 		"While this operation ran, somebody gave the app another deploy branch, so its result would be of the " +
 			"wrong one. Nothing was deployed. See which branch it is with `berth git:report APP`, then try again."},
+	{PushNameTaken, "The app's name went to another app during the push.",
+		"While your push was under way, the app was renamed or destroyed, and another app got its name. " +
+			"Nothing was deployed to that one. `berth apps:list` shows which apps there are. Set the remote to " +
+			"the name that yours has now (`git remote set-url berth berth@HOST:APP`), and push again."},
 	{PushAppDestroyed, "The app was destroyed while the push waited.",
 		"Somebody destroyed the app after your push had begun. Your commit was not built. Push again: that " +
 			"creates the app anew, without its old config and domains."},

@@ -9,6 +9,7 @@ const (
 	FirewallClosed  = "E507"
 	RuncVulnerable  = "E508"
 	FirewallReset   = "E509"
+	PortClosed      = "E513"
 )
 
 var machine = []Entry{
@@ -41,4 +42,8 @@ var machine = []Entry{
 		"berth keeps apps apart by tables of its own in nftables. Another program removed or changed them, " +
 			"mostly `nft flush ruleset` at a reload of /etc/nftables.conf, and berth put them back. In between, " +
 			"the walls were open. Let that program leave the tables of others alone."},
+	{PortClosed, "Another firewall closes berth's ports to the outside.",
+		"A firewall of this machine, for example ufw or firewalld, drops what visitors send to HTTP, HTTPS or " +
+			"SSH, so that they reach nothing here. The finding names the ports and has the commands that open " +
+			"them. `berth doctor` looks again."},
 }

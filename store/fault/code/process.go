@@ -9,6 +9,7 @@ const (
 	InstanceEnded          = "E302"
 	InstanceNotListening   = "E303"
 	InstanceNotStarted     = "E304"
+	InstanceStuck          = "E503"
 	RunKilled              = "E305"
 )
 
@@ -43,6 +44,10 @@ var processes = []Entry{
 			"not executable, or its first line names an interpreter that is not there. The hint shows the " +
 			"command. Correct the Procfile, or commit the file with its executable bit " +
 			"(`git update-index --chmod=+x FILE`), and push again."},
+	{InstanceStuck, "A process did not end after it was killed.",
+		"The app allows no two releases at once, so the old instances have to end before new ones start. " +
+			"One of them did not end even after SIGKILL: it waits in the kernel, mostly for a disk or a network " +
+			"filesystem. `dmesg` shows which. When that is mended, the process ends by itself; then push again."},
 	{RunKilled, "A one-off command was killed for its memory limit.",
 		"One-off commands have the same memory limit as the app's processes. The command, or a child of it, " +
 			"needed more, and the kernel killed it. Raise the limit with `berth ps:set APP memory 1GB` and run it " +

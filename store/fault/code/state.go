@@ -2,13 +2,15 @@ package code
 
 // The state file: what berth remembers.
 const (
-	StateMissing     = "E120"
-	StateDamaged     = "E121"
-	StateInUse       = "E122"
-	StateKeyUnusable = "E123"
-	StateNewer       = "E128"
-	StateUnusable    = "E138"
-	StateUnwritable  = "E510"
+	StateMissing      = "E120"
+	StateDamaged      = "E121"
+	StateInUse        = "E122"
+	StateKeyUnusable  = "E123"
+	StateNewer        = "E128"
+	RepositoryUnmoved = "E315"
+	StateUnmigrated   = "E316"
+	StateUnusable     = "E138"
+	StateUnwritable   = "E510"
 )
 
 var state = []Entry{
@@ -33,6 +35,14 @@ var state = []Entry{
 		"Its format is newer than the one this program knows, so this program does not touch it. Mostly an " +
 			"older berth was installed over a newer one. Install the version that wrote it, or a later one, and " +
 			"start berth again."},
+	{RepositoryUnmoved, "The repository of an app cannot be moved to its place.",
+		"This version of berth keeps repositories by the id of their app, and moves them when it starts. The " +
+			"system refused to move one, and the message has the reason: mostly a full disk or a mount in its " +
+			"place. Nothing is lost. Mend that, and start berth again with `systemctl restart berth`."},
+	{StateUnmigrated, "The state file could not be brought to this version's format.",
+		"A new version of berth brings the state file to its own format when it starts. The file or the disk " +
+			"cannot be written, so berth serves what runs and refuses every change. Nothing was changed. Free " +
+			"some space or mount the filesystem writable, then restart berth with `systemctl restart berth`."},
 	{StateUnusable, "berth may not read and write the state file.",
 		"The file is there, but it is not a regular file, root may not write it, or the disk reports an " +
 			"error. The message has the reason. `lsattr FILE` shows whether it is immutable, and `chattr -i FILE` " +
