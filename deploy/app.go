@@ -23,11 +23,23 @@ func NeverDeployed(app string) error {
 // CreateApp makes an empty app. A name whose default host leads to another app
 // is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+	return d.createApp(ctx, name, by, func(*store.Tx, store.App) error { return nil })
+}
+
+// createApp is CreateApp for an app that has some settings from the first.
+func (d *Deployer) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
 		if err := checkDefaultHost(tx, name, ""); err != nil {
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
+		if err != nil {
+			return err
+		}
+		if err := set(tx, record); err != nil {
+			return err
+		}
+		record, err = tx.App(name)
 		return err
 	})
 	if err != nil {
