@@ -20,5 +20,6 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 	})
 	d.warn("the apps cannot be read", err)
 	d.portless = true
+	context.AfterFunc(ctx, d.end)
 	d.fleet.RouteSurvivors(ctx, d.wanted(records), local.Containers(containers))
 }
