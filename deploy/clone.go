@@ -32,7 +32,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 	if _, err := d.CreateApp(ctx, to, by); err != nil {
 		return err
 	}
-	if err := d.copySettings(from, to); err != nil {
+	if err := d.copySettings(from, to, by); err != nil {
 		return errors.Join(d.full(err), d.DestroyApp(context.WithoutCancel(ctx), to, by, io.Discard))
 	}
 	record, a, err := d.find(to)
@@ -40,7 +40,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 		return err
 	}
 	d.reroute(a)
-	d.happened(store.Event{By: by.Name, Kind: "create", Text: fmt.Sprintf("cloned %s to %s", from, to)})
+	d.changes.publish(to)
 	if !deploy || live.Number == 0 {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 }
 
 // copySettings gives an app what is set of another one.
-func (d *Deployer) copySettings(from, to string) error {
+func (d *Deployer) copySettings(from, to string, by store.User) error {
 	return d.db.Update(func(tx *store.Tx) error {
 		old, err := tx.App(from)
 		if err != nil {
@@ -97,7 +97,8 @@ func (d *Deployer) copySettings(from, to string) error {
 				logins[store.RegistryPlace{App: to, Host: place.Host}] = login
 			}
 		}
-		return tx.PutRegistries(logins)
+		e := store.Event{By: by.Name, Kind: "create", Text: fmt.Sprintf("cloned %s to %s", from, to)}
+		return errors.Join(tx.PutRegistries(logins), tx.AddEvent(e))
 	})
 }
 
@@ -120,7 +121,7 @@ func (d *Deployer) deployClone(ctx context.Context, from, record store.App, comm
 		return err
 	}
 	if !there {
-		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from).
+		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from.Name).
 			Hint("push it to %s: git push %s %s", record.Name, d.gitURL(record.Name), cmp.Or(record.Branch, "main"))
 	}
 	if record.Branch != "" { // git:set may have unset it

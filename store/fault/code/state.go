@@ -8,6 +8,8 @@ const (
 	StateKeyUnusable = "E123"
 	StateNewer       = "E128"
 	StateUnusable    = "E138"
+	FilesNotMoved    = "E315"
+	StateNotMigrated = "E316"
 	StateUnwritable  = "E510"
 )
 
@@ -37,6 +39,15 @@ var state = []Entry{
 		"The file is there, but it is not a regular file, root may not write it, or the disk reports an " +
 			"error. The message has the reason. `lsattr FILE` shows whether it is immutable, and `chattr -i FILE` " +
 			"takes that back."},
+	{FilesNotMoved, "The repository of an app cannot be moved to its new place.",
+		"What an app has on the disk is named by its id; an older berth named it by the app's name. The first " +
+			"start of this berth moves it, and could not move this repository. The message has the reason. " +
+			"Nothing is lost: mend that, then start berth again."},
+	{StateNotMigrated, "The state file has an older format, and the disk takes no newer one.",
+		"berth brings the state file to its own format when it starts, and keeps a copy of the file as it was. " +
+			"The disk is full or read-only, so neither could be written. What runs is served meanwhile, and " +
+			"nothing can be changed. Free some space or mount the filesystem writable, then restart berth: " +
+			"`systemctl restart berth`."},
 	{StateUnwritable, "The state file cannot be written.",
 		"The disk refused the write, so nothing was changed; what runs is served meanwhile. Its filesystem is " +
 			"read-only, or the disk has an error: `dmesg` shows it. Mount it writable, or replace the disk, then " +
