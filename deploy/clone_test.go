@@ -72,6 +72,7 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 // An app may have no deploy branch for the moment: git:set took it back.
 func TestCloneApp_OfAnAppWithoutADeployBranch(t *testing.T) {
 	d := newDeployer(t)
+	shop(t, d)
 	p := emptyCommit(t, d, "shop")
 	record, err := d.CreateApp(t.Context(), "copy", store.Root)
 	if err != nil {

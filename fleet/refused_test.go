@@ -17,7 +17,7 @@ import (
 // refusing is a router that takes no set.
 type refusing struct{ *fleettest.Router }
 
-func (refusing) Swap(string, []fleet.Backend) (fleet.Drain, error) {
+func (refusing) Swap(fleet.Ref, []fleet.Backend) (fleet.Drain, error) {
 	return nil, errors.New("the store is damaged")
 }
 
