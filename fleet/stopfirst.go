@@ -108,6 +108,12 @@ func stuck(instances []*instance) error {
 	return errStuck(strings.Join(names, ", "), instances[0].release.Number)
 }
 
+// isStuck tells whether an error is errStuck's.
+func isStuck(err error) bool {
+	f := fault.From(err)
+	return f != nil && f.Code == "E503"
+}
+
 func errStuck(names string, release int) error {
 	return fault.New(fault.Failed, "E503", "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
 		Hint("its process waits in the kernel, as for a disk or a network filesystem: when that is mended, it ends")

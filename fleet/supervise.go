@@ -19,6 +19,10 @@ const (
 
 	// forgiven is how long an instance must have been up for its crashes to be forgotten.
 	forgiven = 10 * time.Minute
+
+	// stuckAgain is how often it is seen whether a program that did not end after
+	// SIGKILL has ended, where nothing may run beside it.
+	stuckAgain = 2 * time.Second
 )
 
 // restartDelay is the pause before the nth restart in a row: none before the
@@ -105,6 +109,19 @@ func (i *instance) heal(ctx context.Context, old Container) {
 		i.app.Reroute()
 		i.happened("heal", "%s is up again", i.name())
 		i.notice("up again")
+		return
+	}
+	if isStuck(err) { // no fault of this release's: what is in the way ends by itself
+		if i.said() != err.Error() {
+			i.set(Crashed, err.Error())
+			i.fleet().cfg.Log.Warn("an instance waits for another one's end", "app", i.app.Name(), "instance", i.name(), "err", err)
+			i.notice("could not be started: %v; starting it again after that one's end", err)
+			i.fleet().cfg.Journal.Changed(i.app.Name())
+		}
+		select {
+		case <-time.After(stuckAgain):
+		case <-ctx.Done():
+		}
 		return
 	}
 	i.mu.Lock()
