@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -23,7 +24,7 @@ func errEmpty(app string) error {
 // is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
-		if err := checkDefaultHost(tx, name, ""); err != nil {
+		if err := edge.CheckDefaultHost(tx, name, ""); err != nil {
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
@@ -43,7 +44,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 	}
 	a := d.app(record)
 	d.reroute(a)
-	d.announceHostsOf(a)
+	d.edge.AnnounceHostsOf(a.fleet)
 	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
 	return record, nil
 }
@@ -73,10 +74,10 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	if err != nil {
 		return store.App{}, d.full(err)
 	}
-	keep := d.keepPorts(to) // none is closed on the way
+	keep := d.edge.KeepPorts(to) // none is closed on the way
 	a.fleet.Rename(to)
 	keep()
-	d.announceHostsOf(a)
+	d.edge.AnnounceHostsOf(a.fleet)
 	if release, err := d.liveRelease(record); err == nil {
 		d.schedule(a, to, release)
 	}
@@ -89,7 +90,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
 	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
-		if err := checkDefaultHost(tx, to, from); err != nil {
+		if err := edge.CheckDefaultHost(tx, to, from); err != nil {
 			return err
 		}
 		record, err = tx.RenameApp(from, to)
@@ -184,8 +185,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	if err != nil {
 		return err
 	}
-	d.porting.Lock() // its ports are free for others only when they are closed
-	defer d.porting.Unlock()
+	defer d.edge.HoldPorts()() // its ports are free for others only when they are closed
 	var freed []string
 	err = d.db.Update(func(tx *store.Tx) error {
 		domains, err := tx.Domains(name)
@@ -219,8 +219,8 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()
-	d.announceHostsOf(a)
-	d.giveBack(freed)
+	d.edge.AnnounceHostsOf(a.fleet)
+	d.edge.GiveBack(freed)
 	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
 	return err
 }

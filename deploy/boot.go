@@ -18,7 +18,7 @@ const bootAtOnce = 4
 // boot brings every app to the release that the store names. Containers that
 // outlived us are taken back as they are; what is missing is started.
 func (d *Deployer) boot(ctx context.Context) error {
-	d.announcePeers()
+	d.edge.AnnouncePeers()
 	var records []store.App
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		records, err = tx.Apps()
@@ -36,7 +36,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 	}
 	wanted := d.wanted(records)
 	left := d.fleet.Adopt(wanted, d.adoptJobs(wanted, records, containers))
-	d.announceHosts()
+	d.edge.AnnounceHosts()
 	held := map[int]func(){}
 	for _, w := range wanted {
 		if w.Release != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
@@ -79,7 +80,7 @@ func (d *Deployer) copySettings(from, to string) error {
 		if err := tx.PutRouting(to, routing); err != nil {
 			return err
 		}
-		for _, page := range routerPages {
+		for _, page := range edge.RouterPages {
 			if content := tx.Page(from, page); len(content) > 0 {
 				if err := tx.PutPage(to, page, content); err != nil {
 					return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/fleettest"
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 )
 
@@ -35,7 +36,7 @@ func another(t *testing.T, d *Deployer, m *fleettest.Machine) (*Deployer, *fleet
 	t.Cleanup(func() { db.Close() })
 	l := fleettest.NewLife(m)
 	l.Ended = func() { db.Close() }
-	next := New(d.cfg, db, nil, d.table, noHosts{}, d.log)
+	next := New(d.cfg, db, nil, router.New(router.Config{}, d.log), noHosts{}, d.log)
 	next.steps, next.load = d.steps, d.load
 	next.collecting.Lock()
 	onMachine(next, l)

@@ -21,11 +21,11 @@ import (
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
-	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
@@ -65,14 +65,6 @@ type Config struct {
 	KeepReleases int
 }
 
-// Hosts is told which hosts are to have certificates, and how. SetHosts is
-// called with all of them when the settings change, SetHostsFor with those of
-// one app when they do. Neither waits for a certificate. domain is the global one.
-type Hosts interface {
-	SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME)
-	SetHostsFor(whom string, hosts []certificates.Host)
-}
-
 // imageSteps deletes the cached build steps of an owner's Dockerfiles. It may be
 // called for an owner that has none.
 type imageSteps interface {
@@ -86,18 +78,15 @@ type Deployer struct {
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
-	lan    lanSetter // the engine
+	edge   *edge.Edge
+	lan    *edge.Network
 	fleet  *fleet.Fleet
 	boxes  fleet.Host // of what is no instance: jobs and phases
 	images *images.Maker
 	steps  imageSteps // the images'
 
-	portless bool // TCP ports are another berth's: see RouteSurvivors
-
 	layers layerMaker // the engine
 	load   func() (runtime.Load, error)
-	table  *router.Router
-	hosts  Hosts
 	log    *slog.Logger
 
 	routed  chan struct{} // closed when what ran before is routed
@@ -119,13 +108,10 @@ type Deployer struct {
 	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
 
 	changes    changes
-	notices    notices // lines of berth's own in the logs of apps
-	traffic    traffic
+	notices    notices    // lines of berth's own in the logs of apps
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
-	announcing sync.Mutex // serialises announcements of hosts
-	porting    sync.Mutex // one change of ports at a time
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -150,11 +136,11 @@ type app struct {
 func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
-func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
+func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts edge.Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
 	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
 		cron:   cron.New(cron.WithLocation(time.UTC)),
@@ -163,6 +149,11 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
+	d.edge = edge.New(edge.Config{
+		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
+		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
+	})
+	d.lan = edge.NewNetwork(db, engine, journal{d})
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes)
 	return d
@@ -180,7 +171,6 @@ func (d *Deployer) Run(ctx context.Context) error {
 		return err
 	}
 	close(d.booted)
-	d.background(d.watchTraffic)
 	d.background(d.makeAhead)
 	d.cron.Start()
 	d.watchClock(ctx)
@@ -204,6 +194,12 @@ func (d *Deployer) Routed() <-chan struct{} { return d.routed }
 
 // Booted is closed when Run has routed every app that can be.
 func (d *Deployer) Booted() <-chan struct{} { return d.booted }
+
+// Edge is what leads to the apps.
+func (d *Deployer) Edge() *edge.Edge { return d.edge }
+
+// Network is what the apps reach.
+func (d *Deployer) Network() *edge.Network { return d.lan }
 
 // app returns the live half of an app.
 func (d *Deployer) app(record store.App) *app {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
@@ -35,6 +36,13 @@ func (noSteps) RemoveCache(context.Context, string) error { return nil }
 // on all the time, so that none begins.
 func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
+	d, _ := newDeployerWith(t, noHosts{})
+	return d
+}
+
+// newDeployerWith is newDeployer, with the router that it routes at.
+func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router) {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)
 	if err != nil {
@@ -44,7 +52,8 @@ func newDeployer(t testing.TB) *Deployer {
 	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
-	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
+	table := router.New(router.Config{}, log)
+	d := New(cfg, db, nil, table, hosts, log)
 	d.steps = noSteps{}
 	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 	t.Cleanup(func() { d.end(); d.rest() })
@@ -54,7 +63,7 @@ func newDeployer(t testing.TB) *Deployer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d, table
 }
 
 func update(t *testing.T, d *Deployer, fn func(tx *store.Tx) error) {
@@ -134,7 +143,7 @@ func TestHold_IsOfTheAppThatHasTheNameInTheEnd(t *testing.T) {
 }
 
 func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
-	d := newDeployer(t)
+	d, table := newDeployerWith(t, noHosts{})
 	_, a := shop(t, d)
 	d.reroute(a)
 	run, done, err := a.admit(t.Context(), store.Job{ID: "j"})
@@ -149,7 +158,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 		t.Errorf("a run of its job ended with %v, want %v", context.Cause(run), errDestroyed)
 	}
 	d.reroute(a) // as an instance does that crashes now
-	if _, err := d.table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
+	if _, err := table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
 		t.Errorf("its host is still taken: %v", err)
 	}
 }
@@ -218,15 +227,14 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
-	err := d.changeDomains("shop", store.User{}, "", nil, func(tx *store.Tx) error { return nil })
-	if err != nil {
+	if err := d.edge.AddDomains(t.Context(), "shop", nil, store.User{}); err != nil {
 		t.Fatal(err)
 	}
 	d.mu.Lock()
 	clear(d.apps)
 	d.mu.Unlock()
 	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("shop") })
-	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
+	if err := d.edge.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
 		t.Error("a domain was given to nobody")
 	}
 }

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -39,7 +37,7 @@ const (
 // newFleet returns the fleet of a deployer.
 func (d *Deployer) newFleet(host fleet.Host) *fleet.Fleet {
 	return fleet.New(d.life, fleet.Config{
-		Host: host, Router: routes{d}, Journal: journal{d}, Logs: logBook{d}, SSHCommand: d.sshCommand, Log: d.log,
+		Host: host, Router: d.edge.Routes(), Journal: journal{d}, Logs: logBook{d}, SSHCommand: d.sshCommand, Log: d.log,
 	})
 }
 
@@ -135,50 +133,23 @@ func (l logBook) Trim(app string, release int, source string) {
 	l.d.trimLogs(app, release, source, keptSlotLogs)
 }
 
-// routes is how the fleet reaches the router: deploy knows an app's hosts.
-type routes struct{ d *Deployer }
+// running is how the edge finds what runs of apps.
+type running struct{ d *Deployer }
 
-func (r routes) Swap(app string, backends []fleet.Backend) (fleet.Drain, error) {
-	route, err := r.d.routeOf(app)
-	if err != nil {
-		return nil, err
+func (r running) Running(record store.App) *fleet.App { return r.d.app(record).fleet }
+
+func (r running) All() []*fleet.App {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	apps := make([]*fleet.App, 0, len(r.d.apps))
+	for _, a := range r.d.apps {
+		apps = append(apps, a.fleet)
 	}
-	for _, b := range backends {
-		route.Backends = append(route.Backends, router.Backend(b))
-	}
-	if r.d.portless {
-		route.Ports = nil
-	}
-	r.d.cfg.AccessLog.Keep(app)
-	return drained(r.d.table.Swap(route))
+	return apps
 }
 
-func (r routes) Remove(app string) fleet.Drain {
-	drain, _ := drained(r.d.table.Remove(app), nil)
-	return drain
-}
-
-// drained keeps an interface from holding a nil drain.
-func drained(drain *router.Drain, err error) (fleet.Drain, error) {
-	if drain == nil || err != nil {
-		return nil, err
-	}
-	return drain, nil
-}
-
-func (r routes) Hold(app string, requests int, patience time.Duration) error {
-	return r.d.table.Pause(app, router.Pause{Requests: requests, For: patience})
-}
-
-func (r routes) Resume(app string) { r.d.table.Resume(app) }
-
-func (r routes) Hosts(app string) (hosts []string, usual string) {
-	return r.d.visited(app), r.d.host(app)
-}
-
-func (r routes) Ports(app string) []string { return r.d.containerPorts(app) }
-
-func (r routes) StreamGrace(app string) time.Duration { return r.d.streamGrace(app) }
+// sshCommand is how berth's commands are reached from elsewhere.
+func (d *Deployer) sshCommand() string { return d.edge.SSHCommand() }
 
 // Expect says that a push to app is coming in, so that containers can be readied
 // meanwhile. cancel removes those that no push has taken; it may be called after

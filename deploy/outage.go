@@ -19,6 +19,6 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 		return err
 	})
 	d.warn("the apps cannot be read", err)
-	d.portless = true
+	d.edge.WithoutPorts()
 	d.fleet.RouteSurvivors(ctx, d.wanted(records), local.Containers(containers))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -193,7 +194,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	}
 	release := releaseOf(record, *build, commit, made, image)
 	release.Config = config // of predeploy; the one of the release is read once the app is held
-	pages := readPages(tree.root, out)
+	pages := edge.ReadPages(tree.root, out.Line)
 	for page, content := range pages {
 		if release.Pages == nil {
 			release.Pages = map[string]string{}
@@ -535,7 +536,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	}
 	out.Line("")
 	runs := d.printLive(out, now, release, took)
-	for _, url := range d.urls(record.Name) {
+	for _, url := range d.edge.URLs(record.Name) {
 		if runs && now.Instances("web") > 0 {
 			out.Detail("%s", url)
 		}

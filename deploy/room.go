@@ -3,11 +3,8 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
@@ -141,12 +138,4 @@ func bytesText(n int64) string {
 }
 
 // full makes a clear fault of an error that a full disk caused.
-func (d *Deployer) full(err error) error {
-	if f := fault.From(err); f != nil && f.Code == codeDiskFull {
-		return f // the state file's own words
-	}
-	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device") {
-		return fault.New(fault.Failed, codeDiskFull, "the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
-	}
-	return err
-}
+func (d *Deployer) full(err error) error { return fault.FullDisk(err) }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -249,7 +249,7 @@ func (r records) certOwners(target string) (owners []string, host string, err er
 		}
 	}
 	err = r.db.View(func(tx *store.Tx) error {
-		owner, err := deploy.OwnerOf(tx, host)
+		owner, err := edge.OwnerOf(tx, host)
 		if slices.Contains(owners, owner) && !slices.Contains(owners, store.AdminPairs) {
 			owners = []string{owner}
 		}
@@ -260,7 +260,7 @@ func (r records) certOwners(target string) (owners []string, host string, err er
 
 func (r records) certifiedHosts() (hosts map[string][]string, err error) {
 	err = r.db.View(func(tx *store.Tx) error {
-		hosts, err = deploy.CertifiedHosts(tx)
+		hosts, err = edge.CertifiedHosts(tx)
 		return err
 	})
 	return hosts, err

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -123,7 +123,7 @@ func (n domains) of(app string) (report Domains, err error) {
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
-		domains, err := deploy.DomainsOf(tx, app)
+		domains, err := edge.DomainsOf(tx, app)
 		if domains.Default != nil {
 			report.Default = domains.Default.Host
 		}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
@@ -158,7 +158,7 @@ func letsEncryptOf(s store.Settings) LetsEncrypt {
 			now.DNSSettings = append(now.DNSSettings, name)
 		}
 	}
-	if _, err := deploy.ACME(s); err != nil {
+	if _, err := edge.ACME(s); err != nil {
 		now.Incomplete = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return now

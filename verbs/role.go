@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -126,7 +126,7 @@ func ofHost(role store.Role) rule {
 // certificate of a host is besides the one named.
 func (r records) maySpeakFor(user store.User, app, host string) error {
 	return r.db.View(func(tx *store.Tx) error {
-		others, err := deploy.Sharers(tx, app, host)
+		others, err := edge.Sharers(tx, app, host)
 		for _, other := range others {
 			err = cmp.Or(err, user.May(store.RoleDeploy, other))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -22,6 +23,14 @@ type noHosts struct{}
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
+// machine is all rooms in one.
+type machine struct {
+	*deploy.Deployer
+	*edge.Edge
+	*edge.Network
+	RequestRoom
+}
+
 // newTenancy is a door with a real deployer, and the apps of two tenants.
 // Everything that is not shop's has "hidden" in it.
 func newTenancy(t *testing.T) *house {
@@ -30,7 +39,9 @@ func newTenancy(t *testing.T) *house {
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	cfg := deploy.Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
-	h.rooms = roomsOf(deploy.New(cfg, h.db, nil, router.New(router.Config{}, log), noHosts{}, log))
+	table := router.New(router.Config{}, log)
+	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), edge.NewRequests(h.db, table, cfg.AccessLog)})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/verbs"
 )
 
 // rooms says who does what the verbs ask for.
-func rooms(d *deploy.Deployer) verbs.Rooms {
+func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
+	e := d.Edge()
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
@@ -18,14 +20,14 @@ func rooms(d *deploy.Deployer) verbs.Rooms {
 		Registries:  d,
 		Logs:        d,
 		Jobs:        d,
-		Domains:     d,
-		Certs:       d,
-		LetsEncrypt: d,
-		Router:      d,
-		Requests:    d,
-		Ports:       d,
+		Domains:     e,
+		Certs:       e,
+		LetsEncrypt: e,
+		Router:      e,
+		Requests:    asked,
+		Ports:       e,
 		Keys:        d,
-		Network:     d,
+		Network:     d.Network(),
 		Doctor:      d,
 	}
 }

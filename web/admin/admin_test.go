@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -38,8 +39,8 @@ type harbour struct {
 	apps     map[string]deploy.AppStatus
 	jobs     map[string][]deploy.JobStatus
 	logs     map[string][]deploy.LogLine
-	requests map[string][]deploy.RequestLine
-	traffic  map[string]deploy.Traffic
+	requests map[string][]edge.RequestLine
+	traffic  map[string]edge.Traffic
 	builds   map[string]*growing
 	grown    chan struct{} // closed when a log has grown
 	watchers map[chan string]bool
@@ -59,7 +60,7 @@ type growing struct {
 func newHarbour(db *store.Store) *harbour {
 	return &harbour{
 		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]deploy.JobStatus{},
-		logs: map[string][]deploy.LogLine{}, requests: map[string][]deploy.RequestLine{}, traffic: map[string]deploy.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
+		logs: map[string][]deploy.LogLine{}, requests: map[string][]edge.RequestLine{}, traffic: map[string]edge.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
 	}
 }
 
@@ -762,10 +763,10 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 	}
 }
 
-func (h *harbour) RouterReport(_ context.Context, app string) (deploy.RouterReport, error) {
+func (h *harbour) RouterReport(_ context.Context, app string) (edge.RouterReport, error) {
 	var set store.Routing
 	err := h.db.View(func(tx *store.Tx) (err error) { set, err = tx.Routing(app); return err })
-	return deploy.RouterReport{App: app, Maintenance: set.Maintenance}, err
+	return edge.RouterReport{App: app, Maintenance: set.Maintenance}, err
 }
 
 // Whoever leaves before the verb has begun is noticed by the verb.

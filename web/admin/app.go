@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
@@ -108,7 +109,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		MayReveal: a.table.May(user, "config:reveal", verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: name}}) == nil,
 	}
 	of := verbs.AppArgs{App: name}
-	var routing deploy.RouterReport
+	var routing edge.RouterReport
 	var builds []store.Build
 	var live store.Release
 	for _, read := range []func() error{
@@ -138,7 +139,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 			return err
 		},
 		func() (err error) {
-			routing, err = verbs.Ask[deploy.RouterReport](ctx, a.table, user, "router:report", of)
+			routing, err = verbs.Ask[edge.RouterReport](ctx, a.table, user, "router:report", of)
 			return err
 		},
 		func() (err error) {

@@ -1,11 +1,13 @@
-package deploy
+package edge
 
 import (
 	"context"
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -20,12 +22,35 @@ type RequestQuery struct {
 // RequestLine is one line of it: a request, or that lines were lost.
 type RequestLine = accesslog.Line
 
+// Requests is what the apps are asked: the lines of the access log, and the
+// counters of the router. Its methods are safe for concurrent use.
+type Requests struct {
+	db      *store.Store
+	table   *router.Router
+	log     *accesslog.Log
+	traffic traffic
+}
+
+// NewRequests returns the requests that a router takes. Run has to read its
+// counters for Traffic to tell of them.
+func NewRequests(db *store.Store, table *router.Router, log *accesslog.Log) *Requests {
+	return &Requests{db: db, table: table, log: log}
+}
+
+// exists returns a fault (E101) when there is no such app.
+func (r *Requests) exists(app string) error {
+	return r.db.View(func(tx *store.Tx) error {
+		_, err := tx.App(app)
+		return err
+	})
+}
+
 // Requests calls fn with each line of the access log that the query asks for,
 // oldest first; with Follow until ctx ends or the app is destroyed. Calls do
 // not overlap.
-func (d *Deployer) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
+func (r *Requests) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
 	if q.App != "" {
-		if _, _, err := d.find(q.App); err != nil {
+		if err := r.exists(q.App); err != nil {
 			return err
 		}
 	}
@@ -33,7 +58,7 @@ func (d *Deployer) Requests(ctx context.Context, q RequestQuery, fn func(Request
 	if err != nil {
 		return err
 	}
-	return d.cfg.AccessLog.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
+	return r.log.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
 }
 
 // wantStatus reads "404" and "5xx"; nil wants all.

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 // berth itself or another program listens on, is a fault (E167, E168), and then
 // none is added. A user who is bound to some apps may open none (E198): the
 // machine's ports are few, and the operator answers for each.
-func (d *Deployer) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+func (d *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
 		if len(by.Apps) == 0 && slices.Contains(d.cfg.Ports, p.Number) {
 			return PortsReport{}, fault.New(fault.Conflict, "E168", "port %d is berth's own", p.Number)
@@ -83,7 +83,7 @@ func portNames(ports []store.Port) string {
 
 // RemovePorts closes ports of an app, and the connections that came by them.
 // One that it does not have is a fault (E185).
-func (d *Deployer) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+func (d *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	d.porting.Lock()
 	defer d.porting.Unlock()
 	err := d.changePorts(app, by, "removed "+portNames(ports), func(tx *store.Tx) error {
@@ -108,7 +108,7 @@ func (d *Deployer) RemovePorts(ctx context.Context, app string, ports []store.Po
 }
 
 // ClearPorts closes all ports of an app.
-func (d *Deployer) ClearPorts(ctx context.Context, app string, by store.User) (PortsReport, error) {
+func (d *Edge) ClearPorts(ctx context.Context, app string, by store.User) (PortsReport, error) {
 	d.porting.Lock()
 	defer d.porting.Unlock()
 	err := d.changePorts(app, by, "removed all ports", func(tx *store.Tx) error {
@@ -124,7 +124,7 @@ func (d *Deployer) ClearPorts(ctx context.Context, app string, by store.User) (P
 	return d.PortsReport(ctx, app)
 }
 
-func (d *Deployer) changePorts(app string, by store.User, text string, change func(tx *store.Tx) error) error {
+func (d *Edge) changePorts(app string, by store.User, text string, change func(tx *store.Tx) error) error {
 	_, a, err := d.find(app)
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ type PortReport struct {
 }
 
 // PortsReport tells which ports lead to an app; "" is to any.
-func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, error) {
+func (d *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 	report := PortsReport{App: app, Ports: []PortReport{}}
 	var ports []store.Port
 	records := map[string]store.App{}
@@ -183,7 +183,7 @@ func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, erro
 		return report, err
 	}
 	for _, p := range ports {
-		r := PortReport{Port: p, Silent: d.app(records[p.App]).fleet.Silent(p.Container)}
+		r := PortReport{Port: p, Silent: d.cfg.Apps.Running(records[p.App]).Silent(p.Container)}
 		if err := d.table.PortError(p.Number); err != nil {
 			r.Error = fleet.Plain(err).Error()
 		}
@@ -192,9 +192,9 @@ func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, erro
 	return report, nil
 }
 
-// keepPorts keeps the ports of an app open until release, whatever its route is
+// KeepPorts keeps the ports of an app open until release, whatever its route is
 // called meanwhile.
-func (d *Deployer) keepPorts(app string) (release func()) {
+func (d *Edge) KeepPorts(app string) (release func()) {
 	var ports []store.Port
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		ports, err = tx.Ports(app)
@@ -214,8 +214,14 @@ func (d *Deployer) keepPorts(app string) (release func()) {
 	}
 }
 
+// HoldPorts keeps ports from being added and removed until release.
+func (d *Edge) HoldPorts() (release func()) {
+	d.porting.Lock()
+	return d.porting.Unlock
+}
+
 // containerPorts are where the app's ports lead in its web instances, as text.
-func (d *Deployer) containerPorts(app string) (ports []string) {
+func (d *Edge) containerPorts(app string) (ports []string) {
 	err := d.db.View(func(tx *store.Tx) error {
 		all, err := tx.Ports(app)
 		for _, p := range all {

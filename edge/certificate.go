@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -9,18 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
-// AnnounceHosts tells Hosts which hosts are to have certificates, as the start of
-// Run does. It needs no engine.
-func (d *Deployer) AnnounceHosts() { d.announceHosts() }
-
-// announceHosts tells which hosts are to have certificates now, and how.
-func (d *Deployer) announceHosts() {
+// AnnounceHosts tells Hosts which hosts are to have certificates now, and how.
+func (d *Edge) AnnounceHosts() {
 	d.announcing.Lock() // what is told last is what was read last
 	defer d.announcing.Unlock()
 	settings := d.settings()
@@ -57,12 +54,12 @@ func (d *Deployer) announceHosts() {
 	d.hosts.SetHosts(settings.Domain, hosts, acme)
 }
 
-// announceHostsOf is announceHosts for what has changed of one app alone; one
+// AnnounceHostsOf is AnnounceHosts for what has changed of one app alone; one
 // that is gone has none.
-func (d *Deployer) announceHostsOf(a *app) {
+func (d *Edge) AnnounceHostsOf(a *fleet.App) {
 	d.announcing.Lock()
 	defer d.announcing.Unlock()
-	name := a.fleet.NameUnlessGone()
+	name := a.NameUnlessGone()
 	var hosts []certificates.Host
 	err := d.db.View(func(tx *store.Tx) error {
 		if name == "" {
@@ -83,7 +80,7 @@ func (d *Deployer) announceHostsOf(a *app) {
 		d.warn("the hosts of an app cannot be read", err, "app", name)
 		return
 	}
-	d.hosts.SetHostsFor(behalf(a.uid), hosts)
+	d.hosts.SetHostsFor(behalf(a.UID()), hosts)
 }
 
 // behalf is on whose behalf an app's hosts are certified: its user id outlives
@@ -97,7 +94,7 @@ func behalf(uid int) string {
 
 // certified adds to the names what is to be known of their certificates. A pair
 // for one host goes before the app's.
-func (d *Deployer) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
+func (d *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
 	stored, err := tx.Pairs(app.Name)
 	if err != nil {
 		return nil, err
@@ -191,7 +188,7 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
 // that browsers would refuse, or that is for other hosts, is a fault (E178).
-func (d *Deployer) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
+func (d *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
 	pair, sorted, secret, err := certificates.ParsePair(chain, key, time.Now())
 	if err != nil {
 		return fault.New(fault.Usage, "E178", "this certificate would not do: %w", err)
@@ -211,7 +208,7 @@ func (d *Deployer) AddPair(ctx context.Context, app, host string, chain, key []b
 
 // RemovePair takes the certificate of an app, or of one host, away again. One
 // that is not there is a fault (E179).
-func (d *Deployer) RemovePair(ctx context.Context, app, host string, by store.User) error {
+func (d *Edge) RemovePair(ctx context.Context, app, host string, by store.User) error {
 	what := app
 	if host != "" {
 		what = host
@@ -227,7 +224,7 @@ func (d *Deployer) RemovePair(ctx context.Context, app, host string, by store.Us
 
 // changePairs changes the pairs of an app, or of the admin page (AdminPairs),
 // and has them served. change is given the hosts.
-func (d *Deployer) changePairs(app string, by store.User, text string, change func(tx *store.Tx, names []string) error) error {
+func (d *Edge) changePairs(app string, by store.User, text string, change func(tx *store.Tx, names []string) error) error {
 	event := store.Event{App: app, By: by.Name, Kind: "certs", Text: text}
 	if app == store.AdminPairs {
 		event.App = ""
@@ -253,9 +250,9 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 		return d.full(err)
 	}
 	if app == store.AdminPairs {
-		d.announceHosts()
+		d.AnnounceHosts()
 	} else if _, a, err := d.find(app); err == nil {
-		d.announceHostsOf(a)
+		d.AnnounceHostsOf(a)
 	}
 	d.happened(event)
 	return nil
@@ -263,7 +260,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 
 // SetLocalCertificates keeps an app's hosts from the ACME CA, or lets them have
 // its certificates again.
-func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
+func (d *Edge) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
 	text := "lets the ACME CA certify its hosts"
 	if local {
 		text = "keeps its hosts from the ACME CA"
@@ -283,7 +280,7 @@ func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local b
 	if err != nil {
 		return d.full(err)
 	}
-	d.announceHostsOf(a)
+	d.AnnounceHostsOf(a)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
 	return nil
 }

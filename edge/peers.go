@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -94,7 +94,7 @@ func (g globalProperty) apply(p *peer.Policy, value string) error {
 
 // peersOf translates the settings into the router's words. What a later berth
 // has set is left out, which trusts nobody too many.
-func (d *Deployer) peersOf(s store.Settings) (p peer.Policy) {
+func (d *Edge) peersOf(s store.Settings) (p peer.Policy) {
 	p.MaxConnections = defaultConnections
 	for _, name := range slices.Sorted(maps.Keys(s.Router)) {
 		property, err := globalPropertyNamed(name)
@@ -106,15 +106,15 @@ func (d *Deployer) peersOf(s store.Settings) (p peer.Policy) {
 	return p
 }
 
-// announcePeers tells the router whom it may believe.
-func (d *Deployer) announcePeers() {
+// AnnouncePeers tells the router whom it may believe.
+func (d *Edge) AnnouncePeers() {
 	d.announcing.Lock() // as for hosts: what is told last is what was read last
 	defer d.announcing.Unlock()
 	d.table.SetPeers(d.peersOf(d.settings()))
 }
 
 // GlobalRouterReport tells how the requests of all apps are treated.
-func (d *Deployer) GlobalRouterReport(context.Context) (RouterReport, error) {
+func (d *Edge) GlobalRouterReport(context.Context) (RouterReport, error) {
 	r := RouterReport{Users: []string{}}
 	err := d.db.View(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
@@ -132,7 +132,7 @@ func (d *Deployer) GlobalRouterReport(context.Context) (RouterReport, error) {
 
 // SetGlobalRouter sets how the requests of all apps are treated; an empty value
 // takes a property back. It counts at once, and closes no connection.
-func (d *Deployer) SetGlobalRouter(ctx context.Context, name, value string, by store.User) (RouterReport, error) {
+func (d *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store.User) (RouterReport, error) {
 	property, err := globalPropertyNamed(name)
 	if err != nil {
 		return RouterReport{}, err
@@ -160,7 +160,7 @@ func (d *Deployer) SetGlobalRouter(ctx context.Context, name, value string, by s
 	if err != nil {
 		return RouterReport{}, d.full(err)
 	}
-	d.announcePeers()
+	d.AnnouncePeers()
 	d.happened(store.Event{By: by.Name, Kind: "router", Text: text})
 	return d.GlobalRouterReport(ctx)
 }

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"slices"
@@ -22,12 +22,12 @@ func defaultHost(app string, s store.Settings) string {
 }
 
 // host is the default host of an app, whoever has it.
-func (d *Deployer) host(app string) string { return defaultHost(app, d.settings()) }
+func (d *Edge) host(app string) string { return defaultHost(app, d.settings()) }
 
 // visited lists the hosts by which visitors reach an app, its own domains
 // first. The default host comes last: an app with domains of its own may
 // refuse it.
-func (d *Deployer) visited(app string) (hosts []string) {
+func (d *Edge) visited(app string) (hosts []string) {
 	var domains AppDomains
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		domains, err = DomainsOf(tx, app)
@@ -48,7 +48,7 @@ func (d *Deployer) visited(app string) (hosts []string) {
 	return append(hosts, usual)
 }
 
-func (d *Deployer) settings() (s store.Settings) {
+func (d *Edge) settings() (s store.Settings) {
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		s, err = tx.Settings()
 		return err

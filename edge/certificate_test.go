@@ -1,14 +1,12 @@
-package deploy
+package edge
 
 import (
-	"io"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // heard is what the appliance was told last about hosts.
@@ -42,79 +40,12 @@ func (h *heard) names() (names []string) {
 	return names
 }
 
-func TestPairs_ServeWhatTheyAreForAndFollowTheirApp(t *testing.T) {
-	d, now := newDeployer(t), &heard{}
-	d.hosts = now
-	for _, name := range []string{"shop", "blog"} {
-		if _, err := d.CreateApp(t.Context(), name, store.Root); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "www.shop.com"}}, store.Root); err != nil {
-		t.Fatal(err)
-	}
-	add := func(app, host string, names ...string) error {
-		chain, key, err := certificates.SelfSigned(names, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d.AddPair(t.Context(), app, host, chain, key, store.Root)
-	}
-	code := func(err error) string {
-		if f := fault.From(err); f != nil {
-			return f.Code
-		}
-		return ""
-	}
-	// A wildcard that somebody gave for the shop is not served to the blog's guests.
-	if err := add("shop", "", "*.example.com", "www.shop.com"); err != nil {
-		t.Fatal(err)
-	}
-	if now.own("shop.example.com") == nil || now.own("www.shop.com") == nil || now.own("blog.example.com") != nil || now.own("berth.example.com") != nil {
-		t.Errorf("the pair serves others than the shop's: %+v", now.hosts)
-	}
-	if err := add("shop", "www.shop.com", "www.shop.com"); err != nil || len(now.own("www.shop.com").Hosts()) != 1 {
-		t.Errorf("the host's own pair does not go first: %v", err)
-	}
-	if got := code(add("blog", "", "www.shop.com")); got != "E178" {
-		t.Errorf("a pair for none of the app's hosts: %q, want E178", got)
-	}
-	if got := code(d.AddPair(t.Context(), "shop", "", []byte("no"), []byte("no"), store.Root)); got != "E178" {
-		t.Errorf("garbage: %q, want E178", got)
-	}
-	if err := add(store.AdminPairs, "berth.example.com", "berth.example.com"); err != nil || now.own("berth.example.com") == nil {
-		t.Errorf("the admin page has no pair: %v", err)
-	}
-	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	if now.own("store.example.com") == nil || len(now.own("www.shop.com").Hosts()) != 1 {
-		t.Error("the pairs did not follow their app to its new name")
-	}
-	if err := d.RemovePair(t.Context(), "store", "www.shop.com", store.Root); err != nil || len(now.own("www.shop.com").Hosts()) != 2 {
-		t.Errorf("the app's pair does not serve again: %v", err)
-	}
-	if got := code(d.RemovePair(t.Context(), "store", "www.shop.com", store.Root)); got != "E179" {
-		t.Errorf("removed twice: %q, want E179", got)
-	}
-	if err := d.SetLocalCertificates(t.Context(), "store", true, store.Root); err != nil {
-		t.Fatal(err)
-	}
-	for _, host := range now.hosts {
-		if want := host.Name == "store.example.com" || host.Name == "www.shop.com"; host.Local != want {
-			t.Errorf("%s: local is %v", host.Name, host.Local)
-		}
-	}
-}
-
 // Who has a path of a host does not choose the certificate of all of it.
 func TestPairs_OfAnAppWithAPathOfAnothersHost(t *testing.T) {
-	d, now := newDeployer(t), &heard{}
+	d, now := newWorld(t), &heard{}
 	d.hosts = now
 	for _, name := range []string{"blog", "shop"} {
-		if _, err := d.CreateApp(t.Context(), name, store.Root); err != nil {
-			t.Fatal(err)
-		}
+		create(t, d, name)
 	}
 	hosts := []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "shop.example.com", Path: "/blog"}, {Host: "alone.test", Path: "/blog"}, {Host: "blog.test"}}
 	if err := d.AddDomains(t.Context(), "blog", hosts, store.Root); err != nil {
@@ -147,7 +78,7 @@ func TestPairs_OfAnAppWithAPathOfAnothersHost(t *testing.T) {
 }
 
 func TestACME_TakesOfTheSettingsWhatIsWhole(t *testing.T) {
-	d, now := newDeployer(t), &heard{}
+	d, now := newWorld(t), &heard{}
 	d.hosts = now
 	set := func(change func(*store.Settings)) {
 		t.Helper()

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"net/netip"
@@ -201,9 +201,9 @@ func (c *claim) checkTenants(domain store.Domain) error {
 	return nil
 }
 
-// checkDefaultHost refuses the name of an app whose default host leads to
+// CheckDefaultHost refuses the name of an app whose default host leads to
 // another one; from is the app's name so far, if it has one.
-func checkDefaultHost(tx *store.Tx, name, from string) error {
+func CheckDefaultHost(tx *store.Tx, name, from string) error {
 	settings, err := tx.Settings()
 	if err != nil {
 		return err

@@ -1,10 +1,9 @@
-package deploy
+package edge
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +14,9 @@ import (
 
 // town is a machine with the global domain apps.example.com, on which tenants
 // have apps beside each other.
-func town(t *testing.T) *Deployer {
+func town(t *testing.T) *world {
 	t.Helper()
-	d := newDeployer(t)
+	d := newWorld(t)
 	if err := setDomain(d, "apps.example.com"); err != nil {
 		t.Fatal(err)
 	}
@@ -26,22 +25,20 @@ func town(t *testing.T) *Deployer {
 		"blog":  {{Host: "blog.test"}, {Host: "blog.shop.test"}, {Host: "www.apps.example.com"}, {Host: "given.test", Path: "/blog"}},
 		"forum": {{Host: "*.forum.test"}, {Host: "paths.test", Path: "/forum"}, {Host: "old.test", Redirect: "forum.test"}},
 	} {
-		if _, err := d.CreateApp(t.Context(), app, store.Root); err != nil {
-			t.Fatal(err)
-		}
+		create(t, d, app)
 		give(t, d, app, hosts...)
 	}
 	return d
 }
 
 // setDomain makes a domain the global one.
-func setDomain(d *Deployer, domain string) error {
+func setDomain(d *world, domain string) error {
 	_, err := d.SetSettings(context.Background(), func(s *store.Settings) error { s.Domain = domain; return nil }, store.Root)
 	return err
 }
 
 // give leads domains to an app, as an admin may.
-func give(t *testing.T, d *Deployer, app string, domains ...store.Domain) {
+func give(t *testing.T, d *world, app string, domains ...store.Domain) {
 	t.Helper()
 	if err := d.AddDomains(t.Context(), app, domains, store.Root); err != nil {
 		t.Fatal(err)
@@ -192,7 +189,7 @@ func TestClaim_TheAnswerIsTheSameForAppsThatExistAndThatDoNot(t *testing.T) {
 }
 
 // lead does what AddDomains does with one domain, and takes it back.
-func lead(d *Deployer, app string, domain store.Domain, by store.User) (err error) {
+func lead(d *world, app string, domain store.Domain, by store.User) (err error) {
 	d.db.Update(func(tx *store.Tx) error {
 		settings, _ := tx.Settings()
 		c := claim{tx: tx, settings: settings, by: by, app: app}
@@ -215,27 +212,6 @@ func TestClaim_OfTwoAppsOfOneTenant(t *testing.T) {
 		if err := lead(d, "blog", domain, both); err != nil {
 			t.Errorf("%s: %v", domain.Address(), err)
 		}
-	}
-}
-
-func TestApps_TakeNoNameWhoseDefaultHostIsTaken(t *testing.T) {
-	d := town(t)
-	give(t, d, "blog", store.Domain{Host: "taken.apps.example.com"}, store.Domain{Host: "path.apps.example.com", Path: "/a"},
-		store.Domain{Host: "sent.apps.example.com", Redirect: "blog.test"})
-	for _, name := range []string{"taken", "path", "sent", "www"} {
-		if _, err := d.CreateApp(t.Context(), name, store.Root); codeOf(err) != "E189" {
-			t.Errorf("create %s: got %v, want E189", name, err)
-		}
-		if _, err := d.RenameApp(t.Context(), "shop", name, store.Root, io.Discard); codeOf(err) != "E189" {
-			t.Errorf("rename shop to %s: got %v, want E189", name, err)
-		}
-	}
-	if _, err := d.RenameApp(t.Context(), "blog", "taken", store.Root, io.Discard); err != nil {
-		t.Errorf("an app whose own the host is: %v", err)
-	}
-	give(t, d, "shop", store.Domain{Host: "*.apps.example.com"})
-	if _, err := d.CreateApp(t.Context(), "free", store.Root); err != nil {
-		t.Errorf("under a wildcard: %v", err)
 	}
 }
 
@@ -278,8 +254,8 @@ func TestDomainsOf_OneFunctionDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	route, err := d.routeOf("shop")
-	if err != nil || slices.Contains(route.Hosts, "shop.apps.example.com") || slices.Contains(d.urls("shop"), "https://shop.apps.example.com") {
-		t.Errorf("shop is routed at %q, %v, and shown at %q", route.Hosts, err, d.urls("shop"))
+	if err != nil || slices.Contains(route.Hosts, "shop.apps.example.com") || slices.Contains(d.URLs("shop"), "https://shop.apps.example.com") {
+		t.Errorf("shop is routed at %q, %v, and shown at %q", route.Hosts, err, d.URLs("shop"))
 	}
 }
 

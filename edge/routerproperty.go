@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"fmt"
@@ -107,12 +107,14 @@ var routerProperties = []routerProperty{
 }
 
 var (
-	onOff       = []string{"on", "off"}
-	balances    = []string{string(router.RoundRobin), string(router.LeastConnections), string(router.Sticky)}
-	logged      = []string{string(router.LogAll), string(router.LogPaths), string(router.LogNothing)}
-	protocols   = []string{string(router.HTTP), string(router.H2C)}
-	routerPages = []string{store.PageMaintenance, store.PageError} // properties whose value is a page
+	onOff     = []string{"on", "off"}
+	balances  = []string{string(router.RoundRobin), string(router.LeastConnections), string(router.Sticky)}
+	logged    = []string{string(router.LogAll), string(router.LogPaths), string(router.LogNothing)}
+	protocols = []string{string(router.HTTP), string(router.H2C)}
 )
+
+// RouterPages are the properties whose value is a page.
+var RouterPages = []string{store.PageMaintenance, store.PageError}
 
 const (
 	// headerPrefix makes properties of headers: header:X-Frame-Options.
@@ -134,12 +136,12 @@ func RouterProperties() (names []string) {
 	for _, p := range routerProperties {
 		names = append(names, p.name)
 	}
-	return append(append(names, routerPages...), headerPrefix)
+	return append(append(names, RouterPages...), headerPrefix)
 }
 
 // RouterPage tells whether a property's value is a page, which is read from a
 // file.
-func RouterPage(name string) bool { return slices.Contains(routerPages, name) }
+func RouterPage(name string) bool { return slices.Contains(RouterPages, name) }
 
 // RouterValues are values that a property may have, to complete a command line.
 func RouterValues(name string) []string {

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -23,9 +23,8 @@ func (b *lanBook) SetLAN(_ context.Context, lan runtime.LAN) error {
 }
 
 func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
-	d := newDeployer(t)
-	book := &lanBook{}
-	d.lan = book
+	d, book := newWorld(t), &lanBook{}
+	n := NewNetwork(d.db, book, d)
 	by := store.User{Name: "alice", Role: store.RoleAdmin}
 	for _, row := range []struct{ name, value, want string }{
 		{"lan", "deny", "{deny []}"},
@@ -37,7 +36,7 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		{"lan", "", "{ []}"},
 		{"lan-allow", "", "{ []}"},
 	} {
-		if _, err := d.SetNetwork(t.Context(), row.name, row.value, by); err != nil {
+		if _, err := n.SetNetwork(t.Context(), row.name, row.value, by); err != nil {
 			t.Fatal(err)
 		}
 		kept, err := LAN(d.settings())
@@ -48,10 +47,10 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 			t.Errorf("%s %s: the engine has %s, the store %v, want %s", row.name, row.value, got, kept, row.want)
 		}
 	}
-	if _, err := d.SetNetwork(t.Context(), "lan", "deny", by); err != nil {
+	if _, err := n.SetNetwork(t.Context(), "lan", "deny", by); err != nil {
 		t.Fatal(err)
 	}
-	report, err := d.NetworkReport(t.Context())
+	report, err := n.NetworkReport(t.Context())
 	if got := fmt.Sprint(report.Properties); err != nil || got != "[{lan deny true} {lan-allow none false}]" {
 		t.Errorf("the report says %s, %v", got, err)
 	}
@@ -60,7 +59,7 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		{"lan", "off"}, {"lan-allow", "example.com"}, {"lan-allow", ","}, {"lan-allow", "10.0.0.1/8"}, {"lan-allow", "fe80::1%eth0"}, {"lan-allow", "::ffff:10.0.0.1"},
 		{"lan-allow", "10.0.0.0/33"}, {"lan-allow", strings.Repeat("x", 5000)}, {"lan-allow", manyAddresses()}, {"wan", "allow"}, {"", "deny"},
 	} {
-		if _, err := d.SetNetwork(t.Context(), row[0], row[1], by); codeOf(err) != "E194" {
+		if _, err := n.SetNetwork(t.Context(), row[0], row[1], by); codeOf(err) != "E194" {
 			t.Errorf("%s %.40q: got %v, want E194", row[0], row[1], err)
 		}
 	}
@@ -69,7 +68,7 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 	}
 	book.err = errors.New("nft: no")
 	for i := range 2 { // the second call tries again
-		_, err := d.SetNetwork(t.Context(), "lan", "allow", by)
+		_, err := n.SetNetwork(t.Context(), "lan", "allow", by)
 		if codeOf(err) != "E193" || !errors.Is(err, book.err) {
 			t.Errorf("an engine that fails: got %v, want E193", err)
 		}
@@ -78,7 +77,7 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		}
 	}
 	book.err = nil
-	if _, err := d.SetNetwork(t.Context(), "lan", "allow", by); err != nil {
+	if _, err := n.SetNetwork(t.Context(), "lan", "allow", by); err != nil {
 		t.Errorf("the engine is back: %v", err)
 	}
 }
@@ -95,26 +94,6 @@ func TestLAN_DeniesWhereALaterBerthHasSetSomething(t *testing.T) {
 	for _, network := range []map[string]string{{"lan": "some"}, {"lan": "allow", "tomorrow": "1"}} {
 		if lan, err := LAN(store.Settings{Network: network}); err == nil || lan.Mode != runtime.LANDeny {
 			t.Errorf("%v: %v, %v", network, lan, err)
-		}
-	}
-}
-
-func TestNetworkToBuild(t *testing.T) {
-	if err := networkToBuild(false); err != nil {
-		t.Error(err)
-	}
-	if err := networkToBuild(true); codeOf(err) != "E506" {
-		t.Errorf("got %v, want E506", err)
-	}
-}
-
-func TestFindings_EveryKindHasACode(t *testing.T) {
-	seen := map[string]bool{}
-	for _, kind := range []runtime.FindingKind{runtime.FindingIPv6Only, runtime.FindingClosed, runtime.FindingInput, runtime.FindingRunc, runtime.FindingRepaired, runtime.FindingAppArmor} {
-		if code := findingCodes[kind]; code == "" || seen[code] {
-			t.Errorf("%s has the code %q", kind, code)
-		} else {
-			seen[code] = true
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"net"
@@ -9,8 +9,8 @@ import (
 )
 
 func TestAddPorts_AllOrNone(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "blog"}); return err })
 	alice := store.User{Name: "alice", Role: store.RoleDeploy}
 	other, err := net.Listen("tcp", ":0")
@@ -71,8 +71,8 @@ func TestAddPorts_AllOrNone(t *testing.T) {
 }
 
 func TestAddPorts_ABoundKeyOpensNone(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	l, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)

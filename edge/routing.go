@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // routeOf returns an app's route as the store has it, without backends.
-func (d *Deployer) routeOf(app string) (route router.Route, err error) {
+func (d *Edge) routeOf(app string) (route router.Route, err error) {
 	route.Name = app
 	err = d.db.View(func(tx *store.Tx) error {
 		domains, err := DomainsOf(tx, app)
@@ -46,10 +46,10 @@ func (d *Deployer) routeOf(app string) (route router.Route, err error) {
 			return err
 		}
 		route.Options = d.optionsOf(app, set).Options
-		if route.Options.MaintenancePage, _, err = pageOf(tx, app, store.PageMaintenance); err != nil {
+		if route.Options.MaintenancePage, _, err = PageOf(tx, app, store.PageMaintenance); err != nil {
 			return err
 		}
-		route.Options.ErrorPage, _, err = pageOf(tx, app, store.PageError)
+		route.Options.ErrorPage, _, err = PageOf(tx, app, store.PageError)
 		return err
 	})
 	return route, err
@@ -64,7 +64,7 @@ type routing struct {
 // optionsOf translates what was set of an app into the router's words. What a
 // later berth has set is left out: an app that is routed a little otherwise is
 // better than one that is not.
-func (d *Deployer) optionsOf(app string, set store.Routing) routing {
+func (d *Edge) optionsOf(app string, set store.Routing) routing {
 	r := routing{streamGrace: drainUpgraded}
 	r.Maintenance = set.Maintenance
 	for _, name := range slices.Sorted(maps.Keys(set.Properties)) {
@@ -86,7 +86,7 @@ const drainUpgraded = 30 * time.Second
 
 // streamGrace is how long the WebSockets and event streams of instances that
 // are replaced may go on.
-func (d *Deployer) streamGrace(app string) (grace time.Duration) {
+func (d *Edge) streamGrace(app string) (grace time.Duration) {
 	grace = drainUpgraded
 	err := d.db.View(func(tx *store.Tx) error {
 		set, err := tx.Routing(app)
@@ -113,7 +113,7 @@ type RouterProperty struct {
 }
 
 // RouterReport tells how an app's requests are treated.
-func (d *Deployer) RouterReport(_ context.Context, app string) (RouterReport, error) {
+func (d *Edge) RouterReport(_ context.Context, app string) (RouterReport, error) {
 	r := RouterReport{App: app, Users: []string{}}
 	err := d.db.View(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil {
@@ -130,8 +130,8 @@ func (d *Deployer) RouterReport(_ context.Context, app string) (RouterReport, er
 			}
 			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
 		}
-		for _, name := range routerPages {
-			content, carried, err := pageOf(tx, app, name)
+		for _, name := range RouterPages {
+			content, carried, err := PageOf(tx, app, name)
 			if err != nil {
 				return err
 			}
@@ -160,14 +160,14 @@ func (d *Deployer) RouterReport(_ context.Context, app string) (RouterReport, er
 // SetRouter sets how an app's requests are treated; an empty value takes a
 // property back. The value of a page is its HTML. It counts at once and fails
 // no request.
-func (d *Deployer) SetRouter(ctx context.Context, app, name, value string, by store.User) (RouterReport, error) {
+func (d *Edge) SetRouter(ctx context.Context, app, name, value string, by store.User) (RouterReport, error) {
 	text := "unset " + name
 	set := func(_ *store.Tx, r *store.Routing) error {
 		delete(r.Properties, name)
 		return nil
 	}
 	switch {
-	case slices.Contains(routerPages, name):
+	case slices.Contains(RouterPages, name):
 		if len(value) > store.MaxPage {
 			return RouterReport{}, fault.New(fault.Usage, "E181", "%s has %d bytes, and may have %d", name, len(value), store.MaxPage).
 				Hint("pictures can be addressed elsewhere")
@@ -209,7 +209,7 @@ func (d *Deployer) SetRouter(ctx context.Context, app, name, value string, by st
 const maxRouterProperties = 100
 
 // SetMaintenance puts the maintenance page in an app's place, or takes it away.
-func (d *Deployer) SetMaintenance(_ context.Context, app string, on bool, by store.User) error {
+func (d *Edge) SetMaintenance(_ context.Context, app string, on bool, by store.User) error {
 	text := "began maintenance"
 	if !on {
 		text = "ended maintenance"
@@ -225,7 +225,7 @@ const maxUsers = 100
 
 // AddHTTPUser lets a user in by a password, and from now on nobody without one.
 // A user who is there gets the new password.
-func (d *Deployer) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
+func (d *Edge) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
 	switch {
 	case name == "" || len(name) > 100 || strings.Contains(name, ":") || strings.ContainsFunc(name, unicode.IsControl):
 		return fault.New(fault.Usage, "E182", "%.60q cannot be the name of a user", name).Hint("a name has no colon in it")
@@ -250,7 +250,7 @@ func (d *Deployer) AddHTTPUser(_ context.Context, app, name, password string, by
 
 // RemoveHTTPUser takes a user's password away. Without users everybody may
 // enter. One who is not there is a fault (E183).
-func (d *Deployer) RemoveHTTPUser(_ context.Context, app, name string, by store.User) error {
+func (d *Edge) RemoveHTTPUser(_ context.Context, app, name string, by store.User) error {
 	return d.changeRouting(app, by, "took the password of "+name+" away", func(_ *store.Tx, r *store.Routing) error {
 		if _, there := r.Users[name]; !there {
 			return fault.New(fault.NotFound, "E183", "%s has no user %.60q", app, name).Hint("berth router:report %s lists them", app)
@@ -261,7 +261,7 @@ func (d *Deployer) RemoveHTTPUser(_ context.Context, app, name string, by store.
 }
 
 // changeRouting changes how an app's requests are treated, and routes it so.
-func (d *Deployer) changeRouting(app string, by store.User, text string, change func(*store.Tx, *store.Routing) error) error {
+func (d *Edge) changeRouting(app string, by store.User, text string, change func(*store.Tx, *store.Routing) error) error {
 	_, a, err := d.find(app)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"errors"
@@ -23,8 +23,8 @@ func codeOf(err error) string {
 }
 
 func TestAddDomains_NobodyTakesWhatLeadsToAnothersApp(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "blog"}); return err })
 	everyone := store.User{Name: "alice", Role: store.RoleDeploy}
 	blogger := tenant("blog")
@@ -61,7 +61,7 @@ func TestAddDomains_NobodyTakesWhatLeadsToAnothersApp(t *testing.T) {
 		}
 	}
 	want := []string{"https://blog.test", "https://shop.example.com/blog", "https://shop.test/blog", "https://www.shop.test"}
-	if got := d.urls("blog"); !slices.Equal(got, want) {
+	if got := d.URLs("blog"); !slices.Equal(got, want) {
 		t.Errorf("the addresses of blog are %q, want %q", got, want)
 	}
 	if err := d.RemoveDomains(t.Context(), "blog", []string{"shop.test/a"}, everyone); codeOf(err) != "E113" {
@@ -73,8 +73,8 @@ func TestAddDomains_NobodyTakesWhatLeadsToAnothersApp(t *testing.T) {
 }
 
 func TestAddDomains_ARedirectEnds(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	add := func(from, to string) string {
 		return codeOf(d.AddDomains(t.Context(), "shop", []store.Domain{{Host: from, Redirect: to}}, store.User{Role: store.RoleDeploy}))
 	}
@@ -89,8 +89,8 @@ func TestAddDomains_ARedirectEnds(t *testing.T) {
 }
 
 func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	by := store.User{Name: "alice", Role: store.RoleDeploy}
 	options := func() router.Options {
 		t.Helper()
@@ -170,8 +170,8 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 }
 
 func TestRouting_GoesWithItsApp(t *testing.T) {
-	d := newDeployer(t)
-	shop(t, d)
+	d := newWorld(t)
+	create(t, d, "shop")
 	by := store.User{Name: "alice", Role: store.RoleDeploy}
 	for _, bad := range [][2]string{{"", "x"}, {"a:b", "x"}, {"alice", ""}, {"alice", strings.Repeat("x", 73)}, {"alice", "a\nb"}} {
 		if err := d.AddHTTPUser(t.Context(), "shop", bad[0], bad[1], by); codeOf(err) != "E182" {

@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -125,14 +126,28 @@ type lanSetter interface {
 	SetLAN(ctx context.Context, lan runtime.LAN) error
 }
 
+// Network is what apps and builds reach of the networks around the machine. Its
+// methods are safe for concurrent use.
+type Network struct {
+	db         *store.Store
+	lan        lanSetter
+	journal    Journal
+	announcing sync.Mutex // serialises what the engine is told
+}
+
+// NewNetwork returns the network of an engine.
+func NewNetwork(db *store.Store, engine lanSetter, journal Journal) *Network {
+	return &Network{db: db, lan: engine, journal: journal}
+}
+
 // NetworkReport tells what apps reach.
 type NetworkReport struct {
 	Properties []RouterProperty `json:"properties"`
 }
 
 // NetworkReport tells what apps reach beside the internet.
-func (d *Deployer) NetworkReport(context.Context) (r NetworkReport, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
+func (n *Network) NetworkReport(context.Context) (r NetworkReport, err error) {
+	err = n.db.View(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		for _, p := range networkProperties {
 			value, isSet := settings.Network[p.name]
@@ -149,7 +164,7 @@ func (d *Deployer) NetworkReport(context.Context) (r NetworkReport, err error) {
 // SetNetwork sets what all apps and builds reach; an empty value takes a
 // property back. It counts at once, for containers that run too; where that
 // fails, the error says that it is stored, and the same call tries again.
-func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.User) (NetworkReport, error) {
+func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.User) (NetworkReport, error) {
 	property, err := networkPropertyNamed(name)
 	if err != nil {
 		return NetworkReport{}, err
@@ -161,10 +176,10 @@ func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.
 		}
 		text = fmt.Sprintf("set %s to %.100s", name, value)
 	}
-	d.announcing.Lock() // what the engine is told last is what was written last
-	defer d.announcing.Unlock()
+	n.announcing.Lock() // what the engine is told last is what was written last
+	defer n.announcing.Unlock()
 	var lan runtime.LAN
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = n.db.Update(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		if err != nil {
 			return err
@@ -181,13 +196,13 @@ func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.
 		return tx.PutSettings(settings)
 	})
 	if err != nil {
-		return NetworkReport{}, d.full(err)
+		return NetworkReport{}, fault.FullDisk(err)
 	}
-	d.happened(store.Event{By: by.Name, Kind: "settings", Text: text})
-	if err := d.lan.SetLAN(ctx, lan); err != nil {
+	n.journal.Happened(store.Event{By: by.Name, Kind: "settings", Text: text})
+	if err := n.lan.SetLAN(ctx, lan); err != nil {
 		return NetworkReport{}, notInForce(name, value, err)
 	}
-	return d.NetworkReport(ctx)
+	return n.NetworkReport(ctx)
 }
 
 // notInForce says that a property is stored and that the engine, which tries

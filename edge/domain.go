@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// urls lists the addresses of an app for people, who can open neither a
+// URLs lists the addresses of an app for people, who can open neither a
 // wildcard nor a redirect.
-func (d *Deployer) urls(app string) []string {
+func (d *Edge) URLs(app string) []string {
 	var leads AppDomains
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		leads, err = DomainsOf(tx, app)
@@ -34,15 +34,15 @@ func (d *Deployer) urls(app string) []string {
 	return urls
 }
 
-func (d *Deployer) withPort(host string) string {
+func (d *Edge) withPort(host string) string {
 	if d.cfg.HTTPSPort == 0 || d.cfg.HTTPSPort == 443 {
 		return host
 	}
 	return net.JoinHostPort(host, strconv.Itoa(d.cfg.HTTPSPort))
 }
 
-// gitURL is the address to push an app to.
-func (d *Deployer) gitURL(app string) string { return GitURL(d.settings().Domain, d.cfg.SSHPort, app) }
+// GitURL is the address to push an app to.
+func (d *Edge) GitURL(app string) string { return GitURL(d.settings().Domain, d.cfg.SSHPort, app) }
 
 // GitURL is the address to push an app to, at a host of the machine.
 func GitURL(host string, sshPort int, app string) string {
@@ -52,8 +52,8 @@ func GitURL(host string, sshPort int, app string) string {
 	return fmt.Sprintf("ssh://berth@%s:%d/%s", host, sshPort, app)
 }
 
-// sshCommand is how berth's commands are reached from elsewhere.
-func (d *Deployer) sshCommand() string { return SSHCommand(d.settings().Domain, d.cfg.SSHPort) }
+// SSHCommand is how berth's commands are reached from elsewhere.
+func (d *Edge) SSHCommand() string { return SSHCommand(d.settings().Domain, d.cfg.SSHPort) }
 
 // SSHCommand is how berth's commands are reached at a host of the machine.
 func SSHCommand(host string, sshPort int) string {
@@ -67,7 +67,7 @@ func SSHCommand(host string, sshPort int) string {
 // are redirects. Their hosts must be valid names in lower case and ASCII.
 // Whether the user may lead them there is decided by claim; a redirect that
 // would never end is a fault (E184).
-func (d *Deployer) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
+func (d *Edge) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
 	return d.changeDomains(app, by, "added "+addresses(domains), nil, func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		if err != nil {
@@ -120,7 +120,7 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 
 // RemoveDomains takes domains off an app by their addresses: hosts, or hosts
 // with paths. One that it does not have is a fault (E113).
-func (d *Deployer) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
+func (d *Edge) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
 	return d.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), addresses, func(tx *store.Tx) error {
 		for _, address := range addresses {
 			domain, found, err := tx.Domain(address)
@@ -140,7 +140,7 @@ func (d *Deployer) RemoveDomains(ctx context.Context, app string, addresses []st
 
 // changeDomains changes an app's domains; freed are the addresses that it lets
 // go of.
-func (d *Deployer) changeDomains(app string, by store.User, text string, freed []string, change func(tx *store.Tx) error) error {
+func (d *Edge) changeDomains(app string, by store.User, text string, freed []string, change func(tx *store.Tx) error) error {
 	_, a, err := d.find(app)
 	if err != nil {
 		return err
@@ -165,14 +165,14 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, freed [
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.announceHostsOf(a)
+	d.AnnounceHostsOf(a)
 	slices.Sort(sharing)
 	for _, other := range slices.Compact(sharing) {
 		if _, a, err := d.find(other); err == nil {
-			d.announceHostsOf(a)
+			d.AnnounceHostsOf(a)
 		}
 	}
-	d.giveBack(freed)
+	d.GiveBack(freed)
 	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
 	return nil
 }
@@ -194,9 +194,9 @@ func sharingWith(tx *store.Tx, app string) (others []string, err error) {
 	return others, err
 }
 
-// giveBack routes those apps that have their default host back, now that nobody
+// GiveBack routes those apps that have their default host back, now that nobody
 // has it as a domain any more.
-func (d *Deployer) giveBack(freed []string) {
+func (d *Edge) GiveBack(freed []string) {
 	global := d.settings().Domain
 	for _, address := range freed {
 		name, under, _ := strings.Cut(address, ".")
@@ -205,14 +205,14 @@ func (d *Deployer) giveBack(freed []string) {
 		}
 		if _, a, err := d.find(name); err == nil {
 			d.reroute(a)
-			d.announceHostsOf(a)
+			d.AnnounceHostsOf(a)
 		}
 	}
 }
 
 // SetSettings changes the appliance's settings and routes all apps by them. A
 // global domain that would take a host from an app is a fault (E189).
-func (d *Deployer) SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (settings store.Settings, err error) {
+func (d *Edge) SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (settings store.Settings, err error) {
 	err = d.db.Update(func(tx *store.Tx) error {
 		if settings, err = tx.Settings(); err != nil {
 			return err
@@ -231,21 +231,10 @@ func (d *Deployer) SetSettings(ctx context.Context, change func(*store.Settings)
 	if err != nil {
 		return settings, d.full(err)
 	}
-	d.announceHosts() // the admin page's first: an app cannot take over its host
-	for _, a := range d.all() {
+	d.AnnounceHosts() // the admin page's first: an app cannot take over its host
+	for _, a := range d.cfg.Apps.All() {
 		d.reroute(a)
 	}
 	d.happened(store.Event{By: by.Name, Kind: "settings", Text: "changed the settings"})
 	return settings, nil
-}
-
-// all returns the live half of every app.
-func (d *Deployer) all() []*app {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	apps := make([]*app, 0, len(d.apps))
-	for _, a := range d.apps {
-		apps = append(apps, a)
-	}
-	return apps
 }

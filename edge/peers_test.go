@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 )
 
 func TestSetGlobalRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
-	d := newDeployer(t)
+	d := newWorld(t)
 	by := store.User{Name: "alice", Role: store.RoleAdmin}
 	if got := fmt.Sprint(d.peersOf(d.settings())); got != fmt.Sprint(peer.Policy{MaxConnections: defaultConnections}) {
 		t.Errorf("before anything is set: %s", got)
@@ -49,7 +49,7 @@ func TestSetGlobalRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
 }
 
 func TestPeersOf_LeavesOutWhatALaterBerthHasSet(t *testing.T) {
-	d := newDeployer(t)
+	d := newWorld(t)
 	got := d.peersOf(store.Settings{Router: map[string]string{"trusted-proxies": "the moon", "proxy-protocol": "on", "tomorrow": "1"}})
 	if want := (peer.Policy{Header: peer.HeaderRequired, MaxConnections: defaultConnections}); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)

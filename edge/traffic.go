@@ -1,4 +1,4 @@
-package deploy
+package edge
 
 import (
 	"context"
@@ -38,35 +38,35 @@ type Traffic struct {
 }
 
 // Traffic tells what an app was asked in the last minutes.
-func (d *Deployer) Traffic(_ context.Context, app string) (Traffic, error) {
-	if _, _, err := d.find(app); err != nil {
+func (r *Requests) Traffic(_ context.Context, app string) (Traffic, error) {
+	if err := r.exists(app); err != nil {
 		return Traffic{}, err
 	}
-	now, _ := d.table.Stats(app)
-	return d.traffic.of(app, now, time.Now()), nil
+	now, _ := r.table.Stats(app)
+	return r.traffic.of(app, now, time.Now()), nil
 }
 
 // Counters are what the router has counted, by app.
-func (d *Deployer) Counters() map[string]router.Stats { return d.table.AllStats() }
+func (r *Requests) Counters() map[string]router.Stats { return r.table.AllStats() }
 
 // LostRequestLines is how many lines of access logs could not be written.
-func (d *Deployer) LostRequestLines() uint64 { return d.cfg.AccessLog.Dropped() }
+func (r *Requests) LostRequestLines() uint64 { return r.log.Dropped() }
 
 // RefusedConnections is how many connections the router did not take, because
 // their address had too many.
-func (d *Deployer) RefusedConnections() uint64 { return d.table.ConnectionsRefused() }
+func (r *Requests) RefusedConnections() uint64 { return r.table.ConnectionsRefused() }
 
-// watchTraffic reads the counters at every step until ctx ends.
-func (d *Deployer) watchTraffic(ctx context.Context) {
+// Run reads the counters at every step until ctx ends.
+func (r *Requests) Run(ctx context.Context) error {
 	tick := time.NewTicker(trafficStep)
 	defer tick.Stop()
-	d.traffic.step(d.table.AllStats(), time.Now())
+	r.traffic.step(r.table.AllStats(), time.Now())
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case now := <-tick.C:
-			d.traffic.step(d.table.AllStats(), now)
+			r.traffic.step(r.table.AllStats(), now)
 		}
 	}
 }
