@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -79,7 +78,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	keep()
 	d.edge.AnnounceHostsOf(a.fleet)
 	if release, err := d.liveRelease(record); err == nil {
-		d.schedule(a, to, release)
+		d.jobs.Schedule(a.fleet, release)
 	}
 	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
 	d.changes.publish(from)
@@ -200,15 +199,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	if err != nil {
 		return d.full(err)
 	}
-	d.unschedule(a)
-	a.mu.Lock()
-	a.gone = true
-	for _, runs := range a.runs {
-		for cancel := range maps.Values(runs) {
-			cancel(errDestroyed)
-		}
-	}
-	a.mu.Unlock()
+	d.jobs.End(a.fleet)
 	wait := a.fleet.End()
 	d.background(func(ctx context.Context) {
 		wait(ctx)

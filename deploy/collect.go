@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -274,7 +275,7 @@ func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
 		for _, name := range files[log] {
 			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
 		}
-		if source != cronSource {
+		if source != jobs.Source {
 			continue
 		}
 		run := log[:strings.LastIndexByte(log, '.')] // each run of a job is a source of its own

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/fleettest"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 )
@@ -21,6 +22,7 @@ import (
 func onMachine(d *Deployer, l *fleettest.Life) {
 	d.boxes = l.Host()
 	d.fleet = d.newFleet(d.boxes)
+	d.jobs = d.newJobs(nil)
 	d.adopted, d.routed = make(chan struct{}), make(chan struct{})
 }
 
@@ -85,7 +87,7 @@ func differs(t *testing.T, d *Deployer, m *fleettest.Machine) (wrong []string) {
 			if release.Status != store.ReleaseLive {
 				wrong = append(wrong, fmt.Sprintf("the live release of %s is %s", app.Name, release.Status))
 			}
-			for _, s := range slots(app, release) {
+			for _, s := range formation.Slots(app, release) {
 				want = append(want, fmt.Sprintf("%s %s v%d COLOR=%s", app.Name, s, app.Release, release.Config["COLOR"]))
 			}
 			for r, err := range tx.EachRelease(app.Name) {

@@ -17,13 +17,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/runtime"
@@ -79,6 +78,7 @@ type Deployer struct {
 	db     *store.Store
 	engine *runtime.Engine
 	edge   *edge.Edge
+	jobs   *jobs.Jobs
 	lan    *edge.Network
 	fleet  *fleet.Fleet
 	boxes  fleet.Host // of what is no instance: jobs and phases
@@ -97,7 +97,6 @@ type Deployer struct {
 	work    sync.WaitGroup // everything that Run waits for
 	working sync.Mutex     // guards rested: a group that is waited for may not grow
 	rested  bool
-	cron    *cron.Cron
 
 	mu        sync.Mutex // guards what follows
 	apps      map[int]*app
@@ -122,14 +121,10 @@ type app struct {
 	builds line       // who builds for it
 	line   line       // who changes what it runs
 
-	mu     sync.Mutex // guards what follows; held for memory only
-	build  *underway  // nil when nothing is built
-	jobs   []cron.EntryID
-	work   map[*int]context.CancelCauseFunc            // what is being done to it
-	doomed []*fault.Error                              // why it is about to be destroyed: what is done to it ends
-	ran    map[string]*ranAt                           // when each job was run by its schedule last, by its id
-	gone   bool                                        // destroyed: no job begins any more
-	runs   map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+	mu     sync.Mutex                       // guards what follows; held for memory only
+	build  *underway                        // nil when nothing is built
+	work   map[*int]context.CancelCauseFunc // what is being done to it
+	doomed []*fault.Error                   // why it is about to be destroyed: what is done to it ends
 }
 
 // called returns the app's name as it is now.
@@ -143,7 +138,6 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
-		cron:   cron.New(cron.WithLocation(time.UTC)),
 		apps:   map[int]*app{},
 		builds: map[buildID]*transcript{},
 		making: map[string]*making{},
@@ -156,6 +150,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	d.lan = edge.NewNetwork(db, engine, journal{d})
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes)
+	d.jobs = d.newJobs(engine)
 	return d
 }
 
@@ -172,9 +167,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.makeAhead)
-	d.cron.Start()
-	d.watchClock(ctx)
-	<-d.cron.Stop().Done()
+	d.jobs.Run(ctx)
 	d.rest()
 	return nil
 }
@@ -198,6 +191,9 @@ func (d *Deployer) Booted() <-chan struct{} { return d.booted }
 // Edge is what leads to the apps.
 func (d *Deployer) Edge() *edge.Edge { return d.edge }
 
+// Jobs are the cron jobs and one-offs of the apps.
+func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
+
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
 
@@ -207,7 +203,7 @@ func (d *Deployer) app(record store.App) *app {
 	defer d.mu.Unlock()
 	a := d.apps[record.UID]
 	if a == nil {
-		a = &app{uid: record.UID, fleet: d.fleet.NewApp(record.UID, record.Name), ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		a = &app{uid: record.UID, fleet: d.fleet.NewApp(record.UID, record.Name)}
 		d.apps[record.UID] = a
 	}
 	return a
@@ -255,3 +251,6 @@ func (d *Deployer) warn(what string, err error, args ...any) {
 		d.log.Warn(what, append(args, "err", err)...)
 	}
 }
+
+// full is fault.DiskFull.
+func (d *Deployer) full(err error) error { return fault.DiskFull(err) }

@@ -3,10 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
@@ -41,33 +41,6 @@ func (d *Deployer) newFleet(host fleet.Host) *fleet.Fleet {
 	})
 }
 
-// formation says in the fleet's words what is to run of an app: the release with
-// its config, and how many of each process. A process of type release is not one
-// to be kept running.
-func formation(record store.App, r store.Release) fleet.Release {
-	out := fleet.Release{
-		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
-		Limits: fleet.Limits{Memory: record.Limits.Memory, CPUs: record.Limits.CPUs, Pids: record.Limits.Pids},
-		Port:   portFor(r.Config), Env: environment(r),
-	}
-	if r.Image != nil {
-		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
-	}
-	for _, p := range r.Processes {
-		if p.Type == "release" {
-			continue
-		}
-		cmd := processCommand(record, r, p, "")
-		out.Processes = append(out.Processes, fleet.Process{
-			Type: p.Type, Count: record.Instances(p.Type), Command: p.Command, Args: cmd.Args, Dir: cmd.Dir, Checks: r.Health,
-		})
-	}
-	return out
-}
-
-// slots lists what is to run of an app, by the names of the instances.
-func slots(record store.App, r store.Release) []fleet.Slot { return formation(record, r).Slots() }
-
 // change is a new state for an app to run in.
 type change struct {
 	fleet.Change
@@ -82,7 +55,7 @@ type change struct {
 // converge makes an app run what the change says; see fleet.App.Converge. The
 // caller holds the app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
-	c.Release, c.StopFirst = formation(c.record, c.release), c.record.Rollout == store.StopFirst
+	c.Release, c.StopFirst = formation.Of(c.record, c.release), c.record.Rollout == store.StopFirst
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := d.db.Update(c.commit); err != nil {
@@ -92,6 +65,14 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 		}
 	}
 	return d.full(a.fleet.Converge(ctx, c.Change))
+}
+
+// newJobs returns the jobs of a deployer, on the host of its fleet.
+func (d *Deployer) newJobs(engine jobs.Engine) *jobs.Jobs {
+	return jobs.New(d.life, jobs.Config{
+		Store: d.db, Host: d.boxes, Fleet: d.fleet, Engine: engine, Apps: running{d}, Journal: journal{d}, Logs: jobLogs{logBook{d}},
+		SSHCommand: d.sshCommand, Ready: d.ready, Background: d.background, Log: d.log,
+	})
 }
 
 // journal is where the fleet's events go.
@@ -133,10 +114,19 @@ func (l logBook) Trim(app string, release int, source string) {
 	l.d.trimLogs(app, release, source, keptSlotLogs)
 }
 
-// running is how the edge finds what runs of apps.
+// jobLogs is where the logs of jobs are kept.
+type jobLogs struct{ logBook }
+
+func (l jobLogs) Trim(app string, release int, source string) {
+	l.d.trimLogs(app, release, source, keptRunLogs)
+}
+
+// running is how the edge and the jobs find what runs of apps.
 type running struct{ d *Deployer }
 
 func (r running) Running(record store.App) *fleet.App { return r.d.app(record).fleet }
+
+func (r running) Live(record store.App) (store.Release, error) { return r.d.liveRelease(record) }
 
 func (r running) All() []*fleet.App {
 	r.d.mu.Lock()
@@ -169,23 +159,8 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	if err != nil || live.Base == "" || live.Base == live.Layer {
 		return func() {}
 	}
-	next := formation(record, live)
+	next := formation.Of(record, live)
 	next.Number, next.Layer = record.LastRelease+1, live.Base
 	next.Foreign, next.StopSignal = false, ""
 	return a.fleet.Expect(next)
-}
-
-// environment is what the processes of a release get of its config and build.
-func environment(r store.Release) []string {
-	env := maps.Clone(r.Env)
-	if env == nil {
-		env = map[string]string{}
-	}
-	maps.Copy(env, r.Config)
-	env["PORT"] = fmt.Sprint(portFor(r.Config)) // for every kind of process: all of them read the app's settings
-	list := make([]string, 0, len(env)+8)
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		list = append(list, k+"="+env[k])
-	}
-	return list
 }

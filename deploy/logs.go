@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/runtime"
 )
 
@@ -168,7 +169,7 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 // "release".
 func (q LogQuery) wants(source string) bool {
 	if q.Process == "" {
-		return !strings.HasPrefix(source, cronSource+".") && !isPhase(source)
+		return !strings.HasPrefix(source, jobs.Source+".") && !isPhase(source)
 	}
 	return source == q.Process || strings.HasPrefix(source, q.Process+".")
 }

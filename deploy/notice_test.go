@@ -58,7 +58,7 @@ func TestNotice_OfADestroyedAppIsNotWritten(t *testing.T) {
 	if err := d.DestroyApp(t.Context(), "shop", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	d.notice(a, 1, "cron.1a2b3c4d.7", "failed: %s", errDestroyed)
+	d.notice(a, 1, "cron.1a2b3c4d.7", "failed: %s", "its app was destroyed")
 	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the destroyed app has logs: %v", err)
 	}

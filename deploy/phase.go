@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/advice"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store"
@@ -78,7 +79,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		defer log.file.Close()
 		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
 			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
-			Commands: []runtime.Command{runtime.Command(command(record, *release, script, phasePredeploy))},
+			Commands: []runtime.Command{runtime.Command(formation.Command(record, *release, script, phasePredeploy))},
 			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
 			Limits:   buildLimits(), Disk: buildRoom(),
 		}, io.MultiWriter(out, log))
@@ -183,7 +184,7 @@ func reason(err error) string {
 // limits, and copies its output to out.
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
-		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
+		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
 		return spec
 	})
@@ -191,7 +192,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 		return fmt.Errorf("make the container of %s: %w", name, err)
 	}
 	defer d.background(func(context.Context) { d.fleet.Remove(c) })
-	if err := c.Launch(ctx, command(record, release, script, name)); err != nil {
+	if err := c.Launch(ctx, formation.Command(record, release, script, name)); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	followed := follow(ctx, spec.LogFile, out)
@@ -247,7 +248,7 @@ func follow(ctx context.Context, name string, out *report) (end func()) {
 		})
 	})
 	return func() {
-		time.AfterFunc(logSettles, stop)
+		time.AfterFunc(runtime.LogSettles, stop)
 		copying.Wait()
 	}
 }

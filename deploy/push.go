@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -345,7 +346,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.Fits(formation(record, release)) {
+	if !with.standby.Fits(formation.Of(record, release)) {
 		with.standby.Dismiss()
 		with.standby = nil
 	}
@@ -398,7 +399,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	d.schedule(a, record.Name, release)
+	d.jobs.Schedule(a.fleet, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.warn)
 	return release.Config, nil

@@ -136,6 +136,3 @@ func bytesText(n int64) string {
 	}
 	return fmt.Sprintf("%d MiB", n>>20)
 }
-
-// full makes a clear fault of an error that a full disk caused.
-func (d *Deployer) full(err error) error { return fault.FullDisk(err) }

@@ -110,7 +110,7 @@ func (d *Edge) reroute(a *fleet.App) { a.Reroute() }
 func (d *Edge) happened(e store.Event) { d.cfg.Journal.Happened(e) }
 
 // full makes a clear fault of an error that a full disk caused.
-func (d *Edge) full(err error) error { return fault.FullDisk(err) }
+func (d *Edge) full(err error) error { return fault.DiskFull(err) }
 
 // warn logs the failure of work that nobody waits for.
 func (d *Edge) warn(what string, err error, args ...any) {

@@ -196,7 +196,7 @@ func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.U
 		return tx.PutSettings(settings)
 	})
 	if err != nil {
-		return NetworkReport{}, fault.FullDisk(err)
+		return NetworkReport{}, fault.DiskFull(err)
 	}
 	n.journal.Happened(store.Event{By: by.Name, Kind: "settings", Text: text})
 	if err := n.lan.SetLAN(ctx, lan); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// CertRoom is what the verbs of certs ask for; *deploy.Deployer documents it.
+// CertRoom is what the verbs of certs ask for; *edge.Edge documents it.
 type CertRoom interface {
 	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
 	RemovePair(ctx context.Context, app, host string, by store.User) error

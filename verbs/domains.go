@@ -11,7 +11,7 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// DomainRoom is what the verbs of domains ask for; *deploy.Deployer documents it.
+// DomainRoom is what the verbs of domains ask for; *edge.Edge documents it.
 type DomainRoom interface {
 	AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error
 	RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error

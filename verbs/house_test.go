@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -20,6 +21,7 @@ import (
 type everything interface {
 	AppRoom
 	ProcessRoom
+	OneOffRoom
 	ConfigRoom
 	ReleaseRoom
 	BuildRoom
@@ -43,6 +45,7 @@ func roomsOf(one everything) Rooms {
 	return Rooms{
 		Apps:        one,
 		Processes:   one,
+		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
@@ -259,7 +262,7 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
+func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }
 
 func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
 	return p.runOnce(ctx, args, att)

@@ -28,7 +28,7 @@ type Keeper interface {
 	Cleanup(ctx context.Context) (deleted []string, err error)
 }
 
-// LetsEncryptRoom is what the verbs of letsencrypt ask for; *deploy.Deployer documents it.
+// LetsEncryptRoom is what the verbs of letsencrypt ask for; *edge.Edge documents it.
 type LetsEncryptRoom interface {
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error

@@ -7,7 +7,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// NetworkRoom is what the verbs of network ask for; *deploy.Deployer documents it.
+// NetworkRoom is what the verbs of network ask for; *edge.Network documents it.
 type NetworkRoom interface {
 	SetNetwork(ctx context.Context, name, value string, by store.User) (edge.NetworkReport, error)
 	NetworkReport(ctx context.Context) (edge.NetworkReport, error)

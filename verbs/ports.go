@@ -9,7 +9,7 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// PortRoom is what the verbs of ports ask for; *deploy.Deployer documents it.
+// PortRoom is what the verbs of ports ask for; *edge.Edge documents it.
 type PortRoom interface {
 	AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (edge.PortsReport, error)
 	RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (edge.PortsReport, error)

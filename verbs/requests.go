@@ -6,7 +6,7 @@ import (
 	"github.com/berthd/berth/edge"
 )
 
-// RequestRoom is what the verbs of requests ask for; *deploy.Deployer documents it.
+// RequestRoom is what the verbs of requests ask for; *edge.Requests documents it.
 type RequestRoom interface {
 	Requests(ctx context.Context, q edge.RequestQuery, fn func(edge.RequestLine) error) error
 	Traffic(ctx context.Context, app string) (edge.Traffic, error)

@@ -7,7 +7,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// RouterRoom is what the verbs of router ask for; *deploy.Deployer documents it.
+// RouterRoom is what the verbs of router ask for; *edge.Edge documents it.
 type RouterRoom interface {
 	SetRouter(ctx context.Context, app, name, value string, by store.User) (edge.RouterReport, error)
 	SetMaintenance(ctx context.Context, app string, on bool, by store.User) error

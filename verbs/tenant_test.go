@@ -1,7 +1,9 @@
 package verbs
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -28,7 +31,16 @@ type machine struct {
 	*deploy.Deployer
 	*edge.Edge
 	*edge.Network
+	OneOffRoom
 	RequestRoom
+}
+
+func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error) {
+	return m.Deployer.Jobs().Jobs(ctx, app)
+}
+
+func (m machine) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
+	return m.Deployer.Jobs().RunJob(ctx, app, id, by, out)
 }
 
 // newTenancy is a door with a real deployer, and the apps of two tenants.
@@ -41,7 +53,7 @@ func newTenancy(t *testing.T) *house {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), edge.NewRequests(h.db, table, cfg.AccessLog)})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog)})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -204,4 +205,4 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
+func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }

@@ -25,7 +25,7 @@ var floors = map[string]int{
 	"sshd": 7, "web": 7,
 	"verbs": 6, "client": 6,
 	"deploy": 5, "services": 5,
-	"edge":       4,
+	"edge": 4, "jobs": 4,
 	"fleet":      3,
 	"buildpacks": 2, "store": 2,
 	"router": 1, "runtime": 1, "access": 1,

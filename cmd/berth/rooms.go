@@ -12,6 +12,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,
 		Builds:      d,
@@ -19,7 +20,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
 		Git:         d,
 		Registries:  d,
 		Logs:        d,
-		Jobs:        d,
+		Jobs:        d.Jobs(),
 		Domains:     e,
 		Certs:       e,
 		LetsEncrypt: e,

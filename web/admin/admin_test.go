@@ -20,6 +20,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -37,7 +38,7 @@ type harbour struct {
 
 	mu       sync.Mutex // guards what follows
 	apps     map[string]deploy.AppStatus
-	jobs     map[string][]deploy.JobStatus
+	jobs     map[string][]jobs.JobStatus
 	logs     map[string][]deploy.LogLine
 	requests map[string][]edge.RequestLine
 	traffic  map[string]edge.Traffic
@@ -59,7 +60,7 @@ type growing struct {
 
 func newHarbour(db *store.Store) *harbour {
 	return &harbour{
-		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]deploy.JobStatus{},
+		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]jobs.JobStatus{},
 		logs: map[string][]deploy.LogLine{}, requests: map[string][]edge.RequestLine{}, traffic: map[string]edge.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
 	}
 }
@@ -122,7 +123,7 @@ func (h *harbour) Statuses(context.Context) ([]deploy.AppStatus, error) {
 	return slices.Collect(maps.Values(h.apps)), nil
 }
 
-func (h *harbour) Jobs(_ context.Context, app string) ([]deploy.JobStatus, error) {
+func (h *harbour) Jobs(_ context.Context, app string) ([]jobs.JobStatus, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.jobs[app], nil
@@ -584,7 +585,7 @@ func TestAdmin_PageOfAnAppShowsAllOfIt(t *testing.T) {
 			tx.PutRouting("shop", store.Routing{Maintenance: true, Users: map[string]string{"alice": "secrethash"}}),
 		)
 	})
-	h.harbour.jobs["shop"] = []deploy.JobStatus{{
+	h.harbour.jobs["shop"] = []jobs.JobStatus{{
 		Job: store.Job{ID: "j1", Schedule: "@daily", Command: "python report.py"}, Next: time.Now().Add(time.Hour),
 		Last: &store.JobRun{Job: "j1", StartedAt: time.Now(), FinishedAt: time.Now(), ExitCode: 3},
 	}}
@@ -746,7 +747,7 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 		s.Instances[0].Detail = hostile
 		s.Waiting = hostile
 	})
-	h.harbour.jobs["shop"] = []deploy.JobStatus{{Job: store.Job{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.JobRun{Job: hostile, Error: hostile}}}
+	h.harbour.jobs["shop"] = []jobs.JobStatus{{Job: store.Job{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.JobRun{Job: hostile, Error: hostile}}}
 	h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: hostile, Text: hostile, Stream: hostile})
 	h.harbour.say("shop", 2, hostile, true)
 	v := h.enter(h.user("alice", store.RoleAdmin))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
@@ -30,7 +31,7 @@ type appPage struct {
 	Builds      []buildRow
 	Domains     []domainRow
 	Maintenance bool
-	Jobs        []deploy.JobStatus
+	Jobs        []jobs.JobStatus
 	Config      []string // names
 	Events      []store.Event
 	Log         logView
@@ -119,7 +120,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		},
 		func() (err error) { page.Traffic, err = a.readTraffic(ctx, user, name); return err },
 		func() (err error) {
-			page.Jobs, err = verbs.Ask[[]deploy.JobStatus](ctx, a.table, user, "cron:list", of)
+			page.Jobs, err = verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", of)
 			return err
 		},
 		func() (err error) {

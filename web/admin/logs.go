@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
@@ -59,7 +60,7 @@ func (a *admin) logSources(ctx context.Context, user store.User, app string) (so
 		sources = append(sources, i.Process, i.Name)
 	}
 	slices.Sort(sources)
-	jobs, err := verbs.Ask[[]deploy.JobStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
+	jobs, err := verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs of %s: %w", app, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 )
@@ -38,7 +39,7 @@ func (h *quay) scene() {
 		deploy.Instance{Name: "worker.1", Process: "worker", Number: 1, Release: 11, State: "crashed", Since: now.Add(-40 * time.Second), Restarts: 6, Detail: "exit code 1"})
 	h.harbour.change("wiki", func(s *deploy.AppStatus) { s.Formation = map[string]int{"worker": 1} })
 
-	h.harbour.jobs["shop"] = []deploy.JobStatus{
+	h.harbour.jobs["shop"] = []jobs.JobStatus{
 		{Job: store.Job{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
 			Last: &store.JobRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
 		{Job: store.Job{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),

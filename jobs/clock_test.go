@@ -1,4 +1,4 @@
-package deploy
+package jobs
 
 import (
 	"slices"
@@ -32,28 +32,28 @@ func TestClockStep_IsWhatTheClockMovedBeyondTheTimeThatWentBy(t *testing.T) {
 
 func TestReplan_AClockThatIsSetBackStopsNoJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &Deployer{cron: cron.New(cron.WithLocation(time.UTC))}
+		j := New(t.Context(), Config{})
 		every, err := cron.ParseStandard("* * * * *")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var by, runs atomic.Int64
 		by.Store(-int64(time.Hour)) // the job's next time is an hour away, as after a step
-		d.cron.Schedule(shiftedOnce(every, &by), cron.FuncJob(func() { runs.Add(1) }))
-		d.cron.Start()
+		j.cron.Schedule(shiftedOnce(every, &by), cron.FuncJob(func() { runs.Add(1) }))
+		j.cron.Start()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if got := runs.Load(); got != 0 {
 			t.Fatalf("got %d runs: the test does not show what it is for", got)
 		}
 		by.Store(0)
-		d.replan(-time.Hour, time.Now())
+		j.replan(-time.Hour, time.Now())
 		time.Sleep(3*time.Minute + time.Second)
 		synctest.Wait()
 		if got := runs.Load(); got < 3 {
 			t.Errorf("got %d runs in three minutes after the step", got)
 		}
-		<-d.cron.Stop().Done()
+		<-j.cron.Stop().Done()
 	})
 }
 
@@ -78,25 +78,25 @@ func TestReplan_AJobThatWasJumpedRunsOnce(t *testing.T) {
 		{40 * 24 * time.Hour, 0}, // the clock was wrong
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDeployer(t)
+			w := newWorld(t)
+			j := w.Jobs
 			every, err := cron.ParseStandard("* * * * *")
 			if err != nil {
 				t.Fatal(err)
 			}
 			var runs atomic.Int64
-			d.cron.Schedule(every, cron.FuncJob(func() { runs.Add(1) }))
-			d.cron.Start()
+			j.cron.Schedule(every, cron.FuncJob(func() { runs.Add(1) }))
+			j.cron.Start()
 			time.Sleep(10 * time.Second) // midnight of synctest's clock is a slot
 			synctest.Wait()
 			before := runs.Load()
-			d.replan(tt.step, time.Now().Add(tt.step))
+			j.replan(tt.step, time.Now().Add(tt.step))
 			synctest.Wait()
 			if got := runs.Load() - before; got != tt.want {
 				t.Errorf("a step of %s: got %d runs, want %d", tt.step, got, tt.want)
 			}
-			<-d.cron.Stop().Done()
-			d.end()
-			d.work.Wait()
+			<-j.cron.Stop().Done()
+			w.work.Wait()
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package deploy
+package jobs
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func clockStep(before, after time.Time, elapsed time.Duration) time.Duration {
 }
 
 // watchClock has jobs planned anew whenever the clock was set.
-func (d *Deployer) watchClock(ctx context.Context) {
+func (j *Jobs) watchClock(ctx context.Context) {
 	look := time.NewTicker(clockLook)
 	defer look.Stop()
 	for before := time.Now(); ; {
@@ -47,8 +47,8 @@ func (d *Deployer) watchClock(ctx context.Context) {
 		}
 		now := time.Now()
 		if step := clockStep(before, now, now.Sub(before)); step != 0 {
-			d.log.Warn("the clock was set: jobs are planned anew", "by", step)
-			d.replan(step, now)
+			j.cfg.Log.Warn("the clock was set: jobs are planned anew", "by", step)
+			j.replan(step, now)
 		}
 		before = now
 	}
@@ -56,14 +56,14 @@ func (d *Deployer) watchClock(ctx context.Context) {
 
 // replan computes the next time of every job from now on. A job whose time the
 // step jumped over is run once.
-func (d *Deployer) replan(step time.Duration, now time.Time) {
-	d.cron.Stop() // what runs goes on; the times of the entries can be read in peace
-	for _, entry := range d.cron.Entries() {
+func (j *Jobs) replan(step time.Duration, now time.Time) {
+	j.cron.Stop() // what runs goes on; the times of the entries can be read in peace
+	for _, entry := range j.cron.Entries() {
 		if step > 0 && step <= mostMissed && !entry.Next.IsZero() && !entry.Next.After(now) {
-			d.background(func(context.Context) { entry.WrappedJob.Run() })
+			j.cfg.Background(func(context.Context) { entry.WrappedJob.Run() })
 		}
 	}
-	d.cron.Start()
+	j.cron.Start()
 }
 
 // steady is a job's schedule that does not come a second time when the clock is

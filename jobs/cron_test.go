@@ -1,9 +1,10 @@
-package deploy
+package jobs
 
 import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/fleet"
@@ -13,7 +14,7 @@ import (
 
 func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 	newApp := func() *app {
-		return &app{fleet: new(fleet.Fleet).NewApp(70000, "shop"), runs: map[string]map[*int]context.CancelCauseFunc{}}
+		return newWorld(t).app(new(fleet.Fleet).NewApp(70000, "shop"))
 	}
 	t.Run("forbid", func(t *testing.T) {
 		a, job := newApp(), store.Job{ID: "j", Concurrency: "forbid"}
@@ -49,9 +50,44 @@ func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 
 func TestNewJob_KeepsItsIdentity(t *testing.T) {
 	entry := appjson.CronEntry{Schedule: "@daily", Command: "python job.py"}
-	job, again := newJob(entry), newJob(entry)
+	job, again := Planned(entry), Planned(entry)
 	entry.Command += " --fast"
-	if other := newJob(entry); job.ID != again.ID || job.ID == other.ID {
+	if other := Planned(entry); job.ID != again.ID || job.ID == other.ID {
 		t.Errorf("got %s, %s and for another command %s", job.ID, again.ID, other.ID)
+	}
+}
+
+func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
+	d := newWorld(t)
+	record, a := shop(t, d)
+	var run store.JobRun
+	update(t, d, func(tx *store.Tx) (err error) {
+		run, err = tx.PutJobRun(store.JobRun{App: "shop", Job: "j", StartedAt: time.Now()})
+		return err
+	})
+	runs := func(app string) (runs []store.JobRun) {
+		err := d.db.View(func(tx *store.Tx) (err error) {
+			runs, err = tx.JobRuns(app, "j", 0)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runs
+	}
+
+	update(t, d, func(tx *store.Tx) error { _, err := tx.RenameApp("shop", "store"); return err })
+	d.endRun(a, run, fleet.Exit{Code: 3}, nil)
+	if got := runs("store"); len(got) != 1 || got[0].ExitCode != 3 || got[0].FinishedAt.IsZero() {
+		t.Errorf("after a renaming: got %+v, want one run that ended with 3", got)
+	}
+	if got := runs("shop"); len(got) != 0 {
+		t.Errorf("under the old name: got %+v", got)
+	}
+
+	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("store") })
+	d.endRun(a, run, fleet.Exit{}, nil)
+	if got := append(runs("store"), runs("shop")...); len(got) != 0 {
+		t.Errorf("the runs of the destroyed app %d: got %+v", record.UID, got)
 	}
 }

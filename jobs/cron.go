@@ -1,7 +1,9 @@
-package deploy
+package jobs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,34 +17,46 @@ import (
 
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
 const (
-	// cronSource is what the log lines of job runs begin their source with.
-	cronSource = "cron"
+	// Source is what the sources of job runs begin with in logs: "cron.ID.RUN".
+	Source = "cron"
 
 	// jobTimeout is the longest that a run of a job may take.
 	jobTimeout = 24 * time.Hour
 
+	kindJob  = "job" // of containers
 	labelJob = "berth.job"
 	labelRun = "berth.run"
 )
 
-// newJob gives a job an identity that stays while its command and schedule do.
-func newJob(entry appjson.CronEntry) store.Job {
+// Planned returns a job of app.json. Its identity stays while its command and
+// schedule do.
+func Planned(entry appjson.CronEntry) store.Job {
 	return store.Job{
-		ID: digest(entry.Schedule, entry.Command)[:8], Schedule: entry.Schedule, Command: entry.Command,
+		ID: identity(entry.Schedule, entry.Command), Schedule: entry.Schedule, Command: entry.Command,
 		Concurrency: entry.Concurrency, Paused: entry.Maintenance,
 	}
 }
 
-// schedule plans the jobs of the release that is live now, in the place of
+func identity(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:8]
+}
+
+// Schedule plans the jobs of the release that is live now, in the place of
 // those of the one before.
-func (d *Deployer) schedule(a *app, name string, release store.Release) {
-	d.unschedule(a)
+func (j *Jobs) Schedule(of *fleet.App, release store.Release) {
+	a := j.app(of)
+	a.unschedule(j.cron)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, job := range release.Cron {
@@ -51,28 +65,45 @@ func (d *Deployer) schedule(a *app, name string, release store.Release) {
 		}
 		schedule, err := cron.ParseStandard(job.Schedule)
 		if err != nil { // the push has checked it
-			d.log.Error("a cron job cannot be planned", "app", name, "schedule", job.Schedule, "err", err)
+			j.cfg.Log.Error("a cron job cannot be planned", "app", a.called(), "schedule", job.Schedule, "err", err)
 			continue
 		}
 		if a.ran[job.ID] == nil {
 			a.ran[job.ID] = new(ranAt)
 		}
 		ran := a.ran[job.ID]
-		a.jobs = append(a.jobs, d.cron.Schedule(steady{schedule, ran}, cron.FuncJob(func() {
+		a.jobs = append(a.jobs, j.cron.Schedule(steady{schedule, ran}, cron.FuncJob(func() {
 			ran.set(time.Now())
-			_, err := d.runJob(d.life, a.called(), job.ID, "schedule", io.Discard)
-			d.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
+			_, err := j.runJob(j.life, a.called(), job.ID, "schedule", io.Discard)
+			j.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
 		})))
 	}
 }
 
-func (d *Deployer) unschedule(a *app) {
+func (a *app) unschedule(planner *cron.Cron) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range a.jobs {
-		d.cron.Remove(id)
+		planner.Remove(id)
 	}
 	a.jobs = nil
+}
+
+// End ends the jobs of an app that is destroyed, and those of its runs that go on.
+func (j *Jobs) End(of *fleet.App) {
+	a := j.app(of)
+	a.unschedule(j.cron)
+	a.mu.Lock()
+	a.gone = true
+	for _, runs := range a.runs {
+		for cancel := range maps.Values(runs) {
+			cancel(errDestroyed)
+		}
+	}
+	a.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.apps, of.UID())
 }
 
 // JobStatus is a cron job with its next and last run.
@@ -85,8 +116,8 @@ type JobStatus struct {
 }
 
 // Jobs lists the cron jobs of an app's live release.
-func (d *Deployer) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
-	record, a, err := d.find(app)
+func (j *Jobs) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
+	record, a, err := j.find(app)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +125,11 @@ func (d *Deployer) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
 	if record.Release == 0 {
 		return statuses, nil
 	}
-	release, err := d.liveWithoutConfig(record)
+	var release store.Release
+	err = j.db.View(func(tx *store.Tx) error {
+		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +138,7 @@ func (d *Deployer) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
 		if schedule, err := cron.ParseStandard(job.Schedule); err == nil && !record.Stopped && !job.Paused {
 			s.Next = schedule.Next(time.Now().UTC())
 		}
-		err := d.db.View(func(tx *store.Tx) error {
+		err := j.db.View(func(tx *store.Tx) error {
 			runs, err := tx.JobRuns(app, job.ID, 1)
 			if len(runs) > 0 {
 				s.Last = &runs[0]
@@ -122,23 +157,23 @@ func (d *Deployer) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
 }
 
 // RunJob runs a job now, copies its output to out and returns how it ended.
-func (d *Deployer) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
-	return d.runJob(ctx, app, id, by.Name, out)
+func (j *Jobs) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
+	return j.runJob(ctx, app, id, by.Name, out)
 }
 
 // runJob runs a job of the live release in a container of its own. A job that
 // runs already is not run a second time.
-func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer) (run store.JobRun, err error) {
-	if err := d.ready(ctx); err != nil {
+func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (run store.JobRun, err error) {
+	if err := j.cfg.Ready(ctx); err != nil {
 		return run, err
 	}
-	ctx, cancel := d.detached(ctx)
+	ctx, cancel := j.detached(ctx)
 	defer cancel()
-	record, a, err := d.find(app)
+	record, a, err := j.find(app)
 	if err != nil {
 		return run, err
 	}
-	release, err := d.liveRelease(record)
+	release, err := j.cfg.Apps.Live(record)
 	if err != nil {
 		return run, err
 	}
@@ -154,21 +189,21 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 		return run, err
 	}
 	defer done()
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = j.db.Update(func(tx *store.Tx) error {
 		run, err = tx.PutJobRun(store.JobRun{App: app, Job: id, Command: job.Command, Release: release.Number, StartedAt: time.Now().UTC(), By: by})
 		return err
 	})
 	if err != nil {
-		return run, d.full(err)
+		return run, fault.DiskFull(err)
 	}
-	d.changes.publish(app)
-	d.trimLogs(app, release.Number, cronSource, keptRunLogs)
-	source := fmt.Sprintf("%s.%s.%d", cronSource, id, run.Number)
-	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
-		spec := d.spec(record, release, kindJob, map[string]string{
-			labelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
+	j.cfg.Journal.Changed(app)
+	j.cfg.Logs.Trim(app, release.Number, Source)
+	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
+	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
+		spec := formation.Spec(record, release, kindJob, map[string]string{
+			fleet.LabelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
-		spec.LogFile = d.logFile(app, release.Number, source, spec.ID)
+		spec.LogFile = j.cfg.Logs.File(app, release.Number, source, spec.ID)
 		return spec
 	})
 	if err == nil {
@@ -176,10 +211,10 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 	}
 	if err != nil {
 		if c != nil {
-			d.fleet.Remove(c)
+			j.cfg.Fleet.Remove(c)
 		}
-		err = d.full(fmt.Errorf("start the job: %w", err))
-		return d.endRun(a, run, fleet.Exit{}, err), err
+		err = fault.DiskFull(fmt.Errorf("start the job: %w", err))
+		return j.endRun(a, run, fleet.Exit{}, err), err
 	}
 	follow, stop := context.WithCancel(ctx)
 	copied := make(chan struct{})
@@ -190,8 +225,8 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 			return nil
 		})
 	}()
-	run = d.awaitRun(ctx, a, c, run)
-	time.AfterFunc(logSettles, stop)
+	run = j.awaitRun(ctx, a, c, run)
+	time.AfterFunc(runtime.LogSettles, stop)
 	<-copied
 	return run, nil
 }
@@ -200,17 +235,13 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 // is that one's, as for run.
 func jobCommand(record store.App, r store.Release, job store.Job, name string) fleet.Command {
 	if p, found := r.Process(strings.TrimSpace(job.Command)); found {
-		return processCommand(record, r, p, name)
+		return formation.ProcessCommand(record, r, p, name)
 	}
-	return command(record, r, job.Command, name)
+	return formation.Command(record, r, job.Command, name)
 }
 
-// logSettles is how long the last lines of a log may take to be read after its
-// program has ended.
-const logSettles = 300 * time.Millisecond
-
 // awaitRun waits for a job's container to end and records how it did.
-func (d *Deployer) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.JobRun) store.JobRun {
+func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.JobRun) store.JobRun {
 	timeout := time.NewTimer(time.Until(run.StartedAt.Add(jobTimeout)))
 	defer timeout.Stop()
 	var err error
@@ -224,17 +255,17 @@ func (d *Deployer) awaitRun(ctx context.Context, a *app, c fleet.Container, run 
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
-	d.warn("a job did not stop", c.Stop(ctx, fleet.StopGrace), "app", run.App, "job", run.Job)
+	j.warn("a job did not stop", c.Stop(ctx, fleet.StopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
-	run = d.endRun(a, run, exit, err)
+	run = j.endRun(a, run, exit, err)
 	if run.Error != "" {
-		d.notice(a, run.Release, fmt.Sprintf("%s.%s.%d", cronSource, run.Job, run.Number), "failed: %s", run.Error)
+		j.cfg.Logs.Note(a.fleet, run.Release, fmt.Sprintf("%s.%s.%d", Source, run.Job, run.Number), "failed: "+run.Error)
 	}
-	d.fleet.Remove(c)
+	j.cfg.Fleet.Remove(c)
 	return run
 }
 
-func (d *Deployer) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) store.JobRun {
+func (j *Jobs) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) store.JobRun {
 	run.FinishedAt, run.ExitCode = time.Now().UTC(), exit.Code
 	if !exit.At.IsZero() { // it may have ended while berth was away
 		run.FinishedAt = exit.At.UTC()
@@ -248,13 +279,13 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) 
 	if run.Error != "" && run.ExitCode == 0 {
 		run.ExitCode = 1
 	}
-	failed := d.db.Update(func(tx *store.Tx) error {
+	failed := j.db.Update(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
 		}
 		// The app may have another name by now. A destroyed one has no runs.
-		n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.uid })
+		n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.fleet.UID() })
 		if n < 0 {
 			return nil
 		}
@@ -262,17 +293,41 @@ func (d *Deployer) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) 
 		_, err = tx.PutJobRun(run)
 		return err
 	})
-	d.warn("the end of a job was not recorded", failed, "app", run.App, "job", run.Job)
-	d.changes.publish(run.App)
+	j.warn("the end of a job was not recorded", failed, "app", run.App, "job", run.Job)
+	j.cfg.Journal.Changed(run.App)
 	return run
 }
 
-// adoptJob takes back a job that went on, or ended, while berth was away.
-func (d *Deployer) adoptJob(record store.App, c fleet.Container) {
-	a, id := d.app(record), c.About().Labels[labelJob]
-	number, _ := strconv.Atoi(c.About().Labels[labelRun])
+// RunOf returns the job and the number of the run that a container is for, or is
+// false for other containers. The run goes on, or nobody has seen its end.
+func RunOf(c fleet.Container) (job string, number int, is bool) {
+	labels := c.About().Labels
+	number, _ = strconv.Atoi(labels[labelRun])
+	return labels[labelJob], number, labels[fleet.LabelKind] == kindJob && c.Launched()
+}
+
+// Adopt takes back the runs of some apps that went on, or ended, while berth was
+// away. It returns the other containers.
+func (j *Jobs) Adopt(records []store.App, containers []fleet.Container) (left []fleet.Container) {
+	apps := map[string]store.App{}
+	for _, record := range records {
+		apps[strconv.Itoa(record.UID)] = record
+	}
+	for _, c := range containers {
+		job, number, is := RunOf(c)
+		if record, there := apps[c.About().Labels[fleet.LabelApp]]; there && is {
+			j.adopt(record, c, job, number)
+			continue
+		}
+		left = append(left, c)
+	}
+	return left
+}
+
+func (j *Jobs) adopt(record store.App, c fleet.Container, id string, number int) {
+	a := j.app(j.cfg.Apps.Running(record))
 	var run store.JobRun
-	err := d.db.View(func(tx *store.Tx) error {
+	err := j.db.View(func(tx *store.Tx) error {
 		runs, err := tx.JobRuns(record.Name, id, 0)
 		for _, r := range runs {
 			if r.Number == number {
@@ -281,16 +336,16 @@ func (d *Deployer) adoptJob(record store.App, c fleet.Container) {
 		}
 		return err
 	})
-	d.warn("the record of a running job cannot be read", err, "app", record.Name, "job", id)
+	j.warn("the record of a running job cannot be read", err, "app", record.Name, "job", id)
 	if run.Number == 0 || !run.FinishedAt.IsZero() {
-		d.background(func(context.Context) { d.fleet.Remove(c) })
+		j.cfg.Background(func(context.Context) { j.cfg.Fleet.Remove(c) })
 		return
 	}
-	ctx, done, err := a.admit(d.life, store.Job{ID: id, Concurrency: "allow"})
-	d.warn("a running job was not taken back", err, "app", record.Name, "job", id)
-	d.background(func(context.Context) {
+	ctx, done, err := a.admit(j.life, store.Job{ID: id, Concurrency: "allow"})
+	j.warn("a running job was not taken back", err, "app", record.Name, "job", id)
+	j.cfg.Background(func(context.Context) {
 		defer done()
-		d.awaitRun(ctx, a, c, run)
+		j.awaitRun(ctx, a, c, run)
 	})
 }
 
