@@ -206,7 +206,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		d.collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(name)
-	err = d.notices.remove(filepath.Join(d.cfg.Logs, name))
+	err = d.logs.Remove(name)
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()

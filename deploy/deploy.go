@@ -1,6 +1,6 @@
-// Package deploy turns a push into a running release and keeps it running:
-// build, rollout, scale, one-offs and cron. It alone translates between apps
-// (store) and instances, routes and plans.
+// Package deploy turns a push into a running release and keeps it running: push,
+// release, rollback, config, scale. Below it, the fleet runs the instances, edge
+// leads requests to them, and jobs run cron jobs and one-offs.
 //
 // A release is recorded as pending, then rolled out by the fleet (see package
 // fleet), which calls back when all of it is healthy: the store names the release,
@@ -19,6 +19,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
@@ -79,6 +80,7 @@ type Deployer struct {
 	engine *runtime.Engine
 	edge   *edge.Edge
 	jobs   *jobs.Jobs
+	logs   *logs.Book
 	lan    *edge.Network
 	fleet  *fleet.Fleet
 	boxes  fleet.Host // of what is no instance: jobs and phases
@@ -107,7 +109,6 @@ type Deployer struct {
 	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
 
 	changes    changes
-	notices    notices    // lines of berth's own in the logs of apps
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
@@ -143,6 +144,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
+	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
 		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
 		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
@@ -193,6 +195,9 @@ func (d *Deployer) Edge() *edge.Edge { return d.edge }
 
 // Jobs are the cron jobs and one-offs of the apps.
 func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
+
+// Logs is what the programs of the apps print.
+func (d *Deployer) Logs() *logs.Book { return d.logs }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }

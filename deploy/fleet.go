@@ -7,7 +7,6 @@ import (
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
 
@@ -37,7 +36,7 @@ const (
 // newFleet returns the fleet of a deployer.
 func (d *Deployer) newFleet(host fleet.Host) *fleet.Fleet {
 	return fleet.New(d.life, fleet.Config{
-		Host: host, Router: d.edge.Routes(), Journal: journal{d}, Logs: logBook{d}, SSHCommand: d.sshCommand, Log: d.log,
+		Host: host, Router: d.edge.Routes(), Journal: journal{d}, Logs: d.logs, SSHCommand: d.sshCommand, Log: d.log,
 	})
 }
 
@@ -70,7 +69,7 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 // newJobs returns the jobs of a deployer, on the host of its fleet.
 func (d *Deployer) newJobs(engine jobs.Engine) *jobs.Jobs {
 	return jobs.New(d.life, jobs.Config{
-		Store: d.db, Host: d.boxes, Fleet: d.fleet, Engine: engine, Apps: running{d}, Journal: journal{d}, Logs: jobLogs{logBook{d}},
+		Store: d.db, Host: d.boxes, Fleet: d.fleet, Engine: engine, Apps: running{d}, Journal: journal{d}, Logs: d.logs,
 		SSHCommand: d.sshCommand, Ready: d.ready, Background: d.background, Log: d.log,
 	})
 }
@@ -89,36 +88,6 @@ func (j journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
 		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, newReport())
 		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
 	})
-}
-
-// logBook is where the fleet's logs are kept.
-type logBook struct{ d *Deployer }
-
-func (l logBook) File(app string, release int, source, container string) string {
-	return l.d.logFile(app, release, source, container)
-}
-
-func (l logBook) Last(file string, n int) (texts []string, err error) {
-	lines, err := runtime.ReadLog(file, n)
-	for _, line := range lines {
-		texts = append(texts, line.Text)
-	}
-	return texts, err
-}
-
-func (l logBook) Note(a *fleet.App, release int, source, text string) {
-	l.d.note(a, release, source, text)
-}
-
-func (l logBook) Trim(app string, release int, source string) {
-	l.d.trimLogs(app, release, source, keptSlotLogs)
-}
-
-// jobLogs is where the logs of jobs are kept.
-type jobLogs struct{ logBook }
-
-func (l jobLogs) Trim(app string, release int, source string) {
-	l.d.trimLogs(app, release, source, keptRunLogs)
 }
 
 // running is how the edge and the jobs find what runs of apps.

@@ -526,7 +526,7 @@ func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	if err := d.movePhaseLogs("shop", phasePredeploy, 4, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(d.releaseLogs("shop", 5), filepath.Base(log.file.Name()))); err != nil {
+	if _, err := os.Stat(filepath.Join(d.logs.Dir("shop", 5), filepath.Base(log.file.Name()))); err != nil {
 		t.Error(err)
 	}
 }

@@ -185,7 +185,7 @@ func reason(err error) string {
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
-		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
+		spec.LogFile = d.logs.File(record.Name, release.Number, name, spec.ID)
 		return spec
 	})
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if exit.Code == 0 && !exit.Lost {
 		return nil
 	}
-	d.notice(d.app(record), release.Number, name, "failed: %s", exit)
+	d.logs.Note(d.app(record).fleet, release.Number, name, "failed: "+exit.String())
 	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
 	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
 	var last []string
@@ -262,7 +262,7 @@ type phaseLog struct {
 }
 
 func (d *Deployer) phaseLog(app string, release int, phase string) (*phaseLog, error) {
-	name := d.logFile(app, release, phase, runtime.NewID())
+	name := d.logs.File(app, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
 	}
@@ -294,15 +294,15 @@ func (d *Deployer) movePhaseLogs(app, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}
-	logs, err := filepath.Glob(filepath.Join(d.releaseLogs(app, from), phase+".*"))
+	logs, err := filepath.Glob(filepath.Join(d.logs.Dir(app, from), phase+".*"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
-	if err := os.MkdirAll(d.releaseLogs(app, to), 0o700); err != nil {
+	if err := os.MkdirAll(d.logs.Dir(app, to), 0o700); err != nil {
 		return err
 	}
 	for _, log := range logs {
-		if err := os.Rename(log, filepath.Join(d.releaseLogs(app, to), filepath.Base(log))); err != nil {
+		if err := os.Rename(log, filepath.Join(d.logs.Dir(app, to), filepath.Base(log))); err != nil {
 			return err
 		}
 	}

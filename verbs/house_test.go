@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
@@ -233,7 +234,7 @@ func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) err
 }
 
 // Logs has three lines, and for those who follow one more, then none.
-func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
+func (p *puppet) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
 	lines := []string{"one", "two", "three"}
 	if q.Lines >= 0 && q.Lines < len(lines) {
 		lines = lines[len(lines)-q.Lines:]
@@ -242,7 +243,7 @@ func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.Log
 		lines = append(lines, "followed")
 	}
 	for _, text := range lines {
-		if err := fn(deploy.LogLine{Source: "web.1", Text: text}); err != nil {
+		if err := fn(logs.LogLine{Source: "web.1", Text: text}); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
@@ -41,6 +42,10 @@ func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error)
 
 func (m machine) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
 	return m.Deployer.Jobs().RunJob(ctx, app, id, by, out)
+}
+
+func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
+	return m.Deployer.Logs().Logs(ctx, q, fn)
 }
 
 // newTenancy is a door with a real deployer, and the apps of two tenants.

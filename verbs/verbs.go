@@ -90,7 +90,7 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
-		{"Logs, events and cron", [][]Verb{logs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},
+		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},
 		{"Domains and certificates", [][]Verb{
 			domains{r, rooms.Domains, cfg.Addresses, cfg.Resolver}.verbs(),
 			letsencrypt{r, rooms.LetsEncrypt, certs, cfg.Keeper}.verbs(), certs.verbs(),

@@ -19,7 +19,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
 		Builder:     d,
 		Git:         d,
 		Registries:  d,
-		Logs:        d,
+		Logs:        d.Logs(),
 		Jobs:        d.Jobs(),
 		Domains:     e,
 		Certs:       e,

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
@@ -77,7 +78,7 @@ func jobSource(id string) string { return "cron." + id }
 func (a *admin) readLog(ctx context.Context, user store.User, q verbs.LogArgs) (logView, error) {
 	var shown []template.HTML
 	at := newPlace()
-	err := verbs.Follow(ctx, a.table, user, "logs", q, func(line deploy.LogLine) error {
+	err := verbs.Follow(ctx, a.table, user, "logs", q, func(line logs.LogLine) error {
 		at.advance(line)
 		shown = append(shown, logLineHTML(line))
 		return nil
@@ -105,7 +106,7 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 	}
 	gap := false
 	return a.stream(w, r, func(ctx context.Context, s *eventStream) error {
-		show := func(line deploy.LogLine) (template.HTML, bool) {
+		show := func(line logs.LogLine) (template.HTML, bool) {
 			// The replay begins before the browser's place, or it does not reach it.
 			gap = at.first && at.known() && line.Time.After(at.newest)
 			at.first = false
@@ -119,7 +120,7 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 			}
 			return shown, true
 		}
-		return followLines(ctx, s, show, at.String, func(ctx context.Context, emit func(deploy.LogLine) error) error {
+		return followLines(ctx, s, show, at.String, func(ctx context.Context, emit func(logs.LogLine) error) error {
 			return verbs.Follow(ctx, a.table, user, "logs", q, emit)
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
@@ -114,7 +115,7 @@ func (h *quay) scene() {
 		case i == 31:
 			text = `10.88.0.1 "POST /cart HTTP/1.1" 302 0`
 		}
-		h.harbour.write("shop", deploy.LogLine{Time: now.Add(time.Duration(i-40) * 1700 * time.Millisecond), Source: source, Release: 18, Stream: "stdout", Text: text})
+		h.harbour.write("shop", logs.LogLine{Time: now.Add(time.Duration(i-40) * 1700 * time.Millisecond), Source: source, Release: 18, Stream: "stdout", Text: text})
 	}
 }
 

@@ -1,7 +1,6 @@
-package deploy
+package logs
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,23 +30,18 @@ const (
 	maxNotices = 256 << 10
 )
 
-// notice writes a line of berth's own to the log of a source, as "web.1" or
-// "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
+// Note writes lines of berth's own to the log of a source, as "web.1" or
+// "cron.1a2b3c4d.7". A disk that refuses them costs the lines and nothing else. An
 // app that was destroyed gets none: its name may be another app's.
-func (d *Deployer) notice(a *app, release int, source, format string, args ...any) {
-	d.note(a.fleet, release, source, fmt.Sprintf(format, args...))
-}
-
-// note is notice for the fleet.
-func (d *Deployer) note(a *fleet.App, release int, source, text string) {
-	err := d.notices.write(func() string {
+func (b *Book) Note(a *fleet.App, release int, source, text string) {
+	err := b.notices.write(func() string {
 		app := a.NameUnlessGone()
 		if app == "" {
 			return ""
 		}
-		return d.logFile(app, release, source, noticeLog)
+		return b.File(app, release, source, noticeLog)
 	}, text)
-	d.warn("a line was not written to the log of an app", err, "app", a.Name())
+	b.warn("a line was not written to the log of an app", err, "app", a.Name())
 }
 
 // remove removes the logs of an app that is gone. What is being written to them

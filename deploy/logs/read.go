@@ -1,4 +1,4 @@
-package deploy
+package logs
 
 import (
 	"context"
@@ -15,13 +15,14 @@ import (
 
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
 )
 
 // lookAgain is how often a follower looks for log files that are new.
 const lookAgain = 300 * time.Millisecond
 
-// LogQuery chooses lines of an app's logs.
-type LogQuery struct {
+// Query chooses lines of an app's logs.
+type Query struct {
 	App     string
 	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
@@ -46,13 +47,17 @@ type logFile struct {
 
 // Logs calls fn with each line that the query asks for, oldest first; with
 // Follow until ctx ends. Calls do not overlap.
-func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
-	if _, _, err := d.find(q.App); err != nil {
+func (b *Book) Logs(ctx context.Context, q Query, fn func(LogLine) error) error {
+	err := b.cfg.Store.View(func(tx *store.Tx) error {
+		_, err := tx.App(q.App)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
-	files, err := d.logFiles(q)
+	files, err := b.logFiles(q)
 	if err != nil {
 		return err
 	}
@@ -79,12 +84,12 @@ func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error)
 	if !q.Follow {
 		return nil
 	}
-	return d.followLogs(ctx, q, files, began, seen, fn)
+	return b.followLogs(ctx, q, files, began, seen, fn)
 }
 
 // followLogs follows the files there are, from their last line that was seen
 // or from when the looking began, and those that appear.
-func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, began time.Time, seen map[string]time.Time, fn func(LogLine) error) error {
+func (b *Book) followLogs(ctx context.Context, q Query, files []logFile, began time.Time, seen map[string]time.Time, fn func(LogLine) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var followers sync.WaitGroup
 	defer followers.Wait()
@@ -119,7 +124,7 @@ func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, 
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		files, err := d.logFiles(q)
+		files, err := b.logFiles(q)
 		if err != nil {
 			return err
 		}
@@ -132,8 +137,8 @@ func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, 
 }
 
 // logFiles finds the log files that a query is about.
-func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
-	dirs, err := os.ReadDir(filepath.Join(d.cfg.Logs, q.App))
+func (b *Book) logFiles(q Query) ([]logFile, error) {
+	dirs, err := os.ReadDir(filepath.Join(b.cfg.Dir, q.App))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -146,7 +151,7 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 		if err != nil {
 			continue // the build logs
 		}
-		path := filepath.Join(d.cfg.Logs, q.App, dir.Name())
+		path := filepath.Join(b.cfg.Dir, q.App, dir.Name())
 		names, err := os.ReadDir(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
 			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)
@@ -157,7 +162,7 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 			if !isLog || dot < 0 {
 				continue // a rotated one, which its successor leads to
 			}
-			if source := base[:dot]; q.wants(source) {
+			if source := base[:dot]; b.wants(q, source) {
 				files = append(files, logFile{filepath.Join(path, name.Name()), source, release})
 			}
 		}
@@ -167,9 +172,9 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 
 // wants tells whether a query asks for a source: "web.1", "cron.ID.NUMBER",
 // "release".
-func (q LogQuery) wants(source string) bool {
+func (b *Book) wants(q Query, source string) bool {
 	if q.Process == "" {
-		return !strings.HasPrefix(source, jobs.Source+".") && !isPhase(source)
+		return !strings.HasPrefix(source, jobs.Source+".") && !b.cfg.Aside(source)
 	}
 	return source == q.Process || strings.HasPrefix(source, q.Process+".")
 }

@@ -1,8 +1,8 @@
-package deploy
+package logs
 
 import "testing"
 
-func TestLogQuery_Wants(t *testing.T) {
+func TestQuery_Wants(t *testing.T) {
 	rows := []struct {
 		process, source string
 		want            bool
@@ -22,8 +22,9 @@ func TestLogQuery_Wants(t *testing.T) {
 		{"release", "release", true},
 		{"web", "release", false},
 	}
+	b := newBook(t)
 	for _, row := range rows {
-		if got := (LogQuery{Process: row.process}).wants(row.source); got != row.want {
+		if got := b.wants(Query{Process: row.process}, row.source); got != row.want {
 			t.Errorf("%q asks for %q: got %v, want %v", row.process, row.source, got, row.want)
 		}
 	}
