@@ -124,7 +124,7 @@ func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) =
 // closeInterrupted closes the records of what was interrupted, later when the
 // state file cannot be written now: what runs is routed all the same.
 func (d *Deployer) closeInterrupted(containers []fleet.Container) error {
-	left, err := d.interrupted(containers)
+	left, err := interrupted(d.db, containers)
 	if err != nil || left.none() {
 		return err
 	}
@@ -181,7 +181,7 @@ func (b broken) close(tx *store.Tx) error {
 
 // interrupted finds what an earlier life of ours began and did not end. A run
 // that has a container is still to be ended by it.
-func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err error) {
+func interrupted(db *store.Store, containers []fleet.Container) (left broken, err error) {
 	now := time.Now().UTC()
 	left.uids = map[string]int{}
 	running := map[[3]string]bool{} // app, job, run
@@ -190,7 +190,7 @@ func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err e
 			running[[3]string{c.About().Labels[labelApp], job, strconv.Itoa(number)}] = true
 		}
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
@@ -282,11 +282,11 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 
 // liveWithoutConfig returns the release that should be live, but for its config;
 // the zero one when nothing was ever deployed.
-func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, err error) {
+func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
 		return release, nil
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = s.db.View(func(tx *store.Tx) error {
 		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
 		return err
 	})
@@ -295,11 +295,11 @@ func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, e
 
 // liveRelease returns the release that should be live, or a fault (E112) when
 // nothing was ever deployed.
-func (d *Deployer) liveRelease(record store.App) (release store.Release, err error) {
+func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
 		return release, errEmpty(record.Name)
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = s.db.View(func(tx *store.Tx) error {
 		release, err = tx.Release(record.Name, record.Release)
 		return err
 	})

@@ -47,10 +47,6 @@ type Config struct {
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
 
-	// Outside are those of them that visitors and pushers come to from other
-	// machines.
-	Outside []runtime.InputPort
-
 	// Caches is the directory of the apps' build caches.
 	Caches string
 
@@ -75,14 +71,13 @@ type imageSteps interface {
 // concurrent use; what changes what an app runs is done one after the other,
 // and so are an app's builds (see hold.go).
 type Deployer struct {
+	*turns
 	cfg    Config
-	db     *store.Store
 	engine *runtime.Engine
 	edge   *edge.Edge
 	jobs   *jobs.Jobs
 	logs   *logs.Book
 	lan    *edge.Network
-	fleet  *fleet.Fleet
 	boxes  fleet.Host // of what is no instance: jobs and phases
 	images *images.Maker
 	steps  imageSteps // the images'
@@ -91,17 +86,10 @@ type Deployer struct {
 	load   func() (runtime.Load, error)
 	log    *slog.Logger
 
-	routed  chan struct{} // closed when what ran before is routed
-	adopted chan struct{} // closed when what ran before has been taken back, and nothing else runs
-	booted  chan struct{}
-	life    context.Context // ends with Run; what outlives a request hangs on it
-	end     context.CancelFunc
-	work    sync.WaitGroup // everything that Run waits for
-	working sync.Mutex     // guards rested: a group that is waited for may not grow
-	rested  bool
+	routed chan struct{} // closed when what ran before is routed
+	booted chan struct{}
 
-	mu        sync.Mutex // guards what follows
-	apps      map[int]*app
+	mu        sync.Mutex              // guards what follows
 	builds    map[buildID]*transcript // those that run now
 	making    map[string]*making      // the shared layers that are being made, by their keys
 	abandoned bool                    // a toolchain is made to its end that nobody waits for
@@ -133,13 +121,11 @@ func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts edge.Hosts, log *slog.Logger) *Deployer {
-	life, end := context.WithCancel(context.Background())
 	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
-		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
-		life: life, end: end,
-		apps:   map[int]*app{},
+		cfg: cfg, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
+		turns:  newTurns(db),
+		routed: make(chan struct{}), booted: make(chan struct{}),
 		builds: map[buildID]*transcript{},
 		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
@@ -174,15 +160,6 @@ func (d *Deployer) Run(ctx context.Context) error {
 	return nil
 }
 
-// rest waits for all work in the background, and lets no more begin.
-func (d *Deployer) rest() {
-	d.working.Lock()
-	d.rested = true
-	d.working.Unlock()
-	d.work.Wait()
-	d.fleet.Rest()
-}
-
 // Routed is closed when Run has routed what runs, and holds the requests of what
 // is still to be started.
 func (d *Deployer) Routed() <-chan struct{} { return d.routed }
@@ -201,42 +178,6 @@ func (d *Deployer) Logs() *logs.Book { return d.logs }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
-
-// app returns the live half of an app.
-func (d *Deployer) app(record store.App) *app {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	a := d.apps[record.UID]
-	if a == nil {
-		a = &app{uid: record.UID, fleet: d.fleet.NewApp(record.UID, record.Name)}
-		d.apps[record.UID] = a
-	}
-	return a
-}
-
-// find returns an app's record and its live half.
-func (d *Deployer) find(name string) (record store.App, a *app, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
-		record, err = tx.App(name)
-		return err
-	})
-	if err != nil {
-		return record, nil, err
-	}
-	return record, d.app(record), nil
-}
-
-// background runs fn beside the caller; Run waits for it. At the end of Run it
-// does not begin any more, and returns false: the next life sweeps up.
-func (d *Deployer) background(fn func(ctx context.Context)) bool {
-	d.working.Lock()
-	defer d.working.Unlock()
-	if d.rested {
-		return false
-	}
-	d.work.Go(func() { fn(d.life) })
-	return true
-}
 
 // reroute routes an app anew.
 func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }

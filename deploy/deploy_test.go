@@ -210,9 +210,7 @@ func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 	if err := d.edge.AddDomains(t.Context(), "shop", nil, store.User{}); err != nil {
 		t.Fatal(err)
 	}
-	d.mu.Lock()
 	clear(d.apps)
-	d.mu.Unlock()
 	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("shop") })
 	if err := d.edge.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
 		t.Error("a domain was given to nobody")

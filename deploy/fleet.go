@@ -97,11 +97,8 @@ func (r running) Running(record store.App) *fleet.App { return r.d.app(record).f
 
 func (r running) Live(record store.App) (store.Release, error) { return r.d.liveRelease(record) }
 
-func (r running) All() []*fleet.App {
-	r.d.mu.Lock()
-	defer r.d.mu.Unlock()
-	apps := make([]*fleet.App, 0, len(r.d.apps))
-	for _, a := range r.d.apps {
+func (r running) All() (apps []*fleet.App) {
+	for _, a := range r.d.all() {
 		apps = append(apps, a.fleet)
 	}
 	return apps

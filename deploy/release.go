@@ -95,11 +95,11 @@ func someNames(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 }
 
-func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
+func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
 	if record.Release == 0 {
 		return store.Release{}, nil
 	}
-	return d.liveRelease(record)
+	return s.liveRelease(record)
 }
 
 // successor is a new release that runs what an earlier one ran.

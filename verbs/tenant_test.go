@@ -34,6 +34,7 @@ type machine struct {
 	*edge.Network
 	OneOffRoom
 	RequestRoom
+	DoctorRoom
 }
 
 func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error) {
@@ -58,7 +59,7 @@ func newTenancy(t *testing.T) *house {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog)})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -7,7 +7,7 @@ import (
 )
 
 // rooms says who does what the verbs ask for.
-func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
+func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs.Rooms {
 	e := d.Edge()
 	return verbs.Rooms{
 		Apps:        d,
@@ -29,6 +29,6 @@ func rooms(d *deploy.Deployer, asked *edge.Requests) verbs.Rooms {
 		Ports:       e,
 		Keys:        d,
 		Network:     d.Network(),
-		Doctor:      d,
+		Doctor:      doctor,
 	}
 }

@@ -189,7 +189,6 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
 		Ports:     doors.ports(),
-		Outside:   doors.outside(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
 	asked := edge.NewRequests(db, table, requests)
@@ -205,7 +204,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Addresses:   ownAddresses,
 		Keeper:      keeper,
 		Register:    register,
-	}, rooms(deployer, asked), db, log)
+	}, rooms(deployer, asked, deploy.Doctor{Engine: engine, Outside: doors.outside()}), db, log)
 	api := web.New(web.Config{Version: version, Certificate: keeper.State, Meter: asked}, commands, log)
 	plate.admin = api.Handler(admin.New(admin.Config{SSHPort: port(doors.ssh)}, api, commands, deployer, log))
 	ssh, err := newSSH(db, repositories, deployer, api, register, version, log)
