@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/berthd/berth/edge"
@@ -15,43 +12,50 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-func errEmpty(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
+// NeverDeployed returns the fault (E112) of an app that has no release yet.
+func NeverDeployed(app string) error {
+	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
 // is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+	_, release, err := d.Reserve(name)
+	if err != nil {
+		return record, d.full(err)
+	}
+	defer release()
 	err = d.db.Update(func(tx *store.Tx) error {
 		if err := edge.CheckDefaultHost(tx, name, ""); err != nil {
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
 	})
 	if err != nil {
 		return record, d.full(err)
 	}
-	// Logs under a name that was free are what a crash left of a destroyed app.
-	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
-	if err == nil {
-		_, err = d.cfg.Git.Open(ctx, name)
-	}
-	if err != nil {
-		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
-		return record, d.full(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
+	if _, err = d.cfg.Git.Open(ctx, record.ID()); err != nil {
+		undo := d.db.Update(func(tx *store.Tx) error {
+			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be made"}
+			return errors.Join(tx.AddEvent(e), tx.DeleteApp(name))
+		})
+		return record, d.full(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
 	d.reroute(a)
 	d.edge.AnnounceHostsOf(a.fleet)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	d.changes.publish(name)
 	return record, nil
 }
 
-// RenameApp gives an app, its repository, logs and default host a new name. A
-// name whose default host leads to another app is a fault (E189). Its processes
-// go on. A push that has its turn is waited for: git moves its refs in the
-// repository that has the old name.
+// RenameApp gives an app and its default host a new name. A name whose default
+// host leads to another app is a fault (E189). Its processes go on. What is kept
+// of it hangs under its id and stays where it is. A build is waited for, since it
+// names the app, and so is a push until its refs have moved.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := newReport(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
@@ -66,59 +70,26 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	}
 	defer leave()
 	var record store.App
-	err = d.cfg.AccessLog.Rename(from, to, func() (err error) {
-		record, err = d.renameRecords(from, to)
-		return err
-	})
-	if err != nil {
-		return store.App{}, d.full(err)
-	}
-	keep := d.edge.KeepPorts(to) // none is closed on the way
-	a.fleet.Rename(to)
-	keep()
-	d.edge.AnnounceHostsOf(a.fleet)
-	if release, err := d.liveRelease(record); err == nil {
-		d.jobs.Schedule(a.fleet, release)
-	}
-	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
-	d.changes.publish(from)
-	return record, nil
-}
-
-// renameRecords renames what the store and the disk have of an app.
-func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
-	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
 		if err := edge.CheckDefaultHost(tx, to, from); err != nil {
 			return err
 		}
-		record, err = tx.RenameApp(from, to)
-		if err != nil {
+		if record, err = tx.RenameApp(from, to); err != nil {
 			return err
 		}
-		// Inside the transaction: when a directory cannot be moved, nothing was.
-		if err := d.cfg.Git.Rename(from, to); err != nil {
-			return fmt.Errorf("rename the repository: %w", err)
-		}
-		// Logs under a name that was free are what a crash left of a destroyed app.
-		err := os.RemoveAll(filepath.Join(d.cfg.Logs, to))
-		if err == nil {
-			err = os.Rename(filepath.Join(d.cfg.Logs, from), filepath.Join(d.cfg.Logs, to))
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(fmt.Errorf("rename the logs: %w", err), d.cfg.Git.Rename(to, from))
-		}
-		moved = true
-		return nil
+		return tx.AddEvent(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
 	})
-	if err != nil && moved { // it could not be committed
-		back := os.Rename(filepath.Join(d.cfg.Logs, to), filepath.Join(d.cfg.Logs, from))
-		if errors.Is(back, fs.ErrNotExist) {
-			back = nil
-		}
-		err = errors.Join(err, back, d.cfg.Git.Rename(to, from))
+	if err != nil {
+		return store.App{}, d.full(err)
 	}
-	return record, err
+	a.fleet.Rename(to)
+	d.edge.AnnounceHostsOf(a.fleet)
+	if release, err := d.liveRelease(record); err == nil {
+		d.jobs.Schedule(a.fleet, release)
+	}
+	d.changes.publish(to)
+	d.changes.publish(from)
+	return record, nil
 }
 
 // DestroyUnused destroys an app for which nothing was ever built or set: one
@@ -180,7 +151,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	defer cancel()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
-	err = errors.Join(d.cfg.Git.Remove(name), d.removeCaches(ctx, record))
+	err = errors.Join(d.cfg.Git.Remove(record.ID()), d.removeCaches(ctx, record))
 	if err != nil {
 		return err
 	}
@@ -194,7 +165,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		for _, domain := range domains {
 			freed = append(freed, domain.Address())
 		}
-		return tx.DeleteApp(name)
+		return errors.Join(tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"}), tx.DeleteApp(name))
 	})
 	if err != nil {
 		return d.full(err)
@@ -205,11 +176,11 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		wait(ctx)
 		d.collect(ctx, name)
 	})
-	d.cfg.AccessLog.Forget(name)
-	err = d.logs.Remove(name)
+	d.cfg.AccessLog.Forget(a.id())
+	err = d.logs.Remove(a.id())
 	d.forget(record.UID)
 	d.edge.AnnounceHostsOf(a.fleet)
 	d.edge.GiveBack(freed)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
+	d.changes.publish(name)
 	return err
 }

@@ -297,7 +297,7 @@ func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err 
 // nothing was ever deployed.
 func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
-		return release, errEmpty(record.Name)
+		return release, NeverDeployed(record.Name)
 	}
 	err = s.db.View(func(tx *store.Tx) error {
 		release, err = tx.Release(record.Name, record.Release)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -64,12 +65,12 @@ func (d *Deployer) SetBuilder(ctx context.Context, app, property, value string, 
 			return err
 		}
 		change(&record)
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "builder", Text: text}))
 	})
 	if err != nil {
 		return BuilderReport{}, d.full(err)
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "builder", Text: text})
+	d.changes.publish(app)
 	return d.BuilderReport(ctx, app)
 }
 

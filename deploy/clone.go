@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // CloneApp makes an app as another one is: with its config, formation, limits,
@@ -46,7 +48,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 	if live.Image != nil && live.Image.Ref != "" {
 		return d.FromImage(ctx, to, pinned(*live.Image), by, w)
 	}
-	return d.deployClone(ctx, from, record, live.Commit, by, w)
+	return d.deployClone(ctx, old, record, live.Commit, by, w)
 }
 
 // copySettings gives an app what is set of another one.
@@ -102,23 +104,36 @@ func (d *Deployer) copySettings(from, to string) error {
 
 // deployClone deploys a commit of another app. The branch names it only once it
 // is live: git would call a push of a commit that is there up to date.
-func (d *Deployer) deployClone(ctx context.Context, from string, record store.App, commit string, by store.User, w io.Writer) error {
-	source, err := d.cfg.Git.Open(ctx, from)
+func (d *Deployer) deployClone(ctx context.Context, from, record store.App, commit string, by store.User, w io.Writer) error {
+	source, err := d.cfg.Git.Open(ctx, from.ID())
 	if err != nil {
 		return err
 	}
-	repo, err := d.cfg.Git.Open(ctx, record.Name)
+	repo, err := d.cfg.Git.Open(ctx, record.ID())
 	if err != nil {
 		return err
 	}
 	if err := repo.Take(ctx, source); err != nil {
 		return d.full(err)
 	}
-	if err := repo.SetHead(ctx, record.Branch); err != nil {
-		return d.full(err)
+	_, there, err := repo.Resolve(ctx, commit)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return fault.New(fault.Conflict, "E310", "the commit %s of %s is no longer in its repository", short(commit), from.Name).
+			Hint("push it to %s: git push %s %s", record.Name, d.edge.GitURL(record.Name), cmp.Or(record.Branch, "main"))
+	}
+	if record.Branch != "" { // git:set may have unset it
+		if err := repo.SetHead(ctx, record.Branch); err != nil {
+			return d.full(err)
+		}
 	}
 	if err := d.Push(ctx, Push{App: record.Name, Branch: record.Branch, Commit: commit, Repo: repo, By: by, Out: w, direct: true}); err != nil {
 		return err
+	}
+	if record.Branch == "" {
+		return nil
 	}
 	return d.full(repo.SetBranch(context.WithoutCancel(ctx), record.Branch, commit))
 }

@@ -6,11 +6,16 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
+	update(t, d, func(tx *store.Tx) error {
+		_, err := tx.CreateApp(store.App{Name: "blog"})
+		return err
+	})
 	record.Branch, record.Formation, record.Limits.Memory = "main", map[string]int{"web": 2}, 1<<30
 	update(t, d, func(tx *store.Tx) error {
 		return errors.Join(
@@ -59,6 +64,21 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	}
 	if err := d.CloneApp(t.Context(), "none", "other", false, store.Root, io.Discard); err == nil {
 		t.Error("there was nothing to clone")
+	}
+}
+
+func TestCloneApp_SaysWhenTheCommitIsGone(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	update(t, d, func(tx *store.Tx) error {
+		return tx.PutRelease(store.Release{App: "shop", Number: 1, Status: store.ReleaseLive, Commit: "4f1c9ab0014f1c9ab0014f1c9ab0014f1c9ab001"})
+	})
+	err := d.CloneApp(t.Context(), "shop", "copy", true, store.Root, io.Discard)
+	if f := fault.From(err); f == nil || f.Code != "E310" || len(f.Hints) == 0 {
+		t.Fatalf("got %v, want E310 with a hint", err)
+	}
+	if _, _, err := d.find("copy"); err != nil {
+		t.Errorf("the clone is gone: %v", err)
 	}
 }
 

@@ -192,15 +192,15 @@ func doomed(layers []runtime.Layer, wanted map[string]bool, since time.Time) (li
 // of releases and builds that are no longer remembered. One of the releases may
 // have failed: its log has had its use.
 func (d *Deployer) collectLogs(app string) {
-	dir := filepath.Join(d.cfg.Logs, app)
-	releases := numbered(dir, "v", "")
-	builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 	var old []string
 	err := d.db.View(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
 		}
+		dir := filepath.Join(d.cfg.Logs, record.ID())
+		releases := numbered(dir, "v", "")
+		builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 		kept, err := keep(record, tx.EachRelease(app), d.keptReleases())
 		if err != nil {
 			return err

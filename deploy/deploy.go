@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -100,6 +101,7 @@ type Deployer struct {
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
+	reserving  sync.Mutex // whoever gets the same id finds its place clear
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -115,6 +117,9 @@ type app struct {
 	work   map[*int]context.CancelCauseFunc // what is being done to it
 	doomed []*fault.Error                   // why it is about to be destroyed: what is done to it ends
 }
+
+// id is what the app is known by: to the router, and on the disk.
+func (a *app) id() string { return strconv.Itoa(a.uid) }
 
 // called returns the app's name as it is now.
 func (a *app) called() string { return a.fleet.Name() }
@@ -137,7 +142,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	})
 	d.lan = edge.NewNetwork(db, engine, journal{d})
 	d.boxes = local.Host(engine)
-	d.fleet = d.newFleet(d.boxes)
+	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(engine)
 	return d
 }
@@ -182,9 +187,10 @@ func (d *Deployer) Network() *edge.Network { return d.lan }
 // reroute routes an app anew.
 func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
 
-// happened remembers an event and wakes those who watch.
+// happened remembers an event that tells of nothing in the store, as a crash, and
+// wakes those who watch. One of a change in the store is added in the change's
+// own transaction.
 func (d *Deployer) happened(e store.Event) {
-	e.Time = time.Now().UTC()
 	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
 		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
 	}

@@ -162,8 +162,8 @@ func TestPairs_ServeWhatTheyAreForAndFollowTheirApp(t *testing.T) {
 func TestRequests_GoWithTheApp(t *testing.T) {
 	d, table := newDeployerWith(t, noHosts{})
 	requests := edge.NewRequests(d.db, table, d.cfg.AccessLog)
-	asked := func(app, path string, status int) {
-		d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: app, URI: path, Status: status})
+	asked := func(id, path string, status int) {
+		d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: id, URI: path, Status: status})
 	}
 	paths := func(app string) (got []string) {
 		t.Helper()
@@ -175,32 +175,26 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 	}
 	_, a := shop(t, d)
 	d.reroute(a)
-	asked("shop", "/before", 200)
+	asked(a.id(), "/before", 200)
 	if got := paths("shop"); len(got) != 1 {
 		t.Fatalf("got %q", got)
 	}
 	by := store.User{Name: "alice"}
-	if err := os.MkdirAll(d.cfg.Git.Dir+"/shop.git", 0o700); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := d.RenameApp(t.Context(), "shop", "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	asked("shop", "/late", 200) // was under way
-	asked("store", "/after", 200)
+	asked(a.id(), "/late", 200) // was under way
+	asked(a.id(), "/after", 200)
 	if got := paths("store"); !slices.Equal(got, []string{"/before", "/late", "/after"}) {
 		t.Errorf("under its new name: got %q", got)
-	}
-	if _, err := os.Stat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old name has a directory: %v", err)
 	}
 	if err := d.DestroyApp(t.Context(), "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	asked("store", "/too-late", 200)
+	asked(a.id(), "/too-late", 200)
 	d.reroute(a) // as an instance does that crashes now
-	asked("store", "/too-late", 200)
-	if _, err := os.Stat(filepath.Join(d.cfg.Logs, "store")); !errors.Is(err, fs.ErrNotExist) {
+	asked(a.id(), "/too-late", 200)
+	if _, err := os.Stat(filepath.Join(d.cfg.Logs, a.id())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a destroyed app has a directory: %v", err)
 	}
 	if _, err := d.CreateApp(t.Context(), "store", by); err != nil {

@@ -34,9 +34,9 @@ const (
 )
 
 // newFleet returns the fleet of a deployer.
-func (d *Deployer) newFleet(host fleet.Host) *fleet.Fleet {
+func (d *Deployer) newFleet(host fleet.Host, to fleet.Router) *fleet.Fleet {
 	return fleet.New(d.life, fleet.Config{
-		Host: host, Router: d.edge.Routes(), Journal: journal{d}, Logs: d.logs, SSHCommand: d.sshCommand, Log: d.log,
+		Host: host, Router: to, Journal: journal{d}, Logs: d.logs, SSHCommand: d.sshCommand, Log: d.log,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/dockerfile"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
@@ -109,8 +110,7 @@ func (d *Deployer) adoptImage(made *plan.Plan, img images.Image, ref string) (im
 		made.Infer("web", strings.Join(args, " "))
 	}
 	if len(made.Processes) == 0 {
-		return image{}, fault.New(fault.Failed, "E202", "nothing says which process to start: the image has neither CMD nor ENTRYPOINT").
-			Hint("give it one, or write a Procfile with a line such as: web: ./server")
+		return image{}, dockerfile.NoCommand()
 	}
 	made.Env = map[string]string{}
 	for _, kv := range img.Config.Env {
@@ -163,9 +163,11 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		}
 		failed, ran := errors.AsType[*runtime.CommandError](bad.Err)
 		if !ran {
-			return fault.New(fault.Failed, "E235", "%s: %w", at, bad.Err).With(bad.Text)
+			f := fault.From(dockerfile.Failed(at, bad.Err.Error(), bad.Text))
+			f.Cause = bad.Err
+			return f
 		}
-		f := fault.New(fault.Failed, "E235", "%s: %s", at, describe(failed.Exit)).With(bad.Text)
+		f := fault.From(dockerfile.Failed(at, describe(failed.Exit), bad.Text))
 		lines := quoted(failed.Tail)
 		return advise(f.With(lines...), lines, failed.Exit)
 	}

@@ -20,26 +20,7 @@ func TestNotice_OfADestroyedAppIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.logs.Note(a.fleet, 1, "cron.1a2b3c4d.7", "failed: its app was destroyed")
-	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, shopID)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the destroyed app has logs: %v", err)
-	}
-}
-
-func TestRenameApp_ToANameWithLogsOfADestroyedApp(t *testing.T) {
-	d := newDeployer(t)
-	_, a := shop(t, d)
-	d.logs.Note(a.fleet, 1, "web.1", "crashed")
-	left := filepath.Join(d.cfg.Logs, "store", "v9")
-	if err := os.MkdirAll(left, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the app has the logs of another one: %v", err)
-	}
-	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, "store", "v1")); err != nil {
-		t.Errorf("the app has lost its own: %v", err)
 	}
 }

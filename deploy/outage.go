@@ -19,6 +19,6 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 		return err
 	})
 	d.warn("the apps cannot be read", err)
-	d.edge.WithoutPorts()
+	d.fleet = d.newFleet(d.boxes, d.edge.RoutesWithoutPorts())
 	d.fleet.RouteSurvivors(ctx, d.wanted(records), local.Containers(containers))
 }

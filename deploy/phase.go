@@ -72,7 +72,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 	}
 	defer leave()
 	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
-		log, err := d.phaseLog(record.Name, release.Number, phasePredeploy)
+		log, err := d.phaseLog(record.ID(), release.Number, phasePredeploy)
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func reason(err error) string {
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
-		spec.LogFile = d.logs.File(record.Name, release.Number, name, spec.ID)
+		spec.LogFile = d.logs.Path(record.ID(), release.Number, name, spec.ID)
 		return spec
 	})
 	if err != nil {
@@ -261,8 +261,8 @@ type phaseLog struct {
 	last time.Time
 }
 
-func (d *Deployer) phaseLog(app string, release int, phase string) (*phaseLog, error) {
-	name := d.logs.File(app, release, phase, runtime.NewID())
+func (d *Deployer) phaseLog(id string, release int, phase string) (*phaseLog, error) {
+	name := d.logs.Path(id, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
 	}
@@ -290,19 +290,19 @@ func (l *phaseLog) Write(p []byte) (int, error) {
 
 // movePhaseLogs gives the logs of a phase to another release than the one that
 // they were begun for.
-func (d *Deployer) movePhaseLogs(app, phase string, from, to int) error {
+func (d *Deployer) movePhaseLogs(id, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}
-	logs, err := filepath.Glob(filepath.Join(d.logs.Dir(app, from), phase+".*"))
+	logs, err := filepath.Glob(filepath.Join(d.logs.Dir(id, from), phase+".*"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
-	if err := os.MkdirAll(d.logs.Dir(app, to), 0o700); err != nil {
+	if err := os.MkdirAll(d.logs.Dir(id, to), 0o700); err != nil {
 		return err
 	}
 	for _, log := range logs {
-		if err := os.Rename(log, filepath.Join(d.logs.Dir(app, to), filepath.Base(log))); err != nil {
+		if err := os.Rename(log, filepath.Join(d.logs.Dir(id, to), filepath.Base(log))); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func (d *Deployer) PlanBuild(ctx context.Context, app, ref string) (Planned, err
 	if err != nil {
 		return Planned{}, err
 	}
-	repo, err := d.cfg.Git.Open(ctx, app)
+	repo, err := d.cfg.Git.Open(ctx, record.ID())
 	if err != nil {
 		return Planned{}, err
 	}
@@ -91,7 +91,7 @@ func (d *Deployer) plannedRef(record store.App) (string, error) {
 	case record.Branch != "":
 		return "refs/heads/" + record.Branch, nil
 	}
-	return "", errEmpty(record.Name)
+	return "", NeverDeployed(record.Name)
 }
 
 // detect turns the tree into a plan, with the config that a release of it has.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -152,7 +153,6 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
-	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.live.Sub(began))
 	return p.accept(ctx)
 }
@@ -253,7 +253,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	defer leave()
 	guessed, before := release.Number, release.Config
 	release.Number, release.CreatedAt = record.LastRelease+1, time.Now().UTC()
-	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.Name, phasePredeploy, guessed, release.Number), "app", record.Name)
+	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
 	}
@@ -265,6 +265,16 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	with.edit = func(app *store.App) {
 		settle(app, began, made)
 		app.Stopped = build.stopper() != ""
+	}
+	also := with.also
+	with.also = func(tx *store.Tx) error {
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		what := cmp.Or(strings.TrimSpace(short(release.Commit)+" "+release.Subject), made.Summary)
+		return tx.AddEvent(store.Event{App: record.Name, By: release.CreatedBy, Kind: "deploy", Text: fmt.Sprintf("v%d: %s", release.Number, what)})
 	}
 	release.Config, err = d.roll(ctx, a, record, release, with, out)
 	if err != nil {

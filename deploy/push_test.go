@@ -16,7 +16,11 @@ import (
 // emptyCommit makes a repository of the app that holds one commit.
 func emptyCommit(t *testing.T, d *Deployer, app string) Push {
 	t.Helper()
-	repo, err := d.cfg.Git.Open(t.Context(), app)
+	record, _, err := d.find(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := d.cfg.Git.Open(t.Context(), record.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +93,7 @@ func TestTranscript_EndsAtItsBound(t *testing.T) {
 		script.Write(block)
 	}
 	d.close(script)
-	info, err := os.Stat(d.transcriptPath("shop", 1))
+	info, err := os.Stat(d.transcriptPath(record.ID(), 1))
 	if err != nil {
 		t.Fatal(err)
 	}

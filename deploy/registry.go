@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 
@@ -76,12 +77,12 @@ func (d *Deployer) editRegistries(by store.User, app, what string, edit func(map
 		if err := edit(logins); err != nil {
 			return err
 		}
-		return tx.PutRegistries(logins)
+		return errors.Join(tx.PutRegistries(logins), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "settings", Text: what}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "settings", Text: what})
+	d.changes.publish(app)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,22 +54,27 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	}
 	text := configText(set, unset)
 	if noRestart || record.Release == 0 {
-		err := d.db.Update(func(tx *store.Tx) error { return tx.PutConfig(app, after) })
+		err := d.db.Update(func(tx *store.Tx) error {
+			return errors.Join(tx.PutConfig(app, after), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "config", Text: text}))
+		})
 		if err != nil {
 			return store.Release{}, d.full(err)
 		}
-		d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: text})
+		d.changes.publish(app)
 		return live, nil
 	}
 	release := successor(record, live, by.Name, text)
 	release.Config = after
 	// The config is stored with the swap alone: one that the app cannot start
 	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error { return tx.PutConfig(app, after) }})
+	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error {
+		e := store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)}
+		return errors.Join(tx.PutConfig(app, after), tx.AddEvent(e))
+	}})
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)})
+	d.changes.publish(app)
 	return release, nil
 }
 
@@ -127,7 +133,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	ctx, end := d.begun(ctx, a)
 	defer end()
 	if record.Release == 0 {
-		return store.Release{}, errEmpty(app)
+		return store.Release{}, NeverDeployed(app)
 	}
 	if fallen != 0 && record.Release != fallen {
 		return store.Release{}, nil
@@ -147,22 +153,22 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 			Hint("push the commit %s again", short(target.Commit))
 	}
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
+	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
+	if why != "" {
+		text += ": " + why
+	}
 	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
 		if fallen != 0 {
 			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}
 		}
-		return tx.PutConfig(app, target.Config)
+		return errors.Join(tx.PutConfig(app, target.Config), tx.AddEvent(store.Event{App: app, By: by, Kind: "rollback", Text: text}))
 	}})
 	if err != nil {
 		return store.Release{}, err
 	}
-	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
-	if why != "" {
-		text += ": " + why
-	}
-	d.happened(store.Event{App: app, By: by, Kind: "rollback", Text: text})
+	d.changes.publish(app)
 	return release, nil
 }
 

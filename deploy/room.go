@@ -40,7 +40,7 @@ func (d *Deployer) roomToBuild(ctx context.Context, record store.App) error {
 	if short, err = d.shortOfRoom(); err != nil || short == nil {
 		return err
 	}
-	f := fault.New(fault.Failed, codeDiskFull, "only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
+	f := store.DiskFull("only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
 	return f.With(d.disk(ctx)...).
 		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
 }
@@ -99,7 +99,7 @@ func (d *Deployer) disk(ctx context.Context) (lines []string) {
 }
 
 const (
-	codeDiskFull  = "E501"
+	codeDiskFull  = fault.CodeDiskFull
 	codeDiskSpent = "E242"
 )
 
@@ -109,7 +109,7 @@ const (
 func (d *Deployer) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
 	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, bytesText(short.Written), bytesText(short.Budget))
 	if short.Full {
-		f = fault.New(fault.Failed, codeDiskFull, "the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
+		f = store.DiskFull("the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
 	}
 	for _, use := range short.Uses {
 		if use.Bytes >= 1<<20 {

@@ -34,8 +34,8 @@ type transcript struct {
 	ended bool
 }
 
-func (d *Deployer) transcriptPath(app string, number int) string {
-	return filepath.Join(d.cfg.Logs, app, "builds", strconv.Itoa(number)+".log")
+func (d *Deployer) transcriptPath(id string, number int) string {
+	return filepath.Join(d.cfg.Logs, id, "builds", strconv.Itoa(number)+".log")
 }
 
 // beginBuild records a build that starts now. A push of another branch than the
@@ -88,7 +88,7 @@ func (d *Deployer) endBuild(build store.Build) {
 
 // transcribe opens the transcript of a build.
 func (d *Deployer) transcribe(record store.App, build store.Build) (*transcript, error) {
-	path := d.transcriptPath(record.Name, build.Number)
+	path := d.transcriptPath(record.ID(), build.Number)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, d.full(fmt.Errorf("make the directory of build logs: %w", err))
 	}
@@ -162,7 +162,7 @@ func (d *Deployer) FollowBuild(ctx context.Context, app string, number int, w io
 	d.mu.Lock()
 	t := d.builds[buildID{record.UID, number}]
 	d.mu.Unlock()
-	file, err := os.Open(d.transcriptPath(app, number))
+	file, err := os.Open(d.transcriptPath(record.ID(), number))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it failed before it could say anything
 	}

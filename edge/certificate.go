@@ -186,6 +186,19 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 	return acme, incomplete
 }
 
+// NoCertTarget returns the fault (E179) of a name that is neither an app nor a
+// host.
+func NoCertTarget(name string) *fault.Error {
+	return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", name).
+		Hint("berth certs:report lists the hosts")
+}
+
+// NoHostToCertify returns the fault (E179) of an app without a host.
+func NoHostToCertify(app string) *fault.Error {
+	return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
+		Hint("berth domains:add %s gives it one", app)
+}
+
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
 // that browsers would refuse, or that is for other hosts, is a fault (E178).
 func (d *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
@@ -235,7 +248,7 @@ func (d *Edge) changePairs(app string, by store.User, text string, change func(t
 			if err != nil {
 				return err
 			}
-			return change(tx, AdminHosts(settings.Domain))
+			return errors.Join(change(tx, AdminHosts(settings.Domain)), tx.AddEvent(event))
 		}
 		if _, err := tx.App(app); err != nil {
 			return err
@@ -244,7 +257,7 @@ func (d *Edge) changePairs(app string, by store.User, text string, change func(t
 		if err != nil {
 			return err
 		}
-		return change(tx, names)
+		return errors.Join(change(tx, names), tx.AddEvent(event))
 	})
 	if err != nil {
 		return d.full(err)
@@ -254,7 +267,7 @@ func (d *Edge) changePairs(app string, by store.User, text string, change func(t
 	} else if _, a, err := d.find(app); err == nil {
 		d.AnnounceHostsOf(a)
 	}
-	d.happened(event)
+	d.changed(event.App)
 	return nil
 }
 
@@ -275,13 +288,13 @@ func (d *Edge) SetLocalCertificates(ctx context.Context, app string, local bool,
 			return err
 		}
 		record.LocalCertificates = local
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "certs", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.AnnounceHostsOf(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
+	d.changed(app)
 	return nil
 }
 

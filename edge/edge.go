@@ -64,9 +64,10 @@ type Apps interface {
 	All() []*fleet.App
 }
 
-// Journal hears what was changed. It does not call back.
+// Journal hears that something about an app has changed, or of all apps (""). It
+// does not call back.
 type Journal interface {
-	Happened(e store.Event)
+	Changed(app string)
 }
 
 // Edge changes what leads to apps. Its methods are safe for concurrent use.
@@ -76,8 +77,6 @@ type Edge struct {
 	table *router.Router
 	hosts Hosts
 
-	portless bool // TCP ports are another berth's: see WithoutPorts
-
 	announcing sync.Mutex // serialises announcements of hosts
 	porting    sync.Mutex // one change of ports at a time
 }
@@ -86,10 +85,6 @@ type Edge struct {
 func New(cfg Config) *Edge {
 	return &Edge{cfg: cfg, db: cfg.Store, table: cfg.Router, hosts: cfg.Hosts}
 }
-
-// WithoutPorts keeps the edge from opening TCP ports, which another berth has. It
-// is called before anything is routed.
-func (d *Edge) WithoutPorts() { d.portless = true }
 
 // find returns an app's record and what runs of it.
 func (d *Edge) find(name string) (record store.App, a *fleet.App, err error) {
@@ -106,8 +101,8 @@ func (d *Edge) find(name string) (record store.App, a *fleet.App, err error) {
 // reroute routes an app anew.
 func (d *Edge) reroute(a *fleet.App) { a.Reroute() }
 
-// happened remembers an event and wakes those who watch.
-func (d *Edge) happened(e store.Event) { d.cfg.Journal.Happened(e) }
+// changed wakes those who watch.
+func (d *Edge) changed(app string) { d.cfg.Journal.Changed(app) }
 
 // full makes a clear fault of an error that a full disk caused.
 func (d *Edge) full(err error) error { return fault.DiskFull(err) }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -193,12 +194,12 @@ func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.U
 		if lan, err = LAN(settings); err != nil {
 			return err
 		}
-		return tx.PutSettings(settings)
+		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: text}))
 	})
 	if err != nil {
 		return NetworkReport{}, fault.DiskFull(err)
 	}
-	n.journal.Happened(store.Event{By: by.Name, Kind: "settings", Text: text})
+	n.journal.Changed("")
 	if err := n.lan.SetLAN(ctx, lan); err != nil {
 		return NetworkReport{}, notInForce(name, value, err)
 	}

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -155,12 +156,12 @@ func (d *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store
 		if settings.Router[name] = value; value == "" {
 			delete(settings.Router, name)
 		}
-		return tx.PutSettings(settings)
+		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
 		return RouterReport{}, d.full(err)
 	}
 	d.AnnouncePeers()
-	d.happened(store.Event{By: by.Name, Kind: "router", Text: text})
+	d.changed("")
 	return d.GlobalRouterReport(ctx)
 }

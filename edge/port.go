@@ -133,13 +133,13 @@ func (d *Edge) changePorts(app string, by store.User, text string, change func(t
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
 			return err
 		}
-		return change(tx)
+		return errors.Join(change(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ports", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ports", Text: text})
+	d.changed(app)
 	return nil
 }
 
@@ -190,28 +190,6 @@ func (d *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 		report.Ports = append(report.Ports, r)
 	}
 	return report, nil
-}
-
-// KeepPorts keeps the ports of an app open until release, whatever its route is
-// called meanwhile.
-func (d *Edge) KeepPorts(app string) (release func()) {
-	var ports []store.Port
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		ports, err = tx.Ports(app)
-		return err
-	})
-	d.warn("the ports of an app cannot be read", err, "app", app)
-	var kept []func()
-	for _, p := range ports {
-		if release, err := d.table.OpenPort(p.Number); err == nil {
-			kept = append(kept, release)
-		}
-	}
-	return func() {
-		for _, release := range kept {
-			release()
-		}
-	}
 }
 
 // HoldPorts keeps ports from being added and removed until release.

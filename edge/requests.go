@@ -37,28 +37,34 @@ func NewRequests(db *store.Store, table *router.Router, log *accesslog.Log) *Req
 	return &Requests{db: db, table: table, log: log}
 }
 
-// exists returns a fault (E101) when there is no such app.
-func (r *Requests) exists(app string) error {
-	return r.db.View(func(tx *store.Tx) error {
-		_, err := tx.App(app)
+// id returns what the router and the access log know an app by, or a fault (E101)
+// when there is no such app.
+func (r *Requests) id(app string) (id string, err error) {
+	err = r.db.View(func(tx *store.Tx) error {
+		record, err := tx.App(app)
+		id = record.ID()
 		return err
 	})
+	return id, err
 }
 
 // Requests calls fn with each line of the access log that the query asks for,
 // oldest first; with Follow until ctx ends or the app is destroyed. Calls do
 // not overlap.
 func (r *Requests) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
+	route := "" // is what no app was asked for
 	if q.App != "" {
-		if err := r.exists(q.App); err != nil {
+		id, err := r.id(q.App)
+		if err != nil {
 			return err
 		}
+		route = id
 	}
 	want, err := wantStatus(q.Status)
 	if err != nil {
 		return err
 	}
-	return r.log.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
+	return r.log.Read(ctx, accesslog.Query{Route: route, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
 }
 
 // wantStatus reads "404" and "5xx"; nil wants all.

@@ -11,8 +11,8 @@ import (
 )
 
 // asked has the router tell of a request.
-func asked(d *world, app, path string, status int) {
-	d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: app, URI: path, Status: status})
+func asked(d *world, id, path string, status int) {
+	d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: id, URI: path, Status: status})
 }
 
 func requestPaths(t *testing.T, d *world, q RequestQuery) (got []string) {
@@ -25,12 +25,12 @@ func requestPaths(t *testing.T, d *world, q RequestQuery) (got []string) {
 
 func TestRequests_CanBeNarrowedToAStatus(t *testing.T) {
 	d := newWorld(t)
-	create(t, d, "shop")
+	id := create(t, d, "shop").ID()
 	for _, r := range []struct {
 		path   string
 		status int
 	}{{"/1", 200}, {"/2", 404}, {"/3", 500}, {"/4", 503}, {"/5", 499}} {
-		asked(d, "shop", r.path, r.status)
+		asked(d, id, r.path, r.status)
 	}
 	for status, want := range map[string][]string{
 		"": {"/1", "/2", "/3", "/4", "/5"}, "5xx": {"/3", "/4"}, "4XX": {"/2", "/5"}, "503": {"/4"}, "100": nil,

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/berthd/berth/fleet"
@@ -8,27 +9,37 @@ import (
 )
 
 // Routes is how the fleet reaches the router: the edge knows an app's hosts.
-func (d *Edge) Routes() fleet.Router { return routes{d} }
+func (d *Edge) Routes() fleet.Router { return routes{d: d} }
 
-type routes struct{ d *Edge }
+// RoutesWithoutPorts is Routes, and leaves TCP ports to another berth.
+func (d *Edge) RoutesWithoutPorts() fleet.Router { return routes{d: d, portless: true} }
 
-func (r routes) Swap(app string, backends []fleet.Backend) (fleet.Drain, error) {
-	route, err := r.d.routeOf(app)
+type routes struct {
+	d        *Edge
+	portless bool
+}
+
+// idOf is what the router and the access log know an app by.
+func idOf(app fleet.Ref) string { return strconv.Itoa(app.UID) }
+
+func (r routes) Swap(app fleet.Ref, backends []fleet.Backend) (fleet.Drain, error) {
+	route, err := r.d.routeOf(app.Name)
 	if err != nil {
 		return nil, err
 	}
+	route.Name, route.Label = idOf(app), app.Name
 	for _, b := range backends {
 		route.Backends = append(route.Backends, router.Backend(b))
 	}
-	if r.d.portless {
+	if r.portless {
 		route.Ports = nil
 	}
-	r.d.cfg.AccessLog.Keep(app)
+	r.d.cfg.AccessLog.Keep(idOf(app))
 	return drained(r.d.table.Swap(route))
 }
 
-func (r routes) Remove(app string) fleet.Drain {
-	drain, _ := drained(r.d.table.Remove(app), nil)
+func (r routes) Remove(app fleet.Ref) fleet.Drain {
+	drain, _ := drained(r.d.table.Remove(idOf(app)), nil)
 	return drain
 }
 
@@ -40,16 +51,16 @@ func drained(drain *router.Drain, err error) (fleet.Drain, error) {
 	return drain, nil
 }
 
-func (r routes) Hold(app string, requests int, patience time.Duration) error {
-	return r.d.table.Pause(app, router.Pause{Requests: requests, For: patience})
+func (r routes) Hold(app fleet.Ref, requests int, patience time.Duration) error {
+	return r.d.table.Pause(idOf(app), router.Pause{Requests: requests, For: patience})
 }
 
-func (r routes) Resume(app string) { r.d.table.Resume(app) }
+func (r routes) Resume(app fleet.Ref) { r.d.table.Resume(idOf(app)) }
 
-func (r routes) Hosts(app string) (hosts []string, usual string) {
-	return r.d.visited(app), r.d.host(app)
+func (r routes) Hosts(app fleet.Ref) (hosts []string, usual string) {
+	return r.d.visited(app.Name), r.d.host(app.Name)
 }
 
-func (r routes) Ports(app string) []string { return r.d.containerPorts(app) }
+func (r routes) Ports(app fleet.Ref) []string { return r.d.containerPorts(app.Name) }
 
-func (r routes) StreamGrace(app string) time.Duration { return r.d.streamGrace(app) }
+func (r routes) StreamGrace(app fleet.Ref) time.Duration { return r.d.streamGrace(app.Name) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/store"
 )
 
 const (
@@ -39,15 +40,33 @@ type Traffic struct {
 
 // Traffic tells what an app was asked in the last minutes.
 func (r *Requests) Traffic(_ context.Context, app string) (Traffic, error) {
-	if err := r.exists(app); err != nil {
+	id, err := r.id(app)
+	if err != nil {
 		return Traffic{}, err
 	}
-	now, _ := r.table.Stats(app)
-	return r.traffic.of(app, now, time.Now()), nil
+	now, _ := r.table.Stats(id)
+	t := r.traffic.of(id, now, time.Now())
+	t.App = app
+	return t, nil
 }
 
-// Counters are what the router has counted, by app.
-func (r *Requests) Counters() map[string]router.Stats { return r.table.AllStats() }
+// Counters are what the router has counted, by the names of the apps.
+func (r *Requests) Counters() map[string]router.Stats {
+	counters, of := map[string]router.Stats{}, r.table.AllStats()
+	err := r.db.View(func(tx *store.Tx) error {
+		apps, err := tx.Apps()
+		for _, app := range apps {
+			if stats, routed := of[app.ID()]; routed {
+				counters[app.Name] = stats
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return counters
+}
 
 // LostRequestLines is how many lines of access logs could not be written.
 func (r *Requests) LostRequestLines() uint64 { return r.log.Dropped() }
@@ -77,7 +96,7 @@ type traffic struct {
 	mu      sync.Mutex // guards what follows
 	began   time.Time  // of the first step that is kept
 	ended   []time.Time
-	before  map[string]router.Stats // as they stood at the last step's end
+	before  map[string]router.Stats // as they stood at the last step's end, by the ids of the apps
 	courses map[string]*course
 }
 
@@ -98,9 +117,9 @@ func (t *traffic) step(all map[string]router.Stats, now time.Time) {
 	if t.ended = append(t.ended, now); len(t.ended) > trafficSteps {
 		t.began, t.ended = t.ended[0], t.ended[1:]
 	}
-	for app := range t.courses {
-		if _, there := all[app]; !there {
-			delete(t.courses, app)
+	for id := range t.courses {
+		if _, there := all[id]; !there {
+			delete(t.courses, id)
 		}
 	}
 	for app, stats := range all {
@@ -126,19 +145,19 @@ func (t *traffic) step(all map[string]router.Stats, now time.Time) {
 	t.before = all
 }
 
-// of tells of one app, whose counters stand at stats now.
-func (t *traffic) of(app string, stats router.Stats, now time.Time) Traffic {
+// of tells of the app with an id, whose counters stand at stats now.
+func (t *traffic) of(id string, stats router.Stats, now time.Time) Traffic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := Traffic{App: app, InFlight: stats.InFlight, StepSeconds: trafficStep.Seconds(), History: []float64{}}
+	out := Traffic{InFlight: stats.InFlight, StepSeconds: trafficStep.Seconds(), History: []float64{}}
 	if t.before == nil {
 		return out // berth has just begun
 	}
-	last := stats.Since(t.before[app])
+	last := stats.Since(t.before[id])
 	sum, from := last, t.began
 	for i, end := range t.ended {
 		var counted router.Stats
-		if c := t.courses[app]; c != nil {
+		if c := t.courses[id]; c != nil {
 			counted = c.steps[trafficSteps-len(t.ended)+i]
 		}
 		out.History = append(out.History, perSecond(counted.Requests, end.Sub(from)))

@@ -75,7 +75,7 @@ type Container interface {
 	Usage(ctx context.Context) (Usage, error)
 }
 
-// About is what is known of a container from its making on.
+// About is what does not change in the life of a container.
 type About struct {
 	ID      string
 	Labels  map[string]string
@@ -91,7 +91,7 @@ type Spec struct {
 	Labels   map[string]string // kept with the container
 	Limits   Limits
 
-	// Foreign is set when the root filesystem is somebody else's image.
+	// Foreign is set when the root filesystem is an image that berth did not build.
 	Foreign bool
 
 	// StopSignal is what Stop sends first; "" is SIGTERM.
@@ -130,13 +130,13 @@ type Usage struct {
 type Exit struct {
 	Code   int       // exit code; 128+signal when a signal ended it
 	Signal int       // 0 when none
-	At     time.Time // zero when not known
+	At     time.Time // zero when unknown
 	Lost   bool      // the container vanished without a word
 
 	// OOM is set when a process was killed for the memory limit: the program, or
 	// one of its children at any time before.
 	OOM         bool
-	MemoryLimit int64 // in bytes; 0 when not known
+	MemoryLimit int64 // in bytes; 0 when unknown
 }
 
 // String says how the program ended: "exit code 1".

@@ -142,7 +142,7 @@ func (i *instance) replace(ctx context.Context, old Container) error {
 	i.set(Starting, "")
 	f, app := i.fleet(), i.app.Name()
 	i.app.remove(old)
-	f.cfg.Logs.Trim(app, i.release.Number, i.name())
+	f.cfg.Logs.Trim(i.app.ref(), i.release.Number, i.name())
 	if err := i.app.blocked(); err != nil {
 		return err
 	}

@@ -197,13 +197,13 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 		return run, fault.DiskFull(err)
 	}
 	j.cfg.Journal.Changed(app)
-	j.cfg.Logs.Trim(app, release.Number, Source)
+	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
 	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
 	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
 		spec := formation.Spec(record, release, kindJob, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
-		spec.LogFile = j.cfg.Logs.File(app, release.Number, source, spec.ID)
+		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)
 		return spec
 	})
 	if err == nil {

@@ -82,14 +82,14 @@ type Journal interface {
 // Logs keeps what runs print.
 type Logs interface {
 	// File is where the output of one container goes.
-	File(app string, release int, source, container string) string
+	File(app fleet.Ref, release int, source, container string) string
 
 	// Note writes a line of berth's own among those of a source. An app that is
 	// gone gets none.
 	Note(a *fleet.App, release int, source, text string)
 
 	// Trim removes the oldest logs of a source.
-	Trim(app string, release int, source string)
+	Trim(app fleet.Ref, release int, source string)
 }
 
 // Jobs plans and runs jobs and one-offs. Its methods are safe for concurrent use.
@@ -116,6 +116,8 @@ type app struct {
 
 // called returns the app's name as it is now.
 func (a *app) called() string { return a.fleet.Name() }
+
+func (a *app) ref() fleet.Ref { return fleet.Ref{UID: a.fleet.UID(), Name: a.called()} }
 
 // New returns the jobs of all apps. They are run by their schedules while Run
 // runs; none begins after life has ended.

@@ -57,13 +57,13 @@ func (w *world) Happened(store.Event) {}
 
 func (w *world) Changed(string) {}
 
-func (w *world) File(_ string, _ int, source, container string) string {
+func (w *world) File(_ fleet.Ref, _ int, source, container string) string {
 	return filepath.Join(w.dir, source+"."+container)
 }
 
 func (w *world) Note(*fleet.App, int, string, string) {}
 
-func (w *world) Trim(string, int, string) {}
+func (w *world) Trim(fleet.Ref, int, string) {}
 
 func update(t *testing.T, w *world, fn func(tx *store.Tx) error) {
 	t.Helper()

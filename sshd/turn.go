@@ -22,7 +22,7 @@ const waitNotice = 15 * time.Second
 type turns struct {
 	mu      sync.Mutex
 	arrived uint64
-	apps    map[string]*queue
+	apps    map[string]*queue // by id: a push goes on while its app is renamed
 	tidying map[string]*tidying
 }
 
@@ -39,17 +39,18 @@ type queue struct {
 // turn is somebody's turn at an app.
 type turn struct {
 	turns    *turns
-	app, by  string
+	app, by  string // the app by its id
 	number   uint64 // in the order of arrival
 	granted  chan struct{}
 	passedBy string // who came later and was deployed earlier; set before granted
 	deployed bool   // set by its holder
 }
 
-// take waits for a turn and says to w for whom. The only error is ctx's.
-func (ts *turns) take(ctx context.Context, app, by string, w io.Writer) (*turn, error) {
-	t, holder := ts.join(app, by)
-	ts.interrupt(app)
+// take waits for a turn at the app with the id, and says to w for whom. The only
+// error is ctx's.
+func (ts *turns) take(ctx context.Context, id, app, by string, w io.Writer) (*turn, error) {
+	t, holder := ts.join(id, by)
+	ts.interrupt(id)
 	if holder == "" {
 		return t, nil
 	}

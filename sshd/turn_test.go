@@ -14,7 +14,7 @@ func TestTurns_TidyingYieldsToAPush(t *testing.T) {
 		var group sync.WaitGroup
 		working, ended := false, 0
 		tidy := func() {
-			ts.tidy(t.Context(), "shop", &group, func(ctx context.Context) {
+			ts.tidy(t.Context(), "70001", &group, func(ctx context.Context) {
 				working = true
 				<-ctx.Done() // as git does when it is killed
 				working = false
@@ -23,7 +23,7 @@ func TestTurns_TidyingYieldsToAPush(t *testing.T) {
 			synctest.Wait()
 		}
 		take := func() *turn {
-			turn, err := ts.take(t.Context(), "shop", "alice", io.Discard)
+			turn, err := ts.take(t.Context(), "70001", "shop", "alice", io.Discard)
 			if err != nil {
 				t.Fatal(err)
 			}

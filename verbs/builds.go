@@ -83,7 +83,7 @@ func (n builds) info(_ context.Context, _ Call, args NumberArgs) (build store.Bu
 			number = app.LastBuild
 		}
 		if number == 0 {
-			return neverDeployed(args.App)
+			return deploy.NeverDeployed(args.App)
 		}
 		build, err = tx.Build(args.App, number)
 		return err

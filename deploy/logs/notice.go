@@ -3,6 +3,7 @@ package logs
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,14 +33,13 @@ const (
 
 // Note writes lines of berth's own to the log of a source, as "web.1" or
 // "cron.1a2b3c4d.7". A disk that refuses them costs the lines and nothing else. An
-// app that was destroyed gets none: its name may be another app's.
+// app that was destroyed gets none: its logs are gone.
 func (b *Book) Note(a *fleet.App, release int, source, text string) {
 	err := b.notices.write(func() string {
-		app := a.NameUnlessGone()
-		if app == "" {
+		if a.NameUnlessGone() == "" {
 			return ""
 		}
-		return b.File(app, release, source, noticeLog)
+		return b.Path(strconv.Itoa(a.UID()), release, source, noticeLog)
 	}, text)
 	b.warn("a line was not written to the log of an app", err, "app", a.Name())
 }

@@ -55,7 +55,7 @@ func TestNotice_HasABound(t *testing.T) {
 	for range 40 {
 		b.Note(a, 1, "web.1", strings.Repeat("x", 32<<10))
 	}
-	lines, err := runtime.ReadLog(b.File("shop", 1, "web.1", noticeLog), -1)
+	lines, err := runtime.ReadLog(b.Path("70000", 1, "web.1", noticeLog), -1)
 	if err != nil || len(lines) < 9 || len(lines) > 20 {
 		t.Errorf("got %d lines, %v; want the newest, in two files of %d bytes", len(lines), err, maxNotices)
 	}

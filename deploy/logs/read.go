@@ -27,6 +27,8 @@ type Query struct {
 	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
 	Follow  bool
+
+	id string // of the app
 }
 
 // LogLine is one line of an app's log.
@@ -48,13 +50,15 @@ type logFile struct {
 // Logs calls fn with each line that the query asks for, oldest first; with
 // Follow until ctx ends. Calls do not overlap.
 func (b *Book) Logs(ctx context.Context, q Query, fn func(LogLine) error) error {
-	err := b.cfg.Store.View(func(tx *store.Tx) error {
-		_, err := tx.App(q.App)
+	var record store.App
+	err := b.cfg.Store.View(func(tx *store.Tx) (err error) {
+		record, err = tx.App(q.App)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	q.id = record.ID()
 	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
 	files, err := b.logFiles(q)
@@ -138,7 +142,7 @@ func (b *Book) followLogs(ctx context.Context, q Query, files []logFile, began t
 
 // logFiles finds the log files that a query is about.
 func (b *Book) logFiles(q Query) ([]logFile, error) {
-	dirs, err := os.ReadDir(filepath.Join(b.cfg.Dir, q.App))
+	dirs, err := os.ReadDir(filepath.Join(b.cfg.Dir, q.id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -151,7 +155,7 @@ func (b *Book) logFiles(q Query) ([]logFile, error) {
 		if err != nil {
 			continue // the build logs
 		}
-		path := filepath.Join(b.cfg.Dir, q.App, dir.Name())
+		path := filepath.Join(b.cfg.Dir, q.id, dir.Name())
 		names, err := os.ReadDir(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
 			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/jobs"
 )
 
@@ -20,19 +22,19 @@ const (
 
 // Trim removes all but the newest logs of a source ("web.1", "cron") of a
 // release: each container has its own, and a release may live for years.
-func (b *Book) Trim(app string, release int, source string) {
+func (b *Book) Trim(app fleet.Ref, release int, source string) {
 	keep := keptSlotLogs
 	if source == jobs.Source {
 		keep = keptRunLogs
 	}
-	b.trim(app, release, source, keep)
+	b.trim(strconv.Itoa(app.UID), release, source, keep)
 }
 
-func (b *Book) trim(app string, release int, source string, keep int) {
-	dir := b.Dir(app, release)
+func (b *Book) trim(id string, release int, source string, keep int) {
+	dir := b.Dir(id, release)
 	names, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		b.warn("old logs cannot be listed", err, "app", app)
+		b.warn("old logs cannot be listed", err, "id", id)
 	}
 	files := map[string][]string{} // log → it and its rotated elders
 	written := map[string]time.Time{}
@@ -49,7 +51,7 @@ func (b *Book) trim(app string, release int, source string, keep int) {
 	logs := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return written[b].Compare(written[a]) })
 	for _, log := range logs[min(keep, len(logs)):] {
 		for _, name := range files[log] {
-			b.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
+			b.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "id", id)
 		}
 		if source != jobs.Source {
 			continue

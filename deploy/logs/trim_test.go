@@ -11,7 +11,7 @@ import (
 
 func TestTrim_KeepsTheNewestOfASource(t *testing.T) {
 	b := newBook(t)
-	dir := b.Dir("shop", 3)
+	dir := b.Dir("70000", 3)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestTrim_KeepsTheNewestOfASource(t *testing.T) {
 	write("web.1.c1.log.1", 50)
 	write("web.1.c3.log.1", 60)
 	write("web.10.c0.log", 70)
-	b.trim("shop", 3, "web.1", 2)
+	b.trim("70000", 3, "web.1", 2)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
