@@ -20,6 +20,14 @@ func NeverDeployed(app string) error {
 // CreateApp makes an empty app. A name whose default host leads to another app
 // is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+	return d.createApp(ctx, name, by, func(tx *store.Tx, record store.App) error {
+		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	})
+}
+
+// createApp is CreateApp for an app that has some settings from the first. set
+// puts them, and the event, into the same transaction.
+func (d *Deployer) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
 	_, release, err := d.Reserve(name)
 	if err != nil {
 		return record, d.full(err)
@@ -33,7 +41,11 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 		if err != nil {
 			return err
 		}
-		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+		if err := set(tx, record); err != nil {
+			return err
+		}
+		record, err = tx.App(name)
+		return err
 	})
 	if err != nil {
 		return record, d.full(err)

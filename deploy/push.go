@@ -53,7 +53,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
-		return d.refuse(newReport(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
+		return d.refusePush(p, newReport(p.Out), fmt.Errorf("read the pushed commit: %w", err))
 	}
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
 	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {

@@ -108,6 +108,12 @@ func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
 	return s.liveRelease(record)
 }
 
+// notKept returns the fault (E117) of a release of which there is no more than its record.
+func notKept(app string, r store.Release) error {
+	return fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", r.Number, app).
+		Hint("push the commit %s again", short(r.Commit))
+}
+
 // successor is a new release that runs what an earlier one ran.
 func successor(record store.App, r store.Release, by, description string) store.Release {
 	r.Number, r.Status, r.Error = record.LastRelease+1, store.ReleasePending, ""
@@ -149,8 +155,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 		return store.Release{}, fmt.Errorf("look for the layer of v%d: %w", target.Number, err)
 	}
 	if !have {
-		return store.Release{}, fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", target.Number, app).
-			Hint("push the commit %s again", short(target.Commit))
+		return store.Release{}, notKept(app, target)
 	}
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
 	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)

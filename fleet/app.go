@@ -136,6 +136,7 @@ const routeAgainAfter = time.Second
 // the background, and the set before has to go on until overdue is done.
 func (a *App) route() (Drain, error) {
 	drain, err := a.tryRoute()
+	again := err != nil && a.overdue != nil && err.Error() == a.overdue.why.Error()
 	switch {
 	case err == nil && a.overdue != nil:
 		a.overdue.drain = drain
@@ -146,7 +147,7 @@ func (a *App) route() (Drain, error) {
 		a.overdue = o
 		a.fleet.background(func(ctx context.Context) { a.routeAgain(ctx, o) })
 	}
-	if err != nil {
+	if err != nil && !again { // it was said, and is tried every second
 		a.fleet.cfg.Log.Error("an app could not be routed", "app", a.name, "err", err)
 	}
 	return drain, err

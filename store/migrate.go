@@ -118,7 +118,14 @@ func (s *Store) migrateInMemory(format int, cause error) error {
 	}
 	s.behind = s.db.Swap(db)
 	s.writer.Store(db) // for the migrations alone: see Update
-	if err := s.migrateFrom(format); err != nil {
+	err = s.View(func(tx *Tx) (err error) {
+		format, err = tx.format() // of several migrations, the disk may have taken the first
+		return err
+	})
+	if err == nil {
+		err = s.migrateFrom(format)
+	}
+	if err != nil {
 		return err
 	}
 	f := fault.New(fault.Failed, "E316", "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)

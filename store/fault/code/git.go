@@ -6,7 +6,6 @@ const (
 	TreeRefused         = "E175"
 	PushOvertaken       = "E176"
 	CommitUnknown       = "E177"
-	CommitGone          = "E310"
 	PushSuperseded      = "E401"
 	PushInterrupted     = "E402"
 	PushCancelled       = "E403"
@@ -40,10 +39,6 @@ var git = []Entry{
 	{CommitUnknown, "The app's repository has no such commit.",
 		"--ref takes a branch, a tag or a commit that was pushed to this app. The name is misspelt, or it is " +
 			"only in your clone. `git ls-remote berth` lists the refs that the app has."},
-	{CommitGone, "The commit to deploy is no longer in the app's repository.",
-		"`apps:clone` builds the commit that is live in the other app again. A push with --force has taken " +
-			"that commit out of the repository, and git has removed it. Push it to the new app from a " +
-			"repository that has it: the hint has the command. The new app and its settings are there."},
 	{PushSuperseded, "A newer push took the place of this one.",
 		"Of the pushes that wait for a build, only the newest is built. Yours waited, and a later one came " +
 			"in. Nothing is wrong with it. If your commit is what should run, push again."},

@@ -2,15 +2,15 @@ package code
 
 // The state file: what berth remembers.
 const (
-	StateMissing      = "E120"
-	StateDamaged      = "E121"
-	StateInUse        = "E122"
-	StateKeyUnusable  = "E123"
-	StateNewer        = "E128"
-	RepositoryUnmoved = "E315"
-	StateUnmigrated   = "E316"
-	StateUnusable     = "E138"
-	StateUnwritable   = "E510"
+	StateMissing     = "E120"
+	StateDamaged     = "E121"
+	StateInUse       = "E122"
+	StateKeyUnusable = "E123"
+	StateNewer       = "E128"
+	StateUnusable    = "E138"
+	FilesNotMoved    = "E315"
+	StateNotMigrated = "E316"
+	StateUnwritable  = "E510"
 )
 
 var state = []Entry{
@@ -35,18 +35,19 @@ var state = []Entry{
 		"Its format is newer than the one this program knows, so this program does not touch it. Mostly an " +
 			"older berth was installed over a newer one. Install the version that wrote it, or a later one, and " +
 			"start berth again."},
-	{RepositoryUnmoved, "The repository of an app cannot be moved to its place.",
-		"This version of berth keeps repositories by the id of their app, and moves them when it starts. The " +
-			"system refused to move one, and the message has the reason: mostly a full disk or a mount in its " +
-			"place. Nothing is lost. Mend that, and start berth again with `systemctl restart berth`."},
-	{StateUnmigrated, "The state file could not be brought to this version's format.",
-		"A new version of berth brings the state file to its own format when it starts. The file or the disk " +
-			"cannot be written, so berth serves what runs and refuses every change. Nothing was changed. Free " +
-			"some space or mount the filesystem writable, then restart berth with `systemctl restart berth`."},
 	{StateUnusable, "berth may not read and write the state file.",
 		"The file is there, but it is not a regular file, root may not write it, or the disk reports an " +
 			"error. The message has the reason. `lsattr FILE` shows whether it is immutable, and `chattr -i FILE` " +
 			"takes that back."},
+	{FilesNotMoved, "The repository of an app cannot be moved to its new place.",
+		"What an app has on the disk is named by its id; an older berth named it by the app's name. The first " +
+			"start of this berth moves it, and could not move this repository. The message has the reason. " +
+			"Nothing is lost: mend that, then start berth again."},
+	{StateNotMigrated, "The state file has an older format, and the disk takes no newer one.",
+		"berth brings the state file to its own format when it starts, and keeps a copy of the file as it was. " +
+			"The disk is full or read-only, so neither could be written. What runs is served meanwhile, and " +
+			"nothing can be changed. Free some space or mount the filesystem writable, then restart berth: " +
+			"`systemctl restart berth`."},
 	{StateUnwritable, "The state file cannot be written.",
 		"The disk refused the write, so nothing was changed; what runs is served meanwhile. Its filesystem is " +
 			"read-only, or the disk has an error: `dmesg` shows it. Mount it writable, or replace the disk, then " +
