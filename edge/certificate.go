@@ -17,15 +17,15 @@ import (
 )
 
 // AnnounceHosts tells Hosts which hosts are to have certificates now, and how.
-func (d *Edge) AnnounceHosts() {
-	d.announcing.Lock() // what is told last is what was read last
-	defer d.announcing.Unlock()
-	settings := d.settings()
+func (e *Edge) AnnounceHosts() {
+	e.announcing.Lock() // what is told last is what was read last
+	defer e.announcing.Unlock()
+	settings := e.settings()
 	acme, err := ACME(settings)
-	d.warn("a part of the settings for certificates is not used", err)
+	e.warn("a part of the settings for certificates is not used", err)
 	var hosts []certificates.Host
-	err = d.db.View(func(tx *store.Tx) error {
-		own, err := d.certified(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
+	err = e.db.View(func(tx *store.Tx) error {
+		own, err := e.certified(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (d *Edge) AnnounceHosts() {
 			if err != nil {
 				return err
 			}
-			certified, err := d.certified(tx, app, names)
+			certified, err := e.certified(tx, app, names)
 			if err != nil {
 				return err
 			}
@@ -50,18 +50,18 @@ func (d *Edge) AnnounceHosts() {
 		}
 		return nil
 	})
-	d.warn("the hosts cannot be read", err)
-	d.hosts.SetHosts(settings.Domain, hosts, acme)
+	e.warn("the hosts cannot be read", err)
+	e.hosts.SetHosts(settings.Domain, hosts, acme)
 }
 
 // AnnounceHostsOf is AnnounceHosts for what has changed of one app alone; one
 // that is gone has none.
-func (d *Edge) AnnounceHostsOf(a *fleet.App) {
-	d.announcing.Lock()
-	defer d.announcing.Unlock()
+func (e *Edge) AnnounceHostsOf(a *fleet.App) {
+	e.announcing.Lock()
+	defer e.announcing.Unlock()
 	name := a.NameUnlessGone()
 	var hosts []certificates.Host
-	err := d.db.View(func(tx *store.Tx) error {
+	err := e.db.View(func(tx *store.Tx) error {
 		if name == "" {
 			return nil
 		}
@@ -73,14 +73,14 @@ func (d *Edge) AnnounceHostsOf(a *fleet.App) {
 		if err != nil {
 			return err
 		}
-		hosts, err = d.certified(tx, record, names)
+		hosts, err = e.certified(tx, record, names)
 		return err
 	})
 	if err != nil {
-		d.warn("the hosts of an app cannot be read", err, "app", name)
+		e.warn("the hosts of an app cannot be read", err, "app", name)
 		return
 	}
-	d.hosts.SetHostsFor(behalf(a.UID()), hosts)
+	e.hosts.SetHostsFor(behalf(a.UID()), hosts)
 }
 
 // behalf is on whose behalf an app's hosts are certified: its user id outlives
@@ -94,7 +94,7 @@ func behalf(uid int) string {
 
 // certified adds to the names what is to be known of their certificates. A pair
 // for one host goes before the app's.
-func (d *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
+func (e *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
 	stored, err := tx.Pairs(app.Name)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (d *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certifi
 	for _, p := range stored {
 		pair, err := certificates.LoadPair([]byte(p.Chain), []byte(p.Key))
 		if err != nil {
-			d.warn("a certificate that was given cannot be read", err, "app", app.Name, "host", p.Host)
+			e.warn("a certificate that was given cannot be read", err, "app", app.Name, "host", p.Host)
 			continue
 		}
 		if p.Host == "" {
@@ -201,12 +201,12 @@ func NoHostToCertify(app string) *fault.Error {
 
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
 // that browsers would refuse, or that is for other hosts, is a fault (E178).
-func (d *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
+func (e *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
 	pair, sorted, secret, err := certificates.ParsePair(chain, key, time.Now())
 	if err != nil {
 		return fault.New(fault.Usage, "E178", "this certificate would not do: %w", err)
 	}
-	return d.changePairs(app, by, "added a certificate for "+strings.Join(pair.Hosts(), ", "), func(tx *store.Tx, names []string) error {
+	return e.changePairs(app, by, "added a certificate for "+strings.Join(pair.Hosts(), ", "), func(tx *store.Tx, names []string) error {
 		if host != "" {
 			names = []string{host}
 		}
@@ -221,12 +221,12 @@ func (d *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte,
 
 // RemovePair takes the certificate of an app, or of one host, away again. One
 // that is not there is a fault (E179).
-func (d *Edge) RemovePair(ctx context.Context, app, host string, by store.User) error {
+func (e *Edge) RemovePair(ctx context.Context, app, host string, by store.User) error {
 	what := app
 	if host != "" {
 		what = host
 	}
-	return d.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
+	return e.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
 		found, err := tx.DeletePair(app, host)
 		if err == nil && !found {
 			return fault.New(fault.NotFound, "E179", "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
@@ -237,12 +237,12 @@ func (d *Edge) RemovePair(ctx context.Context, app, host string, by store.User) 
 
 // changePairs changes the pairs of an app, or of the admin page (AdminPairs),
 // and has them served. change is given the hosts.
-func (d *Edge) changePairs(app string, by store.User, text string, change func(tx *store.Tx, names []string) error) error {
+func (e *Edge) changePairs(app string, by store.User, text string, change func(tx *store.Tx, names []string) error) error {
 	event := store.Event{App: app, By: by.Name, Kind: "certs", Text: text}
 	if app == store.AdminPairs {
 		event.App = ""
 	}
-	err := d.db.Update(func(tx *store.Tx) error {
+	err := e.db.Update(func(tx *store.Tx) error {
 		if app == store.AdminPairs {
 			settings, err := tx.Settings()
 			if err != nil {
@@ -260,29 +260,29 @@ func (d *Edge) changePairs(app string, by store.User, text string, change func(t
 		return errors.Join(change(tx, names), tx.AddEvent(event))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	if app == store.AdminPairs {
-		d.AnnounceHosts()
-	} else if _, a, err := d.find(app); err == nil {
-		d.AnnounceHostsOf(a)
+		e.AnnounceHosts()
+	} else if _, a, err := e.find(app); err == nil {
+		e.AnnounceHostsOf(a)
 	}
-	d.changed(event.App)
+	e.changed(event.App)
 	return nil
 }
 
 // SetLocalCertificates keeps an app's hosts from the ACME CA, or lets them have
 // its certificates again.
-func (d *Edge) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
+func (e *Edge) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
 	text := "lets the ACME CA certify its hosts"
 	if local {
 		text = "keeps its hosts from the ACME CA"
 	}
-	_, a, err := d.find(app)
+	_, a, err := e.find(app)
 	if err != nil {
 		return err
 	}
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = e.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
@@ -291,10 +291,10 @@ func (d *Edge) SetLocalCertificates(ctx context.Context, app string, local bool,
 		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "certs", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
-	d.AnnounceHostsOf(a)
-	d.changed(app)
+	e.AnnounceHostsOf(a)
+	e.changed(app)
 	return nil
 }
 

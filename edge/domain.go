@@ -16,13 +16,13 @@ import (
 
 // URLs lists the addresses of an app for people, who can open neither a
 // wildcard nor a redirect.
-func (d *Edge) URLs(app string) []string {
+func (e *Edge) URLs(app string) []string {
 	var leads AppDomains
-	err := d.db.View(func(tx *store.Tx) (err error) {
+	err := e.db.View(func(tx *store.Tx) (err error) {
 		leads, err = DomainsOf(tx, app)
 		return err
 	})
-	d.warn("the domains of an app cannot be read", err, "app", app)
+	e.warn("the domains of an app cannot be read", err, "app", app)
 	closed := func(domain store.Domain) bool { return domain.Wildcard() || domain.Redirect != "" }
 	domains := slices.DeleteFunc(leads.Added, closed)
 	if len(domains) == 0 && leads.Default != nil { // who has a domain of their own wants to see that
@@ -30,20 +30,20 @@ func (d *Edge) URLs(app string) []string {
 	}
 	urls := make([]string, len(domains))
 	for n, domain := range domains {
-		urls[n] = "https://" + d.withPort(domain.Host) + domain.Path
+		urls[n] = "https://" + e.withPort(domain.Host) + domain.Path
 	}
 	return urls
 }
 
-func (d *Edge) withPort(host string) string {
-	if d.cfg.HTTPSPort == 0 || d.cfg.HTTPSPort == 443 {
+func (e *Edge) withPort(host string) string {
+	if e.cfg.HTTPSPort == 0 || e.cfg.HTTPSPort == 443 {
 		return host
 	}
-	return net.JoinHostPort(host, strconv.Itoa(d.cfg.HTTPSPort))
+	return net.JoinHostPort(host, strconv.Itoa(e.cfg.HTTPSPort))
 }
 
 // GitURL is the address to push an app to.
-func (d *Edge) GitURL(app string) string { return GitURL(d.settings().Domain, d.cfg.SSHPort, app) }
+func (e *Edge) GitURL(app string) string { return GitURL(e.settings().Domain, e.cfg.SSHPort, app) }
 
 // GitURL is the address to push an app to, at a host of the machine.
 func GitURL(host string, sshPort int, app string) string {
@@ -54,7 +54,7 @@ func GitURL(host string, sshPort int, app string) string {
 }
 
 // SSHCommand is how berth's commands are reached from elsewhere.
-func (d *Edge) SSHCommand() string { return SSHCommand(d.settings().Domain, d.cfg.SSHPort) }
+func (e *Edge) SSHCommand() string { return SSHCommand(e.settings().Domain, e.cfg.SSHPort) }
 
 // SSHCommand is how berth's commands are reached at a host of the machine.
 func SSHCommand(host string, sshPort int) string {
@@ -68,8 +68,8 @@ func SSHCommand(host string, sshPort int) string {
 // are redirects. Their hosts must be valid names in lower case and ASCII.
 // Whether the user may lead them there is decided by claim; a redirect that
 // would never end is a fault (E184).
-func (d *Edge) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
-	return d.changeDomains(app, by, "added "+addresses(domains), nil, func(tx *store.Tx) error {
+func (e *Edge) AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error {
+	return e.changeDomains(app, by, "added "+addresses(domains), nil, func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		if err != nil {
 			return err
@@ -121,8 +121,8 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 
 // RemoveDomains takes domains off an app by their addresses: hosts, or hosts
 // with paths. One that it does not have is a fault (E113).
-func (d *Edge) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
-	return d.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), addresses, func(tx *store.Tx) error {
+func (e *Edge) RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error {
+	return e.changeDomains(app, by, "removed "+strings.Join(addresses, ", "), addresses, func(tx *store.Tx) error {
 		for _, address := range addresses {
 			domain, found, err := tx.Domain(address)
 			if err != nil {
@@ -141,13 +141,13 @@ func (d *Edge) RemoveDomains(ctx context.Context, app string, addresses []string
 
 // changeDomains changes an app's domains; freed are the addresses that it lets
 // go of.
-func (d *Edge) changeDomains(app string, by store.User, text string, freed []string, change func(tx *store.Tx) error) error {
-	_, a, err := d.find(app)
+func (e *Edge) changeDomains(app string, by store.User, text string, freed []string, change func(tx *store.Tx) error) error {
+	_, a, err := e.find(app)
 	if err != nil {
 		return err
 	}
 	var sharing []string // a host's certificate with this app, before or after
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = e.db.Update(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now: no app would have its domains
 			return err
 		}
@@ -163,18 +163,18 @@ func (d *Edge) changeDomains(app string, by store.User, text string, freed []str
 		return errors.Join(err, tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "domains", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
-	d.reroute(a)
-	d.AnnounceHostsOf(a)
+	a.Reroute()
+	e.AnnounceHostsOf(a)
 	slices.Sort(sharing)
 	for _, other := range slices.Compact(sharing) {
-		if _, a, err := d.find(other); err == nil {
-			d.AnnounceHostsOf(a)
+		if _, a, err := e.find(other); err == nil {
+			e.AnnounceHostsOf(a)
 		}
 	}
-	d.GiveBack(freed)
-	d.changed(app)
+	e.GiveBack(freed)
+	e.changed(app)
 	return nil
 }
 
@@ -197,24 +197,24 @@ func sharingWith(tx *store.Tx, app string) (others []string, err error) {
 
 // GiveBack routes those apps that have their default host back, now that nobody
 // has it as a domain any more.
-func (d *Edge) GiveBack(freed []string) {
-	global := d.settings().Domain
+func (e *Edge) GiveBack(freed []string) {
+	global := e.settings().Domain
 	for _, address := range freed {
 		name, under, _ := strings.Cut(address, ".")
 		if under != global {
 			continue
 		}
-		if _, a, err := d.find(name); err == nil {
-			d.reroute(a)
-			d.AnnounceHostsOf(a)
+		if _, a, err := e.find(name); err == nil {
+			a.Reroute()
+			e.AnnounceHostsOf(a)
 		}
 	}
 }
 
 // SetSettings changes the appliance's settings and routes all apps by them. A
 // global domain that would take a host from an app is a fault (E189).
-func (d *Edge) SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (settings store.Settings, err error) {
-	err = d.db.Update(func(tx *store.Tx) error {
+func (e *Edge) SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (settings store.Settings, err error) {
+	err = e.db.Update(func(tx *store.Tx) error {
 		if settings, err = tx.Settings(); err != nil {
 			return err
 		}
@@ -230,12 +230,12 @@ func (d *Edge) SetSettings(ctx context.Context, change func(*store.Settings) err
 		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: "changed the settings"}))
 	})
 	if err != nil {
-		return settings, d.full(err)
+		return settings, fault.DiskFull(err)
 	}
-	d.AnnounceHosts() // the admin page's first: an app cannot take over its host
-	for _, a := range d.cfg.Apps.All() {
-		d.reroute(a)
+	e.AnnounceHosts() // the admin page's first: an app cannot take over its host
+	for _, a := range e.cfg.Apps.All() {
+		a.Reroute()
 	}
-	d.changed("")
+	e.changed("")
 	return settings, nil
 }

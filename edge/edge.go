@@ -23,7 +23,6 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // Config is what an edge needs. Store, Router, Hosts, Apps, Journal and Log must
@@ -87,29 +86,23 @@ func New(cfg Config) *Edge {
 }
 
 // find returns an app's record and what runs of it.
-func (d *Edge) find(name string) (record store.App, a *fleet.App, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
+func (e *Edge) find(name string) (record store.App, a *fleet.App, err error) {
+	err = e.db.View(func(tx *store.Tx) error {
 		record, err = tx.App(name)
 		return err
 	})
 	if err != nil {
 		return record, nil, err
 	}
-	return record, d.cfg.Apps.Running(record), nil
+	return record, e.cfg.Apps.Running(record), nil
 }
 
-// reroute routes an app anew.
-func (d *Edge) reroute(a *fleet.App) { a.Reroute() }
-
 // changed wakes those who watch.
-func (d *Edge) changed(app string) { d.cfg.Journal.Changed(app) }
-
-// full makes a clear fault of an error that a full disk caused.
-func (d *Edge) full(err error) error { return fault.DiskFull(err) }
+func (e *Edge) changed(app string) { e.cfg.Journal.Changed(app) }
 
 // warn logs the failure of work that nobody waits for.
-func (d *Edge) warn(what string, err error, args ...any) {
+func (e *Edge) warn(what string, err error, args ...any) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		d.cfg.Log.Warn(what, append(args, "err", err)...)
+		e.cfg.Log.Warn(what, append(args, "err", err)...)
 	}
 }

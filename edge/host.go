@@ -22,19 +22,19 @@ func defaultHost(app string, s store.Settings) string {
 }
 
 // host is the default host of an app, whoever has it.
-func (d *Edge) host(app string) string { return defaultHost(app, d.settings()) }
+func (e *Edge) host(app string) string { return defaultHost(app, e.settings()) }
 
 // visited lists the hosts by which visitors reach an app, its own domains
 // first. The default host comes last: an app with domains of its own may
 // refuse it.
-func (d *Edge) visited(app string) (hosts []string) {
+func (e *Edge) visited(app string) (hosts []string) {
 	var domains AppDomains
-	err := d.db.View(func(tx *store.Tx) (err error) {
+	err := e.db.View(func(tx *store.Tx) (err error) {
 		domains, err = DomainsOf(tx, app)
 		return err
 	})
-	d.warn("the domains of an app cannot be read", err, "app", app)
-	usual := d.host(app)
+	e.warn("the domains of an app cannot be read", err, "app", app)
+	usual := e.host(app)
 	for _, domain := range domains.Added {
 		if domain.Wildcard() || domain.Redirect != "" || domain.Host == usual || slices.Contains(hosts, domain.Host) {
 			continue
@@ -48,12 +48,12 @@ func (d *Edge) visited(app string) (hosts []string) {
 	return append(hosts, usual)
 }
 
-func (d *Edge) settings() (s store.Settings) {
-	err := d.db.View(func(tx *store.Tx) (err error) {
+func (e *Edge) settings() (s store.Settings) {
+	err := e.db.View(func(tx *store.Tx) (err error) {
 		s, err = tx.Settings()
 		return err
 	})
-	d.warn("the settings cannot be read", err)
+	e.warn("the settings cannot be read", err)
 	return s
 }
 

@@ -95,29 +95,29 @@ func (g globalProperty) apply(p *peer.Policy, value string) error {
 
 // peersOf translates the settings into the router's words. What a later berth
 // has set is left out, which trusts nobody too many.
-func (d *Edge) peersOf(s store.Settings) (p peer.Policy) {
+func (e *Edge) peersOf(s store.Settings) (p peer.Policy) {
 	p.MaxConnections = defaultConnections
 	for _, name := range slices.Sorted(maps.Keys(s.Router)) {
 		property, err := globalPropertyNamed(name)
 		if err == nil {
 			err = property.apply(&p, s.Router[name])
 		}
-		d.warn("a property of the router is left out", err)
+		e.warn("a property of the router is left out", err)
 	}
 	return p
 }
 
 // AnnouncePeers tells the router whom it may believe.
-func (d *Edge) AnnouncePeers() {
-	d.announcing.Lock() // as for hosts: what is told last is what was read last
-	defer d.announcing.Unlock()
-	d.table.SetPeers(d.peersOf(d.settings()))
+func (e *Edge) AnnouncePeers() {
+	e.announcing.Lock() // as for hosts: what is told last is what was read last
+	defer e.announcing.Unlock()
+	e.table.SetPeers(e.peersOf(e.settings()))
 }
 
 // GlobalRouterReport tells how the requests of all apps are treated.
-func (d *Edge) GlobalRouterReport(context.Context) (RouterReport, error) {
+func (e *Edge) GlobalRouterReport(context.Context) (RouterReport, error) {
 	r := RouterReport{Users: []string{}}
-	err := d.db.View(func(tx *store.Tx) error {
+	err := e.db.View(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		for _, p := range globalProperties {
 			value, isSet := settings.Router[p.name]
@@ -133,7 +133,7 @@ func (d *Edge) GlobalRouterReport(context.Context) (RouterReport, error) {
 
 // SetGlobalRouter sets how the requests of all apps are treated; an empty value
 // takes a property back. It counts at once, and closes no connection.
-func (d *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store.User) (RouterReport, error) {
+func (e *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store.User) (RouterReport, error) {
 	property, err := globalPropertyNamed(name)
 	if err != nil {
 		return RouterReport{}, err
@@ -145,7 +145,7 @@ func (d *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store
 		}
 		text = fmt.Sprintf("set %s to %.100s", name, value)
 	}
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = e.db.Update(func(tx *store.Tx) error {
 		settings, err := tx.Settings()
 		if err != nil {
 			return err
@@ -159,9 +159,9 @@ func (d *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store
 		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
-		return RouterReport{}, d.full(err)
+		return RouterReport{}, fault.DiskFull(err)
 	}
-	d.AnnouncePeers()
-	d.changed("")
-	return d.GlobalRouterReport(ctx)
+	e.AnnouncePeers()
+	e.changed("")
+	return e.GlobalRouterReport(ctx)
 }

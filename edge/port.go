@@ -18,21 +18,21 @@ import (
 // berth itself or another program listens on, is a fault (E167, E168), and then
 // none is added. A user who is bound to some apps may open none (E198): the
 // machine's ports are few, and the operator answers for each.
-func (d *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
-		if len(by.Apps) == 0 && slices.Contains(d.cfg.Ports, p.Number) {
+		if len(by.Apps) == 0 && slices.Contains(e.cfg.Ports, p.Number) {
 			return PortsReport{}, fault.New(fault.Conflict, "E168", "port %d is berth's own", p.Number)
 		}
 	}
-	d.porting.Lock()
-	defer d.porting.Unlock()
+	e.porting.Lock()
+	defer e.porting.Unlock()
 	var opened []func() // before the state says so, or a failure would leave a port that is none
 	defer func() {
 		for _, release := range opened {
 			release()
 		}
 	}()
-	err := d.changePorts(app, by, "added "+portNames(ports), func(tx *store.Tx) error {
+	err := e.changePorts(app, by, "added "+portNames(ports), func(tx *store.Tx) error {
 		for _, p := range ports {
 			old, there, err := tx.Port(p.Number)
 			if err != nil {
@@ -49,7 +49,7 @@ func (d *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 			if there {
 				continue
 			}
-			release, err := d.table.OpenPort(p.Number)
+			release, err := e.table.OpenPort(p.Number)
 			if err != nil {
 				return portFault(p.Number, err)
 			}
@@ -60,7 +60,7 @@ func (d *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 	if err != nil {
 		return PortsReport{}, err
 	}
-	return d.PortsReport(ctx, app)
+	return e.PortsReport(ctx, app)
 }
 
 func portFault(number int, err error) error {
@@ -83,10 +83,10 @@ func portNames(ports []store.Port) string {
 
 // RemovePorts closes ports of an app, and the connections that came by them.
 // One that it does not have is a fault (E185).
-func (d *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
-	d.porting.Lock()
-	defer d.porting.Unlock()
-	err := d.changePorts(app, by, "removed "+portNames(ports), func(tx *store.Tx) error {
+func (e *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
+	e.porting.Lock()
+	defer e.porting.Unlock()
+	err := e.changePorts(app, by, "removed "+portNames(ports), func(tx *store.Tx) error {
 		for _, p := range ports {
 			there, found, err := tx.Port(p.Number)
 			if err != nil {
@@ -104,14 +104,14 @@ func (d *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, 
 	if err != nil {
 		return PortsReport{}, err
 	}
-	return d.PortsReport(ctx, app)
+	return e.PortsReport(ctx, app)
 }
 
 // ClearPorts closes all ports of an app.
-func (d *Edge) ClearPorts(ctx context.Context, app string, by store.User) (PortsReport, error) {
-	d.porting.Lock()
-	defer d.porting.Unlock()
-	err := d.changePorts(app, by, "removed all ports", func(tx *store.Tx) error {
+func (e *Edge) ClearPorts(ctx context.Context, app string, by store.User) (PortsReport, error) {
+	e.porting.Lock()
+	defer e.porting.Unlock()
+	err := e.changePorts(app, by, "removed all ports", func(tx *store.Tx) error {
 		ports, err := tx.Ports(app)
 		for _, p := range ports {
 			err = errors.Join(err, tx.DeletePort(p.Number))
@@ -121,25 +121,25 @@ func (d *Edge) ClearPorts(ctx context.Context, app string, by store.User) (Ports
 	if err != nil {
 		return PortsReport{}, err
 	}
-	return d.PortsReport(ctx, app)
+	return e.PortsReport(ctx, app)
 }
 
-func (d *Edge) changePorts(app string, by store.User, text string, change func(tx *store.Tx) error) error {
-	_, a, err := d.find(app)
+func (e *Edge) changePorts(app string, by store.User, text string, change func(tx *store.Tx) error) error {
+	_, a, err := e.find(app)
 	if err != nil {
 		return err
 	}
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = e.db.Update(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
 			return err
 		}
 		return errors.Join(change(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ports", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
-	d.reroute(a)
-	d.changed(app)
+	a.Reroute()
+	e.changed(app)
 	return nil
 }
 
@@ -157,11 +157,11 @@ type PortReport struct {
 }
 
 // PortsReport tells which ports lead to an app; "" is to any.
-func (d *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
+func (e *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 	report := PortsReport{App: app, Ports: []PortReport{}}
 	var ports []store.Port
 	records := map[string]store.App{}
-	err := d.db.View(func(tx *store.Tx) (err error) {
+	err := e.db.View(func(tx *store.Tx) (err error) {
 		if ports, err = tx.Ports(app); err != nil {
 			return err
 		}
@@ -183,8 +183,8 @@ func (d *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 		return report, err
 	}
 	for _, p := range ports {
-		r := PortReport{Port: p, Silent: d.cfg.Apps.Running(records[p.App]).Silent(p.Container)}
-		if err := d.table.PortError(p.Number); err != nil {
+		r := PortReport{Port: p, Silent: e.cfg.Apps.Running(records[p.App]).Silent(p.Container)}
+		if err := e.table.PortError(p.Number); err != nil {
 			r.Error = fleet.Plain(err).Error()
 		}
 		report.Ports = append(report.Ports, r)
@@ -193,14 +193,14 @@ func (d *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 }
 
 // HoldPorts keeps ports from being added and removed until release.
-func (d *Edge) HoldPorts() (release func()) {
-	d.porting.Lock()
-	return d.porting.Unlock
+func (e *Edge) HoldPorts() (release func()) {
+	e.porting.Lock()
+	return e.porting.Unlock
 }
 
 // containerPorts are where the app's ports lead in its web instances, as text.
-func (d *Edge) containerPorts(app string) (ports []string) {
-	err := d.db.View(func(tx *store.Tx) error {
+func (e *Edge) containerPorts(app string) (ports []string) {
+	err := e.db.View(func(tx *store.Tx) error {
 		all, err := tx.Ports(app)
 		for _, p := range all {
 			if at := strconv.Itoa(p.Container); !slices.Contains(ports, at) {
@@ -209,6 +209,6 @@ func (d *Edge) containerPorts(app string) (ports []string) {
 		}
 		return err
 	})
-	d.warn("the ports of an app cannot be read", err, "app", app)
+	e.warn("the ports of an app cannot be read", err, "app", app)
 	return ports
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // Routes is how the fleet reaches the router: the edge knows an app's hosts.
-func (d *Edge) Routes() fleet.Router { return routes{d: d} }
+func (e *Edge) Routes() fleet.Router { return routes{e: e} }
 
 // RoutesWithoutPorts is Routes, and leaves TCP ports to another berth.
-func (d *Edge) RoutesWithoutPorts() fleet.Router { return routes{d: d, portless: true} }
+func (e *Edge) RoutesWithoutPorts() fleet.Router { return routes{e: e, portless: true} }
 
 type routes struct {
-	d        *Edge
+	e        *Edge
 	portless bool
 }
 
@@ -23,7 +23,7 @@ type routes struct {
 func idOf(app fleet.Ref) string { return strconv.Itoa(app.UID) }
 
 func (r routes) Swap(app fleet.Ref, backends []fleet.Backend) (fleet.Drain, error) {
-	route, err := r.d.routeOf(app.Name)
+	route, err := r.e.routeOf(app.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -34,12 +34,12 @@ func (r routes) Swap(app fleet.Ref, backends []fleet.Backend) (fleet.Drain, erro
 	if r.portless {
 		route.Ports = nil
 	}
-	r.d.cfg.AccessLog.Keep(idOf(app))
-	return drained(r.d.table.Swap(route))
+	r.e.cfg.AccessLog.Keep(idOf(app))
+	return drained(r.e.table.Swap(route))
 }
 
 func (r routes) Remove(app fleet.Ref) fleet.Drain {
-	drain, _ := drained(r.d.table.Remove(idOf(app)), nil)
+	drain, _ := drained(r.e.table.Remove(idOf(app)), nil)
 	return drain
 }
 
@@ -52,15 +52,15 @@ func drained(drain *router.Drain, err error) (fleet.Drain, error) {
 }
 
 func (r routes) Hold(app fleet.Ref, requests int, patience time.Duration) error {
-	return r.d.table.Pause(idOf(app), router.Pause{Requests: requests, For: patience})
+	return r.e.table.Pause(idOf(app), router.Pause{Requests: requests, For: patience})
 }
 
-func (r routes) Resume(app fleet.Ref) { r.d.table.Resume(idOf(app)) }
+func (r routes) Resume(app fleet.Ref) { r.e.table.Resume(idOf(app)) }
 
 func (r routes) Hosts(app fleet.Ref) (hosts []string, usual string) {
-	return r.d.visited(app.Name), r.d.host(app.Name)
+	return r.e.visited(app.Name), r.e.host(app.Name)
 }
 
-func (r routes) Ports(app fleet.Ref) []string { return r.d.containerPorts(app.Name) }
+func (r routes) Ports(app fleet.Ref) []string { return r.e.containerPorts(app.Name) }
 
-func (r routes) StreamGrace(app fleet.Ref) time.Duration { return r.d.streamGrace(app.Name) }
+func (r routes) StreamGrace(app fleet.Ref) time.Duration { return r.e.streamGrace(app.Name) }

@@ -19,8 +19,8 @@ import (
 
 // routeOf returns an app's route as the store has it, without backends and without
 // the name that the router knows it by.
-func (d *Edge) routeOf(app string) (route router.Route, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
+func (e *Edge) routeOf(app string) (route router.Route, err error) {
+	err = e.db.View(func(tx *store.Tx) error {
 		domains, err := DomainsOf(tx, app)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (d *Edge) routeOf(app string) (route router.Route, err error) {
 		if err != nil {
 			return err
 		}
-		route.Options = d.optionsOf(app, set).Options
+		route.Options = e.optionsOf(app, set).Options
 		if route.Options.MaintenancePage, _, err = PageOf(tx, app, store.PageMaintenance); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ type routing struct {
 // optionsOf translates what was set of an app into the router's words. What a
 // later berth has set is left out: an app that is routed a little otherwise is
 // better than one that is not.
-func (d *Edge) optionsOf(app string, set store.Routing) routing {
+func (e *Edge) optionsOf(app string, set store.Routing) routing {
 	r := routing{streamGrace: drainUpgraded}
 	r.Maintenance = set.Maintenance
 	for _, name := range slices.Sorted(maps.Keys(set.Properties)) {
@@ -73,7 +73,7 @@ func (d *Edge) optionsOf(app string, set store.Routing) routing {
 		if err == nil {
 			err = property.apply(&r, name, set.Properties[name])
 		}
-		d.warn("a property of the router is left out", err, "app", app)
+		e.warn("a property of the router is left out", err, "app", app)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Users)) {
 		r.Users = append(r.Users, router.User{Name: name, Hash: []byte(set.Users[name])})
@@ -87,14 +87,14 @@ const drainUpgraded = 30 * time.Second
 
 // streamGrace is how long the WebSockets and event streams of instances that
 // are replaced may go on.
-func (d *Edge) streamGrace(app string) (grace time.Duration) {
+func (e *Edge) streamGrace(app string) (grace time.Duration) {
 	grace = drainUpgraded
-	err := d.db.View(func(tx *store.Tx) error {
+	err := e.db.View(func(tx *store.Tx) error {
 		set, err := tx.Routing(app)
-		grace = d.optionsOf(app, set).streamGrace
+		grace = e.optionsOf(app, set).streamGrace
 		return err
 	})
-	d.warn("the grace of streams cannot be read", err, "app", app)
+	e.warn("the grace of streams cannot be read", err, "app", app)
 	return grace
 }
 
@@ -114,9 +114,9 @@ type RouterProperty struct {
 }
 
 // RouterReport tells how an app's requests are treated.
-func (d *Edge) RouterReport(_ context.Context, app string) (RouterReport, error) {
+func (e *Edge) RouterReport(_ context.Context, app string) (RouterReport, error) {
 	r := RouterReport{App: app, Users: []string{}}
-	err := d.db.View(func(tx *store.Tx) error {
+	err := e.db.View(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (d *Edge) RouterReport(_ context.Context, app string) (RouterReport, error)
 // SetRouter sets how an app's requests are treated; an empty value takes a
 // property back. The value of a page is its HTML. It counts at once and fails
 // no request.
-func (d *Edge) SetRouter(ctx context.Context, app, name, value string, by store.User) (RouterReport, error) {
+func (e *Edge) SetRouter(ctx context.Context, app, name, value string, by store.User) (RouterReport, error) {
 	text := "unset " + name
 	set := func(_ *store.Tx, r *store.Routing) error {
 		delete(r.Properties, name)
@@ -200,22 +200,22 @@ func (d *Edge) SetRouter(ctx context.Context, app, name, value string, by store.
 			return nil
 		}
 	}
-	if err := d.changeRouting(app, by, text, set); err != nil {
+	if err := e.changeRouting(app, by, text, set); err != nil {
 		return RouterReport{}, err
 	}
-	return d.RouterReport(ctx, app)
+	return e.RouterReport(ctx, app)
 }
 
 // maxRouterProperties bounds what an app can have set, headers included.
 const maxRouterProperties = 100
 
 // SetMaintenance puts the maintenance page in an app's place, or takes it away.
-func (d *Edge) SetMaintenance(_ context.Context, app string, on bool, by store.User) error {
+func (e *Edge) SetMaintenance(_ context.Context, app string, on bool, by store.User) error {
 	text := "began maintenance"
 	if !on {
 		text = "ended maintenance"
 	}
-	return d.changeRouting(app, by, text, func(_ *store.Tx, r *store.Routing) error {
+	return e.changeRouting(app, by, text, func(_ *store.Tx, r *store.Routing) error {
 		r.Maintenance = on
 		return nil
 	})
@@ -226,7 +226,7 @@ const maxUsers = 100
 
 // AddHTTPUser lets a user in by a password, and from now on nobody without one.
 // A user who is there gets the new password.
-func (d *Edge) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
+func (e *Edge) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
 	switch {
 	case name == "" || len(name) > 100 || strings.Contains(name, ":") || strings.ContainsFunc(name, unicode.IsControl):
 		return fault.New(fault.Usage, "E182", "%.60q cannot be the name of a user", name).Hint("a name has no colon in it")
@@ -237,7 +237,7 @@ func (d *Edge) AddHTTPUser(_ context.Context, app, name, password string, by sto
 	if err != nil {
 		return fmt.Errorf("hash a password: %w", err)
 	}
-	return d.changeRouting(app, by, "let "+name+" in by a password", func(_ *store.Tx, r *store.Routing) error {
+	return e.changeRouting(app, by, "let "+name+" in by a password", func(_ *store.Tx, r *store.Routing) error {
 		if _, there := r.Users[name]; !there && len(r.Users) >= maxUsers {
 			return fault.New(fault.Conflict, "E182", "%s has %d users, and may have no more", app, maxUsers)
 		}
@@ -251,8 +251,8 @@ func (d *Edge) AddHTTPUser(_ context.Context, app, name, password string, by sto
 
 // RemoveHTTPUser takes a user's password away. Without users everybody may
 // enter. One who is not there is a fault (E183).
-func (d *Edge) RemoveHTTPUser(_ context.Context, app, name string, by store.User) error {
-	return d.changeRouting(app, by, "took the password of "+name+" away", func(_ *store.Tx, r *store.Routing) error {
+func (e *Edge) RemoveHTTPUser(_ context.Context, app, name string, by store.User) error {
+	return e.changeRouting(app, by, "took the password of "+name+" away", func(_ *store.Tx, r *store.Routing) error {
 		if _, there := r.Users[name]; !there {
 			return fault.New(fault.NotFound, "E183", "%s has no user %.60q", app, name).Hint("berth router:report %s lists them", app)
 		}
@@ -262,12 +262,12 @@ func (d *Edge) RemoveHTTPUser(_ context.Context, app, name string, by store.User
 }
 
 // changeRouting changes how an app's requests are treated, and routes it so.
-func (d *Edge) changeRouting(app string, by store.User, text string, change func(*store.Tx, *store.Routing) error) error {
-	_, a, err := d.find(app)
+func (e *Edge) changeRouting(app string, by store.User, text string, change func(*store.Tx, *store.Routing) error) error {
+	_, a, err := e.find(app)
 	if err != nil {
 		return err
 	}
-	err = d.db.Update(func(tx *store.Tx) error {
+	err = e.db.Update(func(tx *store.Tx) error {
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
 			return err
 		}
@@ -281,9 +281,9 @@ func (d *Edge) changeRouting(app string, by store.User, text string, change func
 		return errors.Join(tx.PutRouting(app, set), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
-	d.reroute(a)
-	d.changed(app)
+	a.Reroute()
+	e.changed(app)
 	return nil
 }
