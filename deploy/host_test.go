@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 )
@@ -152,7 +153,7 @@ func populated(b *testing.B, n int) *Deployer {
 	}
 	b.Cleanup(certs.Close)
 	table := router.New(router.Config{Certificates: certs}, log)
-	d := New(Config{Logs: dir + "/logs"}, db, nil, table, plateFor{b, table, certs}, log)
+	d := New(Config{Logs: dir + "/logs", AccessLog: accesslog.New(dir+"/logs", log)}, db, nil, table, plateFor{b, table, certs}, log)
 	b.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
 	return d
