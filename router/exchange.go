@@ -307,7 +307,7 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	case x.body != nil && x.body.failure() != nil:
 		x.hangUp() // where the next request would begin is anyone's guess
 		x.page(malformed)
-	case x.wasReset(err):
+	case wasReset(x, err):
 		x.tellStatus(x.broken(err))
 	case timesOut(err):
 		log.Warn("backend timed out", "err", err)
