@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"path/filepath"
 	"time"
 
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -35,7 +34,7 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 	}
 	defer release()
 	err = d.db.Update(func(tx *store.Tx) error {
-		if err := checkDefaultHost(tx, name, ""); err != nil {
+		if err := edge.CheckDefaultHost(tx, name, ""); err != nil {
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
@@ -60,7 +59,7 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 	}
 	a := d.app(record)
 	d.reroute(a)
-	d.announceHostsOf(a)
+	d.edge.AnnounceHostsOf(a.fleet)
 	d.changes.publish(name)
 	return record, nil
 }
@@ -84,7 +83,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	defer leave()
 	var record store.App
 	err = d.db.Update(func(tx *store.Tx) error {
-		if err := checkDefaultHost(tx, to, from); err != nil {
+		if err := edge.CheckDefaultHost(tx, to, from); err != nil {
 			return err
 		}
 		if record, err = tx.RenameApp(from, to); err != nil {
@@ -96,9 +95,9 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		return store.App{}, d.full(err)
 	}
 	a.fleet.Rename(to)
-	d.announceHostsOf(a)
+	d.edge.AnnounceHostsOf(a.fleet)
 	if release, err := d.liveRelease(record); err == nil {
-		d.schedule(a, to, release)
+		d.jobs.Schedule(a.fleet, release)
 	}
 	d.changes.publish(to)
 	d.changes.publish(from)
@@ -168,8 +167,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	if err != nil {
 		return err
 	}
-	d.porting.Lock() // its ports are free for others only when they are closed
-	defer d.porting.Unlock()
+	defer d.edge.HoldPorts()() // its ports are free for others only when they are closed
 	var freed []string
 	err = d.db.Update(func(tx *store.Tx) error {
 		domains, err := tx.Domains(name)
@@ -184,27 +182,17 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	if err != nil {
 		return d.full(err)
 	}
-	d.unschedule(a)
-	a.mu.Lock()
-	a.gone = true
-	for _, runs := range a.runs {
-		for cancel := range maps.Values(runs) {
-			cancel(errDestroyed)
-		}
-	}
-	a.mu.Unlock()
+	d.jobs.End(a.fleet)
 	wait := a.fleet.End()
 	d.background(func(ctx context.Context) {
 		wait(ctx)
 		d.collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(a.id())
-	err = d.notices.remove(filepath.Join(d.cfg.Logs, a.id()))
-	d.mu.Lock()
-	delete(d.apps, record.UID)
-	d.mu.Unlock()
-	d.announceHostsOf(a)
-	d.giveBack(freed)
+	err = d.logs.Remove(a.id())
+	d.forget(record.UID)
+	d.edge.AnnounceHostsOf(a.fleet)
+	d.edge.GiveBack(freed)
 	d.changes.publish(name)
 	return err
 }

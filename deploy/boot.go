@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 )
 
@@ -18,7 +20,7 @@ const bootAtOnce = 4
 // boot brings every app to the release that the store names. Containers that
 // outlived us are taken back as they are; what is missing is started.
 func (d *Deployer) boot(ctx context.Context) error {
-	d.announcePeers()
+	d.edge.AnnouncePeers()
 	var records []store.App
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		records, err = tx.Apps()
@@ -35,8 +37,8 @@ func (d *Deployer) boot(ctx context.Context) error {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
 	wanted := d.wanted(records)
-	left := d.fleet.Adopt(wanted, d.adoptJobs(wanted, records, containers))
-	d.announceHosts()
+	left := d.fleet.Adopt(wanted, d.jobs.Adopt(live(wanted, records), containers))
+	d.edge.AnnounceHosts()
 	held := map[int]func(){}
 	for _, w := range wanted {
 		if w.Release != nil {
@@ -81,7 +83,7 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 	for _, record := range records {
 		w := fleet.Wanted{App: d.app(record).fleet, StopFirst: record.Rollout == store.StopFirst}
 		if release, err := d.liveRelease(record); err == nil {
-			r := formation(record, release)
+			r := formation.Of(record, release)
 			w.Release = &r
 		}
 		list = append(list, w)
@@ -89,23 +91,14 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 	return list
 }
 
-// adoptJobs takes back the runs of jobs, of apps that have a live release. It
-// returns the other containers.
-func (d *Deployer) adoptJobs(wanted []fleet.Wanted, records []store.App, containers []fleet.Container) (left []fleet.Container) {
-	apps := map[string]store.App{}
+// live returns those apps of which a release is live.
+func live(wanted []fleet.Wanted, records []store.App) (list []store.App) {
 	for n, record := range records {
 		if wanted[n].Release != nil {
-			apps[strconv.Itoa(record.UID)] = record
+			list = append(list, record)
 		}
 	}
-	for _, c := range containers {
-		if record, live := apps[c.About().Labels[labelApp]]; live && isJob(c) {
-			d.adoptJob(record, c)
-			continue
-		}
-		left = append(left, c)
-	}
-	return left
+	return list
 }
 
 // broken are the records of builds, releases and job runs that an earlier life
@@ -131,7 +124,7 @@ func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) =
 // closeInterrupted closes the records of what was interrupted, later when the
 // state file cannot be written now: what runs is routed all the same.
 func (d *Deployer) closeInterrupted(containers []fleet.Container) error {
-	left, err := d.interrupted(containers)
+	left, err := interrupted(d.db, containers)
 	if err != nil || left.none() {
 		return err
 	}
@@ -188,17 +181,16 @@ func (b broken) close(tx *store.Tx) error {
 
 // interrupted finds what an earlier life of ours began and did not end. A run
 // that has a container is still to be ended by it.
-func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err error) {
+func interrupted(db *store.Store, containers []fleet.Container) (left broken, err error) {
 	now := time.Now().UTC()
 	left.uids = map[string]int{}
 	running := map[[3]string]bool{} // app, job, run
 	for _, c := range containers {
-		if isJob(c) {
-			labels := c.About().Labels
-			running[[3]string{labels[labelApp], labels[labelJob], labels[labelRun]}] = true
+		if job, number, is := jobs.RunOf(c); is {
+			running[[3]string{c.About().Labels[labelApp], job, strconv.Itoa(number)}] = true
 		}
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err
@@ -266,9 +258,6 @@ func brokenReleases(tx *store.Tx, app store.App) (pending []int, made map[int]in
 	return pending, made, nil
 }
 
-// isJob tells whether a container runs a job, or has run one whose end nobody saw.
-func isJob(c fleet.Container) bool { return c.About().Labels[labelKind] == kindJob && c.Launched() }
-
 // bootApp starts what an app lacks and plans its jobs.
 func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	record, a, leave, err := d.hold(ctx, record.Name, ticket{what: "the start of berth"}, nil)
@@ -283,7 +272,7 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	release, err := d.liveRelease(record)
 	if err == nil {
 		err = d.converge(ctx, a, change{Change: fleet.Change{Patient: true}, record: record, release: release})
-		d.schedule(a, record.Name, release)
+		d.jobs.Schedule(a.fleet, release)
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
@@ -293,11 +282,11 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 
 // liveWithoutConfig returns the release that should be live, but for its config;
 // the zero one when nothing was ever deployed.
-func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, err error) {
+func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
 		return release, nil
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = s.db.View(func(tx *store.Tx) error {
 		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
 		return err
 	})
@@ -306,11 +295,11 @@ func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, e
 
 // liveRelease returns the release that should be live, or a fault (E112) when
 // nothing was ever deployed.
-func (d *Deployer) liveRelease(record store.App) (release store.Release, err error) {
+func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
 		return release, NeverDeployed(record.Name)
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = s.db.View(func(tx *store.Tx) error {
 		release, err = tx.Release(record.Name, record.Release)
 		return err
 	})

@@ -25,7 +25,7 @@ func (d *Deployer) GitReport(_ context.Context, app string) (report GitReport, e
 		return report, err
 	}
 	live, err := d.liveReleaseOrNone(record)
-	return GitReport{App: app, DeployBranch: record.Branch, Commit: live.Commit, URL: d.gitURL(app)}, err
+	return GitReport{App: app, DeployBranch: record.Branch, Commit: live.Commit, URL: d.edge.GitURL(app)}, err
 }
 
 // SetDeployBranch says which branch's pushes are deployed; "" is that of the

@@ -346,7 +346,7 @@ func configEnv(config map[string]string) []string {
 		}
 	}
 	if config["PORT"] == "" {
-		env = append(env, "PORT="+strconv.Itoa(usualPort)) // a build that loads the app's settings reads it
+		env = append(env, "PORT="+strconv.Itoa(store.UsualPort)) // a build that loads the app's settings reads it
 	}
 	return append(env, "BERTH_CONFIG="+strings.Join(names, " "))
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -60,7 +61,7 @@ func TestSetBuilder_ValuesAreCheckedAndTakenBack(t *testing.T) {
 
 func TestAddressed_NamesTheAppAndTheWayToIt(t *testing.T) {
 	d := newDeployer(t)
-	d.cfg.SSHPort = 2222
+	d.edge = edge.New(edge.Config{Store: d.db, SSHPort: 2222, Log: d.log})
 	got := d.addressed("shop", []string{"to choose: builder:set APP selected NAME", "other"})
 	if got[0] != "to choose: ssh -p 2222 berth@example.com builder:set shop selected NAME" || got[1] != "other" {
 		t.Errorf("got %q", got)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
@@ -85,7 +86,7 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	if err := tx.PutRouting(to, routing); err != nil {
 		return err
 	}
-	for _, page := range routerPages {
+	for _, page := range edge.RouterPages {
 		if content := tx.Page(from, page); len(content) > 0 {
 			if err := tx.PutPage(to, page, content); err != nil {
 				return err

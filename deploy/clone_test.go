@@ -102,12 +102,11 @@ func TestPinned_IsByTheDigest(t *testing.T) {
 // would go live without http-auth, and a CA would hear of a host that was kept
 // from it.
 func TestCloneApp_IsThereWithItsSettingsOrNotAtAll(t *testing.T) {
-	d := newDeployer(t)
+	told := &toldHosts{}
+	d, _ := newDeployerWith(t, told)
 	record, _ := shop(t, d)
 	record.LocalCertificates = true
 	update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
-	told := &toldHosts{}
-	d.hosts = told
 	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}

@@ -13,13 +13,16 @@ import (
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/fleettest"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 )
 
 // onMachine gives a deployer a machine to run instances on, in a life.
 func onMachine(d *Deployer, l *fleettest.Life) {
 	d.boxes = l.Host()
-	d.fleet = d.newFleet(d.boxes, routes{d: d})
+	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
+	d.jobs = d.newJobs(nil)
 	d.adopted, d.routed = make(chan struct{}), make(chan struct{})
 }
 
@@ -35,7 +38,7 @@ func another(t *testing.T, d *Deployer, m *fleettest.Machine) (*Deployer, *fleet
 	t.Cleanup(func() { db.Close() })
 	l := fleettest.NewLife(m)
 	l.Ended = func() { db.Close() }
-	next := New(d.cfg, db, nil, d.table, noHosts{}, d.log)
+	next := New(d.cfg, db, nil, router.New(router.Config{}, d.log), noHosts{}, d.log)
 	next.steps, next.load = d.steps, d.load
 	next.collecting.Lock()
 	onMachine(next, l)
@@ -84,7 +87,7 @@ func differs(t *testing.T, d *Deployer, m *fleettest.Machine) (wrong []string) {
 			if release.Status != store.ReleaseLive {
 				wrong = append(wrong, fmt.Sprintf("the live release of %s is %s", app.Name, release.Status))
 			}
-			for _, s := range slots(app, release) {
+			for _, s := range formation.Slots(app, release) {
 				want = append(want, fmt.Sprintf("%s %s v%d COLOR=%s", app.Name, s, app.Release, release.Config["COLOR"]))
 			}
 			for r, err := range tx.EachRelease(app.Name) {

@@ -1,6 +1,6 @@
-// Package deploy turns a push into a running release and keeps it running:
-// build, rollout, scale, one-offs and cron. It alone translates between apps
-// (store) and instances, routes and plans.
+// Package deploy turns a push into a running release and keeps it running: push,
+// release, rollback, config, scale. Below it, the fleet runs the instances, edge
+// leads requests to them, and jobs run cron jobs and one-offs.
 //
 // A release is recorded as pending, then rolled out by the fleet (see package
 // fleet), which calls back when all of it is healthy: the store names the release,
@@ -18,15 +18,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
-	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
@@ -48,10 +48,6 @@ type Config struct {
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
 
-	// Outside are those of them that visitors and pushers come to from other
-	// machines.
-	Outside []runtime.InputPort
-
 	// Caches is the directory of the apps' build caches.
 	Caches string
 
@@ -66,14 +62,6 @@ type Config struct {
 	KeepReleases int
 }
 
-// Hosts is told which hosts are to have certificates, and how. SetHosts is
-// called with all of them when the settings change, SetHostsFor with those of
-// one app when they do. Neither waits for a certificate. domain is the global one.
-type Hosts interface {
-	SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME)
-	SetHostsFor(whom string, hosts []certificates.Host)
-}
-
 // imageSteps deletes the cached build steps of an owner's Dockerfiles. It may be
 // called for an owner that has none.
 type imageSteps interface {
@@ -84,33 +72,25 @@ type imageSteps interface {
 // concurrent use; what changes what an app runs is done one after the other,
 // and so are an app's builds (see hold.go).
 type Deployer struct {
+	*turns
 	cfg    Config
-	db     *store.Store
 	engine *runtime.Engine
-	lan    lanSetter // the engine
-	fleet  *fleet.Fleet
+	edge   *edge.Edge
+	jobs   *jobs.Jobs
+	logs   *logs.Book
+	lan    *edge.Network
 	boxes  fleet.Host // of what is no instance: jobs and phases
 	images *images.Maker
 	steps  imageSteps // the images'
 
 	layers layerMaker // the engine
 	load   func() (runtime.Load, error)
-	table  *router.Router
-	hosts  Hosts
 	log    *slog.Logger
 
-	routed  chan struct{} // closed when what ran before is routed
-	adopted chan struct{} // closed when what ran before has been taken back, and nothing else runs
-	booted  chan struct{}
-	life    context.Context // ends with Run; what outlives a request hangs on it
-	end     context.CancelFunc
-	work    sync.WaitGroup // everything that Run waits for
-	working sync.Mutex     // guards rested: a group that is waited for may not grow
-	rested  bool
-	cron    *cron.Cron
+	routed chan struct{} // closed when what ran before is routed
+	booted chan struct{}
 
-	mu        sync.Mutex // guards what follows
-	apps      map[int]*app
+	mu        sync.Mutex              // guards what follows
 	builds    map[buildID]*transcript // those that run now
 	making    map[string]*making      // the shared layers that are being made, by their keys
 	abandoned bool                    // a toolchain is made to its end that nobody waits for
@@ -118,13 +98,9 @@ type Deployer struct {
 	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
 
 	changes    changes
-	notices    notices // lines of berth's own in the logs of apps
-	traffic    traffic
 	queue      *queue     // of the builds of all apps
 	pins       pins       // layers that no release names yet
 	collecting sync.Mutex // one collection at a time
-	announcing sync.Mutex // serialises announcements of hosts
-	porting    sync.Mutex // one change of ports at a time
 	reserving  sync.Mutex // whoever gets the same id finds its place clear
 }
 
@@ -136,14 +112,10 @@ type app struct {
 	builds line       // who builds for it
 	line   line       // who changes what it runs
 
-	mu     sync.Mutex // guards what follows; held for memory only
-	build  *underway  // nil when nothing is built
-	jobs   []cron.EntryID
-	work   map[*int]context.CancelCauseFunc            // what is being done to it
-	doomed []*fault.Error                              // why it is about to be destroyed: what is done to it ends
-	ran    map[string]*ranAt                           // when each job was run by its schedule last, by its id
-	gone   bool                                        // destroyed: no job begins any more
-	runs   map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+	mu     sync.Mutex                       // guards what follows; held for memory only
+	build  *underway                        // nil when nothing is built
+	work   map[*int]context.CancelCauseFunc // what is being done to it
+	doomed []*fault.Error                   // why it is about to be destroyed: what is done to it ends
 }
 
 // id is what the app is known by: to the router, and on the disk.
@@ -153,21 +125,25 @@ func (a *app) id() string { return strconv.Itoa(a.uid) }
 func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
-func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
-	life, end := context.WithCancel(context.Background())
+func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts edge.Hosts, log *slog.Logger) *Deployer {
 	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, table: table, hosts: hosts, log: log,
-		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
-		life: life, end: end,
-		cron:   cron.New(cron.WithLocation(time.UTC)),
-		apps:   map[int]*app{},
+		cfg: cfg, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
+		turns:  newTurns(db),
+		routed: make(chan struct{}), booted: make(chan struct{}),
 		builds: map[buildID]*transcript{},
 		making: map[string]*making{},
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
+	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
+	d.edge = edge.New(edge.Config{
+		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
+		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
+	})
+	d.lan = edge.NewNetwork(db, engine, journal{d})
 	d.boxes = local.Host(engine)
-	d.fleet = d.newFleet(d.boxes, routes{d: d})
+	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
+	d.jobs = d.newJobs(engine)
 	return d
 }
 
@@ -183,22 +159,10 @@ func (d *Deployer) Run(ctx context.Context) error {
 		return err
 	}
 	close(d.booted)
-	d.background(d.watchTraffic)
 	d.background(d.makeAhead)
-	d.cron.Start()
-	d.watchClock(ctx)
-	<-d.cron.Stop().Done()
+	d.jobs.Run(ctx)
 	d.rest()
 	return nil
-}
-
-// rest waits for all work in the background, and lets no more begin.
-func (d *Deployer) rest() {
-	d.working.Lock()
-	d.rested = true
-	d.working.Unlock()
-	d.work.Wait()
-	d.fleet.Rest()
 }
 
 // Routed is closed when Run has routed what runs, and holds the requests of what
@@ -208,41 +172,17 @@ func (d *Deployer) Routed() <-chan struct{} { return d.routed }
 // Booted is closed when Run has routed every app that can be.
 func (d *Deployer) Booted() <-chan struct{} { return d.booted }
 
-// app returns the live half of an app.
-func (d *Deployer) app(record store.App) *app {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	a := d.apps[record.UID]
-	if a == nil {
-		a = &app{uid: record.UID, fleet: d.fleet.NewApp(record.UID, record.Name), ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
-		d.apps[record.UID] = a
-	}
-	return a
-}
+// Edge is what leads to the apps.
+func (d *Deployer) Edge() *edge.Edge { return d.edge }
 
-// find returns an app's record and its live half.
-func (d *Deployer) find(name string) (record store.App, a *app, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
-		record, err = tx.App(name)
-		return err
-	})
-	if err != nil {
-		return record, nil, err
-	}
-	return record, d.app(record), nil
-}
+// Jobs are the cron jobs and one-offs of the apps.
+func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
 
-// background runs fn beside the caller; Run waits for it. At the end of Run it
-// does not begin any more, and returns false: the next life sweeps up.
-func (d *Deployer) background(fn func(ctx context.Context)) bool {
-	d.working.Lock()
-	defer d.working.Unlock()
-	if d.rested {
-		return false
-	}
-	d.work.Go(func() { fn(d.life) })
-	return true
-}
+// Logs is what the programs of the apps print.
+func (d *Deployer) Logs() *logs.Book { return d.logs }
+
+// Network is what the apps reach.
+func (d *Deployer) Network() *edge.Network { return d.lan }
 
 // reroute routes an app anew.
 func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
@@ -263,3 +203,6 @@ func (d *Deployer) warn(what string, err error, args ...any) {
 		d.log.Warn(what, append(args, "err", err)...)
 	}
 }
+
+// full is fault.DiskFull.
+func (d *Deployer) full(err error) error { return fault.DiskFull(err) }

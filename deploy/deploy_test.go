@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/berthd/berth/deploy/git"
-	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/fleet/fleettest"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -35,6 +37,13 @@ func (noSteps) RemoveCache(context.Context, string) error { return nil }
 // on all the time, so that none begins.
 func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
+	d, _ := newDeployerWith(t, noHosts{})
+	return d
+}
+
+// newDeployerWith is newDeployer, with the router that it routes at.
+func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router) {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(dir)
 	if err != nil {
@@ -44,7 +53,8 @@ func newDeployer(t testing.TB) *Deployer {
 	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
-	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
+	table := router.New(router.Config{}, log)
+	d := New(cfg, db, nil, table, hosts, log)
 	d.steps = noSteps{}
 	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 	t.Cleanup(func() { d.end(); d.rest() })
@@ -54,7 +64,7 @@ func newDeployer(t testing.TB) *Deployer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d, table
 }
 
 func update(t *testing.T, d *Deployer, fn func(tx *store.Tx) error) {
@@ -137,22 +147,36 @@ func TestHold_IsOfTheAppThatHasTheNameInTheEnd(t *testing.T) {
 }
 
 func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
-	d := newDeployer(t)
-	_, a := shop(t, d)
+	d, table := newDeployerWith(t, noHosts{})
+	m := &fleettest.Machine{}
+	onMachine(d, fleettest.NewLife(m))
+	close(d.adopted)
+	record, a := shop(t, d)
 	d.reroute(a)
-	run, done, err := a.admit(t.Context(), store.Job{ID: "j"})
-	if err != nil {
-		t.Fatal(err)
+	update(t, d, func(tx *store.Tx) error {
+		release, err := tx.Release("shop", 1)
+		if err != nil {
+			return err
+		}
+		release.Cron, record.Stopped = []store.Job{{ID: "j", Command: "work"}}, false
+		return errors.Join(tx.PutRelease(release), tx.PutApp(record))
+	})
+	ended := make(chan store.JobRun)
+	go func() {
+		run, _ := d.jobs.RunJob(context.Background(), "shop", "j", store.Root, io.Discard)
+		ended <- run
+	}()
+	for !slices.ContainsFunc(m.Boxes(), (*fleettest.Box).Runs) {
+		time.Sleep(5 * time.Millisecond) // it begins in a goroutine
 	}
-	defer done()
 	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(context.Cause(run), errDestroyed) {
-		t.Errorf("a run of its job ended with %v, want %v", context.Cause(run), errDestroyed)
+	if run := <-ended; run.Error != "its app was destroyed" {
+		t.Errorf("a run of its job ended with %+v", run)
 	}
 	d.reroute(a) // as an instance does that crashes now
-	if _, err := d.table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
+	if _, err := table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
 		t.Errorf("its host is still taken: %v", err)
 	}
 }
@@ -183,53 +207,15 @@ func TestCreateApp_InheritsNoLogs(t *testing.T) {
 	}
 }
 
-func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
-	d := newDeployer(t)
-	record, a := shop(t, d)
-	var run store.JobRun
-	update(t, d, func(tx *store.Tx) (err error) {
-		run, err = tx.PutJobRun(store.JobRun{App: "shop", Job: "j", StartedAt: time.Now()})
-		return err
-	})
-	runs := func(app string) (runs []store.JobRun) {
-		err := d.db.View(func(tx *store.Tx) (err error) {
-			runs, err = tx.JobRuns(app, "j", 0)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return runs
-	}
-
-	update(t, d, func(tx *store.Tx) error { _, err := tx.RenameApp("shop", "store"); return err })
-	d.endRun(a, run, fleet.Exit{Code: 3}, nil)
-	if got := runs("store"); len(got) != 1 || got[0].ExitCode != 3 || got[0].FinishedAt.IsZero() {
-		t.Errorf("after a renaming: got %+v, want one run that ended with 3", got)
-	}
-	if got := runs("shop"); len(got) != 0 {
-		t.Errorf("under the old name: got %+v", got)
-	}
-
-	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("store") })
-	d.endRun(a, run, fleet.Exit{}, nil)
-	if got := append(runs("store"), runs("shop")...); len(got) != 0 {
-		t.Errorf("the runs of the destroyed app %d: got %+v", record.UID, got)
-	}
-}
-
 func TestAddDomains_OfAnAppThatIsGone(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
-	err := d.changeDomains("shop", store.User{}, "", nil, func(tx *store.Tx) error { return nil })
-	if err != nil {
+	if err := d.edge.AddDomains(t.Context(), "shop", nil, store.User{}); err != nil {
 		t.Fatal(err)
 	}
-	d.mu.Lock()
 	clear(d.apps)
-	d.mu.Unlock()
 	update(t, d, func(tx *store.Tx) error { return tx.DeleteApp("shop") })
-	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
+	if err := d.edge.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}}, store.User{}); err == nil {
 		t.Error("a domain was given to nobody")
 	}
 }

@@ -33,10 +33,19 @@ var findingCodes = map[runtime.FindingKind]string{
 	runtime.FindingAppArmor: codeAppArmor,
 }
 
+// Doctor looks for what is wrong on the machine.
+type Doctor struct {
+	Engine *runtime.Engine
+
+	// Outside are the ports of berth's own that visitors and pushers come to from
+	// other machines.
+	Outside []runtime.InputPort
+}
+
 // Findings looks at the machine: none is good news.
-func (d *Deployer) Findings(ctx context.Context) ([]Finding, error) {
+func (d Doctor) Findings(ctx context.Context) ([]Finding, error) {
 	list := []Finding{}
-	for _, f := range slices.Concat(d.engine.Findings(ctx), runtime.ClosedInputs(ctx, d.cfg.Outside)) {
+	for _, f := range slices.Concat(d.Engine.Findings(ctx), runtime.ClosedInputs(ctx, d.Outside)) {
 		list = append(list, Finding{findingCodes[f.Kind], f.Text, f.Remedy})
 	}
 	return list, nil

@@ -54,11 +54,11 @@ func TestEvents_AreWrittenInTheTransactionOfWhatTheyTell(t *testing.T) {
 		{"builder", func() error { _, err := d.SetBuilder(ctx, "shop", "selected", "python", by); return err }},
 		{"git", func() error { return d.SetDeployBranch(ctx, "shop", "main", by) }},
 		{"ps", func() error { return d.SetRollout(ctx, "shop", store.StopFirst, by) }},
-		{"router", func() error { return d.SetMaintenance(ctx, "shop", true, by) }},
-		{"domains", func() error { return d.AddDomains(ctx, "shop", []store.Domain{{Host: "shop.test"}}, by) }},
-		{"certs", func() error { return d.SetLocalCertificates(ctx, "shop", true, by) }},
+		{"router", func() error { return d.edge.SetMaintenance(ctx, "shop", true, by) }},
+		{"domains", func() error { return d.edge.AddDomains(ctx, "shop", []store.Domain{{Host: "shop.test"}}, by) }},
+		{"certs", func() error { return d.edge.SetLocalCertificates(ctx, "shop", true, by) }},
 		{"settings", func() error {
-			_, err := d.SetSettings(ctx, func(s *store.Settings) error { s.Email = "a@example.com"; return nil }, by)
+			_, err := d.edge.SetSettings(ctx, func(s *store.Settings) error { s.Email = "a@example.com"; return nil }, by)
 			return err
 		}},
 		{"rename", func() error { _, err := d.RenameApp(ctx, "shop", "store", by, io.Discard); return err }},
@@ -86,7 +86,7 @@ func TestEvents_OfAChangeThatIsRefusedIsNotThere(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
 	before := newest(t, d)
-	if err := d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "berth.example.com"}}, store.Root); err == nil {
+	if err := d.edge.AddDomains(t.Context(), "shop", []store.Domain{{Host: "berth.example.com"}}, store.Root); err == nil {
 		t.Fatal("it was not refused")
 	}
 	if e := newest(t, d); e != before {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -14,14 +16,95 @@ import (
 // release, so that a rollback, a scaling or a change of config never waits for a
 // build. Whoever needs both enters them in this order.
 
+// turns has the live half of every app, whose turn it is to change an app, and
+// what is done in the background. What outlives a request hangs on its life.
+type turns struct {
+	db    *store.Store
+	fleet *fleet.Fleet
+
+	adopted chan struct{}   // closed when what ran before has been taken back, and nothing else runs
+	life    context.Context // ends with Run
+	end     context.CancelFunc
+	work    sync.WaitGroup // everything that Run waits for
+	working sync.Mutex     // guards rested: a group that is waited for may not grow
+	rested  bool
+
+	mu   sync.Mutex // guards what follows
+	apps map[int]*app
+}
+
+func newTurns(db *store.Store) *turns {
+	life, end := context.WithCancel(context.Background())
+	return &turns{db: db, adopted: make(chan struct{}), life: life, end: end, apps: map[int]*app{}}
+}
+
+// rest waits for all work in the background, and lets no more begin.
+func (s *turns) rest() {
+	s.working.Lock()
+	s.rested = true
+	s.working.Unlock()
+	s.work.Wait()
+	s.fleet.Rest()
+}
+
+// app returns the live half of an app.
+func (s *turns) app(record store.App) *app {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.apps[record.UID]
+	if a == nil {
+		a = &app{uid: record.UID, fleet: s.fleet.NewApp(record.UID, record.Name)}
+		s.apps[record.UID] = a
+	}
+	return a
+}
+
+// find returns an app's record and its live half.
+func (s *turns) find(name string) (record store.App, a *app, err error) {
+	err = s.db.View(func(tx *store.Tx) error {
+		record, err = tx.App(name)
+		return err
+	})
+	if err != nil {
+		return record, nil, err
+	}
+	return record, s.app(record), nil
+}
+
+// background runs fn beside the caller; Run waits for it. At the end of Run it
+// does not begin any more, and returns false: the next life sweeps up.
+func (s *turns) background(fn func(ctx context.Context)) bool {
+	s.working.Lock()
+	defer s.working.Unlock()
+	if s.rested {
+		return false
+	}
+	s.work.Go(func() { fn(s.life) })
+	return true
+}
+
+// all returns the live half of every app.
+func (s *turns) all() []*app {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.apps))
+}
+
+// forget drops the live half of an app that was destroyed.
+func (s *turns) forget(uid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.apps, uid)
+}
+
 // ready waits until what ran before berth's start has been taken back: whatever
 // was started earlier would be swept away as a left-over.
-func (d *Deployer) ready(ctx context.Context) error {
+func (s *turns) ready(ctx context.Context) error {
 	select {
-	case <-d.adopted:
+	case <-s.adopted:
 		return nil
-	case <-d.life.Done():
-		return d.life.Err()
+	case <-s.life.Done():
+		return s.life.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -30,22 +113,22 @@ func (d *Deployer) ready(ctx context.Context) error {
 // hold waits until nobody else changes what the app runs, then returns its
 // record as it is by then. waiting is called if there is a wait, with what is
 // being waited for. When ctx ends before, nothing is held.
-func (d *Deployer) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	return d.enter(ctx, name, func(a *app) *line { return &a.line }, t, waiting)
+func (s *turns) hold(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	return s.enter(ctx, name, func(a *app) *line { return &a.line }, t, waiting)
 }
 
 // buildTurn waits until nothing else is built for the app, as hold does.
-func (d *Deployer) buildTurn(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	return d.enter(ctx, name, func(a *app) *line { return &a.builds }, t, waiting)
+func (s *turns) buildTurn(ctx context.Context, name string, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	return s.enter(ctx, name, func(a *app) *line { return &a.builds }, t, waiting)
 }
 
 // enter waits for the turn in one of an app's lines.
-func (d *Deployer) enter(ctx context.Context, name string, of func(*app) *line, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	if err := d.ready(ctx); err != nil {
+func (s *turns) enter(ctx context.Context, name string, of func(*app) *line, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	if err := s.ready(ctx); err != nil {
 		return record, nil, nil, err
 	}
 	for {
-		_, a, err = d.find(name)
+		_, a, err = s.find(name)
 		if err != nil {
 			return record, nil, nil, err
 		}
@@ -58,7 +141,7 @@ func (d *Deployer) enter(ctx context.Context, name string, of func(*app) *line, 
 			return record, nil, nil, why
 		}
 		// It may have been destroyed or renamed meanwhile, and the name be another app's.
-		record, now, err := d.find(name)
+		record, now, err := s.find(name)
 		if ctx.Err() != nil { // the turn came at the moment in which whoever asked left
 			err = context.Cause(ctx)
 		}
@@ -74,16 +157,16 @@ func (d *Deployer) enter(ctx context.Context, name string, of func(*app) *line, 
 
 // detached is the context of work that goes on when the one who asked has
 // gone, but not when the deployer ends.
-func (d *Deployer) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *turns) detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.life, cancel)
+	stop := context.AfterFunc(s.life, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
 // begun is the context of work on an app that has its turn: it is detached, and
 // ends when the app is to be destroyed. end is called when the work is done.
-func (d *Deployer) begun(ctx context.Context, a *app) (_ context.Context, end func()) {
-	ctx, stop := d.detached(ctx)
+func (s *turns) begun(ctx context.Context, a *app) (_ context.Context, end func()) {
+	ctx, stop := s.detached(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	key := new(int)
 	a.mu.Lock()

@@ -527,7 +527,7 @@ func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	if err := d.movePhaseLogs(shopID, phasePredeploy, 4, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(d.releaseLogs(shopID, 5), filepath.Base(log.file.Name()))); err != nil {
+	if _, err := os.Stat(filepath.Join(d.logs.Dir(shopID, 5), filepath.Base(log.file.Name()))); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,18 +7,19 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 )
 
 // leadsTo returns the route that has a host, by trying to take it.
-func leadsTo(t *testing.T, d *Deployer, host string) string {
-	t.Helper()
-	_, err := d.table.Swap(router.Route{Name: "probe", Hosts: []string{host}})
-	d.table.Remove("probe")
+func leadsTo(table *router.Router, host string) string {
+	_, err := table.Swap(router.Route{Name: "probe", Hosts: []string{host}})
+	table.Remove("probe")
 	if taken, ok := err.(interface{ Unwrap() error }); ok {
 		if by, ok := taken.Unwrap().(*router.HostTakenError); ok {
 			return by.By
@@ -30,13 +31,13 @@ func leadsTo(t *testing.T, d *Deployer, host string) string {
 func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 	for name, free := range map[string]func(d *Deployer) error{
 		"removed": func(d *Deployer) error {
-			return d.RemoveDomains(t.Context(), "blog", []string{"shop.example.com"}, store.Root)
+			return d.edge.RemoveDomains(t.Context(), "blog", []string{"shop.example.com"}, store.Root)
 		},
 		"destroyed": func(d *Deployer) error { return d.DestroyApp(t.Context(), "blog", store.Root, io.Discard) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, now := newDeployer(t), &heard{}
-			d.hosts = now
+			now := &heard{}
+			d, table := newDeployerWith(t, now)
 			create := func(name string) store.App {
 				record, err := d.CreateApp(t.Context(), name, store.Root)
 				if err != nil {
@@ -50,16 +51,16 @@ func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 			})
 			d.reroute(d.app(shop))
 			d.reroute(d.app(blog))
-			if by := leadsTo(t, d, "shop.example.com"); by != "blog" {
+			if by := leadsTo(table, "shop.example.com"); by != "blog" {
 				t.Fatalf("shop.example.com leads to %q, want blog", by)
 			}
 			if err := free(d); err != nil {
 				t.Fatal(err)
 			}
-			if by := leadsTo(t, d, "shop.example.com"); by != "shop" {
+			if by := leadsTo(table, "shop.example.com"); by != "shop" {
 				t.Errorf("shop.example.com leads to %q, want shop", by)
 			}
-			if !slices.Contains(now.hosts, certificates.Host{Name: "shop.example.com", For: behalf(shop.UID)}) {
+			if !slices.Contains(now.hosts, certificates.Host{Name: "shop.example.com", For: strconv.Itoa(shop.UID)}) {
 				t.Errorf("certificates are wanted for %+v", now.hosts)
 			}
 		})
@@ -67,16 +68,16 @@ func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 }
 
 func TestHosts_WhatIsToldStepByStepIsWhatIsToldAtOnce(t *testing.T) {
-	d, now := newDeployer(t), &heard{}
-	d.hosts = now
-	d.announceHosts()
+	now := &heard{}
+	d, _ := newDeployerWith(t, now)
+	d.edge.AnnounceHosts()
 	step := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 		told := slices.Clone(now.hosts)
-		d.announceHosts()
+		d.edge.AnnounceHosts()
 		for _, host := range slices.Concat(told, now.hosts) {
 			if !slices.Contains(told, host) || !slices.Contains(now.hosts, host) {
 				t.Errorf("told step by step: %+v; at once: %+v", told, now.hosts)
@@ -88,14 +89,14 @@ func TestHosts_WhatIsToldStepByStepIsWhatIsToldAtOnce(t *testing.T) {
 		_, err := d.CreateApp(t.Context(), name, store.Root)
 		step(err)
 	}
-	step(d.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}, {Host: "*.shop.test"}, {Host: "www.shop.test", Redirect: "shop.test"}}, store.Root))
-	step(d.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "blog.test"}}, store.Root))
-	step(d.SetLocalCertificates(t.Context(), "blog", true, store.Root))
+	step(d.edge.AddDomains(t.Context(), "shop", []store.Domain{{Host: "shop.test"}, {Host: "*.shop.test"}, {Host: "www.shop.test", Redirect: "shop.test"}}, store.Root))
+	step(d.edge.AddDomains(t.Context(), "blog", []store.Domain{{Host: "shop.test", Path: "/blog"}, {Host: "blog.test"}}, store.Root))
+	step(d.edge.SetLocalCertificates(t.Context(), "blog", true, store.Root))
 	_, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard)
 	step(err)
 	err = setDomain(d, "example.org")
 	step(err)
-	step(d.RemoveDomains(t.Context(), "store", []string{"*.shop.test"}, store.Root))
+	step(d.edge.RemoveDomains(t.Context(), "store", []string{"*.shop.test"}, store.Root))
 	step(d.DestroyApp(t.Context(), "store", store.Root, io.Discard))
 }
 
@@ -152,7 +153,7 @@ func populated(b *testing.B, n int) *Deployer {
 	}
 	b.Cleanup(certs.Close)
 	table := router.New(router.Config{Certificates: certs}, log)
-	d := New(Config{Logs: dir + "/logs"}, db, nil, table, plateFor{b, table, certs}, log)
+	d := New(Config{Logs: dir + "/logs", AccessLog: accesslog.New(dir+"/logs", log)}, db, nil, table, plateFor{b, table, certs}, log)
 	b.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
 	return d
@@ -170,7 +171,7 @@ func (d *Deployer) take(b *testing.B) {
 		b.Fatal(err)
 	}
 	d.fleet.Adopt(d.wanted(records), nil)
-	d.announceHosts()
+	d.edge.AnnounceHosts()
 }
 
 func BenchmarkHosts_Boot(b *testing.B) {
@@ -190,10 +191,10 @@ func BenchmarkAddDomains(b *testing.B) {
 			d := populated(b, n)
 			d.take(b)
 			for b.Loop() {
-				if err := d.AddDomains(b.Context(), "app1", []store.Domain{{Host: "new.test"}}, store.Root); err != nil {
+				if err := d.edge.AddDomains(b.Context(), "app1", []store.Domain{{Host: "new.test"}}, store.Root); err != nil {
 					b.Fatal(err)
 				}
-				if err := d.RemoveDomains(b.Context(), "app1", []string{"new.test"}, store.Root); err != nil {
+				if err := d.edge.RemoveDomains(b.Context(), "app1", []string{"new.test"}, store.Root); err != nil {
 					b.Fatal(err)
 				}
 			}

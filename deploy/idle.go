@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 )
 
@@ -57,7 +58,7 @@ func (d *Deployer) printLive(out *report, record store.App, release store.Releas
 		out.Line("success: v%d is released, and %s stays stopped", release.Number, record.Name)
 		out.Detail("start it: %s ps:start %s", d.sshCommand(), record.Name)
 		return false
-	case len(slots(record, release)) > 0:
+	case len(formation.Slots(record, release)) > 0:
 		out.Line("success: v%d live after %s", release.Number, seconds(took))
 		if len(unset) > 0 {
 			out.Detail("not started: %s; to start: %s", strings.Join(unset, ", "), start(unset))

@@ -11,6 +11,7 @@ import (
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -118,7 +119,7 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 		r.Processes = append(r.Processes, process)
 	}
 	for _, entry := range made.Manifest.Cron {
-		r.Cron = append(r.Cron, newJob(entry))
+		r.Cron = append(r.Cron, jobs.Planned(entry))
 	}
 	for process, checks := range made.Manifest.Health {
 		for _, c := range checks {

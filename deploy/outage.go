@@ -20,6 +20,6 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 	})
 	d.warn("the apps cannot be read", err)
 	context.AfterFunc(ctx, d.end)
-	d.fleet = d.newFleet(d.boxes, routes{d: d, portless: true})
+	d.fleet = d.newFleet(d.boxes, d.edge.RoutesWithoutPorts())
 	d.fleet.RouteSurvivors(ctx, d.wanted(records), local.Containers(containers))
 }

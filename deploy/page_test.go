@@ -1,64 +1,12 @@
 package deploy
 
 import (
-	"bytes"
 	"io"
-	"os"
-	"strings"
 	"testing"
 
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
-
-func TestReadPages_AreFilesOfTheSourceAndNotTooLong(t *testing.T) {
-	outside := t.TempDir() + "/secret"
-	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const name = ".berth/maintenance.html"
-	for what, row := range map[string]struct {
-		make    func(root *os.Root) error
-		want    string
-		warning string
-	}{
-		"none":           {func(*os.Root) error { return nil }, "", ""},
-		"a page":         {func(r *os.Root) error { return r.WriteFile(name, []byte("<h1>soon</h1>"), 0o644) }, "<h1>soon</h1>", ""},
-		"empty":          {func(r *os.Root) error { return r.WriteFile(name, nil, 0o644) }, "", ""},
-		"the longest":    {func(r *os.Root) error { return r.WriteFile(name, bytes.Repeat([]byte("x"), store.MaxPage), 0o644) }, strings.Repeat("x", store.MaxPage), ""},
-		"too long":       {func(r *os.Root) error { return r.WriteFile(name, make([]byte, store.MaxPage+1), 0o644) }, "", "more than"},
-		"a directory":    {func(r *os.Root) error { return r.Mkdir(name, 0o755) }, "", "no file"},
-		"a link outside": {func(r *os.Root) error { return r.Symlink(outside, name) }, "", "warning"},
-		"a link upwards": {func(r *os.Root) error { return r.Symlink("../../secret", name) }, "", "warning"},
-		"a link inside": {func(r *os.Root) error {
-			if err := r.WriteFile("page.html", []byte("inside"), 0o644); err != nil {
-				return err
-			}
-			return r.Symlink("../page.html", name)
-		}, "inside", ""},
-	} {
-		t.Run(what, func(t *testing.T) {
-			root, err := os.OpenRoot(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer root.Close()
-			if err := root.Mkdir(".berth", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := row.make(root); err != nil {
-				t.Fatal(err)
-			}
-			var out strings.Builder
-			got := readPages(root, newReport(&out))
-			if string(got[store.PageMaintenance]) != row.want {
-				t.Errorf("got %.60q, want %.60q", got[store.PageMaintenance], row.want)
-			}
-			if row.warning == "" && out.Len() > 0 || !strings.Contains(out.String(), row.warning) {
-				t.Errorf("said %q, want %q", out.String(), row.warning)
-			}
-		})
-	}
-}
 
 func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	d := newDeployer(t)
@@ -78,9 +26,8 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	}
 	want := func(page string) {
 		t.Helper()
-		route, err := d.routeOf("shop")
-		if err != nil || string(route.Options.MaintenancePage) != page {
-			t.Errorf("the page is %q, %v; want %q", route.Options.MaintenancePage, err, page)
+		if got := shown(t, d, "shop"); got != page {
+			t.Errorf("the page is %q; want %q", got, page)
 		}
 	}
 	want("")
@@ -88,11 +35,11 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	want("two")
 	carry(3, "three")
 	want("three")
-	if _, err := d.SetRouter(t.Context(), "shop", store.PageMaintenance, "by hand", store.Root); err != nil {
+	if _, err := d.edge.SetRouter(t.Context(), "shop", store.PageMaintenance, "by hand", store.Root); err != nil {
 		t.Fatal(err)
 	}
 	want("by hand")
-	if _, err := d.SetRouter(t.Context(), "shop", store.PageMaintenance, "", store.Root); err != nil {
+	if _, err := d.edge.SetRouter(t.Context(), "shop", store.PageMaintenance, "", store.Root); err != nil {
 		t.Fatal(err)
 	}
 	want("three")
@@ -110,7 +57,21 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if route, err := d.routeOf("store"); err != nil || string(route.Options.MaintenancePage) != "two" {
-		t.Errorf("renamed, the page is %q, %v", route.Options.MaintenancePage, err)
+	if got := shown(t, d, "store"); got != "two" {
+		t.Errorf("renamed, the page is %q", got)
 	}
+}
+
+// shown returns an app's page of maintenance.
+func shown(t *testing.T, d *Deployer, app string) (page string) {
+	t.Helper()
+	err := d.db.View(func(tx *store.Tx) error {
+		content, _, err := edge.PageOf(tx, app, store.PageMaintenance)
+		page = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
 }

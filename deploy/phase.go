@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/advice"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store"
@@ -78,7 +79,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		defer log.file.Close()
 		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
 			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
-			Commands: []runtime.Command{runtime.Command(command(record, *release, script, phasePredeploy))},
+			Commands: []runtime.Command{runtime.Command(formation.Command(record, *release, script, phasePredeploy))},
 			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
 			Limits:   buildLimits(), Disk: buildRoom(),
 		}, io.MultiWriter(out, log))
@@ -183,15 +184,15 @@ func reason(err error) string {
 // limits, and copies its output to out.
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
-		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
-		spec.LogFile = d.logFile(record.ID(), release.Number, name, spec.ID)
+		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
+		spec.LogFile = d.logs.Path(record.ID(), release.Number, name, spec.ID)
 		return spec
 	})
 	if err != nil {
 		return fmt.Errorf("make the container of %s: %w", name, err)
 	}
 	defer d.background(func(context.Context) { d.fleet.Remove(c) })
-	if err := c.Launch(ctx, command(record, release, script, name)); err != nil {
+	if err := c.Launch(ctx, formation.Command(record, release, script, name)); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	followed := follow(ctx, spec.LogFile, out)
@@ -208,7 +209,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	if exit.Code == 0 && !exit.Lost {
 		return nil
 	}
-	d.notice(d.app(record), release.Number, name, "failed: %s", exit)
+	d.logs.Note(d.app(record).fleet, release.Number, name, "failed: "+exit.String())
 	lines, err := runtime.ReadLog(spec.LogFile, evidenceLines)
 	d.warn("the log of a phase cannot be read", err, "app", record.Name, "phase", name)
 	var last []string
@@ -247,7 +248,7 @@ func follow(ctx context.Context, name string, out *report) (end func()) {
 		})
 	})
 	return func() {
-		time.AfterFunc(logSettles, stop)
+		time.AfterFunc(runtime.LogSettles, stop)
 		copying.Wait()
 	}
 }
@@ -261,7 +262,7 @@ type phaseLog struct {
 }
 
 func (d *Deployer) phaseLog(id string, release int, phase string) (*phaseLog, error) {
-	name := d.logFile(id, release, phase, runtime.NewID())
+	name := d.logs.Path(id, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
 	}
@@ -293,15 +294,15 @@ func (d *Deployer) movePhaseLogs(id, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}
-	logs, err := filepath.Glob(filepath.Join(d.releaseLogs(id, from), phase+".*"))
+	logs, err := filepath.Glob(filepath.Join(d.logs.Dir(id, from), phase+".*"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
-	if err := os.MkdirAll(d.releaseLogs(id, to), 0o700); err != nil {
+	if err := os.MkdirAll(d.logs.Dir(id, to), 0o700); err != nil {
 		return err
 	}
 	for _, log := range logs {
-		if err := os.Rename(log, filepath.Join(d.releaseLogs(id, to), filepath.Base(log))); err != nil {
+		if err := os.Rename(log, filepath.Join(d.logs.Dir(id, to), filepath.Base(log))); err != nil {
 			return err
 		}
 	}

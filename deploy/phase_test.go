@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store/fault"
@@ -20,9 +21,9 @@ func TestPhaseLog_IsReadAsTheOthersAre(t *testing.T) {
 		fmt.Fprintf(log, "line %d \x1b[2J\n", n)
 	}
 	log.file.Close()
-	var lines []LogLine
+	var lines []logs.LogLine
 	shop(t, d)
-	if err := d.Logs(t.Context(), LogQuery{App: "shop", Process: "predeploy", Lines: -1}, func(l LogLine) error {
+	if err := d.logs.Logs(t.Context(), logs.Query{App: "shop", Process: "predeploy", Lines: -1}, func(l logs.LogLine) error {
 		lines = append(lines, l)
 		return nil
 	}); err != nil {

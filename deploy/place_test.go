@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
@@ -164,14 +165,15 @@ func TestAdoptFiles_RemovesTheLogsOfDestroyedApps(t *testing.T) {
 }
 
 func TestRenameApp_MovesNoFile(t *testing.T) {
-	d := newDeployer(t)
+	d, table := newDeployerWith(t, noHosts{})
+	requests := edge.NewRequests(d.db, table, d.cfg.AccessLog)
 	_, a := shop(t, d)
 	d.reroute(a)
-	d.notice(a, 1, "web.1", "crashed")
+	d.logs.Note(a.fleet, 1, "web.1", "crashed")
 	lay(t, filepath.Join(d.cfg.Git.Dir, a.id()+".git", "HEAD"), "main")
 	lay(t, filepath.Join(d.cfg.Caches, a.id(), "uv", "index"), "cached")
 	before := tree(t, filepath.Dir(d.cfg.Logs))
-	stats := d.Counters()
+	stats := requests.Counters()
 	if _, ok := stats["shop"]; !ok || len(stats) != 1 {
 		t.Errorf("the counters are of %v, want those of shop", stats)
 	}
@@ -185,7 +187,7 @@ func TestRenameApp_MovesNoFile(t *testing.T) {
 	if after := tree(t, filepath.Dir(d.cfg.Logs)); strip(after) != strip(before) {
 		t.Errorf("got %s\nwant %s", strip(after), strip(before))
 	}
-	if stats := d.Counters(); len(stats) != 1 {
+	if stats := requests.Counters(); len(stats) != 1 {
 		t.Errorf("the counters are of %v, want those of store", stats)
 	} else if _, ok := stats["store"]; !ok {
 		t.Errorf("the counters are of %v, want those of store", stats)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -65,7 +66,7 @@ func (d *Deployer) Restart(ctx context.Context, app, process string, by store.Us
 		if record.Stopped {
 			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 		}
-		if !slices.ContainsFunc(slots(*record, release), func(s fleet.Slot) bool {
+		if !slices.ContainsFunc(formation.Slots(*record, release), func(s fleet.Slot) bool {
 			return process == "" || process == s.Process.Type || process == s.String()
 		}) {
 			return change{}, fault.New(fault.NotFound, "E115", "%s runs nothing called %q", app, process).
@@ -158,7 +159,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 		a.building(0).noteStop("")
 	}
 	if record.Release != 0 {
-		d.schedule(a, app, release)
+		d.jobs.Schedule(a.fleet, release)
 	}
 	d.changes.publish(e.App)
 	return nil

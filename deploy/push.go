@@ -15,7 +15,9 @@ import (
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -193,7 +195,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	}
 	release := releaseOf(record, *build, commit, made, image)
 	release.Config = config // of predeploy; the one of the release is read once the app is held
-	pages := readPages(tree.root, out)
+	pages := edge.ReadPages(tree.root, out.Line)
 	for page, content := range pages {
 		if release.Pages == nil {
 			release.Pages = map[string]string{}
@@ -354,7 +356,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.Fits(formation(record, release)) {
+	if !with.standby.Fits(formation.Of(record, release)) {
 		with.standby.Dismiss()
 		with.standby = nil
 	}
@@ -407,7 +409,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	d.schedule(a, record.Name, release)
+	d.jobs.Schedule(a.fleet, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.warn)
 	return release.Config, nil
@@ -545,7 +547,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	}
 	out.Line("")
 	runs := d.printLive(out, now, release, took)
-	for _, url := range d.urls(record.Name) {
+	for _, url := range d.edge.URLs(record.Name) {
 		if runs && now.Instances("web") > 0 {
 			out.Detail("%s", url)
 		}

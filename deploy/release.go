@@ -101,11 +101,11 @@ func someNames(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 }
 
-func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
+func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
 	if record.Release == 0 {
 		return store.Release{}, nil
 	}
-	return d.liveRelease(record)
+	return s.liveRelease(record)
 }
 
 // notKept returns the fault (E117) of a release of which there is no more than its record.

@@ -3,11 +3,8 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
@@ -102,7 +99,7 @@ func (d *Deployer) disk(ctx context.Context) (lines []string) {
 }
 
 const (
-	codeDiskFull  = "E501"
+	codeDiskFull  = fault.CodeDiskFull
 	codeDiskSpent = "E242"
 )
 
@@ -138,15 +135,4 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	}
 	return fmt.Sprintf("%d MiB", n>>20)
-}
-
-// full makes a clear fault of an error that a full disk caused.
-func (d *Deployer) full(err error) error {
-	if f := fault.From(err); f != nil && f.Code == codeDiskFull {
-		return f // the state file's own words
-	}
-	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device") {
-		return store.DiskFull("the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
-	}
-	return err
 }

@@ -64,7 +64,7 @@ func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
 
 func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	a := d.app(record)
-	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.urls(record.Name), GitURL: d.gitURL(record.Name)}
+	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.edge.URLs(record.Name), GitURL: d.edge.GitURL(record.Name)}
 	changing, _ := a.line.state()
 	building, waiting := a.builds.state()
 	s.Working, s.Waiting = cmp.Or(changing, building), waiting

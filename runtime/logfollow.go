@@ -18,6 +18,10 @@ import (
 // need a second way anyway for a directory that does not exist yet.
 const logPoll = 100 * time.Millisecond
 
+// LogSettles is how long the last lines of a log may take to be read after its
+// program has ended.
+const LogSettles = 300 * time.Millisecond
+
 // FollowLog calls fn with each line that is written from now on (from start
 // when it is not zero: lines at or after it), across rotations, until ctx ends,
 // which is not an error, or fn returns one. The file need not exist yet.

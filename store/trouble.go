@@ -59,7 +59,7 @@ func diskFull(err error) bool {
 
 // DiskFull returns the fault (E501) of a disk that is full or nearly so.
 func DiskFull(format string, args ...any) *fault.Error {
-	return fault.New(fault.Failed, "E501", format, args...)
+	return fault.New(fault.Failed, fault.CodeDiskFull, format, args...)
 }
 
 func unwritable(path string, err error) error {

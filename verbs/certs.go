@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 )
 
-// CertRoom is what the verbs of certs ask for; *deploy.Deployer documents it.
+// CertRoom is what the verbs of certs ask for; *edge.Edge documents it.
 type CertRoom interface {
 	AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error
 	RemovePair(ctx context.Context, app, host string, by store.User) error
@@ -208,7 +208,7 @@ func (n certs) generate(ctx context.Context, c Call, _ CertsArgs) ([]Certificate
 				hosts = append(hosts, row.Host)
 			}
 			if len(hosts) == 0 {
-				return deploy.NoHostToCertify(app)
+				return edge.NoHostToCertify(app)
 			}
 		}
 		chain, key, err := certificates.SelfSigned(hosts, time.Now())
@@ -247,7 +247,7 @@ func (r records) certOwners(target string) (owners []string, host string, err er
 		}
 	}
 	err = r.db.View(func(tx *store.Tx) error {
-		owner, err := deploy.OwnerOf(tx, host)
+		owner, err := edge.OwnerOf(tx, host)
 		if slices.Contains(owners, owner) && !slices.Contains(owners, store.AdminPairs) {
 			owners = []string{owner}
 		}
@@ -258,7 +258,7 @@ func (r records) certOwners(target string) (owners []string, host string, err er
 
 func (r records) certifiedHosts() (hosts map[string][]string, err error) {
 	err = r.db.View(func(tx *store.Tx) error {
-		hosts, err = deploy.CertifiedHosts(tx)
+		hosts, err = edge.CertifiedHosts(tx)
 		return err
 	})
 	return hosts, err

@@ -4,21 +4,21 @@ import (
 	"context"
 	"io"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 )
 
-// JobRoom is what the verbs of cron ask for; *deploy.Deployer documents it.
+// JobRoom is what the verbs of cron ask for; *jobs.Jobs documents it.
 type JobRoom interface {
-	Jobs(ctx context.Context, app string) ([]deploy.JobStatus, error)
+	Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error)
 	RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error)
 }
 
-type jobs struct {
+type cron struct {
 	JobRoom
 }
 
-func (n jobs) verbs() []Verb {
+func (n cron) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "cron:list", Role: reads,
@@ -35,7 +35,7 @@ func (n jobs) verbs() []Verb {
 	}
 }
 
-func (n jobs) list(ctx context.Context, _ Call, args AppArgs) ([]deploy.JobStatus, error) {
+func (n cron) list(ctx context.Context, _ Call, args AppArgs) ([]jobs.JobStatus, error) {
 	return list(n.Jobs(ctx, args.App))
 }
 
@@ -45,6 +45,6 @@ type JobArgs struct {
 	ID string `json:"id" cli:"ID"`
 }
 
-func (n jobs) run(ctx context.Context, c Call, args JobArgs) (store.JobRun, error) {
+func (n cron) run(ctx context.Context, c Call, args JobArgs) (store.JobRun, error) {
 	return n.RunJob(ctx, args.App, args.ID, c.User, c.Out)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/berthd/berth/deploy"
 )
 
-// DoctorRoom is what the verbs of doctor ask for; *deploy.Deployer documents it.
+// DoctorRoom is what the verbs of doctor ask for; deploy.Doctor documents it.
 type DoctorRoom interface {
 	Findings(ctx context.Context) ([]deploy.Finding, error)
 }

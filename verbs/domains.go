@@ -6,12 +6,12 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
-// DomainRoom is what the verbs of domains ask for; *deploy.Deployer documents it.
+// DomainRoom is what the verbs of domains ask for; *edge.Edge documents it.
 type DomainRoom interface {
 	AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error
 	RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error
@@ -123,7 +123,7 @@ func (n domains) of(app string) (report Domains, err error) {
 		if _, err := tx.App(app); err != nil {
 			return err
 		}
-		domains, err := deploy.DomainsOf(tx, app)
+		domains, err := edge.DomainsOf(tx, app)
 		if domains.Default != nil {
 			report.Default = domains.Default.Host
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -20,6 +22,7 @@ import (
 type everything interface {
 	AppRoom
 	ProcessRoom
+	OneOffRoom
 	ConfigRoom
 	ReleaseRoom
 	BuildRoom
@@ -43,6 +46,7 @@ func roomsOf(one everything) Rooms {
 	return Rooms{
 		Apps:        one,
 		Processes:   one,
+		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
@@ -230,7 +234,7 @@ func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) err
 }
 
 // Logs has three lines, and for those who follow one more, then none.
-func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
+func (p *puppet) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
 	lines := []string{"one", "two", "three"}
 	if q.Lines >= 0 && q.Lines < len(lines) {
 		lines = lines[len(lines)-q.Lines:]
@@ -239,7 +243,7 @@ func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.Log
 		lines = append(lines, "followed")
 	}
 	for _, text := range lines {
-		if err := fn(deploy.LogLine{Source: "web.1", Text: text}); err != nil {
+		if err := fn(logs.LogLine{Source: "web.1", Text: text}); err != nil {
 			return err
 		}
 	}
@@ -259,7 +263,7 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
+func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }
 
 func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
 	return p.runOnce(ctx, args, att)

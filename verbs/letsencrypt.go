@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
@@ -28,7 +28,7 @@ type Keeper interface {
 	Cleanup(ctx context.Context) (deleted []string, err error)
 }
 
-// LetsEncryptRoom is what the verbs of letsencrypt ask for; *deploy.Deployer documents it.
+// LetsEncryptRoom is what the verbs of letsencrypt ask for; *edge.Edge documents it.
 type LetsEncryptRoom interface {
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error
@@ -158,7 +158,7 @@ func letsEncryptOf(s store.Settings) LetsEncrypt {
 			now.DNSSettings = append(now.DNSSettings, name)
 		}
 	}
-	if _, err := deploy.ACME(s); err != nil {
+	if _, err := edge.ACME(s); err != nil {
 		now.Incomplete = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return now

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -193,5 +193,5 @@ func (n logins) link(_ context.Context, c Call, _ NoArgs) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	return Login{"https://" + deploy.AdminHost(settings.Domain) + n.portSuffix + "/login?token=" + token, expires}, nil
+	return Login{"https://" + edge.AdminHost(settings.Domain) + n.portSuffix + "/login?token=" + token, expires}, nil
 }

@@ -3,22 +3,22 @@ package verbs
 import (
 	"context"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 )
 
-// LogRoom is what the verbs of logs ask for; *deploy.Deployer documents it.
+// LogRoom is what the verbs of logs ask for; *logs.Book documents it.
 type LogRoom interface {
-	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
+	Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error
 }
 
-type logs struct {
+type appLogs struct {
 	records
 	LogRoom
 }
 
-func (n logs) verbs() []Verb {
+func (n appLogs) verbs() []Verb {
 	return []Verb{
-		follow[deploy.LogLine](Verb{
+		follow[logs.LogLine](Verb{
 			Name: "logs", Role: reads,
 			Short:   "show or follow what an app writes",
 			Example: "logs shop -f\nlogs shop --ps worker -n 1000",
@@ -37,15 +37,15 @@ type LogArgs struct {
 // defaultLogLines fill a screen or two.
 const defaultLogLines = 100
 
-func (n logs) follow(ctx context.Context, c Call, args LogArgs) error {
+func (n appLogs) follow(ctx context.Context, c Call, args LogArgs) error {
 	if err := n.exists(args.App); err != nil {
 		return err
 	}
 	if args.Lines == 0 && !args.Follow {
 		args.Lines = defaultLogLines
 	}
-	q := deploy.LogQuery{App: args.App, Process: args.Process, Lines: args.Lines, Follow: args.Follow}
-	err := n.LogRoom.Logs(ctx, q, func(line deploy.LogLine) error { return c.Emit(line) })
+	q := logs.Query{App: args.App, Process: args.Process, Lines: args.Lines, Follow: args.Follow}
+	err := n.LogRoom.Logs(ctx, q, func(line logs.LogLine) error { return c.Emit(line) })
 	if args.Follow && ctx.Err() != nil {
 		return nil // that is how following ends
 	}

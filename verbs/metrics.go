@@ -6,7 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
@@ -50,7 +50,7 @@ func (n metrics) token(_ context.Context, c Call, _ NoArgs) (MetricsToken, error
 	if err != nil {
 		return MetricsToken{}, err
 	}
-	return MetricsToken{token, "https://" + deploy.AdminHost(settings.Domain) + n.portSuffix + "/metrics"}, nil
+	return MetricsToken{token, "https://" + edge.AdminHost(settings.Domain) + n.portSuffix + "/metrics"}, nil
 }
 
 // off lets nobody in.

@@ -3,14 +3,14 @@ package verbs
 import (
 	"context"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
-// NetworkRoom is what the verbs of network ask for; *deploy.Deployer documents it.
+// NetworkRoom is what the verbs of network ask for; *edge.Network documents it.
 type NetworkRoom interface {
-	SetNetwork(ctx context.Context, name, value string, by store.User) (deploy.NetworkReport, error)
-	NetworkReport(ctx context.Context) (deploy.NetworkReport, error)
+	SetNetwork(ctx context.Context, name, value string, by store.User) (edge.NetworkReport, error)
+	NetworkReport(ctx context.Context) (edge.NetworkReport, error)
 }
 
 type network struct {
@@ -30,10 +30,10 @@ func (n network) verbs() []Verb {
 	}
 }
 
-func (n network) reportGlobal(ctx context.Context, _ Call, _ NoArgs) (deploy.NetworkReport, error) {
+func (n network) reportGlobal(ctx context.Context, _ Call, _ NoArgs) (edge.NetworkReport, error) {
 	return n.NetworkReport(ctx)
 }
 
-func (n network) setGlobal(ctx context.Context, c Call, args SetArgs) (deploy.NetworkReport, error) {
+func (n network) setGlobal(ctx context.Context, c Call, args SetArgs) (edge.NetworkReport, error) {
 	return n.SetNetwork(ctx, args.Property, args.Value, c.User)
 }

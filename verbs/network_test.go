@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
-func (p *puppet) SetNetwork(_ context.Context, name, value string, _ store.User) (deploy.NetworkReport, error) {
-	return deploy.NetworkReport{Properties: []deploy.RouterProperty{{Name: name, Value: value, Set: true}}}, nil
+func (p *puppet) SetNetwork(_ context.Context, name, value string, _ store.User) (edge.NetworkReport, error) {
+	return edge.NetworkReport{Properties: []edge.RouterProperty{{Name: name, Value: value, Set: true}}}, nil
 }
 
-func (p *puppet) NetworkReport(context.Context) (deploy.NetworkReport, error) {
-	return deploy.NetworkReport{}, nil
+func (p *puppet) NetworkReport(context.Context) (edge.NetworkReport, error) {
+	return edge.NetworkReport{}, nil
 }
 
 func (p *puppet) Findings(context.Context) ([]deploy.Finding, error) {
@@ -35,7 +36,7 @@ func TestNetwork_IsForAdmins(t *testing.T) {
 			}
 		}
 	}
-	var now deploy.NetworkReport
+	var now edge.NetworkReport
 	if err := h.Call(t.Context(), store.Root, "network:set-global", args, &now, nil); err != nil || len(now.Properties) != 1 || now.Properties[0].Value != "allow" {
 		t.Errorf("an admin got %+v, %v", now, err)
 	}

@@ -4,16 +4,16 @@ import (
 	"context"
 	"slices"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
-// PortRoom is what the verbs of ports ask for; *deploy.Deployer documents it.
+// PortRoom is what the verbs of ports ask for; *edge.Edge documents it.
 type PortRoom interface {
-	AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
-	RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (deploy.PortsReport, error)
-	ClearPorts(ctx context.Context, app string, by store.User) (deploy.PortsReport, error)
-	PortsReport(ctx context.Context, app string) (deploy.PortsReport, error)
+	AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (edge.PortsReport, error)
+	RemovePorts(ctx context.Context, app string, ports []store.Port, by store.User) (edge.PortsReport, error)
+	ClearPorts(ctx context.Context, app string, by store.User) (edge.PortsReport, error)
+	PortsReport(ctx context.Context, app string) (edge.PortsReport, error)
 }
 
 type ports struct {
@@ -64,30 +64,30 @@ type PortsReportArgs struct {
 
 func (a PortsReportArgs) target() (string, bool) { return a.App, false }
 
-func (n ports) report(ctx context.Context, c Call, args PortsReportArgs) (deploy.PortsReport, error) {
+func (n ports) report(ctx context.Context, c Call, args PortsReportArgs) (edge.PortsReport, error) {
 	report, err := n.PortsReport(ctx, args.App)
-	report.Ports = slices.DeleteFunc(report.Ports, func(p deploy.PortReport) bool {
+	report.Ports = slices.DeleteFunc(report.Ports, func(p edge.PortReport) bool {
 		return !sees(c.User, p.App) // asked for all, one sees one's own
 	})
 	return report, err
 }
 
-func (n ports) add(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
+func (n ports) add(ctx context.Context, c Call, args PortsArgs) (edge.PortsReport, error) {
 	ports, err := store.ParsePorts(args.Ports)
 	if err != nil {
-		return deploy.PortsReport{}, err
+		return edge.PortsReport{}, err
 	}
 	return n.AddPorts(ctx, args.App, ports, c.User)
 }
 
-func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
+func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (edge.PortsReport, error) {
 	ports, err := store.ParsePorts(args.Ports)
 	if err != nil {
-		return deploy.PortsReport{}, err
+		return edge.PortsReport{}, err
 	}
 	return n.RemovePorts(ctx, args.App, ports, c.User)
 }
 
-func (n ports) clear(ctx context.Context, c Call, args AppArgs) (deploy.PortsReport, error) {
+func (n ports) clear(ctx context.Context, c Call, args AppArgs) (edge.PortsReport, error) {
 	return n.ClearPorts(ctx, args.App, c.User)
 }

@@ -21,12 +21,17 @@ type ProcessRoom interface {
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
 	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
 	Start(ctx context.Context, app string, by store.User, out io.Writer) error
+}
+
+// OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
+type OneOffRoom interface {
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
 }
 
 type processes struct {
 	records
 	ProcessRoom
+	OneOffRoom
 }
 
 func (n processes) verbs() []Verb {

@@ -3,13 +3,13 @@ package verbs
 import (
 	"context"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 )
 
-// RequestRoom is what the verbs of requests ask for; *deploy.Deployer documents it.
+// RequestRoom is what the verbs of requests ask for; *edge.Requests documents it.
 type RequestRoom interface {
-	Requests(ctx context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error
-	Traffic(ctx context.Context, app string) (deploy.Traffic, error)
+	Requests(ctx context.Context, q edge.RequestQuery, fn func(edge.RequestLine) error) error
+	Traffic(ctx context.Context, app string) (edge.Traffic, error)
 }
 
 type requests struct {
@@ -18,7 +18,7 @@ type requests struct {
 
 func (n requests) verbs() []Verb {
 	return []Verb{
-		follow[deploy.RequestLine](Verb{
+		follow[edge.RequestLine](Verb{
 			Name: "router:logs", Role: seesRequests,
 			Short: "show or follow an app's requests",
 			Long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +
@@ -48,14 +48,14 @@ func (n requests) follow(ctx context.Context, c Call, args RequestArgs) error {
 	if args.Lines == 0 && !args.Follow {
 		args.Lines = defaultLogLines
 	}
-	q := deploy.RequestQuery{App: args.App, Status: args.Status, Lines: args.Lines, Follow: args.Follow}
-	err := n.Requests(ctx, q, func(line deploy.RequestLine) error { return c.Emit(line) })
+	q := edge.RequestQuery{App: args.App, Status: args.Status, Lines: args.Lines, Follow: args.Follow}
+	err := n.Requests(ctx, q, func(line edge.RequestLine) error { return c.Emit(line) })
 	if args.Follow && ctx.Err() != nil {
 		return nil // that is how following ends
 	}
 	return err
 }
 
-func (n requests) traffic(ctx context.Context, _ Call, args AppArgs) (deploy.Traffic, error) {
+func (n requests) traffic(ctx context.Context, _ Call, args AppArgs) (edge.Traffic, error) {
 	return n.Traffic(ctx, args.App)
 }

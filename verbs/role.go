@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
@@ -109,7 +109,7 @@ func ofHost(role store.Role) rule {
 			return user.NoAccess(fmt.Sprintf("%.80q", target)).
 				Hint("berth certs:report lists the hosts of %s", strings.Join(user.Apps, ", "))
 		case len(owners) == 0:
-			return deploy.NoCertTarget(target)
+			return edge.NoCertTarget(target)
 		case slices.Contains(owners, store.AdminPairs):
 			c.on = place{store.AdminPairs, host}
 			if role == store.RoleDeploy {
@@ -126,7 +126,7 @@ func ofHost(role store.Role) rule {
 // certificate of a host is besides the one named.
 func (r records) maySpeakFor(user store.User, app, host string) error {
 	return r.db.View(func(tx *store.Tx) error {
-		others, err := deploy.Sharers(tx, app, host)
+		others, err := edge.Sharers(tx, app, host)
 		for _, other := range others {
 			err = cmp.Or(err, user.May(store.RoleDeploy, other))
 		}

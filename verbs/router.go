@@ -3,19 +3,19 @@ package verbs
 import (
 	"context"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
-// RouterRoom is what the verbs of router ask for; *deploy.Deployer documents it.
+// RouterRoom is what the verbs of router ask for; *edge.Edge documents it.
 type RouterRoom interface {
-	SetRouter(ctx context.Context, app, name, value string, by store.User) (deploy.RouterReport, error)
+	SetRouter(ctx context.Context, app, name, value string, by store.User) (edge.RouterReport, error)
 	SetMaintenance(ctx context.Context, app string, on bool, by store.User) error
 	AddHTTPUser(ctx context.Context, app, name, password string, by store.User) error
 	RemoveHTTPUser(ctx context.Context, app, name string, by store.User) error
-	RouterReport(ctx context.Context, app string) (deploy.RouterReport, error)
-	SetGlobalRouter(ctx context.Context, name, value string, by store.User) (deploy.RouterReport, error)
-	GlobalRouterReport(ctx context.Context) (deploy.RouterReport, error)
+	RouterReport(ctx context.Context, app string) (edge.RouterReport, error)
+	SetGlobalRouter(ctx context.Context, name, value string, by store.User) (edge.RouterReport, error)
+	GlobalRouterReport(ctx context.Context) (edge.RouterReport, error)
 }
 
 type routing struct {
@@ -53,9 +53,9 @@ func (n routing) verbs() []Verb {
 				"router:set --global trusted-proxies 192.0.2.10 2001:db8::/32",
 			Values: func(words []string) []string {
 				if len(words) == 0 {
-					return append(deploy.RouterProperties(), deploy.GlobalRouterProperties()...)
+					return append(edge.RouterProperties(), edge.GlobalRouterProperties()...)
 				}
-				return deploy.RouterValues(words[0])
+				return edge.RouterValues(words[0])
 			},
 		}, n.set),
 		act(Verb{
@@ -111,33 +111,33 @@ type RouterSetArgs struct {
 	Value    string `json:"value"`
 }
 
-func (n routing) report(ctx context.Context, _ Call, args AppArgs) (deploy.RouterReport, error) {
+func (n routing) report(ctx context.Context, _ Call, args AppArgs) (edge.RouterReport, error) {
 	return n.RouterReport(ctx, args.App)
 }
 
-func (n routing) set(ctx context.Context, c Call, args RouterSetArgs) (deploy.RouterReport, error) {
+func (n routing) set(ctx context.Context, c Call, args RouterSetArgs) (edge.RouterReport, error) {
 	return n.SetRouter(ctx, args.App, args.Property, args.Value, c.User)
 }
 
-func (n routing) reportGlobal(ctx context.Context, _ Call, _ NoArgs) (deploy.RouterReport, error) {
+func (n routing) reportGlobal(ctx context.Context, _ Call, _ NoArgs) (edge.RouterReport, error) {
 	return n.GlobalRouterReport(ctx)
 }
 
-func (n routing) setGlobal(ctx context.Context, c Call, args SetArgs) (deploy.RouterReport, error) {
+func (n routing) setGlobal(ctx context.Context, c Call, args SetArgs) (edge.RouterReport, error) {
 	return n.SetGlobalRouter(ctx, args.Property, args.Value, c.User)
 }
 
-func (n routing) maintenanceOn(ctx context.Context, c Call, args AppArgs) (deploy.RouterReport, error) {
+func (n routing) maintenanceOn(ctx context.Context, c Call, args AppArgs) (edge.RouterReport, error) {
 	return n.maintain(ctx, c, args, true)
 }
 
-func (n routing) maintenanceOff(ctx context.Context, c Call, args AppArgs) (deploy.RouterReport, error) {
+func (n routing) maintenanceOff(ctx context.Context, c Call, args AppArgs) (edge.RouterReport, error) {
 	return n.maintain(ctx, c, args, false)
 }
 
-func (n routing) maintain(ctx context.Context, c Call, args AppArgs, on bool) (deploy.RouterReport, error) {
+func (n routing) maintain(ctx context.Context, c Call, args AppArgs, on bool) (edge.RouterReport, error) {
 	if err := n.SetMaintenance(ctx, args.App, on, c.User); err != nil {
-		return deploy.RouterReport{}, err
+		return edge.RouterReport{}, err
 	}
 	return n.RouterReport(ctx, args.App)
 }
@@ -154,16 +154,16 @@ type HTTPUserAddArgs struct {
 	Password string `json:"password" cli:"[PASSWORD]" stdin:"type the password"`
 }
 
-func (n routing) addUser(ctx context.Context, c Call, args HTTPUserAddArgs) (deploy.RouterReport, error) {
+func (n routing) addUser(ctx context.Context, c Call, args HTTPUserAddArgs) (edge.RouterReport, error) {
 	if err := n.AddHTTPUser(ctx, args.App, args.User, args.Password, c.User); err != nil {
-		return deploy.RouterReport{}, err
+		return edge.RouterReport{}, err
 	}
 	return n.RouterReport(ctx, args.App)
 }
 
-func (n routing) removeUser(ctx context.Context, c Call, args HTTPUserArgs) (deploy.RouterReport, error) {
+func (n routing) removeUser(ctx context.Context, c Call, args HTTPUserArgs) (edge.RouterReport, error) {
 	if err := n.RemoveHTTPUser(ctx, args.App, args.User, c.User); err != nil {
-		return deploy.RouterReport{}, err
+		return edge.RouterReport{}, err
 	}
 	return n.RouterReport(ctx, args.App)
 }

@@ -4,16 +4,16 @@ import (
 	"context"
 	"testing"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 )
 
-func (p *puppet) SetGlobalRouter(_ context.Context, name, value string, _ store.User) (deploy.RouterReport, error) {
-	return deploy.RouterReport{Properties: []deploy.RouterProperty{{Name: name, Value: value, Set: true}}}, nil
+func (p *puppet) SetGlobalRouter(_ context.Context, name, value string, _ store.User) (edge.RouterReport, error) {
+	return edge.RouterReport{Properties: []edge.RouterProperty{{Name: name, Value: value, Set: true}}}, nil
 }
 
-func (p *puppet) GlobalRouterReport(context.Context) (deploy.RouterReport, error) {
-	return deploy.RouterReport{}, nil
+func (p *puppet) GlobalRouterReport(context.Context) (edge.RouterReport, error) {
+	return edge.RouterReport{}, nil
 }
 
 // Whoever says which proxies are believed, says who every client of every app is.
@@ -30,7 +30,7 @@ func TestRouterSetGlobal_IsForAdmins(t *testing.T) {
 			t.Errorf("%+v reads: got %v, want a refusal", user, err)
 		}
 	}
-	var now deploy.RouterReport
+	var now edge.RouterReport
 	if err := h.Call(t.Context(), store.Root, "router:set-global", args, &now, nil); err != nil || len(now.Properties) != 1 || now.Properties[0].Value != "192.0.2.1" {
 		t.Errorf("an admin got %+v, %v", now, err)
 	}

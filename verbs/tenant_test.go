@@ -1,7 +1,9 @@
 package verbs
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -22,6 +27,28 @@ type noHosts struct{}
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
+// machine is all rooms in one.
+type machine struct {
+	*deploy.Deployer
+	*edge.Edge
+	*edge.Network
+	OneOffRoom
+	RequestRoom
+	DoctorRoom
+}
+
+func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error) {
+	return m.Deployer.Jobs().Jobs(ctx, app)
+}
+
+func (m machine) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
+	return m.Deployer.Jobs().RunJob(ctx, app, id, by, out)
+}
+
+func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
+	return m.Deployer.Logs().Logs(ctx, q, fn)
+}
+
 // newTenancy is a door with a real deployer, and the apps of two tenants.
 // Everything that is not shop's has "hidden" in it.
 func newTenancy(t *testing.T) *house {
@@ -30,7 +57,9 @@ func newTenancy(t *testing.T) *house {
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	cfg := deploy.Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
-	h.rooms = roomsOf(deploy.New(cfg, h.db, nil, router.New(router.Config{}, log), noHosts{}, log))
+	table := router.New(router.Config{}, log)
+	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -49,6 +49,7 @@ type Config struct {
 type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
+	OneOffs     OneOffRoom
 	Config      ConfigRoom
 	Releases    ReleaseRoom
 	Builds      BuildRoom
@@ -82,13 +83,13 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
-		{"Logs, events and cron", [][]Verb{logs{r, rooms.Logs}.verbs(), events{r}.verbs(), jobs{rooms.Jobs}.verbs()}},
+		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},
 		{"Domains and certificates", [][]Verb{
 			domains{r, rooms.Domains, cfg.Addresses, cfg.Resolver}.verbs(),
 			letsencrypt{r, rooms.LetsEncrypt, certs, cfg.Keeper}.verbs(), certs.verbs(),

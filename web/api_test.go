@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/client"
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -242,7 +242,7 @@ func TestLogs_FollowersAreLetGoWhenBerthStops(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
 	var got []string
-	err := client.Follow(t.Context(), h.Client(store.Root), "logs", verbs.LogArgs{AppArgs: verbs.AppArgs{App: "shop"}, Lines: 2, Follow: true}, func(line deploy.LogLine) error {
+	err := client.Follow(t.Context(), h.Client(store.Root), "logs", verbs.LogArgs{AppArgs: verbs.AppArgs{App: "shop"}, Lines: 2, Follow: true}, func(line logs.LogLine) error {
 		got = append(got, line.Text)
 		if line.Text == "followed" {
 			go h.stop()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -154,7 +156,7 @@ func (p *puppet) Scale(ctx context.Context, _ string, _ map[string]int, _ store.
 }
 
 // Logs has three lines, and for those who follow one more, then none.
-func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
+func (p *puppet) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
 	lines := []string{"one", "two", "three"}
 	if q.Lines >= 0 && q.Lines < len(lines) {
 		lines = lines[len(lines)-q.Lines:]
@@ -163,7 +165,7 @@ func (p *puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.Log
 		lines = append(lines, "followed")
 	}
 	for _, text := range lines {
-		if err := fn(deploy.LogLine{Source: "web.1", Text: text}); err != nil {
+		if err := fn(logs.LogLine{Source: "web.1", Text: text}); err != nil {
 			return err
 		}
 	}
@@ -204,4 +206,4 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]deploy.JobStatus, error) { return nil, nil }
+func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }

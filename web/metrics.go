@@ -18,7 +18,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-// Meter has the figures that no verb tells. *deploy.Deployer is one.
+// Meter has the figures that no verb tells. *edge.Requests is one.
 type Meter interface {
 	LostRequestLines() uint64
 	RefusedConnections() uint64

@@ -20,6 +20,7 @@ import (
 
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -87,8 +88,8 @@ func (p puppet) Scale(context.Context, string, map[string]int, store.User, io.Wr
 		Hint("add flask to requirements.txt").Hint("v18 stopped; v17 still serves all traffic")
 }
 
-func (p puppet) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
-	return fn(deploy.LogLine{Time: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC), Source: "web.1", Text: "hello"})
+func (p puppet) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
+	return fn(logs.LogLine{Time: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC), Source: "web.1", Text: "hello"})
 }
 
 func (p puppet) RunOnce(_ context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {

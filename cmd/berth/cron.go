@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"
@@ -38,7 +38,7 @@ func (c *cli) cronCommands() []command {
 		}}
 }
 
-func printJobs(t *table, jobs []deploy.JobStatus) {
+func printJobs(t *table, jobs []jobs.JobStatus) {
 	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
 	for _, job := range jobs {
 		last := ""

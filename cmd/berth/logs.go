@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/client"
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -70,7 +70,7 @@ func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
 	if c.color {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
-	return client.Follow(ctx, c.client, "logs", args, func(line deploy.LogLine) error {
+	return client.Follow(ctx, c.client, "logs", args, func(line logs.LogLine) error {
 		source := line.Source
 		if line.Stream == "berth" {
 			source = "berth[" + source + "]" // as Heroku marks what the platform says of a process

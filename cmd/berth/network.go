@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -44,9 +45,9 @@ func (c *cli) networkCommands() []command {
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
 				if len(words) == 0 {
-					return deploy.NetworkProperties()
+					return edge.NetworkProperties()
 				}
-				return deploy.NetworkValues(words[0])
+				return edge.NetworkValues(words[0])
 			},
 			run: func(ctx context.Context, _ string, words []string) error {
 				value := strings.Join(words[1:], ",")
@@ -67,8 +68,8 @@ func (c *cli) networkCommands() []command {
 				if !global {
 					return usage("the network is the same for all apps").Hint("berth network:report --global")
 				}
-				return read(ctx, c, "network:report-global", nil, func(t *table, r deploy.NetworkReport) {
-					printRouter(t, deploy.RouterReport{Properties: r.Properties})
+				return read(ctx, c, "network:report-global", nil, func(t *table, r edge.NetworkReport) {
+					printRouter(t, edge.RouterReport{Properties: r.Properties})
 				})
 			},
 		},

@@ -3,7 +3,7 @@ package main
 import (
 	"strings"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 )
 
 var portShows = map[string]printer{
@@ -13,7 +13,7 @@ var portShows = map[string]printer{
 	"ports:clear":  asText(tellPorts),
 }
 
-func tellPorts(c *cli, app string, now deploy.PortsReport) {
+func tellPorts(c *cli, app string, now edge.PortsReport) {
 	if len(now.Ports) == 0 {
 		c.say("%s has no ports", app)
 		return
@@ -30,7 +30,7 @@ func tellPorts(c *cli, app string, now deploy.PortsReport) {
 	}
 }
 
-func printPorts(t *table, r deploy.PortsReport) {
+func printPorts(t *table, r edge.PortsReport) {
 	for _, p := range r.Ports {
 		state := "open"
 		switch {

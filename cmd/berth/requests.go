@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/client"
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"
 )
@@ -45,7 +45,7 @@ func (c *cli) requests(ctx context.Context, args verbs.RequestArgs) error {
 			return err
 		})
 	}
-	return client.Follow(ctx, c.client, "router:logs", args, func(line deploy.RequestLine) error {
+	return client.Follow(ctx, c.client, "router:logs", args, func(line edge.RequestLine) error {
 		_, err := fmt.Fprintln(c.out, c.requestText(line))
 		return err
 	})
@@ -53,7 +53,7 @@ func (c *cli) requests(ctx context.Context, args verbs.RequestArgs) error {
 
 // requestText is a request in a line, with nothing in it that could command a
 // terminal.
-func (c *cli) requestText(line deploy.RequestLine) string {
+func (c *cli) requestText(line edge.RequestLine) string {
 	dim, bad, plain := "", "", ""
 	if c.color {
 		dim, plain = "\x1b[2m", "\x1b[0m"
@@ -74,7 +74,7 @@ func (c *cli) requestText(line deploy.RequestLine) string {
 		by, line.Duration, line.BytesOut, line.Client)
 }
 
-func printTraffic(t *table, tr deploy.Traffic) {
+func printTraffic(t *table, tr edge.Traffic) {
 	t.row("app", tr.App)
 	t.row("over the last", fmt.Sprintf("%.0fs", tr.Seconds))
 	t.row("requests", fmt.Sprintf("%.2f/s", tr.Requests))

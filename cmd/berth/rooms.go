@@ -2,30 +2,33 @@ package main
 
 import (
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/verbs"
 )
 
 // rooms says who does what the verbs ask for.
-func rooms(d *deploy.Deployer) verbs.Rooms {
+func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs.Rooms {
+	e := d.Edge()
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,
 		Builds:      d,
 		Builder:     d,
 		Git:         d,
 		Registries:  d,
-		Logs:        d,
-		Jobs:        d,
-		Domains:     d,
-		Certs:       d,
-		LetsEncrypt: d,
-		Router:      d,
-		Requests:    d,
-		Ports:       d,
+		Logs:        d.Logs(),
+		Jobs:        d.Jobs(),
+		Domains:     e,
+		Certs:       e,
+		LetsEncrypt: e,
+		Router:      e,
+		Requests:    asked,
+		Ports:       e,
 		Keys:        d,
-		Network:     d,
-		Doctor:      d,
+		Network:     d.Network(),
+		Doctor:      doctor,
 	}
 }

@@ -6,12 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/verbs"
 )
 
 var routerShows = map[string]printer{
-	"http-auth:remove-user": asText(func(c *cli, app string, now deploy.RouterReport) {
+	"http-auth:remove-user": asText(func(c *cli, app string, now edge.RouterReport) {
 		if len(now.Users) == 0 {
 			c.say("everybody may enter %s", app)
 		} else {
@@ -38,10 +38,10 @@ func (c *cli) routerCommands() []command {
 				case app == "":
 					return usage("router:set needs the name of an app").Hint("--global in its place is for all of them")
 				case len(words) == 0:
-					return usage("router:set needs a property").Hint("there are %s", strings.Join(deploy.RouterProperties(), ", "))
+					return usage("router:set needs a property").Hint("there are %s", strings.Join(edge.RouterProperties(), ", "))
 				}
 				args := verbs.RouterSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
-				if deploy.RouterPage(args.Property) && args.Value != "" {
+				if edge.RouterPage(args.Property) && args.Value != "" {
 					var err error
 					if args.Value, err = c.readFile(args.Value); err != nil {
 						return err
@@ -75,7 +75,7 @@ func (c *cli) routerCommands() []command {
 // app.
 func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string) error {
 	if c.app != "" || first == "" {
-		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(deploy.GlobalRouterProperties(), ", "))
+		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(edge.GlobalRouterProperties(), ", "))
 	}
 	args := verbs.SetArgs{Property: first, Value: strings.Join(words, " ")}
 	if err := c.ask(ctx, "router:set-global", args, nil); err != nil {
@@ -85,7 +85,7 @@ func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string)
 	return nil
 }
 
-func printRouter(t *table, r deploy.RouterReport) {
+func printRouter(t *table, r edge.RouterReport) {
 	if r.App != "" {
 		t.row("app", r.App)
 		t.row("maintenance", onOff(r.Maintenance))

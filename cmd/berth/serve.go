@@ -24,6 +24,7 @@ import (
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -191,9 +192,9 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
 		Ports:     doors.ports(),
-		Outside:   doors.outside(),
 		Builds:    builds, KeepReleases: keepReleases,
 	}, db, engine, table, plate, log)
+	asked := edge.NewRequests(db, table, requests)
 	if err := repositories.Sweep(); err != nil {
 		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
 	}
@@ -206,8 +207,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Addresses:   ownAddresses,
 		Keeper:      keeper,
 		Register:    register,
-	}, rooms(deployer), db, log)
-	api := web.New(web.Config{Version: version, Certificate: keeper.State, Meter: deployer}, commands, log)
+	}, rooms(deployer, asked, deploy.Doctor{Engine: engine, Outside: doors.outside()}), db, log)
+	api := web.New(web.Config{Version: version, Certificate: keeper.State, Meter: asked}, commands, log)
 	plate.admin = api.Handler(admin.New(admin.Config{SSHPort: port(doors.ssh)}, api, commands, deployer, log))
 	ssh, err := newSSH(db, repositories, deployer, api, register, version, log)
 	if err != nil {
@@ -219,6 +220,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	jobs.run("state file", func(ctx context.Context) error { return db.Run(ctx, log) })
 	jobs.run("engine", engine.Run)
 	jobs.run("deployer", deployer.Run)
+	jobs.run("traffic", asked.Run)
 	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
 	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })
 	jobs.run("router", func(ctx context.Context) error {
@@ -509,7 +511,7 @@ func (s *serve) engineConfig(db *store.Store, log *slog.Logger) (cfg runtime.Con
 		if err != nil {
 			return err
 		}
-		if cfg.LAN, err = deploy.LAN(settings); err != nil {
+		if cfg.LAN, err = edge.LAN(settings); err != nil {
 			log.Warn("apps reach no private network", "err", err)
 		}
 		return nil
@@ -531,9 +533,9 @@ type plate struct {
 	log          *slog.Logger
 }
 
-// SetHosts is the deployer's deploy.Hosts.
+// SetHosts is one of edge.Hosts.
 func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
-	own := deploy.AdminHosts(domain)
+	own := edge.AdminHosts(domain)
 	if err := p.table.Handle(own, p.admin); err != nil {
 		p.log.Error("the admin page has no host", "hosts", own, "err", err)
 	}

@@ -107,7 +107,7 @@ func (c *closedDoors) serve(ctx context.Context) error {
 		release = func() error { return nil }
 	}
 	running.RouteSurvivors(ctx, containers)
-	running.AnnounceHosts() // for each other host to be answered with its own certificate
+	running.Edge().AnnounceHosts() // for each other host to be answered with its own certificate
 
 	var copies doors
 	var errs [3]error
@@ -149,7 +149,7 @@ func (c *closedDoors) serve(ctx context.Context) error {
 	}
 }
 
-// closedHosts is the deploy.Hosts of closed doors. The router's page comes before
+// closedHosts is the edge.Hosts of closed doors. The router's page comes before
 // the handlers, but it takes a host that it leads to for its certificate to be used.
 type closedHosts struct {
 	table        *router.Router

@@ -9,6 +9,7 @@ import "github.com/berthd/berth/verbs"
 type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
+	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
 	verbs.BuildRoom
@@ -33,6 +34,7 @@ func Rooms(one Everything) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        one,
 		Processes:   one,
+		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
 		Builds:      one,

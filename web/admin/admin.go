@@ -23,7 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"
@@ -187,12 +187,12 @@ func (a *admin) frame(r *http.Request, user store.User, title string) frame {
 // loginCommand is the command that lets its caller in, as seen from the address
 // that the visitor has come by.
 func (a *admin) loginCommand(r *http.Request) string {
-	return deploy.SSHCommand(web.HostName(r), a.cfg.SSHPort) + " login"
+	return edge.SSHCommand(web.HostName(r), a.cfg.SSHPort) + " login"
 }
 
 // gitURL is the remote of an app that may not exist yet.
 func (a *admin) gitURL(r *http.Request, app string) string {
-	return deploy.GitURL(web.HostName(r), a.cfg.SSHPort, app)
+	return edge.GitURL(web.HostName(r), a.cfg.SSHPort, app)
 }
 
 // fail answers with an error: a page, or only its message when a part of a page

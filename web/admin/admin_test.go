@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -36,10 +39,10 @@ type harbour struct {
 
 	mu       sync.Mutex // guards what follows
 	apps     map[string]deploy.AppStatus
-	jobs     map[string][]deploy.JobStatus
-	logs     map[string][]deploy.LogLine
-	requests map[string][]deploy.RequestLine
-	traffic  map[string]deploy.Traffic
+	jobs     map[string][]jobs.JobStatus
+	logs     map[string][]logs.LogLine
+	requests map[string][]edge.RequestLine
+	traffic  map[string]edge.Traffic
 	builds   map[string]*growing
 	grown    chan struct{} // closed when a log has grown
 	watchers map[chan string]bool
@@ -58,8 +61,8 @@ type growing struct {
 
 func newHarbour(db *store.Store) *harbour {
 	return &harbour{
-		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]deploy.JobStatus{},
-		logs: map[string][]deploy.LogLine{}, requests: map[string][]deploy.RequestLine{}, traffic: map[string]deploy.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
+		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]jobs.JobStatus{},
+		logs: map[string][]logs.LogLine{}, requests: map[string][]edge.RequestLine{}, traffic: map[string]edge.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
 	}
 }
 
@@ -121,7 +124,7 @@ func (h *harbour) Statuses(context.Context) ([]deploy.AppStatus, error) {
 	return slices.Collect(maps.Values(h.apps)), nil
 }
 
-func (h *harbour) Jobs(_ context.Context, app string) ([]deploy.JobStatus, error) {
+func (h *harbour) Jobs(_ context.Context, app string) ([]jobs.JobStatus, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.jobs[app], nil
@@ -141,7 +144,7 @@ func (h *harbour) Subscribe(ctx context.Context) <-chan string {
 }
 
 // write adds lines to an app's log.
-func (h *harbour) write(app string, lines ...deploy.LogLine) {
+func (h *harbour) write(app string, lines ...logs.LogLine) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.logs[app] = append(h.logs[app], lines...)
@@ -149,11 +152,11 @@ func (h *harbour) write(app string, lines ...deploy.LogLine) {
 	h.grown = make(chan struct{})
 }
 
-func (h *harbour) Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error {
-	wanted := func(line deploy.LogLine) bool {
+func (h *harbour) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
+	wanted := func(line logs.LogLine) bool {
 		return q.Process == "" || line.Source == q.Process || strings.HasPrefix(line.Source, q.Process+".")
 	}
-	return giveLines(ctx, h, func() []deploy.LogLine { return h.logs[q.App] }, q.Lines, q.Follow, wanted, fn)
+	return giveLines(ctx, h, func() []logs.LogLine { return h.logs[q.App] }, q.Lines, q.Follow, wanted, fn)
 }
 
 // giveLines gives those of the last lines that are wanted, and those that come if
@@ -583,11 +586,11 @@ func TestAdmin_PageOfAnAppShowsAllOfIt(t *testing.T) {
 			tx.PutRouting("shop", store.Routing{Maintenance: true, Users: map[string]string{"alice": "secrethash"}}),
 		)
 	})
-	h.harbour.jobs["shop"] = []deploy.JobStatus{{
+	h.harbour.jobs["shop"] = []jobs.JobStatus{{
 		Job: store.Job{ID: "j1", Schedule: "@daily", Command: "python report.py"}, Next: time.Now().Add(time.Hour),
 		Last: &store.JobRun{Job: "j1", StartedAt: time.Now(), FinishedAt: time.Now(), ExitCode: 3},
 	}}
-	h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "web.1", Release: 2, Stream: "stdout", Text: "listening at 8000"})
+	h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "web.1", Release: 2, Stream: "stdout", Text: "listening at 8000"})
 	got := h.enter(h.user("alice", store.RoleDeploy)).get("/apps/shop")
 	got.mustContain(t, "running", "web.1", "2/2", "v2", "Fix cart total", "https://shop.example.com", "shop.example.org",
 		"example.org/store", "without the path", "sends to shop.example.org", "Under maintenance", "own CA", "python report.py", "exit code 3", "listening at 8000", "COLOR", "git remote", "Roll back")
@@ -745,8 +748,8 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 		s.Instances[0].Detail = hostile
 		s.Waiting = hostile
 	})
-	h.harbour.jobs["shop"] = []deploy.JobStatus{{Job: store.Job{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.JobRun{Job: hostile, Error: hostile}}}
-	h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: hostile, Text: hostile, Stream: hostile})
+	h.harbour.jobs["shop"] = []jobs.JobStatus{{Job: store.Job{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.JobRun{Job: hostile, Error: hostile}}}
+	h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: hostile, Text: hostile, Stream: hostile})
 	h.harbour.say("shop", 2, hostile, true)
 	v := h.enter(h.user("alice", store.RoleAdmin))
 	for _, path := range []string{"/", "/apps/shop", "/apps/shop/logs?ps=" + url.QueryEscape(hostile), "/apps/shop/builds/2", "/apps/shop/confirm/scale", "/apps/shop/confirm/rollback?release=2",
@@ -762,10 +765,10 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 	}
 }
 
-func (h *harbour) RouterReport(_ context.Context, app string) (deploy.RouterReport, error) {
+func (h *harbour) RouterReport(_ context.Context, app string) (edge.RouterReport, error) {
 	var set store.Routing
 	err := h.db.View(func(tx *store.Tx) (err error) { set, err = tx.Routing(app); return err })
-	return deploy.RouterReport{App: app, Maintenance: set.Maintenance}, err
+	return edge.RouterReport{App: app, Maintenance: set.Maintenance}, err
 }
 
 // Whoever leaves before the verb has begun is noticed by the verb.

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
@@ -29,7 +31,7 @@ type appPage struct {
 	Builds      []buildRow
 	Domains     []domainRow
 	Maintenance bool
-	Jobs        []deploy.JobStatus
+	Jobs        []jobs.JobStatus
 	Config      []string // names
 	Events      []store.Event
 	Log         logView
@@ -108,7 +110,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		MayReveal: a.table.May(user, "config:reveal", verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: name}}) == nil,
 	}
 	of := verbs.AppArgs{App: name}
-	var routing deploy.RouterReport
+	var routing edge.RouterReport
 	var builds []store.Build
 	var live store.Release
 	for _, read := range []func() error{
@@ -118,7 +120,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		},
 		func() (err error) { page.Traffic, err = a.readTraffic(ctx, user, name); return err },
 		func() (err error) {
-			page.Jobs, err = verbs.Ask[[]deploy.JobStatus](ctx, a.table, user, "cron:list", of)
+			page.Jobs, err = verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", of)
 			return err
 		},
 		func() (err error) {
@@ -138,7 +140,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 			return err
 		},
 		func() (err error) {
-			routing, err = verbs.Ask[deploy.RouterReport](ctx, a.table, user, "router:report", of)
+			routing, err = verbs.Ask[edge.RouterReport](ctx, a.table, user, "router:report", of)
 			return err
 		},
 		func() (err error) {

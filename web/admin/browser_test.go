@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -373,7 +374,7 @@ func browserLog(t *testing.T, b *tab) {
 	b.open("/apps/shop")
 	b.live()
 	line := func(text string) {
-		b.h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Stream: "stderr", Text: text})
+		b.h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Stream: "stderr", Text: text})
 	}
 	line("first \x1b[31mred\x1b[0m <b>bold</b>")
 	b.sees(".log-view", "first red <b>bold</b>")
@@ -406,7 +407,7 @@ func browserLog(t *testing.T, b *tab) {
 	b.run(chromedp.SetValue(chromedp.CSS("#ps"), "worker.1"))
 	b.until("document.location.search === '?ps=worker.1'")
 	b.until("!document.querySelector('.log-view').innerText.includes('web.1')")
-	b.h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "worker.1", Release: 18, Text: "worked"})
+	b.h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "worker.1", Release: 18, Text: "worked"})
 	b.sees(".log-view", "worked")
 }
 
@@ -417,7 +418,7 @@ func browserLongLog(t *testing.T, b *tab) {
 	for part := range 30 {
 		b.h.harbour.write("shop", logLines(fmt.Sprintf("web.%d", part), time.Now(), many/30)...)
 	}
-	b.h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Text: "the very last"})
+	b.h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Text: "the very last"})
 	began := time.Now()
 	b.sees(".log-view .chunk:last-of-type", "the very last")
 	t.Logf("%d lines shown after %v", many, time.Since(began))
@@ -548,7 +549,7 @@ var pagePaths = []string{"/", "/apps/shop", "/apps/api", "/apps/shop/logs", "/ap
 func browserNarrow(t *testing.T, b *tab) {
 	b.enter(b.h.user("alice-with-a-rather-long-name", store.RoleAdmin))
 	long := strings.Repeat("wide", 60)
-	b.h.harbour.write("shop", deploy.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Text: long})
+	b.h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "web.1", Release: 18, Text: long})
 	b.h.update(func(tx *store.Tx) error {
 		if err := tx.PutDomain(store.Domain{Host: strings.Repeat("wide", 15) + ".example.com", App: "shop"}); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 )
 
 const (
@@ -101,7 +101,7 @@ func logChunks(lines []template.HTML) []chunk {
 }
 
 // logLineHTML shows one line of an app's log.
-func logLineHTML(line deploy.LogLine) template.HTML {
+func logLineHTML(line logs.LogLine) template.HTML {
 	var b strings.Builder
 	stream := "out"
 	switch line.Stream {
@@ -153,7 +153,7 @@ func newPlace() *place {
 	return &place{marks: map[string]mark{}, again: map[string]int{}, first: true}
 }
 
-func keyOf(line deploy.LogLine) string {
+func keyOf(line logs.LogLine) string {
 	return line.Source + "@" + strconv.Itoa(line.Release)
 }
 
@@ -204,7 +204,7 @@ func (p *place) known() bool { return len(p.marks) > 0 }
 
 // passed tells whether the browser has the line already. Lines that come again
 // are passed in the order they came in before.
-func (p *place) passed(line deploy.LogLine) bool {
+func (p *place) passed(line logs.LogLine) bool {
 	if !p.known() {
 		return false
 	}
@@ -223,7 +223,7 @@ func (p *place) passed(line deploy.LogLine) bool {
 }
 
 // advance notes that the browser gets the line.
-func (p *place) advance(line deploy.LogLine) {
+func (p *place) advance(line logs.LogLine) {
 	key := keyOf(line)
 	m, known := p.marks[key]
 	switch {

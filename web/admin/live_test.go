@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/store"
 )
 
@@ -200,9 +201,9 @@ func TestLive_BrowserThatLeavesLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func logLines(source string, from time.Time, n int) (lines []deploy.LogLine) {
+func logLines(source string, from time.Time, n int) (lines []logs.LogLine) {
 	for i := range n {
-		lines = append(lines, deploy.LogLine{Time: from.Add(time.Duration(i/2) * time.Millisecond), Source: source, Release: 2, Stream: "stdout", Text: fmt.Sprintf("line-%d;", i)})
+		lines = append(lines, logs.LogLine{Time: from.Add(time.Duration(i/2) * time.Millisecond), Source: source, Release: 2, Stream: "stdout", Text: fmt.Sprintf("line-%d;", i)})
 	}
 	return lines
 }
@@ -274,9 +275,9 @@ func TestPlace_SurvivesBeingWrittenDown(t *testing.T) {
 	p := newPlace()
 	now := time.Now()
 	for i := range 100 {
-		p.advance(deploy.LogLine{Source: fmt.Sprintf("cron.a:b,%d", i), Release: 3, Time: now.Add(time.Duration(i) * time.Second)})
+		p.advance(logs.LogLine{Source: fmt.Sprintf("cron.a:b,%d", i), Release: 3, Time: now.Add(time.Duration(i) * time.Second)})
 	}
-	last := deploy.LogLine{Source: "cron.a:b,99", Release: 3, Time: now.Add(99 * time.Second)}
+	last := logs.LogLine{Source: "cron.a:b,99", Release: 3, Time: now.Add(99 * time.Second)}
 	p.advance(last)
 	text := p.String()
 	if len(text) > maxPlace || strings.ContainsAny(text, " \n\x00") {

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
@@ -59,7 +61,7 @@ func (a *admin) logSources(ctx context.Context, user store.User, app string) (so
 		sources = append(sources, i.Process, i.Name)
 	}
 	slices.Sort(sources)
-	jobs, err := verbs.Ask[[]deploy.JobStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
+	jobs, err := verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs of %s: %w", app, err)
 	}
@@ -76,7 +78,7 @@ func jobSource(id string) string { return "cron." + id }
 func (a *admin) readLog(ctx context.Context, user store.User, q verbs.LogArgs) (logView, error) {
 	var shown []template.HTML
 	at := newPlace()
-	err := verbs.Follow(ctx, a.table, user, "logs", q, func(line deploy.LogLine) error {
+	err := verbs.Follow(ctx, a.table, user, "logs", q, func(line logs.LogLine) error {
 		at.advance(line)
 		shown = append(shown, logLineHTML(line))
 		return nil
@@ -104,7 +106,7 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 	}
 	gap := false
 	return a.stream(w, r, func(ctx context.Context, s *eventStream) error {
-		show := func(line deploy.LogLine) (template.HTML, bool) {
+		show := func(line logs.LogLine) (template.HTML, bool) {
 			// The replay begins before the browser's place, or it does not reach it.
 			gap = at.first && at.known() && line.Time.After(at.newest)
 			at.first = false
@@ -118,7 +120,7 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 			}
 			return shown, true
 		}
-		return followLines(ctx, s, show, at.String, func(ctx context.Context, emit func(deploy.LogLine) error) error {
+		return followLines(ctx, s, show, at.String, func(ctx context.Context, emit func(logs.LogLine) error) error {
 			return verbs.Follow(ctx, a.table, user, "logs", q, emit)
 		})
 	})

@@ -12,14 +12,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/verbs"
 )
 
 // trafficView is what the page of an app shows of its last minutes.
 type trafficView struct {
-	deploy.Traffic
+	edge.Traffic
 	Line string  // the points of the curve, in a box of sparkWidth by sparkHeight
 	Top  float64 // requests a second at its highest
 }
@@ -30,14 +30,14 @@ const (
 )
 
 func (a *admin) readTraffic(ctx context.Context, user store.User, app string) (trafficView, error) {
-	traffic, err := verbs.Ask[deploy.Traffic](ctx, a.table, user, "router:traffic", verbs.AppArgs{App: app})
+	traffic, err := verbs.Ask[edge.Traffic](ctx, a.table, user, "router:traffic", verbs.AppArgs{App: app})
 	if err != nil {
 		return trafficView{}, fmt.Errorf("read the traffic of %s: %w", app, err)
 	}
 	return newTrafficView(traffic), nil
 }
 
-func newTrafficView(t deploy.Traffic) trafficView {
+func newTrafficView(t edge.Traffic) trafficView {
 	v := trafficView{Traffic: t}
 	if len(t.History) < 2 {
 		return v
@@ -111,7 +111,7 @@ func (a *admin) serveRequests(w http.ResponseWriter, r *http.Request, user store
 	var shown []template.HTML
 	last := ""
 	q := verbs.RequestArgs{App: app, Status: page.Status, Lines: fullLog}
-	err := verbs.Follow(r.Context(), a.table, user, "router:logs", q, func(line deploy.RequestLine) error {
+	err := verbs.Follow(r.Context(), a.table, user, "router:logs", q, func(line edge.RequestLine) error {
 		last = cmp.Or(line.ID, last)
 		shown = append(shown, requestLineHTML(line))
 		return nil
@@ -143,7 +143,7 @@ func (a *admin) serveRequestsFollow(w http.ResponseWriter, r *http.Request, user
 	}
 	return a.stream(w, r, func(ctx context.Context, s *eventStream) error {
 		passing := known
-		show := func(line deploy.RequestLine) (template.HTML, bool) {
+		show := func(line edge.RequestLine) (template.HTML, bool) {
 			if passing {
 				passing = line.ID != last
 				return "", false
@@ -156,7 +156,7 @@ func (a *admin) serveRequestsFollow(w http.ResponseWriter, r *http.Request, user
 			}
 			return shown, true
 		}
-		return followLines(ctx, s, show, func() string { return last }, func(ctx context.Context, emit func(deploy.RequestLine) error) error {
+		return followLines(ctx, s, show, func() string { return last }, func(ctx context.Context, emit func(edge.RequestLine) error) error {
 			return verbs.Follow(ctx, a.table, user, "router:logs", q, emit)
 		})
 	})
@@ -166,7 +166,7 @@ func (a *admin) serveRequestsFollow(w http.ResponseWriter, r *http.Request, user
 // and whether the query makes sense while an error page can still be the answer.
 func (a *admin) knowsRequest(ctx context.Context, user store.User, q verbs.RequestArgs, id string) (known bool, err error) {
 	q.Follow, q.Lines = false, replayLog/2 // more come before the replay begins
-	err = verbs.Follow(ctx, a.table, user, "router:logs", q, func(line deploy.RequestLine) error {
+	err = verbs.Follow(ctx, a.table, user, "router:logs", q, func(line edge.RequestLine) error {
 		known = known || id != "" && line.ID == id
 		return nil
 	})
@@ -174,7 +174,7 @@ func (a *admin) knowsRequest(ctx context.Context, user store.User, q verbs.Reque
 }
 
 // requestLineHTML shows one line of an access log.
-func requestLineHTML(line deploy.RequestLine) template.HTML {
+func requestLineHTML(line edge.RequestLine) template.HTML {
 	at := line.Time.UTC()
 	stamp := `<span class="at" title="` + at.Format("2 Jan 2006 15:04:05.000 UTC") + `">` + at.Format("15:04:05") + `</span> `
 	if line.Dropped > 0 {

@@ -6,19 +6,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
-func (h *harbour) Traffic(_ context.Context, app string) (deploy.Traffic, error) {
+func (h *harbour) Traffic(_ context.Context, app string) (edge.Traffic, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.traffic[app], nil
 }
 
 // ask adds lines to an app's access log.
-func (h *harbour) ask(app string, lines ...deploy.RequestLine) {
+func (h *harbour) ask(app string, lines ...edge.RequestLine) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.requests[app] = append(h.requests[app], lines...)
@@ -26,16 +26,16 @@ func (h *harbour) ask(app string, lines ...deploy.RequestLine) {
 	h.grown = make(chan struct{})
 }
 
-func (h *harbour) Requests(ctx context.Context, q deploy.RequestQuery, fn func(deploy.RequestLine) error) error {
+func (h *harbour) Requests(ctx context.Context, q edge.RequestQuery, fn func(edge.RequestLine) error) error {
 	if q.Status != "" && q.Status != "5xx" {
 		return fault.New(fault.Usage, "E186", "%q is no status", q.Status)
 	}
-	wanted := func(line deploy.RequestLine) bool { return q.Status != "5xx" || line.Status >= 500 }
-	return giveLines(ctx, h, func() []deploy.RequestLine { return h.requests[q.App] }, q.Lines, q.Follow, wanted, fn)
+	wanted := func(line edge.RequestLine) bool { return q.Status != "5xx" || line.Status >= 500 }
+	return giveLines(ctx, h, func() []edge.RequestLine { return h.requests[q.App] }, q.Lines, q.Follow, wanted, fn)
 }
 
-func requestLine(id, path string, status int) deploy.RequestLine {
-	return deploy.RequestLine{Time: time.Now(), ID: id, Method: "GET", Host: "shop.example.com", Path: path, Status: status}
+func requestLine(id, path string, status int) edge.RequestLine {
+	return edge.RequestLine{Time: time.Now(), ID: id, Method: "GET", Host: "shop.example.com", Path: path, Status: status}
 }
 
 func TestRequests_GoOnWhereTheBrowserStopped(t *testing.T) {
@@ -83,14 +83,14 @@ func TestRequests_HostileLinesStayText(t *testing.T) {
 }
 
 func TestTrafficView_DrawsWithinItsBox(t *testing.T) {
-	v := newTrafficView(deploy.Traffic{History: []float64{0, 5, 10}, Seconds: 300})
+	v := newTrafficView(edge.Traffic{History: []float64{0, 5, 10}, Seconds: 300})
 	if v.Line != "0.0,47.0 300.0,24.0 600.0,1.0" || v.Top != 10 || v.Minutes() != "last 5 min" {
 		t.Errorf("got %+v, %s", v, v.Minutes())
 	}
-	if v := newTrafficView(deploy.Traffic{History: []float64{0, 0}}); v.Line != "0.0,47.0 600.0,47.0" {
+	if v := newTrafficView(edge.Traffic{History: []float64{0, 0}}); v.Line != "0.0,47.0 600.0,47.0" {
 		t.Errorf("of nothing: got %s", v.Line)
 	}
-	if v := newTrafficView(deploy.Traffic{}); v.Line != "" {
+	if v := newTrafficView(edge.Traffic{}); v.Line != "" {
 		t.Errorf("of no history: got %s", v.Line)
 	}
 }

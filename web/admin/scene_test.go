@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 )
@@ -37,7 +40,7 @@ func (h *quay) scene() {
 		deploy.Instance{Name: "worker.1", Process: "worker", Number: 1, Release: 11, State: "crashed", Since: now.Add(-40 * time.Second), Restarts: 6, Detail: "exit code 1"})
 	h.harbour.change("wiki", func(s *deploy.AppStatus) { s.Formation = map[string]int{"worker": 1} })
 
-	h.harbour.jobs["shop"] = []deploy.JobStatus{
+	h.harbour.jobs["shop"] = []jobs.JobStatus{
 		{Job: store.Job{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
 			Last: &store.JobRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
 		{Job: store.Job{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),
@@ -88,13 +91,13 @@ func (h *quay) scene() {
 		"-----> Start    web.1 ok 0.3s   web.2 ok 0.3s  (GET /)\n"+
 		"-----> Switch   v17 -> v18, draining v17 for up to 30s\n\n"+
 		"success: v18 live after 0.9s\n         https://shop.example.com\n         undo: ssh berth@example.com rollback shop\n", true)
-	traffic := deploy.Traffic{App: "shop", Seconds: 300, Requests: 21.4, Errors: .0031, P50: 18, P99: 240, InFlight: 3, BytesIn: 900, BytesOut: 190 << 10, Responses: 6420, StepSeconds: 10}
+	traffic := edge.Traffic{App: "shop", Seconds: 300, Requests: 21.4, Errors: .0031, P50: 18, P99: 240, InFlight: 3, BytesIn: 900, BytesOut: 190 << 10, Responses: 6420, StepSeconds: 10}
 	for i := range 31 {
 		traffic.History = append(traffic.History, 14+float64(i)/2+float64(i*i*7%11))
 	}
 	h.harbour.traffic["shop"] = traffic
 	for i := range 30 {
-		line := deploy.RequestLine{Time: now.Add(time.Duration(i-30) * 900 * time.Millisecond), ID: fmt.Sprintf("request%d", i), Client: fmt.Sprintf("192.0.2.%d", i*7%50),
+		line := edge.RequestLine{Time: now.Add(time.Duration(i-30) * 900 * time.Millisecond), ID: fmt.Sprintf("request%d", i), Client: fmt.Sprintf("192.0.2.%d", i*7%50),
 			Method: "GET", Host: "shop.example.com", Path: fmt.Sprintf("/products/%d?page=2", i*7%40), Status: 200, BytesOut: int64(1800 + i*370), Duration: 12.4 + float64(i), Instance: fmt.Sprintf("web.%d", i%2+1), Release: 18, UserAgent: "Mozilla/5.0"}
 		switch {
 		case i%11 == 5:
@@ -112,7 +115,7 @@ func (h *quay) scene() {
 		case i == 31:
 			text = `10.88.0.1 "POST /cart HTTP/1.1" 302 0`
 		}
-		h.harbour.write("shop", deploy.LogLine{Time: now.Add(time.Duration(i-40) * 1700 * time.Millisecond), Source: source, Release: 18, Stream: "stdout", Text: text})
+		h.harbour.write("shop", logs.LogLine{Time: now.Add(time.Duration(i-40) * 1700 * time.Millisecond), Source: source, Release: 18, Stream: "stdout", Text: text})
 	}
 }
 

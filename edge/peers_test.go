@@ -1,0 +1,57 @@
+package edge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/berthd/berth/router/peer"
+	"github.com/berthd/berth/store"
+)
+
+func TestSetGlobalRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
+	d := newWorld(t)
+	by := store.User{Name: "alice", Role: store.RoleAdmin}
+	if got := fmt.Sprint(d.peersOf(d.settings())); got != fmt.Sprint(peer.Policy{MaxConnections: defaultConnections}) {
+		t.Errorf("before anything is set: %s", got)
+	}
+	for _, row := range []struct{ name, value, want string }{
+		{"trusted-proxies", "192.0.2.1, 2001:db8::/32", "{[192.0.2.1/32 2001:db8::/32]  1000}"},
+		{"proxy-protocol", "on", "{[192.0.2.1/32 2001:db8::/32] required 1000}"},
+		{"max-connections-per-address", "50", "{[192.0.2.1/32 2001:db8::/32] required 50}"},
+		{"max-connections-per-address", "off", "{[192.0.2.1/32 2001:db8::/32] required 0}"},
+		{"proxy-protocol", "optional", "{[192.0.2.1/32 2001:db8::/32] optional 0}"},
+		{"trusted-proxies", "loopback", "{[127.0.0.0/8 ::1/128] optional 0}"},
+		{"trusted-proxies", "none", "{[] optional 0}"},
+		{"proxy-protocol", "", "{[]  0}"},
+		{"max-connections-per-address", "", "{[]  1000}"},
+	} {
+		if _, err := d.SetGlobalRouter(t.Context(), row.name, row.value, by); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(d.peersOf(d.settings())); got != row.want {
+			t.Errorf("%s %s: got %s, want %s", row.name, row.value, got, row.want)
+		}
+	}
+	report, err := d.GlobalRouterReport(t.Context())
+	if got := fmt.Sprint(report.Properties); err != nil || got != "[{trusted-proxies none true} {proxy-protocol off false} {max-connections-per-address 1000 false}]" {
+		t.Errorf("the report says %s, %v", got, err)
+	}
+	for _, row := range [][2]string{
+		{"trusted-proxies", "0.0.0.0/0"}, {"trusted-proxies", "example.com"}, {"trusted-proxies", ","}, {"trusted-proxies", "10.0.0.1/8"},
+		{"trusted-proxies", strings.Repeat("192.0.2.1,", maxNetworks+1)}, {"proxy-protocol", "v1"}, {"max-connections-per-address", "0"},
+		{"max-connections-per-address", "many"}, {"max-body", "1k"}, {"", "on"},
+	} {
+		if _, err := d.SetGlobalRouter(t.Context(), row[0], row[1], by); codeOf(err) != "E181" {
+			t.Errorf("%s %.40q: got %v, want E181", row[0], row[1], err)
+		}
+	}
+}
+
+func TestPeersOf_LeavesOutWhatALaterBerthHasSet(t *testing.T) {
+	d := newWorld(t)
+	got := d.peersOf(store.Settings{Router: map[string]string{"trusted-proxies": "the moon", "proxy-protocol": "on", "tomorrow": "1"}})
+	if want := (peer.Policy{Header: peer.HeaderRequired, MaxConnections: defaultConnections}); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,88 @@
+// Package formation says in the fleet's words what runs of an app: the processes
+// of a release with its config, and the commands that are run in its image.
+package formation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/store"
+)
+
+// Of returns what is to run of an app: the release with its config, and how many
+// of each process. A process of type release is not one to be kept running.
+func Of(record store.App, r store.Release) fleet.Release {
+	out := fleet.Release{
+		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
+		Limits: fleet.Limits{Memory: record.Limits.Memory, CPUs: record.Limits.CPUs, Pids: record.Limits.Pids},
+		Port:   Port(r.Config), Env: environment(r),
+	}
+	if r.Image != nil {
+		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
+	}
+	for _, p := range r.Processes {
+		if p.Type == "release" {
+			continue
+		}
+		cmd := ProcessCommand(record, r, p, "")
+		out.Processes = append(out.Processes, fleet.Process{
+			Type: p.Type, Count: record.Instances(p.Type), Command: p.Command, Args: cmd.Args, Dir: cmd.Dir, Checks: r.Health,
+		})
+	}
+	return out
+}
+
+// Slots lists what is to run of an app, by the names of the instances.
+func Slots(record store.App, r store.Release) []fleet.Slot { return Of(record, r).Slots() }
+
+// Spec describes the container of something that runs in a release's image.
+func Spec(record store.App, release store.Release, kind string, labels map[string]string) fleet.Spec {
+	return Of(record, release).Spec(record.Name, kind, labels)
+}
+
+// Port is the value of PORT with a config. Values that are no port are refused
+// when they are set; one from before there was that rule is passed over.
+func Port(config map[string]string) int {
+	if n, ok := store.ConfigPort(config); ok {
+		return n
+	}
+	return store.UsualPort
+}
+
+// Command is what a process of the release runs: the shell line of the Procfile,
+// with the release's config. name is the process's, "web.1" say.
+func Command(record store.App, r store.Release, line, name string) fleet.Command {
+	list := append(environment(r), fleet.Identity(record.Name, r.Number, name)...)
+	if r.Image != nil {
+		// As Docker runs a command: as the arguments of the entry point.
+		args := slices.Concat(r.Image.Entrypoint, []string{"/bin/sh", "-c", line})
+		return fleet.Command{Args: args, Env: list, Dir: r.Image.Dir}
+	}
+	return fleet.Command{Args: []string{"/bin/bash", "-c", line}, Env: list, Dir: "/app"}
+}
+
+// ProcessCommand is what runs a process of the release.
+func ProcessCommand(record store.App, r store.Release, p store.Process, name string) fleet.Command {
+	cmd := Command(record, r, p.Command, name)
+	if len(p.Args) > 0 {
+		cmd.Args = p.Args
+	}
+	return cmd
+}
+
+// environment is what the processes of a release get of its config and build.
+func environment(r store.Release) []string {
+	env := maps.Clone(r.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, r.Config)
+	env["PORT"] = fmt.Sprint(Port(r.Config)) // for every kind of process: all of them read the app's settings
+	list := make([]string, 0, len(env)+8)
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}

@@ -1,0 +1,80 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/fleet/local"
+	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// RunOnce runs a one-off command in a fresh container of the live release, with
+// its streams attached, and returns its exit code. One word that is the name
+// of a process type runs that one's command, as on Heroku.
+func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error) {
+	if len(args) == 0 {
+		return 0, fault.New(fault.Usage, "E124", "there is no command to run").Hint("berth run %s bash", app)
+	}
+	record, _, err := j.find(app)
+	if err != nil {
+		return 0, err
+	}
+	release, err := j.cfg.Apps.Live(record)
+	if err != nil {
+		return 0, err
+	}
+	cmd := formation.Command(record, release, "", "run")
+	cmd.Args = args
+	if p, found := release.Process(args[0]); found && len(args) == 1 {
+		cmd = formation.ProcessCommand(record, release, p, "run")
+	}
+	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(j.life, cancel)()
+	var exit runtime.Exit
+	for {
+		exit, err = j.cfg.Engine.Attach(ctx, local.Spec(formation.Spec(record, release, "one-off", nil)), runtime.Command(cmd), att)
+		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
+			break // else containerd died before the command ran
+		}
+	}
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return 0, err
+		}
+		return 0, fault.DiskFull(fmt.Errorf("run a one-off of %s: %w", app, err))
+	}
+	if exit.OOM {
+		j.sayKilled(app, exit, att)
+	}
+	return exit.Code, nil
+}
+
+// sayKilled tells a one-off's terminal, or its stderr, that the memory limit
+// ended it or a child of it: its exit code alone, which is the command's own,
+// does not.
+func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) {
+	what := "a process of the command was"
+	if fleet.Exit(exit).Killed() {
+		what = "the command was"
+	}
+	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
+		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+	w, end := att.Stderr, "\n"
+	if att.Terminal {
+		w, end = att.Stdout, "\r\n"
+	}
+	if w == nil {
+		return
+	}
+	for _, line := range f.Lines(0) {
+		io.WriteString(w, line+end)
+	}
+}
