@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // The API as its client sees it; package web documents the answers.
@@ -130,12 +131,12 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrPermission):
-		return fault.New(fault.Denied, "E131", "only root may speak to berth on this machine").With(seen).
+		return fault.New(fault.Denied, code.SocketForbidden, "only root may speak to berth on this machine").With(seen).
 			Hint("try again with sudo").
 			Hint("or ask over SSH: ssh berth@HOST COMMAND")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET): // it stopped with the connection waiting in line
-		return fault.New(fault.Failed, "E130", "berth is not running").With(seen).
+		return fault.New(fault.Failed, code.DaemonNotRunning, "berth is not running").With(seen).
 			Hint("journalctl -u berth -n 30 says why, systemctl restart berth starts it").
 			Hint("where there is no systemd: see /var/log/berth.log, then /usr/local/lib/berth/service start")
 	}
@@ -147,6 +148,6 @@ func brokeOff(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fault.New(fault.Failed, "E132", "berth went away before it had answered: %w", err).
+	return fault.New(fault.Failed, code.DaemonGone, "berth went away before it had answered: %w", err).
 		Hint("what it was doing may have been done; look before you ask again")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -32,12 +33,6 @@ const (
 	spareCores = 0.25
 )
 
-const (
-	codeTooLong  = "E241"
-	codeDeadline = "E244"
-	codeShared   = "E245"
-)
-
 // allowance is the time that a build may take. A build gives way to all else on
 // the machine: where apps want all processors it gets a ninth of them, and a
 // limit by the clock would end it before it had a chance. So time counts as far
@@ -51,11 +46,11 @@ type allowance struct {
 }
 
 // buildAllowance is that of what a push builds ("the build", "the pull").
-func (d *Deployer) buildAllowance(what, code string) *allowance {
+func (d *Deployer) buildAllowance(what, errCode string) *allowance {
 	return &allowance{
 		load: d.load, own: buildTime, clock: buildDeadline,
-		spent: fault.New(fault.Timeout, code, "%s took longer than %s", what, spokenTime(buildTime)),
-		overdue: fault.New(fault.Timeout, codeDeadline, "%s did not end within %s: the processors were busy with other work", what, spokenTime(buildDeadline)).
+		spent: fault.New(fault.Timeout, errCode, "%s took longer than %s", what, spokenTime(buildTime)),
+		overdue: fault.New(fault.Timeout, code.BuildDeadline, "%s did not end within %s: the processors were busy with other work", what, spokenTime(buildDeadline)).
 			Hint("push again when the machine is less busy; %s ps:report APP shows what an app takes", d.sshCommand()),
 	}
 }
@@ -64,9 +59,9 @@ func (d *Deployer) buildAllowance(what, code string) *allowance {
 func (d *Deployer) sharedAllowance(layer string) *allowance {
 	return &allowance{
 		load: d.load, own: sharedTime, clock: sharedDeadline,
-		spent: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s", layer, spokenTime(sharedTime)).
+		spent: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s", layer, spokenTime(sharedTime)).
 			Hint("see whether this machine reaches its package sources, and how fast"),
-		overdue: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s: the processors were busy with other work", layer, spokenTime(sharedDeadline)).
+		overdue: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s: the processors were busy with other work", layer, spokenTime(sharedDeadline)).
 			Hint("push again when the machine is less busy"),
 	}
 }

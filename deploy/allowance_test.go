@@ -9,6 +9,7 @@ import (
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // machine is a machine of two processors whose load goes on at the same pace:
@@ -47,7 +48,7 @@ func TestAllowance_CountsTheTimeInWhichABuildCouldGoOn(t *testing.T) {
 				d := newDeployer(t)
 				d.load = machine(test.used, test.idle, test.builds)
 				began := time.Now()
-				err := d.buildAllowance("the build", codeTooLong).spend(t.Context(), endless)
+				err := d.buildAllowance("the build", code.BuildTimeout).spend(t.Context(), endless)
 				took := time.Since(began)
 				if f := fault.From(err); f == nil || f.Code != test.code || took < test.after || took > test.after+2*allowanceTick {
 					t.Errorf("got %v after %s, want %s after %s", err, took, test.code, test.after)
@@ -60,7 +61,7 @@ func TestAllowance_CountsTheTimeInWhichABuildCouldGoOn(t *testing.T) {
 			d := newDeployer(t)
 			d.load = unknown
 			began := time.Now()
-			err := d.buildAllowance("the build", codeTooLong).spend(t.Context(), endless)
+			err := d.buildAllowance("the build", code.BuildTimeout).spend(t.Context(), endless)
 			if f := fault.From(err); f == nil || f.Message != "the build took longer than 15 minutes" || time.Since(began) > 16*time.Minute {
 				t.Errorf("got %v after %s", err, time.Since(began))
 			}
@@ -72,7 +73,7 @@ func TestAllowance_IsSpentByOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		d.load = machine(1, 1, 1)
-		left := d.buildAllowance("the build", codeTooLong)
+		left := d.buildAllowance("the build", code.BuildTimeout)
 		layer := func(d time.Duration) func(context.Context) error {
 			return func(ctx context.Context) error {
 				select {
@@ -89,7 +90,7 @@ func TestAllowance_IsSpentByOneAfterTheOther(t *testing.T) {
 		time.Sleep(time.Hour) // a toolchain between the two, which is nobody's time
 		began := time.Now()
 		err := left.spend(t.Context(), layer(10*time.Minute))
-		if f := fault.From(err); f == nil || f.Code != codeTooLong || time.Since(began).Round(10*time.Second) != 5*time.Minute {
+		if f := fault.From(err); f == nil || f.Code != code.BuildTimeout || time.Since(began).Round(10*time.Second) != 5*time.Minute {
 			t.Errorf("got %v after %s, want E241 after the 5 minutes that were left", err, time.Since(began))
 		}
 	})
@@ -101,7 +102,7 @@ func TestAllowance_EndsWithWhoeverCancels(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		why := errCancelled("build 4", bob)
 		time.AfterFunc(time.Minute, func() { cancel(why) })
-		if err := d.buildAllowance("the build", codeTooLong).spend(ctx, endless); !errors.Is(err, why) {
+		if err := d.buildAllowance("the build", code.BuildTimeout).spend(ctx, endless); !errors.Is(err, why) {
 			t.Errorf("got %v, want %v", err, why)
 		}
 	})

@@ -10,11 +10,12 @@ import (
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // NeverDeployed returns the fault (E112) of an app that has no release yet.
 func NeverDeployed(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
+	return fault.New(fault.Conflict, code.AppNotDeployed, "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
@@ -137,7 +138,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	if err != nil {
 		return err
 	}
-	spare := a.condemn(fault.New(fault.Conflict, codeDestroyed, "%s was destroyed by %s", name, by.Name))
+	spare := a.condemn(fault.New(fault.Conflict, code.AppDestroyed, "%s was destroyed by %s", name, by.Name))
 	defer func() {
 		if err != nil {
 			spare()
@@ -152,7 +153,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	}
 	defer done()
 	if now != a {
-		return fault.New(fault.Conflict, "E421", "another app has the name %s by now", name)
+		return fault.New(fault.Conflict, code.AppReplaced, "another app has the name %s by now", name)
 	}
 	record, _, leave, err := d.hold(ctx, name, t, waiting)
 	if err != nil {

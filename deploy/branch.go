@@ -8,6 +8,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // GitReport is what pushes to an app do.
@@ -42,7 +43,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return err
 	}
 	if branch != "" && !repo.ValidBranch(ctx, branch) {
-		return fault.New(fault.Usage, "E410", "%.60q cannot be the name of a branch", branch).
+		return fault.New(fault.Usage, code.BranchInvalid, "%.60q cannot be the name of a branch", branch).
 			Hint("give it as git branch lists it: main")
 	}
 	if before.Branch == branch {
@@ -51,7 +52,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 	if branch != "" {
 		// Before the transaction: git may be slow, and nobody else can write meanwhile.
 		if err := repo.DropBranch(ctx, branch); err != nil {
-			return fault.New(fault.Conflict, "E411", "the branch %.60s is being pushed: %w", branch, err).
+			return fault.New(fault.Conflict, code.BranchBusy, "the branch %.60s is being pushed: %w", branch, err).
 				Hint("try again when the push has ended")
 		}
 	}
@@ -80,7 +81,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 // errBranchChanged is what ends an operation that began with another deploy
 // branch than the app has now.
 func errBranchChanged(record store.App) error {
-	return fault.New(fault.Conflict, "E415", "the deploy branch of %s was changed meanwhile", record.Name).
+	return fault.New(fault.Conflict, code.BranchChanged, "the deploy branch of %s was changed meanwhile", record.Name).
 		Hint("see which one it has, then try again: berth git:report %s", record.Name)
 }
 
@@ -93,7 +94,7 @@ func (d *Deployer) SetGit(ctx context.Context, app, property, value string, by s
 		return GitReport{}, err
 	}
 	if !slices.Contains(GitProperties, property) {
-		return GitReport{}, fault.New(fault.Usage, "E412", "git has no property %.60q", property).
+		return GitReport{}, fault.New(fault.Usage, code.GitPropertyUnknown, "git has no property %.60q", property).
 			Hint("it has deploy-branch: berth git:set %s deploy-branch main", app)
 	}
 	if err := d.SetDeployBranch(ctx, app, value, by); err != nil {

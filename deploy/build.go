@@ -23,6 +23,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -98,7 +99,7 @@ func (d *Deployer) enterStack(now time.Time) (began time.Time, leave func()) {
 // baseFault says why the base filesystem could not be made, in the words of the
 // program that makes it.
 func baseFault(failed *runtime.CommandError) error {
-	f := fault.New(fault.Failed, "E502", "the base filesystem could not be made: %s", describe(failed.Exit)).
+	f := fault.New(fault.Failed, code.BaseFailed, "the base filesystem could not be made: %s", describe(failed.Exit)).
 		With(quoted(failed.Tail)...).
 		Hint("see whether this machine reaches Debian's archive, then push the same commit again")
 	f.Cause = failed
@@ -168,7 +169,7 @@ func (d *Deployer) noteLayers(build *store.Build, made *plan.Plan) error {
 // makeLayers makes what is missing of a plan's layers: the shared ones in a time
 // of their own, the others in the build's.
 func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) error {
-	disk, left := buildRoom(), d.buildAllowance("the build", codeTooLong)
+	disk, left := buildRoom(), d.buildAllowance("the build", code.BuildTimeout)
 	left.spent.Hint("what it has finished is kept: push again to go on from there")
 	for n, layer := range made.Layers {
 		have, err := d.layers.HasLayer(ctx, layer.Key) // another build may have made it while this one waited
@@ -317,7 +318,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return d.buildFault(record.Name, layer, failed)
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
-		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
+		return fault.New(fault.Failed, code.BuildOutputMissing, "%s: %w", layer.Name, none).
 			Hint("the build went through and left no such file or directory under /app")
 	}
 	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
@@ -385,7 +386,7 @@ func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.Comm
 	if failed.Exit.OOM || failed.Exit.Signal == int(unix.SIGKILL) {
 		return killedFault(layer, failed)
 	}
-	f := fault.New(fault.Failed, "E240", "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
+	f := fault.New(fault.Failed, code.BuildStepFailed, "%s: %s failed: %s", layer.Name, filepath.Base(failed.Args[0]), describe(failed.Exit))
 	if p := layer.Failure; p != nil {
 		f = fault.New(fault.Failed, p.Code, "%s", p.Message).With(p.Evidence...)
 		f.Hints = append(f.Hints, p.Hints...)
@@ -400,16 +401,14 @@ func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.Comm
 	return advice.Settings(f, d.sshCommand(), app, lines)
 }
 
-const codeBuildKilled = "E511"
-
 // killedFault says that a command of a build was killed: the kernel does so to
 // what needs more memory than there is.
 func killedFault(layer plan.Layer, failed *runtime.CommandError) error {
 	program := filepath.Base(failed.Args[0])
-	f := fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, bytesText(buildMemory))
+	f := fault.New(fault.Failed, code.BuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, bytesText(buildMemory))
 	f.Hint("let the build take less memory, or build elsewhere and deploy an image: berth help git:from-image")
 	if !failed.Exit.OOM {
-		f = fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed (SIGKILL), as the kernel does when memory is short", layer.Name, program)
+		f = fault.New(fault.Failed, code.BuildKilled, "%s: %s was killed (SIGKILL), as the kernel does when memory is short", layer.Name, program)
 		f.Hint("see how much memory the machine has left: free -m, dmesg").Hint("then push the same commit again")
 	}
 	f.With(quoted(failed.Tail)...)

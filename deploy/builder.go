@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // BuilderProperties are what of an app's builds can be set by hand.
@@ -84,7 +85,7 @@ func builderChange(property, value string) (change func(*store.App), text string
 	case "selected":
 		names := buildpacks.Languages()
 		if value != "" && !slices.Contains(names, value) {
-			f := fault.New(fault.Usage, "E159", "there is no builder %.60q", value)
+			f := fault.New(fault.Usage, code.BuilderInvalid, "there is no builder %.60q", value)
 			if near := fault.Nearest(value, names); near != "" {
 				f.Hint("did you mean %q?", near)
 			}
@@ -102,17 +103,17 @@ func builderChange(property, value string) (change func(*store.App), text string
 		return func(app *store.App) { app.Builder.BuildDir = dir }, text, nil
 	case "test":
 		if !slices.Contains([]string{"on", "off", ""}, value) {
-			return nil, "", fault.New(fault.Usage, "E159", "test is on or off, and not %.60q", value)
+			return nil, "", fault.New(fault.Usage, code.BuilderInvalid, "test is on or off, and not %.60q", value)
 		}
 		return func(app *store.App) { app.Builder.Test = value == "on" }, text, nil
 	case "versions":
 		if value != "latest" && value != "" {
-			return nil, "", fault.New(fault.Usage, "E159", "versions takes no value but latest, and not %.60q", value).
+			return nil, "", fault.New(fault.Usage, code.BuilderInvalid, "versions takes no value but latest, and not %.60q", value).
 				Hint("a version is pinned in the repository: .python-version, .nvmrc, .tool-versions, ...")
 		}
 		return func(app *store.App) { app.Versions = nil }, "forgot the resolved versions", nil
 	}
-	f := fault.New(fault.Usage, "E159", "a builder has no property %.60q", property)
+	f := fault.New(fault.Usage, code.BuilderInvalid, "a builder has no property %.60q", property)
 	if near := fault.Nearest(property, BuilderProperties); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -122,7 +123,7 @@ func builderChange(property, value string) (change func(*store.App), text string
 // checkBuildDir takes the path of a directory of a repository, as git writes it.
 func checkBuildDir(dir string) error {
 	bad := func(why string) error {
-		return fault.New(fault.Usage, "E159", "%.100q cannot be a build-dir: %s", dir, why).
+		return fault.New(fault.Usage, code.BuilderInvalid, "%.100q cannot be a build-dir: %s", dir, why).
 			Hint("name a directory of the repository, from its root: apps/api")
 	}
 	switch trimmed := strings.TrimSuffix(dir, "/"); {

@@ -10,6 +10,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // underway is the build that an app is at.
@@ -37,7 +38,7 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 	}
 	what := fmt.Sprintf("build %d", u.number)
 	if !u.stop(errCancelled(what, by)) {
-		return build, fault.New(fault.Conflict, "E162", "%s of %s cannot be cancelled any more: its release goes live", what, name).
+		return build, fault.New(fault.Conflict, code.BuildPastCancel, "%s of %s cannot be cancelled any more: its release goes live", what, name).
 			Hint("berth rollback %s goes back to the one before", name)
 	}
 	d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: what + " cancelled"})
@@ -61,14 +62,14 @@ func (d *Deployer) cancelWaiting(name string, a *app, number int, by store.User)
 		return nil
 	}
 	if number == 0 {
-		return fault.New(fault.Conflict, "E161", "nothing is being built for %s", name)
+		return fault.New(fault.Conflict, code.BuildNotRunning, "nothing is being built for %s", name)
 	}
 	return d.db.View(func(tx *store.Tx) error {
 		build, err := tx.Build(name, number)
 		if err != nil {
 			return err
 		}
-		return fault.New(fault.Conflict, "E161", "build %d of %s has ended: it %s", number, name, endedAs(build.Status))
+		return fault.New(fault.Conflict, code.BuildNotRunning, "build %d of %s has ended: it %s", number, name, endedAs(build.Status))
 	})
 }
 
@@ -80,7 +81,7 @@ func endedAs(s store.BuildStatus) string {
 }
 
 func errCancelled(what string, by store.User) *fault.Error {
-	return fault.New(fault.Failed, codeCancelled, "%s was cancelled by %s", what, by.Name).Hint("push again to have it built")
+	return fault.New(fault.Failed, code.PushCancelled, "%s was cancelled by %s", what, by.Name).Hint("push again to have it built")
 }
 
 // begin notes that the app is at a build, until end is called. The context ends

@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
@@ -78,9 +79,9 @@ func TestCloneApp_OfAnAppWithoutADeployBranch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.app(record).condemn(fault.New(fault.Conflict, codeDestroyed, "before anything is built"))
+	d.app(record).condemn(fault.New(fault.Conflict, code.AppDestroyed, "before anything is built"))
 	err = d.deployClone(t.Context(), p.Repo, record, p.Commit, store.Root, io.Discard)
-	if f := fault.From(err); f == nil || f.Code != codeDestroyed {
+	if f := fault.From(err); f == nil || f.Code != code.AppDestroyed {
 		t.Errorf("it does not come to the build: %v", err)
 	}
 }

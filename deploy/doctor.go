@@ -6,6 +6,7 @@ import (
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Finding is something about the machine that an operator should look at.
@@ -15,22 +16,13 @@ type Finding struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-const (
-	codeIPv6Only      = "E506"
-	codeOtherFirewall = "E507"
-	codeRunc          = "E508"
-	codeFirewallReset = "E509"
-	codeClosedPort    = "E513"
-	codeAppArmor      = "E195"
-)
-
 var findingCodes = map[runtime.FindingKind]string{
-	runtime.FindingIPv6Only: codeIPv6Only,
-	runtime.FindingClosed:   codeOtherFirewall,
-	runtime.FindingInput:    codeClosedPort,
-	runtime.FindingRunc:     codeRunc,
-	runtime.FindingRepaired: codeFirewallReset,
-	runtime.FindingAppArmor: codeAppArmor,
+	runtime.FindingIPv6Only: code.IPv6Only,
+	runtime.FindingClosed:   code.FirewallClosed,
+	runtime.FindingInput:    code.PortClosed,
+	runtime.FindingRunc:     code.RuncVulnerable,
+	runtime.FindingRepaired: code.FirewallReset,
+	runtime.FindingAppArmor: code.AppArmorMissing,
 }
 
 // Doctor looks for what is wrong on the machine.
@@ -56,6 +48,6 @@ func networkToBuild(ipv6Only bool) error {
 	if !ipv6Only {
 		return nil
 	}
-	return fault.New(fault.Failed, codeIPv6Only, "this machine reaches the internet by IPv6 alone, and builds have IPv4").
+	return fault.New(fault.Failed, code.IPv6Only, "this machine reaches the internet by IPv6 alone, and builds have IPv4").
 		Hint("give it an IPv4 address or a route by NAT or CLAT; what runs goes on")
 }

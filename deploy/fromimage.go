@@ -10,6 +10,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // FromImage deploys a ready image of a registry: it is pulled, released and
@@ -45,7 +46,7 @@ func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, ma
 		return image{}, nil, err
 	}
 	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
-	left := d.buildAllowance("the pull", codeTooLong)
+	left := d.buildAllowance("the pull", code.BuildTimeout)
 	fetch := func(ctx context.Context) error {
 		pulled, err := d.images.Pull(ctx, images.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
 		if err != nil {

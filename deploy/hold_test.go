@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 var alice, bob = store.User{Name: "alice"}, store.User{Name: "bob"}
@@ -263,8 +264,8 @@ func TestDestroyApp_EndsWhateverIsDoneToTheApp(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, err := range map[string]error{"what was done to it": <-went, "what waited": <-queued} {
-			if f := fault.From(err); f == nil || f.Code != codeDestroyed {
-				t.Errorf("%s ended with %v, want %s", what, err, codeDestroyed)
+			if f := fault.From(err); f == nil || f.Code != code.AppDestroyed {
+				t.Errorf("%s ended with %v, want %s", what, err, code.AppDestroyed)
 			}
 		}
 	})
@@ -297,7 +298,7 @@ func TestDestroyApp_SparesANamesake(t *testing.T) {
 		if _, _, err := d.find("shop"); err != nil {
 			t.Errorf("the namesake: %v", err)
 		}
-		if _, err := d.Rollback(t.Context(), "shop", 1, bob, io.Discard); codeOf(err) == codeDestroyed {
+		if _, err := d.Rollback(t.Context(), "shop", 1, bob, io.Discard); codeOf(err) == code.AppDestroyed {
 			t.Errorf("the namesake is doomed: %v", err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // stackImage is the name by which a Dockerfile can begin with berth's own base
@@ -69,7 +70,7 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.Use
 		secrets[name] = []byte(value)
 	}
 	out.Step("Build", "%s", made.Dockerfile)
-	left := d.buildAllowance("the build", codeTooLong)
+	left := d.buildAllowance("the build", code.BuildTimeout)
 	left.spent.Hint("the steps that it has finished are kept: push again to go on from there")
 	make := func(ctx context.Context) error {
 		img, err := d.images.Build(ctx, images.BuildSpec{
@@ -136,7 +137,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		return err
 	}
 	if none, ok := errors.AsType[*images.Error](err); ok {
-		f := fault.New(fault.Failed, "E236", "the image %s cannot be had: %w", none.Ref, none.Kind)
+		f := fault.New(fault.Failed, code.ImageUnavailable, "the image %s cannot be had: %w", none.Ref, none.Kind)
 		if none.Cause != nil {
 			f.With(clip(none.Cause.Error(), 300))
 		}
@@ -153,7 +154,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 	}
 	if errors.Is(err, runtime.ErrReserved) {
 		_, at, _ := strings.Cut(err.Error(), runtime.ErrReserved.Error()+": ")
-		return fault.New(fault.Failed, "E197", "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
+		return fault.New(fault.Failed, code.ImageReserved, "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
 			Hint("take it out of the image: nothing of an app's may be at /.berth")
 	}
 	if bad, ok := errors.AsType[*images.DockerfileError](err); ok {

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // The least that a limit may be: below, hardly a program starts.
@@ -69,7 +70,7 @@ func EffectiveLimits(l store.Limits) store.Limits {
 // NoProcessProperty returns the fault (E188) of a property that processes do
 // not have.
 func NoProcessProperty(name string) *fault.Error {
-	return fault.New(fault.Usage, "E188", "processes have no property %.60q", name).
+	return fault.New(fault.Usage, code.ProcessPropertyInvalid, "processes have no property %.60q", name).
 		Hint("they have rollout, %s", strings.Join(LimitProperties(), ", "))
 }
 
@@ -107,10 +108,10 @@ func (p limitProperty) parse(value string) (int64, error) {
 	}
 	n, ok := p.read(value)
 	if !ok {
-		return 0, fault.New(fault.Usage, "E188", "%s cannot be %.60q", p.name, value).Hint("write it as %s", p.form)
+		return 0, fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", p.name, value).Hint("write it as %s", p.form)
 	}
 	if most := p.most(); n < p.least || n > most {
-		return 0, fault.New(fault.Usage, "E188", "%s cannot be %.60q", p.name, value).
+		return 0, fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", p.name, value).
 			Hint("from %s to %s, which is what the machine has", p.show(p.least), p.show(most))
 	}
 	return n, nil

@@ -5,13 +5,7 @@ import (
 	"sync"
 
 	"github.com/berthd/berth/store/fault"
-)
-
-// The codes of pushes that were sent away.
-const (
-	codeSuperseded = "E401"
-	codeCancelled  = "E403"
-	codeDestroyed  = "E420"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // line is a queue of slow work on one app: one at a time, in the order of
@@ -43,7 +37,7 @@ func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string))
 	}
 	holder := l.holder.what
 	if t.push {
-		l.sendAway(fault.New(fault.Conflict, codeSuperseded, "a newer push took the place of this one: %s", t.what))
+		l.sendAway(fault.New(fault.Conflict, code.PushSuperseded, "a newer push took the place of this one: %s", t.what))
 	}
 	l.waiting = append(l.waiting, &t)
 	l.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // configFor returns the app's config of now, completed.
@@ -59,7 +60,7 @@ func (d *Deployer) completed(app string, config map[string]string, manifest appj
 	}
 	for _, name := range manifest.Required {
 		if _, set := config[name]; !set {
-			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
+			return nil, fault.New(fault.Conflict, code.ConfigRequired, "app.json requires the config variable %s, which is not set", name).
 				Hint("%s config:set %s %s=VALUE", d.sshCommand(), app, name)
 		}
 	}

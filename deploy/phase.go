@@ -23,6 +23,7 @@ import (
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // What an app wants run around a release, in the order in which it is run. Each
@@ -87,7 +88,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
 		}
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return d.phaseFault(record.Name, "E261", phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
+			return d.phaseFault(record.Name, code.PredeployFailed, phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
@@ -116,7 +117,7 @@ func (d *Deployer) releasePhase(ctx context.Context, record store.App, release s
 		}
 	}
 	return d.inPhase(ctx, release, phaseRelease, p.Command, out, func(ctx context.Context) error {
-		return d.runPhase(ctx, record, release, "E262", phaseRelease, p.Command, out)
+		return d.runPhase(ctx, record, release, code.ReleasePhaseFailed, phaseRelease, p.Command, out)
 	})
 }
 
@@ -132,17 +133,17 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 			continue
 		}
 		err := d.inPhase(ctx, release, phasePostdeploy, script, out, func(ctx context.Context) error {
-			return d.runPhase(ctx, record, release, "E263", phasePostdeploy, script, out)
+			return d.runPhase(ctx, record, release, code.PostdeployFailed, phasePostdeploy, script, out)
 		})
 		if err == nil {
 			continue
 		}
 		f := fault.From(err)
 		if errors.Is(err, context.Canceled) {
-			f = fault.New(fault.Failed, "E263", "%s was %s", phasePostdeploy, reason(err))
+			f = fault.New(fault.Failed, code.PostdeployFailed, "%s was %s", phasePostdeploy, reason(err))
 		}
 		if f == nil {
-			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
+			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
 		out.warn(f.Error(),
 			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
@@ -152,7 +153,7 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 // inPhase says what is run, times it and remembers how it ended.
 func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
-		fault.New(fault.Timeout, "E264", "%s took longer than %s", name, phaseTimeout))
+		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, phaseTimeout))
 	defer cancel()
 	out.Step("Run", "%s", clip(name+": "+oneLine(script), columns-len("-----> Run      ")))
 	began := time.Now()

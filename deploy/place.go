@@ -13,6 +13,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // What an app has on the disk is named by its id, which outlives its name:
@@ -74,7 +75,7 @@ func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log
 		err := repositories.Adopt(app.Name, app.ID())
 		if err != nil && db.Unwritable() == nil && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.ENOSPC) {
 			// A push would make another one. A disk that takes nothing takes no push.
-			return fault.New(fault.Failed, "E315", "the repository of %s cannot be moved to where this berth looks for it: %w", app.Name, err).
+			return fault.New(fault.Failed, code.FilesNotMoved, "the repository of %s cannot be moved to where this berth looks for it: %w", app.Name, err).
 				Hint("nothing is lost: mend that, and start berth again")
 		}
 		if err == nil {

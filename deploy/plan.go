@@ -13,6 +13,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Planned is the plan of a commit, and what of it is there already.
@@ -53,7 +54,7 @@ func (d *Deployer) PlanBuild(ctx context.Context, app, ref string) (Planned, err
 		return Planned{}, err
 	}
 	if !found {
-		return Planned{}, fault.New(fault.NotFound, "E177", "the repository of %s has no commit %.60q", app, ref).
+		return Planned{}, fault.New(fault.NotFound, code.CommitUnknown, "the repository of %s has no commit %.60q", app, ref).
 			Hint("--ref takes a branch, a tag or a commit that was pushed")
 	}
 	commit, err := repo.ReadCommit(ctx, id)

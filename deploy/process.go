@@ -11,8 +11,10 @@ import (
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // MaxInstances is how many instances of a process type one may ask for: more
@@ -26,7 +28,7 @@ func (d *Deployer) Scale(ctx context.Context, app string, formation map[string]i
 	for _, name := range names {
 		n := formation[name]
 		if n < 0 || n > MaxInstances {
-			return fault.New(fault.Usage, "E114", "%s=%d is not possible", name, n).Hint("between 0 and %d instances can run", MaxInstances)
+			return fault.New(fault.Usage, code.ScaleInvalid, "%s=%d is not possible", name, n).Hint("between 0 and %d instances can run", MaxInstances)
 		}
 		parts = append(parts, fmt.Sprintf("%s=%d", name, n))
 	}
@@ -34,7 +36,7 @@ func (d *Deployer) Scale(ctx context.Context, app string, formation map[string]i
 	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		for _, name := range names {
 			if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
-				return change{}, fault.New(fault.NotFound, "E115", "%s has no process type %q", app, name).
+				return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s has no process type %q", app, name).
 					Hint("it has %s", strings.Join(processTypes(release), ", "))
 			}
 			if record.Formation == nil {
@@ -64,12 +66,12 @@ func (d *Deployer) Restart(ctx context.Context, app, process string, by store.Us
 			return change{}, NeverDeployed(app)
 		}
 		if record.Stopped {
-			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
+			return change{}, jobs.Stopped(app)
 		}
 		if !slices.ContainsFunc(formation.Slots(*record, release), func(s fleet.Slot) bool {
 			return process == "" || process == s.Process.Type || process == s.String()
 		}) {
-			return change{}, fault.New(fault.NotFound, "E115", "%s runs nothing called %q", app, process).
+			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs nothing called %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
 		}
 		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
@@ -100,7 +102,7 @@ func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.
 func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
 	orders := []store.Rollout{store.StartFirst, store.StopFirst}
 	if rollout != "" && !slices.Contains(orders, rollout) {
-		return fault.New(fault.Usage, "E188", "a rollout cannot be %.60q", rollout).Hint("it is start-first or stop-first")
+		return fault.New(fault.Usage, code.ProcessPropertyInvalid, "a rollout cannot be %.60q", rollout).Hint("it is start-first or stop-first")
 	}
 	text := "unset rollout"
 	if rollout != "" {

@@ -20,6 +20,7 @@ import (
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Push is one push of a commit to the deploy branch, or of refs that deploy
@@ -85,7 +86,7 @@ func (p Push) fits(record store.App) error {
 	if p.UID == 0 || p.UID == record.UID {
 		return nil
 	}
-	return fault.New(fault.Conflict, "E416", "the name %s went to another app during your push", p.App).
+	return fault.New(fault.Conflict, code.PushNameTaken, "the name %s went to another app during your push", p.App).
 		Hint("see which apps there are, and push to the name that yours has now: berth apps:list")
 }
 
@@ -110,7 +111,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
-		if why := fault.From(err); why != nil && (why.Code == codeSuperseded || why.Code == codeCancelled) {
+		if why := fault.From(err); why != nil && (why.Code == code.PushSuperseded || why.Code == code.PushCancelled) {
 			d.unbegun(p, commit, err)
 		}
 		return d.refusePush(p, wait, err)
@@ -510,10 +511,10 @@ func (d *Deployer) refusePush(p Push, out *report, err error) error {
 // refuse reports why a push is refused, and what is still running.
 func (d *Deployer) refuse(out *report, name string, err error) error {
 	if errors.Is(err, context.Canceled) {
-		err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
+		err = fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
 	}
 	still := d.still(name)
-	if f := fault.From(err); f != nil && f.Code == codeDestroyed {
+	if f := fault.From(err); f != nil && f.Code == code.AppDestroyed {
 		still = ""
 	}
 	out.Fail(err, d.refer, still)

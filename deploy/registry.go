@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // registryHost is a host with or without a port, as it begins an image's name.
@@ -23,10 +24,10 @@ const maxRegistryLogins = 20
 func (d *Deployer) LoginRegistry(_ context.Context, app, host string, login store.RegistryLogin, by store.User) error {
 	host = strings.ToLower(host)
 	if !registryHost.MatchString(host) {
-		return fault.New(fault.Usage, "E164", "%.80q is not the host of a registry", host).Hint("write it as in the names of its images: registry.example.com, or with a port")
+		return fault.New(fault.Usage, code.RegistryLoginInvalid, "%.80q is not the host of a registry", host).Hint("write it as in the names of its images: registry.example.com, or with a port")
 	}
 	if login.Username == "" || login.Password == "" {
-		return fault.New(fault.Usage, "E164", "a login needs a user and a password").Hint("the password is read from standard input")
+		return fault.New(fault.Usage, code.RegistryLoginInvalid, "a login needs a user and a password").Hint("the password is read from standard input")
 	}
 	return d.editRegistries(by, app, "logged in to "+host, func(logins map[store.RegistryPlace]store.RegistryLogin) error {
 		place := store.RegistryPlace{App: app, Host: host}
@@ -40,7 +41,7 @@ func (d *Deployer) LoginRegistry(_ context.Context, app, host string, login stor
 			}
 		}
 		if app != "" && n > maxRegistryLogins {
-			return fault.New(fault.Conflict, "E139", "%s has %d logins, and may have no more", app, maxRegistryLogins)
+			return fault.New(fault.Conflict, code.RegistryLoginsFull, "%s has %d logins, and may have no more", app, maxRegistryLogins)
 		}
 		return nil
 	})
@@ -52,7 +53,7 @@ func (d *Deployer) LogoutRegistry(_ context.Context, app, host string, by store.
 	return d.editRegistries(by, app, "logged out of "+host, func(logins map[store.RegistryPlace]store.RegistryLogin) error {
 		place := store.RegistryPlace{App: app, Host: host}
 		if _, found := logins[place]; !found {
-			f := fault.New(fault.NotFound, "E165", "there is no login for %.80q", host)
+			f := fault.New(fault.NotFound, code.RegistryLoginUnknown, "there is no login for %.80q", host)
 			if app != "" {
 				return f.Hint("berth registry:report --app %s shows them", app)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // SetConfig sets and unsets config and rolls out a release with it, when the
@@ -110,7 +111,7 @@ func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
 
 // notKept returns the fault (E117) of a release of which there is no more than its record.
 func notKept(app string, r store.Release) error {
-	return fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", r.Number, app).
+	return fault.New(fault.Conflict, code.ReleaseNotKept, "v%d of %s is no longer kept", r.Number, app).
 		Hint("push the commit %s again", short(r.Commit))
 }
 
@@ -184,7 +185,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 				return err
 			}
 			if target.Status == store.ReleaseFailed {
-				return fault.New(fault.Conflict, "E118", "v%d of %s failed", number, record.Name).Hint("choose one that has served")
+				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose one that has served")
 			}
 			return nil
 		}
@@ -197,7 +198,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 				return err
 			}
 		}
-		return fault.New(fault.Conflict, "E119", "%s has no earlier release to go back to", record.Name)
+		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to go back to", record.Name)
 	})
 	return target, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -40,7 +41,7 @@ func (d *Deployer) roomToBuild(ctx context.Context, record store.App) error {
 	if short, err = d.shortOfRoom(); err != nil || short == nil {
 		return err
 	}
-	f := store.DiskFull("only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
+	f := fault.NoSpace("only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
 	return f.With(d.disk(ctx)...).
 		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
 }
@@ -98,18 +99,13 @@ func (d *Deployer) disk(ctx context.Context) (lines []string) {
 	return lines
 }
 
-const (
-	codeDiskFull  = fault.CodeDiskFull
-	codeDiskSpent = "E242"
-)
-
 // outgrown says that a build was stopped for what it wrote. The caches that it
 // wrote to go too: they may be what fills the disk, and the end of a disk cuts
 // files short.
 func (d *Deployer) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
-	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, bytesText(short.Written), bytesText(short.Budget))
+	f := fault.New(fault.Failed, code.BuildDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, bytesText(short.Written), bytesText(short.Budget))
 	if short.Full {
-		f = store.DiskFull("the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
+		f = fault.NoSpace("the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
 	}
 	for _, use := range short.Uses {
 		if use.Bytes >= 1<<20 {

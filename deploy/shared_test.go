@@ -15,6 +15,7 @@ import (
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // slowLayers makes layers in a time of their own.
@@ -125,11 +126,11 @@ func TestMakeLayers_AToolchainIsNotThePushersTime(t *testing.T) {
 		layers.takes["deps b"] = 16 * time.Minute
 		err := <-makeAll(t.Context(), d, "b").err
 		f := fault.From(err)
-		if f == nil || f.Code != codeTooLong || !slices.Contains(f.Hints, "what it has finished is kept: push again to go on from there") {
+		if f == nil || f.Code != code.BuildTimeout || !slices.Contains(f.Hints, "what it has finished is kept: push again to go on from there") {
 			t.Errorf("a build of 16 minutes: got %v", err)
 		}
 		layers.takes["node"], layers.made = 31*time.Minute, nil
-		if f := fault.From(<-makeAll(t.Context(), d, "c").err); f == nil || f.Code != codeShared {
+		if f := fault.From(<-makeAll(t.Context(), d, "c").err); f == nil || f.Code != code.ToolchainTimeout {
 			t.Errorf("a toolchain of 31 minutes: got %v", f)
 		}
 	})

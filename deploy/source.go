@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // source is a commit's tree on disk.
@@ -75,7 +76,7 @@ func (d *Deployer) noBuildDir(record store.App, missing *git.NoDirError) error {
 	if len(missing.Have) > 0 {
 		what = strings.Join(missing.Have, ", ")
 	}
-	f := fault.New(fault.Failed, "E208", "the commit has no directory %s", missing.Path).
+	f := fault.New(fault.Failed, code.BuildDirMissing, "the commit has no directory %s", missing.Path).
 		With(fmt.Sprintf("it is the build-dir of %s; %s there are %s", record.Name, where, what))
 	return f.Hint("%s builder:set %s build-dir PATH chooses another", d.sshCommand(), record.Name).
 		Hint("%s builder:set %s build-dir (and nothing after it) builds the whole", d.sshCommand(), record.Name)

@@ -17,6 +17,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // test runs the app's tests, if it has any, in what was built with the
@@ -36,7 +37,7 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 	began := time.Now()
 	var count testCount
 	err = out.timed("test", func() error {
-		return d.buildAllowance("the test run", "E252").spend(ctx, func(ctx context.Context) error {
+		return d.buildAllowance("the test run", code.TestsTimeout).spend(ctx, func(ctx context.Context) error {
 			return because(ctx, d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count)))
 		})
 	})
@@ -119,7 +120,7 @@ func (d *Deployer) testFault(ctx context.Context, record store.App, test *plan.T
 	if len(failed.Args) == 3 && failed.Args[2] == test.Setup {
 		what, line = "the set-up of the tests", test.Setup
 	}
-	f := fault.New(fault.Failed, "E251", "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + clip(oneLine(line), 200))
+	f := fault.New(fault.Failed, code.TestsFailed, "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + clip(oneLine(line), 200))
 	lines := quoted(failed.Tail)
 	f = advise(f.With(lines...), lines, failed.Exit)
 	return f.Hint("tests do not see the app's config; environments.test.env in app.json is theirs")

@@ -8,6 +8,7 @@ import (
 	problems "github.com/berthd/berth/buildpacks/source"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // What programs print when a host cannot be reached, the hosts' names changed.
@@ -88,7 +89,7 @@ func TestBuildFault_OfACommandThatWasKilledNamesTheMemory(t *testing.T) {
 		layer := plan.Layer{Name: "Python dependencies", Failure: problems.Problemf("E2xx", "the dependencies could not be installed").Hint("is it spelt so?")}
 		f := fault.From(newDeployer(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"/usr/bin/uv", "pip"}, Exit: exit, Tail: []string{"Building wheel"}}))
 		all := f.Message + "\n" + strings.Join(f.Hints, "\n")
-		if f.Code != codeBuildKilled || !strings.Contains(all, "memory") || !strings.Contains(all, "uv") {
+		if f.Code != code.BuildKilled || !strings.Contains(all, "memory") || !strings.Contains(all, "uv") {
 			t.Errorf("%+v: got %s %s", exit, f.Code, all)
 		}
 	}

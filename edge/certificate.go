@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // AnnounceHosts tells Hosts which hosts are to have certificates now, and how.
@@ -189,13 +190,13 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 // NoCertTarget returns the fault (E179) of a name that is neither an app nor a
 // host.
 func NoCertTarget(name string) *fault.Error {
-	return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", name).
+	return fault.New(fault.NotFound, code.CertificateUnknown, "no app and no host is called %.80q", name).
 		Hint("berth certs:report lists the hosts")
 }
 
 // NoHostToCertify returns the fault (E179) of an app without a host.
 func NoHostToCertify(app string) *fault.Error {
-	return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
+	return fault.New(fault.Conflict, code.CertificateUnknown, "%s has no host that could have a certificate", app).
 		Hint("berth domains:add %s gives it one", app)
 }
 
@@ -204,14 +205,14 @@ func NoHostToCertify(app string) *fault.Error {
 func (e *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
 	pair, sorted, secret, err := certificates.ParsePair(chain, key, time.Now())
 	if err != nil {
-		return fault.New(fault.Usage, "E178", "this certificate would not do: %w", err)
+		return fault.New(fault.Usage, code.CertificateInvalid, "this certificate would not do: %w", err)
 	}
 	return e.changePairs(app, by, "added a certificate for "+strings.Join(pair.Hosts(), ", "), func(tx *store.Tx, names []string) error {
 		if host != "" {
 			names = []string{host}
 		}
 		if !slices.ContainsFunc(names, pair.Covers) {
-			return fault.New(fault.Usage, "E178", "the certificate is for %s, and not for %s", strings.Join(pair.Hosts(), ", "), strings.Join(names, ", "))
+			return fault.New(fault.Usage, code.CertificateInvalid, "the certificate is for %s, and not for %s", strings.Join(pair.Hosts(), ", "), strings.Join(names, ", "))
 		}
 		return tx.PutPair(store.Pair{
 			App: app, Host: host, Chain: string(sorted), Key: string(secret), GivenAt: time.Now().UTC(), GivenBy: by.Name,
@@ -229,7 +230,7 @@ func (e *Edge) RemovePair(ctx context.Context, app, host string, by store.User) 
 	return e.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
 		found, err := tx.DeletePair(app, host)
 		if err == nil && !found {
-			return fault.New(fault.NotFound, "E179", "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
+			return fault.New(fault.NotFound, code.CertificateUnknown, "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
 		}
 		return err
 	})

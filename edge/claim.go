@@ -10,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // claim is the question whether a user may lead hosts to an app. It is asked in
@@ -93,7 +94,7 @@ func (c *claim) checkCount() error {
 	if err != nil || len(own) < maxTenantDomains {
 		return err
 	}
-	return fault.New(fault.Conflict, "E199", "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
+	return fault.New(fault.Conflict, code.DomainsFull, "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
 		Hint("a key that is not bound to apps can")
 }
 
@@ -101,7 +102,7 @@ const otherTenant = "it, or a name above or below it, leads to an app of somebod
 
 // refuse names no other app: a tenant is not to learn of it.
 func (c *claim) refuse(domain store.Domain, why string) error {
-	return fault.New(fault.Denied, "E187", "%s may not take %s: %s", c.by.Name, domain.Address(), why).
+	return fault.New(fault.Denied, code.DomainForbidden, "%s may not take %s: %s", c.by.Name, domain.Address(), why).
 		Hint("an administrator can: berth domains:add %s %s", c.app, domain.Address())
 }
 
@@ -242,7 +243,7 @@ func checkFree(tx *store.Tx, host, what, app string) error {
 	}
 	for _, domain := range domains {
 		if domain.App != app {
-			return fault.New(fault.Conflict, "E189", "%s would answer at %s, which leads to the app %q", what, domain.Address(), domain.App).
+			return fault.New(fault.Conflict, code.DefaultHostTaken, "%s would answer at %s, which leads to the app %q", what, domain.Address(), domain.App).
 				Hint("berth domains:remove %s %s frees it", domain.App, domain.Address())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // URLs lists the addresses of an app for people, who can open neither a
@@ -106,7 +107,7 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 	passed := []string{domain.Host}
 	for to := domain.Redirect; to != ""; {
 		if slices.Contains(passed, to) {
-			return fault.New(fault.Usage, "E184", "%s would be sent to itself", domain.Host).
+			return fault.New(fault.Usage, code.RedirectLoop, "%s would be sent to itself", domain.Host).
 				With(strings.Join(append(passed, to), " -> "))
 		}
 		passed = append(passed, to)
@@ -129,7 +130,7 @@ func (e *Edge) RemoveDomains(ctx context.Context, app string, addresses []string
 				return err
 			}
 			if !found || domain.App != app {
-				return fault.New(fault.NotFound, "E113", "%s has no domain %s", app, address).Hint("berth domains:report %s shows them", app)
+				return fault.New(fault.NotFound, code.DomainUnknown, "%s has no domain %s", app, address).Hint("berth domains:report %s shows them", app)
 			}
 			if err := tx.DeleteDomain(address); err != nil {
 				return err

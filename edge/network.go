@@ -13,6 +13,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // maxExceptions bounds the addresses of the LAN that apps reach all the same:
@@ -89,7 +90,7 @@ func NetworkValues(name string) []string {
 
 func (p networkProperty) apply(lan *runtime.LAN, value string) error {
 	if wrong := p.set(lan, value); wrong != "" {
-		return fault.New(fault.Usage, "E194", "%s cannot be %.60q: %s", p.name, value, wrong)
+		return fault.New(fault.Usage, code.NetworkInvalid, "%s cannot be %.60q: %s", p.name, value, wrong)
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func networkPropertyNamed(name string) (networkProperty, error) {
 			return p, nil
 		}
 	}
-	f := fault.New(fault.Usage, "E194", "the network has no property %.60q", name)
+	f := fault.New(fault.Usage, code.NetworkInvalid, "the network has no property %.60q", name)
 	if near := fault.Nearest(name, NetworkProperties()); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -209,7 +210,7 @@ func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.U
 // notInForce says that a property is stored and that the engine, which tries
 // again by itself, could not apply it.
 func notInForce(name, value string, err error) error {
-	f := fault.New(fault.Failed, "E193", "%s is stored, but it is not yet in force for all containers", name).With(err.Error())
+	f := fault.New(fault.Failed, code.NetworkPending, "%s is stored, but it is not yet in force for all containers", name).With(err.Error())
 	f.Cause = err
 	return f.Hint("berth tries again within a minute; to try now: berth %s", strings.TrimSpace("network:set --global "+name+" "+value))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/router/peer"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // defaultConnections is how many connections one address may have: an office
@@ -79,7 +80,7 @@ func globalPropertyNamed(name string) (globalProperty, error) {
 			return p, nil
 		}
 	}
-	f := fault.New(fault.Usage, "E181", "the router has no property %.60q for all apps", name)
+	f := fault.New(fault.Usage, code.RouterInvalid, "the router has no property %.60q for all apps", name)
 	if slices.Contains(RouterProperties(), name) {
 		return globalProperty{}, f.Hint("it is an app's: berth router:set APP %s VALUE", name)
 	}
@@ -88,7 +89,7 @@ func globalPropertyNamed(name string) (globalProperty, error) {
 
 func (g globalProperty) apply(p *peer.Policy, value string) error {
 	if wrong := g.set(p, value); wrong != "" {
-		return fault.New(fault.Usage, "E181", "%s cannot be %.60q: %s", g.name, value, wrong)
+		return fault.New(fault.Usage, code.RouterInvalid, "%s cannot be %.60q: %s", g.name, value, wrong)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // AddPorts leads ports of the machine to an app. One that leads elsewhere, that
@@ -21,7 +22,7 @@ import (
 func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
 		if len(by.Apps) == 0 && slices.Contains(e.cfg.Ports, p.Number) {
-			return PortsReport{}, fault.New(fault.Conflict, "E168", "port %d is berth's own", p.Number)
+			return PortsReport{}, fault.New(fault.Conflict, code.PortUnavailable, "port %d is berth's own", p.Number)
 		}
 	}
 	e.porting.Lock()
@@ -39,7 +40,7 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 				return err
 			}
 			if len(by.Apps) > 0 && (!there || old.App != app) {
-				return fault.New(fault.Denied, "E198", "%s may not take port %d: a key that is bound to apps opens no ports of the machine", by.Name, p.Number).
+				return fault.New(fault.Denied, code.PortForbidden, "%s may not take port %d: a key that is bound to apps opens no ports of the machine", by.Name, p.Number).
 					Hint("an administrator can: berth ports:add %s %s", app, p)
 			}
 			p.App, p.CreatedAt = app, time.Now().UTC()
@@ -64,9 +65,9 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 }
 
 func portFault(number int, err error) error {
-	f := fault.New(fault.Conflict, "E168", "port %d cannot be opened: %w", number, err)
+	f := fault.New(fault.Conflict, code.PortUnavailable, "port %d cannot be opened: %w", number, err)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		f = fault.New(fault.Conflict, "E168", "port %d is taken by another program", number)
+		f = fault.New(fault.Conflict, code.PortUnavailable, "port %d is taken by another program", number)
 		f.Cause = err
 		f.Hint("ss -ltnp shows by which")
 	}
@@ -93,7 +94,7 @@ func (e *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, 
 				return err
 			}
 			if !found || there.App != app || there.String() != p.String() {
-				return fault.New(fault.NotFound, "E185", "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
+				return fault.New(fault.NotFound, code.PortUnknown, "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
 			}
 			if err := tx.DeletePort(p.Number); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // RequestQuery chooses lines of an app's access log.
@@ -78,7 +79,7 @@ func wantStatus(status string) (func(RequestLine) bool, error) {
 		high += 99
 	}
 	if err != nil || len(status) != 3 || low < 100 || low > 599 {
-		return nil, fault.New(fault.Usage, "E186", "%.60q is no status of a response", status).Hint("404 is one, and 5xx is every one from 500 to 599")
+		return nil, fault.New(fault.Usage, code.StatusInvalid, "%.60q is no status of a response", status).Hint("404 is one, and 5xx is every one from 500 to 599")
 	}
 	return func(line RequestLine) bool { return line.Status >= low && line.Status <= high }, nil
 }

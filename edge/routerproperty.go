@@ -13,6 +13,7 @@ import (
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // routerProperty is one thing that can be set of an app's requests.
@@ -163,7 +164,7 @@ func routerPropertyNamed(name string) (routerProperty, error) {
 		return headerProperty(name, header)
 	}
 	names := RouterProperties()
-	f := fault.New(fault.Usage, "E181", "the router has no property %.60q", name)
+	f := fault.New(fault.Usage, code.RouterInvalid, "the router has no property %.60q", name)
 	if near := fault.Nearest(name, names); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -173,9 +174,9 @@ func routerPropertyNamed(name string) (routerProperty, error) {
 func headerProperty(name, header string) (routerProperty, error) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(header) || len(header) > 100:
-		return routerProperty{}, fault.New(fault.Usage, "E181", "%.60q is not the name of a header", header).Hint("header:X-Frame-Options has one")
+		return routerProperty{}, fault.New(fault.Usage, code.RouterInvalid, "%.60q is not the name of a header", header).Hint("header:X-Frame-Options has one")
 	case router.OwnHeader(header):
-		f := fault.New(fault.Usage, "E181", "%s is not a header to be set by hand", header)
+		f := fault.New(fault.Usage, code.RouterInvalid, "%s is not a header to be set by hand", header)
 		if strings.EqualFold(header, "Strict-Transport-Security") {
 			f.Hint("the property hsts sets it")
 		}
@@ -193,7 +194,7 @@ func headerProperty(name, header string) (routerProperty, error) {
 // apply sets the property in r, or returns a fault (E181).
 func (p routerProperty) apply(r *routing, name, value string) error {
 	if wrong := p.set(r, value); wrong != "" {
-		return fault.New(fault.Usage, "E181", "%s cannot be %.60q: %s", name, value, wrong)
+		return fault.New(fault.Usage, code.RouterInvalid, "%s cannot be %.60q: %s", name, value, wrong)
 	}
 	return nil
 }

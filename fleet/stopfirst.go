@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -111,11 +112,11 @@ func stuck(instances []*instance) error {
 // isStuck tells whether an error is errStuck's.
 func isStuck(err error) bool {
 	f := fault.From(err)
-	return f != nil && f.Code == "E503"
+	return f != nil && f.Code == code.InstanceStuck
 }
 
 func errStuck(names string, release int) error {
-	return fault.New(fault.Failed, "E503", "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
+	return fault.New(fault.Failed, code.InstanceStuck, "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
 		Hint("its process waits in the kernel, as for a disk or a network filesystem: when that is mended, it ends")
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // tally counts what went wrong, so that a hundred refused connections are one line.
@@ -34,7 +35,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 	ssh, app, logs := i.fleet().cfg.SSHCommand(), i.app.Name(), i.lastLines(15)
 	if Ended(c) {
 		exit := c.Exit(ctx)
-		f := fault.New(fault.Failed, "E302", "%s ended before it was healthy: %s", i.name(), exit)
+		f := fault.New(fault.Failed, code.InstanceEnded, "%s ended before it was healthy: %s", i.name(), exit)
 		if len(logs) == 0 {
 			f.With("it printed nothing")
 		}
@@ -49,12 +50,12 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
-		f = fault.New(fault.Failed, "E301", "%s did not become healthy in %s", i.name(), i.age())
+		f = fault.New(fault.Failed, code.InstanceUnhealthy, "%s did not become healthy in %s", i.name(), i.age())
 		for _, text := range t.order {
 			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
 		}
 	} else {
-		f = fault.New(fault.Failed, "E303", "%s did not %s in %s", i.name(), what, i.age())
+		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, i.age())
 		f.Hint("listen on the port that the variable PORT names")
 		if i.process.Type == "web" {
 			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)

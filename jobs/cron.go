@@ -21,6 +21,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -178,7 +179,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 		return run, err
 	}
 	if record.Stopped {
-		return run, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
+		return run, Stopped(app)
 	}
 	job, err := findJob(release, id)
 	if err != nil {
@@ -357,7 +358,7 @@ func findJob(release store.Release, id string) (store.Job, error) {
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, "E126", "%s has no job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
+	f := fault.New(fault.NotFound, code.JobUnknown, "%s has no job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -386,7 +387,7 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, "E125", "the job %s of %s is running already", job.ID, a.called())
+		return nil, nil, fault.New(fault.Conflict, code.JobRunning, "the job %s of %s is running already", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {
@@ -402,4 +403,10 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 			delete(a.runs, job.ID)
 		}
 	}, nil
+}
+
+// Stopped is the fault (E116) of an app that is stopped, and of which nothing is
+// run therefore.
+func Stopped(app string) *fault.Error {
+	return fault.New(fault.Conflict, code.AppStopped, "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 }

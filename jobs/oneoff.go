@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // RunOnce runs a one-off command in a fresh container of the live release, with
@@ -19,7 +20,7 @@ import (
 // of a process type runs that one's command, as on Heroku.
 func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error) {
 	if len(args) == 0 {
-		return 0, fault.New(fault.Usage, "E124", "there is no command to run").Hint("berth run %s bash", app)
+		return 0, fault.New(fault.Usage, code.RunNoCommand, "there is no command to run").Hint("berth run %s bash", app)
 	}
 	record, _, err := j.find(app)
 	if err != nil {
@@ -65,7 +66,7 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
+	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
 		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {

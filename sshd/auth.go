@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Keys are the SSH keys that may enter. Both methods are called by many
@@ -124,13 +125,13 @@ func (a *authentication) nothingLeft(ssh.Context, gossh.KeyboardInteractiveChall
 	var text strings.Builder
 	switch {
 	case !slices.Contains(users, user):
-		fmt.Fprintf(&text, "error: no user %q here [E171]\n", git.Printable(user, 40))
+		fmt.Fprintf(&text, "error: no user %q here ["+code.SSHUserUnknown+"]\n", git.Printable(user, 40))
 		fmt.Fprintf(&text, "hint:  the user is berth: ssh berth@HOST\n")
 	case len(a.strange) == 0:
-		fmt.Fprintf(&text, "error: no SSH key was offered [E172]\n")
+		fmt.Fprintf(&text, "error: no SSH key was offered ["+code.SSHKeyMissing+"]\n")
 		fmt.Fprintf(&text, "hint:  make one with: ssh-keygen -t ed25519\n")
 	default:
-		fmt.Fprintf(&text, "error: berth does not know this SSH key [E170]\n")
+		fmt.Fprintf(&text, "error: berth does not know this SSH key ["+code.SSHKeyUnknown+"]\n")
 		for _, key := range a.strange {
 			fmt.Fprintf(&text, "       %s\n", key)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -196,7 +197,7 @@ func (p *push) lookAgain() error {
 }
 
 func errDestroyed(app, when string) error {
-	return fault.New(fault.Conflict, "E422", "%s was destroyed or renamed %s", app, when).
+	return fault.New(fault.Conflict, code.PushAppDestroyed, "%s was destroyed or renamed %s", app, when).
 		Hint("push again to make it anew, or to the name that it has now")
 }
 
@@ -233,11 +234,11 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 		return err
 	}
 	if update != nil && p.turn.passedBy != "" {
-		return fault.New(fault.Conflict, "E176", "%s pushed after you and was deployed while you waited", p.turn.passedBy).
+		return fault.New(fault.Conflict, code.PushOvertaken, "%s pushed after you and was deployed while you waited", p.turn.passedBy).
 			Hint("look at what is live, then push again to replace it")
 	}
 	if p.missing && update == nil {
-		return fault.New(fault.Conflict, "E409", "%s is no app yet, and this push has no branch to make it from", p.app.Name).
+		return fault.New(fault.Conflict, code.PushNoBranch, "%s is no app yet, and this push has no branch to make it from", p.app.Name).
 			Hint("git push berth main")
 	}
 	if p.missing {
@@ -282,7 +283,7 @@ func (p *push) checkOut(branch string) {
 // fails: whoever has to set config before it can start needs it.
 func (p *push) create(ctx context.Context, out io.Writer) error {
 	app, err := p.deployer.CreateApp(ctx, p.app.Name, p.user)
-	if f := fault.From(err); f != nil && f.Code == "E102" { // apps:create was quicker
+	if f := fault.From(err); f != nil && f.Code == code.AppExists { // apps:create was quicker
 		if app, err = p.Pushes.app(p.app.Name); err == nil {
 			err = verbs.MayPush(p.user, app.Name)
 		}
@@ -347,7 +348,7 @@ func rank(branch string) int {
 }
 
 func errDeletesDeployBranch(app store.App) error {
-	return fault.New(fault.Denied, "E174", "%s is the deploy branch and cannot be deleted", git.Printable(app.Branch, 100)).
+	return fault.New(fault.Denied, code.DeployBranchDeleted, "%s is the deploy branch and cannot be deleted", git.Printable(app.Branch, 100)).
 		Hint("to deploy another one: berth git:set %s deploy-branch BRANCH", app.Name).
 		Hint("to remove the app: berth apps:destroy %s", app.Name)
 }
@@ -356,14 +357,14 @@ func errDeletesDeployBranch(app store.App) error {
 func errNothingToDeploy(app store.App, u git.Update) error {
 	branch := git.Printable(app.Branch, 60)
 	if app.Branch == "" {
-		return fault.New(fault.Usage, "E404", "%s is no branch, so that nothing would be deployed", git.Printable(u.Ref, 60)).
+		return fault.New(fault.Usage, code.PushNothing, "%s is no branch, so that nothing would be deployed", git.Printable(u.Ref, 60)).
 			Hint("git push berth HEAD:main")
 	}
 	name, isBranch := git.Printable(u.Branch(), 60), u.Branch() != ""
 	if !isBranch {
 		name = git.Printable(u.Ref, 60)
 	}
-	f := fault.New(fault.Usage, "E404", "nothing would be deployed: %s deploys %s, and this push has %s", app.Name, branch, name)
+	f := fault.New(fault.Usage, code.PushNothing, "nothing would be deployed: %s deploys %s, and this push has %s", app.Name, branch, name)
 	if isBranch {
 		f.Hint("to deploy %s from now on: berth git:set %s deploy-branch %s", name, app.Name, name)
 		f.Hint("to deploy it once: git push berth %s:%s", name, branch)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // splitWords splits a command line as a POSIX shell does, without expanding
@@ -18,7 +19,7 @@ func splitWords(line string) ([]string, error) {
 		c := line[i]
 		switch {
 		case c == 0:
-			return nil, fault.New(fault.Usage, "E173", "the command holds a NUL byte")
+			return nil, fault.New(fault.Usage, code.SSHCommandInvalid, "the command holds a NUL byte")
 		case quote == '\'':
 			if c == '\'' {
 				quote = 0
@@ -28,7 +29,7 @@ func splitWords(line string) ([]string, error) {
 		case c == '\\':
 			i++
 			if i == len(line) {
-				return nil, fault.New(fault.Usage, "E173", "the command ends in a backslash")
+				return nil, fault.New(fault.Usage, code.SSHCommandInvalid, "the command ends in a backslash")
 			}
 			switch {
 			case line[i] == '\n': // joins two lines
@@ -59,7 +60,7 @@ func splitWords(line string) ([]string, error) {
 		}
 	}
 	if quote != 0 {
-		return nil, fault.New(fault.Usage, "E173", "a quote is never closed: %c", quote)
+		return nil, fault.New(fault.Usage, code.SSHCommandInvalid, "a quote is never closed: %c", quote)
 	}
 	if inWord {
 		words = append(words, word.String())

@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // The user ids of apps: a range that neither Debian's adduser, subordinate ids
@@ -115,13 +116,13 @@ var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 func ValidAppName(name string) error {
 	switch {
 	case name == "berth":
-		return fault.New(fault.Usage, "E100", "the name %q is the appliance's own", name)
+		return fault.New(fault.Usage, code.AppNameInvalid, "the name %q is the appliance's own", name)
 	case len(name) > MaxAppName, !appName.MatchString(name):
 		shown := name
 		if len(shown) > MaxAppName {
 			shown = shown[:MaxAppName] + "…"
 		}
-		return fault.New(fault.Usage, "E100", "%q cannot be the name of an app", shown).
+		return fault.New(fault.Usage, code.AppNameInvalid, "%q cannot be the name of an app", shown).
 			Hint("use a-z, 0-9 and -, begin with a letter, at most %d characters", MaxAppName)
 	}
 	return nil
@@ -136,7 +137,7 @@ func (tx *Tx) App(name string) (App, error) {
 		}
 		return app, err
 	}
-	missing := fault.New(fault.NotFound, "E101", "no app named %q", name)
+	missing := fault.New(fault.NotFound, code.AppUnknown, "no app named %q", name)
 	if near := fault.Nearest(name, slices.Sorted(maps.Values(tx.names()))); near != "" {
 		missing.Hint("did you mean %q?", near)
 	}
@@ -231,7 +232,7 @@ func (tx *Tx) CreateApp(app App) (_ App, err error) {
 }
 
 func errNoIDs() error {
-	return fault.New(fault.Conflict, "E105", "all %d user ids for apps have been given", lastUID-firstUID+1)
+	return fault.New(fault.Conflict, code.AppIDsExhausted, "all %d user ids for apps have been given", lastUID-firstUID+1)
 }
 
 // nextUID is the lowest id that was never given and is above all that were.
@@ -255,7 +256,7 @@ func (tx *Tx) Given(uid int) (bool, error) {
 
 func (tx *Tx) free(name string) error {
 	if tx.bucket("appnames").Get([]byte(name)) != nil {
-		return fault.New(fault.Conflict, "E102", "there is an app named %q already", name)
+		return fault.New(fault.Conflict, code.AppExists, "there is an app named %q already", name)
 	}
 	return nil
 }
@@ -269,7 +270,7 @@ func (tx *Tx) PutApp(app App) error {
 		return err
 	}
 	if !found {
-		return fault.New(fault.NotFound, "E101", "no app named %q", app.Name)
+		return fault.New(fault.NotFound, code.AppUnknown, "no app named %q", app.Name)
 	}
 	app.Name = now.Name
 	return put(tx.bucket("apps"), []byte(app.ID()), app)

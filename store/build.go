@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // keptBuilds is how many builds of an app are remembered.
@@ -49,7 +50,7 @@ func (tx *Tx) Build(app string, n int) (Build, error) {
 	build, found, err := get[Build](tx.of("builds", app), number(n))
 	build.App = app
 	if err == nil && !found {
-		err = fault.New(fault.NotFound, "E106", "%s has no build %d", app, n)
+		err = fault.New(fault.NotFound, code.BuildUnknown, "%s has no build %d", app, n)
 	}
 	return build, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Domain is a host name, or a path of one, that leads to an app.
@@ -162,7 +163,7 @@ func (tx *Tx) indexDomain(d Domain) error {
 
 // DomainTaken returns the fault (E104) of an address that leads elsewhere.
 func DomainTaken(address, elsewhere string) *fault.Error {
-	return fault.New(fault.Conflict, "E104", "%s leads to %s", address, elsewhere)
+	return fault.New(fault.Conflict, code.DomainTaken, "%s leads to %s", address, elsewhere)
 }
 
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // migrations bring the file from each format to the next. Each runs once, in one
@@ -56,7 +57,7 @@ func (tx *Tx) checkFormat() error {
 		return err
 	}
 	path := tx.bolt.DB().Path()
-	f := fault.New(fault.Failed, "E128", "the state file has the format %d, which is newer than this berth's %d", format, formatVersion).
+	f := fault.New(fault.Failed, code.StateNewer, "the state file has the format %d, which is newer than this berth's %d", format, formatVersion).
 		Hint("install the berth that wrote it, or a newer one")
 	if _, err := os.Stat(formatCopy(path, formatVersion)); err == nil {
 		f.Hint("%s is the state as this berth left it; while berth is stopped, this puts it in place:", formatCopy(path, formatVersion)).
@@ -128,7 +129,7 @@ func (s *Store) migrateInMemory(format int, cause error) error {
 	if err != nil {
 		return err
 	}
-	f := fault.New(fault.Failed, "E316", "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)
+	f := fault.New(fault.Failed, code.StateNotMigrated, "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)
 	if diskFull(cause) {
 		f.Hint("nothing was changed and what runs is served; free some space, then restart berth: systemctl restart berth")
 	} else {

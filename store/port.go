@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // MaxPorts bounds the ports of all apps: berth.service has a place for the
@@ -37,7 +38,7 @@ func (p Port) String() string {
 // ParsePorts reads one word or more. None is a fault (E166).
 func ParsePorts(words []string) (ports []Port, err error) {
 	if len(words) == 0 {
-		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
+		return nil, fault.New(fault.Usage, code.PortInvalid, "no port is named").Hint("tcp:5432:5432 is one")
 	}
 	for _, word := range words {
 		p, err := ParsePort(word)
@@ -52,7 +53,7 @@ func ParsePorts(words []string) (ports []Port, err error) {
 // ParsePort reads what String writes. What is none is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, "E166", "%.60q is not a port of an app: %s", word, why)
+		return fault.New(fault.Usage, code.PortInvalid, "%.60q is not a port of an app: %s", word, why)
 	}
 	parts := strings.Split(word, ":")
 	switch scheme := parts[0]; {
@@ -121,10 +122,10 @@ func (tx *Tx) PutPort(p Port) error {
 	case err != nil:
 		return err
 	case found && old.App != p.App:
-		return fault.New(fault.Conflict, "E167", "port %d leads to the app %q already", p.Number, old.App).
+		return fault.New(fault.Conflict, code.PortTaken, "port %d leads to the app %q already", p.Number, old.App).
 			Hint("berth ports:remove %s %s frees it", old.App, old)
 	case found && (old.Container != p.Container || old.TLS != p.TLS):
-		return fault.New(fault.Conflict, "E167", "port %d leads to this app already, as %s", p.Number, old).
+		return fault.New(fault.Conflict, code.PortTaken, "port %d leads to this app already, as %s", p.Number, old).
 			Hint("berth ports:remove %s %s frees it", old.App, old)
 	case found:
 		return nil
@@ -141,9 +142,9 @@ func (tx *Tx) PutPort(p Port) error {
 	}
 	switch {
 	case mine >= MaxAppPorts:
-		return fault.New(fault.Conflict, "E169", "%s has %d ports, and may have no more", p.App, MaxAppPorts)
+		return fault.New(fault.Conflict, code.PortsFull, "%s has %d ports, and may have no more", p.App, MaxAppPorts)
 	case len(every) >= MaxPorts:
-		return fault.New(fault.Conflict, "E169", "the apps of this machine have %d ports, and may have no more", MaxPorts)
+		return fault.New(fault.Conflict, code.PortsFull, "the apps of this machine have %d ports, and may have no more", MaxPorts)
 	}
 	uid, err := tx.uid(p.App)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestParsePort(t *testing.T) {
 	}
 }
 
-func code(err error) string {
+func faultCode(err error) string {
 	if f := fault.From(err); f != nil {
 		return f.Code
 	}
@@ -47,7 +47,7 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 			}
 		}
 		for _, other := range []Port{{Number: 5432, Container: 5432, App: "blog"}, {Number: 5432, Container: 1, App: "shop"}, {Number: 5432, Container: 5432, TLS: true, App: "shop"}} {
-			if err := tx.PutPort(other); code(err) != "E167" {
+			if err := tx.PutPort(other); faultCode(err) != "E167" {
 				t.Errorf("%s of %s: got %v, want E167", other, other.App, err)
 			}
 		}
@@ -68,7 +68,7 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 				return err
 			}
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "blog"}); code(err) != "E169" {
+		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "blog"}); faultCode(err) != "E169" {
 			t.Errorf("one more than an app may have: got %v, want E169", err)
 		}
 		for n := MaxAppPorts + 1; n <= MaxPorts; n++ {
@@ -85,7 +85,7 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 		if _, err := tx.CreateApp(App{Name: "last"}); err != nil {
 			return err
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); code(err) != "E169" {
+		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); faultCode(err) != "E169" {
 			t.Errorf("one more than a machine may have: got %v, want E169", err)
 		}
 		return nil

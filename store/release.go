@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -111,7 +112,7 @@ func (tx *Tx) Release(app string, n int) (Release, error) {
 }
 
 func errNoRelease(app string, n int) error {
-	return fault.New(fault.NotFound, "E103", "%s has no release v%d", app, n).Hint("berth releases %s shows them", app)
+	return fault.New(fault.NotFound, code.ReleaseUnknown, "%s has no release v%d", app, n).Hint("berth releases %s shows them", app)
 }
 
 // ReleaseWithoutConfig returns one release of an app, but for its config, or a

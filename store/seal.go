@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // sealer encrypts what must not lie in the file in the clear.
@@ -44,15 +45,15 @@ func makeSealer(path string) (sealer, error) {
 func openSealer(path string) (sealer, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return sealer{}, fault.New(fault.Failed, "E123", "the key %s is missing, and config cannot be read without it", path).
+		return sealer{}, fault.New(fault.Failed, code.StateKeyUnusable, "the key %s is missing, and config cannot be read without it", path).
 			Hint("restore it from a backup")
 	}
 	if err != nil {
-		return sealer{}, fault.New(fault.Failed, "E123", "the key %s cannot be read: %w", path, err).Hint("restore it from a backup")
+		return sealer{}, fault.New(fault.Failed, code.StateKeyUnusable, "the key %s cannot be read: %w", path, err).Hint("restore it from a backup")
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return sealer{}, fault.New(fault.Failed, "E123", "the key %s is damaged: %w", path, err).Hint("restore it from a backup")
+		return sealer{}, fault.New(fault.Failed, code.StateKeyUnusable, "the key %s is damaged: %w", path, err).Hint("restore it from a backup")
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
@@ -77,7 +78,7 @@ func (s sealer) seal(place string, plain []byte) []byte {
 func (s sealer) open(place string, sealed []byte) ([]byte, error) {
 	plain, err := s.aead.Open(nil, nil, sealed, []byte(place))
 	if err != nil {
-		return nil, fault.New(fault.Failed, "E121", "the record %q of the state file is damaged: %w", place, err).
+		return nil, fault.New(fault.Failed, code.StateDamaged, "the record %q of the state file is damaged: %w", place, err).
 			Hint("set it anew, or restore the state file from a backup")
 	}
 	return plain, nil
@@ -107,7 +108,7 @@ func (tx *Tx) checkKey() error {
 		}
 	}
 	if !belongs {
-		return fault.New(fault.Failed, "E123", "the key %s is another machine's: it does not open this state file", filepath.Join(filepath.Dir(tx.bolt.DB().Path()), keyFile)).
+		return fault.New(fault.Failed, code.StateKeyUnusable, "the key %s is another machine's: it does not open this state file", filepath.Join(filepath.Dir(tx.bolt.DB().Path()), keyFile)).
 			Hint("restore the %s that was made with this state file", keyFile)
 	}
 	return nil

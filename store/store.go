@@ -57,6 +57,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -134,7 +135,7 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(marker); errors.Is(err, fs.ErrNotExist) {
-		err := os.WriteFile(marker, []byte("The state file beside this one holds records; see E120.\n"), 0o600)
+		err := os.WriteFile(marker, []byte("The state file beside this one holds records; see "+code.StateMissing+".\n"), 0o600)
 		if err != nil && !s.trouble.met(err) {
 			s.Close()
 			return nil, fmt.Errorf("mark the state file as made: %w", err)
@@ -154,7 +155,7 @@ func findState(path, marker string) (made bool, err error) {
 		if markErr != nil && copyErr != nil {
 			return false, nil
 		}
-		f := fault.New(fault.Failed, "E120", "the state file %s is missing or empty, but this machine has had one", path)
+		f := fault.New(fault.Failed, code.StateMissing, "the state file %s is missing or empty, but this machine has had one", path)
 		return false, restorable(f, path).
 			Hint("to start afresh and forget every app, remove %s and %s", marker, goodCopy(path))
 	case err != nil:
@@ -167,7 +168,7 @@ func findState(path, marker string) (made bool, err error) {
 
 // unusable is a state file that berth may not read and write as it is.
 func unusable(path string, cause error) error {
-	f := fault.New(fault.Failed, "E138", "the state file %s cannot be used: %w", path, cause)
+	f := fault.New(fault.Failed, code.StateUnusable, "the state file %s cannot be used: %w", path, cause)
 	if errors.Is(cause, fs.ErrPermission) {
 		f.Hint("root has to be able to write it: lsattr %s shows whether it is immutable (i), chattr -i takes that back", path)
 	}
@@ -249,11 +250,11 @@ func lock(f *os.File, shared bool) error {
 
 // InUse returns the fault (E122) of a state with which another process works.
 func InUse(format string, args ...any) *fault.Error {
-	return fault.New(fault.Conflict, "E122", format, args...)
+	return fault.New(fault.Conflict, code.StateInUse, format, args...)
 }
 
 func damaged(path string, cause error) error {
-	return restorable(fault.New(fault.Failed, "E121", "the state file %s is damaged: %w", path, cause), path)
+	return restorable(fault.New(fault.Failed, code.StateDamaged, "the state file %s is damaged: %w", path, cause), path)
 }
 
 // prepare brings the file to the present format, reads every record once, so

@@ -9,6 +9,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // trouble is why the state file cannot be written for the moment. berth goes
@@ -57,20 +58,15 @@ func diskFull(err error) bool {
 		strings.Contains(err.Error(), syscall.ENOSPC.Error()) // bbolt does not wrap all of its causes
 }
 
-// DiskFull returns the fault (E501) of a disk that is full or nearly so.
-func DiskFull(format string, args ...any) *fault.Error {
-	return fault.New(fault.Failed, fault.CodeDiskFull, format, args...)
-}
-
 func unwritable(path string, err error) error {
 	if f := fault.From(err); f != nil {
 		return f // damaged, see guard
 	}
 	if diskFull(err) {
-		return DiskFull("the disk is full: the state file %s cannot be written: %w", path, err).
+		return fault.NoSpace("the disk is full: the state file %s cannot be written: %w", path, err).
 			Hint("nothing was changed and what runs is served; free some space and try again")
 	}
-	f := fault.New(fault.Failed, "E510", "the state file %s cannot be written: %w", path, err)
+	f := fault.New(fault.Failed, code.StateUnwritable, "the state file %s cannot be written: %w", path, err)
 	if errors.Is(err, bolterrors.ErrDatabaseReadOnly) || errors.Is(err, syscall.EROFS) {
 		return f.Hint("its filesystem is read-only: mount it writable, and berth goes on; what runs is served meanwhile")
 	}

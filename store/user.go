@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Role is what a user may do.
@@ -35,7 +36,7 @@ var Root = User{Name: "root", Role: RoleAdmin}
 func (u User) May(role Role, app string) error {
 	rank := []Role{RoleRead, RoleDeploy, RoleAdmin}
 	if slices.Index(rank, u.Role) < slices.Index(rank, role) {
-		return fault.New(fault.Denied, "E110", "%s has the role %q and this needs %q", u.Name, u.Role, role)
+		return fault.New(fault.Denied, code.RoleTooLow, "%s has the role %q and this needs %q", u.Name, u.Role, role)
 	}
 	if len(u.Apps) == 0 {
 		return nil
@@ -44,7 +45,7 @@ func (u User) May(role Role, app string) error {
 		return u.NoAccess(fmt.Sprintf("the app %q", app))
 	}
 	if app == "" && role != RoleRead {
-		return fault.New(fault.Denied, "E111", "%s has access to its own apps alone", u.Name)
+		return fault.New(fault.Denied, code.AppForbidden, "%s has access to its own apps alone", u.Name)
 	}
 	return nil
 }
@@ -52,7 +53,7 @@ func (u User) May(role Role, app string) error {
 // NoAccess returns the fault (E111) of a user who is bound to some apps and
 // asks for something else.
 func (u User) NoAccess(what string) *fault.Error {
-	return fault.New(fault.Denied, "E111", "%s has no access to %s", u.Name, what)
+	return fault.New(fault.Denied, code.AppForbidden, "%s has no access to %s", u.Name, what)
 }
 
 // Key is an SSH public key that may enter.
@@ -143,7 +144,7 @@ func (tx *Tx) Keys() (keys []Key, err error) {
 func (tx *Tx) Key(name string) (Key, error) {
 	stored, found, err := get[storedKey](tx.bucket("keys"), []byte(name))
 	if err == nil && !found {
-		err = fault.New(fault.NotFound, "E108", "no key named %q", name).Hint("berth ssh-keys:list shows them")
+		err = fault.New(fault.NotFound, code.KeyUnknown, "no key named %q", name).Hint("berth ssh-keys:list shows them")
 	}
 	if err != nil {
 		return Key{}, err
@@ -153,7 +154,7 @@ func (tx *Tx) Key(name string) (Key, error) {
 
 // NoKeyOf returns the fault (E108) of a fingerprint that no key has.
 func NoKeyOf(fingerprint string) *fault.Error {
-	return fault.New(fault.NotFound, "E108", "no key has the fingerprint %s", fingerprint)
+	return fault.New(fault.NotFound, code.KeyUnknown, "no key has the fingerprint %s", fingerprint)
 }
 
 // KeyByFingerprint returns the key with that fingerprint; found is false when
@@ -174,7 +175,7 @@ func (tx *Tx) PutKey(key Key) error {
 		return err
 	}
 	if found && other.Name != key.Name {
-		return fault.New(fault.Conflict, "E109", "this key is here already, as %q", other.Name).
+		return fault.New(fault.Conflict, code.KeyExists, "this key is here already, as %q", other.Name).
 			Hint("berth ssh-keys:add %s --role ROLE changes what it may do", other.Name)
 	}
 	return put(tx.bucket("keys"), []byte(key.Name), storedKey{key, tx.idsFor(key.Apps)})

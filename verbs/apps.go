@@ -8,6 +8,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // AppRoom is what the verbs of apps ask for; *deploy.Deployer documents it.
@@ -141,7 +142,7 @@ func (n apps) destroy(ctx context.Context, c Call, args DestroyArgs) (struct{}, 
 		return struct{}{}, err
 	}
 	if args.Confirm != args.App {
-		return struct{}{}, fault.New(fault.Usage, "E153", "destroying %s was not confirmed", args.App).
+		return struct{}{}, fault.New(fault.Usage, code.DestroyUnconfirmed, "destroying %s was not confirmed", args.App).
 			Hint("it removes the app's releases, config, logs and repository for good").
 			Hint("berth apps:destroy %s --force does it", args.App)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // ConfigRoom is what the verbs of config ask for; *deploy.Deployer documents it.
@@ -102,7 +103,7 @@ func (n variables) get(ctx context.Context, c Call, args ConfigGetArgs) (Variabl
 	}
 	value, ok := config[args.Name]
 	if !ok {
-		return Variable{}, fault.New(fault.NotFound, "E154", "%s has no config variable named %.60q", args.App, args.Name).
+		return Variable{}, fault.New(fault.NotFound, code.ConfigUnknown, "%s has no config variable named %.60q", args.App, args.Name).
 			Hint("berth config:show %s shows them", args.App)
 	}
 	return Variable{args.Name, value}, nil
@@ -110,14 +111,14 @@ func (n variables) get(ctx context.Context, c Call, args ConfigGetArgs) (Variabl
 
 func (n variables) set(ctx context.Context, c Call, args ConfigSetArgs) (store.Release, error) {
 	if len(args.Set) == 0 {
-		return store.Release{}, fault.New(fault.Usage, "E140", "config:set needs at least one NAME=VALUE")
+		return store.Release{}, fault.New(fault.Usage, code.ArgumentsInvalid, "config:set needs at least one NAME=VALUE")
 	}
 	return n.SetConfig(ctx, args.App, args.Set, nil, args.NoRestart, c.User, c.Out)
 }
 
 func (n variables) unset(ctx context.Context, c Call, args ConfigUnsetArgs) (store.Release, error) {
 	if len(args.Names) == 0 {
-		return store.Release{}, fault.New(fault.Usage, "E140", "config:unset needs at least one NAME")
+		return store.Release{}, fault.New(fault.Usage, code.ArgumentsInvalid, "config:unset needs at least one NAME")
 	}
 	return n.SetConfig(ctx, args.App, nil, args.Names, args.NoRestart, c.User, c.Out)
 }

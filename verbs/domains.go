@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // DomainRoom is what the verbs of domains ask for; *edge.Edge documents it.
@@ -152,7 +153,7 @@ func (n domains) add(ctx context.Context, c Call, args DomainsAddArgs) (Domains,
 	}
 	for i := range domains {
 		if args.Strip && domains[i].Path == "" {
-			return Domains{}, fault.New(fault.Usage, "E140", "%s has no path that could be stripped", domains[i].Host).
+			return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "%s has no path that could be stripped", domains[i].Host).
 				Hint("example.com/blog has one")
 		}
 		domains[i].Strip = args.Strip
@@ -166,7 +167,7 @@ func (n domains) redirect(ctx context.Context, c Call, args RedirectArgs) (Domai
 		return Domains{}, err
 	}
 	if from.Path != "" {
-		return Domains{}, fault.New(fault.Usage, "E140", "a whole host is redirected, not a path of it").Hint("the path of a request is kept")
+		return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "a whole host is redirected, not a path of it").Hint("the path of a request is kept")
 	}
 	if from.Redirect, err = NormalHost(args.To); err != nil {
 		return Domains{}, err
@@ -210,7 +211,7 @@ func (n domains) remove(ctx context.Context, c Call, args DomainsArgs) (Domains,
 
 func normalDomains(names []string) ([]store.Domain, error) {
 	if len(names) == 0 {
-		return nil, fault.New(fault.Usage, "E140", "name at least one domain")
+		return nil, fault.New(fault.Usage, code.ArgumentsInvalid, "name at least one domain")
 	}
 	domains := make([]store.Domain, len(names))
 	for i, name := range names {

@@ -10,13 +10,14 @@ import (
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // NormalHost returns a host name as the router knows it: lower case, ASCII
 // (punycode), no dot at the end. What is no plain host name is a fault (E152).
 func NormalHost(name string) (string, error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, "E152", "%.80q cannot be a domain: %s", name, why)
+		return fault.New(fault.Usage, code.DomainInvalid, "%.80q cannot be a domain: %s", name, why)
 	}
 	host := strings.TrimSuffix(strings.TrimSpace(name), ".")
 	bare := strings.Trim(host, "[]")
@@ -83,7 +84,7 @@ func NormalDomain(name string) (store.Domain, error) {
 		return store.Domain{Host: host}, nil
 	}
 	no := func(why string) error {
-		return fault.New(fault.Usage, "E152", "%.120q cannot be a domain: %s", name, why).
+		return fault.New(fault.Usage, code.DomainInvalid, "%.120q cannot be a domain: %s", name, why).
 			Hint("its path is what requests begin with: example.com/blog")
 	}
 	switch {

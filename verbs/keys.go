@@ -13,6 +13,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // KeyRoom is what the verbs of keys ask for; *deploy.Deployer documents it.
@@ -88,15 +89,15 @@ func (n keys) list(context.Context, Call, NoArgs) (keys []store.Key, err error) 
 func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, err error) {
 	// The name stands for the user from now on, and root is the machine's own.
 	if args.Name != "" && !store.ValidKeyName(args.Name) {
-		return key, fault.New(fault.Usage, "E156", "%.60q cannot be the name of a key", args.Name).
+		return key, fault.New(fault.Usage, code.KeyInvalid, "%.60q cannot be the name of a key", args.Name).
 			Hint("use letters, digits and . _ @ + -, at most 64 characters; root and berth are taken").
 			Hint("without a name, the key's comment becomes its name")
 	}
 	if args.Role != "" && !slices.Contains([]store.Role{store.RoleAdmin, store.RoleDeploy, store.RoleRead}, args.Role) {
-		return key, fault.New(fault.Usage, "E156", "there is no role %.60q", args.Role).Hint("the roles are admin, deploy and read")
+		return key, fault.New(fault.Usage, code.KeyInvalid, "there is no role %.60q", args.Role).Hint("the roles are admin, deploy and read")
 	}
 	if args.Role == store.RoleAdmin && len(args.Apps) > 0 {
-		return key, fault.New(fault.Usage, "E156", "an admin has access to everything").Hint("give the role deploy or read with --app")
+		return key, fault.New(fault.Usage, code.KeyInvalid, "an admin has access to everything").Hint("give the role deploy or read with --app")
 	}
 	public, comment, err := parseKey(args.Key)
 	if err != nil {
@@ -131,7 +132,7 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 		if i := slices.IndexFunc(keys, func(k store.Key) bool { return k.Name == key.Name }); i >= 0 {
 			old := keys[i]
 			if old.Fingerprint != key.Fingerprint {
-				return fault.New(fault.Conflict, "E157", "there is another key named %q", key.Name).
+				return fault.New(fault.Conflict, code.KeyNameTaken, "there is another key named %q", key.Name).
 					With(old.Fingerprint).
 					Hint("choose another name, or give none and let the key's comment name it").
 					Hint("berth ssh-keys:remove %s removes the other one", key.Name)
@@ -197,7 +198,7 @@ func lastAdmin(keys []store.Key, name string) bool {
 }
 
 func lastAdminStays(name string) error {
-	return fault.New(fault.Conflict, "E158", "%q is the last key of an admin", name).
+	return fault.New(fault.Conflict, code.KeyLastAdmin, "%q is the last key of an admin", name).
 		Hint("without it, only root on the machine itself can change keys and settings").
 		Hint("berth ssh-keys:remove %s --force removes it all the same", name)
 }
@@ -209,7 +210,7 @@ const minRSA = 2048
 // order mark before it and a carriage return behind.
 func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, "E156", "this is no public key for SSH: %s", why)
+		return fault.New(fault.Usage, code.KeyInvalid, "this is no public key for SSH: %s", why)
 	}
 	if strings.Contains(line, "PRIVATE KEY") {
 		return nil, "", no("it is a private key").Hint("give the file that ends in .pub, and keep this one to yourself")

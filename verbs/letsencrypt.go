@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Keeper is what the verbs ask of *certificates.Keeper, whose documentation is
@@ -208,14 +209,14 @@ func properties() []property {
 			case "off", "false", "":
 				s.ACMEAddresses = false
 			default:
-				return fault.New(fault.Usage, "E155", "ip-addresses is on or off")
+				return fault.New(fault.Usage, code.LetsencryptInvalid, "ip-addresses is on or off")
 			}
 			return nil
 		}},
 		{"dns-provider", text(func(s *store.Settings) *string { return &s.DNSProvider }, func(name string) (string, error) {
 			canonical, ok := dns.Name(name)
 			if !ok {
-				return "", fault.New(fault.Usage, "E155", "there is no DNS provider %.60q", name).Hint("there is %s", strings.Join(dns.Names(), ", "))
+				return "", fault.New(fault.Usage, code.LetsencryptInvalid, "there is no DNS provider %.60q", name).Hint("there is %s", strings.Join(dns.Names(), ", "))
 			}
 			return canonical, nil
 		})},
@@ -227,7 +228,7 @@ func properties() []property {
 					host = h
 				}
 				if host == "" || strings.ContainsAny(resolver, "/@") {
-					return fault.New(fault.Usage, "E155", "%.80q is not the address of a DNS resolver", resolver)
+					return fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not the address of a DNS resolver", resolver)
 				}
 				s.DNSResolvers = append(s.DNSResolvers, resolver)
 			}
@@ -248,18 +249,18 @@ func setProperty(s *store.Settings, name, value string) error {
 	if setting, ok := strings.CutPrefix(name, dnsSetting); ok {
 		canonical, known := dns.Canonical(setting)
 		if !known {
-			return fault.New(fault.Usage, "E155", "no DNS provider has a setting %.60q", setting).Hint("%s", settingsHint(s.DNSProvider))
+			return fault.New(fault.Usage, code.LetsencryptInvalid, "no DNS provider has a setting %.60q", setting).Hint("%s", settingsHint(s.DNSProvider))
 		}
 		setSecret(s, canonical, value)
 		return nil
 	}
 	switch {
 	case name == "graceperiod":
-		return fault.New(fault.Usage, "E155", "there is no grace period to set: a certificate is renewed when its CA says so, or when a third of its life is left")
+		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no grace period to set: a certificate is renewed when its CA says so, or when a third of its life is left")
 	case strings.HasPrefix(name, "lego-"):
-		return fault.New(fault.Usage, "E155", "there is no lego here that could take arguments").Hint("its settings have properties of their own: %s", strings.Join(names, ", "))
+		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no lego here that could take arguments").Hint("its settings have properties of their own: %s", strings.Join(names, ", "))
 	}
-	return fault.New(fault.Usage, "E155", "letsencrypt has no property %.60q", name).
+	return fault.New(fault.Usage, code.LetsencryptInvalid, "letsencrypt has no property %.60q", name).
 		Hint("it has %s, and %sNAME for the settings of a DNS provider", strings.Join(names, ", "), dnsSetting)
 }
 
@@ -287,7 +288,7 @@ func setSecret(s *store.Settings, name, value string) {
 func emailAddress(value string) (string, error) {
 	address, err := mail.ParseAddress(value)
 	if err != nil || address.Address != value {
-		return "", fault.New(fault.Usage, "E155", "%.80q is not an e-mail address", value)
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not an e-mail address", value)
 	}
 	return value, nil
 }
@@ -298,7 +299,7 @@ func directory(value string) (string, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return "", fault.New(fault.Usage, "E155", "%.80q is not the https address of an ACME directory", value).
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not the https address of an ACME directory", value).
 			Hint("letsencrypt, staging and zerossl are known by name")
 	}
 	return value, nil
@@ -306,14 +307,14 @@ func directory(value string) (string, error) {
 
 func bundle(value string) (string, error) {
 	if !holdsCertificates(value) {
-		return "", fault.New(fault.Usage, "E155", "the value of roots holds no certificates as PEM")
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "the value of roots holds no certificates as PEM")
 	}
 	return value, nil
 }
 
 func word(value string) (string, error) {
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(value) > 500 {
-		return "", fault.New(fault.Usage, "E155", "this value is no single word")
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "this value is no single word")
 	}
 	return value, nil
 }
@@ -341,7 +342,7 @@ func (n letsencrypt) enable(ctx context.Context, c Call, args AppArgs) ([]Certif
 		return nil, err
 	}
 	if settings.Email == "" {
-		return nil, fault.New(fault.Conflict, "E155", "no e-mail address is set, and a CA wants one").
+		return nil, fault.New(fault.Conflict, code.LetsencryptInvalid, "no e-mail address is set, and a CA wants one").
 			Hint("berth letsencrypt:set --global email YOU@EXAMPLE.COM")
 	}
 	began := time.Now()
@@ -387,13 +388,13 @@ func (n letsencrypt) await(ctx context.Context, c Call, hosts []string, began ti
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				return fault.New(fault.Timeout, "E144", "the CA has not answered for %s yet", host).
+				return fault.New(fault.Timeout, code.RequestTimeout, "the CA has not answered for %s yet", host).
 					Hint("it goes on in the background; berth letsencrypt:list shows it")
 			}
 		}
 	}
 	if len(failed) > 0 {
-		return fault.New(fault.Failed, "E180", "the CA gave no certificate for %s", strings.Join(failed, ", ")).
+		return fault.New(fault.Failed, code.CARefused, "the CA gave no certificate for %s", strings.Join(failed, ", ")).
 			Hint("what is served now goes on being served, and berth asks again by itself").
 			Hint("the name has to lead to this machine, and port 80 or 443 has to be open to the world")
 	}
@@ -456,7 +457,7 @@ func (n letsencrypt) revoke(ctx context.Context, c Call, args AppArgs) (revoked 
 			revoked.Names = append(revoked.Names, row.Host)
 		}
 		if err != nil {
-			return revoked, fault.New(fault.Failed, "E180", "the CA did not revoke the certificate of %s: %w", row.Host, err)
+			return revoked, fault.New(fault.Failed, code.CARefused, "the CA did not revoke the certificate of %s: %w", row.Host, err)
 		}
 	}
 	return revoked, n.db.Update(func(tx *store.Tx) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 type logins struct {
@@ -120,7 +121,7 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 		if session {
 			return SignedOut()
 		}
-		return fault.New(fault.Denied, "E147", "this link is not good: it was used, it is older than %d minutes, or its user is gone", LinkLife/time.Minute).
+		return fault.New(fault.Denied, code.LinkInvalid, "this link is not good: it was used, it is older than %d minutes, or its user is gone", LinkLife/time.Minute).
 			Hint("ssh berth@HOST login makes a new one")
 	}
 	login, found, err := tx.Login(HashOf(token))
@@ -142,7 +143,7 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 
 // SignedOut is the fault of whoever has no session (E148).
 func SignedOut() *fault.Error {
-	return fault.New(fault.Denied, "E148", "sign in first").Hint("ssh berth@HOST login prints a link")
+	return fault.New(fault.Denied, code.SignInRequired, "sign in first").Hint("ssh berth@HOST login prints a link")
 }
 
 func forgetExpired(tx *store.Tx) error {
@@ -186,7 +187,7 @@ func (n logins) link(_ context.Context, c Call, _ NoArgs) (Login, error) {
 		return Login{}, err
 	}
 	if settings.Domain == "" {
-		return Login{}, fault.New(fault.Conflict, "E149", "the appliance has no domain yet").
+		return Login{}, fault.New(fault.Conflict, code.ApplianceNoDomain, "the appliance has no domain yet").
 			Hint("berth domains:set-global DOMAIN sets it")
 	}
 	token, expires, err := n.sessions.Link(c.User)

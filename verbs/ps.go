@@ -10,6 +10,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // ProcessRoom is what the verbs of processes ask for; *deploy.Deployer documents it.
@@ -137,7 +138,7 @@ func (n processes) report(ctx context.Context, _ Call, args AppArgs) (Report, er
 
 func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, error) {
 	if len(args.Formation) == 0 {
-		return Report{}, fault.New(fault.Usage, "E140", "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
+		return Report{}, fault.New(fault.Usage, code.ArgumentsInvalid, "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
 	if err := n.Scale(ctx, args.App, args.Formation, c.User, c.Out); err != nil {
 		return Report{}, err
@@ -220,7 +221,7 @@ type RunArgs struct {
 // the exit code.
 func (n processes) run(ctx context.Context, c Call, args RunArgs) (int, error) {
 	if len(args.Args) == 0 || args.Args[0] == "" {
-		return 0, fault.New(fault.Usage, "E140", "run needs a command").Hint("berth run %s -- COMMAND", args.App)
+		return 0, fault.New(fault.Usage, code.ArgumentsInvalid, "run needs a command").Hint("berth run %s -- COMMAND", args.App)
 	}
 	att := *c.Streams
 	att.Terminal, att.Size = args.Terminal, args.Size

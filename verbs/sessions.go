@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // open is what is open in whose name.
@@ -110,7 +111,7 @@ func (n sessions) list(context.Context, Call, NoArgs) ([]OpenSession, error) {
 // among them. Ending an SSH connection keeps nobody from making another one.
 func (n sessions) end(_ context.Context, c Call, args SessionEndArgs) (result SessionsEnded, err error) {
 	if (args.ID == "") == (args.User == "") {
-		return result, fault.New(fault.Usage, "E413", "sessions:end needs the id of a session, or a user").
+		return result, fault.New(fault.Usage, code.SessionUnnamed, "sessions:end needs the id of a session, or a user").
 			Hint("berth sessions:list lists them")
 	}
 	of := func(id, user string) bool { return id == args.ID || user == args.User && user != "" }
@@ -127,7 +128,7 @@ func (n sessions) end(_ context.Context, c Call, args SessionEndArgs) (result Se
 			return err
 		}
 		if args.ID != "" && result.Ended == 0 && !n.connected(args.ID) {
-			return fault.New(fault.NotFound, "E414", "no session has the id %.40q", args.ID).Hint("berth sessions:list lists them")
+			return fault.New(fault.NotFound, code.SessionUnknown, "no session has the id %.40q", args.ID).Hint("berth sessions:list lists them")
 		}
 		return event(tx, c.User, "", "session", "ended %s", "sessions: "+args.User+args.ID)
 	})

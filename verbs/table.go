@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Verbs returns the names of all verbs, sorted.
@@ -84,7 +85,7 @@ func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (resul
 		return nil, err
 	}
 	if v.Attached && c.Streams == nil {
-		return nil, fault.New(fault.Usage, "E142", "%s is a WebSocket", name)
+		return nil, fault.New(fault.Usage, code.MethodNotAllowed, "%s is a WebSocket", name)
 	}
 	if v.Streams {
 		var cancel context.CancelFunc
@@ -107,13 +108,7 @@ func (t *Table) audit(c Call, v Verb, began time.Time, err error) {
 	if v.Name == "" || v.Reads {
 		return
 	}
-	code := ""
-	if f := fault.From(err); f != nil {
-		code = f.Code
-	} else if err != nil {
-		code = fault.CodeInternal
-	}
-	t.log.Info("verb", "name", v.Name, "user", c.User.Name, "app", c.app, "code", code, "took", time.Since(began).Round(time.Millisecond))
+	t.log.Info("verb", "name", v.Name, "user", c.User.Name, "app", c.app, "code", fault.CodeOf(err), "took", time.Since(began).Round(time.Millisecond))
 }
 
 // May returns nil if the user may call a verb with these arguments, else the reason.
@@ -144,7 +139,7 @@ func (t *Table) Verb(name string) (Verb, error) {
 	if ok {
 		return v, nil
 	}
-	f := fault.New(fault.NotFound, "E141", "no verb named %.60q", name)
+	f := fault.New(fault.NotFound, code.VerbUnknown, "no verb named %.60q", name)
 	if near := fault.Nearest(name, t.Verbs()); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -194,7 +189,7 @@ func Follow[T any](ctx context.Context, t *Table, user store.User, name string, 
 // logged under a reference, and the asker gets that.
 func (t *Table) Fault(err error, verb string, user store.User) *fault.Error {
 	if f := fault.From(err); f != nil {
-		if f.Code == "E101" && len(user.Apps) > 0 {
+		if f.Code == code.AppUnknown && len(user.Apps) > 0 {
 			f = fault.New(f.Kind, f.Code, "%s", f.Message) // its hint is the name of another app
 		}
 		if f.Cause != nil && f.Kind == fault.Failed {
@@ -204,9 +199,9 @@ func (t *Table) Fault(err error, verb string, user store.User) *fault.Error {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fault.New(fault.Failed, "E143", "cancelled")
+		return fault.New(fault.Failed, code.RequestCancelled, "cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.Timeout, "E144", "this took too long")
+		return fault.New(fault.Timeout, code.RequestTimeout, "this took too long")
 	}
 	ref := fault.NewRef()
 	t.log.Error("internal error", "ref", ref, "verb", verb, "user", user.Name, "err", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 var (
@@ -111,7 +112,7 @@ func TestCall_InternalErrorsStayInTheLog(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h.deployer.status = c.status
 			f := fault.From(h.Call(t.Context(), store.Root, "apps:info", AppArgs{"shop"}, nil, nil))
-			if f == nil || f.Code != fault.CodeInternal || strings.Contains(f.Message, "1234") {
+			if f == nil || f.Code != code.Internal || strings.Contains(f.Message, "1234") {
 				t.Fatalf("got %+v, want an internal error that gives nothing away", f)
 			}
 			ref := strings.TrimSuffix(strings.TrimPrefix(f.Message, "internal error (ref "), ")")

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Verb is one entry of the table. The constructors act, look and follow fill in
@@ -89,7 +90,7 @@ func act[A arguments, R any](v Verb, fn func(context.Context, Call, A) (R, error
 		}
 		app, needed := args.target()
 		if needed && app == "" {
-			return nil, "", nil, fault.New(fault.Usage, "E140", "%s needs the name of an app", v.Name)
+			return nil, "", nil, fault.New(fault.Usage, code.ArgumentsInvalid, "%s needs the name of an app", v.Name)
 		}
 		return args, app, func(ctx context.Context, c Call) (any, error) { return fn(ctx, c, args) }, nil
 	}
@@ -113,13 +114,13 @@ func follow[I any, A arguments](v Verb, fn func(context.Context, Call, A) error)
 
 // BadArguments returns the fault (E140) of arguments that a verb does not take.
 func BadArguments(format string, args ...any) *fault.Error {
-	return fault.New(fault.Usage, "E140", format, args...)
+	return fault.New(fault.Usage, code.ArgumentsInvalid, format, args...)
 }
 
 // WrongMethod returns the fault (E142) of a verb that was not asked as it has
 // to be.
 func WrongMethod(format string, args ...any) *fault.Error {
-	return fault.New(fault.Usage, "E142", format, args...)
+	return fault.New(fault.Usage, code.MethodNotAllowed, format, args...)
 }
 
 // decodeStrictly reads one JSON value: no unknown fields, nothing after it, and
@@ -127,7 +128,7 @@ func WrongMethod(format string, args ...any) *fault.Error {
 // secret would silently be another).
 func decodeStrictly(raw []byte, into any) error {
 	bad := func(cause error) error {
-		return fault.New(fault.Usage, "E140", "the arguments are not what this verb takes: %w", cause)
+		return fault.New(fault.Usage, code.ArgumentsInvalid, "the arguments are not what this verb takes: %w", cause)
 	}
 	if !utf8.Valid(raw) {
 		return bad(errors.New("text that is not UTF-8"))
@@ -161,24 +162,24 @@ func queryToJSON[A any](query map[string][]string) ([]byte, error) {
 			continue
 		}
 		if len(values) != 1 {
-			return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is given more than once", name)
+			return nil, fault.New(fault.Usage, code.ArgumentsInvalid, "the parameter %.60q is given more than once", name)
 		}
 		switch kind {
 		case reflect.Int:
 			n, err := strconv.Atoi(values[0])
 			if err != nil {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not a number", name)
+				return nil, fault.New(fault.Usage, code.ArgumentsInvalid, "the parameter %s is not a number", name)
 			}
 			object[name] = n
 		case reflect.Bool:
 			yes, err := strconv.ParseBool(values[0])
 			if err != nil {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %s is not true or false", name)
+				return nil, fault.New(fault.Usage, code.ArgumentsInvalid, "the parameter %s is not true or false", name)
 			}
 			object[name] = yes
 		default: // unknown ones are refused by name when the JSON is read
 			if !utf8.ValidString(values[0]) {
-				return nil, fault.New(fault.Usage, "E140", "the parameter %.60q is not UTF-8", name)
+				return nil, fault.New(fault.Usage, code.ArgumentsInvalid, "the parameter %.60q is not UTF-8", name)
 			}
 			object[name] = values[0]
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -91,7 +92,7 @@ func (a *api) readArguments(w http.ResponseWriter, r *http.Request, name string)
 	case r.Method == http.MethodPost:
 		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, fault.New(fault.Usage, "E145", "the arguments are larger than %d MiB", maxBody>>20)
+			return nil, fault.New(fault.Usage, code.ArgumentsTooLarge, "the arguments are larger than %d MiB", maxBody>>20)
 		}
 		if err != nil {
 			return nil, verbs.BadArguments("the arguments broke off: %w", err)
@@ -210,13 +211,13 @@ func answerError(w http.ResponseWriter, f *fault.Error) {
 // StatusOf is the status of a response that is a fault.
 func StatusOf(f *fault.Error) int {
 	switch f.Code {
-	case fault.CodeInternal:
+	case code.Internal:
 		return http.StatusInternalServerError
-	case "E142":
+	case code.MethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case "E145":
+	case code.ArgumentsTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case "E148":
+	case code.SignInRequired:
 		return http.StatusUnauthorized
 	}
 	switch f.Kind {

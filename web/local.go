@@ -15,6 +15,7 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // idleTimeout closes connections that a client forgot.
@@ -84,7 +85,7 @@ func userOfConn(r *http.Request) (store.User, error) {
 	if user, ok := r.Context().Value(userKey{}).(store.User); ok {
 		return user, nil
 	}
-	return store.User{}, fault.New(fault.Denied, "E146", "only root may use this socket").Hint("try again with sudo")
+	return store.User{}, fault.New(fault.Denied, code.SocketNotRoot, "only root may use this socket").Hint("try again with sudo")
 }
 
 // peerUID asks the kernel who opened the other end.

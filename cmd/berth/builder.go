@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -89,7 +90,7 @@ func (c *cli) planDir(dir, ref string) error {
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.NotFound, "E163", "there is no directory %.100q", dir)
+		return fault.New(fault.NotFound, code.DirectoryUnknown, "there is no directory %.100q", dir)
 	}
 	if err != nil {
 		return usage("%w", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -89,7 +90,7 @@ func (c *cli) execute(ctx context.Context, words []string) error {
 
 // usage is a command line that makes no sense (exit code 2).
 func usage(format string, args ...any) *fault.Error {
-	return fault.New(fault.Usage, "E151", format, args...)
+	return fault.New(fault.Usage, code.CommandUsage, format, args...)
 }
 
 // command is one entry of the help, and what it does. One of the name of a verb
@@ -294,7 +295,7 @@ func (c *cli) firstWord(words []string) string {
 
 // unknown is a word that is no command.
 func (c *cli) unknown(word string) error {
-	f := fault.New(fault.Usage, "E150", "berth has no command %.60q", word)
+	f := fault.New(fault.Usage, code.CommandUnknown, "berth has no command %.60q", word)
 	if near := fault.Nearest(word, c.names()); near != "" {
 		return f.Hint("did you mean %q?", near)
 	}

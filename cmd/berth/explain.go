@@ -14,7 +14,7 @@ func (c *cli) explainCommand() command {
 	return command{
 		after: "doctor", use: "explain [CODE]", short: "say what the code of an error means",
 		long:    "Without CODE it lists all codes. It asks nothing of the appliance.",
-		example: "explain E301", noApp: true, max: 1, reads: true,
+		example: "explain " + code.InstanceUnhealthy, noApp: true, max: 1, reads: true,
 		run: func(_ context.Context, _ string, words []string) error {
 			if len(words) == 0 {
 				return show(c, code.All(), func(t *table, all []code.Entry) {
@@ -25,7 +25,7 @@ func (c *cli) explainCommand() command {
 			}
 			entry, found := code.Find(words[0])
 			if !found {
-				return usage("berth has no code %.40q", words[0]).Hint("a code stands in brackets behind an error, as E301; berth explain lists them all")
+				return usage("berth has no code %.40q", words[0]).Hint("a code stands in brackets behind an error, as " + code.InstanceUnhealthy + "; berth explain lists them all")
 			}
 			return show(c, entry, func(t *table, e code.Entry) {
 				t.line("%s: %s", e.Code, e.Sentence)

@@ -31,6 +31,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 	"github.com/berthd/berth/web"
 	"github.com/berthd/berth/web/admin"
@@ -94,7 +95,7 @@ func fromEnv(name, fallback string) string {
 // runs until ctx ends. Apps run on without it.
 func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err error) {
 	if os.Geteuid() != 0 {
-		return fault.New(fault.Denied, "E135", "berth serve has to be root").
+		return fault.New(fault.Denied, code.ServeNotRoot, "berth serve has to be root").
 			Hint("it makes containers and networks: sudo berth serve")
 	}
 	var level slog.Level

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // firstPassed is the first descriptor that systemd passes (SD_LISTEN_FDS_START).
@@ -83,10 +84,10 @@ func listen(passed map[string][]net.Listener, name, address string) ([]net.Liste
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fault.New(fault.Conflict, "E133", "the %s address %s is taken by another program", name, address).
+		return nil, fault.New(fault.Conflict, code.AddressTaken, "the %s address %s is taken by another program", name, address).
 			Hint("ss -ltnp shows by which").Hint("berth serve --%s ADDRESS takes another one", name)
 	case err != nil:
-		return nil, fault.New(fault.Failed, "E134", "cannot listen for %s at %s: %w", name, address, err).With(err.Error())
+		return nil, fault.New(fault.Failed, code.AddressUnusable, "cannot listen for %s at %s: %w", name, address, err).With(err.Error())
 	}
 	return []net.Listener{l}, nil
 }
@@ -115,10 +116,10 @@ func listenQUIC(given []net.PacketConn, https []net.Listener) ([]net.PacketConn,
 			c.Close()
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fault.New(fault.Conflict, "E133", "the UDP address %s of HTTP/3 is taken by another program", l.Addr()).
+			return nil, fault.New(fault.Conflict, code.AddressTaken, "the UDP address %s of HTTP/3 is taken by another program", l.Addr()).
 				Hint("ss -lunp shows by which").Hint("berth serve --http3 off goes without")
 		}
-		return nil, fault.New(fault.Failed, "E134", "cannot listen for HTTP/3 at the UDP address %s: %w", l.Addr(), err).With(err.Error())
+		return nil, fault.New(fault.Failed, code.AddressUnusable, "cannot listen for HTTP/3 at the UDP address %s: %w", l.Addr(), err).With(err.Error())
 	}
 	return opened, nil
 }

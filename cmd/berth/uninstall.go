@@ -20,6 +20,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Where install.sh puts what uninstall must find again.
@@ -41,7 +42,7 @@ const (
 func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 	items, err := readManifest(manifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.NotFound, "E160", "install.sh did not install berth here: there is no %s", manifestFile)
+		return fault.New(fault.NotFound, code.UninstallNoManifest, "install.sh did not install berth here: there is no %s", manifestFile)
 	}
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (l leftovers) fault(purge bool) error {
 	if purge {
 		again += " --purge"
 	}
-	return fault.New(fault.Failed, "E136", "berth is stopped, and not all of it could be removed").With(l...).
+	return fault.New(fault.Failed, code.UninstallIncomplete, "berth is stopped, and not all of it could be removed").With(l...).
 		Hint("all else is removed; see to what is named above and run it again: %s", again)
 }
 

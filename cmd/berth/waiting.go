@@ -19,6 +19,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/web"
 )
 
@@ -53,7 +54,7 @@ func awaitEngine[E any](ctx context.Context, open func(context.Context) (E, erro
 	for reminded := (time.Time{}); errors.Is(err, runtime.ErrNoContainerd); {
 		if time.Since(reminded) >= engineRemind {
 			reminded = time.Now()
-			log.Error("waiting for containerd; until it is there, apps that are found running are served, every other site answers 503 and every command E137", "err", err)
+			log.Error("waiting for containerd; until it is there, apps that are found running are served, every other site answers 503 and every command "+code.ContainerdUnavailable, "err", err)
 		}
 		// Ready in so far as the doors are open: a start that lasts is ended by
 		// systemd, and whoever waits for the start of berth would wait as long.
@@ -174,7 +175,7 @@ func (h *closedHosts) SetHosts(_ string, hosts []certificates.Host, acme certifi
 func (h *closedHosts) SetHostsFor(string, []certificates.Host) {} // nothing changes as long as commands wait
 
 func noContainerd() *fault.Error {
-	return fault.New(fault.Failed, "E137", "berth waits for containerd, which does not answer").
+	return fault.New(fault.Failed, code.ContainerdUnavailable, "berth waits for containerd, which does not answer").
 		Hint("systemctl status containerd shows its state, systemctl start containerd starts it").
 		Hint("berth goes on by itself once it is there; apps that run keep running meanwhile")
 }

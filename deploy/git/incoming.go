@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // The limits of a push in number.
@@ -41,12 +43,12 @@ type Incoming struct {
 // that it names. What the pusher can mend is a *Refusal.
 func (in *Incoming) Lock(ctx context.Context) error {
 	if in.surplus > 0 {
-		return refusal("E405", "this push changes %d refs, and one may change %d", len(in.Updates)+in.surplus, maxUpdates).
+		return refusal(code.PushTooManyRefs, "this push changes %d refs, and one may change %d", len(in.Updates)+in.surplus, maxUpdates).
 			hint("push the branch that is to be deployed alone: git push berth main")
 	}
 	shallow, sent := in.wanted.seen()
 	if sent > len(in.Updates) {
-		return refusal("E406", "git refuses %d of the %d refs of this push, so that none is changed", sent-len(in.Updates), sent).
+		return refusal(code.PushRefRefused, "git refuses %d of the %d refs of this push, so that none is changed", sent-len(in.Updates), sent).
 			hint("the reason stands behind each of them, below")
 	}
 	if err := in.peel(ctx); err != nil {
@@ -100,7 +102,7 @@ func (in *Incoming) peel(ctx context.Context) error {
 			}
 		}
 		if !ok {
-			return refusal("E407", "%s would be a %s, and a branch is a commit", Printable(u.Branch(), 60), kind).
+			return refusal(code.PushNoCommit, "%s would be a %s, and a branch is a commit", Printable(u.Branch(), 60), kind).
 				hint("push a commit: git push berth HEAD:%s", Printable(u.Branch(), 60))
 		}
 		u.New, u.tag = id, u.New

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // refTransaction is a git update-ref that holds the locks of refs: all is
@@ -53,7 +55,7 @@ func (r Repository) lockRefs(ctx context.Context, updates []Update) (*refTransac
 	go io.WriteString(t.in, script.String()) // when it fails, so does reading the answer
 	if err := t.expect("start", "prepare"); err != nil {
 		t.abort()
-		return nil, refusal("E406", "git cannot change the refs as this push asks").
+		return nil, refusal(code.PushRefRefused, "git cannot change the refs as this push asks").
 			with(strings.TrimPrefix(Printable(strings.TrimSpace(t.stderr.String()), 500), "fatal: ")).
 			hint("look at what is there: git ls-remote berth").because(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // A shallow clone, as CI systems make them (--depth 1), lacks the parents of
@@ -74,7 +76,7 @@ func (s *shallowFile) cut(ctx context.Context, ends, tips []string) error {
 		return nil
 	}
 	if len(ends) > maxShallow {
-		return refusal("E408", "this clone is shallow at more than %d commits", maxShallow).
+		return refusal(code.PushTooShallow, "this clone is shallow at more than %d commits", maxShallow).
 			hint("git fetch --unshallow makes it whole; then push again")
 	}
 	come, err := s.met(ctx, ends, tips, "--not", "--all")

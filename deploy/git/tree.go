@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // TreeLimits bound what a commit may unpack to.
@@ -47,7 +49,7 @@ func (e *TreeError) Error() string {
 }
 
 // FaultCode, FaultEvidence and FaultHints let a door show the error as a fault.
-func (e *TreeError) FaultCode() string       { return "E175" }
+func (e *TreeError) FaultCode() string       { return code.TreeRefused }
 func (e *TreeError) FaultEvidence() []string { return nil }
 func (e *TreeError) FaultHints() []string {
 	return []string{"take it out of the commit (git rm --cached), amend, push again"}

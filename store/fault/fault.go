@@ -11,6 +11,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Kind sorts a fault for whoever answers: it is the exit code of the command
@@ -72,13 +74,10 @@ func NewRef() string {
 	return hex.EncodeToString(raw)
 }
 
-// CodeInternal is the code of every Internal.
-const CodeInternal = "E190"
-
 // Internal is what a user gets in place of an error that is none of theirs and
 // was logged under ref.
 func Internal(ref string) *Error {
-	return New(Failed, CodeInternal, "internal error (ref %s)", ref).Hint("berth's log has the cause under that ref")
+	return New(Failed, code.Internal, "internal error (ref %s)", ref).Hint("berth's log has the cause under that ref")
 }
 
 // Detailed is what an error of a room that does not know this package offers
@@ -100,4 +99,16 @@ func From(err error) *Error {
 		return &Error{Kind: Failed, Code: d.FaultCode(), Message: d.Error(), Evidence: d.FaultEvidence(), Hints: d.FaultHints(), Cause: err}
 	}
 	return nil
+}
+
+// CodeOf returns the code that users see of an error: a fault's own, or E190 for
+// one that is internal. It is empty when there is no error.
+func CodeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if f := From(err); f != nil {
+		return f.Code
+	}
+	return code.Internal
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 	"github.com/berthd/berth/web"
 )
@@ -112,16 +113,11 @@ func New(cfg Config, door Door, table *verbs.Table, changes Changes, log *slog.L
 	mux.Handle("POST /apps/{app}/actions/{action}", a.page(a.serveAction))
 	mux.Handle("POST /apps/{app}/config/{name}", a.page(a.serveReveal))
 	mux.Handle("/", a.page(func(http.ResponseWriter, *http.Request, store.User) error {
-		return fault.New(fault.NotFound, codeNoPage, "there is no such page")
+		return fault.New(fault.NotFound, code.PageUnknown, "there is no such page")
 	}))
 	a.routes = mux
 	return a
 }
-
-const (
-	codeNoPage = "E191"
-	codeInput  = "E192"
-)
 
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -323,7 +319,7 @@ func stateLook(state any) string {
 func pathNumber(r *http.Request, name string) (int, error) {
 	n, err := strconv.Atoi(r.PathValue(name))
 	if err != nil || n < 1 {
-		return 0, fault.New(fault.NotFound, codeNoPage, "there is no such page")
+		return 0, fault.New(fault.NotFound, code.PageUnknown, "there is no such page")
 	}
 	return n, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -36,7 +37,7 @@ func (a *admin) serveConfirm(w http.ResponseWriter, r *http.Request, user store.
 	titles := map[string]string{"stop": "Stop " + app, "scale": "Scale " + app, "rollback": "Roll back " + app}
 	title, known := titles[page.Action]
 	if !known {
-		return fault.New(fault.NotFound, codeNoPage, "there is no such page")
+		return fault.New(fault.NotFound, code.PageUnknown, "there is no such page")
 	}
 	page.frame = a.frame(r, user, title)
 	var err error
@@ -51,7 +52,7 @@ func (a *admin) serveConfirm(w http.ResponseWriter, r *http.Request, user store.
 	if page.Action == "rollback" {
 		number, err := strconv.Atoi(r.FormValue("release"))
 		if err != nil {
-			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a release", r.FormValue("release"))
+			return fault.New(fault.Usage, code.FormInvalid, "%.20q is not the number of a release", r.FormValue("release"))
 		}
 		args := verbs.NumberArgs{AppArgs: verbs.AppArgs{App: app}, Number: number}
 		compared, err := verbs.Ask[verbs.Comparison](r.Context(), a.table, user, "releases:compare", args)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -30,7 +31,7 @@ type donePage struct {
 func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.User) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return fault.New(fault.Usage, codeInput, "the form cannot be read: %w", err)
+		return fault.New(fault.Usage, code.FormInvalid, "the form cannot be read: %w", err)
 	}
 	app := r.PathValue("app")
 	var verb, what string
@@ -51,20 +52,20 @@ func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.U
 	case "rollback":
 		number, err := strconv.Atoi(r.PostFormValue("release"))
 		if err != nil || number < 1 {
-			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a release", r.PostFormValue("release"))
+			return fault.New(fault.Usage, code.FormInvalid, "%.20q is not the number of a release", r.PostFormValue("release"))
 		}
 		verb, args, what = "rollback", verbs.NumberArgs{AppArgs: verbs.AppArgs{App: app}, Number: number}, fmt.Sprintf("%s was rolled back to v%d", app, number)
 	case "cancel-build":
 		number, err := strconv.Atoi(r.PostFormValue("number"))
 		if err != nil || number < 1 {
-			return fault.New(fault.Usage, codeInput, "%.20q is not the number of a build", r.PostFormValue("number"))
+			return fault.New(fault.Usage, code.FormInvalid, "%.20q is not the number of a build", r.PostFormValue("number"))
 		}
 		verb, args, what = "builds:cancel", verbs.NumberArgs{AppArgs: verbs.AppArgs{App: app}, Number: number}, fmt.Sprintf("Build %d of %s was cancelled", number, app)
 	case "run-job":
 		id := r.PostFormValue("id")
 		verb, args, what = "cron:run", verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: id}, "The job "+id+" has run"
 	default:
-		return fault.New(fault.NotFound, codeNoPage, "there is no such page")
+		return fault.New(fault.NotFound, code.PageUnknown, "there is no such page")
 	}
 	var out bytes.Buffer
 	if verb == "cron:run" {
@@ -101,7 +102,7 @@ func formationOf(form url.Values) (map[string]int, error) {
 		}
 		n, err := strconv.Atoi(values[0])
 		if err != nil || n < 0 {
-			return nil, fault.New(fault.Usage, codeInput, "%.20q is not a number of instances of %.40s", values[0], process)
+			return nil, fault.New(fault.Usage, code.FormInvalid, "%.20q is not a number of instances of %.40s", values[0], process)
 		}
 		formation[process] = n
 	}
