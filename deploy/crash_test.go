@@ -201,12 +201,12 @@ func configCrash(t *testing.T, rollout store.Rollout, trap fleettest.Trap) (step
 func TestBoot_BringsManyAppsBackThoughSomeDoNotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, m := newDeployer(t), new(fleettest.Machine)
-		m.Program = func(spec fleet.Spec, _ fleet.Command) fleettest.Program {
+		m.SetProgram(func(spec fleet.Spec, _ fleet.Command) fleettest.Program {
 			if spec.Hostname == "app-7" || spec.Hostname == "app-8" {
 				return fleettest.Program{Listens: -1}
 			}
 			return fleettest.Program{Listens: time.Second}
-		}
+		})
 		for n := range 40 {
 			machineApp(t, d, fmt.Sprintf("app-%d", n), []store.Rollout{store.StartFirst, store.StopFirst}[n%2])
 		}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,24 @@ import (
 
 var worlds = flag.Int("worlds", 200, "how many worlds are left to chance")
 
+// sharedSource is a source of numbers for all goroutines of a world.
+type sharedSource struct {
+	mu     sync.Mutex
+	source rand.Source
+}
+
+func (s *sharedSource) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Uint64()
+}
+
 // What no story tells: one change after the other, several failures, programs
 // that end at any time, crashes at any time. In the end all is as it was recorded.
 func TestConverge_WhateverHappens(t *testing.T) {
 	for seed := range uint64(*worlds) {
 		synctest.Test(t, func(t *testing.T) {
-			chance := rand.New(rand.NewPCG(seed, 1))
+			chance := rand.New(&sharedSource{source: rand.NewPCG(seed, 1)})
 			w := begun(t, release(1, 2), seed%2 == 1, func(fleet.Spec, fleet.Command) fleettest.Program {
 				p := fleettest.Program{Listens: time.Duration(chance.IntN(500)) * time.Millisecond, Stops: time.Duration(chance.IntN(3000)) * time.Millisecond}
 				switch chance.IntN(10) {
@@ -61,8 +74,8 @@ func TestConverge_WhateverHappens(t *testing.T) {
 					r = w.record()
 				}
 			}
-			w.machine.Program = nil
-			if wrong := w.blamed; wrong != "" {
+			w.machine.SetProgram(nil)
+			if wrong := w.wrong(); wrong != "" {
 				t.Errorf("seed %d: %s", seed, wrong)
 			}
 			w.life.Set(fleettest.Trap{})

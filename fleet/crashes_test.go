@@ -43,12 +43,12 @@ func TestSupervise_PausesGrowInACrashLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const runs = 3 * time.Second // it is up for two of them
 		w := newWorld(release(1, 1), false)
-		w.machine.Program = func(spec fleet.Spec, _ fleet.Command) fleettest.Program {
+		w.machine.SetProgram(func(spec fleet.Spec, _ fleet.Command) fleettest.Program {
 			if spec.Labels[fleet.LabelProcess] == "worker" {
 				return fleettest.Program{Listens: -1, Ends: runs, Exit: fleet.Exit{Code: 3}}
 			}
 			return fleettest.Program{}
-		}
+		})
 		w.begin()
 		if err := w.boot(); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestAttend_ACheckTakesAnInstanceOutOfTurnAndLivenessReplacesIt(t *testing.T
 			{Process: "web", Type: "liveness", Path: "/live", Wait: 10, Attempts: 2},
 		}
 		w := begun(t, r, false, nil)
-		w.serves = true
+		w.serves.Store(true)
 		sick := w.web()
 		slot := strings.Fields(sick.Name())[0]
 		sick.Behave(fleettest.Program{Status: 503})
@@ -199,7 +199,7 @@ func TestSupervise_HealsWhenTheEngineIsBack(t *testing.T) {
 		w := begun(t, release(1, 2), false, nil)
 		back := time.Now().Add(time.Minute)
 		w.life.Away = func() bool { return time.Now().Before(back) }
-		w.serves = true
+		w.serves.Store(true)
 		w.web().End(fleet.Exit{Code: 137, Signal: 9, Lost: true})
 		time.Sleep(30 * time.Second)
 		if got := len(w.router.Backends("shop")); got != 1 {

@@ -48,7 +48,7 @@ func (s story) cancel(t *testing.T, at time.Duration) (cancelled bool) {
 		if wrong := w.check(); len(wrong) > 0 {
 			t.Errorf("cancelled after %v:\n%s", at, strings.Join(wrong, "\n"))
 		}
-		w.serves = false
+		w.serves.Store(false)
 		w.app.End()(w.life.Context)
 		w.rest()
 		if left := w.machine.Boxes(); len(left) > 0 {
@@ -68,7 +68,7 @@ func TestConverge_ReplacesAnInstanceThatIsBeingHealed(t *testing.T) {
 		for at := time.Duration(0); at < 4*time.Second; at += 40 * time.Millisecond {
 			synctest.Test(t, func(t *testing.T) {
 				w := begun(t, release(1, 1), stopFirst, nil)
-				w.machine.Program = of("1", fleettest.Program{Listens: 500 * time.Millisecond, Ends: time.Second, Exit: fleet.Exit{Code: 1}})
+				w.machine.SetProgram(of("1", fleettest.Program{Listens: 500 * time.Millisecond, Ends: time.Second, Exit: fleet.Exit{Code: 1}}))
 				w.web().End(fleet.Exit{Code: 1})
 				time.Sleep(at)
 				if err := w.app.Converge(w.life.Context, w.change(release(2, 1))); err != nil {

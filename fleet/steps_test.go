@@ -127,7 +127,7 @@ func stories() []story {
 // tells it.
 func (s story) play(t *testing.T, trap fleettest.Trap) (*world, error) {
 	w := newWorld(s.from, s.stopFirst)
-	w.machine.Program = s.program
+	w.machine.SetProgram(s.program)
 	w.begin()
 	if err := w.boot(); err != nil {
 		t.Fatalf("berth did not start: %v", err)
@@ -136,8 +136,8 @@ func (s story) play(t *testing.T, trap fleettest.Trap) (*world, error) {
 	if wrong := w.check(); len(wrong) > 0 {
 		t.Fatalf("before anything was done:\n%s", strings.Join(wrong, "\n"))
 	}
-	w.serves = !s.down && !s.boots
-	w.survives = w.serves && !s.stopFirst
+	w.serves.Store(!s.down && !s.boots)
+	w.survives = w.serves.Load() && !s.stopFirst
 	if s.boots {
 		w.crash()
 		s.do(w)
@@ -153,7 +153,7 @@ func (s story) play(t *testing.T, trap fleettest.Trap) (*world, error) {
 // end ends a world in another life, in which nothing goes wrong: what is left by
 // then is what the record has.
 func (w *world) end() (wrong []string) {
-	w.serves = false
+	w.serves.Store(false)
 	w.crash()
 	w.begin()
 	if err := w.boot(); err != nil {
@@ -218,7 +218,7 @@ func (s story) fail(t *testing.T, n int) {
 		w.rest()
 		failed := w.life.Sprung()
 		if s.boots && err != nil { // berth ends, and is started again
-			w.blamed = ""
+			w.wrong()
 			if wrong := w.end(); len(wrong) > 0 {
 				t.Errorf("step %d, %s, failed, and after another start:\n%s", n, failed, strings.Join(wrong, "\n"))
 			}
@@ -228,7 +228,7 @@ func (s story) fail(t *testing.T, n int) {
 			t.Errorf("step %d, %s: committed %t, and Converge returned %v", n, failed, committed, err)
 		}
 		if strings.HasPrefix(failed, "hold ") { // the change goes on without
-			w.blamed = ""
+			w.wrong()
 		}
 		wrong := w.check()
 		if strings.HasPrefix(failed, "remove ") { // its container stays until the next start

@@ -26,7 +26,7 @@ func of(release string, p fleettest.Program) func(fleet.Spec, fleet.Command) fle
 func begun(t *testing.T, r fleet.Release, stopFirst bool, program func(fleet.Spec, fleet.Command) fleettest.Program) *world {
 	t.Helper()
 	w := newWorld(r, stopFirst)
-	w.machine.Program = program
+	w.machine.SetProgram(program)
 	w.begin()
 	if err := w.boot(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestStopFirst_NothingStartsBesideAnInstanceThatDoesNotEnd(t *testing.T) {
 			b.Behave(fleettest.Program{})
 			b.End(fleet.Exit{Code: 137, Signal: 9})
 		}
-		w.machine.Program = nil
+		w.machine.SetProgram(nil)
 		w.ends(t)
 	})
 }
@@ -80,8 +80,8 @@ func TestStopFirst_TheOldOnesWaitForNewOnesThatDoNotEnd(t *testing.T) {
 			t.Fatal("what never listens was taken")
 		}
 		w.rest()
-		if w.blamed != "" {
-			t.Error(w.blamed)
+		if wrong := w.wrong(); wrong != "" {
+			t.Error(wrong)
 		}
 		for _, i := range w.app.Instances(t.Context()) {
 			if i.Release != 1 || i.State != fleet.Crashed {
@@ -206,7 +206,7 @@ func TestConverge_WaitsForAnEngineThatIsAway(t *testing.T) {
 		w := begun(t, release(1, 2), false, nil)
 		back := time.Now().Add(20 * time.Second)
 		w.life.Away = func() bool { return time.Now().Before(back) }
-		w.serves = true
+		w.serves.Store(true)
 		if err := w.app.Converge(w.life.Context, w.change(release(2, 2))); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -21,11 +22,12 @@ const settles = 5 * time.Minute
 // world is a machine with one app, and what berth keeps of it in its store.
 type world struct {
 	machine  *fleettest.Machine
-	serves   bool   // from now on, somebody has to
-	survives bool   // what served before a start of berth serves after it
-	blamed   string // what watch has seen
+	serves   atomic.Bool // from now on, somebody has to
+	survives bool        // what served before a start of berth serves after it
 
 	mu        sync.Mutex // guards what follows
+	blamed    string     // what watch has seen
+	current   *fleettest.Life
 	committed fleet.Release
 	stopFirst bool
 
@@ -62,8 +64,12 @@ func newWorld(r fleet.Release, stopFirst bool) *world {
 // begin begins a life, but for its boot.
 func (w *world) begin() {
 	l := fleettest.NewLife(w.machine)
-	l.Watch = w.watch
-	w.life, w.router, w.journal = l, fleettest.NewRouter(l), new(fleettest.Journal)
+	router := fleettest.NewRouter(l)
+	l.Watch = func(l *fleettest.Life, step string) { w.watch(l, router, step) }
+	w.mu.Lock()
+	w.current = l
+	w.mu.Unlock()
+	w.life, w.router, w.journal = l, router, new(fleettest.Journal)
 	w.fleet = fleet.New(l.Context, fleet.Config{
 		Host: l.Host(), Router: w.router, Journal: w.journal, Logs: fleettest.Logs{},
 		SSHCommand: func() string { return "ssh berth@example.com" }, Log: slog.New(slog.DiscardHandler),
@@ -81,7 +87,7 @@ func (w *world) boot() error {
 	}
 	left := w.fleet.Adopt(wanted, containers)
 	if w.survives && !w.life.Over() {
-		w.serves = true
+		w.serves.Store(true)
 	}
 	resume := w.app.HoldUnserved(r)
 	w.fleet.StopLeftOvers(w.life.Context, wanted, left)
@@ -162,9 +168,8 @@ func (w *world) check() (wrong []string) {
 	if !slices.Equal(routed, web) {
 		wrong = append(wrong, fmt.Sprintf("requests go to %d containers, %q, want %q", len(routed), routed, web))
 	}
-	if w.blamed != "" {
-		wrong = append(wrong, w.blamed)
-		w.blamed = ""
+	if blamed := w.wrong(); blamed != "" {
+		wrong = append(wrong, blamed)
 	}
 	if w.router.Held("shop") {
 		wrong = append(wrong, "requests are held")
@@ -174,7 +179,7 @@ func (w *world) check() (wrong []string) {
 
 // watch looks at the world before and after each step: somebody serves, or the
 // requests are held; of an app that stops first, no slot is filled twice.
-func (w *world) watch(l *fleettest.Life, step string) {
+func (w *world) watch(l *fleettest.Life, router *fleettest.Router, step string) {
 	boxes := w.machine.Boxes()
 	if w.stopFirst {
 		slots := map[string]int{}
@@ -189,10 +194,10 @@ func (w *world) watch(l *fleettest.Life, step string) {
 			}
 		}
 	}
-	if !w.serves || l != w.life || l.Over() || w.router.Held("shop") {
+	if !w.serves.Load() || !w.isCurrent(l) || l.Over() || router.Held("shop") {
 		return
 	}
-	routed := w.router.Backends("shop")
+	routed := router.Backends("shop")
 	if !slices.ContainsFunc(boxes, func(b *fleettest.Box) bool { return slices.Contains(routed, b.Spec.ID) && b.Answers() }) {
 		w.blame("at %q nobody answers", step)
 	}
@@ -200,7 +205,24 @@ func (w *world) watch(l *fleettest.Life, step string) {
 
 // blame notes what is wrong, once: all that follows would be the same.
 func (w *world) blame(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.blamed == "" {
 		w.blamed = fmt.Sprintf(format, args...)
 	}
+}
+
+// wrong returns what was blamed since it was asked last.
+func (w *world) wrong() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wrong := w.blamed
+	w.blamed = ""
+	return wrong
+}
+
+func (w *world) isCurrent(l *fleettest.Life) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.current == l
 }

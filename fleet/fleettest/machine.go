@@ -56,19 +56,27 @@ type Program struct {
 
 // Machine is what containers run on. It is safe for concurrent use.
 type Machine struct {
-	// Program says how a program behaves; nil is one that answers after 100 ms
-	// and ends at once when it is asked to.
-	Program func(spec fleet.Spec, cmd fleet.Command) Program
+	mu       sync.Mutex // guards what follows
+	boxes    []*Box
+	programs func(spec fleet.Spec, cmd fleet.Command) Program
+}
 
-	mu    sync.Mutex // guards what follows
-	boxes []*Box
+// SetProgram says how programs behave that are launched from now on; nil is one
+// that answers after 100 ms and ends at once when it is asked to.
+func (m *Machine) SetProgram(programs func(spec fleet.Spec, cmd fleet.Command) Program) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.programs = programs
 }
 
 func (m *Machine) program(spec fleet.Spec, cmd fleet.Command) Program {
-	if m.Program == nil {
+	m.mu.Lock()
+	programs := m.programs
+	m.mu.Unlock()
+	if programs == nil {
 		return Program{Listens: 100 * time.Millisecond}
 	}
-	return m.Program(spec, cmd)
+	return programs(spec, cmd)
 }
 
 // Boxes returns the containers that were not removed, in the order in which they
