@@ -18,8 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -346,7 +346,7 @@ func configEnv(config map[string]string) []string {
 		}
 	}
 	if config["PORT"] == "" {
-		env = append(env, "PORT="+strconv.Itoa(usualPort)) // a build that loads the app's settings reads it
+		env = append(env, "PORT="+strconv.Itoa(store.UsualPort)) // a build that loads the app's settings reads it
 	}
 	return append(env, "BERTH_CONFIG="+strings.Join(names, " "))
 }

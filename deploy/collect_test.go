@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )

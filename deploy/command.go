@@ -5,15 +5,12 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
-
-// usualPort is what PORT is unless the config sets it. Each container has a
-// network namespace of its own, so all can have the same.
-const usualPort = 5000
 
 // portFor is the value of PORT with a config. Values that are no port are
 // refused when they are set; one from before there was that rule is passed over.
@@ -21,7 +18,7 @@ func portFor(config map[string]string) int {
 	if n, ok := store.ConfigPort(config); ok {
 		return n
 	}
-	return usualPort
+	return store.UsualPort
 }
 
 // Kinds of containers that are not instances.
@@ -71,5 +68,5 @@ func describe(exit runtime.Exit) string { return fleet.Exit(exit).String() }
 
 // advise adds the hints that follow from what a program of a build printed.
 func advise(f *fault.Error, lines []string, exit runtime.Exit) *fault.Error {
-	return fleet.Advise(f, lines, fleet.Exit(exit))
+	return advice.Give(f, lines, fleet.Exit(exit))
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/berthd/berth/buildpacks/mirror"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
 )

@@ -15,7 +15,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/runtime"
@@ -64,7 +65,7 @@ func (d *Deployer) sayKilled(app string, exit runtime.Exit, att runtime.Attachme
 	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
+	f := fault.New(fault.Failed, "E305", "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
 		Hint("give it more: %s ps:set %s memory 1GB", d.sshCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {

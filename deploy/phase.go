@@ -14,10 +14,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
 	"github.com/berthd/berth/store"
@@ -230,7 +230,7 @@ func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, l
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}
-	return advice.Settings(fleet.Advise(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
+	return advice.Settings(advice.Give(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store/fault"
 )
 

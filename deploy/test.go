@@ -91,7 +91,7 @@ func testEnv(made *plan.Plan) []string {
 	maps.Copy(env, own)
 	env["CI"] = "true"
 	if env["PORT"] == "" {
-		env["PORT"] = strconv.Itoa(usualPort)
+		env["PORT"] = strconv.Itoa(store.UsualPort)
 	}
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {

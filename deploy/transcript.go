@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 )
 

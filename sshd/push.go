@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"

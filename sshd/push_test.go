@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )

@@ -36,6 +36,10 @@ func ValidConfig(name, value string) error {
 	return nil
 }
 
+// UsualPort is what PORT is unless the config sets it. Each container has a
+// network namespace of its own, so all can have the same.
+const UsualPort = 5000
+
 // ConfigPort returns the port that the variable PORT of a config names. ok is
 // false when it is not set or names none.
 func ConfigPort(config map[string]string) (port int, ok bool) {

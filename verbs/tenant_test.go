@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"

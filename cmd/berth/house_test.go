@@ -21,13 +21,14 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 7, "packaging": 7,
-	"sshd": 6, "web": 6,
-	"verbs": 5, "client": 5,
-	"deploy": 4, "services": 4,
-	"fleet":      3,
+	"cmd": 8, "packaging": 8,
+	"sshd": 7, "web": 7,
+	"verbs": 6, "client": 6,
+	"deploy": 5, "services": 5,
+	"fleet": 4, "build": 4,
+	"advice":     3,
 	"buildpacks": 2, "store": 2,
-	"router": 1, "runtime": 1, "access": 1,
+	"router": 1, "runtime": 1, "access": 1, "git": 1,
 }
 
 // goPackage is what `go list -json` says of a package.

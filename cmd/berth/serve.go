@@ -23,7 +23,7 @@ import (
 	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
