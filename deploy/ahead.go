@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -49,8 +51,8 @@ func (d *Deployer) makeLayersAhead(ctx context.Context) (made int, err error) {
 	if err != nil || short != nil { // a push says so to somebody who can act on it
 		return 0, err
 	}
-	out := newReport()
-	out.record = debugLines{d.log}
+	out := progress.New()
+	out.Record = debugLines{d.log}
 	stack := runtime.StackKey()
 	have, err := d.layers.HasLayer(ctx, stack)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -56,18 +58,18 @@ func TestUsualPlan_IsTheDemosToolchain(t *testing.T) {
 // The chatter of berth's own tools is kept with the build, and is not the pusher's.
 func TestReport_RecordOnlyIsNotPrinted(t *testing.T) {
 	var pusher, record bytes.Buffer
-	out := newReport(&pusher, &record)
-	out.record = &record
-	out.secrets = strings.NewReplacer("s3cret", "****")
+	out := progress.New(&pusher, &record)
+	out.Record = &record
+	out.Conceal(map[string]string{"TOKEN": "s3cret"})
 	out.Step("Base", "Debian 13")
-	w := out.recordOnly()
+	w := out.RecordOnly()
 	if _, err := w.Write([]byte("I: chroot architecture amd64\nW: \x1b[31ms3cret\n")); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := pusher.String(), "-----> Base     Debian 13\n"; got != want {
 		t.Errorf("the pusher reads %q, want %q", got, want)
 	}
-	for _, want := range []string{"-----> Base     Debian 13\n", "       I: chroot architecture amd64\n", "****"} {
+	for _, want := range []string{"-----> Base     Debian 13\n", "       I: chroot architecture amd64\n", "[secret]"} {
 		if !strings.Contains(record.String(), want) {
 			t.Errorf("the record lacks %q:\n%s", want, &record)
 		}
@@ -75,7 +77,7 @@ func TestReport_RecordOnlyIsNotPrinted(t *testing.T) {
 	if strings.ContainsAny(record.String(), "\x1b") || strings.Contains(record.String(), "s3cret") {
 		t.Errorf("the record has a terminal code or a secret: %q", &record)
 	}
-	if _, err := newReport(&pusher).recordOnly().Write([]byte("x\n")); err != nil {
+	if _, err := progress.New(&pusher).RecordOnly().Write([]byte("x\n")); err != nil {
 		t.Error(err)
 	}
 }
@@ -138,7 +140,7 @@ func aheadPushed(t *testing.T, d *Deployer) (out *bytes.Buffer, done chan error)
 		t.Fatal(err)
 	}
 	layers := shared(made.Layers)
-	report := newReport(out)
+	report := progress.New(out)
 	go func() {
 		_, err := d.stack(t.Context(), report)
 		if err == nil {

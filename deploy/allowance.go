@@ -2,9 +2,10 @@ package deploy
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
+
+	"github.com/berthd/berth/build/progress"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
@@ -54,8 +55,8 @@ type allowance struct {
 func (d *Deployer) buildAllowance(what, code string) *allowance {
 	return &allowance{
 		load: d.load, own: buildTime, clock: buildDeadline,
-		spent: fault.New(fault.Timeout, code, "%s took longer than %s", what, spokenTime(buildTime)),
-		overdue: fault.New(fault.Timeout, codeDeadline, "%s did not end within %s: the processors were busy with other work", what, spokenTime(buildDeadline)).
+		spent: fault.New(fault.Timeout, code, "%s took longer than %s", what, progress.Spoken(buildTime)),
+		overdue: fault.New(fault.Timeout, codeDeadline, "%s did not end within %s: the processors were busy with other work", what, progress.Spoken(buildDeadline)).
 			Hint("push again when the machine is less busy; %s ps:report APP shows what an app takes", d.sshCommand()),
 	}
 }
@@ -64,9 +65,9 @@ func (d *Deployer) buildAllowance(what, code string) *allowance {
 func (d *Deployer) sharedAllowance(layer string) *allowance {
 	return &allowance{
 		load: d.load, own: sharedTime, clock: sharedDeadline,
-		spent: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s", layer, spokenTime(sharedTime)).
+		spent: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s", layer, progress.Spoken(sharedTime)).
 			Hint("see whether this machine reaches its package sources, and how fast"),
-		overdue: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s: the processors were busy with other work", layer, spokenTime(sharedDeadline)).
+		overdue: fault.New(fault.Timeout, codeShared, "%s could not be installed within %s: the processors were busy with other work", layer, progress.Spoken(sharedDeadline)).
 			Hint("push again when the machine is less busy"),
 	}
 }
@@ -149,15 +150,4 @@ func timeThatCounts(passed, used, idle time.Duration, builds int) time.Duration 
 		return passed
 	}
 	return min(passed, used/time.Duration(max(1, builds)))
-}
-
-// spokenTime is a limit as people say it: "15 minutes", "1 hour".
-func spokenTime(d time.Duration) string {
-	if d >= time.Hour && d%time.Hour == 0 {
-		return count(int(d/time.Hour), "hour")
-	}
-	if d >= time.Minute && d%time.Minute == 0 {
-		return count(int(d/time.Minute), "minute")
-	}
-	return fmt.Sprint(d)
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -30,7 +32,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 		return err
 	})
 	if err != nil {
-		return record, d.full(err)
+		return record, fault.DiskFull(err)
 	}
 	// Logs under a name that was free are what a crash left of a destroyed app.
 	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
@@ -39,7 +41,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 	}
 	if err != nil {
 		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
-		return record, d.full(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
+		return record, fault.DiskFull(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
 	d.reroute(a)
@@ -53,7 +55,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 // go on. A push that has its turn is waited for: git moves its refs in the
 // repository that has the old name.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
-	out := newReport(w)
+	out := progress.New(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
 	_, _, done, err := d.buildTurn(ctx, from, t, waiting)
 	if err != nil {
@@ -71,7 +73,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		return err
 	})
 	if err != nil {
-		return store.App{}, d.full(err)
+		return store.App{}, fault.DiskFull(err)
 	}
 	keep := d.keepPorts(to) // none is closed on the way
 	a.fleet.Rename(to)
@@ -160,7 +162,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 			spare()
 		}
 	}()
-	out := newReport(w)
+	out := progress.New(w)
 	t := ticket{what: "its destruction by " + by.Name, destroys: true}
 	waiting := func(holder string) { out.Title("waiting for %s to stop", holder) }
 	_, now, done, err := d.buildTurn(ctx, name, t, waiting)
@@ -198,7 +200,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		return tx.DeleteApp(name)
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	d.unschedule(a)
 	a.mu.Lock()

@@ -63,7 +63,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return tx.PutApp(record)
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	text := "set the deploy branch to " + branch
 	if branch == "" {

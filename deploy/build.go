@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/advice"
@@ -47,7 +49,7 @@ func (i image) whole() bool { return i.base == i.top }
 
 // stack returns the base layer, made on the machine's first use. Where another
 // push or the start of berth makes it just now, it waits for that.
-func (d *Deployer) stack(ctx context.Context, out *report) (key string, err error) {
+func (d *Deployer) stack(ctx context.Context, out *progress.Report) (key string, err error) {
 	key = runtime.StackKey()
 	have, err := d.layers.HasLayer(ctx, key)
 	if err != nil {
@@ -61,20 +63,20 @@ func (d *Deployer) stack(ctx context.Context, out *report) (key string, err erro
 	if others, leave := d.enterStack(began); leave != nil {
 		defer leave()
 	} else {
-		out.underWay(others)
+		out.UnderWay(others)
 	}
-	err = out.timed("stack", func() error {
-		_, err := d.layers.StackLayer(ctx, out.recordOnly())
+	err = out.Timed("stack", func() error {
+		_, err := d.layers.StackLayer(ctx, out.RecordOnly())
 		return err
 	})
-	err = d.full(err)
+	err = fault.DiskFull(err)
 	if failed, ok := errors.AsType[*runtime.CommandError](err); ok && fault.From(err) == nil {
 		return "", baseFault(failed)
 	}
 	if err != nil {
 		return "", fmt.Errorf("make the base filesystem: %w", err)
 	}
-	out.Detail("ready after %s", seconds(time.Since(began)))
+	out.Detail("ready after %s", progress.Seconds(time.Since(began)))
 	return key, nil
 }
 
@@ -102,14 +104,14 @@ func baseFault(failed *runtime.CommandError) error {
 		With(quoted(failed.Tail)...).
 		Hint("see whether this machine reaches Debian's archive, then push the same commit again")
 	f.Cause = failed
-	return adviseNetwork(f, failed.Tail)
+	return advice.Network(f, failed.Tail)
 }
 
 // build makes the plan's layers, those that are not there yet, and returns the
 // image that comes of them. When one has to be made, it waits for a place among
 // the machine's builds, and it is from then that its time counts. A layer that
 // was made stays, whatever becomes of those after it.
-func (d *Deployer) build(ctx context.Context, record store.App, by store.User, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+func (d *Deployer) build(ctx context.Context, record store.App, by store.User, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) (image, error) {
 	if made.Dockerfile != "" {
 		return d.buildImage(ctx, record, by, made, tree, config, out)
 	}
@@ -119,12 +121,12 @@ func (d *Deployer) build(ctx context.Context, record store.App, by store.User, b
 	}
 	if whole {
 		for _, layer := range made.Layers {
-			out.reuse(layer.Name)
+			out.Reuse(layer.Name)
 		}
 	} else if err := d.buildLayers(ctx, record, build, made, tree, config, out); err != nil {
 		return image{}, err
 	}
-	out.reused(len(made.Layers))
+	out.Reused(len(made.Layers))
 	if err := d.complete(ctx, made); err != nil {
 		return image{}, err
 	}
@@ -133,7 +135,7 @@ func (d *Deployer) build(ctx context.Context, record store.App, by store.User, b
 
 // buildLayers waits for a place among the machine's builds and makes what is
 // missing of a plan's layers.
-func (d *Deployer) buildLayers(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+func (d *Deployer) buildLayers(ctx context.Context, record store.App, build *store.Build, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) error {
 	leave, err := d.awaitPlace(ctx, out)
 	if err != nil {
 		return err
@@ -162,12 +164,12 @@ func (d *Deployer) noteLayers(build *store.Build, made *plan.Plan) error {
 			build.Layers = append(build.Layers, layer.Key)
 		}
 	}
-	return d.full(d.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
+	return fault.DiskFull(d.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
 }
 
 // makeLayers makes what is missing of a plan's layers: the shared ones in a time
 // of their own, the others in the build's.
-func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) error {
 	disk, left := buildRoom(), d.buildAllowance("the build", codeTooLong)
 	left.spent.Hint("what it has finished is kept: push again to go on from there")
 	for n, layer := range made.Layers {
@@ -176,12 +178,12 @@ func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.
 			return fmt.Errorf("look for the layer %s: %w", layer.Name, err)
 		}
 		if have {
-			out.reuse(layer.Name)
+			out.Reuse(layer.Name)
 			continue
 		}
 		out.Step("Build", "%s", layer.Name)
 		began := time.Now()
-		err = out.timed(layer.Name, func() error {
+		err = out.Timed(layer.Name, func() error {
 			if layer.Shared() {
 				return d.awaitShared(ctx, made.Layers[n:], out)
 			}
@@ -193,14 +195,14 @@ func (d *Deployer) makeLayers(ctx context.Context, record store.App, made *plan.
 			return d.addressedProblem(record.Name, err)
 		}
 		if layer.Shared() {
-			out.Detail("ready after %s", seconds(time.Since(began)))
+			out.Detail("ready after %s", progress.Seconds(time.Since(began)))
 		}
 	}
 	return nil
 }
 
 // makeLayer makes a layer, of its other source if that fails.
-func (d *Deployer) makeLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
+func (d *Deployer) makeLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *progress.Report) error {
 	err := d.buildLayer(ctx, record, layer, tree, config, disk, out)
 	if layer.Else != nil && commandFailed(ctx, err) {
 		other := *layer.Else
@@ -261,7 +263,7 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *report) error {
+func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.Layer, tree *source, config map[string]string, disk *runtime.Disk, out *progress.Report) error {
 	spec := runtime.LayerSpec{
 		Key: layer.Key, Parent: layer.Parent, Builder: layer.Builder,
 		Keep: layer.Keep, Isolated: layer.Offline,
@@ -301,7 +303,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 	}
 	var said io.Writer = out
 	if layer.Root {
-		said = out.recordOnly() // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
+		said = out.RecordOnly() // hundreds of lines of apt that say nothing to a pusher; a failure shows the last
 	}
 	err := d.layers.BuildLayer(ctx, spec, said)
 	if err == nil {
@@ -320,7 +322,7 @@ func (d *Deployer) buildLayer(ctx context.Context, record store.App, layer plan.
 		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
 			Hint("the build went through and left no such file or directory under /app")
 	}
-	return d.full(fmt.Errorf("make the layer %s: %w", layer.Name, err))
+	return fault.DiskFull(fmt.Errorf("make the layer %s: %w", layer.Name, err))
 }
 
 // usesApt tells whether one of the commands fetches by apt.
@@ -393,7 +395,7 @@ func (d *Deployer) buildFault(app string, layer plan.Layer, failed *runtime.Comm
 	lines := quoted(failed.Tail)
 	f.With(lines...)
 	f.Cause = failed
-	adviseNetwork(f, failed.Tail)
+	advice.Network(f, failed.Tail)
 	if layer.Root {
 		return f
 	}
@@ -406,7 +408,7 @@ const codeBuildKilled = "E511"
 // what needs more memory than there is.
 func killedFault(layer plan.Layer, failed *runtime.CommandError) error {
 	program := filepath.Base(failed.Args[0])
-	f := fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, bytesText(buildMemory))
+	f := fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, progress.Bytes(buildMemory))
 	f.Hint("let the build take less memory, or build elsewhere and deploy an image: berth help git:from-image")
 	if !failed.Exit.OOM {
 		f = fault.New(fault.Failed, codeBuildKilled, "%s: %s was killed (SIGKILL), as the kernel does when memory is short", layer.Name, program)
@@ -426,7 +428,7 @@ func (d *Deployer) mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *
 	if len(layer.Inputs) != 1 || layer.Inputs[0] != "." {
 		dir = filepath.Join(tree.dir, "inputs-"+spec.Key[:12])
 		if err := copyInputs(tree.root, dir, layer.Inputs); err != nil {
-			return d.full(fmt.Errorf("copy the files that %s depends on: %w", layer.Name, err))
+			return fault.DiskFull(fmt.Errorf("copy the files that %s depends on: %w", layer.Name, err))
 		}
 	}
 	spec.Mounts = append(spec.Mounts, runtime.Mount{Source: dir, Target: "/src"})
@@ -481,7 +483,7 @@ func (d *Deployer) addSource(ctx context.Context, record store.App, img image, t
 		err = d.engine.AddTree(ctx, img.top, img.base, tree.path, "/app", record.UID, map[string]string{labelApp: strconv.Itoa(record.UID), labelKind: "source"})
 	}
 	if err != nil {
-		return d.full(fmt.Errorf("keep the source as a layer: %w", err))
+		return fault.DiskFull(fmt.Errorf("keep the source as a layer: %w", err))
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package deploy
 
 import (
+	"strings"
+
+	problems "github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/store/fault"
+
 	"slices"
 	"testing"
 
@@ -18,5 +23,25 @@ func TestOperators_WhatIsSetReachesALayerThatAsks(t *testing.T) {
 	}
 	if want := []runtime.Mount{{Source: "/etc/berth/npmrc", Target: "/run/operator/npm_config_userconfig"}}; !slices.Equal(files, want) {
 		t.Errorf("files: got %v, want %v", files, want)
+	}
+}
+
+func TestBuildFault_WithoutANetworkSpeaksOfTheNetwork(t *testing.T) {
+	layer := plan.Layer{Name: "apt-packages", Failure: problems.Problemf(problems.CodeApt, "the packages could not be installed").Hint("are they named so in Debian 13?")}
+	f := fault.From(newDeployer(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"bash"}, Exit: runtime.Exit{Code: 1}, Tail: []string{"cannot resolve archive.example.org: no such host, or no DNS server answers"}}))
+	hints := strings.Join(f.Hints, "\n")
+	if f.Code != problems.CodeApt || !strings.Contains(hints, "cannot reach archive.example.org") || strings.Contains(hints, "named so") {
+		t.Errorf("got %s, hints %q", f.Code, hints)
+	}
+}
+
+func TestBuildFault_OfACommandThatWasKilledNamesTheMemory(t *testing.T) {
+	for _, exit := range []runtime.Exit{{Code: 137, Signal: 9, OOM: true}, {Code: 137, Signal: 9}} {
+		layer := plan.Layer{Name: "Python dependencies", Failure: problems.Problemf("E2xx", "the dependencies could not be installed").Hint("is it spelt so?")}
+		f := fault.From(newDeployer(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"/usr/bin/uv", "pip"}, Exit: exit, Tail: []string{"Building wheel"}}))
+		all := f.Message + "\n" + strings.Join(f.Hints, "\n")
+		if f.Code != codeBuildKilled || !strings.Contains(all, "memory") || !strings.Contains(all, "uv") {
+			t.Errorf("%+v: got %s %s", exit, f.Code, all)
+		}
 	}
 }

@@ -67,7 +67,7 @@ func (d *Deployer) SetBuilder(ctx context.Context, app, property, value string, 
 		return tx.PutApp(record)
 	})
 	if err != nil {
-		return BuilderReport{}, d.full(err)
+		return BuilderReport{}, fault.DiskFull(err)
 	}
 	d.happened(store.Event{App: app, By: by.Name, Kind: "builder", Text: text})
 	return d.BuilderReport(ctx, app)

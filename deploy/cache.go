@@ -13,9 +13,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // maxCaches is how large the caches of one app may be. When they are larger
@@ -51,7 +54,7 @@ func (d *Deployer) Caches(ctx context.Context, app string) (Caches, error) {
 // ClearCaches removes the build caches of an app and returns what they were. A
 // build that goes on is waited for.
 func (d *Deployer) ClearCaches(ctx context.Context, app string, by store.User, w io.Writer) (Caches, error) {
-	out := newReport(w)
+	out := progress.New(w)
 	record, a, leave, err := d.buildTurn(ctx, app, ticket{what: "the clearing of its caches by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return Caches{}, err
@@ -164,7 +167,7 @@ func (d *Deployer) mountCaches(spec *runtime.LayerSpec, layer plan.Layer, record
 	for _, cache := range layer.Caches {
 		dir := filepath.Join(d.cacheDir(record), cache.Name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return d.full(fmt.Errorf("make the cache %s: %w", cache.Name, err))
+			return fault.DiskFull(fmt.Errorf("make the cache %s: %w", cache.Name, err))
 		}
 		if err := os.Chown(dir, record.UID, record.UID); err != nil {
 			return fmt.Errorf("hand over the cache %s: %w", cache.Name, err)

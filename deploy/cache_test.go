@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -111,7 +113,7 @@ func TestOutgrown_SaysWhatWasWrittenAndDropsTheCacheThatWas(t *testing.T) {
 	layer := plan.Layer{Name: "dependencies", Caches: []plan.Cache{{Name: "uv", Target: "/cache/uv"}, {Name: "npm", Target: "/cache/npm"}}}
 	err := d.outgrown(layer, record, &runtime.DiskError{Written: 11 << 30, Budget: 10 << 30, Uses: []runtime.DiskUse{{Place: "/cache/uv", Bytes: 10 << 30}, {Place: "/app", Bytes: 1 << 30}, {Place: "/cache/npm"}}})
 	var text bytes.Buffer
-	newReport(&text).Fail(err, d.refer, "")
+	progress.New(&text).Fail(err, d.refer, "")
 	want := `
 error: the build was stopped at dependencies: it wrote 11.0 GiB, and may
        write 10.0 GiB [E242]

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // CloneApp makes an app as another one is: with its config, formation, limits,
@@ -31,7 +32,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 		return err
 	}
 	if err := d.copySettings(from, to); err != nil {
-		return errors.Join(d.full(err), d.DestroyApp(context.WithoutCancel(ctx), to, by, io.Discard))
+		return errors.Join(fault.DiskFull(err), d.DestroyApp(context.WithoutCancel(ctx), to, by, io.Discard))
 	}
 	record, a, err := d.find(to)
 	if err != nil {
@@ -111,15 +112,15 @@ func (d *Deployer) deployClone(ctx context.Context, from string, record store.Ap
 		return err
 	}
 	if err := repo.Take(ctx, source); err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	if err := repo.SetHead(ctx, record.Branch); err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	if err := d.Push(ctx, Push{App: record.Name, Branch: record.Branch, Commit: commit, Repo: repo, By: by, Out: w, direct: true}); err != nil {
 		return err
 	}
-	return d.full(repo.SetBranch(context.WithoutCancel(ctx), record.Branch, commit))
+	return fault.DiskFull(repo.SetBranch(context.WithoutCancel(ctx), record.Branch, commit))
 }
 
 // pinned is an image by its digest: its tag may name another one by now.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/runtime"
@@ -251,7 +253,7 @@ func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	}
 	for range 4 {
 		release := store.Release{App: "shop", Number: record.LastRelease + 1, Status: store.ReleasePending}
-		if _, err := d.roll(t.Context(), a, record, release, rollout{}, newReport()); err != nil {
+		if _, err := d.roll(t.Context(), a, record, release, rollout{}, progress.New()); err != nil {
 			t.Fatal(err)
 		}
 		record.LastRelease++

@@ -259,3 +259,6 @@ func (d *Deployer) warn(what string, err error, args ...any) {
 		d.log.Warn(what, append(args, "err", err)...)
 	}
 }
+
+// full is fault.DiskFull.
+func (d *Deployer) full(err error) error { return fault.DiskFull(err) }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/runtime/images"
@@ -18,9 +20,9 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 	ref = strings.TrimSpace(ref)
 	p := Push{App: name, By: by, Out: out, direct: true}
 	commit := git.Commit{Subject: "image " + ref}
-	turn := ticket{what: fmt.Sprintf("the deploy of %s by %s", clip(ref, 60), by.Name)}
-	return d.attempt(ctx, p, commit, turn, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {
-		out.Title("%s  %s  by %s  build %d", record.Name, clip(ref, 60), by.Name, build.Number)
+	turn := ticket{what: fmt.Sprintf("the deploy of %s by %s", progress.Clip(ref, 60), by.Name)}
+	return d.attempt(ctx, p, commit, turn, func(ctx context.Context, a *app, record store.App, build *store.Build, out *progress.Report) (store.Release, error) {
+		out.Title("%s  %s  by %s  build %d", record.Name, progress.Clip(ref, 60), by.Name, build.Number)
 		made := &plan.Plan{Language: "image", Summary: "image " + ref, Versions: record.Versions}
 		build.Language, build.Summary = made.Language, made.Summary
 		img, unpin, err := d.pull(ctx, record, by, made, ref, out)
@@ -36,7 +38,7 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 
 // pull brings an image here and gives it to the app. Its layer stays until
 // unpin is called, or a release has it.
-func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, made *plan.Plan, ref string, out *report) (img image, unpin func(), err error) {
+func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, made *plan.Plan, ref string, out *progress.Report) (img image, unpin func(), err error) {
 	if err := d.roomToBuild(ctx, record); err != nil {
 		return image{}, nil, err
 	}
@@ -44,7 +46,7 @@ func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, ma
 	if err != nil {
 		return image{}, nil, err
 	}
-	out.Step("Pull", "%s", clip(ref, columns-len("-----> Pull     ")))
+	out.Step("Pull", "%s", progress.Clip(ref, progress.Columns-len("-----> Pull     ")))
 	left := d.buildAllowance("the pull", codeTooLong)
 	fetch := func(ctx context.Context) error {
 		pulled, err := d.images.Pull(ctx, images.PullSpec{Ref: ref, Logins: logins, Foreign: true}, out)
@@ -64,6 +66,6 @@ func (d *Deployer) pull(ctx context.Context, record store.App, by store.User, ma
 		}
 		return err
 	}
-	err = out.timed("pull", func() error { return left.spend(ctx, fetch) })
+	err = out.Timed("pull", func() error { return left.spend(ctx, fetch) })
 	return img, unpin, err
 }

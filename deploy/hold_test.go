@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/git"
@@ -45,7 +47,7 @@ func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 			return b.accept()
 		}}
 		b.ended <- d.attempt(t.Context(), p, commit, ticket{what: "the push of 4f1c9ab by alice", push: true},
-			func(ctx context.Context, a *app, record store.App, n *store.Build, out *report) (store.Release, error) {
+			func(ctx context.Context, a *app, record store.App, n *store.Build, out *progress.Report) (store.Release, error) {
 				config, err := d.configFor(record, made.Manifest)
 				if err != nil {
 					return store.Release{}, err

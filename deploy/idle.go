@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/store"
 )
@@ -47,7 +49,7 @@ func idle(record store.App, r store.Release) (all, unset []string) {
 
 // printLive prints that a release is live, or that it is and nothing of it
 // runs, and how to start what does not run. It tells whether anything runs.
-func (d *Deployer) printLive(out *report, record store.App, release store.Release, took time.Duration) (runs bool) {
+func (d *Deployer) printLive(out *progress.Report, record store.App, release store.Release, took time.Duration) (runs bool) {
 	all, unset := idle(record, release)
 	start := func(types []string) string {
 		return fmt.Sprintf("%s ps:scale %s %s=1", d.sshCommand(), record.Name, strings.Join(types, "=1 "))
@@ -58,7 +60,7 @@ func (d *Deployer) printLive(out *report, record store.App, release store.Releas
 		out.Detail("start it: %s ps:start %s", d.sshCommand(), record.Name)
 		return false
 	case len(slots(record, release)) > 0:
-		out.Line("success: v%d live after %s", release.Number, seconds(took))
+		out.Line("success: v%d live after %s", release.Number, progress.Seconds(took))
 		if len(unset) > 0 {
 			out.Detail("not started: %s; to start: %s", strings.Join(unset, ", "), start(unset))
 		}

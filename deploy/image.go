@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
@@ -25,7 +27,7 @@ const stackImage = "berth.local/stack"
 //
 // The app's config reaches RUN as secrets (--mount=type=secret,id=NAME,env=NAME)
 // and in no other way: build arguments stay in the image for all to read.
-func (d *Deployer) buildImage(ctx context.Context, record store.App, by store.User, made *plan.Plan, tree *source, config map[string]string, out *report) (image, error) {
+func (d *Deployer) buildImage(ctx context.Context, record store.App, by store.User, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) (image, error) {
 	key := topKey(record, made, tree)
 	have, err := d.engine.HasLayer(ctx, key)
 	if err != nil {
@@ -43,7 +45,7 @@ func (d *Deployer) buildImage(ctx context.Context, record store.App, by store.Us
 	return d.adoptImage(made, img, "")
 }
 
-func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.User, key string, made *plan.Plan, tree *source, config map[string]string, out *report) error {
+func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.User, key string, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) error {
 	leave, err := d.awaitPlace(ctx, out)
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func (d *Deployer) makeImage(ctx context.Context, record store.App, by store.Use
 		}
 		return d.images.Own(ctx, img, key, record.UID, imageLabels(record))
 	}
-	err = out.timed("image", func() error {
+	err = out.Timed("image", func() error {
 		return left.spend(ctx, func(ctx context.Context) error { return because(ctx, make(ctx)) })
 	})
 	if short, ok := errors.AsType[*runtime.DiskError](err); ok {
@@ -138,7 +140,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 	if none, ok := errors.AsType[*images.Error](err); ok {
 		f := fault.New(fault.Failed, "E236", "the image %s cannot be had: %w", none.Ref, none.Kind)
 		if none.Cause != nil {
-			f.With(clip(none.Cause.Error(), 300))
+			f.With(progress.Clip(none.Cause.Error(), 300))
 		}
 		switch none.Kind {
 		case images.ErrDenied:
@@ -169,7 +171,7 @@ func (d *Deployer) imageFault(ctx context.Context, err error) error {
 		lines := quoted(failed.Tail)
 		return advise(f.With(lines...), lines, failed.Exit)
 	}
-	return d.full(fmt.Errorf("make the image: %w", err))
+	return fault.DiskFull(fmt.Errorf("make the image: %w", err))
 }
 
 // exposes tells whether an image says that it listens on a port. nil says nothing.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/store"
 )
 
@@ -19,7 +21,7 @@ var pageFiles = map[string]string{
 
 // readPages reads the pages that a source carries, by the page. One that cannot
 // be used is told of and left out: it is no reason to refuse a push.
-func readPages(root *os.Root, out *report) map[string][]byte {
+func readPages(root *os.Root, out *progress.Report) map[string][]byte {
 	pages := map[string][]byte{}
 	for _, page := range []string{store.PageMaintenance, store.PageError} {
 		content, err := readPage(root, pageFiles[page])

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/store"
 )
 
@@ -49,7 +51,7 @@ func TestReadPages_AreFilesOfTheSourceAndNotTooLong(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out strings.Builder
-			got := readPages(root, newReport(&out))
+			got := readPages(root, progress.New(&out))
 			if string(got[store.PageMaintenance]) != row.want {
 				t.Errorf("got %.60q, want %.60q", got[store.PageMaintenance], row.want)
 			}

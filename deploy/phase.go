@@ -10,9 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/berthd/berth/build/progress"
 
 	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/buildpacks/appjson"
@@ -56,7 +57,7 @@ func isPhase(source string) bool {
 // predeploy runs app.json's predeploy command and returns the image with what
 // it has changed as a layer on top. It is run for every push, whether anything
 // has changed or not, as on Dokku: it may do more than write files.
-func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script, key string, img image, tree *source, out *report) (image, error) {
+func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script, key string, img image, tree *source, out *progress.Report) (image, error) {
 	if script == "" {
 		return img, nil
 	}
@@ -104,7 +105,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 func predeployKey() string { return digest(phasePredeploy, rand.Text()) }
 
 // releasePhase runs the Procfile's release command.
-func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *report) error {
+func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *progress.Report) error {
 	p, found := release.Process(phaseRelease)
 	if !found {
 		return nil
@@ -121,7 +122,7 @@ func (d *Deployer) releasePhase(ctx context.Context, record store.App, release s
 
 // postdeploy runs what app.json wants run when a release serves. A failure does
 // not undo the deploy: it is kept for the push's last word.
-func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *report) {
+func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *progress.Report) {
 	wanted := []string{scripts.Postdeploy}
 	if record.Release == 0 { // nothing served before
 		wanted = []string{scripts.FirstPostdeploy, scripts.Postdeploy}
@@ -138,50 +139,42 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 		}
 		f := fault.From(err)
 		if errors.Is(err, context.Canceled) {
-			f = fault.New(fault.Failed, "E263", "%s was %s", phasePostdeploy, reason(err))
+			f = fault.New(fault.Failed, "E263", "%s was %s", phasePostdeploy, progress.Reason(err))
 		}
 		if f == nil {
 			f = fault.New(fault.Failed, "E263", "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
-		out.warn(f.Error(),
+		out.Warn(f.Error(),
 			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
 	}
 }
 
 // inPhase says what is run, times it and remembers how it ended.
-func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *report, work func(context.Context) error) error {
+func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
 		fault.New(fault.Timeout, "E264", "%s took longer than %s", name, phaseTimeout))
 	defer cancel()
-	out.Step("Run", "%s", clip(name+": "+oneLine(script), columns-len("-----> Run      ")))
+	out.Step("Run", "%s", progress.Clip(name+": "+progress.OneLine(script), progress.Columns-len("-----> Run      ")))
 	began := time.Now()
-	err := out.timed(name, func() error { return work(ctx) })
+	err := out.Timed(name, func() error { return work(ctx) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	err = d.full(err)
+	err = fault.DiskFull(err)
 	e := store.Event{App: release.App, By: release.CreatedBy, Kind: name}
 	if err != nil {
-		e.Text = fmt.Sprintf("v%d: %s", release.Number, reason(err))
+		e.Text = fmt.Sprintf("v%d: %s", release.Number, progress.Reason(err))
 	} else {
-		out.Detail("%s went through in %s", name, seconds(time.Since(began)))
-		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, seconds(time.Since(began)))
+		out.Detail("%s went through in %s", name, progress.Seconds(time.Since(began)))
+		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, progress.Seconds(time.Since(began)))
 	}
 	d.happened(e)
 	return err
 }
 
-// reason says in an event why something ended before its time.
-func reason(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return "broken off, berth was stopped"
-	}
-	return err.Error()
-}
-
 // runPhase runs a command in a container of the release, with its config and
 // limits, and copies its output to out.
-func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
+func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
@@ -225,7 +218,7 @@ const evidenceLines = 15
 // printed.
 func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, exit)
-	f.With("it ran: " + clip(oneLine(script), 200))
+	f.With("it ran: " + progress.Clip(progress.OneLine(script), 200))
 	lines := quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
@@ -233,11 +226,9 @@ func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, l
 	return advice.Settings(advice.Give(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
 // follow copies the lines of a log to out until the function that it returns
 // is called, which waits for the last of them.
-func follow(ctx context.Context, name string, out *report) (end func()) {
+func follow(ctx context.Context, name string, out *progress.Report) (end func()) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var copying sync.WaitGroup
 	copying.Go(func() {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
@@ -60,7 +62,7 @@ func (d *Deployer) PlanBuild(ctx context.Context, app, ref string) (Planned, err
 	if err != nil {
 		return Planned{}, err
 	}
-	tree, err := d.checkout(ctx, record, commit, repo, newReport())
+	tree, err := d.checkout(ctx, record, commit, repo, progress.New())
 	if err != nil {
 		return Planned{}, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/git"
@@ -50,10 +52,10 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
-		return d.refuse(newReport(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
+		return d.refuse(progress.New(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
 	}
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
-	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {
+	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *progress.Report) (store.Release, error) {
 		out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
 		return d.deploy(ctx, a, record, build, commit, p, out)
 	})
@@ -61,7 +63,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 
 // storeRefs takes a push that deploys nothing.
 func (d *Deployer) storeRefs(ctx context.Context, p Push) error {
-	out := newReport(p.Out)
+	out := progress.New(p.Out)
 	t := ticket{what: "a push by " + p.By.Name}
 	record, _, leave, err := d.buildTurn(ctx, p.App, t, func(holder string) {
 		out.Title("waiting for %s", holder)
@@ -100,9 +102,9 @@ func (p Push) accept(ctx context.Context) error {
 // attempt waits until nothing else is built for the app, then does the work of
 // one build, with all that is written down of it: its record, its transcript, an
 // event, what the one who waits reads at its end.
-func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *report) (store.Release, error)) error {
+func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *progress.Report) (store.Release, error)) error {
 	began := time.Now()
-	wait := newReport(p.Out)
+	wait := progress.New(p.Out)
 	now, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
@@ -132,11 +134,11 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		return d.refusePush(p, wait, err)
 	}
 	defer d.close(script)
-	out := newReport(p.Out, script)
-	out.record = script
+	out := progress.New(p.Out, script)
+	out.Record = script
 
 	release, err := work(ctx, a, record, &build, out)
-	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
+	build.FinishedAt, build.Steps = time.Now().UTC(), out.Steps()
 	if err != nil {
 		build.Status = store.BuildFailed
 		if why := cancelled(ctx); why != nil {
@@ -151,20 +153,20 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
 	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
-	d.applaud(out, record, release, out.live.Sub(began))
+	d.applaud(out, record, release, out.Live.Sub(began))
 	return p.accept(ctx)
 }
 
 // headline says what is being built. The subject gives way when the line is full.
 func headline(app string, commit git.Commit, by string, build int) string {
 	head, foot := app+"  "+short(commit.ID)+" ", fmt.Sprintf("  by %s  build %d", by, build)
-	room := columns - len("-----> ") - utf8.RuneCountInString(head+foot) - len(`""`)
-	return head + strconv.Quote(clip(commit.Subject, room)) + foot
+	room := progress.Columns - len("-----> ") - utf8.RuneCountInString(head+foot) - len(`""`)
+	return head + strconv.Quote(progress.Clip(commit.Subject, room)) + foot
 }
 
 // deploy is the story of a push: source, plan, layers, tests, release, rollout.
 // What it learns of the build stands in its record.
-func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *store.Build, commit git.Commit, p Push, out *report) (store.Release, error) {
+func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *store.Build, commit git.Commit, p Push, out *progress.Report) (store.Release, error) {
 	tree, err := d.checkout(ctx, record, commit, p.Repo, out)
 	if err != nil {
 		return store.Release{}, err
@@ -174,7 +176,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	if err != nil {
 		return store.Release{}, err
 	}
-	out.conceal(config)
+	out.Conceal(config)
 	build.Language, build.Summary = made.Language, made.Summary
 	known := len(made.Processes)
 	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
@@ -184,7 +186,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		return store.Release{}, err
 	}
 	if len(made.Processes) > known { // which the build alone could tell
-		for _, line := range made.Overview(columns - len(indent)) {
+		for _, line := range made.Overview(progress.Columns - len(progress.Indent)) {
 			out.Detail("%s", line)
 		}
 	}
@@ -208,7 +210,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 	ready := a.fleet.Claim(image.base)
 	defer ready.Dismiss()
 	if !image.whole() {
-		out.timed("source", func() error { ready.Fill(ctx, tree.path, "/app"); return nil })
+		out.Timed("source", func() error { ready.Fill(ctx, tree.path, "/app"); return nil })
 	}
 
 	// The layer of the source is made while the readied containers start: they
@@ -242,7 +244,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 // releaseBuild rolls out what a build has made. From here on the app is held.
 // Until now it was not: what the build read of it at its begin, in began, may
 // have changed, and what somebody has done since is not undone.
-func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *report) (store.Release, error) {
+func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *progress.Report) (store.Release, error) {
 	t := ticket{what: fmt.Sprintf("the release of build %d by %s", release.Build, release.CreatedBy)}
 	record, _, leave, err := d.hold(ctx, began.Name, t, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
@@ -269,11 +271,11 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 		return release, err
 	}
 	if by := build.stopper(); by != "" {
-		out.warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
+		out.Warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
 			fmt.Sprintf("%s ps:start %s starts v%d", d.sshCommand(), record.Name, release.Number))
 	}
 	if made.ReadsConfig() && !maps.Equal(before, release.Config) {
-		out.warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
+		out.Warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
 			"what the build itself read of it stays as it was until the next push")
 	}
 	return release, nil
@@ -281,7 +283,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 
 // tellReplaced says that another release went live while this one was built: it
 // was made on purpose, a rollback perhaps, and the push takes its place.
-func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
+func (d *Deployer) tellReplaced(began, record store.App, out *progress.Report) error {
 	if record.Release == began.Release {
 		return nil
 	}
@@ -289,18 +291,18 @@ func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
 	if err != nil {
 		return err
 	}
-	out.warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
-		live.Number, clip(live.Description, 60), live.CreatedBy))
+	out.Warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
+		live.Number, progress.Clip(live.Description, 60), live.CreatedBy))
 	return nil
 }
 
 // plan finds out what the source is and says so.
-func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (made *plan.Plan, config map[string]string, err error) {
+func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *progress.Report) (made *plan.Plan, config map[string]string, err error) {
 	stack, err := d.stack(ctx, out)
 	if err != nil {
 		return nil, nil, err
 	}
-	err = out.timed("detect", func() error {
+	err = out.Timed("detect", func() error {
 		made, config, err = d.detect(record, tree, stack)
 		return err
 	})
@@ -308,7 +310,7 @@ func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out
 		return nil, nil, err
 	}
 	out.Step("Detect", "%s", made.Summary)
-	for _, line := range made.Overview(columns - len(indent)) {
+	for _, line := range made.Overview(progress.Columns - len(progress.Indent)) {
 		out.Detail("%s", line)
 	}
 	for _, note := range made.Notes {
@@ -339,7 +341,7 @@ type rollout struct {
 
 // roll records a release, rolls it out and tells how it went. It returns the
 // config that the release has. The caller holds the app.
-func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *report) (map[string]string, error) {
+func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
 	config, err := d.record(&record, &release, with.config)
 	if err != nil {
 		return nil, err
@@ -351,7 +353,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.named != nil {
 		with.named()
 	}
-	out.conceal(release.Config)
+	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	if with.edit != nil {
@@ -363,7 +365,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 			return nil, err
 		}
 	}
-	err = out.timed("start", func() error {
+	err = out.Timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release,
 			Change: fleet.Change{
@@ -389,7 +391,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		d.forsake(record.Name, release, err)
 		return nil, err
 	}
-	out.live = time.Now()
+	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
 	case record.Rollout == store.StopFirst:
@@ -399,7 +401,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	d.schedule(a, record.Name, release)
 	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
-	a.fleet.Visit(ctx, out.warn)
+	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil
 }
 
@@ -436,7 +438,7 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 		return d.forgetReleases(tx, fresh)
 	})
 	if err != nil {
-		return "", d.full(fmt.Errorf("record v%d: %w", release.Number, err))
+		return "", fault.DiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
 	return config, nil
 }
@@ -488,7 +490,7 @@ func (d *Deployer) forsake(app string, release store.Release, why error) {
 }
 
 // refusePush ends an attempt that came to nothing.
-func (d *Deployer) refusePush(p Push, out *report, err error) error {
+func (d *Deployer) refusePush(p Push, out *progress.Report, err error) error {
 	if p.direct {
 		return err
 	}
@@ -496,7 +498,7 @@ func (d *Deployer) refusePush(p Push, out *report, err error) error {
 }
 
 // refuse reports why a push is refused, and what is still running.
-func (d *Deployer) refuse(out *report, name string, err error) error {
+func (d *Deployer) refuse(out *progress.Report, name string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
 	}
@@ -528,7 +530,7 @@ func (d *Deployer) still(name string) string {
 }
 
 // applaud prints how a deploy that went well ends.
-func (d *Deployer) applaud(out *report, record store.App, release store.Release, took time.Duration) {
+func (d *Deployer) applaud(out *progress.Report, record store.App, release store.Release, took time.Duration) {
 	now, _, err := d.find(record.Name)
 	if err != nil { // destroyed meanwhile
 		return
@@ -543,7 +545,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
 	}
-	out.printWarnings()
+	out.PrintWarnings()
 }
 
 // short is a commit id as people say it.

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
+	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 )
 
@@ -110,5 +115,24 @@ func TestPush_OfABranchThatTheAppDoesNotDeployAnyMoreBuildsNothing(t *testing.T)
 	}
 	if record, _, err := d.find("shop"); err != nil || record.LastBuild != 0 || record.Branch != "other" {
 		t.Errorf("got build %d and the deploy branch %q, %v", record.LastBuild, record.Branch, err)
+	}
+}
+
+func TestReport_LinesOfOursFitTheirColumns(t *testing.T) {
+	var out strings.Builder
+	r := progress.New(&out)
+	r.Title("%s", headline("a-shop", git.Commit{ID: "4f1c9ab0", Subject: strings.Repeat("Füge Prüfung hinzu ", 10)}, "alice", 42))
+	var names []string
+	for n := range 30 {
+		names = append(names, fmt.Sprintf("web.%d", n+1))
+	}
+	r.Up(names, make([]time.Duration, len(names)), true)
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > progress.Columns {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if !strings.Contains(out.String(), "by alice  build 42") || !strings.Contains(out.String(), "web.30 ok") {
+		t.Errorf("something was lost:\n%s", out.String())
 	}
 }

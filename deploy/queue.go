@@ -2,10 +2,11 @@ package deploy
 
 import (
 	"context"
-	"fmt"
 	goruntime "runtime"
 	"slices"
 	"sync"
+
+	"github.com/berthd/berth/build/progress"
 )
 
 // queue is the line of the machine's builds: so many at once, whosever they
@@ -99,27 +100,19 @@ func (q *queue) advance() {
 
 // awaitPlace waits for a place among the machine's builds, and tells the pusher
 // of the wait.
-func (d *Deployer) awaitPlace(ctx context.Context, out *report) (leave func(), err error) {
+func (d *Deployer) awaitPlace(ctx context.Context, out *progress.Report) (leave func(), err error) {
 	if leave, ok := d.queue.try(); ok {
 		return leave, nil
 	}
 	told := 0
-	err = out.timed("queue", func() error {
+	err = out.Timed("queue", func() error {
 		leave, err = d.queue.enter(ctx, func(builds int) {
 			if builds != told { // others may leave the line behind us
 				told = builds
-				out.Step("Build", "waiting for %s before this one", count(builds, "build"))
+				out.Step("Build", "waiting for %s before this one", progress.Count(builds, "build"))
 			}
 		})
 		return err
 	})
 	return leave, err
-}
-
-// count is a number and its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/berthd/berth/build/progress"
 )
 
 // entrant is a build in the line of a test.
@@ -101,9 +103,9 @@ func TestAwaitPlace_TellsThePusher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &Deployer{queue: newQueue(1)}
 		var text strings.Builder
-		out := newReport(&text)
+		out := progress.New(&text)
 		first, err := d.awaitPlace(t.Context(), out)
-		if err != nil || text.Len() != 0 || len(out.steps) != 0 {
+		if err != nil || text.Len() != 0 || len(out.Steps()) != 0 {
 			t.Fatalf("who need not wait: %v, told %q", err, &text)
 		}
 		for range 2 {
@@ -123,8 +125,8 @@ func TestAwaitPlace_TellsThePusher(t *testing.T) {
 		if !strings.HasPrefix(text.String(), want) {
 			t.Errorf("got\n%swant\n%s", &text, want)
 		}
-		if len(out.steps) != 2 || out.steps[0].Name != "queue" {
-			t.Errorf("the steps are %v, want the waiting in it", out.steps)
+		if len(out.Steps()) != 2 || out.Steps()[0].Name != "queue" {
+			t.Errorf("the steps are %v, want the waiting in it", out.Steps())
 		}
 	})
 }

@@ -79,7 +79,7 @@ func (d *Deployer) editRegistries(by store.User, app, what string, edit func(map
 		return tx.PutRegistries(logins)
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.DiskFull(err)
 	}
 	d.happened(store.Event{App: app, By: by.Name, Kind: "settings", Text: what})
 	return nil

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -21,7 +23,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 			return store.Release{}, err
 		}
 	}
-	out := newReport(w)
+	out := progress.New(w)
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
@@ -55,7 +57,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	if noRestart || record.Release == 0 {
 		err := d.db.Update(func(tx *store.Tx) error { return tx.PutConfig(app, after) })
 		if err != nil {
-			return store.Release{}, d.full(err)
+			return store.Release{}, fault.DiskFull(err)
 		}
 		d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: text})
 		return live, nil
@@ -113,12 +115,12 @@ func successor(record store.App, r store.Release, by, description string) store.
 // the one that served before the live one. Its release command is not run: it
 // has been, and one that migrates a database does not do so backwards.
 func (d *Deployer) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
-	return d.rollback(ctx, app, number, 0, by.Name, "", newReport(w))
+	return d.rollback(ctx, app, number, 0, by.Name, "", progress.New(w))
 }
 
 // rollback is Rollback; fallen, when not 0, is the release that fell over, and
 // why says how: nothing is done when another one is live by then.
-func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
+func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *progress.Report) (store.Release, error) {
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
@@ -192,7 +194,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 }
 
 // rollTo rolls out a release of which all layers are there.
-func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, with rollout) error {
+func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *progress.Report, with rollout) error {
 	began := time.Now()
 	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
@@ -201,7 +203,7 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if err != nil {
 		return err
 	}
-	d.printLive(out, now, release, out.live.Sub(began))
-	out.printWarnings()
+	d.printLive(out, now, release, out.Live.Sub(began))
+	out.PrintWarnings()
 	return nil
 }

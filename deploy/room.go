@@ -3,12 +3,11 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/berthd/berth/build/progress"
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -43,7 +42,7 @@ func (d *Deployer) roomToBuild(ctx context.Context, record store.App) error {
 	if short, err = d.shortOfRoom(); err != nil || short == nil {
 		return err
 	}
-	f := fault.New(fault.Failed, codeDiskFull, "only %s of disk are free, and a build needs %s", bytesText(short.Free), bytesText(needed(*short)))
+	f := fault.New(fault.Failed, codeDiskFull, "only %s of disk are free, and a build needs %s", progress.Bytes(short.Free), progress.Bytes(needed(*short)))
 	return f.With(d.disk(ctx)...).
 		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
 }
@@ -95,14 +94,14 @@ func (d *Deployer) disk(ctx context.Context) (lines []string) {
 	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Compare(b.bytes, a.bytes) })
 	for _, u := range uses {
 		if u.bytes >= 1<<20 {
-			lines = append(lines, fmt.Sprintf("%9s  %s", bytesText(u.bytes), u.what))
+			lines = append(lines, fmt.Sprintf("%9s  %s", progress.Bytes(u.bytes), u.what))
 		}
 	}
 	return lines
 }
 
 const (
-	codeDiskFull  = "E501"
+	codeDiskFull  = fault.CodeDiskFull
 	codeDiskSpent = "E242"
 )
 
@@ -110,13 +109,13 @@ const (
 // wrote to go too: they may be what fills the disk, and the end of a disk cuts
 // files short.
 func (d *Deployer) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
-	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, bytesText(short.Written), bytesText(short.Budget))
+	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, progress.Bytes(short.Written), progress.Bytes(short.Budget))
 	if short.Full {
-		f = fault.New(fault.Failed, codeDiskFull, "the build was stopped at %s: only %s of disk were left", layer.Name, bytesText(short.Free))
+		f = fault.New(fault.Failed, codeDiskFull, "the build was stopped at %s: only %s of disk were left", layer.Name, progress.Bytes(short.Free))
 	}
 	for _, use := range short.Uses {
 		if use.Bytes >= 1<<20 {
-			f.With(fmt.Sprintf("%9s written to %s", bytesText(use.Bytes), use.Place))
+			f.With(fmt.Sprintf("%9s written to %s", progress.Bytes(use.Bytes), use.Place))
 		}
 		for _, cache := range layer.Caches {
 			if cache.Target == use.Place && use.Bytes > 0 {
@@ -130,23 +129,4 @@ func (d *Deployer) outgrown(layer plan.Layer, record store.App, short *runtime.D
 	f.Hint("what the build wrote is removed")
 	f.Cause = short
 	return f
-}
-
-// bytesText shows a number of bytes as messages about the disk do.
-func bytesText(n int64) string {
-	if n >= 1<<30 {
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
-}
-
-// full makes a clear fault of an error that a full disk caused.
-func (d *Deployer) full(err error) error {
-	if f := fault.From(err); f != nil && f.Code == codeDiskFull {
-		return f // the state file's own words
-	}
-	if errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device") {
-		return fault.New(fault.Failed, codeDiskFull, "the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
-	}
-	return err
 }

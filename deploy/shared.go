@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -39,15 +41,15 @@ type making struct {
 // awaitShared makes the first of these layers, or waits for whoever makes it
 // already. When ctx ends before, those of them that are shared are made without
 // whoever asked. What the commands printed goes into out's record.
-func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, out *report) error {
+func (d *Deployer) awaitShared(ctx context.Context, layers []plan.Layer, out *progress.Report) error {
 	m, begun := d.makeShared(layers[0])
 	if !begun {
-		out.underWay(m.began)
+		out.UnderWay(m.began)
 	}
 	select {
 	case <-m.done:
 		d.leaveShared(m)
-		out.keep(m.said.Bytes())
+		out.Keep(m.said.Bytes())
 		return m.err
 	case <-ctx.Done():
 		d.abandon(m, layers[1:])
@@ -117,8 +119,8 @@ func (d *Deployer) makeShared(layer plan.Layer) (m *making, begun bool) {
 	}
 	begun = d.background(func(context.Context) {
 		err := d.sharedAllowance(layer.Name).spend(ctx, func(ctx context.Context) error {
-			out := newReport()
-			out.record = &m.said
+			out := progress.New()
+			out.Record = &m.said
 			return d.makeLayer(ctx, store.App{}, layer, nil, nil, buildRoom(), out)
 		})
 		d.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
@@ -104,7 +106,7 @@ func makeAll(ctx context.Context, d *Deployer, app string) *pushed {
 	go func() {
 		record, _, err := d.find("shop")
 		if err == nil {
-			err = d.makeLayers(ctx, record, nodePlan(app), &source{}, nil, newReport(&p.out))
+			err = d.makeLayers(ctx, record, nodePlan(app), &source{}, nil, progress.New(&p.out))
 		}
 		p.err <- err
 	}()
@@ -191,7 +193,7 @@ func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			asked := make(chan error)
 			go func() {
-				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, newReport())
+				asked <- d.awaitShared(ctx, []plan.Layer{{Key: version, Root: true}}, progress.New())
 			}()
 			synctest.Wait()
 			cancel(errCancelled("a build", bob))
@@ -202,7 +204,7 @@ func TestMakeLayers_OneToolchainAtATimeIsMadeWithoutAPush(t *testing.T) {
 		if got := strings.Join(layers.made, ", "); got != "node 1" {
 			t.Errorf("made %s, want the first alone", got)
 		}
-		if err := d.awaitShared(t.Context(), []plan.Layer{{Key: "node 2", Root: true}}, newReport()); err != nil {
+		if err := d.awaitShared(t.Context(), []plan.Layer{{Key: "node 2", Root: true}}, progress.New()); err != nil {
 			t.Errorf("the second, when a push waits for it: %v", err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -31,10 +33,10 @@ func (s *source) remove() {
 
 // checkout writes the directory of the commit that is built to disk: the whole
 // tree, unless the app's build-dir says otherwise.
-func (d *Deployer) checkout(ctx context.Context, record store.App, commit git.Commit, repo git.Repository, out *report) (s *source, err error) {
+func (d *Deployer) checkout(ctx context.Context, record store.App, commit git.Commit, repo git.Repository, out *progress.Report) (s *source, err error) {
 	dir, err := d.engine.Scratch()
 	if err != nil {
-		return nil, d.full(fmt.Errorf("make a directory for the source: %w", err))
+		return nil, fault.DiskFull(fmt.Errorf("make a directory for the source: %w", err))
 	}
 	s = &source{dir: dir, path: filepath.Join(dir, "source")}
 	defer func() {
@@ -46,18 +48,18 @@ func (d *Deployer) checkout(ctx context.Context, record store.App, commit git.Co
 		}
 	}()
 	if err := os.Mkdir(s.path, 0o755); err != nil {
-		return nil, d.full(err)
+		return nil, fault.DiskFull(err)
 	}
 	if s.root, err = os.OpenRoot(s.path); err != nil {
 		return nil, err
 	}
-	err = out.timed("checkout", func() error {
+	err = out.Timed("checkout", func() error {
 		var notes []string
 		s.digest, notes, err = repo.ExtractDir(ctx, commit.ID, cmp.Or(record.Builder.BuildDir, "."), s.root, git.DefaultTreeLimits)
 		for _, note := range notes {
 			out.Line("warning: %s", note)
 		}
-		return d.full(err)
+		return fault.DiskFull(err)
 	})
 	if missing, ok := errors.AsType[*git.NoDirError](err); ok {
 		err = d.noBuildDir(record, missing)

@@ -10,8 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/berthd/berth/build/progress"
 
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
@@ -22,7 +23,7 @@ import (
 // test runs the app's tests, if it has any, in what was built with the
 // dependencies of development, as the app's user and with a build's limits. It
 // keeps nothing of what they leave.
-func (d *Deployer) test(ctx context.Context, record store.App, build store.Build, made *plan.Plan, img image, tree *source, out *report) error {
+func (d *Deployer) test(ctx context.Context, record store.App, build store.Build, made *plan.Plan, img image, tree *source, out *progress.Report) error {
 	if made.Test == nil {
 		return nil
 	}
@@ -31,22 +32,22 @@ func (d *Deployer) test(ctx context.Context, record store.App, build store.Build
 		return err
 	}
 	defer leave()
-	title := clip(oneLine(made.Test.Command), 40)
+	title := progress.Clip(progress.OneLine(made.Test.Command), 40)
 	out.Step("Test", "%s", title)
 	began := time.Now()
 	var count testCount
-	err = out.timed("test", func() error {
+	err = out.Timed("test", func() error {
 		return d.buildAllowance("the test run", "E252").spend(ctx, func(ctx context.Context) error {
 			return because(ctx, d.engine.Rehearse(ctx, testSpec(record, made, img, tree), io.MultiWriter(out, &count)))
 		})
 	})
 	if err == nil {
 		d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, count.text())})
-		out.Step("Test", "%s", rightAligned(title+" ... "+count.text(), seconds(time.Since(began)), columns-len("-----> Test     ")))
+		out.Step("Test", "%s", progress.RightAligned(title+" ... "+count.text(), progress.Seconds(time.Since(began)), progress.Columns-len("-----> Test     ")))
 		return nil
 	}
 	err = d.testFault(ctx, record, made.Test, err)
-	d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, reason(err))})
+	d.happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, progress.Reason(err))})
 	return err
 }
 
@@ -113,13 +114,13 @@ func (d *Deployer) testFault(ctx context.Context, record store.App, test *plan.T
 	}
 	failed, ok := errors.AsType[*runtime.CommandError](err)
 	if !ok {
-		return d.full(fmt.Errorf("run the tests: %w", err))
+		return fault.DiskFull(fmt.Errorf("run the tests: %w", err))
 	}
 	what, line := "the tests", test.Command
 	if len(failed.Args) == 3 && failed.Args[2] == test.Setup {
 		what, line = "the set-up of the tests", test.Setup
 	}
-	f := fault.New(fault.Failed, "E251", "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + clip(oneLine(line), 200))
+	f := fault.New(fault.Failed, "E251", "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + progress.Clip(progress.OneLine(line), 200))
 	lines := quoted(failed.Tail)
 	f = advise(f.With(lines...), lines, failed.Exit)
 	return f.Hint("tests do not see the app's config; environments.test.env in app.json is theirs")
@@ -164,10 +165,4 @@ func (c *testCount) text() string {
 		return "passed"
 	}
 	return fmt.Sprintf("%d passed", c.n)
-}
-
-// rightAligned puts what belongs to the right of a line there, if there is room.
-func rightAligned(left, right string, width int) string {
-	gap := max(2, width-len([]rune(left))-len([]rune(right)))
-	return left + strings.Repeat(" ", gap) + right
 }

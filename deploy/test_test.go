@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/store"
@@ -80,10 +82,10 @@ func TestTestSpec_StandsOnTheLayerOfTheTests(t *testing.T) {
 }
 
 func TestRightAligned_KeepsApartWhatDoesNotFit(t *testing.T) {
-	if got := rightAligned("ab", "1s", 10); got != "ab      1s" {
+	if got := progress.RightAligned("ab", "1s", 10); got != "ab      1s" {
 		t.Errorf("got %q", got)
 	}
-	if got := rightAligned("abcdefgh", "1.0s", 10); got != "abcdefgh  1.0s" {
+	if got := progress.RightAligned("abcdefgh", "1.0s", 10); got != "abcdefgh  1.0s" {
 		t.Errorf("got %q", got)
 	}
 }

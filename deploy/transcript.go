@@ -12,8 +12,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
+
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // buildID names a build.
@@ -51,7 +54,7 @@ func (d *Deployer) beginBuild(p Push, commit git.Commit) (record store.App, buil
 		record, build, err = newBuild(tx, p, commit)
 		return err
 	})
-	return record, build, d.full(err)
+	return record, build, fault.DiskFull(err)
 }
 
 // newBuild stores a build that starts now.
@@ -90,11 +93,11 @@ func (d *Deployer) endBuild(build store.Build) {
 func (d *Deployer) transcribe(record store.App, build store.Build) (*transcript, error) {
 	path := d.transcriptPath(record.Name, build.Number)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, d.full(fmt.Errorf("make the directory of build logs: %w", err))
+		return nil, fault.DiskFull(fmt.Errorf("make the directory of build logs: %w", err))
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, d.full(fmt.Errorf("open the build log: %w", err))
+		return nil, fault.DiskFull(fmt.Errorf("open the build log: %w", err))
 	}
 	t := &transcript{id: buildID{record.UID, build.Number}, file: file, grown: make(chan struct{})}
 	d.mu.Lock()
@@ -117,7 +120,7 @@ func (t *transcript) Write(p []byte) (int, error) {
 	}
 	t.file.Write(p)
 	if t.size += len(p); t.size > longestTranscript {
-		fmt.Fprintf(t.file, "%s... more than %d MiB; the rest is left out\n", indent, longestTranscript>>20)
+		fmt.Fprintf(t.file, "%s... more than %d MiB; the rest is left out\n", progress.Indent, longestTranscript>>20)
 	}
 	close(t.grown)
 	t.grown = make(chan struct{})

@@ -1,8 +1,13 @@
-package deploy
+// Package progress is what the one who waits for slow work reads, and what is
+// kept of it with a build: plain lines of steps, what programs print between
+// them without the secrets of the app's config, and the words for numbers,
+// sizes and times in them.
+package progress
 
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,64 +17,66 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// The push output is as wide as a terminal of 80 columns leaves beside git's
-// own "remote: ".
 const (
-	columns = 72
-	indent  = "       "
+	// Columns is the width of the push output: what a terminal of 80 columns
+	// leaves beside git's own "remote: ".
+	Columns = 72
+	// Indent is what details and the output of programs begin with.
+	Indent = "       "
 )
 
 // silence is how long a step may say nothing before its elapsed time is shown.
 const silence = 15 * time.Second
 
-// report is what the one who waits for slow work reads: plain lines, no cursor
+// Report is what the one who waits for slow work reads: plain lines, no cursor
 // codes. It is safe for concurrent use, and a reader that has gone does not
 // disturb the work.
-type report struct {
+type Report struct {
 	mu      sync.Mutex
 	outs    []io.Writer
-	record  io.Writer // the build's own among outs; nil without any
+	Record  io.Writer // the build's own among outs; nil without any
 	last    time.Time // when something was printed last
 	partial []byte
-	steps   []store.Step
+	took    []store.Step
 	old     []string          // layers that were there already
 	notes   []string          // for after the step that is under way
 	secrets *strings.Replacer // takes them out; nil without any
 
-	live     time.Time // when the release that is rolled out began to serve
+	Live     time.Time // when the release that is rolled out began to serve
 	warnings []string  // for the end of a deploy that went well
 }
 
-func newReport(outs ...io.Writer) *report {
-	return &report{outs: outs, last: time.Now()}
+// New returns a report that writes to all of outs.
+func New(outs ...io.Writer) *Report {
+	return &Report{outs: outs, last: time.Now()}
 }
 
 // Title prints the line that a deploy begins with.
-func (r *report) Title(format string, args ...any) {
+func (r *Report) Title(format string, args ...any) {
 	r.print("-----> " + fmt.Sprintf(format, args...))
 }
 
 // Step prints a line that begins a step.
-func (r *report) Step(name, format string, args ...any) {
+func (r *Report) Step(name, format string, args ...any) {
 	r.print(fmt.Sprintf("-----> %-8s ", name) + fmt.Sprintf(format, args...))
 }
 
 // Detail prints a line that belongs to the step above it.
-func (r *report) Detail(format string, args ...any) {
-	r.print(indent + fmt.Sprintf(format, args...))
+func (r *Report) Detail(format string, args ...any) {
+	r.print(Indent + fmt.Sprintf(format, args...))
 }
 
 // Line prints a line as it is: one that git colours by its first word.
-func (r *report) Line(format string, args ...any) { r.print(fmt.Sprintf(format, args...)) }
+func (r *Report) Line(format string, args ...any) { r.print(fmt.Sprintf(format, args...)) }
 
-func (r *report) print(line string) {
+func (r *Report) print(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flush()
 	r.write(line)
 }
 
-func (r *report) write(line string) {
+func (r *Report) write(line string) {
 	r.last = time.Now()
 	for _, out := range r.outs {
 		io.WriteString(out, strings.TrimRight(line, " ")+"\n")
@@ -79,7 +86,7 @@ func (r *report) write(line string) {
 // Write takes a program's output and prints its lines indented, without
 // terminal codes. Of a line that is drawn over and over, only its last state
 // is shown.
-func (r *report) Write(p []byte) (int, error) {
+func (r *Report) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.partial = append(r.partial, p...)
@@ -94,7 +101,7 @@ func (r *report) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (r *report) flush() {
+func (r *Report) flush() {
 	if len(r.partial) > 0 {
 		line := string(r.partial)
 		r.partial = nil
@@ -102,7 +109,7 @@ func (r *report) flush() {
 	}
 }
 
-func (r *report) writeOutput(line string) {
+func (r *Report) writeOutput(line string) {
 	line = strings.TrimRight(line, "\r")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
 		line = line[i+1:]
@@ -110,18 +117,18 @@ func (r *report) writeOutput(line string) {
 	if r.secrets != nil {
 		line = r.secrets.Replace(line)
 	}
-	r.write(indent + fault.Printable(line))
+	r.write(Indent + fault.Printable(line))
 }
 
-// warn keeps warnings for the end of a deploy that went well.
-func (r *report) warn(lines ...string) {
+// Warn keeps warnings for the end of a deploy that went well.
+func (r *Report) Warn(lines ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.warnings = append(r.warnings, lines...)
 }
 
-// printWarnings prints the warnings that were kept.
-func (r *report) printWarnings() {
+// PrintWarnings prints the warnings that were kept.
+func (r *Report) PrintWarnings() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, warning := range r.warnings {
@@ -130,47 +137,47 @@ func (r *report) printWarnings() {
 	r.warnings = nil
 }
 
-// recordOnly takes the output of berth's own tools, line by line: it is for the
+// RecordOnly takes the output of berth's own tools, line by line: it is for the
 // build's record, and says nothing to the one who waits.
-func (r *report) recordOnly() io.Writer { return recordWriter{r} }
+func (r *Report) RecordOnly() io.Writer { return recordWriter{r} }
 
-// keep adds to the build's record what another report has recorded.
-func (r *report) keep(recorded []byte) {
+// Keep adds to the build's record what another report has recorded.
+func (r *Report) Keep(recorded []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.record != nil {
-		r.record.Write(recorded)
+	if r.Record != nil {
+		r.Record.Write(recorded)
 	}
 }
 
-type recordWriter struct{ report *report }
+type recordWriter struct{ Report *Report }
 
 func (w recordWriter) Write(p []byte) (int, error) {
-	r := w.report
+	r := w.Report
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.record != nil {
+	if r.Record != nil {
 		for line := range strings.Lines(string(p)) {
 			line = strings.TrimRight(line, "\r\n")
 			if r.secrets != nil {
 				line = r.secrets.Replace(line)
 			}
-			io.WriteString(r.record, indent+fault.Printable(line)+"\n")
+			io.WriteString(r.Record, Indent+fault.Printable(line)+"\n")
 		}
 	}
 	return len(p), nil
 }
 
-// reuse notes that a layer is there already.
-func (r *report) reuse(layer string) {
+// Reuse notes that a layer is there already.
+func (r *Report) Reuse(layer string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.old = append(r.old, layer)
 }
 
-// reused says which of a plan's layers were there already: just the last, when
+// Reused says which of a plan's layers were there already: just the last, when
 // all were.
-func (r *report) reused(layers int) {
+func (r *Report) Reused(layers int) {
 	r.mu.Lock()
 	old := r.old
 	r.old = nil
@@ -183,9 +190,9 @@ func (r *report) reused(layers int) {
 	}
 }
 
-// timed runs a step's work: it notes how long it took, and prints the elapsed
+// Timed runs a step's work: it notes how long it took, and prints the elapsed
 // time whenever the work has been silent for a while.
-func (r *report) timed(name string, work func() error) error {
+func (r *Report) Timed(name string, work func() error) error {
 	start := time.Now()
 	done := make(chan struct{})
 	var ticker sync.WaitGroup
@@ -193,12 +200,12 @@ func (r *report) timed(name string, work func() error) error {
 	err := work()
 	close(done)
 	ticker.Wait()
-	r.took(name, time.Since(start))
+	r.note(name, time.Since(start))
 	return err
 }
 
-// underWay says that the work which is waited for began before, for somebody else.
-func (r *report) underWay(began time.Time) {
+// UnderWay says that the work which is waited for began before, for somebody else.
+func (r *Report) UnderWay(began time.Time) {
 	already := "already"
 	if since := time.Since(began).Round(time.Second); since > 0 {
 		already = fmt.Sprintf("for %s already", since)
@@ -206,13 +213,20 @@ func (r *report) underWay(began time.Time) {
 	r.Detail("being made %s; this push waits for it", already)
 }
 
-func (r *report) took(name string, d time.Duration) {
+// Steps returns the steps that were timed, and how long each took.
+func (r *Report) Steps() []store.Step {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.steps = append(r.steps, store.Step{Name: name, Took: d})
+	return slices.Clone(r.took)
 }
 
-func (r *report) breakSilence(start time.Time, done <-chan struct{}) {
+func (r *Report) note(name string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.took = append(r.took, store.Step{Name: name, Took: d})
+}
+
+func (r *Report) breakSilence(start time.Time, done <-chan struct{}) {
 	timer := time.NewTimer(silence)
 	defer timer.Stop()
 	for {
@@ -234,7 +248,7 @@ func (r *report) breakSilence(start time.Time, done <-chan struct{}) {
 
 // Fail prints an error the way a user can act on it: what happened, the
 // evidence, what to do, what is still running.
-func (r *report) Fail(err error, ref func(error) string, still string) {
+func (r *Report) Fail(err error, ref func(error) string, still string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flush()
@@ -247,7 +261,7 @@ func (r *report) Fail(err error, ref func(error) string, still string) {
 	if still != "" {
 		shown.Hints = append(shown.Hints[:len(shown.Hints):len(shown.Hints)], still)
 	}
-	for _, line := range shown.Lines(columns) {
+	for _, line := range shown.Lines(Columns) {
 		r.write(line)
 	}
 }
@@ -264,14 +278,3 @@ func pack(parts []string, gap string, width int) (lines []string) {
 	}
 	return lines
 }
-
-// clip shortens a text to a number of letters.
-func clip(text string, width int) string {
-	if letters := []rune(text); len(letters) > max(width, 4) {
-		return string(letters[:max(width, 4)-3]) + "..."
-	}
-	return text
-}
-
-// seconds shows a duration as the push output does: "0.3s".
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -1,4 +1,4 @@
-package deploy
+package progress
 
 import (
 	"fmt"
@@ -8,15 +8,15 @@ import (
 // A report is the progress of a change, for the fleet.
 
 // Up prints that instances are up: "web.1 ok 0.3s   web.2 ok 0.3s   (GET /)".
-func (r *report) Up(names []string, took []time.Duration, asked bool) {
+func (r *Report) Up(names []string, took []time.Duration, asked bool) {
 	var parts []string
 	for n, name := range names {
-		parts = append(parts, fmt.Sprintf("%s ok %s", name, seconds(took[n])))
+		parts = append(parts, fmt.Sprintf("%s ok %s", name, Seconds(took[n])))
 	}
 	if asked {
 		parts = append(parts, "(GET /)")
 	}
-	for n, line := range pack(parts, "   ", columns-len("-----> Start    ")) {
+	for n, line := range pack(parts, "   ", Columns-len("-----> Start    ")) {
 		if n == 0 {
 			r.Step("Start", "%s", line)
 		} else {
@@ -33,16 +33,16 @@ func (r *report) Up(names []string, took []time.Duration, asked bool) {
 }
 
 // Note keeps a line for after the step that is under way.
-func (r *report) Note(line string) {
+func (r *Report) Note(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notes = append(r.notes, line)
 }
 
 // Held says how long requests were held.
-func (r *report) Held(d time.Duration) {
+func (r *Report) Held(d time.Duration) {
 	r.Step("Hold", "requests were held for %d ms", d.Milliseconds())
 }
 
 // Back says that the release of before runs again.
-func (r *report) Back(release int) { r.Step("Back", "v%d was started again", release) }
+func (r *Report) Back(release int) { r.Step("Back", "v%d was started again", release) }

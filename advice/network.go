@@ -1,4 +1,4 @@
-package deploy
+package advice
 
 import (
 	"net/netip"
@@ -74,9 +74,9 @@ func hostIn(line string) (host string, local bool) {
 	return "", strings.Contains(line, "localhost") || strings.Contains(line, "127.0.0.1") || strings.Contains(line, "[::1]")
 }
 
-// adviseNetwork puts in the place of a fault's hints what helps when a build
+// Network puts in the place of a fault's hints what helps when a build
 // could not reach a host: nothing in the repository is wrong.
-func adviseNetwork(f *fault.Error, lines []string) *fault.Error {
+func Network(f *fault.Error, lines []string) *fault.Error {
 	host, yes := unreachable(lines)
 	if !yes {
 		return f

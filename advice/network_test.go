@@ -1,13 +1,8 @@
-package deploy
+package advice
 
 import (
 	"strings"
 	"testing"
-
-	"github.com/berthd/berth/buildpacks/plan"
-	problems "github.com/berthd/berth/buildpacks/source"
-	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store/fault"
 )
 
 // What programs print when a host cannot be reached, the hosts' names changed.
@@ -70,26 +65,6 @@ func TestUnreachable_IsNotWhatElseGoesWrong(t *testing.T) {
 	} {
 		if host, yes := unreachable([]string{output}); yes {
 			t.Errorf("%q: taken for a host %q that cannot be reached", output, host)
-		}
-	}
-}
-
-func TestBuildFault_WithoutANetworkSpeaksOfTheNetwork(t *testing.T) {
-	layer := plan.Layer{Name: "apt-packages", Failure: problems.Problemf(problems.CodeApt, "the packages could not be installed").Hint("are they named so in Debian 13?")}
-	f := fault.From(newDeployer(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"bash"}, Exit: runtime.Exit{Code: 1}, Tail: []string{"cannot resolve archive.example.org: no such host, or no DNS server answers"}}))
-	hints := strings.Join(f.Hints, "\n")
-	if f.Code != problems.CodeApt || !strings.Contains(hints, "cannot reach archive.example.org") || strings.Contains(hints, "named so") {
-		t.Errorf("got %s, hints %q", f.Code, hints)
-	}
-}
-
-func TestBuildFault_OfACommandThatWasKilledNamesTheMemory(t *testing.T) {
-	for _, exit := range []runtime.Exit{{Code: 137, Signal: 9, OOM: true}, {Code: 137, Signal: 9}} {
-		layer := plan.Layer{Name: "Python dependencies", Failure: problems.Problemf("E2xx", "the dependencies could not be installed").Hint("is it spelt so?")}
-		f := fault.From(newDeployer(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"/usr/bin/uv", "pip"}, Exit: exit, Tail: []string{"Building wheel"}}))
-		all := f.Message + "\n" + strings.Join(f.Hints, "\n")
-		if f.Code != codeBuildKilled || !strings.Contains(all, "memory") || !strings.Contains(all, "uv") {
-			t.Errorf("%+v: got %s %s", exit, f.Code, all)
 		}
 	}
 }

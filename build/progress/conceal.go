@@ -1,4 +1,4 @@
-package deploy
+package progress
 
 import (
 	"cmp"
@@ -58,9 +58,9 @@ func secretsOf(config map[string]string) (values []string) {
 	return values
 }
 
-// conceal keeps the secrets of a config out of what commands print from now on,
+// Conceal keeps the secrets of a config out of what commands print from now on,
 // and out of the report of their failure.
-func (r *report) conceal(config map[string]string) {
+func (r *Report) Conceal(config map[string]string) {
 	var pairs []string
 	for _, value := range secretsOf(config) {
 		pairs = append(pairs, value, concealed)
@@ -72,7 +72,7 @@ func (r *report) conceal(config map[string]string) {
 
 // without returns a fault whose evidence, which may be a command's last words,
 // holds no secret.
-func (r *report) without(f *fault.Error) fault.Error {
+func (r *Report) without(f *fault.Error) fault.Error {
 	shown := *f
 	if r.secrets != nil {
 		shown.Evidence = slices.Clone(f.Evidence)

@@ -1,15 +1,12 @@
-package deploy
+package progress
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
-	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -27,7 +24,7 @@ func TestReport_ShowsOutputWithoutTerminalCodes(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			var out strings.Builder
-			r := newReport(&out)
+			r := New(&out)
 			for _, b := range []byte(row.in) { // in the smallest pieces
 				r.Write([]byte{b})
 			}
@@ -42,8 +39,8 @@ func TestReport_ShowsOutputWithoutTerminalCodes(t *testing.T) {
 func TestReport_SilentStepShowsItsElapsedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		r := newReport(&out)
-		r.timed("build", func() error {
+		r := New(&out)
+		r.Timed("build", func() error {
 			time.Sleep(40 * time.Second)
 			r.Detail("half")
 			time.Sleep(20 * time.Second)
@@ -53,8 +50,8 @@ func TestReport_SilentStepShowsItsElapsedTime(t *testing.T) {
 		if out.String() != want {
 			t.Errorf("got %q, want %q", out.String(), want)
 		}
-		if len(r.steps) != 1 || r.steps[0].Took != time.Minute {
-			t.Errorf("steps: got %v", r.steps)
+		if len(r.Steps()) != 1 || r.Steps()[0].Took != time.Minute {
+			t.Errorf("steps: got %v", r.Steps())
 		}
 	})
 }
@@ -64,7 +61,7 @@ func TestReport_FailShowsWhatAUserCanActOn(t *testing.T) {
 	err := fault.New(fault.Failed, "E301", "web.1 did not become healthy in 30s").
 		With("GET http://web.1:5000/ : 12 x connection refused", "| \x1b[31mboom").
 		Hint("add flask to requirements.txt")
-	newReport(&out).Fail(err, nil, "v17 still serves all traffic")
+	New(&out).Fail(err, nil, "v17 still serves all traffic")
 	want := `
 error: web.1 did not become healthy in 30s [E301]
        GET http://web.1:5000/ : 12 x connection refused
@@ -79,27 +76,8 @@ hint:  add flask to requirements.txt
 
 func TestReport_FailKeepsInternalErrorsToItself(t *testing.T) {
 	var out strings.Builder
-	newReport(&out).Fail(errors.New("dial unix /secret/path"), func(error) string { return "7f3a" }, "")
+	New(&out).Fail(errors.New("dial unix /secret/path"), func(error) string { return "7f3a" }, "")
 	if got := out.String(); strings.Contains(got, "secret") || !strings.Contains(got, "internal error (ref 7f3a)") {
 		t.Errorf("got %q", got)
-	}
-}
-
-func TestReport_LinesOfOursFitTheirColumns(t *testing.T) {
-	var out strings.Builder
-	r := newReport(&out)
-	r.Title("%s", headline("a-shop", git.Commit{ID: "4f1c9ab0", Subject: strings.Repeat("Füge Prüfung hinzu ", 10)}, "alice", 42))
-	var names []string
-	for n := range 30 {
-		names = append(names, fmt.Sprintf("web.%d", n+1))
-	}
-	r.Up(names, make([]time.Duration, len(names)), true)
-	for line := range strings.Lines(out.String()) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
-			t.Errorf("%d columns: %s", n, line)
-		}
-	}
-	if !strings.Contains(out.String(), "by alice  build 42") || !strings.Contains(out.String(), "web.30 ok") {
-		t.Errorf("something was lost:\n%s", out.String())
 	}
 }

@@ -1,4 +1,4 @@
-package deploy
+package progress
 
 import (
 	"fmt"
@@ -42,8 +42,8 @@ func TestSecretsOf(t *testing.T) {
 
 func TestReport_ConcealsSecretsInWhatCommandsPrint(t *testing.T) {
 	var out strings.Builder
-	r := newReport(&out)
-	r.conceal(map[string]string{"SECRET_KEY": "hunter22", "SESSION_SECRET": "hunter22-and-more", "COLOR": "bluish"})
+	r := New(&out)
+	r.Conceal(map[string]string{"SECRET_KEY": "hunter22", "SESSION_SECRET": "hunter22-and-more", "COLOR": "bluish"})
 	fmt.Fprint(r, "key hunt")
 	fmt.Fprint(r, "er22, hunter22-and-more, bluish\n")
 	r.Detail("hunter22 is the app's name")
@@ -57,5 +57,5 @@ error: it does not build [E234]
 	if out.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
 	}
-	r.conceal(nil)
+	r.Conceal(nil)
 }
