@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
 func errEmpty(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
+	return build.NeverDeployed(app)
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
@@ -182,7 +182,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	defer cancel()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
-	err = errors.Join(d.cfg.Git.Remove(name), d.removeCaches(ctx, record))
+	err = errors.Join(d.cfg.Git.Remove(name), d.build.RemoveCaches(ctx, record))
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	wait := a.fleet.End()
 	d.background(func(ctx context.Context) {
 		wait(ctx)
-		d.collect(ctx, name)
+		d.build.Collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(name)
 	err = d.notices.remove(filepath.Join(d.cfg.Logs, name))

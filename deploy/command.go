@@ -5,11 +5,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // portFor is the value of PORT with a config. Values that are no port are
@@ -61,12 +58,4 @@ func processCommand(record store.App, r store.Release, p store.Process, name str
 		cmd.Args = p.Args
 	}
 	return cmd
-}
-
-// describe says how a program of a build ended.
-func describe(exit runtime.Exit) string { return fleet.Exit(exit).String() }
-
-// advise adds the hints that follow from what a program of a build printed.
-func advise(f *fault.Error, lines []string, exit runtime.Exit) *fault.Error {
-	return advice.Give(f, lines, fleet.Exit(exit))
 }

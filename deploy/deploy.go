@@ -10,7 +10,6 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
@@ -73,12 +73,6 @@ type Hosts interface {
 	SetHostsFor(whom string, hosts []certificates.Host)
 }
 
-// imageSteps deletes the cached build steps of an owner's Dockerfiles. It may be
-// called for an owner that has none.
-type imageSteps interface {
-	RemoveCache(ctx context.Context, owner string) error
-}
-
 // Deployer does everything that happens to apps. Its methods are safe for
 // concurrent use; what changes what an app runs is done one after the other,
 // and so are an app's builds (see hold.go).
@@ -88,17 +82,14 @@ type Deployer struct {
 	engine *runtime.Engine
 	lan    lanSetter // the engine
 	fleet  *fleet.Fleet
+	build  *build.Builder
 	boxes  fleet.Host // of what is no instance: jobs and phases
-	images *images.Maker
-	steps  imageSteps // the images'
 
 	portless bool // TCP ports are another berth's: see RouteSurvivors
 
-	layers layerMaker // the engine
-	load   func() (runtime.Load, error)
-	table  *router.Router
-	hosts  Hosts
-	log    *slog.Logger
+	table *router.Router
+	hosts Hosts
+	log   *slog.Logger
 
 	routed  chan struct{} // closed when what ran before is routed
 	adopted chan struct{} // closed when what ran before has been taken back, and nothing else runs
@@ -110,20 +101,12 @@ type Deployer struct {
 	rested  bool
 	cron    *cron.Cron
 
-	mu        sync.Mutex // guards what follows
-	apps      map[int]*app
-	builds    map[buildID]*transcript // those that run now
-	making    map[string]*making      // the shared layers that are being made, by their keys
-	abandoned bool                    // a toolchain is made to its end that nobody waits for
-
-	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
+	mu   sync.Mutex // guards what follows
+	apps map[int]*app
 
 	changes    changes
 	notices    notices // lines of berth's own in the logs of apps
 	traffic    traffic
-	queue      *queue     // of the builds of all apps
-	pins       pins       // layers that no release names yet
-	collecting sync.Mutex // one collection at a time
 	announcing sync.Mutex // serialises announcements of hosts
 	porting    sync.Mutex // one change of ports at a time
 }
@@ -152,17 +135,14 @@ func (a *app) called() string { return a.fleet.Name() }
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts Hosts, log *slog.Logger) *Deployer {
 	life, end := context.WithCancel(context.Background())
-	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, db: db, engine: engine, images: maker, steps: maker, lan: engine, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, table: table, hosts: hosts, log: log,
+		cfg: cfg, db: db, engine: engine, lan: engine, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
-		cron:   cron.New(cron.WithLocation(time.UTC)),
-		apps:   map[int]*app{},
-		builds: map[buildID]*transcript{},
-		making: map[string]*making{},
-		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
+		cron: cron.New(cron.WithLocation(time.UTC)),
+		apps: map[int]*app{},
 	}
+	d.build = d.newBuilder(engine, images.New(engine, log))
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes)
 	return d
@@ -181,7 +161,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.watchTraffic)
-	d.background(d.makeAhead)
+	d.background(d.build.MakeAhead)
 	d.cron.Start()
 	d.watchClock(ctx)
 	<-d.cron.Stop().Done()

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
@@ -25,14 +26,22 @@ type noHosts struct{}
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
-// noSteps are no steps of Dockerfiles.
-type noSteps struct{}
+// noEngine has no layers, and makes none.
+type noEngine struct{ build.Engine }
 
-func (noSteps) RemoveCache(context.Context, string) error { return nil }
+func (noEngine) Layers(context.Context) ([]runtime.Layer, error) { return nil, nil }
+
+func (noEngine) Room() (runtime.Room, error) { return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil }
+
+func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
+
+// noImages are no images and no steps of Dockerfiles.
+type noImages struct{ build.Images }
+
+func (noImages) RemoveCache(context.Context, string) error { return nil }
 
 // newDeployer returns a deployer that has taken back what ran before. It has
-// no engine: nothing it does in a test may want a container. A collection goes
-// on all the time, so that none begins.
+// no engine: nothing it does in a test may want a container.
 func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,11 +54,9 @@ func newDeployer(t testing.TB) *Deployer {
 	log := slog.New(slog.DiscardHandler)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	d := New(cfg, db, nil, router.New(router.Config{}, log), noHosts{}, log)
-	d.steps = noSteps{}
-	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	t.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
-	d.collecting.Lock()
 	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +165,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 	d := newDeployer(t)
 	shop(t, d)
 	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err == nil {
 		t.Fatal("the caches could not be removed, and nobody was told")
 	}

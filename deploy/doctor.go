@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store/fault"
 )
 
 // Finding is something about the machine that an operator should look at.
@@ -16,7 +16,7 @@ type Finding struct {
 }
 
 const (
-	codeIPv6Only      = "E506"
+	codeIPv6Only      = build.CodeIPv6Only
 	codeOtherFirewall = "E507"
 	codeRunc          = "E508"
 	codeFirewallReset = "E509"
@@ -40,13 +40,4 @@ func (d *Deployer) Findings(ctx context.Context) ([]Finding, error) {
 		list = append(list, Finding{findingCodes[f.Kind], f.Text, f.Remedy})
 	}
 	return list, nil
-}
-
-// networkToBuild says why a build could fetch nothing here.
-func networkToBuild(ipv6Only bool) error {
-	if !ipv6Only {
-		return nil
-	}
-	return fault.New(fault.Failed, codeIPv6Only, "this machine reaches the internet by IPv6 alone, and builds have IPv4").
-		Hint("give it an IPv4 address or a route by NAT or CLAT; what runs goes on")
 }

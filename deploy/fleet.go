@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"

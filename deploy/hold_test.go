@@ -13,8 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/git"
@@ -33,8 +33,8 @@ type slowBuild struct {
 	accept  func() error  // moves the refs of the push
 }
 
-// build begins the build of a plan for the shop. It runs in a bubble.
-func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
+// startBuild begins the build of a plan for the shop. It runs in a bubble.
+func startBuild(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 	t.Helper()
 	finish := make(chan struct{})
 	b := &slowBuild{finish: sync.OnceFunc(func() { close(finish) }), ended: make(chan error, 1)}
@@ -57,7 +57,7 @@ func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 				case <-ctx.Done():
 					return store.Release{}, context.Cause(ctx)
 				}
-				release := releaseOf(record, *n, commit, made, image{})
+				release := releaseOf(record, *n, commit, made, build.Image{})
 				release.Config = config
 				b.release, err = d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
 				return b.release, err
@@ -90,7 +90,7 @@ func TestBuild_HoldsNothingButTheNextBuildUp(t *testing.T) {
 			Processes: []plan.Process{{Type: "worker"}},
 			Manifest:  appjson.Manifest{Env: map[string]string{"COLOR": "red", "SIZE": "small"}, Secrets: []string{"SECRET"}},
 		}
-		b := build(t, d, made)
+		b := startBuild(t, d, made)
 		out := io.Discard
 		for what, err := range map[string]error{
 			"ps:start": d.Start(t.Context(), "shop", bob, out),
@@ -127,7 +127,7 @@ func TestReleaseBuild_WaitsForWhatChangesTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		_, a := shop(t, d)
-		b := build(t, d, &plan.Plan{})
+		b := startBuild(t, d, &plan.Plan{})
 		leave, err := a.line.enter(t.Context(), ticket{what: "the rollback by bob"}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -181,7 +181,7 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 			}
 		}, wantVersion: "24.1.0"},
 		{name: "versions forgotten", meanwhile: func(t *testing.T, d *Deployer) {
-			if _, err := d.SetBuilder(t.Context(), "shop", "versions", "latest", bob); err != nil {
+			if _, err := d.build.SetBuilder(t.Context(), "shop", "versions", "latest", bob); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -192,7 +192,7 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 				record, _ := shop(t, d)
 				record.Versions = map[string]string{"node": "22.0.0"}
 				update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
-				b := build(t, d, &plan.Plan{Versions: map[string]string{"node": "24.1.0"}})
+				b := startBuild(t, d, &plan.Plan{Versions: map[string]string{"node": "24.1.0"}})
 				test.meanwhile(t, d)
 				b.finish()
 				if err := <-b.ended; err != nil {
@@ -214,8 +214,8 @@ func TestDestroyApp_EndsTheBuildAndThePushesThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		shop(t, d)
-		b := build(t, d, &plan.Plan{})
-		waiting := build(t, d, &plan.Plan{})
+		b := startBuild(t, d, &plan.Plan{})
+		waiting := startBuild(t, d, &plan.Plan{})
 		if err := d.DestroyApp(t.Context(), "shop", bob, io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -311,11 +311,13 @@ func TestDestroyApp_ThatFailsLetsTheAppBePushed(t *testing.T) {
 		shop(t, d)
 		caches := d.cfg.Caches
 		d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
+		d.build = d.newBuilder(noEngine{}, noImages{})
 		if err := d.DestroyApp(t.Context(), "shop", bob, io.Discard); err == nil {
 			t.Fatal("its caches cannot be removed, and it was destroyed")
 		}
 		d.cfg.Caches = caches
-		b := build(t, d, &plan.Plan{})
+		d.build = d.newBuilder(noEngine{}, noImages{})
+		b := startBuild(t, d, &plan.Plan{})
 		b.finish()
 		if err := <-b.ended; err != nil {
 			t.Errorf("%v\n%s", err, &b.out)
@@ -330,7 +332,7 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 		if _, err := d.cfg.Git.Open(t.Context(), "shop"); err != nil {
 			t.Fatal(err)
 		}
-		b := build(t, d, &plan.Plan{})
+		b := startBuild(t, d, &plan.Plan{})
 		var out bytes.Buffer
 		renamed := make(chan error, 1)
 		go func() {
@@ -361,7 +363,7 @@ func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
 	}
 	pushes := map[string]func(t *testing.T, d *Deployer, accept func() error) error{
 		"that deploys": func(t *testing.T, d *Deployer, accept func() error) error {
-			b := build(t, d, &plan.Plan{})
+			b := startBuild(t, d, &plan.Plan{})
 			b.accept = accept
 			b.finish()
 			return <-b.ended
@@ -424,7 +426,7 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 		"ps:stop":    func(ctx context.Context, d *Deployer) error { return d.Stop(ctx, "shop", bob, io.Discard) },
 		"ps:start":   func(ctx context.Context, d *Deployer) error { return d.Start(ctx, "shop", bob, io.Discard) },
 		"builds:cache-clear": func(ctx context.Context, d *Deployer) error {
-			_, err := d.ClearCaches(ctx, "shop", bob, io.Discard)
+			_, err := d.build.ClearCaches(ctx, "shop", bob, io.Discard)
 			return err
 		},
 		"apps:rename": func(ctx context.Context, d *Deployer) error {

@@ -6,30 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
-
-	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/store"
 )
-
-// onDemand are process types that Procfiles name for `run` alone: Heroku's own
-// buildpacks add them.
-var onDemand = []string{"release", "console", "rake"}
-
-// soleProcess returns the process type of a plan that is to run once though it
-// is not web: the only one that the plan has.
-func soleProcess(made *plan.Plan) (process string, is bool) {
-	for _, p := range made.Processes {
-		switch {
-		case slices.Contains(onDemand, p.Type):
-		case process != "" || p.Type == "web":
-			return "", false
-		default:
-			process = p.Type
-		}
-	}
-	return process, process != ""
-}
 
 // idle lists the process types of a release of which no instance is to run,
 // and those among them that nobody has set to 0.
@@ -40,7 +20,7 @@ func idle(record store.App, r store.Release) (all, unset []string) {
 			continue
 		}
 		all = append(all, p.Type)
-		if _, set := record.Formation[p.Type]; !set && !slices.Contains(onDemand, p.Type) {
+		if _, set := record.Formation[p.Type]; !set && !slices.Contains(build.OnDemand, p.Type) {
 			unset = append(unset, p.Type)
 		}
 	}

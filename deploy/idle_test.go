@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/store"

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/git"
@@ -81,7 +82,7 @@ func settle(app *store.App, began store.App, made *plan.Plan) {
 		app.Versions = made.Versions
 	}
 	formation := map[string]int{}
-	if process, is := soleProcess(made); is {
+	if process, is := build.SoleProcess(made); is {
 		formation[process] = 1
 	}
 	maps.Copy(formation, made.Manifest.Formation)
@@ -97,13 +98,13 @@ func settle(app *store.App, began store.App, made *plan.Plan) {
 
 // releaseOf puts together what a build has made. Its number is a guess: the app
 // is not held yet.
-func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image image) store.Release {
+func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image build.Image) store.Release {
 	r := store.Release{
 		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
 		Language: made.Language, Summary: made.Summary,
-		Layer: image.top, Base: image.base, Image: image.foreign, Env: made.Env,
+		Layer: image.Top, Base: image.Base, Image: image.Foreign, Env: made.Env,
 	}
 	for _, l := range made.Layers {
 		if l.Build && !l.Root {
@@ -112,8 +113,8 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 	}
 	for _, p := range made.Processes {
 		process := store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred}
-		if image.foreign != nil && p.Inferred {
-			process.Args = image.args
+		if image.Foreign != nil && p.Inferred {
+			process.Args = image.Args
 		}
 		r.Processes = append(r.Processes, process)
 	}

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/store"
 )
 
@@ -81,7 +81,7 @@ func (d *Deployer) collectPages(app string) {
 		if err != nil {
 			return err
 		}
-		releases, err := keep(record, tx.EachRelease(app), d.keptReleases())
+		releases, err := build.Keep(record, tx.EachRelease(app), d.build.KeptReleases())
 		if err != nil {
 			return err
 		}

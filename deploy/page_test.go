@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/store"
 )
 
@@ -101,6 +100,7 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	update(t, d, func(tx *store.Tx) error { return makeLive(tx, "shop", 2, nil) }) // rolled back
 	want("two")
 	d.cfg.KeepReleases = 1
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	d.collectPages("shop")
 	want("two")
 	update(t, d, func(tx *store.Tx) error {

@@ -3,7 +3,6 @@ package deploy
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/advice"
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/appjson"
-	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
@@ -54,21 +52,20 @@ func isPhase(source string) bool {
 	return source == phasePredeploy || source == phaseRelease || source == phasePostdeploy
 }
 
-// predeploy runs app.json's predeploy command and returns the image with what
-// it has changed as a layer on top. It is run for every push, whether anything
-// has changed or not, as on Dokku: it may do more than write files.
-func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script, key string, img image, tree *source, out *progress.Report) (image, error) {
+// predeploy runs app.json's predeploy command in what was built, and keeps what it
+// has changed as a layer on top. It is run for every push, whether anything has
+// changed or not, as on Dokku: it may do more than write files.
+func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, made *build.Built, out *progress.Report) error {
+	script := made.Plan.Manifest.Scripts.Predeploy
 	if script == "" {
-		return img, nil
+		return nil
 	}
-	if !img.whole() {
-		if err := d.addSource(ctx, record, img, tree); err != nil {
-			return img, err
-		}
+	if err := made.AddSource(); err != nil {
+		return err
 	}
-	leave, err := d.awaitPlace(ctx, out)
+	leave, err := made.Place(ctx, out)
 	if err != nil {
-		return img, err
+		return err
 	}
 	defer leave()
 	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
@@ -77,32 +74,18 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return err
 		}
 		defer log.file.Close()
-		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
-			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
-			Commands: []runtime.Command{runtime.Command(command(record, *release, script, phasePredeploy))},
-			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
-			Limits:   buildLimits(), Disk: buildRoom(),
-		}, io.MultiWriter(out, log))
-		if short, ok := errors.AsType[*runtime.DiskError](err); ok {
-			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
-		}
+		err = made.Extend(ctx, phasePredeploy, runtime.Command(command(record, *release, script, phasePredeploy)), io.MultiWriter(out, log))
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
 			return d.phaseFault(record.Name, "E261", phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
 	if err != nil {
-		return img, err
+		return err
 	}
-	release.Layer, release.Base = key, key
-	img.base, img.top = key, key
-	return img, nil
+	release.Layer, release.Base = made.Image.Top, made.Image.Base
+	return nil
 }
-
-// predeployKey returns a key for the layer that a build's predeploy makes: one
-// that no layer has had, for the numbers of builds come again when an older
-// state file is put back.
-func predeployKey() string { return digest(phasePredeploy, rand.Text()) }
 
 // releasePhase runs the Procfile's release command.
 func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *progress.Report) error {
@@ -219,7 +202,7 @@ const evidenceLines = 15
 func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, exit)
 	f.With("it ran: " + progress.Clip(progress.OneLine(script), 200))
-	lines := quoted(last)
+	lines := build.Quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"

@@ -8,12 +8,11 @@ import (
 	"maps"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/git"
@@ -127,13 +126,14 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	ctx, end := a.begin(ctx, build.Number)
 	defer end()
-	script, err := d.transcribe(record, build)
+	script, err := d.build.Transcribe(record, build)
 	if err != nil {
 		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
 		d.endBuild(build)
 		return d.refusePush(p, wait, err)
 	}
-	defer d.close(script)
+	d.changes.publish(record.Name) // now that its output can be followed
+	defer script.Close()
 	out := progress.New(p.Out, script)
 	out.Record = script
 
@@ -147,7 +147,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		build.Error = err.Error()
 		d.endBuild(build)
 		// An app whose pushes all fail has layers and logs to collect too.
-		d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+		d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 		return d.refusePush(p, out, err)
 	}
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
@@ -166,65 +166,36 @@ func headline(app string, commit git.Commit, by string, build int) string {
 
 // deploy is the story of a push: source, plan, layers, tests, release, rollout.
 // What it learns of the build stands in its record.
-func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *store.Build, commit git.Commit, p Push, out *progress.Report) (store.Release, error) {
-	tree, err := d.checkout(ctx, record, commit, p.Repo, out)
+func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number *store.Build, commit git.Commit, p Push, out *progress.Report) (store.Release, error) {
+	made, err := d.build.Run(ctx, build.Job{App: record, By: p.By, Commit: commit, Repo: p.Repo, Record: number}, out)
 	if err != nil {
 		return store.Release{}, err
 	}
-	defer tree.remove()
-	made, config, err := d.plan(ctx, record, tree, out)
-	if err != nil {
-		return store.Release{}, err
-	}
-	out.Conceal(config)
-	build.Language, build.Summary = made.Language, made.Summary
-	known := len(made.Processes)
-	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
-	defer named()
-	image, err := d.build(ctx, record, p.By, build, made, tree, config, out)
-	if err != nil {
-		return store.Release{}, err
-	}
-	if len(made.Processes) > known { // which the build alone could tell
-		for _, line := range made.Overview(progress.Columns - len(progress.Indent)) {
-			out.Detail("%s", line)
-		}
-	}
-	if err := d.test(ctx, record, *build, made, image, tree, out); err != nil {
-		return store.Release{}, err
-	}
-	release := releaseOf(record, *build, commit, made, image)
-	release.Config = config // of predeploy; the one of the release is read once the app is held
-	pages := readPages(tree.root, out)
+	defer made.Close()
+	release := releaseOf(record, *number, commit, made.Plan, made.Image)
+	release.Config = made.Config // of predeploy; the one of the release is read once the app is held
+	pages := readPages(made.Root(), out)
 	for page, content := range pages {
 		if release.Pages == nil {
 			release.Pages = map[string]string{}
 		}
 		release.Pages[page] = store.PageKey(content)
 	}
-	key := predeployKey()
-	defer d.pins.pin(key)()
-	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
+	if err := d.predeploy(ctx, record, &release, made, out); err != nil {
 		return store.Release{}, err
 	}
-	ready := a.fleet.Claim(image.base)
+	ready := a.fleet.Claim(made.Image.Base)
 	defer ready.Dismiss()
-	if !image.whole() {
-		out.Timed("source", func() error { ready.Fill(ctx, tree.path, "/app"); return nil })
+	if !made.Image.Whole() {
+		out.Timed("source", func() error { ready.Fill(ctx, made.Path(), "/app"); return nil })
 	}
 
 	// The layer of the source is made while the readied containers start: they
 	// hold the source already.
-	layered := sync.OnceValue(func() error {
-		if image.whole() {
-			return nil
-		}
-		return d.addSource(ctx, record, image, tree)
-	})
-	defer layered() // before the tree is removed
-	go layered()
-	release, err = d.releaseBuild(ctx, a, record, release, made, rollout{
-		standby: ready, layered: layered, named: named,
+	defer made.AddSource() // before the tree is removed
+	go made.AddSource()
+	release, err = d.releaseBuild(ctx, a, record, release, made.Plan, rollout{
+		standby: ready, layered: made.AddSource, named: made.Named,
 		also: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.PutCarriedPage(record.Name, content); err != nil {
@@ -235,8 +206,8 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		},
 	}, out)
 	if err == nil {
-		a.building(build.Number).unseal()
-		d.postdeploy(ctx, record, release, made.Manifest.Scripts, out)
+		a.building(number.Number).unseal()
+		d.postdeploy(ctx, record, release, made.Plan.Manifest.Scripts, out)
 	}
 	return release, err
 }
@@ -294,34 +265,6 @@ func (d *Deployer) tellReplaced(began, record store.App, out *progress.Report) e
 	out.Warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
 		live.Number, progress.Clip(live.Description, 60), live.CreatedBy))
 	return nil
-}
-
-// plan finds out what the source is and says so.
-func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *progress.Report) (made *plan.Plan, config map[string]string, err error) {
-	stack, err := d.stack(ctx, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	err = out.Timed("detect", func() error {
-		made, config, err = d.detect(record, tree, stack)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	out.Step("Detect", "%s", made.Summary)
-	for _, line := range made.Overview(progress.Columns - len(progress.Indent)) {
-		out.Detail("%s", line)
-	}
-	for _, note := range made.Notes {
-		out.Detail("%s", note)
-	}
-	if process, is := soleProcess(made); is {
-		if _, set := record.Formation[process]; !set {
-			out.Detail("%s is started once: there is no other process", process)
-		}
-	}
-	return made, config, nil
 }
 
 // rollout is what comes with a release that is rolled out.
@@ -400,7 +343,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
 	d.schedule(a, record.Name, release)
-	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil
 }
@@ -446,7 +389,7 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 // forgetReleases deletes the records of releases that are too old to be
 // remembered and that nothing can go back to.
 func (d *Deployer) forgetReleases(tx *store.Tx, app store.App) error {
-	kept, err := keep(app, tx.EachRelease(app.Name), d.keptReleases())
+	kept, err := build.Keep(app, tx.EachRelease(app.Name), d.build.KeptReleases())
 	if err != nil {
 		return err
 	}

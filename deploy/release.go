@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/berthd/berth/build/progress"
-
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -138,7 +137,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if err != nil {
 		return store.Release{}, err
 	}
-	named := d.pins.pin(target.Layer, target.Base) // until the new release names them
+	named := d.build.Pin(target.Layer, target.Base) // until the new release names them
 	defer named()
 	have, err := d.engine.HasLayer(ctx, target.Layer)
 	if err != nil {

@@ -23,6 +23,7 @@ type everything interface {
 	ConfigRoom
 	ReleaseRoom
 	BuildRoom
+	PushRoom
 	BuilderRoom
 	GitRoom
 	RegistryRoom
@@ -46,6 +47,7 @@ func roomsOf(one everything) Rooms {
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
+		Pushes:      one,
 		Builder:     one,
 		Git:         one,
 		Registries:  one,

@@ -22,6 +22,14 @@ type noHosts struct{}
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
+// realRooms are those that are shipped.
+type realRooms struct {
+	*deploy.Deployer
+	BuildRoom
+	BuilderRoom
+	RegistryRoom
+}
+
 // newTenancy is a door with a real deployer, and the apps of two tenants.
 // Everything that is not shop's has "hidden" in it.
 func newTenancy(t *testing.T) *house {
@@ -30,7 +38,8 @@ func newTenancy(t *testing.T) *house {
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	cfg := deploy.Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
-	h.rooms = roomsOf(deploy.New(cfg, h.db, nil, router.New(router.Config{}, log), noHosts{}, log))
+	d := deploy.New(cfg, h.db, nil, router.New(router.Config{}, log), noHosts{}, log)
+	h.rooms = roomsOf(realRooms{d, d.Builder(), d.Builder(), d.Builder()})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -12,6 +12,7 @@ type Everything interface {
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
 	verbs.BuildRoom
+	verbs.PushRoom
 	verbs.BuilderRoom
 	verbs.GitRoom
 	verbs.RegistryRoom
@@ -36,6 +37,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
+		Pushes:      one,
 		Builder:     one,
 		Git:         one,
 		Registries:  one,
