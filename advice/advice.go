@@ -1,6 +1,7 @@
 // Package advice reads out of what a program printed what is missing: a module, a
 // library of the system, a variable, a service, a directory that can be written.
-// It adds to a fault the hints that say how it is had.
+// It adds to a fault the hints that say how it is had. It knows programs of builds
+// and of apps alike, by their output and by how they ended.
 package advice
 
 import (

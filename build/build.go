@@ -280,7 +280,7 @@ func (b *Builder) buildLayer(ctx context.Context, record store.App, layer plan.L
 		if layer.Source {
 			spec.Source = tree.path
 		}
-		if err := b.mountInputs(&spec, layer, tree); err != nil {
+		if err := mountInputs(&spec, layer, tree); err != nil {
 			return err
 		}
 		if err := b.mountCaches(&spec, layer, record); err != nil {
@@ -420,7 +420,7 @@ func killedFault(layer plan.Layer, failed *runtime.CommandError) error {
 }
 
 // mountInputs shows the files of the repository that a layer depends on, and no others.
-func (b *Builder) mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *source) error {
+func mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *source) error {
 	if len(layer.Inputs) == 0 {
 		return nil
 	}

@@ -103,6 +103,7 @@ type Images interface {
 type Builder struct {
 	Transcripts
 	Registries
+	Properties
 
 	cfg     Config
 	db      *store.Store
@@ -128,6 +129,7 @@ func New(life context.Context, cfg Config, db *store.Store, engine Engine, image
 	return &Builder{
 		Transcripts: Transcripts{dir: cfg.Logs, db: db},
 		Registries:  Registries{db: db, happened: deploys.Happened},
+		Properties:  Properties{db: db, happened: deploys.Happened},
 		cfg:         cfg, db: db, engine: engine, images: images, deploys: deploys, life: life, log: log,
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 		making: map[string]*making{},
@@ -135,8 +137,8 @@ func New(life context.Context, cfg Config, db *store.Store, engine Engine, image
 }
 
 // find returns an app's record.
-func (b *Builder) find(app string) (record store.App, err error) {
-	err = b.db.View(func(tx *store.Tx) error {
+func find(db *store.Store, app string) (record store.App, err error) {
+	err = db.View(func(tx *store.Tx) error {
 		record, err = tx.App(app)
 		return err
 	})
@@ -145,11 +147,11 @@ func (b *Builder) find(app string) (record store.App, err error) {
 
 // live returns the release that an app runs, without its config; the zero release
 // when it has none.
-func (b *Builder) live(app store.App) (release store.Release, err error) {
+func live(db *store.Store, app store.App) (release store.Release, err error) {
 	if app.Release == 0 {
 		return release, nil
 	}
-	err = b.db.View(func(tx *store.Tx) error {
+	err = db.View(func(tx *store.Tx) error {
 		release, err = tx.ReleaseWithoutConfig(app.Name, app.Release)
 		return err
 	})

@@ -43,7 +43,7 @@ type Cache struct {
 
 // Caches returns the build caches of an app, the largest first.
 func (b *Builder) Caches(ctx context.Context, app string) (Caches, error) {
-	record, err := b.find(app)
+	record, err := find(b.db, app)
 	if err != nil {
 		return Caches{}, err
 	}

@@ -53,7 +53,7 @@ func (b *Builder) sweep(ctx context.Context, name string, unused time.Duration) 
 		return
 	}
 	b.collectLayers(ctx, wanted, unused)
-	if _, err := b.find(name); err != nil {
+	if _, err := find(b.db, name); err != nil {
 		return // it was destroyed, and its logs and pages with it
 	}
 	b.deploys.Collected(name)

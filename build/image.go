@@ -41,7 +41,7 @@ func (b *Builder) buildImage(ctx context.Context, record store.App, by store.Use
 	if err != nil {
 		return Image{}, err
 	}
-	return b.adoptImage(made, img, "")
+	return adoptImage(made, img, "")
 }
 
 func (b *Builder) makeImage(ctx context.Context, record store.App, by store.User, key string, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) error {
@@ -104,7 +104,7 @@ func imageLabels(record store.App) map[string]string {
 }
 
 // adoptImage adds to a plan what an image runs, and returns it as a release's.
-func (b *Builder) adoptImage(made *plan.Plan, img images.Image, ref string) (Image, error) {
+func adoptImage(made *plan.Plan, img images.Image, ref string) (Image, error) {
 	args := img.Config.Args()
 	if len(args) > 0 {
 		made.Infer("web", strings.Join(args, " "))
@@ -202,7 +202,7 @@ func (b *Builder) Pull(ctx context.Context, record store.App, by store.User, mad
 			return b.imageFault(ctx, err)
 		}
 		pulled.Layer = key
-		img, err = b.adoptImage(made, pulled, ref)
+		img, err = adoptImage(made, pulled, ref)
 		if err != nil {
 			unpin()
 		}

@@ -37,7 +37,7 @@ type PlannedLayer struct {
 // branch, a tag or a commit of the app's repository; "" is the commit of the
 // live release, or else the end of the deploy branch.
 func (b *Builder) PlanBuild(ctx context.Context, app, ref string) (Planned, error) {
-	record, err := b.find(app)
+	record, err := find(b.db, app)
 	if err != nil {
 		return Planned{}, err
 	}
@@ -84,12 +84,12 @@ func (b *Builder) PlanBuild(ctx context.Context, app, ref string) (Planned, erro
 
 // plannedRef is what is planned when nobody says what.
 func (b *Builder) plannedRef(record store.App) (string, error) {
-	live, err := b.live(record)
+	built, err := live(b.db, record)
 	switch {
 	case err != nil:
 		return "", err
-	case live.Commit != "":
-		return live.Commit, nil
+	case built.Commit != "":
+		return built.Commit, nil
 	case record.Branch != "":
 		return "refs/heads/" + record.Branch, nil
 	}

@@ -16,6 +16,12 @@ import (
 // BuilderProperties are what of an app's builds can be set by hand.
 var BuilderProperties = []string{"selected", "build-dir", "test", "versions"}
 
+// Properties say how apps are built.
+type Properties struct {
+	db       *store.Store
+	happened func(store.Event)
+}
+
 // BuilderReport is how an app is built.
 type BuilderReport struct {
 	App      string            `json:"app"`
@@ -32,18 +38,18 @@ type BuilderReport struct {
 }
 
 // BuilderReport tells how an app is built.
-func (b *Builder) BuilderReport(_ context.Context, app string) (BuilderReport, error) {
-	record, err := b.find(app)
+func (p Properties) BuilderReport(_ context.Context, app string) (BuilderReport, error) {
+	record, err := find(p.db, app)
 	if err != nil {
 		return BuilderReport{}, err
 	}
-	live, err := b.live(record)
+	built, err := live(p.db, record)
 	if err != nil {
 		return BuilderReport{}, err
 	}
 	r := BuilderReport{
 		App: app, Selected: record.Builder.Selected, BuildDir: record.Builder.BuildDir, Test: record.Builder.Test,
-		Versions: maps.Clone(record.Versions), Language: live.Language, Summary: live.Summary, Builders: buildpacks.Languages(),
+		Versions: maps.Clone(record.Versions), Language: built.Language, Summary: built.Summary, Builders: buildpacks.Languages(),
 	}
 	if r.Versions == nil {
 		r.Versions = map[string]string{}
@@ -53,12 +59,12 @@ func (b *Builder) BuilderReport(_ context.Context, app string) (BuilderReport, e
 
 // SetBuilder sets a property of an app's builds, for the pushes to come; an
 // empty value takes it back.
-func (b *Builder) SetBuilder(ctx context.Context, app, property, value string, by store.User) (BuilderReport, error) {
+func (p Properties) SetBuilder(ctx context.Context, app, property, value string, by store.User) (BuilderReport, error) {
 	change, text, err := builderChange(property, value)
 	if err != nil {
 		return BuilderReport{}, err
 	}
-	err = b.db.Update(func(tx *store.Tx) error {
+	err = p.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
@@ -69,8 +75,8 @@ func (b *Builder) SetBuilder(ctx context.Context, app, property, value string, b
 	if err != nil {
 		return BuilderReport{}, fault.DiskFull(err)
 	}
-	b.deploys.Happened(store.Event{App: app, By: by.Name, Kind: "builder", Text: text})
-	return b.BuilderReport(ctx, app)
+	p.happened(store.Event{App: app, By: by.Name, Kind: "builder", Text: text})
+	return p.BuilderReport(ctx, app)
 }
 
 // builderChange returns what a property's value changes of an app's record.

@@ -103,7 +103,7 @@ type pushed struct {
 func makeAll(ctx context.Context, d *Builder, app string) *pushed {
 	p := &pushed{err: make(chan error, 1)}
 	go func() {
-		record, err := d.find("shop")
+		record, err := find(d.db, "shop")
 		if err == nil {
 			err = d.makeLayers(ctx, record, nodePlan(app), &source{}, nil, progress.New(&p.out))
 		}
