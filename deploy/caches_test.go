@@ -28,7 +28,7 @@ func TestClearCaches_RemovesTheAppsOwn(t *testing.T) {
 	}
 
 	// A build goes on: it keeps its caches until it has ended.
-	leave, err := a.builds.enter(t.Context(), ticket{what: "the push of 4f1c9ab by alice"}, nil)
+	leave, err := a.builds.enter(t.Context(), &ticket{what: "the push of 4f1c9ab by alice"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

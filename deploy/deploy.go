@@ -101,8 +101,9 @@ type Deployer struct {
 	rested  bool
 	cron    *cron.Cron
 
-	mu   sync.Mutex // guards what follows
-	apps map[int]*app
+	mu    sync.Mutex // guards what follows
+	apps  map[int]*app
+	names map[string]*newcomers // lines of pushes to names that are no app's
 
 	changes    changes
 	notices    notices // lines of berth's own in the logs of apps
@@ -139,8 +140,9 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		cfg: cfg, db: db, engine: engine, lan: engine, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
-		cron: cron.New(cron.WithLocation(time.UTC)),
-		apps: map[int]*app{},
+		cron:  cron.New(cron.WithLocation(time.UTC)),
+		apps:  map[int]*app{},
+		names: map[string]*newcomers{},
 	}
 	d.build = d.newBuilder(engine, images.New(engine, log))
 	d.boxes = local.Host(engine)

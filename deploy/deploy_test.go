@@ -111,7 +111,7 @@ func TestHold_WaitsForWhatRanBeforeToBeTakenBack(t *testing.T) {
 func TestHold_IsOfTheAppThatHasTheNameInTheEnd(t *testing.T) {
 	d := newDeployer(t)
 	old, was := shop(t, d)
-	leave, err := was.line.enter(t.Context(), ticket{what: "its destruction"}, nil)
+	leave, err := was.line.enter(t.Context(), &ticket{what: "its destruction"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

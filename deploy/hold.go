@@ -12,7 +12,8 @@ import (
 // An app has two lines. Whoever builds for it stands in the first, whoever
 // changes what it runs in the second. A build enters the second only for its
 // release, so that a rollback, a scaling or a change of config never waits for a
-// build. Whoever needs both enters them in this order.
+// build. Whoever needs both enters them in this order. A push stands in the first
+// from before it is received (see Turn).
 
 // ready waits until what ran before berth's start has been taken back: whatever
 // was started earlier would be swept away as a left-over.
@@ -49,7 +50,7 @@ func (d *Deployer) enter(ctx context.Context, name string, of func(*app) *line, 
 		if err != nil {
 			return record, nil, nil, err
 		}
-		leave, err = of(a).enter(ctx, t, waiting)
+		leave, err = of(a).enter(ctx, &t, waiting)
 		if err != nil {
 			return record, nil, nil, err
 		}

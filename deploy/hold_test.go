@@ -128,7 +128,7 @@ func TestReleaseBuild_WaitsForWhatChangesTheApp(t *testing.T) {
 		d := newDeployer(t)
 		_, a := shop(t, d)
 		b := startBuild(t, d, &plan.Plan{})
-		leave, err := a.line.enter(t.Context(), ticket{what: "the rollback by bob"}, nil)
+		leave, err := a.line.enter(t.Context(), &ticket{what: "the rollback by bob"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -444,7 +444,7 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 				d := newDeployer(t)
 				before, a := shop(t, d)
 				for _, l := range []*line{&a.builds, &a.line} {
-					leave, err := l.enter(t.Context(), ticket{what: "something else"}, nil)
+					leave, err := l.enter(t.Context(), &ticket{what: "something else"}, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -481,7 +481,7 @@ func TestHold_WhoLeavesAsTheTurnComesIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		_, a := shop(t, d)
-		leave, err := a.line.enter(t.Context(), ticket{what: "something else"}, nil)
+		leave, err := a.line.enter(t.Context(), &ticket{what: "something else"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,9 @@ type Push struct {
 	By     store.User
 	Out    io.Writer // progress and, on failure, the whole error text
 
+	// Turn is the push's turn at the app; nil waits for one.
+	Turn *Turn
+
 	// Accept moves the refs, once the commit is live. Nobody renames or destroys
 	// the app meanwhile: either would take the repository away. An error has been
 	// written to Out.
@@ -64,7 +67,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 func (d *Deployer) storeRefs(ctx context.Context, p Push) error {
 	out := progress.New(p.Out)
 	t := ticket{what: "a push by " + p.By.Name}
-	record, _, leave, err := d.buildTurn(ctx, p.App, t, func(holder string) {
+	record, _, leave, err := d.inTurn(ctx, p, t, func(holder string) {
 		out.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -104,7 +107,7 @@ func (p Push) accept(ctx context.Context) error {
 func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *progress.Report) (store.Release, error)) error {
 	began := time.Now()
 	wait := progress.New(p.Out)
-	now, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
+	now, a, leave, err := d.inTurn(ctx, p, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -442,15 +445,21 @@ func (d *Deployer) refusePush(p Push, out *progress.Report, err error) error {
 
 // refuse reports why a push is refused, and what is still running.
 func (d *Deployer) refuse(out *progress.Report, name string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		err = fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
-	}
+	err = restarted(context.Background(), err)
 	still := d.still(name)
 	if f := fault.From(err); f != nil && f.Code == codeDestroyed {
 		still = ""
 	}
 	out.Fail(err, d.refer, still)
 	return fmt.Errorf("%w: %w", ErrReported, err)
+}
+
+// restarted is why a push ends that nobody has given up: berth ends.
+func restarted(ctx context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		return err
+	}
+	return fault.New(fault.Failed, "E402", "berth is being restarted, and this push with it").Hint("push again in a moment")
 }
 
 // refer logs an internal error and returns the ref it can be found under.
