@@ -131,7 +131,7 @@ func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) =
 // closeInterrupted closes the records of what was interrupted, later when the
 // state file cannot be written now: what runs is routed all the same.
 func (d *Deployer) closeInterrupted(containers []fleet.Container) error {
-	left, err := d.interrupted(containers)
+	left, err := interrupted(d.db, containers)
 	if err != nil || left.none() {
 		return err
 	}
@@ -188,7 +188,7 @@ func (b broken) close(tx *store.Tx) error {
 
 // interrupted finds what an earlier life of ours began and did not end. A run
 // that has a container is still to be ended by it.
-func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err error) {
+func interrupted(db *store.Store, containers []fleet.Container) (left broken, err error) {
 	now := time.Now().UTC()
 	left.uids = map[string]int{}
 	running := map[[3]string]bool{} // app, job, run
@@ -198,7 +198,7 @@ func (d *Deployer) interrupted(containers []fleet.Container) (left broken, err e
 			running[[3]string{labels[labelApp], labels[labelJob], labels[labelRun]}] = true
 		}
 	}
-	err = d.db.View(func(tx *store.Tx) error {
+	err = db.View(func(tx *store.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err

@@ -99,7 +99,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin("blog")
-	left, err := d.interrupted(nil)
+	left, err := interrupted(d.db, nil)
 	if err != nil || len(left.releases) != 2 || len(left.builds) != 2 || len(left.runs) != 2 {
 		t.Fatalf("%+v, %v", left, err)
 	}

@@ -9,8 +9,8 @@ import (
 
 // beginBuild records a build that starts now. A push of another branch than the
 // app deploys by now is a fault (E415).
-func (d *Deployer) beginBuild(p Push, commit git.Commit) (record store.App, began store.Build, err error) {
-	err = d.db.Update(func(tx *store.Tx) error {
+func beginBuild(db *store.Store, p Push, commit git.Commit) (record store.App, began store.Build, err error) {
+	err = db.Update(func(tx *store.Tx) error {
 		if record, err = tx.App(p.App); err != nil {
 			return err
 		}

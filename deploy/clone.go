@@ -31,7 +31,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 	if _, err := d.CreateApp(ctx, to, by); err != nil {
 		return err
 	}
-	if err := d.copySettings(from, to); err != nil {
+	if err := copySettings(d.db, from, to); err != nil {
 		return errors.Join(fault.DiskFull(err), d.DestroyApp(context.WithoutCancel(ctx), to, by, io.Discard))
 	}
 	record, a, err := d.find(to)
@@ -50,8 +50,8 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 }
 
 // copySettings gives an app what is set of another one.
-func (d *Deployer) copySettings(from, to string) error {
-	return d.db.Update(func(tx *store.Tx) error {
+func copySettings(db *store.Store, from, to string) error {
+	return db.Update(func(tx *store.Tx) error {
 		old, err := tx.App(from)
 		if err != nil {
 			return err

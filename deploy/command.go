@@ -31,12 +31,12 @@ func (d *Deployer) spec(record store.App, release store.Release, kind string, la
 
 // logFile is where the output of one container is kept. Two containers never
 // share a file.
-func (d *Deployer) logFile(app string, release int, source, container string) string {
-	return filepath.Join(d.releaseLogs(app, release), source+"."+container+".log")
+func (b *LogBook) logFile(app string, release int, source, container string) string {
+	return filepath.Join(b.releaseLogs(app, release), source+"."+container+".log")
 }
 
-func (d *Deployer) releaseLogs(app string, release int) string {
-	return filepath.Join(d.cfg.Logs, app, "v"+strconv.Itoa(release))
+func (b *LogBook) releaseLogs(app string, release int) string {
+	return filepath.Join(b.dir, app, "v"+strconv.Itoa(release))
 }
 
 // command is what a process of the release runs: the shell line of the

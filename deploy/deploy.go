@@ -77,6 +77,8 @@ type Hosts interface {
 // concurrent use; what changes what an app runs is done one after the other,
 // and so are an app's builds (see hold.go).
 type Deployer struct {
+	*LogBook
+
 	cfg    Config
 	db     *store.Store
 	engine *runtime.Engine
@@ -101,12 +103,11 @@ type Deployer struct {
 	rested  bool
 	cron    *cron.Cron
 
-	mu    sync.Mutex // guards what follows
-	apps  map[int]*app
-	names map[string]*newcomers // lines of pushes to names that are no app's
+	mu   sync.Mutex // guards what follows
+	apps map[int]*app
 
+	names      names // that pushes come to and no app has
 	changes    changes
-	notices    notices // lines of berth's own in the logs of apps
 	traffic    traffic
 	announcing sync.Mutex // serialises announcements of hosts
 	porting    sync.Mutex // one change of ports at a time
@@ -140,11 +141,12 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		cfg: cfg, db: db, engine: engine, lan: engine, table: table, hosts: hosts, log: log,
 		routed: make(chan struct{}), adopted: make(chan struct{}), booted: make(chan struct{}),
 		life: life, end: end,
-		cron:  cron.New(cron.WithLocation(time.UTC)),
-		apps:  map[int]*app{},
-		names: map[string]*newcomers{},
+		cron: cron.New(cron.WithLocation(time.UTC)),
+		apps: map[int]*app{},
 	}
 	d.build = d.newBuilder(engine, images.New(engine, log))
+	d.LogBook = &LogBook{dir: cfg.Logs, db: db, requests: cfg.AccessLog, kept: func() int { return d.build.KeptReleases() }, warn: d.warn}
+	d.names.db = db
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes)
 	return d

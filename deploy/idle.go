@@ -29,15 +29,15 @@ func idle(record store.App, r store.Release) (all, unset []string) {
 
 // printLive prints that a release is live, or that it is and nothing of it
 // runs, and how to start what does not run. It tells whether anything runs.
-func (d *Deployer) printLive(out *progress.Report, record store.App, release store.Release, took time.Duration) (runs bool) {
+func printLive(ssh string, out *progress.Report, record store.App, release store.Release, took time.Duration) (runs bool) {
 	all, unset := idle(record, release)
 	start := func(types []string) string {
-		return fmt.Sprintf("%s ps:scale %s %s=1", d.sshCommand(), record.Name, strings.Join(types, "=1 "))
+		return fmt.Sprintf("%s ps:scale %s %s=1", ssh, record.Name, strings.Join(types, "=1 "))
 	}
 	switch {
 	case record.Stopped:
 		out.Line("success: v%d is released, and %s stays stopped", release.Number, record.Name)
-		out.Detail("start it: %s ps:start %s", d.sshCommand(), record.Name)
+		out.Detail("start it: %s ps:start %s", ssh, record.Name)
 		return false
 	case len(slots(record, release)) > 0:
 		out.Line("success: v%d live after %s", release.Number, progress.Seconds(took))

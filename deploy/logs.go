@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/store"
 )
 
 // lookAgain is how often a follower looks for log files that are new.
@@ -43,15 +45,31 @@ type logFile struct {
 	release int
 }
 
+// LogBook keeps the logs of apps: of their containers, of phases, lines of berth's
+// own, and the requests to them. Its methods are safe for concurrent use.
+type LogBook struct {
+	dir      string // a directory for each app
+	db       *store.Store
+	requests *accesslog.Log
+	kept     func() int // releases of an app that can be rolled back to
+	warn     func(what string, err error, args ...any)
+	notices  notices // lines of berth's own
+}
+
+// find returns a fault when there is no such app.
+func (b *LogBook) find(app string) error {
+	return b.db.View(func(tx *store.Tx) error { _, err := tx.App(app); return err })
+}
+
 // Logs calls fn with each line that the query asks for, oldest first; with
 // Follow until ctx ends. Calls do not overlap.
-func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
-	if _, _, err := d.find(q.App); err != nil {
+func (b *LogBook) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
+	if err := b.find(q.App); err != nil {
 		return err
 	}
 	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
-	files, err := d.logFiles(q)
+	files, err := b.logFiles(q)
 	if err != nil {
 		return err
 	}
@@ -78,12 +96,12 @@ func (d *Deployer) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error)
 	if !q.Follow {
 		return nil
 	}
-	return d.followLogs(ctx, q, files, began, seen, fn)
+	return b.followLogs(ctx, q, files, began, seen, fn)
 }
 
 // followLogs follows the files there are, from their last line that was seen
 // or from when the looking began, and those that appear.
-func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, began time.Time, seen map[string]time.Time, fn func(LogLine) error) error {
+func (b *LogBook) followLogs(ctx context.Context, q LogQuery, files []logFile, began time.Time, seen map[string]time.Time, fn func(LogLine) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var followers sync.WaitGroup
 	defer followers.Wait()
@@ -118,7 +136,7 @@ func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, 
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		files, err := d.logFiles(q)
+		files, err := b.logFiles(q)
 		if err != nil {
 			return err
 		}
@@ -131,8 +149,8 @@ func (d *Deployer) followLogs(ctx context.Context, q LogQuery, files []logFile, 
 }
 
 // logFiles finds the log files that a query is about.
-func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
-	dirs, err := os.ReadDir(filepath.Join(d.cfg.Logs, q.App))
+func (b *LogBook) logFiles(q LogQuery) ([]logFile, error) {
+	dirs, err := os.ReadDir(filepath.Join(b.dir, q.App))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -145,7 +163,7 @@ func (d *Deployer) logFiles(q LogQuery) ([]logFile, error) {
 		if err != nil {
 			continue // the build logs
 		}
-		path := filepath.Join(d.cfg.Logs, q.App, dir.Name())
+		path := filepath.Join(b.dir, q.App, dir.Name())
 		names, err := os.ReadDir(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
 			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)

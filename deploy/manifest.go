@@ -25,14 +25,14 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 	if err != nil {
 		return nil, err
 	}
-	return d.completed(record.Name, config, manifest, nil)
+	return completed(d.sshCommand(), record.Name, config, manifest, nil)
 }
 
 // completed adds to an app's config what app.json adds to it: defaults of what
 // is not set, secrets that are made up once. A secret that the build was given
 // already, which stands in earlier, is the same again. What app.json requires
 // and nobody has set is a fault (E127).
-func (d *Deployer) completed(app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
+func completed(ssh string, app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
 	for name, value := range manifest.Env {
 		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
 			if err := store.ValidConfig(name, value); err != nil {
@@ -60,7 +60,7 @@ func (d *Deployer) completed(app string, config map[string]string, manifest appj
 	for _, name := range manifest.Required {
 		if _, set := config[name]; !set {
 			return nil, fault.New(fault.Conflict, "E127", "app.json requires the config variable %s, which is not set", name).
-				Hint("%s config:set %s %s=VALUE", d.sshCommand(), app, name)
+				Hint("%s config:set %s %s=VALUE", ssh, app, name)
 		}
 	}
 	return config, nil

@@ -34,20 +34,20 @@ const (
 // notice writes a line of berth's own to the log of a source, as "web.1" or
 // "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
 // app that was destroyed gets none: its name may be another app's.
-func (d *Deployer) notice(a *app, release int, source, format string, args ...any) {
-	d.note(a.fleet, release, source, fmt.Sprintf(format, args...))
+func (b *LogBook) notice(a *app, release int, source, format string, args ...any) {
+	b.note(a.fleet, release, source, fmt.Sprintf(format, args...))
 }
 
 // note is notice for the fleet.
-func (d *Deployer) note(a *fleet.App, release int, source, text string) {
-	err := d.notices.write(func() string {
+func (b *LogBook) note(a *fleet.App, release int, source, text string) {
+	err := b.notices.write(func() string {
 		app := a.NameUnlessGone()
 		if app == "" {
 			return ""
 		}
-		return d.logFile(app, release, source, noticeLog)
+		return b.logFile(app, release, source, noticeLog)
 	}, text)
-	d.warn("a line was not written to the log of an app", err, "app", a.Name())
+	b.warn("a line was not written to the log of an app", err, "app", a.Name())
 }
 
 // remove removes the logs of an app that is gone. What is being written to them

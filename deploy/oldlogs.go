@@ -18,17 +18,17 @@ import (
 // collectLogs removes the logs of releases before the first that is kept, and
 // of releases and builds that are no longer remembered. One of the releases may
 // have failed: its log has had its use.
-func (d *Deployer) collectLogs(app string) {
-	dir := filepath.Join(d.cfg.Logs, app)
+func (b *LogBook) collectLogs(app string) {
+	dir := filepath.Join(b.dir, app)
 	releases := numbered(dir, "v", "")
 	builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 	var old []string
-	err := d.db.View(func(tx *store.Tx) error {
+	err := b.db.View(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
 		}
-		kept, err := build.Keep(record, tx.EachRelease(app), d.build.KeptReleases())
+		kept, err := build.Keep(record, tx.EachRelease(app), b.kept())
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (d *Deployer) collectLogs(app string) {
 	for _, path := range old {
 		err = errors.Join(err, os.RemoveAll(path))
 	}
-	d.warn("old logs were not removed", err, "app", app)
+	b.warn("old logs were not removed", err, "app", app)
 }
 
 // numbered returns the paths of what a directory holds, by the number between
@@ -76,11 +76,11 @@ const (
 
 // trimLogs removes all but the newest logs of a source ("web.1", "cron") of a
 // release: each container has its own, and a release may live for years.
-func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
-	dir := d.releaseLogs(app, release)
+func (b *LogBook) trimLogs(app string, release int, source string, keep int) {
+	dir := b.releaseLogs(app, release)
 	names, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.warn("old logs cannot be listed", err, "app", app)
+		b.warn("old logs cannot be listed", err, "app", app)
 	}
 	files := map[string][]string{} // log → it and its rotated elders
 	written := map[string]time.Time{}
@@ -97,7 +97,7 @@ func (d *Deployer) trimLogs(app string, release int, source string, keep int) {
 	logs := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return written[b].Compare(written[a]) })
 	for _, log := range logs[min(keep, len(logs)):] {
 		for _, name := range files[log] {
-			d.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
+			b.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
 		}
 		if source != cronSource {
 			continue

@@ -76,7 +76,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 		defer log.file.Close()
 		err = made.Extend(ctx, phasePredeploy, runtime.Command(command(record, *release, script, phasePredeploy)), io.MultiWriter(out, log))
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return d.phaseFault(record.Name, "E261", phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
+			return phaseFault(d.sshCommand(), record.Name, "E261", phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
@@ -191,7 +191,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return fleet.MoreMemory(d.phaseFault(record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
+	return fleet.MoreMemory(phaseFault(d.sshCommand(), record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -199,14 +199,14 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
+func phaseFault(ssh string, app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, exit)
 	f.With("it ran: " + progress.Clip(progress.OneLine(script), 200))
 	lines := build.Quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}
-	return advice.Settings(advice.Give(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
+	return advice.Settings(advice.Give(f.With(lines...), lines, exit), ssh, app, lines)
 }
 
 // follow copies the lines of a log to out until the function that it returns
@@ -234,8 +234,8 @@ type phaseLog struct {
 	last time.Time
 }
 
-func (d *Deployer) phaseLog(app string, release int, phase string) (*phaseLog, error) {
-	name := d.logFile(app, release, phase, runtime.NewID())
+func (b *LogBook) phaseLog(app string, release int, phase string) (*phaseLog, error) {
+	name := b.logFile(app, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
 	}
@@ -263,19 +263,19 @@ func (l *phaseLog) Write(p []byte) (int, error) {
 
 // movePhaseLogs gives the logs of a phase to another release than the one that
 // they were begun for.
-func (d *Deployer) movePhaseLogs(app, phase string, from, to int) error {
+func (b *LogBook) movePhaseLogs(app, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}
-	logs, err := filepath.Glob(filepath.Join(d.releaseLogs(app, from), phase+".*"))
+	logs, err := filepath.Glob(filepath.Join(b.releaseLogs(app, from), phase+".*"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
-	if err := os.MkdirAll(d.releaseLogs(app, to), 0o700); err != nil {
+	if err := os.MkdirAll(b.releaseLogs(app, to), 0o700); err != nil {
 		return err
 	}
 	for _, log := range logs {
-		if err := os.Rename(log, filepath.Join(d.releaseLogs(app, to), filepath.Base(log))); err != nil {
+		if err := os.Rename(log, filepath.Join(b.releaseLogs(app, to), filepath.Base(log))); err != nil {
 			return err
 		}
 	}

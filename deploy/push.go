@@ -123,7 +123,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 
 	ctx, done := d.begun(ctx, a)
 	defer done()
-	record, build, err := d.beginBuild(p, commit)
+	record, build, err := beginBuild(d.db, p, commit)
 	if err != nil {
 		return d.refusePush(p, wait, err)
 	}
@@ -234,7 +234,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	build := a.building(release.Build)
 	with.build, with.phase = build, true
 	with.config = func(now map[string]string) (map[string]string, error) {
-		return d.completed(record.Name, now, made.Manifest, before)
+		return completed(d.sshCommand(), record.Name, now, made.Manifest, before)
 	}
 	with.edit = func(app *store.App) {
 		settle(app, began, made)
@@ -488,7 +488,7 @@ func (d *Deployer) applaud(out *progress.Report, record store.App, release store
 		return
 	}
 	out.Line("")
-	runs := d.printLive(out, now, release, took)
+	runs := printLive(d.sshCommand(), out, now, release, took)
 	for _, url := range d.urls(record.Name) {
 		if runs && now.Instances("web") > 0 {
 			out.Detail("%s", url)

@@ -133,7 +133,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if fallen != 0 && record.Release != fallen {
 		return store.Release{}, nil
 	}
-	target, err := d.rollbackTarget(record, number)
+	target, err := rollbackTarget(d.db, record, number)
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -167,8 +167,8 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	return release, nil
 }
 
-func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Release, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
+func rollbackTarget(db *store.Store, record store.App, number int) (target store.Release, err error) {
+	err = db.View(func(tx *store.Tx) error {
 		if number != 0 {
 			if target, err = tx.Release(record.Name, number); err != nil {
 				return err
@@ -202,7 +202,7 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if err != nil {
 		return err
 	}
-	d.printLive(out, now, release, out.Live.Sub(began))
+	printLive(d.sshCommand(), out, now, release, out.Live.Sub(began))
 	out.PrintWarnings()
 	return nil
 }

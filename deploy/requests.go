@@ -23,9 +23,9 @@ type RequestLine = accesslog.Line
 // Requests calls fn with each line of the access log that the query asks for,
 // oldest first; with Follow until ctx ends or the app is destroyed. Calls do
 // not overlap.
-func (d *Deployer) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
+func (b *LogBook) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
 	if q.App != "" {
-		if _, _, err := d.find(q.App); err != nil {
+		if err := b.find(q.App); err != nil {
 			return err
 		}
 	}
@@ -33,7 +33,7 @@ func (d *Deployer) Requests(ctx context.Context, q RequestQuery, fn func(Request
 	if err != nil {
 		return err
 	}
-	return d.cfg.AccessLog.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
+	return b.requests.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
 }
 
 // wantStatus reads "404" and "5xx"; nil wants all.

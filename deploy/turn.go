@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/berthd/berth/build/progress"
@@ -109,11 +110,49 @@ func waits(out *progress.Report, app string) (waiting func(holder string), stop 
 	}
 }
 
-// newcomers is the line of the pushes to a name that is no app's, or was none when
+// names are the lines of the pushes to names that are no app's, or were none when
 // the first of them came.
+type names struct {
+	db *store.Store
+
+	mu    sync.Mutex // guards what follows
+	lines map[string]*newcomers
+}
+
+// newcomers is the line of the pushes to one name.
 type newcomers struct {
 	line  line
-	users int // who stand in it; guarded by the deployer's mu
+	users int // who stand in it; guarded by mu of the names
+}
+
+// join returns the line of a name, with one more in it, when there is no app of
+// that name or somebody makes it; nil otherwise.
+func (n *names) join(name string) *newcomers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lines[name]
+	if l == nil {
+		err := n.db.View(func(tx *store.Tx) error { _, err := tx.App(name); return err })
+		if !isNotFound(err) {
+			return nil
+		}
+		if n.lines == nil {
+			n.lines = map[string]*newcomers{}
+		}
+		l = &newcomers{}
+		n.lines[name] = l
+	}
+	l.users++
+	return l
+}
+
+// leave is called by who joined.
+func (n *names) leave(name string, l *newcomers) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(n.lines, name)
+	}
 }
 
 // enterByName waits for the turn at an app, or at the name when there is no app of
@@ -126,14 +165,14 @@ func (d *Deployer) enterByName(ctx context.Context, name string, t *Turn, waitin
 			leaveName()
 		}
 	}()
-	if n := d.newcomers(name); n != nil {
+	if n := d.names.join(name); n != nil {
 		out, err := n.line.enter(ctx, t.ticket, waiting)
 		if err != nil {
-			d.forgetNewcomer(name, n)
+			d.names.leave(name, n)
 			return nil, err
 		}
 		t.lines = append(t.lines, &n.line)
-		leaveName = func() { out(); d.forgetNewcomer(name, n) }
+		leaveName = func() { out(); d.names.leave(name, n) }
 	}
 	for {
 		_, a, err := d.find(name)
@@ -166,32 +205,6 @@ func (d *Deployer) enterByName(ctx context.Context, name string, t *Turn, waitin
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-	}
-}
-
-// newcomers returns the line of a name, with one more in it, when there is no app
-// of that name or somebody makes it; nil otherwise.
-func (d *Deployer) newcomers(name string) *newcomers {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := d.names[name]
-	if n == nil {
-		err := d.db.View(func(tx *store.Tx) error { _, err := tx.App(name); return err })
-		if !isNotFound(err) {
-			return nil
-		}
-		n = &newcomers{}
-		d.names[name] = n
-	}
-	n.users++
-	return n
-}
-
-func (d *Deployer) forgetNewcomer(name string, n *newcomers) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n.users--; n.users == 0 {
-		delete(d.names, name)
 	}
 }
 

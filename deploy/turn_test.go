@@ -194,8 +194,8 @@ func TestReceive_OneAtATimeAtANameThatIsNoAppYet(t *testing.T) {
 		if err := <-second.ended; codeOf(err) != codeSuperseded {
 			t.Errorf("the older one: got %v, want %s", err, codeSuperseded)
 		}
-		if len(d.names) != 0 {
-			t.Errorf("lines are left at the names %v", d.names)
+		if len(d.names.lines) != 0 {
+			t.Errorf("lines are left at the names %v", d.names.lines)
 		}
 	})
 }

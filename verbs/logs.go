@@ -6,7 +6,7 @@ import (
 	"github.com/berthd/berth/deploy"
 )
 
-// LogRoom is what the verbs of logs ask for; *deploy.Deployer documents it.
+// LogRoom is what the verbs of logs ask for; *deploy.LogBook documents it.
 type LogRoom interface {
 	Logs(ctx context.Context, q deploy.LogQuery, fn func(deploy.LogLine) error) error
 }

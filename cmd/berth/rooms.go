@@ -17,7 +17,7 @@ func rooms(d *deploy.Deployer) verbs.Rooms {
 		Builder:     d.Builder(),
 		Git:         d,
 		Registries:  d.Builder(),
-		Logs:        d,
+		Logs:        d.LogBook,
 		Jobs:        d,
 		Domains:     d,
 		Certs:       d,
