@@ -56,19 +56,20 @@ func (d *Deployer) Receive(ctx context.Context, name string, by store.User, out 
 	if err != nil {
 		return restarted(ctx, err)
 	}
+	defer func() {
+		leave()
+		if t.untidy != nil && t.app != nil {
+			d.tidy(t.app, name, t.untidy)
+		}
+	}()
 	var end func()
 	if t.app != nil {
 		ctx, end = d.begun(ctx, t.app)
 	} else {
 		ctx, end = d.detached(ctx)
 	}
-	err = work(ctx, t)
-	end()
-	leave()
-	if t.untidy != nil && t.app != nil {
-		d.tidy(t.app, name, t.untidy)
-	}
-	return err
+	defer end()
+	return work(ctx, t)
 }
 
 // waits tells the one who waits for whom, and now and then that they still do,

@@ -121,6 +121,53 @@ func TestHouse_InterfacesAreSmall(t *testing.T) {
 	}
 }
 
+// A type of more methods than this is several rooms in one.
+const mostMethodsOfAType = 60
+
+// larger are the types that are still more, and how many methods they may have:
+// no number here should rise. A store.Tx has a few for each noun.
+var larger = map[string]int{
+	"deploy.Deployer": 150, "runtime.Engine": 100, "store.Tx": 90, "router.exchange": 65, "python.project": 70,
+}
+
+func TestHouse_TypesAreSmall(t *testing.T) {
+	methods := map[string]int{}
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv == nil {
+				continue
+			}
+			of := f.Recv.List[0].Type
+			if star, ok := of.(*ast.StarExpr); ok {
+				of = star.X
+			}
+			if name, ok := of.(*ast.Ident); ok {
+				methods[file.Name.Name+"."+name.Name]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for of, n := range methods {
+		if most := max(mostMethodsOfAType, larger[of]); n > most {
+			t.Errorf("%s has %d methods, and may have %d", of, n, most)
+		}
+	}
+	if methods["build.Builder"] == 0 {
+		t.Error("no methods were found")
+	}
+}
+
 func TestHouse_OneRoomPerEngine(t *testing.T) {
 	owners := map[string]string{
 		"github.com/containerd/": "runtime",
