@@ -31,10 +31,10 @@ func (b *Builder) Collect(ctx context.Context, name string) {
 	}
 }
 
-// sweep is collect, for shared layers that were not used for so long; the
+// sweep is Collect, for shared layers that were not used for so long; the
 // caller holds collecting.
 func (b *Builder) sweep(ctx context.Context, name string, unused time.Duration) {
-	// pins are read before the releases and after them: what is let go of between
+	// Pins are read before the releases and after them: what is let go of between
 	// the two is named by a release that was not there yet.
 	wanted := map[string]bool{}
 	for key := range b.pins.all() {
