@@ -117,7 +117,7 @@ var services = map[string]struct{ title, variable string }{
 }
 
 // Settings adds the hints that follow from what an app's container does not have:
-// variables that nobody has set, services, directories that can be written. ssh
+// variables that are not set, services, directories that can be written. ssh
 // is how a command of berth begins.
 func Settings(f *fault.Error, ssh, app string, lines []string) *fault.Error {
 	before := ""

@@ -69,7 +69,7 @@ func (b *Builder) stack(ctx context.Context, out *progress.Report) (key string, 
 		_, err := b.engine.StackLayer(ctx, out.RecordOnly())
 		return err
 	})
-	err = fault.DiskFull(err)
+	err = store.ExplainDiskFull(err)
 	if failed, ok := errors.AsType[*runtime.CommandError](err); ok && fault.From(err) == nil {
 		return "", baseFault(failed)
 	}
@@ -164,7 +164,7 @@ func (b *Builder) noteLayers(build *store.Build, made *plan.Plan) error {
 			build.Layers = append(build.Layers, layer.Key)
 		}
 	}
-	return fault.DiskFull(b.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
+	return store.ExplainDiskFull(b.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
 }
 
 // makeLayers makes what is missing of a plan's layers: the shared ones in a time
@@ -322,7 +322,7 @@ func (b *Builder) buildLayer(ctx context.Context, record store.App, layer plan.L
 		return fault.New(fault.Failed, "E243", "%s: %w", layer.Name, none).
 			Hint("the build went through and left no such file or directory under /app")
 	}
-	return fault.DiskFull(fmt.Errorf("make the layer %s: %w", layer.Name, err))
+	return store.ExplainDiskFull(fmt.Errorf("make the layer %s: %w", layer.Name, err))
 }
 
 // usesApt tells whether one of the commands fetches by apt.
@@ -428,7 +428,7 @@ func mountInputs(spec *runtime.LayerSpec, layer plan.Layer, tree *source) error 
 	if len(layer.Inputs) != 1 || layer.Inputs[0] != "." {
 		dir = filepath.Join(tree.dir, "inputs-"+spec.Key[:12])
 		if err := copyInputs(tree.root, dir, layer.Inputs); err != nil {
-			return fault.DiskFull(fmt.Errorf("copy the files that %s depends on: %w", layer.Name, err))
+			return store.ExplainDiskFull(fmt.Errorf("copy the files that %s depends on: %w", layer.Name, err))
 		}
 	}
 	spec.Mounts = append(spec.Mounts, runtime.Mount{Source: dir, Target: "/src"})
@@ -483,7 +483,7 @@ func (b *Builder) addSource(ctx context.Context, record store.App, img Image, tr
 		err = b.engine.AddTree(ctx, img.Top, img.Base, tree.path, "/app", record.UID, map[string]string{labelApp: strconv.Itoa(record.UID), labelKind: "source"})
 	}
 	if err != nil {
-		return fault.DiskFull(fmt.Errorf("keep the source as a layer: %w", err))
+		return store.ExplainDiskFull(fmt.Errorf("keep the source as a layer: %w", err))
 	}
 	return nil
 }

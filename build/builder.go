@@ -67,8 +67,10 @@ type Deploys interface {
 	Config(app store.App, manifest appjson.Manifest) (map[string]string, error)
 	// Background runs fn beside the caller, and returns false at the end of life.
 	Background(fn func(ctx context.Context)) bool
-	// Happened remembers an event.
+	// Happened remembers an event that tells of nothing in the store.
 	Happened(e store.Event)
+	// Changed wakes those who watch an app.
+	Changed(app string)
 	// Collected is called when what the releases of an app no longer need has
 	// been collected, for what else is kept of them.
 	Collected(app string)
@@ -128,8 +130,8 @@ type Builder struct {
 func New(life context.Context, cfg Config, db *store.Store, engine Engine, images Images, deploys Deploys, log *slog.Logger) *Builder {
 	return &Builder{
 		Transcripts: Transcripts{dir: cfg.Logs, db: db},
-		Registries:  Registries{db: db, happened: deploys.Happened},
-		Properties:  Properties{db: db, happened: deploys.Happened},
+		Registries:  Registries{db: db, changed: deploys.Changed},
+		Properties:  Properties{db: db, changed: deploys.Changed},
 		cfg:         cfg, db: db, engine: engine, images: images, deploys: deploys, life: life, log: log,
 		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 		making: map[string]*making{},

@@ -17,7 +17,6 @@ import (
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // maxCaches is how large the caches of one app may be. When they are larger
@@ -62,16 +61,16 @@ func (b *Builder) ClearCaches(ctx context.Context, app string, by store.User, w 
 	if err != nil {
 		return Caches{}, err
 	}
-	if err := b.RemoveCaches(ctx, record); err != nil {
+	if err := b.RemoveCaches(ctx, record.ID()); err != nil {
 		return Caches{}, fmt.Errorf("remove the caches of %s: %w", app, err)
 	}
 	b.deploys.Happened(store.Event{App: app, By: by.Name, Kind: "build", Text: "caches cleared"})
 	return cleared, nil
 }
 
-// RemoveCaches removes the caches of an app, the steps of its Dockerfile too.
-func (b *Builder) RemoveCaches(ctx context.Context, record store.App) error {
-	return errors.Join(os.RemoveAll(b.cacheDir(record)), b.images.RemoveCache(ctx, strconv.Itoa(record.UID)))
+// RemoveCaches removes the caches of the app with the id, the steps of its Dockerfile too.
+func (b *Builder) RemoveCaches(ctx context.Context, id string) error {
+	return errors.Join(os.RemoveAll(filepath.Join(b.cfg.Caches, id)), b.images.RemoveCache(ctx, id))
 }
 
 func (b *Builder) cacheDir(record store.App) string {
@@ -163,7 +162,7 @@ func (b *Builder) mountCaches(spec *runtime.LayerSpec, layer plan.Layer, record 
 	for _, cache := range layer.Caches {
 		dir := filepath.Join(b.cacheDir(record), cache.Name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fault.DiskFull(fmt.Errorf("make the cache %s: %w", cache.Name, err))
+			return store.ExplainDiskFull(fmt.Errorf("make the cache %s: %w", cache.Name, err))
 		}
 		if err := os.Chown(dir, record.UID, record.UID); err != nil {
 			return fmt.Errorf("hand over the cache %s: %w", cache.Name, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/buildpacks/dockerfile"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
@@ -110,8 +111,7 @@ func adoptImage(made *plan.Plan, img images.Image, ref string) (Image, error) {
 		made.Infer("web", strings.Join(args, " "))
 	}
 	if len(made.Processes) == 0 {
-		return Image{}, fault.New(fault.Failed, "E202", "nothing says which process to start: the image has neither CMD nor ENTRYPOINT").
-			Hint("give it one, or write a Procfile with a line such as: web: ./server")
+		return Image{}, dockerfile.NoCommand()
 	}
 	made.Env = map[string]string{}
 	for _, kv := range img.Config.Env {
@@ -164,13 +164,15 @@ func (b *Builder) imageFault(ctx context.Context, err error) error {
 		}
 		failed, ran := errors.AsType[*runtime.CommandError](bad.Err)
 		if !ran {
-			return fault.New(fault.Failed, "E235", "%s: %w", at, bad.Err).With(bad.Text)
+			f := fault.From(dockerfile.Failed(at, bad.Err.Error(), bad.Text))
+			f.Cause = bad.Err
+			return f
 		}
-		f := fault.New(fault.Failed, "E235", "%s: %s", at, describe(failed.Exit)).With(bad.Text)
+		f := fault.From(dockerfile.Failed(at, describe(failed.Exit), bad.Text))
 		lines := Quoted(failed.Tail)
 		return advise(f.With(lines...), lines, failed.Exit)
 	}
-	return fault.DiskFull(fmt.Errorf("make the image: %w", err))
+	return store.ExplainDiskFull(fmt.Errorf("make the image: %w", err))
 }
 
 // exposes tells whether an image says that it listens on a port. nil says nothing.

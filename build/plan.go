@@ -41,7 +41,7 @@ func (b *Builder) PlanBuild(ctx context.Context, app, ref string) (Planned, erro
 	if err != nil {
 		return Planned{}, err
 	}
-	repo, err := b.cfg.Git.Open(ctx, app)
+	repo, err := b.cfg.Git.Open(ctx, record.ID())
 	if err != nil {
 		return Planned{}, err
 	}
@@ -96,9 +96,9 @@ func (b *Builder) plannedRef(record store.App) (string, error) {
 	return "", NeverDeployed(record.Name)
 }
 
-// NeverDeployed is the fault of what needs a release of an app that has none.
+// NeverDeployed returns the fault (E112) of an app that has no release yet.
 func NeverDeployed(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("push to it first")
+	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
 }
 
 // detect turns the tree into a plan, with the config that a release of it has.

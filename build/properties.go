@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -18,8 +19,8 @@ var BuilderProperties = []string{"selected", "build-dir", "test", "versions"}
 
 // Properties say how apps are built.
 type Properties struct {
-	db       *store.Store
-	happened func(store.Event)
+	db      *store.Store
+	changed func(app string)
 }
 
 // BuilderReport is how an app is built.
@@ -70,12 +71,12 @@ func (p Properties) SetBuilder(ctx context.Context, app, property, value string,
 			return err
 		}
 		change(&record)
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "builder", Text: text}))
 	})
 	if err != nil {
-		return BuilderReport{}, fault.DiskFull(err)
+		return BuilderReport{}, store.ExplainDiskFull(err)
 	}
-	p.happened(store.Event{App: app, By: by.Name, Kind: "builder", Text: text})
+	p.changed(app)
 	return p.BuilderReport(ctx, app)
 }
 

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 
@@ -18,8 +19,8 @@ const maxRegistryLogins = 20
 
 // Registries are the logins to registries of images.
 type Registries struct {
-	db       *store.Store
-	happened func(store.Event)
+	db      *store.Store
+	changed func(app string)
 }
 
 // LoginRegistry keeps who berth is to a registry of images, for an app or (with
@@ -82,12 +83,12 @@ func (r Registries) edit(by store.User, app, what string, change func(map[store.
 		if err := change(logins); err != nil {
 			return err
 		}
-		return tx.PutRegistries(logins)
+		return errors.Join(tx.PutRegistries(logins), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "settings", Text: what}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return store.ExplainDiskFull(err)
 	}
-	r.happened(store.Event{App: app, By: by.Name, Kind: "settings", Text: what})
+	r.changed(app)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (b *Builder) roomToBuild(ctx context.Context, record store.App) error {
 	if short, err = b.shortOfRoom(); err != nil || short == nil {
 		return err
 	}
-	f := fault.New(fault.Failed, codeDiskFull, "only %s of disk are free, and a build needs %s", progress.Bytes(short.Free), progress.Bytes(needed(*short)))
+	f := store.DiskFull("only %s of disk are free, and a build needs %s", progress.Bytes(short.Free), progress.Bytes(needed(*short)))
 	return f.With(b.disk(ctx)...).
 		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
 }
@@ -100,7 +100,6 @@ func (b *Builder) disk(ctx context.Context) (lines []string) {
 }
 
 const (
-	codeDiskFull  = fault.CodeDiskFull
 	codeDiskSpent = "E242"
 )
 
@@ -110,7 +109,7 @@ const (
 func (b *Builder) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
 	f := fault.New(fault.Failed, codeDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, progress.Bytes(short.Written), progress.Bytes(short.Budget))
 	if short.Full {
-		f = fault.New(fault.Failed, codeDiskFull, "the build was stopped at %s: only %s of disk were left", layer.Name, progress.Bytes(short.Free))
+		f = store.DiskFull("the build was stopped at %s: only %s of disk were left", layer.Name, progress.Bytes(short.Free))
 	}
 	for _, use := range short.Uses {
 		if use.Bytes >= 1<<20 {

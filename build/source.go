@@ -35,7 +35,7 @@ func (s *source) remove() {
 func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Commit, repo git.Repository, out *progress.Report) (s *source, err error) {
 	dir, err := b.engine.Scratch()
 	if err != nil {
-		return nil, fault.DiskFull(fmt.Errorf("make a directory for the source: %w", err))
+		return nil, store.ExplainDiskFull(fmt.Errorf("make a directory for the source: %w", err))
 	}
 	s = &source{dir: dir, path: filepath.Join(dir, "source")}
 	defer func() {
@@ -47,7 +47,7 @@ func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Com
 		}
 	}()
 	if err := os.Mkdir(s.path, 0o755); err != nil {
-		return nil, fault.DiskFull(err)
+		return nil, store.ExplainDiskFull(err)
 	}
 	if s.root, err = os.OpenRoot(s.path); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Com
 		for _, note := range notes {
 			out.Line("warning: %s", note)
 		}
-		return fault.DiskFull(err)
+		return store.ExplainDiskFull(err)
 	})
 	if missing, ok := errors.AsType[*git.NoDirError](err); ok {
 		err = b.noBuildDir(record, missing)

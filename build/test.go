@@ -114,7 +114,7 @@ func (b *Builder) testFault(ctx context.Context, record store.App, test *plan.Te
 	}
 	failed, ok := errors.AsType[*runtime.CommandError](err)
 	if !ok {
-		return fault.DiskFull(fmt.Errorf("run the tests: %w", err))
+		return store.ExplainDiskFull(fmt.Errorf("run the tests: %w", err))
 	}
 	what, line := "the tests", test.Command
 	if len(failed.Args) == 3 && failed.Args[2] == test.Setup {

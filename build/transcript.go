@@ -13,7 +13,6 @@ import (
 
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // buildID names a build.
@@ -44,19 +43,19 @@ type Transcript struct {
 	ended bool
 }
 
-func (ts *Transcripts) path(app string, number int) string {
-	return filepath.Join(ts.dir, app, "builds", strconv.Itoa(number)+".log")
+func (ts *Transcripts) path(id string, number int) string {
+	return filepath.Join(ts.dir, id, "builds", strconv.Itoa(number)+".log")
 }
 
 // Transcribe opens the transcript of a build.
 func (ts *Transcripts) Transcribe(record store.App, build store.Build) (*Transcript, error) {
-	path := ts.path(record.Name, build.Number)
+	path := ts.path(record.ID(), build.Number)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fault.DiskFull(fmt.Errorf("make the directory of build logs: %w", err))
+		return nil, store.ExplainDiskFull(fmt.Errorf("make the directory of build logs: %w", err))
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fault.DiskFull(fmt.Errorf("open the build log: %w", err))
+		return nil, store.ExplainDiskFull(fmt.Errorf("open the build log: %w", err))
 	}
 	t := &Transcript{of: ts, id: buildID{record.UID, build.Number}, file: file, grown: make(chan struct{})}
 	ts.mu.Lock()
@@ -139,7 +138,7 @@ func (ts *Transcripts) FollowBuild(ctx context.Context, app string, number int, 
 	ts.mu.Lock()
 	t := ts.running[buildID{record.UID, number}]
 	ts.mu.Unlock()
-	file, err := os.Open(ts.path(app, number))
+	file, err := os.Open(ts.path(record.ID(), number))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it failed before it could say anything
 	}

@@ -20,7 +20,7 @@ func TestTranscript_EndsAtItsBound(t *testing.T) {
 		script.Write(block)
 	}
 	script.Close()
-	info, err := os.Stat(d.path("shop", 1))
+	info, err := os.Stat(d.path(record.ID(), 1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,8 @@ func (w *world) Happened(e store.Event) {
 	w.events = append(w.events, e)
 }
 
+func (w *world) Changed(string) {}
+
 func (w *world) Collected(string) {}
 
 func (w *world) SSHCommand() string { return "ssh -p 2222 berth@example.com" }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -17,43 +15,62 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-func errEmpty(app string) error {
+// NeverDeployed returns the fault (E112) of an app that has no release yet.
+func NeverDeployed(app string) error {
 	return build.NeverDeployed(app)
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
 // is a fault (E189).
 func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+	return d.createApp(ctx, name, by, func(tx *store.Tx, record store.App) error {
+		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	})
+}
+
+// createApp is CreateApp for an app that has some settings from the first. set
+// puts them, and the event, into the same transaction.
+func (d *Deployer) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
+	_, release, err := d.Reserve(name)
+	if err != nil {
+		return record, d.full(err)
+	}
+	defer release()
 	err = d.db.Update(func(tx *store.Tx) error {
 		if err := checkDefaultHost(tx, name, ""); err != nil {
 			return err
 		}
 		record, err = tx.CreateApp(store.App{Name: name, CreatedAt: time.Now().UTC(), CreatedBy: by.Name})
+		if err != nil {
+			return err
+		}
+		if err := set(tx, record); err != nil {
+			return err
+		}
+		record, err = tx.App(name)
 		return err
 	})
 	if err != nil {
-		return record, fault.DiskFull(err)
+		return record, store.ExplainDiskFull(err)
 	}
-	// Logs under a name that was free are what a crash left of a destroyed app.
-	err = os.RemoveAll(filepath.Join(d.cfg.Logs, name))
-	if err == nil {
-		_, err = d.cfg.Git.Open(ctx, name)
-	}
-	if err != nil {
-		undo := d.db.Update(func(tx *store.Tx) error { return tx.DeleteApp(name) })
-		return record, fault.DiskFull(errors.Join(fmt.Errorf("make the directories of %s: %w", name, err), undo))
+	if _, err = d.cfg.Git.Open(ctx, record.ID()); err != nil {
+		undo := d.db.Update(func(tx *store.Tx) error {
+			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be made"}
+			return errors.Join(tx.AddEvent(e), tx.DeleteApp(name))
+		})
+		return record, store.ExplainDiskFull(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
 	d.reroute(a)
 	d.announceHostsOf(a)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
+	d.changes.publish(name)
 	return record, nil
 }
 
-// RenameApp gives an app, its repository, logs and default host a new name. A
-// name whose default host leads to another app is a fault (E189). Its processes
-// go on. A push that has its turn is waited for: git moves its refs in the
-// repository that has the old name.
+// RenameApp gives an app and its default host a new name. A name whose default
+// host leads to another app is a fault (E189). Its processes go on. What is kept
+// of it hangs under its id and stays where it is. A build is waited for, since it
+// names the app, and so is a push until its refs have moved.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := progress.New(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
@@ -68,59 +85,26 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	}
 	defer leave()
 	var record store.App
-	err = d.cfg.AccessLog.Rename(from, to, func() (err error) {
-		record, err = d.renameRecords(from, to)
-		return err
-	})
-	if err != nil {
-		return store.App{}, fault.DiskFull(err)
-	}
-	keep := d.keepPorts(to) // none is closed on the way
-	a.fleet.Rename(to)
-	keep()
-	d.announceHostsOf(a)
-	if release, err := d.liveRelease(record); err == nil {
-		d.schedule(a, to, release)
-	}
-	d.happened(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
-	d.changes.publish(from)
-	return record, nil
-}
-
-// renameRecords renames what the store and the disk have of an app.
-func (d *Deployer) renameRecords(from, to string) (record store.App, err error) {
-	moved := false
 	err = d.db.Update(func(tx *store.Tx) error {
 		if err := checkDefaultHost(tx, to, from); err != nil {
 			return err
 		}
-		record, err = tx.RenameApp(from, to)
-		if err != nil {
+		if record, err = tx.RenameApp(from, to); err != nil {
 			return err
 		}
-		// Inside the transaction: when a directory cannot be moved, nothing was.
-		if err := d.cfg.Git.Rename(from, to); err != nil {
-			return fmt.Errorf("rename the repository: %w", err)
-		}
-		// Logs under a name that was free are what a crash left of a destroyed app.
-		err := os.RemoveAll(filepath.Join(d.cfg.Logs, to))
-		if err == nil {
-			err = os.Rename(filepath.Join(d.cfg.Logs, from), filepath.Join(d.cfg.Logs, to))
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(fmt.Errorf("rename the logs: %w", err), d.cfg.Git.Rename(to, from))
-		}
-		moved = true
-		return nil
+		return tx.AddEvent(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
 	})
-	if err != nil && moved { // it could not be committed
-		back := os.Rename(filepath.Join(d.cfg.Logs, to), filepath.Join(d.cfg.Logs, from))
-		if errors.Is(back, fs.ErrNotExist) {
-			back = nil
-		}
-		err = errors.Join(err, back, d.cfg.Git.Rename(to, from))
+	if err != nil {
+		return store.App{}, d.full(err)
 	}
-	return record, err
+	a.fleet.Rename(to)
+	d.announceHostsOf(a)
+	if release, err := d.liveRelease(record); err == nil {
+		d.schedule(a, to, release)
+	}
+	d.changes.publish(to)
+	d.changes.publish(from)
+	return record, nil
 }
 
 // DestroyUnused destroys an app for which nothing was ever built or set: one
@@ -182,7 +166,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	defer cancel()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
-	err = errors.Join(d.cfg.Git.Remove(name), d.build.RemoveCaches(ctx, record))
+	err = errors.Join(d.cfg.Git.Remove(record.ID()), d.build.RemoveCaches(ctx, record.ID()))
 	if err != nil {
 		return err
 	}
@@ -197,10 +181,10 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		for _, domain := range domains {
 			freed = append(freed, domain.Address())
 		}
-		return tx.DeleteApp(name)
+		return errors.Join(tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"}), tx.DeleteApp(name))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return store.ExplainDiskFull(err)
 	}
 	d.unschedule(a)
 	a.mu.Lock()
@@ -216,13 +200,13 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		wait(ctx)
 		d.build.Collect(ctx, name)
 	})
-	d.cfg.AccessLog.Forget(name)
-	err = d.notices.remove(filepath.Join(d.cfg.Logs, name))
+	d.cfg.AccessLog.Forget(a.id())
+	err = d.notices.remove(filepath.Join(d.cfg.Logs, a.id()))
 	d.mu.Lock()
 	delete(d.apps, record.UID)
 	d.mu.Unlock()
 	d.announceHostsOf(a)
 	d.giveBack(freed)
-	d.happened(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"})
+	d.changes.publish(name)
 	return err
 }

@@ -308,7 +308,7 @@ func (d *Deployer) liveWithoutConfig(record store.App) (release store.Release, e
 // nothing was ever deployed.
 func (d *Deployer) liveRelease(record store.App) (release store.Release, err error) {
 	if record.Release == 0 {
-		return release, errEmpty(record.Name)
+		return release, NeverDeployed(record.Name)
 	}
 	err = d.db.View(func(tx *store.Tx) error {
 		release, err = tx.Release(record.Name, record.Release)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,7 +33,11 @@ func (d *Deployer) GitReport(_ context.Context, app string) (report GitReport, e
 // is dropped from it: git would call a push of the same commit up to date, and
 // berth never hear of it.
 func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by store.User) error {
-	repo, err := d.cfg.Git.Open(ctx, app)
+	before, _, err := d.find(app)
+	if err != nil {
+		return err
+	}
+	repo, err := d.cfg.Git.Open(ctx, before.ID())
 	if err != nil {
 		return err
 	}
@@ -40,9 +45,8 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return fault.New(fault.Usage, "E410", "%.60q cannot be the name of a branch", branch).
 			Hint("give it as git branch lists it: main")
 	}
-	before, _, err := d.find(app)
-	if err != nil || before.Branch == branch {
-		return err
+	if before.Branch == branch {
+		return nil
 	}
 	if branch != "" {
 		// Before the transaction: git may be slow, and nobody else can write meanwhile.
@@ -50,6 +54,10 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 			return fault.New(fault.Conflict, "E411", "the branch %.60s is being pushed: %w", branch, err).
 				Hint("try again when the push has ended")
 		}
+	}
+	text := "set the deploy branch to " + branch
+	if branch == "" {
+		text = "unset the deploy branch"
 	}
 	err = d.db.Update(func(tx *store.Tx) error {
 		record, err := tx.App(app)
@@ -60,16 +68,12 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 			return errBranchChanged(record)
 		}
 		record.Branch = branch
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "git", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return store.ExplainDiskFull(err)
 	}
-	text := "set the deploy branch to " + branch
-	if branch == "" {
-		text = "unset the deploy branch"
-	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "git", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 

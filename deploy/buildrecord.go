@@ -4,7 +4,6 @@ import (
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // beginBuild records a build that starts now. A push of another branch than the
@@ -20,7 +19,7 @@ func beginBuild(db *store.Store, p Push, commit git.Commit) (record store.App, b
 		record, began, err = build.Begin(tx, p.App, p.Branch, p.By.Name, commit)
 		return err
 	})
-	return record, began, fault.DiskFull(err)
+	return record, began, store.ExplainDiskFull(err)
 }
 
 func (d *Deployer) endBuild(build store.Build) {

@@ -189,6 +189,19 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 	return acme, incomplete
 }
 
+// NoCertTarget returns the fault (E179) of a name that is neither an app nor a
+// host.
+func NoCertTarget(name string) *fault.Error {
+	return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", name).
+		Hint("berth certs:report lists the hosts")
+}
+
+// NoHostToCertify returns the fault (E179) of an app without a host.
+func NoHostToCertify(app string) *fault.Error {
+	return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
+		Hint("berth domains:add %s gives it one", app)
+}
+
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
 // that browsers would refuse, or that is for other hosts, is a fault (E178).
 func (d *Deployer) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
@@ -238,7 +251,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 			if err != nil {
 				return err
 			}
-			return change(tx, AdminHosts(settings.Domain))
+			return errors.Join(change(tx, AdminHosts(settings.Domain)), tx.AddEvent(event))
 		}
 		if _, err := tx.App(app); err != nil {
 			return err
@@ -247,7 +260,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 		if err != nil {
 			return err
 		}
-		return change(tx, names)
+		return errors.Join(change(tx, names), tx.AddEvent(event))
 	})
 	if err != nil {
 		return d.full(err)
@@ -257,7 +270,7 @@ func (d *Deployer) changePairs(app string, by store.User, text string, change fu
 	} else if _, a, err := d.find(app); err == nil {
 		d.announceHostsOf(a)
 	}
-	d.happened(event)
+	d.changes.publish(event.App)
 	return nil
 }
 
@@ -278,13 +291,13 @@ func (d *Deployer) SetLocalCertificates(ctx context.Context, app string, local b
 			return err
 		}
 		record.LocalCertificates = local
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "certs", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.announceHostsOf(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "certs", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 

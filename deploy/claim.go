@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ const maxTenantDomains = 100
 // what leads elsewhere, E187 for what this user may not take, E199 for too many.
 func (c *claim) check(domain store.Domain) error {
 	if slices.Contains(AdminHosts(c.settings.Domain), domain.Host) {
-		return fault.New(fault.Conflict, "E104", "%s leads to the admin page", domain.Host)
+		return store.DomainTaken(domain.Host, "the admin page")
 	}
 	owner, whole, err := c.owner(domain)
 	if err != nil {
@@ -66,7 +67,7 @@ func (c *claim) check(domain store.Domain) error {
 		}
 	}
 	if owner != "" && owner != c.app && domain.Path == "" && domain.Host == defaultHost(owner, c.settings) {
-		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", domain.Host, owner)
+		return store.DomainTaken(domain.Host, fmt.Sprintf("the app %q already", owner))
 	}
 	if !bound {
 		return nil

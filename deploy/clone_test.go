@@ -3,14 +3,21 @@ package deploy
 import (
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
+	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
+	update(t, d, func(tx *store.Tx) error {
+		_, err := tx.CreateApp(store.App{Name: "blog"})
+		return err
+	})
 	record.Branch, record.Formation, record.Limits.Memory = "main", map[string]int{"web": 2}, 1<<30
 	update(t, d, func(tx *store.Tx) error {
 		return errors.Join(
@@ -62,6 +69,22 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	}
 }
 
+// An app may have no deploy branch for the moment: git:set took it back.
+func TestCloneApp_OfAnAppWithoutADeployBranch(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	p := emptyCommit(t, d, "shop")
+	record, err := d.CreateApp(t.Context(), "copy", store.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.app(record).condemn(fault.New(fault.Conflict, codeDestroyed, "before anything is built"))
+	err = d.deployClone(t.Context(), p.Repo, record, p.Commit, store.Root, io.Discard)
+	if f := fault.From(err); f == nil || f.Code != codeDestroyed {
+		t.Errorf("it does not come to the build: %v", err)
+	}
+}
+
 func TestPinned_IsByTheDigest(t *testing.T) {
 	for ref, want := range map[string]string{
 		"shop":                      "shop@sha256:1",
@@ -72,5 +95,59 @@ func TestPinned_IsByTheDigest(t *testing.T) {
 		if got := pinned(store.Image{Ref: ref, Digest: "sha256:1"}); got != want {
 			t.Errorf("%s: got %s, want %s", ref, got, want)
 		}
+	}
+}
+
+// Nothing may see the clone without what is set of the other app: a push to it
+// would go live without http-auth, and a CA would hear of a host that was kept
+// from it.
+func TestCloneApp_IsThereWithItsSettingsOrNotAtAll(t *testing.T) {
+	d := newDeployer(t)
+	record, _ := shop(t, d)
+	record.LocalCertificates = true
+	update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
+	told := &toldHosts{}
+	d.hosts = told
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if len(told.hosts) == 0 {
+		t.Error("the clone has no host")
+	}
+	for _, host := range told.hosts {
+		if !host.Local {
+			t.Errorf("%s is one for a public CA", host.Name)
+		}
+	}
+
+	why := errors.New("it cannot be read")
+	_, err := d.createApp(t.Context(), "half", store.Root, func(*store.Tx, store.App) error { return why })
+	if _, _, there := d.find("half"); !errors.Is(err, why) || there == nil {
+		t.Errorf("half a clone is there: %v", err)
+	}
+}
+
+// toldHosts remembers all hosts that were to be certified.
+type toldHosts struct {
+	noHosts
+	hosts []certificates.Host
+}
+
+func (h *toldHosts) SetHostsFor(_ string, hosts []certificates.Host) {
+	h.hosts = append(h.hosts, hosts...)
+}
+
+func TestCloneApp_OfACommitThatIsGoneMakesNothing(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	update(t, d, func(tx *store.Tx) error {
+		return tx.PutRelease(store.Release{App: "shop", Number: 1, Status: store.ReleaseLive, Config: map[string]string{}, Commit: strings.Repeat("1", 40)})
+	})
+	err := d.CloneApp(t.Context(), "shop", "copy", true, store.Root, io.Discard)
+	if f := fault.From(err); f == nil || f.Code != "E117" {
+		t.Errorf("got %v, want E117", err)
+	}
+	if _, _, err := d.find("copy"); err == nil {
+		t.Error("an app is left")
 	}
 }

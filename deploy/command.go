@@ -29,14 +29,14 @@ func (d *Deployer) spec(record store.App, release store.Release, kind string, la
 	return formation(record, release).Spec(record.Name, kind, labels)
 }
 
-// logFile is where the output of one container is kept. Two containers never
-// share a file.
-func (b *LogBook) logFile(app string, release int, source, container string) string {
-	return filepath.Join(b.releaseLogs(app, release), source+"."+container+".log")
+// logFile is where the output of one container is kept, of the app with the id.
+// Two containers never share a file.
+func (b *LogBook) logFile(id string, release int, source, container string) string {
+	return filepath.Join(b.releaseLogs(id, release), source+"."+container+".log")
 }
 
-func (b *LogBook) releaseLogs(app string, release int) string {
-	return filepath.Join(b.dir, app, "v"+strconv.Itoa(release))
+func (b *LogBook) releaseLogs(id string, release int) string {
+	return filepath.Join(b.dir, id, "v"+strconv.Itoa(release))
 }
 
 // command is what a process of the release runs: the shell line of the

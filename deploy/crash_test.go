@@ -19,7 +19,7 @@ import (
 // onMachine gives a deployer a machine to run instances on, in a life.
 func onMachine(d *Deployer, l *fleettest.Life) {
 	d.boxes = l.Host()
-	d.fleet = d.newFleet(d.boxes)
+	d.fleet = d.newFleet(d.boxes, routes{d: d})
 	d.adopted, d.routed = make(chan struct{}), make(chan struct{})
 }
 

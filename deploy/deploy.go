@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -87,8 +88,6 @@ type Deployer struct {
 	build  *build.Builder
 	boxes  fleet.Host // of what is no instance: jobs and phases
 
-	portless bool // TCP ports are another berth's: see RouteSurvivors
-
 	table *router.Router
 	hosts Hosts
 	log   *slog.Logger
@@ -111,6 +110,7 @@ type Deployer struct {
 	traffic    traffic
 	announcing sync.Mutex // serialises announcements of hosts
 	porting    sync.Mutex // one change of ports at a time
+	reserving  sync.Mutex // whoever gets the same id finds its place clear
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -131,6 +131,9 @@ type app struct {
 	runs   map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
 }
 
+// id is what the app is known by: to the router, and on the disk.
+func (a *app) id() string { return strconv.Itoa(a.uid) }
+
 // called returns the app's name as it is now.
 func (a *app) called() string { return a.fleet.Name() }
 
@@ -148,7 +151,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	d.LogBook = &LogBook{dir: cfg.Logs, db: db, requests: cfg.AccessLog, kept: func() int { return d.build.KeptReleases() }, warn: d.warn}
 	d.names.db = db
 	d.boxes = local.Host(engine)
-	d.fleet = d.newFleet(d.boxes)
+	d.fleet = d.newFleet(d.boxes, routes{d: d})
 	return d
 }
 
@@ -228,9 +231,10 @@ func (d *Deployer) background(fn func(ctx context.Context)) bool {
 // reroute routes an app anew.
 func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
 
-// happened remembers an event and wakes those who watch.
+// happened remembers an event that tells of nothing in the store, as a crash, and
+// wakes those who watch. One of a change in the store is added in the change's
+// own transaction.
 func (d *Deployer) happened(e store.Event) {
-	e.Time = time.Now().UTC()
 	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
 		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
 	}
@@ -244,5 +248,5 @@ func (d *Deployer) warn(what string, err error, args ...any) {
 	}
 }
 
-// full is fault.DiskFull.
-func (d *Deployer) full(err error) error { return fault.DiskFull(err) }
+// full is store.ExplainDiskFull.
+func (d *Deployer) full(err error) error { return store.ExplainDiskFull(err) }

@@ -72,6 +72,9 @@ func update(t *testing.T, d *Deployer, fn func(tx *store.Tx) error) {
 }
 
 // shop makes an app whose release v1 is live, stopped, so that it needs no containers.
+// shopID is the id of the first app that is made.
+const shopID = "70000"
+
 func shop(t *testing.T, d *Deployer) (record store.App, a *app) {
 	t.Helper()
 	update(t, d, func(tx *store.Tx) (err error) {
@@ -176,7 +179,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 
 func TestCreateApp_InheritsNoLogs(t *testing.T) {
 	d := newDeployer(t)
-	old := filepath.Join(d.cfg.Logs, "shop", "v1")
+	old := filepath.Join(d.cfg.Logs, shopID, "v1")
 	if err := os.MkdirAll(old, 0o700); err != nil { // of an app that was destroyed by halves
 		t.Fatal(err)
 	}

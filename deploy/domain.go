@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -159,7 +160,7 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, freed [
 		}
 		after, err := sharingWith(tx, app)
 		sharing = slices.Concat(before, after)
-		return err
+		return errors.Join(err, tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "domains", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
@@ -173,7 +174,7 @@ func (d *Deployer) changeDomains(app string, by store.User, text string, freed [
 		}
 	}
 	d.giveBack(freed)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "domains", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 
@@ -226,7 +227,7 @@ func (d *Deployer) SetSettings(ctx context.Context, change func(*store.Settings)
 				return err
 			}
 		}
-		return tx.PutSettings(settings)
+		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: "changed the settings"}))
 	})
 	if err != nil {
 		return settings, d.full(err)
@@ -235,7 +236,7 @@ func (d *Deployer) SetSettings(ctx context.Context, change func(*store.Settings)
 	for _, a := range d.all() {
 		d.reroute(a)
 	}
-	d.happened(store.Event{By: by.Name, Kind: "settings", Text: "changed the settings"})
+	d.changes.publish("")
 	return settings, nil
 }
 

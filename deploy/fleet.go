@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/berthd/berth/build/progress"
@@ -12,7 +13,6 @@ import (
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // What deploy and the fleet know of each other stands in this file. The fleet
@@ -39,9 +39,9 @@ const (
 )
 
 // newFleet returns the fleet of a deployer.
-func (d *Deployer) newFleet(host fleet.Host) *fleet.Fleet {
+func (d *Deployer) newFleet(host fleet.Host, to routes) *fleet.Fleet {
 	return fleet.New(d.life, fleet.Config{
-		Host: host, Router: routes{d}, Journal: journal{d}, Logs: logBook{d}, SSHCommand: d.sshCommand, Log: d.log,
+		Host: host, Router: to, Journal: journal{d}, Logs: logBook{d}, SSHCommand: d.sshCommand, Log: d.log,
 	})
 }
 
@@ -90,12 +90,12 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := d.db.Update(c.commit); err != nil {
-				return fault.DiskFull(fmt.Errorf("record the swap: %w", err))
+				return store.ExplainDiskFull(fmt.Errorf("record the swap: %w", err))
 			}
 			return nil
 		}
 	}
-	return fault.DiskFull(a.fleet.Converge(ctx, c.Change))
+	return store.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
 }
 
 // journal is where the fleet's events go.
@@ -117,8 +117,8 @@ func (j journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
 // logBook is where the fleet's logs are kept.
 type logBook struct{ d *Deployer }
 
-func (l logBook) File(app string, release int, source, container string) string {
-	return l.d.logFile(app, release, source, container)
+func (l logBook) File(app fleet.Ref, release int, source, container string) string {
+	return l.d.logFile(idOf(app), release, source, container)
 }
 
 func (l logBook) Last(file string, n int) (texts []string, err error) {
@@ -133,30 +133,37 @@ func (l logBook) Note(a *fleet.App, release int, source, text string) {
 	l.d.note(a, release, source, text)
 }
 
-func (l logBook) Trim(app string, release int, source string) {
-	l.d.trimLogs(app, release, source, keptSlotLogs)
+func (l logBook) Trim(app fleet.Ref, release int, source string) {
+	l.d.trimLogs(idOf(app), release, source, keptSlotLogs)
 }
 
 // routes is how the fleet reaches the router: deploy knows an app's hosts.
-type routes struct{ d *Deployer }
+type routes struct {
+	d        *Deployer
+	portless bool // TCP ports are left to another berth
+}
 
-func (r routes) Swap(app string, backends []fleet.Backend) (fleet.Drain, error) {
-	route, err := r.d.routeOf(app)
+// idOf is what the router and the logs know an app by.
+func idOf(app fleet.Ref) string { return strconv.Itoa(app.UID) }
+
+func (r routes) Swap(app fleet.Ref, backends []fleet.Backend) (fleet.Drain, error) {
+	route, err := r.d.routeOf(app.Name)
 	if err != nil {
 		return nil, err
 	}
+	route.Name, route.Label = idOf(app), app.Name
 	for _, b := range backends {
 		route.Backends = append(route.Backends, router.Backend(b))
 	}
-	if r.d.portless {
+	if r.portless {
 		route.Ports = nil
 	}
-	r.d.cfg.AccessLog.Keep(app)
+	r.d.cfg.AccessLog.Keep(idOf(app))
 	return drained(r.d.table.Swap(route))
 }
 
-func (r routes) Remove(app string) fleet.Drain {
-	drain, _ := drained(r.d.table.Remove(app), nil)
+func (r routes) Remove(app fleet.Ref) fleet.Drain {
+	drain, _ := drained(r.d.table.Remove(idOf(app)), nil)
 	return drain
 }
 
@@ -168,19 +175,19 @@ func drained(drain *router.Drain, err error) (fleet.Drain, error) {
 	return drain, nil
 }
 
-func (r routes) Hold(app string, requests int, patience time.Duration) error {
-	return r.d.table.Pause(app, router.Pause{Requests: requests, For: patience})
+func (r routes) Hold(app fleet.Ref, requests int, patience time.Duration) error {
+	return r.d.table.Pause(idOf(app), router.Pause{Requests: requests, For: patience})
 }
 
-func (r routes) Resume(app string) { r.d.table.Resume(app) }
+func (r routes) Resume(app fleet.Ref) { r.d.table.Resume(idOf(app)) }
 
-func (r routes) Hosts(app string) (hosts []string, usual string) {
-	return r.d.visited(app), r.d.host(app)
+func (r routes) Hosts(app fleet.Ref) (hosts []string, usual string) {
+	return r.d.visited(app.Name), r.d.host(app.Name)
 }
 
-func (r routes) Ports(app string) []string { return r.d.containerPorts(app) }
+func (r routes) Ports(app fleet.Ref) []string { return r.d.containerPorts(app.Name) }
 
-func (r routes) StreamGrace(app string) time.Duration { return r.d.streamGrace(app) }
+func (r routes) StreamGrace(app fleet.Ref) time.Duration { return r.d.streamGrace(app.Name) }
 
 // Expect says that a push to app is coming in, so that containers can be readied
 // meanwhile. cancel removes those that no push has taken; it may be called after

@@ -329,7 +329,7 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		shop(t, d)
-		if _, err := d.cfg.Git.Open(t.Context(), "shop"); err != nil {
+		if _, err := d.cfg.Git.Open(t.Context(), shopID); err != nil {
 			t.Fatal(err)
 		}
 		b := startBuild(t, d, &plan.Plan{})
@@ -350,7 +350,7 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 	})
 }
 
-// Either takes the repository away, in which git moves the refs of a push.
+// A push is of one app under one name until its refs have moved.
 func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
 	commands := map[string]func(*testing.T, *Deployer) error{
 		"apps:rename": func(t *testing.T, d *Deployer) error {
@@ -377,8 +377,8 @@ func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
 			t.Run(name+" and a push "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := newDeployer(t)
-					shop(t, d)
-					repo, err := d.cfg.Git.Open(t.Context(), "shop")
+					record, _ := shop(t, d)
+					repo, err := d.cfg.Git.Open(t.Context(), record.ID())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -395,8 +395,9 @@ func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
 					if err := errors.Join(err, <-ended); err != nil {
 						t.Error(err)
 					}
-					if _, err := os.Stat(repo.Path); !errors.Is(err, os.ErrNotExist) {
-						t.Errorf("the repository is still there: %v", err)
+					// A rename leaves the repository where it is: it has the app's id.
+					if _, err := os.Stat(repo.Path); errors.Is(err, os.ErrNotExist) != (name == "apps:destroy") {
+						t.Errorf("the repository: %v", err)
 					}
 				})
 			})
@@ -522,15 +523,15 @@ func TestBegun_OutlivesWhoAskedAndNotTheDeployer(t *testing.T) {
 
 func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog("shop", 4, phasePredeploy)
+	log, err := d.phaseLog(shopID, 4, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.file.Close()
-	if err := d.movePhaseLogs("shop", phasePredeploy, 4, 5); err != nil {
+	if err := d.movePhaseLogs(shopID, phasePredeploy, 4, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(d.releaseLogs("shop", 5), filepath.Base(log.file.Name()))); err != nil {
+	if _, err := os.Stat(filepath.Join(d.releaseLogs(shopID, 5), filepath.Base(log.file.Name()))); err != nil {
 		t.Error(err)
 	}
 }

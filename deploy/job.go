@@ -162,13 +162,13 @@ func (d *Deployer) runJob(ctx context.Context, app, id, by string, out io.Writer
 		return run, d.full(err)
 	}
 	d.changes.publish(app)
-	d.trimLogs(app, release.Number, cronSource, keptRunLogs)
+	d.trimLogs(record.ID(), release.Number, cronSource, keptRunLogs)
 	source := fmt.Sprintf("%s.%s.%d", cronSource, id, run.Number)
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := d.spec(record, release, kindJob, map[string]string{
 			labelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
-		spec.LogFile = d.logFile(app, release.Number, source, spec.ID)
+		spec.LogFile = d.logFile(record.ID(), release.Number, source, spec.ID)
 		return spec
 	})
 	if err == nil {

@@ -66,6 +66,13 @@ func EffectiveLimits(l store.Limits) store.Limits {
 	return l
 }
 
+// NoProcessProperty returns the fault (E188) of a property that processes do
+// not have.
+func NoProcessProperty(name string) *fault.Error {
+	return fault.New(fault.Usage, "E188", "processes have no property %.60q", name).
+		Hint("they have rollout, %s", strings.Join(LimitProperties(), ", "))
+}
+
 // SetLimit sets a limit of each instance of an app, of its jobs and its one-offs,
 // and replaces what runs. An empty value is the usual one. What does not come up
 // within the limit leaves the app as it was. More than is usual takes from other
@@ -73,7 +80,7 @@ func EffectiveLimits(l store.Limits) store.Limits {
 func (d *Deployer) SetLimit(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
 	i := slices.IndexFunc(limitProperties, func(p limitProperty) bool { return p.name == name })
 	if i < 0 {
-		return fault.New(fault.Usage, "E188", "processes have no property %.60q", name)
+		return NoProcessProperty(name)
 	}
 	p := limitProperties[i]
 	n, err := p.parse(value)

@@ -27,6 +27,8 @@ type LogQuery struct {
 	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
 	Follow  bool
+
+	id string // of the app
 }
 
 // LogLine is one line of an app's log.
@@ -56,17 +58,20 @@ type LogBook struct {
 	notices  notices // lines of berth's own
 }
 
-// find returns a fault when there is no such app.
-func (b *LogBook) find(app string) error {
-	return b.db.View(func(tx *store.Tx) error { _, err := tx.App(app); return err })
+// find returns an app's record.
+func (b *LogBook) find(app string) (record store.App, err error) {
+	err = b.db.View(func(tx *store.Tx) error { record, err = tx.App(app); return err })
+	return record, err
 }
 
 // Logs calls fn with each line that the query asks for, oldest first; with
 // Follow until ctx ends. Calls do not overlap.
 func (b *LogBook) Logs(ctx context.Context, q LogQuery, fn func(LogLine) error) error {
-	if err := b.find(q.App); err != nil {
+	record, err := b.find(q.App)
+	if err != nil {
 		return err
 	}
+	q.id = record.ID()
 	began := time.Now()
 	seen := map[string]time.Time{} // file → time of its last line that was given out
 	files, err := b.logFiles(q)
@@ -150,7 +155,7 @@ func (b *LogBook) followLogs(ctx context.Context, q LogQuery, files []logFile, b
 
 // logFiles finds the log files that a query is about.
 func (b *LogBook) logFiles(q LogQuery) ([]logFile, error) {
-	dirs, err := os.ReadDir(filepath.Join(b.dir, q.App))
+	dirs, err := os.ReadDir(filepath.Join(b.dir, q.id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -163,7 +168,7 @@ func (b *LogBook) logFiles(q LogQuery) ([]logFile, error) {
 		if err != nil {
 			continue // the build logs
 		}
-		path := filepath.Join(b.dir, q.App, dir.Name())
+		path := filepath.Join(b.dir, q.id, dir.Name())
 		names, err := os.ReadDir(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been collected just now
 			return nil, fmt.Errorf("list the logs of %s: %w", q.App, err)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -178,12 +179,12 @@ func (d *Deployer) SetNetwork(ctx context.Context, name, value string, by store.
 		if lan, err = LAN(settings); err != nil {
 			return err
 		}
-		return tx.PutSettings(settings)
+		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: text}))
 	})
 	if err != nil {
 		return NetworkReport{}, d.full(err)
 	}
-	d.happened(store.Event{By: by.Name, Kind: "settings", Text: text})
+	d.changes.publish("")
 	if err := d.lan.SetLAN(ctx, lan); err != nil {
 		return NetworkReport{}, notInForce(name, value, err)
 	}

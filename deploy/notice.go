@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,7 +34,7 @@ const (
 
 // notice writes a line of berth's own to the log of a source, as "web.1" or
 // "cron.1a2b3c4d.7". A disk that refuses it costs the line and nothing else. An
-// app that was destroyed gets none: its name may be another app's.
+// app that was destroyed gets none: its logs are gone.
 func (b *LogBook) notice(a *app, release int, source, format string, args ...any) {
 	b.note(a.fleet, release, source, fmt.Sprintf(format, args...))
 }
@@ -45,7 +46,7 @@ func (b *LogBook) note(a *fleet.App, release int, source, text string) {
 		if app == "" {
 			return ""
 		}
-		return b.logFile(app, release, source, noticeLog)
+		return b.logFile(strconv.Itoa(a.UID()), release, source, noticeLog)
 	}, text)
 	b.warn("a line was not written to the log of an app", err, "app", a.Name())
 }

@@ -44,7 +44,7 @@ func TestNotice_HasABound(t *testing.T) {
 	for range 40 {
 		d.notice(a, 1, "web.1", "%s", strings.Repeat("x", 32<<10))
 	}
-	lines, err := runtime.ReadLog(d.logFile("shop", 1, "web.1", noticeLog), -1)
+	lines, err := runtime.ReadLog(d.logFile(shopID, 1, "web.1", noticeLog), -1)
 	if err != nil || len(lines) < 9 || len(lines) > 20 {
 		t.Errorf("got %d lines, %v; want the newest, in two files of %d bytes", len(lines), err, maxNotices)
 	}
@@ -59,26 +59,7 @@ func TestNotice_OfADestroyedAppIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.notice(a, 1, "cron.1a2b3c4d.7", "failed: %s", errDestroyed)
-	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, shopID)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the destroyed app has logs: %v", err)
-	}
-}
-
-func TestRenameApp_ToANameWithLogsOfADestroyedApp(t *testing.T) {
-	d := newDeployer(t)
-	_, a := shop(t, d)
-	d.notice(a, 1, "web.1", "crashed")
-	left := filepath.Join(d.cfg.Logs, "store", "v9")
-	if err := os.MkdirAll(left, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.RenameApp(t.Context(), "shop", "store", store.Root, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the app has the logs of another one: %v", err)
-	}
-	if _, err := os.Lstat(filepath.Join(d.cfg.Logs, "store", "v1")); err != nil {
-		t.Errorf("the app has lost its own: %v", err)
 	}
 }

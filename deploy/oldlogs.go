@@ -19,15 +19,15 @@ import (
 // of releases and builds that are no longer remembered. One of the releases may
 // have failed: its log has had its use.
 func (b *LogBook) collectLogs(app string) {
-	dir := filepath.Join(b.dir, app)
-	releases := numbered(dir, "v", "")
-	builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 	var old []string
 	err := b.db.View(func(tx *store.Tx) error {
 		record, err := tx.App(app)
 		if err != nil {
 			return err
 		}
+		dir := filepath.Join(b.dir, record.ID())
+		releases := numbered(dir, "v", "")
+		builds := numbered(filepath.Join(dir, "builds"), "", ".log")
 		kept, err := build.Keep(record, tx.EachRelease(app), b.kept())
 		if err != nil {
 			return err
@@ -76,11 +76,11 @@ const (
 
 // trimLogs removes all but the newest logs of a source ("web.1", "cron") of a
 // release: each container has its own, and a release may live for years.
-func (b *LogBook) trimLogs(app string, release int, source string, keep int) {
-	dir := b.releaseLogs(app, release)
+func (b *LogBook) trimLogs(id string, release int, source string, keep int) {
+	dir := b.releaseLogs(id, release)
 	names, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		b.warn("old logs cannot be listed", err, "app", app)
+		b.warn("old logs cannot be listed", err, "id", id)
 	}
 	files := map[string][]string{} // log → it and its rotated elders
 	written := map[string]time.Time{}
@@ -97,7 +97,7 @@ func (b *LogBook) trimLogs(app string, release int, source string, keep int) {
 	logs := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return written[b].Compare(written[a]) })
 	for _, log := range logs[min(keep, len(logs)):] {
 		for _, name := range files[log] {
-			b.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "app", app)
+			b.warn("an old log was not removed", os.Remove(filepath.Join(dir, name)), "id", id)
 		}
 		if source != cronSource {
 			continue

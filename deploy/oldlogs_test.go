@@ -16,7 +16,7 @@ import (
 
 func TestTrimLogs_KeepsTheNewestOfASource(t *testing.T) {
 	d := newDeployer(t)
-	dir := d.releaseLogs("shop", 3)
+	dir := d.releaseLogs(shopID, 3)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestTrimLogs_KeepsTheNewestOfASource(t *testing.T) {
 	write("web.1.c1.log.1", 50)
 	write("web.1.c3.log.1", 60)
 	write("web.10.c0.log", 70)
-	d.trimLogs("shop", 3, "web.1", 2)
+	d.trimLogs(shopID, 3, "web.1", 2)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -67,18 +67,18 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 		return errors.Join(tx.PutApp(record), tx.PutBuild(store.Build{App: "shop", Number: 20}), tx.PutBuild(store.Build{App: "shop", Number: 21}))
 	})
 	for _, dir := range []string{"v8", "v9", "v10", "v11", "v12", "v13", "v14", "builds"} { // v14: a build that goes on
-		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, "shop", dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, shopID, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, build := range []string{"19.log", "20.log", "22.log"} {
-		if err := os.WriteFile(filepath.Join(d.cfg.Logs, "shop", "builds", build), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(d.cfg.Logs, shopID, "builds", build), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.collectLogs("shop")
 	for pattern, want := range map[string]string{"builds/*": "20.log 22.log", "v*": "v11 v13 v14 v9"} {
-		paths, err := filepath.Glob(filepath.Join(d.cfg.Logs, "shop", pattern))
+		paths, err := filepath.Glob(filepath.Join(d.cfg.Logs, shopID, pattern))
 		for i := range paths {
 			paths[i] = filepath.Base(paths[i])
 		}

@@ -19,6 +19,7 @@ func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Con
 		return err
 	})
 	d.warn("the apps cannot be read", err)
-	d.portless = true
+	context.AfterFunc(ctx, d.end)
+	d.fleet = d.newFleet(d.boxes, routes{d: d, portless: true})
 	d.fleet.RouteSurvivors(ctx, d.wanted(records), local.Containers(containers))
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -155,12 +156,12 @@ func (d *Deployer) SetGlobalRouter(ctx context.Context, name, value string, by s
 		if settings.Router[name] = value; value == "" {
 			delete(settings.Router, name)
 		}
-		return tx.PutSettings(settings)
+		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
 		return RouterReport{}, d.full(err)
 	}
 	d.announcePeers()
-	d.happened(store.Event{By: by.Name, Kind: "router", Text: text})
+	d.changes.publish("")
 	return d.GlobalRouterReport(ctx)
 }

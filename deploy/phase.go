@@ -69,7 +69,7 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 	}
 	defer leave()
 	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
-		log, err := d.phaseLog(record.Name, release.Number, phasePredeploy)
+		log, err := d.phaseLog(record.ID(), release.Number, phasePredeploy)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, scr
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	err = fault.DiskFull(err)
+	err = store.ExplainDiskFull(err)
 	e := store.Event{App: release.App, By: release.CreatedBy, Kind: name}
 	if err != nil {
 		e.Text = fmt.Sprintf("v%d: %s", release.Number, progress.Reason(err))
@@ -160,7 +160,7 @@ func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, scr
 func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := d.spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
-		spec.LogFile = d.logFile(record.Name, release.Number, name, spec.ID)
+		spec.LogFile = d.logFile(record.ID(), release.Number, name, spec.ID)
 		return spec
 	})
 	if err != nil {
@@ -234,8 +234,8 @@ type phaseLog struct {
 	last time.Time
 }
 
-func (b *LogBook) phaseLog(app string, release int, phase string) (*phaseLog, error) {
-	name := b.logFile(app, release, phase, runtime.NewID())
+func (b *LogBook) phaseLog(id string, release int, phase string) (*phaseLog, error) {
+	name := b.logFile(id, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
 	}
@@ -263,19 +263,19 @@ func (l *phaseLog) Write(p []byte) (int, error) {
 
 // movePhaseLogs gives the logs of a phase to another release than the one that
 // they were begun for.
-func (b *LogBook) movePhaseLogs(app, phase string, from, to int) error {
+func (b *LogBook) movePhaseLogs(id, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}
-	logs, err := filepath.Glob(filepath.Join(b.releaseLogs(app, from), phase+".*"))
+	logs, err := filepath.Glob(filepath.Join(b.releaseLogs(id, from), phase+".*"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
-	if err := os.MkdirAll(b.releaseLogs(app, to), 0o700); err != nil {
+	if err := os.MkdirAll(b.releaseLogs(id, to), 0o700); err != nil {
 		return err
 	}
 	for _, log := range logs {
-		if err := os.Rename(log, filepath.Join(b.releaseLogs(app, to), filepath.Base(log))); err != nil {
+		if err := os.Rename(log, filepath.Join(b.releaseLogs(id, to), filepath.Base(log))); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestPhaseLog_IsReadAsTheOthersAre(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog("shop", 3, phasePredeploy)
+	log, err := d.phaseLog(shopID, 3, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestPhaseLog_IsReadAsTheOthersAre(t *testing.T) {
 
 func TestPhaseLog_EndsAtItsBound(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog("shop", 1, phasePredeploy)
+	log, err := d.phaseLog(shopID, 1, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}

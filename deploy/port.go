@@ -133,13 +133,13 @@ func (d *Deployer) changePorts(app string, by store.User, text string, change fu
 		if _, err := tx.App(app); err != nil { // destroyed or renamed just now
 			return err
 		}
-		return change(tx)
+		return errors.Join(change(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ports", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ports", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 
@@ -190,28 +190,6 @@ func (d *Deployer) PortsReport(_ context.Context, app string) (PortsReport, erro
 		report.Ports = append(report.Ports, r)
 	}
 	return report, nil
-}
-
-// keepPorts keeps the ports of an app open until release, whatever its route is
-// called meanwhile.
-func (d *Deployer) keepPorts(app string) (release func()) {
-	var ports []store.Port
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		ports, err = tx.Ports(app)
-		return err
-	})
-	d.warn("the ports of an app cannot be read", err, "app", app)
-	var kept []func()
-	for _, p := range ports {
-		if release, err := d.table.OpenPort(p.Number); err == nil {
-			kept = append(kept, release)
-		}
-	}
-	return func() {
-		for _, release := range kept {
-			release()
-		}
-	}
 }
 
 // containerPorts are where the app's ports lead in its web instances, as text.

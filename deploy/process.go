@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -60,7 +61,7 @@ func processTypes(r store.Release) []string {
 func (d *Deployer) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
-			return change{}, errEmpty(app)
+			return change{}, NeverDeployed(app)
 		}
 		if record.Stopped {
 			return change{}, fault.New(fault.Conflict, "E116", "%s is stopped", app).Hint("berth ps:start %s starts it", app)
@@ -87,7 +88,7 @@ func (d *Deployer) Stop(ctx context.Context, app string, by store.User, out io.W
 func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
 		if record.Release == 0 {
-			return change{}, errEmpty(app)
+			return change{}, NeverDeployed(app)
 		}
 		record.Stopped = false
 		return change{}, nil
@@ -111,12 +112,12 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 			return err
 		}
 		record.Rollout = rollout
-		return tx.PutApp(record)
+		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ps", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return store.ExplainDiskFull(err)
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
+	d.changes.publish(app)
 	return nil
 }
 
@@ -146,7 +147,7 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 			return err
 		}
 		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
-		return tx.PutApp(now)
+		return errors.Join(tx.PutApp(now), tx.AddEvent(e))
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
@@ -160,6 +161,6 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	if record.Release != 0 {
 		d.schedule(a, app, release)
 	}
-	d.happened(e)
+	d.changes.publish(e.App)
 	return nil
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
-		return d.refuse(progress.New(p.Out), p.App, fmt.Errorf("read the pushed commit: %w", err))
+		return d.refusePush(p, progress.New(p.Out), fmt.Errorf("read the pushed commit: %w", err))
 	}
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
 	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *progress.Report) (store.Release, error) {
@@ -155,7 +156,6 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
-	d.happened(store.Event{App: record.Name, By: p.By.Name, Kind: "deploy", Text: strings.TrimSpace(fmt.Sprintf("v%d: %s %s", release.Number, short(commit.ID), commit.Subject))})
 	d.applaud(out, record, release, out.Live.Sub(began))
 	return p.accept(ctx)
 }
@@ -227,7 +227,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	defer leave()
 	guessed, before := release.Number, release.Config
 	release.Number, release.CreatedAt = record.LastRelease+1, time.Now().UTC()
-	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.Name, phasePredeploy, guessed, release.Number), "app", record.Name)
+	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
 	}
@@ -239,6 +239,16 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	with.edit = func(app *store.App) {
 		settle(app, began, made)
 		app.Stopped = build.stopper() != ""
+	}
+	also := with.also
+	with.also = func(tx *store.Tx) error {
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		what := cmp.Or(strings.TrimSpace(short(release.Commit)+" "+release.Subject), made.Summary)
+		return tx.AddEvent(store.Event{App: record.Name, By: release.CreatedBy, Kind: "deploy", Text: fmt.Sprintf("v%d: %s", release.Number, what)})
 	}
 	release.Config, err = d.roll(ctx, a, record, release, with, out)
 	if err != nil {
@@ -384,7 +394,7 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 		return d.forgetReleases(tx, fresh)
 	})
 	if err != nil {
-		return "", fault.DiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
+		return "", store.ExplainDiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
 	return config, nil
 }

@@ -21,7 +21,11 @@ import (
 // emptyCommit makes a repository of the app that holds one commit.
 func emptyCommit(t *testing.T, d *Deployer, app string) Push {
 	t.Helper()
-	repo, err := d.cfg.Git.Open(t.Context(), app)
+	record, _, err := d.find(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := d.cfg.Git.Open(t.Context(), record.ID())
 	if err != nil {
 		t.Fatal(err)
 	}

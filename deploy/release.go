@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -54,22 +55,27 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 	}
 	text := configText(set, unset)
 	if noRestart || record.Release == 0 {
-		err := d.db.Update(func(tx *store.Tx) error { return tx.PutConfig(app, after) })
+		err := d.db.Update(func(tx *store.Tx) error {
+			return errors.Join(tx.PutConfig(app, after), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "config", Text: text}))
+		})
 		if err != nil {
-			return store.Release{}, fault.DiskFull(err)
+			return store.Release{}, store.ExplainDiskFull(err)
 		}
-		d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: text})
+		d.changes.publish(app)
 		return live, nil
 	}
 	release := successor(record, live, by.Name, text)
 	release.Config = after
 	// The config is stored with the swap alone: one that the app cannot start
 	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error { return tx.PutConfig(app, after) }})
+	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error {
+		e := store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)}
+		return errors.Join(tx.PutConfig(app, after), tx.AddEvent(e))
+	}})
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.happened(store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)})
+	d.changes.publish(app)
 	return release, nil
 }
 
@@ -103,6 +109,12 @@ func (d *Deployer) liveReleaseOrNone(record store.App) (store.Release, error) {
 	return d.liveRelease(record)
 }
 
+// notKept returns the fault (E117) of a release of which there is no more than its record.
+func notKept(app string, r store.Release) error {
+	return fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", r.Number, app).
+		Hint("push the commit %s again", short(r.Commit))
+}
+
 // successor is a new release that runs what an earlier one ran.
 func successor(record store.App, r store.Release, by, description string) store.Release {
 	r.Number, r.Status, r.Error = record.LastRelease+1, store.ReleasePending, ""
@@ -128,7 +140,7 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	ctx, end := d.begun(ctx, a)
 	defer end()
 	if record.Release == 0 {
-		return store.Release{}, errEmpty(app)
+		return store.Release{}, NeverDeployed(app)
 	}
 	if fallen != 0 && record.Release != fallen {
 		return store.Release{}, nil
@@ -144,26 +156,25 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 		return store.Release{}, fmt.Errorf("look for the layer of v%d: %w", target.Number, err)
 	}
 	if !have {
-		return store.Release{}, fault.New(fault.Conflict, "E117", "v%d of %s is no longer kept", target.Number, app).
-			Hint("push the commit %s again", short(target.Commit))
+		return store.Release{}, notKept(app, target)
 	}
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
+	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
+	if why != "" {
+		text += ": " + why
+	}
 	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
 		if fallen != 0 {
 			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}
 		}
-		return tx.PutConfig(app, target.Config)
+		return errors.Join(tx.PutConfig(app, target.Config), tx.AddEvent(store.Event{App: app, By: by, Kind: "rollback", Text: text}))
 	}})
 	if err != nil {
 		return store.Release{}, err
 	}
-	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
-	if why != "" {
-		text += ": " + why
-	}
-	d.happened(store.Event{App: app, By: by, Kind: "rollback", Text: text})
+	d.changes.publish(app)
 	return release, nil
 }
 

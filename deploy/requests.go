@@ -24,16 +24,19 @@ type RequestLine = accesslog.Line
 // oldest first; with Follow until ctx ends or the app is destroyed. Calls do
 // not overlap.
 func (b *LogBook) Requests(ctx context.Context, q RequestQuery, fn func(RequestLine) error) error {
+	route := "" // is what no app was asked for
 	if q.App != "" {
-		if err := b.find(q.App); err != nil {
+		record, err := b.find(q.App)
+		if err != nil {
 			return err
 		}
+		route = record.ID()
 	}
 	want, err := wantStatus(q.Status)
 	if err != nil {
 		return err
 	}
-	return b.requests.Read(ctx, accesslog.Query{Route: q.App, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
+	return b.requests.Read(ctx, accesslog.Query{Route: route, Lines: q.Lines, Follow: q.Follow, Want: want}, fn)
 }
 
 // wantStatus reads "404" and "5xx"; nil wants all.

@@ -16,8 +16,8 @@ import (
 )
 
 // asked has the router tell of a request.
-func asked(d *Deployer, app, path string, status int) {
-	d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: app, URI: path, Status: status})
+func asked(d *Deployer, id, path string, status int) {
+	d.cfg.AccessLog.Add(router.Access{Time: time.Now(), Route: id, URI: path, Status: status})
 }
 
 func requestPaths(t *testing.T, d *Deployer, q RequestQuery) (got []string) {
@@ -36,7 +36,7 @@ func TestRequests_CanBeNarrowedToAStatus(t *testing.T) {
 		path   string
 		status int
 	}{{"/1", 200}, {"/2", 404}, {"/3", 500}, {"/4", 503}, {"/5", 499}} {
-		asked(d, "shop", r.path, r.status)
+		asked(d, a.id(), r.path, r.status)
 	}
 	for status, want := range map[string][]string{
 		"": {"/1", "/2", "/3", "/4", "/5"}, "5xx": {"/3", "/4"}, "4XX": {"/2", "/5"}, "503": {"/4"}, "100": nil,
@@ -57,32 +57,26 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 	d := newDeployer(t)
 	_, a := shop(t, d)
 	d.reroute(a)
-	asked(d, "shop", "/before", 200)
+	asked(d, a.id(), "/before", 200)
 	if got := requestPaths(t, d, RequestQuery{App: "shop", Lines: -1}); len(got) != 1 {
 		t.Fatalf("got %q", got)
 	}
 	by := store.User{Name: "alice"}
-	if err := os.MkdirAll(d.cfg.Git.Dir+"/shop.git", 0o700); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := d.RenameApp(t.Context(), "shop", "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	asked(d, "shop", "/late", 200) // was under way
-	asked(d, "store", "/after", 200)
+	asked(d, a.id(), "/late", 200) // was under way
+	asked(d, a.id(), "/after", 200)
 	if got := requestPaths(t, d, RequestQuery{App: "store", Lines: -1}); !slices.Equal(got, []string{"/before", "/late", "/after"}) {
 		t.Errorf("under its new name: got %q", got)
-	}
-	if _, err := os.Stat(filepath.Join(d.cfg.Logs, "shop")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old name has a directory: %v", err)
 	}
 	if err := d.DestroyApp(t.Context(), "store", by, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	asked(d, "store", "/too-late", 200)
+	asked(d, a.id(), "/too-late", 200)
 	d.reroute(a) // as an instance does that crashes now
-	asked(d, "store", "/too-late", 200)
-	if _, err := os.Stat(filepath.Join(d.cfg.Logs, "store")); !errors.Is(err, fs.ErrNotExist) {
+	asked(d, a.id(), "/too-late", 200)
+	if _, err := os.Stat(filepath.Join(d.cfg.Logs, a.id())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a destroyed app has a directory: %v", err)
 	}
 	if _, err := d.CreateApp(t.Context(), "store", by); err != nil {

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,9 +17,9 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// routeOf returns an app's route as the store has it, without backends.
+// routeOf returns an app's route as the store has it, without backends and without
+// the name that the router knows it by.
 func (d *Deployer) routeOf(app string) (route router.Route, err error) {
-	route.Name = app
 	err = d.db.View(func(tx *store.Tx) error {
 		domains, err := DomainsOf(tx, app)
 		if err != nil {
@@ -277,12 +278,12 @@ func (d *Deployer) changeRouting(app string, by store.User, text string, change 
 		if err := change(tx, &set); err != nil {
 			return err
 		}
-		return tx.PutRouting(app, set)
+		return errors.Join(tx.PutRouting(app, set), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
 		return d.full(err)
 	}
 	d.reroute(a)
-	d.happened(store.Event{App: app, By: by.Name, Kind: "router", Text: text})
+	d.changes.publish(app)
 	return nil
 }

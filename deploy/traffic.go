@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,15 +41,30 @@ type Traffic struct {
 
 // Traffic tells what an app was asked in the last minutes.
 func (d *Deployer) Traffic(_ context.Context, app string) (Traffic, error) {
-	if _, _, err := d.find(app); err != nil {
+	record, _, err := d.find(app)
+	if err != nil {
 		return Traffic{}, err
 	}
-	now, _ := d.table.Stats(app)
-	return d.traffic.of(app, now, time.Now()), nil
+	now, _ := d.table.Stats(record.ID())
+	t := d.traffic.of(record.ID(), now, time.Now())
+	t.App = app
+	return t, nil
 }
 
-// Counters are what the router has counted, by app.
-func (d *Deployer) Counters() map[string]router.Stats { return d.table.AllStats() }
+// Counters are what the router has counted, by the names of the apps.
+func (d *Deployer) Counters() map[string]router.Stats {
+	counters := map[string]router.Stats{}
+	of := d.table.AllStats()
+	d.mu.Lock()
+	apps := slices.Collect(maps.Values(d.apps))
+	d.mu.Unlock()
+	for _, a := range apps {
+		if stats, routed := of[a.id()]; routed {
+			counters[a.called()] = stats
+		}
+	}
+	return counters
+}
 
 // LostRequestLines is how many lines of access logs could not be written.
 func (d *Deployer) LostRequestLines() uint64 { return d.cfg.AccessLog.Dropped() }
@@ -77,7 +94,7 @@ type traffic struct {
 	mu      sync.Mutex // guards what follows
 	began   time.Time  // of the first step that is kept
 	ended   []time.Time
-	before  map[string]router.Stats // as they stood at the last step's end
+	before  map[string]router.Stats // as they stood at the last step's end, by the ids of the apps
 	courses map[string]*course
 }
 
@@ -98,9 +115,9 @@ func (t *traffic) step(all map[string]router.Stats, now time.Time) {
 	if t.ended = append(t.ended, now); len(t.ended) > trafficSteps {
 		t.began, t.ended = t.ended[0], t.ended[1:]
 	}
-	for app := range t.courses {
-		if _, there := all[app]; !there {
-			delete(t.courses, app)
+	for id := range t.courses {
+		if _, there := all[id]; !there {
+			delete(t.courses, id)
 		}
 	}
 	for app, stats := range all {
@@ -126,19 +143,19 @@ func (t *traffic) step(all map[string]router.Stats, now time.Time) {
 	t.before = all
 }
 
-// of tells of one app, whose counters stand at stats now.
-func (t *traffic) of(app string, stats router.Stats, now time.Time) Traffic {
+// of tells of the app with an id, whose counters stand at stats now.
+func (t *traffic) of(id string, stats router.Stats, now time.Time) Traffic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := Traffic{App: app, InFlight: stats.InFlight, StepSeconds: trafficStep.Seconds(), History: []float64{}}
+	out := Traffic{InFlight: stats.InFlight, StepSeconds: trafficStep.Seconds(), History: []float64{}}
 	if t.before == nil {
 		return out // berth has just begun
 	}
-	last := stats.Since(t.before[app])
+	last := stats.Since(t.before[id])
 	sum, from := last, t.began
 	for i, end := range t.ended {
 		var counted router.Stats
-		if c := t.courses[app]; c != nil {
+		if c := t.courses[id]; c != nil {
 			counted = c.steps[trafficSteps-len(t.ended)+i]
 		}
 		out.History = append(out.History, perSecond(counted.Requests, end.Sub(from)))

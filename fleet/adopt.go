@@ -23,7 +23,11 @@ type Wanted struct {
 //
 // What the apps lack is started by Converge with a patient change.
 func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container) {
-	byApp := sortByApp(containers)
+	byApp := map[string][]Container{}
+	for _, c := range containers {
+		app := c.About().Labels[LabelApp]
+		byApp[app] = append(byApp[app], c)
+	}
 	for _, w := range wanted {
 		w.App.mu.Lock()
 		w.App.alone = w.StopFirst
@@ -35,11 +39,7 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 			left = append(left, mine...)
 			continue
 		}
-		taken, others := w.App.fill(*w.Release, mine)
-		for _, t := range taken {
-			w.App.takeBack(t).supervise()
-		}
-		left = append(left, others...)
+		left = append(left, w.App.adopt(*w.Release, mine)...)
 		w.App.Reroute()
 	}
 	for _, others := range byApp {
@@ -48,28 +48,22 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 	return left
 }
 
-// sortByApp returns the containers by the user ids of their apps.
-func sortByApp(containers []Container) map[string][]Container {
-	byApp := map[string][]Container{}
-	for _, c := range containers {
-		app := c.About().Labels[LabelApp]
-		byApp[app] = append(byApp[app], c)
-	}
-	return byApp
+// adopt makes instances of the containers that run already, looks after them and
+// returns the other containers.
+func (a *App) adopt(r Release, containers []Container) (left []Container) {
+	found, left := a.found(r, containers)
+	a.mu.Lock()
+	a.live = append(a.live, found...)
+	a.mu.Unlock()
+	supervise(found)
+	return left
 }
 
-// filled is a slot of a release with the container that runs in it already.
-type filled struct {
-	release   Release // with the limits that the container has
-	slot      Slot
-	container Container
-}
-
-// fill finds the containers that run already in the slots of a release, and
+// found fills the slots of a release with containers that run already, and
 // returns the others. Of two for one slot, which a crash in the middle of a
 // restart leaves, it takes the one with the right limits, then the one that
 // listens, then the newer one.
-func (a *App) fill(r Release, containers []Container) (taken []filled, left []Container) {
+func (a *App) found(r Release, containers []Container) (set []*instance, left []Container) {
 	open := map[string]Slot{}
 	for _, s := range r.Slots() {
 		open[s.String()] = s
@@ -114,9 +108,9 @@ func (a *App) fill(r Release, containers []Container) (taken []filled, left []Co
 		}
 		has := r
 		has.Limits = found[0].limits
-		taken = append(taken, filled{has, s, found[0].Container})
+		set = append(set, a.takeBack(has, s, found[0].Container))
 	}
-	return taken, left
+	return set, left
 }
 
 // compareBool orders false before true.
@@ -131,13 +125,13 @@ func compareBool(x, y bool) int {
 }
 
 // takeBack makes an instance of a container that runs already.
-func (a *App) takeBack(t filled) *instance {
-	i := a.instance(t.release, t.slot)
-	i.container, i.state, i.since = t.container, Up, t.container.About().Created
-	if t.slot.Process.Type == "web" {
-		addresses, err := t.container.Listening()
+func (a *App) takeBack(r Release, s Slot, c Container) *instance {
+	i := a.instance(r, s)
+	i.container, i.state, i.since = c, Up, c.About().Created
+	if s.Process.Type == "web" {
+		addresses, err := c.Listening()
 		a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", i.name())
-		if address := listensOn(addresses, t.release.Port); address != "" {
+		if address := listensOn(addresses, r.Port); address != "" {
 			i.listens(address)
 		} else if len(addresses) > 0 {
 			first, _ := forRequests(addresses, i.containerPorts())
@@ -146,15 +140,12 @@ func (a *App) takeBack(t filled) *instance {
 			i.state = Starting // it was on its way; the supervisor starts it anew
 		}
 	}
-	a.mu.Lock()
-	a.live = append(a.live, i)
-	a.mu.Unlock()
 	return i
 }
 
-// bootPatience is how long requests of an app wait for its first instance. After
-// a restart of berth nobody waits; after one of the machine, a visitor is better
-// served late than not at all.
+// bootPatience is how long requests of an app wait for its first instance. A
+// restart of berth makes no request wait. After a restart of the machine, a late
+// answer is better than none.
 const bootPatience = 15 * time.Second
 
 // HoldUnserved holds the requests of an app that is to serve and of which
@@ -166,10 +157,10 @@ func (a *App) HoldUnserved(r Release) (resume func()) {
 		return nil
 	}
 	router := a.fleet.cfg.Router
-	if router.Hold(a.Name(), heldRequests, bootPatience) != nil {
-		return nil // it has no route, and nobody waits
+	if router.Hold(a.ref(), heldRequests, bootPatience) != nil {
+		return nil // it has no route, so no request can wait
 	}
-	resume = sync.OnceFunc(func() { router.Resume(a.Name()) })
+	resume = sync.OnceFunc(func() { router.Resume(a.ref()) })
 	time.AfterFunc(bootPatience, resume)
 	return resume
 }

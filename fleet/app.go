@@ -41,6 +41,9 @@ func (a *App) Name() string {
 	return a.name
 }
 
+// ref names the app to the router and the logs.
+func (a *App) ref() Ref { return Ref{a.uid, a.Name()} }
+
 // NameUnlessGone is Name, and "" for an app that was destroyed: its name may be
 // another app's.
 func (a *App) NameUnlessGone() string {
@@ -52,12 +55,10 @@ func (a *App) NameUnlessGone() string {
 	return a.name
 }
 
-// Rename gives the app a new name, and its route with it.
+// Rename gives the app a new name, and its route the hosts that it has by that.
 func (a *App) Rename(to string) {
 	a.mu.Lock()
-	from := a.name
 	a.name = to
-	a.fleet.cfg.Router.Remove(from)
 	a.mu.Unlock()
 	a.Reroute()
 }
@@ -69,7 +70,7 @@ func (a *App) End() (wait func(ctx context.Context)) {
 	a.gone = true
 	left := a.live
 	a.live = nil
-	drain := a.fleet.cfg.Router.Remove(a.name)
+	drain := a.fleet.cfg.Router.Remove(Ref{a.uid, a.name})
 	ready := a.standby
 	a.standby = nil
 	a.mu.Unlock()
@@ -135,6 +136,7 @@ const routeAgainAfter = time.Second
 // the background, and the set before has to go on until overdue is done.
 func (a *App) route() (Drain, error) {
 	drain, err := a.tryRoute()
+	again := err != nil && a.overdue != nil && err.Error() == a.overdue.why.Error()
 	switch {
 	case err == nil && a.overdue != nil:
 		a.overdue.drain = drain
@@ -145,7 +147,7 @@ func (a *App) route() (Drain, error) {
 		a.overdue = o
 		a.fleet.background(func(ctx context.Context) { a.routeAgain(ctx, o) })
 	}
-	if err != nil {
+	if err != nil && !again { // it was said, and is tried every second
 		a.fleet.cfg.Log.Error("an app could not be routed", "app", a.name, "err", err)
 	}
 	return drain, err
@@ -179,7 +181,7 @@ func (a *App) tryRoute() (Drain, error) {
 			backends = append(backends, b)
 		}
 	}
-	drain, err := a.fleet.cfg.Router.Swap(a.name, backends)
+	drain, err := a.fleet.cfg.Router.Swap(Ref{a.uid, a.name}, backends)
 	if err != nil {
 		return nil, fmt.Errorf("swap the routes of %s: %w", a.name, err)
 	}

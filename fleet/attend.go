@@ -14,11 +14,10 @@ import (
 // leastPause is the shortest pause between two looks at an instance that is up.
 const leastPause = time.Second
 
-// attend looks after an instance that is up, by those checks of app.json that
-// say what it is to be then, and returns when its program has ended or ctx has.
-// While a check fails, the instance is out of the router's turn. When one of
-// its liveness fails as often in a row as it may, the program is stopped: the
-// supervisor starts another.
+// attend repeats the readiness and liveness checks of an instance that is up. It
+// returns when the program or ctx has ended. While a check fails, the router asks
+// the instance last. When a liveness check fails as often in a row as app.json
+// allows, the program is stopped, and the supervisor starts another.
 func (i *instance) attend(ctx context.Context, c Container) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -66,14 +65,14 @@ func (i *instance) look(ctx context.Context, c Container, check store.HealthChec
 		if err != nil {
 			return fmt.Errorf("look where %s listens: %w", i.name(), err)
 		}
-		told := check.Port
-		if told == 0 {
-			told = i.release.Port
+		port := check.Port
+		if port == 0 {
+			port = i.release.Port
 		}
-		if at := listensOn(addresses, told); at != "" {
+		if at := listensOn(addresses, port); at != "" {
 			address = at
 		} else if check.Port != 0 || address == "" || !slices.Contains(addresses, address) {
-			return fmt.Errorf("it does not listen on port %d", told)
+			return fmt.Errorf("it does not listen on port %d", port)
 		}
 		if check.Listening {
 			return nil
@@ -105,7 +104,7 @@ func (i *instance) turn(why string) {
 type failing struct {
 	tell func(why string) // "" when none fails any more
 
-	mu   sync.Mutex // guards what follows; held while told, so that the last word is the latest
+	mu   sync.Mutex // guards what follows; held during tell, so that calls keep their order
 	errs map[int]error
 }
 

@@ -34,8 +34,8 @@ type Config struct {
 	Journal Journal
 	Logs    Logs
 
-	// SSHCommand returns how a command of berth begins for somebody elsewhere
-	// ("ssh berth@example.com"). Hints begin with it.
+	// SSHCommand returns the beginning of a command that a user types on another
+	// machine ("ssh berth@example.com"). Hints begin with it.
 	SSHCommand func() string
 
 	Log *slog.Logger
@@ -78,7 +78,8 @@ func (f *Fleet) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// warn logs the failure of work that nobody waits for.
+// warn logs the failure of work in the background, which has no caller to return
+// it to.
 func (f *Fleet) warn(what string, err error, args ...any) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		f.cfg.Log.Warn(what, append(args, "err", err)...)

@@ -27,9 +27,10 @@ const (
 	laterLooks = 100 * time.Millisecond // … a slow one costs no CPU
 )
 
-// awaitHealthy returns when the instance answers as its checks ask, or with a
-// fault that says what was tried. It finds out where the instance listens. A
-// check that only warns does so through note.
+// awaitHealthy returns nil once the instance passes its checks, or a fault with
+// what was tried. It also finds the address on which the instance listens. again
+// is set for a release that has served before. note gets the failures of checks
+// that only warn.
 func (i *instance) awaitHealthy(ctx context.Context, again bool, note func(string)) error {
 	checks, hosts := i.checks(), i.hosts()
 	c, _, _ := i.running()
@@ -58,7 +59,7 @@ func (i *instance) awaitHealthy(ctx context.Context, again bool, note func(strin
 
 // hosts are those under which checks ask the instance.
 func (i *instance) hosts() []string {
-	hosts, _ := i.fleet().cfg.Router.Hosts(i.app.Name())
+	hosts, _ := i.fleet().cfg.Router.Hosts(i.app.ref())
 	return hosts
 }
 
@@ -69,10 +70,10 @@ func (i *instance) checks() []store.HealthCheck {
 	})
 }
 
-// awaitAnswer is the check of a web process that has none of its own: it
-// listens, also where the app's ports lead, then GET / answers below 500. Of a
-// release that has served before, a port that nobody listens on is no reason to
-// keep all the rest down: somebody may have added it since.
+// awaitAnswer is the check of a web process that has none of its own: it listens,
+// also where the app's TCP ports lead, then GET / answers below 500. For a release
+// that has served before, a TCP port on which it does not listen is only noted:
+// the port may have been added since.
 func (i *instance) awaitAnswer(ctx context.Context, c Container, hosts []string, again bool, note func(string)) error {
 	deadline := time.Now().Add(healthTimeout)
 	for _, at := range i.containerPorts() {
@@ -92,7 +93,7 @@ func (i *instance) awaitAnswer(ctx context.Context, c Container, hosts []string,
 	}
 	tried := tally{}
 	for pause := firstLook; ; pause = min(2*pause, laterLooks) {
-		// Looked up each time: the port it was told may open after another one.
+		// Looked up each time: PORT may open after another port.
 		address, err := i.awaitListening(ctx, c, 0, deadline)
 		if err != nil {
 			return err
@@ -112,22 +113,22 @@ func (i *instance) awaitAnswer(ctx context.Context, c Container, hosts []string,
 	}
 }
 
-// awaitListening waits for the program to listen on a TCP port: the one it was
-// told, or failing that any other, preferably one that no port of the app's
-// leads to. want, when not 0, is the only port that counts.
+// awaitListening waits for the program to listen on PORT or, failing that, on any
+// other TCP port, preferably one to which no TCP port of the app leads. want, when
+// not 0, is the only port that counts.
 func (i *instance) awaitListening(ctx context.Context, c Container, want int, deadline time.Time) (string, error) {
-	var other string // listens on another port than it was told
+	var other string // an address on another port than PORT
 	var otherSince time.Time
 	for pause := firstLook; ; pause = min(pause*5/4, laterLooks) {
 		addresses, err := c.Listening()
 		if err != nil && !Ended(c) {
 			return "", fmt.Errorf("look where %s listens: %w", i.name(), err)
 		}
-		told := i.release.Port
+		port := i.release.Port
 		if want != 0 {
-			told = want
+			port = want
 		}
-		if a := listensOn(addresses, told); a != "" {
+		if a := listensOn(addresses, port); a != "" {
 			if want == 0 { // a port of its own for checks takes no requests
 				i.listens(a)
 			}
@@ -149,7 +150,7 @@ func (i *instance) awaitListening(ctx context.Context, c Container, want int, de
 			}
 		}
 		if !wait(ctx, c, pause) || time.Now().After(deadline) {
-			return "", i.unhealthy(ctx, c, fmt.Sprintf("listen on port %d", told), nil)
+			return "", i.unhealthy(ctx, c, fmt.Sprintf("listen on port %d", port), nil)
 		}
 	}
 }

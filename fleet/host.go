@@ -76,7 +76,7 @@ type Container interface {
 	Usage(ctx context.Context) (Usage, error)
 }
 
-// About is what is known of a container from its making on.
+// About is what does not change in the life of a container.
 type About struct {
 	ID      string
 	Labels  map[string]string
@@ -92,7 +92,7 @@ type Spec struct {
 	Labels   map[string]string // kept with the container
 	Limits   Limits
 
-	// Foreign is set when the root filesystem is somebody else's image.
+	// Foreign is set when the root filesystem is an image that berth did not build.
 	Foreign bool
 
 	// StopSignal is what Stop sends first; "" is SIGTERM.

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// StopGrace is what a process gets between SIGTERM and SIGKILL: Heroku gives
-// 30 s, and on a machine of one's own nobody wants to wait that long.
+// StopGrace is the time between SIGTERM and SIGKILL. Heroku gives 30 s; on a
+// single machine a stop should not take that long.
 const StopGrace = 10 * time.Second
 
 // State is what an instance is at.
@@ -53,7 +53,7 @@ type instance struct {
 
 	mu        sync.Mutex // guards what follows
 	container Container  // nil until the first one is made
-	address   string     // where it listens, once known
+	address   string     // where it listens; "" until that is found out
 	state     State
 	since     time.Time
 	restarts  int
@@ -171,8 +171,8 @@ func (i *instance) create(ctx context.Context) (Container, error) {
 }
 
 func (i *instance) spec() Spec {
-	app := i.app.Name()
-	spec := i.release.Spec(app, KindInstance, map[string]string{
+	app := i.app.ref()
+	spec := i.release.Spec(app.Name, KindInstance, map[string]string{
 		LabelRelease: strconv.Itoa(i.release.Number), LabelProcess: i.process.Type, LabelNumber: strconv.Itoa(i.number),
 		labelLimits: i.release.Limits.String(),
 	})
@@ -197,9 +197,9 @@ func (i *instance) command(args []string) Command {
 // lastLines returns the end of what the instance's program printed.
 func (i *instance) lastLines(n int) (texts []string) {
 	c, _, _ := i.running()
-	app, logs := i.app.Name(), i.fleet().cfg.Logs
+	app, logs := i.app.ref(), i.fleet().cfg.Logs
 	lines, err := logs.Last(logs.File(app, i.release.Number, i.name(), c.About().ID), n)
-	i.fleet().warn("the log of an instance cannot be read", err, "app", app, "instance", i.name())
+	i.fleet().warn("the log of an instance cannot be read", err, "app", app.Name, "instance", i.name())
 	for _, line := range lines {
 		texts = append(texts, "| "+line)
 	}

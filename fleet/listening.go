@@ -42,7 +42,7 @@ func (i *instance) containerPorts() []string {
 	if i.process.Type != "web" {
 		return nil
 	}
-	return i.fleet().cfg.Router.Ports(i.app.Name())
+	return i.fleet().cfg.Router.Ports(i.app.ref())
 }
 
 // listens notes where the instance takes requests.
@@ -50,13 +50,13 @@ func (i *instance) listens(address string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.address, i.detail = address, ""
-	if told := strconv.Itoa(i.release.Port); address != "0.0.0.0:"+told && address != "[::]:"+told {
+	if port := strconv.Itoa(i.release.Port); address != "0.0.0.0:"+port && address != "[::]:"+port {
 		i.detail = "listens on " + address
 	}
 }
 
 // oddAddress tells whether the instance listens where apps should not: on
-// loopback alone, or on a port that nobody named.
+// loopback alone, or on a port that is neither PORT nor one of the image's.
 func (i *instance) oddAddress() (address string, odd bool) {
 	_, _, address = i.running()
 	if address == "" {

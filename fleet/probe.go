@@ -54,7 +54,7 @@ func getFrom(ctx context.Context, dial dialer, hosts []string, check store.Healt
 func getAs(ctx context.Context, dial dialer, host string, check store.HealthCheck) (a answer, err error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the other end of a socket of ours
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the connection goes into the container and nowhere else
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}
 	resp, err := request(ctx, transport, host, check)

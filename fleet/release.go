@@ -33,7 +33,7 @@ type Release struct {
 	Layer string // key of the root filesystem
 	Base  string // key of the layer below it, which holds all but the source
 
-	// Of an image of somebody else's making.
+	// Of an image that berth did not build.
 	Foreign    bool
 	StopSignal string
 	Exposes    []string // ports that it says it listens on: "80/tcp"

@@ -17,7 +17,7 @@ const (
 
 // retire lets instances finish what they are at, and removes them.
 func (a *App) retire(ctx context.Context, left []*instance, drain Drain) {
-	a.quit(ctx, left, drain, a.fleet.cfg.Router.StreamGrace(a.Name()), a.remove)
+	a.quit(ctx, left, drain, a.fleet.cfg.Router.StreamGrace(a.ref()), a.remove)
 }
 
 // quit lets instances finish what they are at, streams for their grace, and

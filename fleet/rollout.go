@@ -46,7 +46,7 @@ type Change struct {
 	Progress Progress // may be nil
 }
 
-// Progress is told how a change goes. Its methods may be called concurrently.
+// Progress receives what a change is at. Its methods may be called concurrently.
 type Progress interface {
 	// Up says that all that was to be started is healthy, and how long each
 	// took; asked is set when GET / was how that was found out.
@@ -62,7 +62,7 @@ type Progress interface {
 	Back(release int)
 }
 
-// quiet is the progress of a change that nobody watches.
+// quiet is the progress of a change without an audience.
 type quiet struct{}
 
 func (quiet) Up([]string, []time.Duration, bool) {}

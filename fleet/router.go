@@ -8,34 +8,40 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// Router leads requests to the instances of apps, which it knows by their names.
-// It is safe for concurrent use, and its methods do not wait for requests.
+// Ref is how the fleet names an app to others: by the user id that it keeps and
+// the name that it has now.
+type Ref struct {
+	UID  int
+	Name string
+}
+
+// Router leads requests to the instances of apps. It is safe for concurrent use, and its methods do not wait for requests.
 type Router interface {
 	// Swap leads the requests of an app to these backends and to no others. The
 	// drain is of those that got requests before; it may be nil when there are
 	// none.
-	Swap(app string, backends []Backend) (Drain, error)
+	Swap(app Ref, backends []Backend) (Drain, error)
 
 	// Remove takes an app out of the routing. The drain may be nil.
-	Remove(app string) Drain
+	Remove(app Ref) Drain
 
 	// Hold makes up to so many requests of an app wait, each for so long, until
 	// Resume. An app without a route is an error.
-	Hold(app string, requests int, patience time.Duration) error
+	Hold(app Ref, requests int, patience time.Duration) error
 
 	// Resume ends a Hold. Without one it does nothing.
-	Resume(app string)
+	Resume(app Ref)
 
 	// Hosts returns the hosts by which visitors reach an app, its own domains
 	// first, and the host that it has by its name, which may be the last of them.
-	Hosts(app string) (hosts []string, usual string)
+	Hosts(app Ref) (hosts []string, usual string)
 
 	// Ports returns the ports of web instances to which the app's TCP ports lead.
-	Ports(app string) []string
+	Ports(app Ref) []string
 
 	// StreamGrace is how long the WebSockets and event streams of instances
 	// that are replaced may go on.
-	StreamGrace(app string) time.Duration
+	StreamGrace(app Ref) time.Duration
 }
 
 // Backend is an instance that takes requests, as router.Backend is.
@@ -77,7 +83,7 @@ type Journal interface {
 // Logs keeps what instances print.
 type Logs interface {
 	// File is where the output of one container of a source ("web.1") goes.
-	File(app string, release int, source, container string) string
+	File(app Ref, release int, source, container string) string
 
 	// Last returns the last n lines of a file.
 	Last(file string, n int) ([]string, error)
@@ -87,5 +93,5 @@ type Logs interface {
 	Note(a *App, release int, source, text string)
 
 	// Trim removes the oldest logs of a source.
-	Trim(app string, release int, source string)
+	Trim(app Ref, release int, source string)
 }

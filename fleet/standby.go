@@ -101,8 +101,8 @@ func (a *App) Claim(base string) *Standby {
 }
 
 // Fits tells whether the containers are what a release would have made for
-// itself: during the build another may have taken its number, or somebody
-// changed the app's limits.
+// itself: during the build another release may have taken its number, or the
+// app's limits may have changed.
 func (s *Standby) Fits(r Release) bool {
 	return s == nil || s.base == r.Base && s.release == r.Number && s.limits == r.Limits
 }
@@ -151,7 +151,7 @@ func (s *Standby) Fill(ctx context.Context, tree, dir string) {
 	all.Wait()
 }
 
-// Dismiss removes the containers that nobody took.
+// Dismiss removes the containers that no instance took.
 func (s *Standby) Dismiss() {
 	if s == nil {
 		return

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ type story struct {
 	fails bool
 
 	program func(spec fleet.Spec, cmd fleet.Command) fleettest.Program
+
+	// within bounds the change; nil is the life.
+	within func(w *world) (context.Context, context.CancelFunc)
 }
 
 func (s story) String() string { return s.name }
@@ -43,7 +47,7 @@ func stories() []story {
 		}
 	}
 	push := func(w *world) error {
-		return w.app.Converge(w.life.Context, w.change(release(2, 2)))
+		return w.converge(w.change(release(2, 2)))
 	}
 	readied := func(w *world) error {
 		next := release(2, 2)
@@ -63,22 +67,22 @@ func stories() []story {
 			}
 			return commit()
 		}
-		return w.app.Converge(w.life.Context, c)
+		return w.converge(c)
 	}
 	restart := func(w *world) error {
 		c := w.change(release(1, 2))
 		c.Fresh = true
-		return w.app.Converge(w.life.Context, c)
+		return w.converge(c)
 	}
 	scale := func(web int) func(w *world) error {
-		return func(w *world) error { return w.app.Converge(w.life.Context, w.change(release(1, web))) }
+		return func(w *world) error { return w.converge(w.change(release(1, web))) }
 	}
 	limits := func(w *world) error {
 		r := release(1, 2)
 		r.Limits.Memory = 1 << 30
 		c := w.change(r)
 		c.Fresh = true
-		return w.app.Converge(w.life.Context, c)
+		return w.converge(c)
 	}
 	cut := func(w *world) error { w.machine.Reboot(); return nil }
 	brokenOff := func(step string) func(w *world) error { // a push that an earlier crash ended
@@ -142,6 +146,7 @@ func (s story) play(t *testing.T, trap fleettest.Trap) (*world, error) {
 		return w, w.boot()
 	}
 	w.life.Set(trap)
+	w.within = s.within
 	return w, s.do(w)
 }
 

@@ -39,8 +39,8 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 	kept := slices.DeleteFunc(slices.Clone(set), func(i *instance) bool { return slices.Contains(missing, i) })
 	began := time.Now()
 	if slices.ContainsFunc(old, serves) && !slices.ContainsFunc(kept, serves) {
-		app := a.Name()
-		f.warn("requests cannot be held", f.cfg.Router.Hold(app, heldRequests, heldFor), "app", app)
+		app := a.ref()
+		f.warn("requests cannot be held", f.cfg.Router.Hold(app, heldRequests, heldFor), "app", app.Name)
 		defer f.cfg.Router.Resume(app)
 		defer func() { c.Progress.Held(time.Since(began)) }()
 	}
@@ -108,6 +108,12 @@ func stuck(instances []*instance) error {
 	return errStuck(strings.Join(names, ", "), instances[0].release.Number)
 }
 
+// isStuck tells whether an error is errStuck's.
+func isStuck(err error) bool {
+	f := fault.From(err)
+	return f != nil && f.Code == "E503"
+}
+
 func errStuck(names string, release int) error {
 	return fault.New(fault.Failed, "E503", "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
 		Hint("its process waits in the kernel, as for a disk or a network filesystem: when that is mended, it ends")
@@ -118,15 +124,17 @@ func (a *App) prepare(ctx context.Context, c Change, instances []*instance) erro
 	if err := c.layer(); err != nil {
 		return err
 	}
-	errs := make([]error, len(instances))
-	sideBySide(instances, func(n int, i *instance) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sideBySide(instances, func(_ int, i *instance) {
 		container, err := i.readied(ctx, c)
-		if err == nil {
-			i.fill(container)
+		if err != nil {
+			cancel(err) // the first failure is the reason, as in start
+			return
 		}
-		errs[n] = err
+		i.fill(container)
 	})
-	return errors.Join(errs...)
+	return context.Cause(ctx)
 }
 
 // bringBack stops the instances that did not come up and starts those that they
@@ -178,6 +186,8 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 	if len(down) > 0 {
 		return fmt.Errorf("v%d was started again, and %s did not come up yet", release, strings.Join(down, ", "))
 	}
-	c.Progress.Back(release)
+	if len(again) > 0 {
+		c.Progress.Back(release)
+	}
 	return nil
 }

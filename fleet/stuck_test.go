@@ -106,6 +106,33 @@ func TestStopFirst_TheOldOnesWaitForNewOnesThatDoNotEnd(t *testing.T) {
 	})
 }
 
+// Waiting for another program's end is no crash: the pause does not grow, and the
+// release is not given up for it.
+func TestStopFirst_WaitingForAnotherProgramIsNoCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begun(t, release(1, 1), true, of("2", fleettest.Program{Listens: -1, Stops: -1, Unkillable: true}))
+		if err := w.app.Converge(w.life.Context, w.change(release(2, 1))); err == nil {
+			t.Fatal("what never listens was taken")
+		}
+		time.Sleep(time.Hour)
+		for _, b := range w.machine.Boxes() {
+			if b.Runs() {
+				b.Behave(fleettest.Program{})
+				b.End(fleet.Exit{Code: 137, Signal: 9})
+			}
+		}
+		time.Sleep(5 * time.Second)
+		for _, i := range w.app.Instances(t.Context()) {
+			if i.State != fleet.Up || i.Restarts > 2 {
+				t.Errorf("%s is %s after %d restarts, 5 s after the end of what was in the way", i.Name, i.State, i.Restarts)
+			}
+		}
+		if wrong := w.end(); len(wrong) > 0 {
+			t.Errorf("after another start:\n%s", strings.Join(wrong, "\n"))
+		}
+	})
+}
+
 // What was scaled down may take a while to end.
 func TestStopFirst_WaitsForWhatIsLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,10 @@ const (
 
 	// forgiven is how long an instance must have been up for its crashes to be forgotten.
 	forgiven = 10 * time.Minute
+
+	// stuckAgain is how often it is seen whether a program that did not end after
+	// SIGKILL has ended, where nothing may run beside it.
+	stuckAgain = 2 * time.Second
 )
 
 // restartDelay is the pause before the nth restart in a row: none before the
@@ -107,6 +111,19 @@ func (i *instance) heal(ctx context.Context, old Container) {
 		i.notice("up again")
 		return
 	}
+	if isStuck(err) { // no fault of this release's: what is in the way ends by itself
+		if i.said() != err.Error() {
+			i.set(Crashed, err.Error())
+			i.fleet().cfg.Log.Warn("an instance waits for another one's end", "app", i.app.Name(), "instance", i.name(), "err", err)
+			i.notice("could not be started: %v; starting it again after that one's end", err)
+			i.fleet().cfg.Journal.Changed(i.app.Name())
+		}
+		select {
+		case <-time.After(stuckAgain):
+		case <-ctx.Done():
+		}
+		return
+	}
 	i.mu.Lock()
 	i.restarts++
 	crashes := i.restarts
@@ -142,7 +159,7 @@ func (i *instance) replace(ctx context.Context, old Container) error {
 	i.set(Starting, "")
 	f, app := i.fleet(), i.app.Name()
 	i.app.remove(old)
-	f.cfg.Logs.Trim(app, i.release.Number, i.name())
+	f.cfg.Logs.Trim(i.app.ref(), i.release.Number, i.name())
 	if err := i.app.blocked(); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (a *App) Visit(ctx context.Context, warn func(lines ...string)) {
 	c, _, address := i.running()
 	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
 	defer cancel()
-	hosts, usual := a.fleet.cfg.Router.Hosts(a.Name())
+	hosts, usual := a.fleet.cfg.Router.Hosts(a.ref())
 	if last := len(hosts) - 1; last > 0 && hosts[last] == usual {
 		hosts = hosts[:last] // the default host is not what its visitors use
 	}

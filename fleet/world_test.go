@@ -34,6 +34,17 @@ type world struct {
 	journal *fleettest.Journal
 	fleet   *fleet.Fleet
 	app     *fleet.App
+	within  func(w *world) (context.Context, context.CancelFunc) // bounds changes; may be nil
+}
+
+// converge makes a change.
+func (w *world) converge(c fleet.Change) error {
+	if w.within == nil {
+		return w.app.Converge(w.life.Context, c)
+	}
+	ctx, cancel := w.within(w)
+	defer cancel()
+	return w.app.Converge(ctx, c)
 }
 
 // release is one of an app with so many web instances and one worker.

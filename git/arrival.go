@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // unfinished is a file that is there while a push is. Found by another push, it
@@ -42,13 +43,14 @@ func (r Repository) arrive() (*arrival, error) {
 	return a, err
 }
 
-// end removes the packs that a refused push has brought.
+// end removes the packs that a refused push has brought. What Take has brought
+// meanwhile is another repository's too, and stays.
 func (a *arrival) end(accepted bool) error {
 	var errs []error
 	if !accepted {
 		for _, file := range packFiles(a.dir.FS()) {
 			stem, _, _ := strings.Cut(file, ".")
-			if !slices.Contains(a.before, stem+".pack") {
+			if !slices.Contains(a.before, stem+".pack") && !a.shared(file) {
 				errs = append(errs, a.dir.Remove(packDir+"/"+file))
 			}
 		}
@@ -57,6 +59,16 @@ func (a *arrival) end(accepted bool) error {
 		return err
 	}
 	return a.dir.Remove(unfinished)
+}
+
+// shared tells whether a pack's file has another name.
+func (a *arrival) shared(file string) bool {
+	info, err := a.dir.Lstat(packDir + "/" + file)
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
 }
 
 const packDir = "objects/pack"

@@ -30,35 +30,38 @@ func (r Repository) Take(ctx context.Context, from Repository) (err error) {
 }
 
 func (r Repository) take(ctx context.Context, from Repository) error {
-	source := filepath.Join(from.Path, "objects")
-	err := filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
+	// What is in the repositories is git's: nothing in them leads us out.
+	dir, err := os.OpenRoot(filepath.Dir(r.Path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	here, there := filepath.Base(r.Path), filepath.Base(from.Path)
+	err = fs.WalkDir(dir.FS(), there+"/objects", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name, err := filepath.Rel(source, path)
-		if err != nil {
-			return err
-		}
 		// What is on its way in is nobody's yet.
-		unfinished := strings.HasPrefix(entry.Name(), "tmp_") || strings.HasPrefix(entry.Name(), ".tmp-")
-		into := filepath.Join(r.Path, "objects", name)
+		unfinished := strings.HasPrefix(entry.Name(), "tmp_") || strings.HasPrefix(entry.Name(), ".tmp-") ||
+			strings.HasSuffix(entry.Name(), ".keep") || strings.HasSuffix(entry.Name(), ".lock")
+		into := here + strings.TrimPrefix(name, there)
 		switch {
 		case entry.IsDir() && unfinished:
 			return fs.SkipDir
 		case entry.IsDir():
-			if err := os.Mkdir(into, 0o755); errors.Is(err, fs.ErrExist) {
+			if err := dir.Mkdir(into, 0o755); errors.Is(err, fs.ErrExist) {
 				return nil
 			} else if err != nil {
 				return err
 			}
-			return r.own(into)
+			return r.ownIn(dir, into)
 		case unfinished || !entry.Type().IsRegular():
 			return nil
 		}
-		if err := os.Link(path, into); !errors.Is(err, fs.ErrExist) {
+		if err := dir.Link(name, into); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		return nil
@@ -66,24 +69,32 @@ func (r Repository) take(ctx context.Context, from Repository) error {
 	if err != nil {
 		return err
 	}
-	ends, err := os.ReadFile(filepath.Join(from.Path, "shallow")) // where its history is cut off
+	ends, err := dir.ReadFile(there + "/shallow") // where its history is cut off
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	into := filepath.Join(r.Path, "shallow")
-	if err := os.WriteFile(into, ends, 0o644); err != nil {
+	if err := dir.WriteFile(here+"/shallow", ends, 0o644); err != nil {
 		return err
 	}
-	return r.own(into)
+	return r.ownIn(dir, here+"/shallow")
 }
 
-// SetBranch has a branch name a commit that the repository holds.
+// ownIn is own for a name within a directory.
+func (r Repository) ownIn(dir *os.Root, name string) error {
+	if r.uid == os.Getuid() {
+		return nil
+	}
+	return dir.Lchown(name, r.uid, r.gid)
+}
+
+// SetBranch makes a branch that names a commit which the repository holds. One
+// that is there stays where it is, and is an error.
 func (r Repository) SetBranch(ctx context.Context, branch, commit string) error {
 	if err := checkID(commit); err != nil {
 		return err
 	}
-	return r.run(ctx, "update-ref", "refs/heads/"+branch, commit)
+	return r.run(ctx, "update-ref", "refs/heads/"+branch, commit, strings.Repeat("0", len(commit)))
 }

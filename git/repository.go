@@ -200,8 +200,29 @@ func (r Repository) DropBranch(ctx context.Context, name string) error {
 	return r.run(ctx, "update-ref", "-d", "refs/heads/"+name)
 }
 
-// Rename and Remove do as they say; a missing repository is no error.
-func (rs Repositories) Rename(from, to string) error {
+// SetAside gives a repository that nobody owns a name that none has. A missing
+// one is no error.
+func (rs Repositories) SetAside(name string) error {
+	path, err := rs.path(name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	aside, err := os.MkdirTemp(rs.Dir, "left-"+name+"-")
+	if err == nil {
+		err = os.Rename(path, filepath.Join(aside, filepath.Base(path)))
+	}
+	if err != nil {
+		return fmt.Errorf("set the repository %s aside: %w", name, err)
+	}
+	return nil
+}
+
+// Adopt gives the repository of one name another. One that has that name already
+// is set aside: it is older. A missing repository is no error.
+func (rs Repositories) Adopt(from, to string) error {
 	old, err := rs.path(from)
 	if err != nil {
 		return err
@@ -210,13 +231,19 @@ func (rs Repositories) Rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(old, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("rename repository %s to %s: %w", from, to, err)
+	if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := rs.SetAside(to); err != nil {
+		return err
+	}
+	if err := os.Rename(old, now); err != nil {
+		return fmt.Errorf("rename the repository %s to %s: %w", from, to, err)
 	}
 	return nil
 }
 
-// Remove removes the repository.
+// Remove removes the repository. A missing one is no error.
 func (rs Repositories) Remove(name string) error {
 	path, err := rs.path(name)
 	if err != nil {

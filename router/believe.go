@@ -189,7 +189,7 @@ func (x *exchange) port() int {
 
 // publicPorts are where clients reach us by HTTP and HTTPS: the usual ports of
 // the proxy in front, if there is one that spoke of its own connection.
-func (x *exchange) publicPorts() (http, https int) {
+func publicPorts(x *exchange) (http, https int) {
 	if x.believed != nil && x.believed.proto != "" {
 		return 80, 443
 	}

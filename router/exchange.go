@@ -289,7 +289,7 @@ func (x *exchange) becameStream() {
 
 // failed answers for a backend that did not.
 func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
-	log := x.door.log.With("route", x.route.name, "request", x.id)
+	log := x.door.log.With("route", x.route.label, "request", x.id)
 	switch {
 	case x.wasCut.Load():
 		x.hangUp() // deadlines have been set on it
@@ -307,7 +307,7 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	case x.body != nil && x.body.failure() != nil:
 		x.hangUp() // where the next request would begin is anyone's guess
 		x.page(malformed)
-	case x.wasReset(err):
+	case wasReset(x, err):
 		x.tellStatus(x.broken(err))
 	case timesOut(err):
 		log.Warn("backend timed out", "err", err)

@@ -67,7 +67,7 @@ func (x *exchange) tellStatus(status int, message string) {
 
 // wasReset tells whether a call failed by a reset of the app's, which is its
 // answer then.
-func (x *exchange) wasReset(err error) bool {
+func wasReset(x *exchange, err error) bool {
 	_, reset := errors.AsType[http2.StreamError](err)
 	return reset && x.isGRPC()
 }
@@ -139,7 +139,7 @@ func (x *exchange) broken(err error) (status int, message string) {
 		return grpcUnavailable, restarted.title + ". " + restarted.text
 	}
 	if reset, ok := errors.AsType[http2.StreamError](err); ok {
-		if reset.Code == http2.ErrCodeCancel && x.pastDeadline() {
+		if reset.Code == http2.ErrCodeCancel && pastDeadline(x) {
 			return grpcDeadlineExceeded, "The app has ended the call at its deadline."
 		}
 		return resetStatus(reset.Code), "The app has reset the call: " + reset.Code.String()
@@ -164,7 +164,7 @@ func resetStatus(code http2.ErrCode) int {
 
 // pastDeadline tells whether the time is over that the client has given the
 // call. The app may notice that a moment before the client does.
-func (x *exchange) pastDeadline() bool {
+func pastDeadline(x *exchange) bool {
 	given := x.in.Header.Get("Grpc-Timeout")
 	if given == "" {
 		return false

@@ -385,7 +385,7 @@ func TestGRPC_ResetsOfTheAppAreToldAsStatuses(t *testing.T) {
 func TestGRPC_ResetAtTheDeadlineIsTheDeadline(t *testing.T) {
 	for given, want := range map[string]bool{"100m": true, "1S": true, "2S": false, "1H": false, "99999999n": true, "": false, "m": false, "5x": false, "-1S": false} {
 		x := &exchange{in: &http.Request{Header: http.Header{"Grpc-Timeout": {given}}}, start: time.Now().Add(-1500 * time.Millisecond)}
-		if got := x.pastDeadline(); got != want {
+		if got := pastDeadline(x); got != want {
 			t.Errorf("%q: got %v", given, got)
 		}
 	}

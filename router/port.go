@@ -78,7 +78,7 @@ type portTarget struct {
 func (t *table) enterPorts(ports []Port, to *route) error {
 	for _, p := range ports {
 		if there, taken := t.ports[p.Number]; taken {
-			return &PortTakenError{p.Number, there.route.name}
+			return &PortTakenError{p.Number, there.route.label}
 		}
 		t.ports[p.Number] = portTarget{to, p}
 	}

@@ -10,14 +10,14 @@ func (x *exchange) answersPlain() bool { return x.route != nil && x.route.option
 
 // redirect sends the client to the same place over HTTPS.
 func (x *exchange) redirect() {
-	_, port := x.publicPorts()
+	_, port := publicPorts(x)
 	x.sendTo("https://" + urlHost(x.host, port, 443))
 }
 
 // redirectHost sends the client to the same path of another host, in one step
 // to where it would end up. A host that is not ours has the usual ports.
 func (x *exchange) redirectHost(host string) {
-	port, tlsPort := x.publicPorts()
+	port, tlsPort := publicPorts(x)
 	scheme, standard := "http", 80
 	if x.secure() || x.door.redirect && !x.answersPlain() {
 		scheme, port, standard = "https", tlsPort, 443

@@ -36,7 +36,8 @@ type Backend struct {
 // Route leads hosts and ports to backends. With no backends its hosts get the page of an
 // app that is down (503).
 type Route struct {
-	Name      string
+	Name      string   // what it is known by, in the access log and the counters too
+	Label     string   // what logs and errors call it; "" is its name
 	Hosts     []string // lower case: exact, or *.example.com for one label under it
 	Paths     []Path
 	Redirects []Redirect
@@ -142,6 +143,7 @@ func checkPath(path string) error {
 // than one snapshot is in lasting.
 type route struct {
 	name     string
+	label    string
 	places   []place
 	backends []*backend
 	tokens   []string // of the backends, in cookies; nil when none are set

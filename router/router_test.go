@@ -309,6 +309,13 @@ func TestHandle_HostsMoveAndDoNotOverlap(t *testing.T) {
 	if taken, ok := errors.AsType[*HostTakenError](err); !ok || taken.Host != "shop.localhost" || taken.By != "shop" {
 		t.Errorf("a second route for shop.localhost: got %v", err)
 	}
+	if _, err := s.Swap(Route{Name: "70000", Label: "wiki", Hosts: []string{"wiki.localhost"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Swap(Route{Name: "blog", Hosts: []string{"wiki.localhost"}})
+	if taken, ok := errors.AsType[*HostTakenError](err); !ok || taken.By != "wiki" {
+		t.Errorf("a second route for wiki.localhost: got %v, want the label of the first", err)
+	}
 	if _, ok := s.certified("blog.localhost"); ok {
 		t.Error("a refused swap left blog.localhost in the table")
 	}

@@ -43,7 +43,7 @@ func (t *table) enter(at place, to target) error {
 	taken := func(by target) error {
 		err := &HostTakenError{Host: at.String()}
 		if by.route != nil {
-			err.By = by.route.name
+			err.By = by.route.label
 		}
 		return err
 	}

@@ -91,7 +91,7 @@ func (s *stream) serve() {
 	app, err := s.dial(to.To)
 	if err != nil {
 		if s.ctx.Err() == nil && !errors.Is(err, errDown) && !errors.Is(err, errPaused) {
-			s.router.log.Warn("backend failed", "route", to.route.name, "port", to.Number, "err", err)
+			s.router.log.Warn("backend failed", "route", to.route.label, "port", to.Number, "err", err)
 		}
 		return
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -81,7 +82,7 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 	r.write.Lock()
 	defer r.write.Unlock()
 	next := r.table.Load().clone()
-	fresh := &route{name: rt.Name, options: rt.Options.compile(), lasting: new(lasting)}
+	fresh := &route{name: rt.Name, label: cmp.Or(rt.Label, rt.Name), options: rt.Options.compile(), lasting: new(lasting)}
 	var before []*backend
 	if old := next.routes.get(rt.Name); old != nil {
 		before, fresh.lasting = old.backends, old.lasting

@@ -179,7 +179,7 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 		return nil, err
 	}
 	step("init")
-	if err := e.putNote(c); err != nil {
+	if err := c.putNote(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -363,7 +363,7 @@ func (e *Engine) adopt(r containers.Container, task *tasktypes.Process) *Contain
 		c.find(int(task.Pid))
 	}
 	if c.proc != nil {
-		e.renewNote(c) // an earlier berth may have kept none
+		c.renewNote() // an earlier berth may have kept none
 	}
 	return e.watch(c)
 }

@@ -20,13 +20,15 @@ type note struct {
 	PID     int               `json:"pid"` // of its first process
 }
 
-func (e *Engine) notePath(id string) string { return e.state("e", id, "note.json") }
+func (c *Container) notePath() string { return c.engine.state("e", c.ID, noteFile) }
+
+const noteFile = "note.json"
 
 // putNote writes the note of a container that runs.
-func (e *Engine) putNote(c *Container) error {
+func (c *Container) putNote() error {
 	data, err := json.Marshal(note{Labels: c.Labels, Created: c.Created, UID: c.uid, PID: c.pid})
 	if err == nil {
-		err = os.WriteFile(e.notePath(c.ID), data, 0o600)
+		err = os.WriteFile(c.notePath(), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keep a note of the container: %w", err)
@@ -35,18 +37,18 @@ func (e *Engine) putNote(c *Container) error {
 }
 
 // renewNote writes the note of a container that has none.
-func (e *Engine) renewNote(c *Container) {
-	have, err := e.readNote(c.ID)
+func (c *Container) renewNote() {
+	have, err := readNote(c.notePath())
 	if err == nil && have.PID == c.pid {
 		return
 	}
-	if err := e.putNote(c); err != nil {
-		e.log.Debug("a container is not found while containerd is away", "id", c.ID, "err", err)
+	if err := c.putNote(); err != nil {
+		c.engine.log.Debug("a container is not found while containerd is away", "id", c.ID, "err", err)
 	}
 }
 
-func (e *Engine) readNote(id string) (n note, err error) {
-	data, err := os.ReadFile(e.notePath(id))
+func readNote(path string) (n note, err error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return n, err
 	}
@@ -69,7 +71,7 @@ func Survivors(cfg Config, log *slog.Logger) (found []*Container, release func()
 	e.net = &network{log: log, cfg: cfg, host: host}
 	for _, dir := range entriesOf(e.state("e")) {
 		id := filepath.Base(dir)
-		n, err := e.readNote(id)
+		n, err := readNote(filepath.Join(dir, noteFile))
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) { // a one-off or a build has none
 				log.Warn("the note of a container cannot be read", "id", id, "err", err)

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store"
 )
 
 // spaceWatch passes on what git says to a pusher, and notes when git says that
@@ -34,7 +34,7 @@ func (w *spaceWatch) Write(p []byte) (int, error) {
 
 // noSpace is a push that git could not take.
 func noSpace() error {
-	return fault.New(fault.Failed, "E501", "the disk is full: git could not store what was pushed").
+	return store.DiskFull("the disk is full: git could not store what was pushed").
 		Hint("free some space and push again; nothing was changed, and what runs is served").
 		Hint("berth builds:cache-clear APP and apps:destroy free some")
 }

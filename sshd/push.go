@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/berthd/berth/deploy"
@@ -25,6 +26,9 @@ type Deployer interface {
 	// ends with the deployer, or with why the app is about to be destroyed. In tests
 	// the turn may be nil.
 	Receive(ctx context.Context, app string, by store.User, out io.Writer, work func(ctx context.Context, turn *deploy.Turn) error) error
+	// Reserve chooses the id that the next app of a name gets, until release is
+	// called. Whoever asks for the same name meanwhile gets the same.
+	Reserve(name string) (id int, release func(), err error)
 	// CreateApp returns a fault (E102) when the app is there.
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
 	// Push returns when the commit is live and its refs have been moved by
@@ -63,12 +67,21 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 	if err := store.ValidAppName(name); err != nil {
 		return err
 	}
-	before, _, err := p.lookup(r.User, name)
+	before, missing, err := p.lookup(r.User, name)
 	if err != nil {
 		return err
 	}
+	id := before.UID
+	if missing { // its objects come before it is made
+		reserved, release, err := p.deployer.Reserve(name)
+		if err != nil {
+			return err
+		}
+		defer release()
+		id = reserved
+	}
 	err = p.deployer.Receive(session, name, r.User, r.Stderr, func(ctx context.Context, turn *deploy.Turn) error {
-		push := &push{Pushes: p, user: r.User, turn: turn, life: life, session: session, before: before}
+		push := &push{Pushes: p, user: r.User, turn: turn, life: life, session: session, before: before, id: id}
 		err := p.receiveInTurn(ctx, r, push, name, protocol)
 		if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
 			turn.Untidy(push.repo.Prune)
@@ -89,6 +102,7 @@ type push struct {
 	life    context.Context // ends with the server
 	session context.Context // ends when the pusher has gone
 	before  store.App       // as it was when the push came; zero when there was none
+	id      int             // of the app, whose repository has the objects; it may be still to come
 	app     store.App
 	missing bool // the app is not there yet
 	created bool // it was not, before this push
@@ -104,11 +118,16 @@ func (p *Pushes) receiveInTurn(ctx context.Context, r Request, push *push, name,
 	defer giveUp(nil)
 	arrived := context.AfterFunc(ctx, func() { giveUp(context.Cause(ctx)) })
 	defer arrived()
+	defer func() {
+		if why := fault.From(context.Cause(life)); why != nil && err != nil && !push.decided {
+			err = why // git says no more than that it was ended
+		}
+	}()
 	// Looked up again: much can happen while one waits.
 	if push.app, push.missing, err = p.lookup(r.User, name); err != nil {
 		return err
 	}
-	if push.before.UID != 0 && push.app.UID != push.before.UID {
+	if push.before.UID != 0 && push.app.UID != push.before.UID || push.app.UID != 0 && push.app.UID != push.id {
 		return errDestroyed(name, "while your push waited for another")
 	}
 	push.app.Name = name
@@ -116,7 +135,7 @@ func (p *Pushes) receiveInTurn(ctx context.Context, r Request, push *push, name,
 		cancel := p.deployer.Expect(name)
 		defer cancel()
 	}
-	if push.repo, err = p.repos.Open(life, name); err != nil {
+	if push.repo, err = p.repos.Open(life, strconv.Itoa(push.id)); err != nil {
 		if saysFull([]byte(err.Error())) { // git's words among them
 			err = errors.Join(noSpace(), err)
 		}
@@ -138,7 +157,7 @@ func (p *Pushes) receiveInTurn(ctx context.Context, r Request, push *push, name,
 		// push --dry-run, or a pack that never arrived: nothing was created.
 		if _, gone := p.app(name); isNotFound(gone) {
 			push.removed = true
-			err = errors.Join(err, p.repos.Remove(name))
+			err = errors.Join(err, p.repos.Remove(strconv.Itoa(push.id)))
 		}
 	}
 	if push.created && err != nil {
@@ -175,7 +194,7 @@ func (p *push) lookAgain() error {
 	if err != nil {
 		return err
 	}
-	if p.app.UID != 0 && app.UID != p.app.UID {
+	if p.app.UID != 0 && app.UID != p.app.UID || app.UID != 0 && app.UID != p.id {
 		return errDestroyed(name, "during your push")
 	}
 	app.Name = name
@@ -272,6 +291,9 @@ func (p *push) create(ctx context.Context, out io.Writer) error {
 	} else if err == nil {
 		p.created = true
 		fmt.Fprintf(out, "-----> %s  new app, created by this push\n", app.Name)
+	}
+	if err == nil && app.UID != p.id {
+		err = errDestroyed(app.Name, "during your push")
 	}
 	if err != nil {
 		return err
@@ -395,10 +417,11 @@ func (p *Pushes) upload(ctx context.Context, r Request, name, protocol string) e
 	if err := verbs.MayFetch(r.User, name); err != nil {
 		return err
 	}
-	if _, err := p.app(name); err != nil {
+	app, err := p.app(name)
+	if err != nil {
 		return err
 	}
-	repo, err := p.repos.Open(ctx, name)
+	repo, err := p.repos.Open(ctx, app.ID())
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 
 func (d *door) ref(t *testing.T, app, ref string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(d.repos.Dir, app+".git", ref))
+	text, err := os.ReadFile(filepath.Join(d.repos.Dir, d.house.repository(app), ref))
 	if errors.Is(err, os.ErrNotExist) {
 		return ""
 	}
@@ -135,7 +135,7 @@ func TestPush_DryRunAndRefusedPackCreateNothing(t *testing.T) {
 		t.Error("the app was created")
 	}
 	eventually(t, "no repository left", func() bool {
-		_, err := os.Stat(filepath.Join(d.repos.Dir, "shop.git"))
+		_, err := os.Stat(filepath.Join(d.repos.Dir, d.house.repository("shop")))
 		return os.IsNotExist(err)
 	})
 }
@@ -271,45 +271,6 @@ func TestPush_AShallowCloneDeploys(t *testing.T) {
 	}
 	if id := c.git("rev-parse", "HEAD"); len(d.pushed()) != 1 || d.ref(t, "shop", "refs/heads/main") != id {
 		t.Errorf("%d deploys, main at %q, want %s", len(d.pushed()), d.ref(t, "shop", "refs/heads/main"), id)
-	}
-}
-
-// Whoever waited for the end of a push may rename the app at once.
-func TestPush_ARenameFollowsTheRefs(t *testing.T) {
-	for _, row := range []struct{ name, ref, where string }{
-		{"of what is deployed", "main", "refs/heads/main"},
-		{"of what is stored alone", "v1", "refs/tags/v1"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			d := openDoor(t, Config{})
-			c := d.client(t, "alice", store.RoleDeploy)
-			if out, err := c.push("shop", "HEAD:refs/heads/main"); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			c.commit("hello.py", "print(2)\n")
-			c.commit("hello.py", "print(3)\n")
-			c.git("tag", "v1")
-			c.git("clone", "-q", "--depth", "1", "--no-single-branch", "file://"+c.home, "ci")
-			d.mu.Lock()
-			d.next = func() {
-				if err := d.repos.Rename("shop", "store"); err != nil {
-					t.Error(err)
-				}
-			}
-			d.mu.Unlock()
-			push := c.gitCommand("-C", "ci", "push", "--force", c.remote("shop"), row.ref)
-			if out, err := push.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-			if got, want := d.ref(t, "store", row.where), c.git("rev-parse", "HEAD"); got != want {
-				t.Errorf("%s is at %q, want %s", row.where, got, want)
-			}
-			bare := filepath.Join(d.repos.Dir, "store.git")
-			c.git("clone", "-q", "file://"+bare, "copy")
-			if head := c.git("-C", bare, "symbolic-ref", "HEAD"); head != "refs/heads/main" {
-				t.Errorf("clones check out %s", head)
-			}
-		})
 	}
 }
 
@@ -458,12 +419,12 @@ func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
 	c.commit("big", string(big))
 	kill = c.startPush("shop", "main")
 	eventually(t, "a quarantine", func() bool {
-		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_objdir-*"))
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, d.house.repository("shop"), "objects/tmp_objdir-*"))
 		return len(found) > 0
 	})
 	kill()
 	eventually(t, "no debris", func() bool {
-		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, "shop.git/objects/tmp_*"))
+		found, _ := filepath.Glob(filepath.Join(d.repos.Dir, d.house.repository("shop"), "objects/tmp_*"))
 		return len(found) == 0
 	})
 }

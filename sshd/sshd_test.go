@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,7 @@ type house struct {
 	used     []string
 	apps     map[string]store.App
 	created  int
+	reserved map[string]int
 	pushes   []deploy.Push
 	expected []string
 	left     []string // apps to be destroyed unless they are used
@@ -104,11 +106,38 @@ func (h *house) Receive(ctx context.Context, _ string, _ store.User, _ io.Writer
 	return work(ctx, nil)
 }
 
+func (h *house) Reserve(name string) (int, func(), error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reserve(name), func() {}, nil
+}
+
+func (h *house) reserve(name string) int {
+	if h.reserved[name] == 0 {
+		if h.reserved == nil {
+			h.reserved = map[string]int{}
+		}
+		h.reserved[name] = 70_001 + len(h.reserved)
+	}
+	return h.reserved[name]
+}
+
+// repository is where an app's is, whether the app is there or not.
+func (h *house) repository(app string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := h.apps[app].UID
+	if id == 0 {
+		id = h.reserve(app)
+	}
+	return strconv.Itoa(id) + ".git"
+}
+
 func (h *house) CreateApp(_ context.Context, name string, by store.User) (store.App, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.created++
-	app := store.App{Name: name, CreatedBy: by.Name, UID: 70_000 + h.created}
+	app := store.App{Name: name, CreatedBy: by.Name, UID: h.reserve(name)}
 	h.apps[name] = app
 	return app, nil
 }

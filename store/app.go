@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,8 +31,9 @@ type App struct {
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 
-	// UID is the Unix user and group id of the app's files and processes.
-	// It is the app's own and is never given to another app.
+	// UID is the Unix user and group id of the app's files and processes, and
+	// what the app is known by wherever something is kept of it: the name may
+	// change. It is the app's own and is never given to another app.
 	UID int `json:"uid"`
 
 	// Branch is the branch whose pushes are deployed; empty until the first push.
@@ -88,6 +91,10 @@ type Limits struct {
 	Pids   int64   `json:"pids,omitempty"`   // processes and threads
 }
 
+// ID is the app's id as a text: the key of its records, and the name of what it
+// has on the disk.
+func (a App) ID() string { return strconv.Itoa(a.UID) }
+
 // Instances returns how many instances of a process type should run.
 func (a App) Instances(process string) int {
 	if a.Stopped {
@@ -122,97 +129,153 @@ func ValidAppName(name string) error {
 
 // App returns the app of that name, or a fault (E101) that offers the nearest one.
 func (tx *Tx) App(name string) (App, error) {
-	app, found, err := get[App](tx.bucket("apps"), []byte(name))
-	if err != nil || found {
+	if id := tx.bucket("appnames").Get([]byte(name)); id != nil {
+		app, found, err := get[App](tx.bucket("apps"), id)
+		if err == nil && !found {
+			err = fmt.Errorf("the app %s has the id %s, and no record", name, id)
+		}
 		return app, err
 	}
 	missing := fault.New(fault.NotFound, "E101", "no app named %q", name)
-	apps, err := tx.Apps()
-	if err != nil {
-		return App{}, err
-	}
-	var names []string
-	for _, a := range apps {
-		names = append(names, a.Name)
-	}
-	if near := fault.Nearest(name, names); near != "" {
+	if near := fault.Nearest(name, slices.Sorted(maps.Values(tx.names()))); near != "" {
 		missing.Hint("did you mean %q?", near)
 	}
 	return App{}, missing
 }
 
-// Apps returns all apps by name.
-func (tx *Tx) Apps() ([]App, error) { return all[App](tx.bucket("apps")) }
+// AppByID returns the app of that id; found is false when there is none any more.
+func (tx *Tx) AppByID(uid int) (app App, found bool, err error) {
+	return get[App](tx.bucket("apps"), []byte(strconv.Itoa(uid)))
+}
 
-// CreateApp stores a new app and gives it a user id. A name that is taken is a
+// Apps returns all apps by name.
+func (tx *Tx) Apps() (apps []App, err error) {
+	err = eachRecord(tx.bucket("appnames"), func(name, _ []byte) error {
+		app, err := tx.App(string(name))
+		apps = append(apps, app)
+		return err
+	})
+	return apps, err
+}
+
+// machine stands in the place of an app's id, and of its name, for what is the
+// machine's own. No app may have the name.
+const machine = "berth"
+
+// id returns the id of the app of that name; "" when there is none.
+func (tx *Tx) id(name string) string {
+	if name == machine {
+		return machine
+	}
+	return string(tx.bucket("appnames").Get([]byte(name)))
+}
+
+// mustID is id; a name that no app has is a fault (E101).
+func (tx *Tx) mustID(name string) (string, error) {
+	if id := tx.id(name); id != "" {
+		return id, nil
+	}
+	_, err := tx.App(name)
+	return "", err
+}
+
+// uid is mustID, as a number.
+func (tx *Tx) uid(name string) (int, error) {
+	app, err := tx.App(name)
+	return app.UID, err
+}
+
+// nameOf returns the name of the app of an id; "" when there is none.
+func (tx *Tx) nameOf(uid int) (string, error) {
+	app, _, err := tx.AppByID(uid)
+	return app.Name, err
+}
+
+// names are the names of all apps by their ids.
+func (tx *Tx) names() map[int]string {
+	names := map[int]string{}
+	c := tx.bucket("appnames").Cursor()
+	for name, id := c.First(); name != nil; name, id = c.Next() {
+		if uid, err := strconv.Atoi(string(id)); err == nil {
+			names[uid] = string(name)
+		}
+	}
+	return names
+}
+
+// CreateApp stores a new app and gives it an id. A name that is taken is a
 // fault (E102), one that no app may have is E100.
-func (tx *Tx) CreateApp(app App) (App, error) {
+func (tx *Tx) CreateApp(app App) (_ App, err error) {
 	if err := ValidAppName(app.Name); err != nil {
 		return App{}, err
 	}
 	if err := tx.free(app.Name); err != nil {
 		return App{}, err
 	}
-	uid := firstUID
-	if raw := tx.bucket("meta").Get([]byte("next-uid")); raw != nil {
-		n, err := strconv.Atoi(string(raw))
-		if err != nil {
-			return App{}, fmt.Errorf("read the next user id: %w", err)
-		}
-		uid = n
-	}
-	if uid > lastUID {
-		return App{}, fault.New(fault.Conflict, "E105", "all %d user ids for apps have been given", lastUID-firstUID+1)
-	}
-	app.UID = uid
-	if err := tx.bucket("meta").Put([]byte("next-uid"), strconv.AppendInt(nil, int64(uid+1), 10)); err != nil {
+	next, err := tx.nextUID()
+	if err != nil {
 		return App{}, err
 	}
-	return app, tx.PutApp(app)
+	uid := tx.ids.take(app.Name, next)
+	if uid > lastUID {
+		return App{}, errNoIDs()
+	}
+	app.UID = uid
+	if err := tx.bucket("meta").Put([]byte("next-uid"), strconv.AppendInt(nil, int64(max(next, uid+1)), 10)); err != nil {
+		return App{}, err
+	}
+	if err := tx.bucket("appnames").Put([]byte(app.Name), []byte(app.ID())); err != nil {
+		return App{}, err
+	}
+	return app, put(tx.bucket("apps"), []byte(app.ID()), app)
+}
+
+func errNoIDs() error {
+	return fault.New(fault.Conflict, "E105", "all %d user ids for apps have been given", lastUID-firstUID+1)
+}
+
+// nextUID is the lowest id that was never given and is above all that were.
+func (tx *Tx) nextUID() (int, error) {
+	raw := tx.bucket("meta").Get([]byte("next-uid"))
+	if raw == nil {
+		return firstUID, nil
+	}
+	n, err := strconv.Atoi(string(raw))
+	if err != nil {
+		return 0, fmt.Errorf("read the next user id: %w", err)
+	}
+	return n, nil
+}
+
+// Given tells whether an app has had the id, whether it is still there or not.
+func (tx *Tx) Given(uid int) (bool, error) {
+	next, err := tx.nextUID()
+	return uid >= firstUID && uid < next, err
 }
 
 func (tx *Tx) free(name string) error {
-	if tx.bucket("apps").Get([]byte(name)) != nil {
+	if tx.bucket("appnames").Get([]byte(name)) != nil {
 		return fault.New(fault.Conflict, "E102", "there is an app named %q already", name)
 	}
 	return nil
 }
 
-// PutApp stores an app.
-func (tx *Tx) PutApp(app App) error { return put(tx.bucket("apps"), []byte(app.Name), app) }
-
-// DeleteApp removes an app and all records that are its own. Its events stay.
-func (tx *Tx) DeleteApp(name string) error {
-	if _, err := tx.App(name); err != nil {
-		return err
-	}
-	domains, err := tx.Domains(name)
+// PutApp stores an app that is there; one that is not, because it has been
+// destroyed meanwhile, is a fault (E101). Its name is RenameApp's to change: an
+// app that was renamed since it was read keeps the new one.
+func (tx *Tx) PutApp(app App) error {
+	now, found, err := tx.AppByID(app.UID)
 	if err != nil {
 		return err
 	}
-	for _, d := range domains {
-		if err := tx.DeleteDomain(d.Address()); err != nil {
-			return err
-		}
+	if !found {
+		return fault.New(fault.NotFound, "E101", "no app named %q", app.Name)
 	}
-	for _, of := range []string{"releases", "builds", "runs", "pairs", "routing", "domainsof"} {
-		if err := tx.bucket(of).DeleteBucket([]byte(name)); err != nil && tx.of(of, name) != nil {
-			return fmt.Errorf("delete %s of %s: %w", of, name, err)
-		}
-	}
-	ports, err := tx.Ports(name)
-	if err != nil {
-		return err
-	}
-	for _, p := range ports {
-		if err := tx.DeletePort(p.Number); err != nil {
-			return err
-		}
-	}
-	return errors.Join(tx.moveRegistries(name, ""), tx.bucket("config").Delete([]byte(name)), tx.bucket("apps").Delete([]byte(name)))
+	app.Name = now.Name
+	return put(tx.bucket("apps"), []byte(app.ID()), app)
 }
 
-// RenameApp gives an app and all its records a new name.
+// RenameApp gives an app a new name. All else of it hangs under its id and stays.
 func (tx *Tx) RenameApp(from, to string) (App, error) {
 	app, err := tx.App(from)
 	if err != nil {
@@ -224,84 +287,12 @@ func (tx *Tx) RenameApp(from, to string) (App, error) {
 	if err := tx.free(to); err != nil {
 		return App{}, err
 	}
-	config, err := tx.Config(from)
-	if err != nil {
-		return App{}, err
-	}
-	releases, err := tx.Releases(from, 0)
-	if err != nil {
-		return App{}, err
-	}
-	domains, err := tx.Domains(from)
-	if err != nil {
-		return App{}, err
-	}
-	ports, err := tx.Ports(from)
-	if err != nil {
-		return App{}, err
-	}
-	pairs, err := tx.Pairs(from)
-	if err != nil {
-		return App{}, err
-	}
 	app.Name = to
-	if err := tx.PutApp(app); err != nil {
+	index := tx.bucket("appnames")
+	if err := errors.Join(index.Delete([]byte(from)), index.Put([]byte(to), []byte(app.ID()))); err != nil {
 		return App{}, err
 	}
-	if err := tx.PutConfig(to, config); err != nil {
-		return App{}, err
-	}
-	for _, r := range releases { // their config is sealed to the name
-		if r, err = tx.Release(from, r.Number); err != nil {
-			return App{}, err
-		}
-		r.App = to
-		if err := tx.PutRelease(r); err != nil {
-			return App{}, err
-		}
-	}
-	for _, p := range pairs { // likewise
-		p.App = to
-		if err := tx.PutPair(p); err != nil {
-			return App{}, err
-		}
-	}
-	for _, of := range []string{"builds", "runs", "routing"} {
-		if err := tx.copyOf(of, from, to); err != nil {
-			return App{}, err
-		}
-	}
-	if err := tx.moveRegistries(from, to); err != nil {
-		return App{}, err
-	}
-	if err := tx.DeleteApp(from); err != nil {
-		return App{}, err
-	}
-	for _, d := range domains {
-		d.App = to
-		if err := tx.PutDomain(d); err != nil {
-			return App{}, err
-		}
-	}
-	for _, p := range ports {
-		p.App = to
-		if err := tx.PutPort(p); err != nil {
-			return App{}, err
-		}
-	}
-	return app, nil
-}
-
-func (tx *Tx) copyOf(bucket, from, to string) error {
-	src := tx.of(bucket, from)
-	if src == nil {
-		return nil
-	}
-	dst, err := tx.makeOf(bucket, to)
-	if err != nil {
-		return err
-	}
-	return eachRecord(src, func(k, v []byte) error { return dst.Put(k, v) })
+	return app, put(tx.bucket("apps"), []byte(app.ID()), app)
 }
 
 func eachRecord(b *bolt.Bucket, fn func(k, v []byte) error) error {

@@ -89,6 +89,7 @@ func (tx *Tx) PutBuild(build Build) error {
 	if err != nil {
 		return err
 	}
+	build.App = "" // it hangs under the app, whatever the app is called
 	if err := put(b, number(build.Number), build); err != nil {
 		return err
 	}

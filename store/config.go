@@ -50,11 +50,15 @@ func ConfigPort(config map[string]string) (port int, ok bool) {
 // Config returns an app's config. It is never nil.
 func (tx *Tx) Config(app string) (map[string]string, error) {
 	config := map[string]string{}
-	sealed := tx.bucket("config").Get([]byte(app))
+	id := tx.id(app)
+	if id == "" {
+		return config, nil
+	}
+	sealed := tx.bucket("config").Get([]byte(id))
 	if sealed == nil {
 		return config, nil
 	}
-	plain, err := tx.seal.open("config "+app, sealed)
+	plain, err := tx.seal.open(configPlace(id), sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +70,15 @@ func (tx *Tx) Config(app string) (map[string]string, error) {
 
 // PutConfig stores an app's config, encrypted.
 func (tx *Tx) PutConfig(app string, config map[string]string) error {
+	id, err := tx.mustID(app)
+	if err != nil {
+		return err
+	}
 	plain, err := json.Marshal(config)
 	if err != nil {
 		return err
 	}
-	return tx.bucket("config").Put([]byte(app), tx.seal.seal("config "+app, plain))
+	return tx.bucket("config").Put([]byte(id), tx.seal.seal(configPlace(id), plain))
 }
+
+func configPlace(id string) string { return "config " + id }

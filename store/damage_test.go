@@ -292,8 +292,15 @@ func TestConfig_OfADamagedRecordIsAFault(t *testing.T) {
 	raw := filled(t, dir)
 	s := open(t, dir)
 	var sealed []byte
-	s.View(func(tx *store.Tx) error { sealed = tx.Sealed("config", "shop"); return nil })
+	s.View(func(tx *store.Tx) error {
+		app, err := tx.App("shop")
+		sealed = tx.Sealed("config", app.ID())
+		return err
+	})
 	s.Close()
+	if sealed == nil {
+		t.Fatal("the app has no config")
+	}
 	at := bytes.Index(raw, sealed)
 	if at < 0 {
 		t.Fatal("the record is not in the file")

@@ -83,15 +83,36 @@ const (
 
 const secretsPlace = "settings-secrets"
 
+// storedDomain is a domain as it lies in the file: of an id, not of a name.
+type storedDomain struct {
+	Domain
+	Of int `json:"app"` // takes the place of Domain.App
+}
+
+func (s storedDomain) of(app string) Domain {
+	s.Domain.App = app
+	return s.Domain
+}
+
 // Domain returns the domain of that address; found is false when no app has it.
 func (tx *Tx) Domain(address string) (d Domain, found bool, err error) {
-	return get[Domain](tx.bucket("domains"), []byte(address))
+	stored, found, err := get[storedDomain](tx.bucket("domains"), []byte(address))
+	if err != nil || !found {
+		return d, found, err
+	}
+	app, err := tx.nameOf(stored.Of)
+	return stored.of(app), true, err
 }
 
 // Domains returns the domains of an app, by address; "" is of every app.
 func (tx *Tx) Domains(app string) (domains []Domain, err error) {
 	if app == "" {
-		return all[Domain](tx.bucket("domains"))
+		stored, err := all[storedDomain](tx.bucket("domains"))
+		names := tx.names()
+		for _, s := range stored {
+			domains = append(domains, s.of(names[s.Of]))
+		}
+		return domains, err
 	}
 	b := tx.of("domainsof", app)
 	if b == nil {
@@ -107,28 +128,6 @@ func (tx *Tx) Domains(app string) (domains []Domain, err error) {
 	return domains, err
 }
 
-// domainsIndexed tells whether indexDomains would change nothing.
-func (tx *Tx) domainsIndexed() (bool, error) {
-	domains, err := tx.Domains("")
-	if err != nil {
-		return false, err
-	}
-	left := 0
-	err = tx.bucket("domainsof").ForEachBucket(func(app []byte) error {
-		left += tx.of("domainsof", string(app)).Stats().KeyN
-		return nil
-	})
-	if err != nil || left != len(domains) {
-		return false, err
-	}
-	for _, d := range domains {
-		if b := tx.of("domainsof", d.App); b == nil || b.Get([]byte(d.Address())) == nil {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
 // DomainsAt returns what leads to apps at a host: the host itself, and paths of it.
 func (tx *Tx) DomainsAt(host string) (domains []Domain, err error) {
 	c := tx.bucket("domains").Cursor()
@@ -137,44 +136,33 @@ func (tx *Tx) DomainsAt(host string) (domains []Domain, err error) {
 			if prefix == host && string(address) != host {
 				break // "host-2" sorts between the host and its paths
 			}
-			var d Domain
-			if err := json.Unmarshal(raw, &d); err != nil {
+			var stored storedDomain
+			if err := json.Unmarshal(raw, &stored); err != nil {
 				return nil, fmt.Errorf("read record %q: %w", address, err)
 			}
-			domains = append(domains, d)
+			app, err := tx.nameOf(stored.Of)
+			if err != nil {
+				return nil, err
+			}
+			domains = append(domains, stored.of(app))
 		}
 	}
 	return domains, nil
 }
 
-// indexDomains notes for each app which domains are its own, so that one app's
-// cost the same however many others have. It is made anew at every start: a
-// berth that knew nothing of it may have written to the file.
-func (tx *Tx) indexDomains() error {
-	domains, err := tx.Domains("")
-	if err != nil {
-		return err
-	}
-	if err := tx.bolt.DeleteBucket([]byte("domainsof")); err != nil {
-		return err
-	}
-	if _, err := tx.bolt.CreateBucket([]byte("domainsof")); err != nil {
-		return err
-	}
-	for _, d := range domains {
-		if err := tx.indexDomain(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// indexDomain notes that a domain is its app's, so that the domains of one app
+// cost the same however many the others have.
 func (tx *Tx) indexDomain(d Domain) error {
 	b, err := tx.makeOf("domainsof", d.App)
 	if err != nil {
 		return err
 	}
 	return b.Put([]byte(d.Address()), []byte{})
+}
+
+// DomainTaken returns the fault (E104) of an address that leads elsewhere.
+func DomainTaken(address, elsewhere string) *fault.Error {
+	return fault.New(fault.Conflict, "E104", "%s leads to %s", address, elsewhere)
 }
 
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.
@@ -184,13 +172,17 @@ func (tx *Tx) PutDomain(d Domain) error {
 		return err
 	}
 	if found && old.App != d.App {
-		return fault.New(fault.Conflict, "E104", "%s leads to the app %q already", d.Address(), old.App).
+		return DomainTaken(d.Address(), fmt.Sprintf("the app %q already", old.App)).
 			Hint("berth domains:remove %s %s frees it", old.App, d.Address())
 	}
 	if err := tx.indexDomain(d); err != nil {
 		return err
 	}
-	return put(tx.bucket("domains"), []byte(d.Address()), d)
+	uid, err := tx.uid(d.App)
+	if err != nil {
+		return err
+	}
+	return put(tx.bucket("domains"), []byte(d.Address()), storedDomain{d, uid})
 }
 
 // DeleteDomain removes a domain.

@@ -54,7 +54,7 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) error {
 			if err := s.reopen(); err != nil {
 				log.Debug("the state file is not opened for writing", "err", err)
 			}
-			s.Update(func(tx *Tx) error { return tx.checkVersion() }) // a change of nothing is written too
+			s.Update(func(tx *Tx) error { return tx.checkFormat() }) // a change of nothing is written too
 		}
 		if err := s.keepReserve(); err != nil && s.Unwritable() == nil {
 			log.Warn("the state file has no reserve for a full disk", "err", err)

@@ -14,11 +14,11 @@ var keyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`)
 
 // reservedNames stand for the machine itself wherever a user is named: root is
 // the user of its own socket, berth the author of what nobody asked for.
-var reservedNames = []string{"root", "berth"}
+var reservedNames = []string{Root.Name, nobody}
 
 // ValidKeyName tells whether a key may have the name.
 func ValidKeyName(name string) bool {
-	return len(name) <= longestKeyName && keyName.MatchString(name) && name != Root.Name
+	return len(name) <= longestKeyName && keyName.MatchString(name) && !slices.Contains(reservedNames, name)
 }
 
 // KeyNameFor chooses a name that no other key has for a key that came without

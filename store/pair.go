@@ -8,7 +8,7 @@ import (
 
 // AdminPairs stands in the place of an app's name for the pairs of the admin
 // page's hosts; no app may have it.
-const AdminPairs = "berth"
+const AdminPairs = machine
 
 // wholeApp is the key of a pair that is for all hosts of an app; no host has it.
 const wholeApp = "*"
@@ -31,7 +31,7 @@ func (p Pair) key() []byte {
 	return []byte(p.Host)
 }
 
-func pairPlace(app string, key []byte) string { return "pair " + app + " " + string(key) }
+func pairPlace(id string, key []byte) string { return "pair " + id + " " + string(key) }
 
 // Pairs returns the pairs of an app, that of the whole app first.
 func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
@@ -40,7 +40,7 @@ func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
 		return nil, nil
 	}
 	err = eachRecord(b, func(key, sealed []byte) error {
-		plain, err := tx.seal.open(pairPlace(app, key), sealed)
+		plain, err := tx.seal.open(pairPlace(tx.id(app), key), sealed)
 		if err != nil {
 			return err
 		}
@@ -48,6 +48,7 @@ func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
 		if err := json.Unmarshal(plain, &pair); err != nil {
 			return fmt.Errorf("read a certificate of %s: %w", app, err)
 		}
+		pair.App = app
 		pairs = append(pairs, pair)
 		return nil
 	})
@@ -56,15 +57,17 @@ func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
 
 // PutPair stores a pair, encrypted, in place of the one for the same app or host.
 func (tx *Tx) PutPair(p Pair) error {
-	plain, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
 	b, err := tx.makeOf("pairs", p.App)
 	if err != nil {
 		return err
 	}
-	return b.Put(p.key(), tx.seal.seal(pairPlace(p.App, p.key()), plain))
+	place := pairPlace(tx.id(p.App), p.key())
+	p.App = "" // it hangs under the app, whatever the app is called
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return b.Put(p.key(), tx.seal.seal(place, plain))
 }
 
 // DeletePair removes the pair of an app, or of one host of it; found is false

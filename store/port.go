@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +34,21 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s:%d:%d", scheme, p.Number, p.Container)
 }
 
+// ParsePorts reads one word or more. None is a fault (E166).
+func ParsePorts(words []string) (ports []Port, err error) {
+	if len(words) == 0 {
+		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
+	}
+	for _, word := range words {
+		p, err := ParsePort(word)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
 // ParsePort reads what String writes. What is none is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
@@ -62,18 +76,41 @@ func ParsePort(word string) (p Port, err error) {
 	return p, nil
 }
 
+// storedPort is a port as it lies in the file: of an id, not of a name.
+type storedPort struct {
+	Port
+	Of int `json:"app"` // takes the place of Port.App
+}
+
+func (s storedPort) of(app string) Port {
+	s.Port.App = app
+	return s.Port
+}
+
 // Port returns what a port leads to; found is false when that is nothing.
 func (tx *Tx) Port(n int) (p Port, found bool, err error) {
-	return get[Port](tx.bucket("ports"), number(n))
+	stored, found, err := get[storedPort](tx.bucket("ports"), number(n))
+	if err != nil || !found {
+		return p, found, err
+	}
+	app, err := tx.nameOf(stored.Of)
+	return stored.of(app), true, err
 }
 
 // Ports returns the ports of an app by number; "" is of every app.
 func (tx *Tx) Ports(app string) ([]Port, error) {
-	ports, err := all[Port](tx.bucket("ports"))
-	if app == "" || err != nil {
-		return ports, err
+	stored, err := all[storedPort](tx.bucket("ports"))
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(ports, func(p Port) bool { return p.App != app }), nil
+	names := tx.names()
+	var ports []Port
+	for _, s := range stored {
+		if name := names[s.Of]; app == "" || name == app {
+			ports = append(ports, s.of(name))
+		}
+	}
+	return ports, nil
 }
 
 // PutPort stores a port, or returns a fault when it leads elsewhere already
@@ -108,7 +145,11 @@ func (tx *Tx) PutPort(p Port) error {
 	case len(every) >= MaxPorts:
 		return fault.New(fault.Conflict, "E169", "the apps of this machine have %d ports, and may have no more", MaxPorts)
 	}
-	return put(tx.bucket("ports"), number(p.Number), p)
+	uid, err := tx.uid(p.App)
+	if err != nil {
+		return err
+	}
+	return put(tx.bucket("ports"), number(p.Number), storedPort{p, uid})
 }
 
 // DeletePort removes a port.

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"strconv"
+	"fmt"
 	"testing"
 
 	"github.com/berthd/berth/store/fault"
@@ -72,9 +72,18 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 			t.Errorf("one more than an app may have: got %v, want E169", err)
 		}
 		for n := MaxAppPorts + 1; n <= MaxPorts; n++ {
-			if err := tx.PutPort(Port{Number: n, Container: 1, App: strconv.Itoa(n)}); err != nil {
+			app := fmt.Sprintf("app-%d", n/MaxAppPorts)
+			if tx.id(app) == "" {
+				if _, err := tx.CreateApp(App{Name: app}); err != nil {
+					return err
+				}
+			}
+			if err := tx.PutPort(Port{Number: n, Container: 1, App: app}); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.CreateApp(App{Name: "last"}); err != nil {
+			return err
 		}
 		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); code(err) != "E169" {
 			t.Errorf("one more than a machine may have: got %v, want E169", err)

@@ -13,10 +13,11 @@ var recordKinds = map[string]func(raw []byte) error{
 	"releases": decodes[sealedRelease],
 	"builds":   decodes[Build],
 	"runs":     decodes[JobRun],
-	"domains":  decodes[Domain],
-	"ports":    decodes[Port],
-	"keys":     decodes[Key],
-	"logins":   decodes[Login],
+	"domains":  decodes[storedDomain],
+	"ports":    decodes[storedPort],
+	"keys":     decodes[storedKey],
+	"logins":   decodes[storedLogin],
+	"audit":    decodes[Event],
 	"events":   decodes[Event],
 }
 
@@ -40,10 +41,41 @@ func (tx *Tx) checkRecords() error {
 			return err
 		})
 	}
+	if err == nil {
+		err = tx.checkNames()
+	}
 	if err != nil {
 		return damaged(tx.bolt.DB().Path(), err)
 	}
 	return nil
+}
+
+// checkNames holds the index of names against the apps.
+func (tx *Tx) checkNames() error {
+	apps, index := tx.bucket("apps"), tx.bucket("appnames")
+	if apps == nil || index == nil {
+		return nil
+	}
+	err := eachRecord(index, func(name, id []byte) error {
+		app, found, err := get[App](apps, id)
+		if err == nil && (!found || app.Name != string(name) || app.ID() != string(id)) {
+			err = fmt.Errorf("the name %q leads to the id %q, which is not its", name, id)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return eachRecord(apps, func(id, raw []byte) error {
+		var app App
+		if err := json.Unmarshal(raw, &app); err != nil {
+			return err
+		}
+		if string(index.Get([]byte(app.Name))) != string(id) {
+			return fmt.Errorf("the app %q has no name that leads to it", id)
+		}
+		return nil
+	})
 }
 
 // checkBucket reads what is in a bucket and in the buckets in it.

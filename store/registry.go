@@ -3,7 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+	"strconv"
 )
 
 // RegistryLogin is who berth is to a registry of images.
@@ -23,71 +23,65 @@ type RegistryPlace struct {
 	Host string
 }
 
-const registriesPlace = "registries"
-
-// MarshalText writes "host" for the machine's and "app/host" for an app's.
-func (p RegistryPlace) MarshalText() ([]byte, error) {
+// owner is in whose bucket a login hangs: the app's, or the machine's.
+func (p RegistryPlace) owner() string {
 	if p.App == "" {
-		return []byte(p.Host), nil
+		return machine
 	}
-	return []byte(p.App + "/" + p.Host), nil
+	return p.App
 }
 
-// UnmarshalText reads what MarshalText writes.
-func (p *RegistryPlace) UnmarshalText(text []byte) error {
-	app, host, found := strings.Cut(string(text), "/")
-	if !found {
-		app, host = "", app
-	}
-	*p = RegistryPlace{app, host}
-	return nil
-}
+func registryPlace(id, host string) string { return "registry " + id + " " + host }
 
 // Registries returns the logins. It is never nil.
 func (tx *Tx) Registries() (map[RegistryPlace]RegistryLogin, error) {
 	logins := map[RegistryPlace]RegistryLogin{}
-	sealed := tx.bucket("meta").Get([]byte(registriesPlace))
-	if sealed == nil {
-		return logins, nil
-	}
-	plain, err := tx.seal.open(registriesPlace, sealed)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(plain, &logins); err != nil {
-		return nil, fmt.Errorf("read the logins of registries: %w", err)
-	}
-	return logins, nil
+	names := tx.names()
+	b := tx.bucket("registries")
+	err := b.ForEachBucket(func(id []byte) error {
+		app := ""
+		if string(id) != machine {
+			uid, err := strconv.Atoi(string(id))
+			if app = names[uid]; err != nil || app == "" {
+				return nil
+			}
+		}
+		return eachRecord(b.Bucket(id), func(host, sealed []byte) error {
+			plain, err := tx.seal.open(registryPlace(string(id), string(host)), sealed)
+			if err != nil {
+				return err
+			}
+			var login RegistryLogin
+			if err := json.Unmarshal(plain, &login); err != nil {
+				return fmt.Errorf("read the login of the registry %s: %w", host, err)
+			}
+			logins[RegistryPlace{app, string(host)}] = login
+			return nil
+		})
+	})
+	return logins, err
 }
 
-// PutRegistries stores the logins, encrypted.
+// PutRegistries stores the logins, encrypted, in place of all that there were.
 func (tx *Tx) PutRegistries(logins map[RegistryPlace]RegistryLogin) error {
-	plain, err := json.Marshal(logins)
-	if err != nil {
+	if err := tx.bolt.DeleteBucket([]byte("registries")); err != nil {
 		return err
 	}
-	return tx.bucket("meta").Put([]byte(registriesPlace), tx.seal.seal(registriesPlace, plain))
-}
-
-// moveRegistries gives an app's logins to another name; with "" they are deleted.
-func (tx *Tx) moveRegistries(from, to string) error {
-	logins, err := tx.Registries()
-	if err != nil {
+	if _, err := tx.bolt.CreateBucket([]byte("registries")); err != nil {
 		return err
 	}
-	moved := false
 	for place, login := range logins {
-		if place.App != from {
-			continue
+		plain, err := json.Marshal(login)
+		if err != nil {
+			return err
 		}
-		moved = true
-		delete(logins, place)
-		if to != "" {
-			logins[RegistryPlace{to, place.Host}] = login
+		b, err := tx.makeOf("registries", place.owner())
+		if err != nil {
+			return err
+		}
+		if err := b.Put([]byte(place.Host), tx.seal.seal(registryPlace(tx.id(place.owner()), place.Host), plain)); err != nil {
+			return err
 		}
 	}
-	if !moved {
-		return nil
-	}
-	return tx.PutRegistries(logins)
+	return nil
 }

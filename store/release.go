@@ -84,11 +84,11 @@ type sealedRelease struct {
 	Sealed []byte `json:"sealed"`
 }
 
-func releasePlace(app string, number int) string { return fmt.Sprintf("release %s/%d", app, number) }
+func releasePlace(id string, number int) string { return fmt.Sprintf("release %s/%d", id, number) }
 
 func (tx *Tx) unsealed(s sealedRelease, app string) (Release, error) {
 	s.Release.App = app
-	plain, err := tx.seal.open(releasePlace(app, s.Number), s.Sealed)
+	plain, err := tx.seal.open(releasePlace(tx.id(app), s.Number), s.Sealed)
 	if err != nil {
 		return Release{}, err
 	}
@@ -233,7 +233,9 @@ func (tx *Tx) PutRelease(r Release) error {
 	if err != nil {
 		return err
 	}
-	return put(b, number(r.Number), sealedRelease{r, tx.seal.seal(releasePlace(r.App, r.Number), plain)})
+	place := releasePlace(tx.id(r.App), r.Number)
+	r.App = "" // it hangs under the app, whatever the app is called
+	return put(b, number(r.Number), sealedRelease{r, tx.seal.seal(place, plain)})
 }
 
 // Image is what a release runs in when it is no stack of berth's.

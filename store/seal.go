@@ -66,7 +66,8 @@ func openSealer(path string) (sealer, error) {
 }
 
 // seal encrypts; place binds the result to where it is kept, so that one
-// record's secret cannot be put in another's place.
+// record's secret cannot be put in another's place. The place of what is an
+// app's has the app's id, so that a new name changes no secret.
 func (s sealer) seal(place string, plain []byte) []byte {
 	return s.aead.Seal(nil, nil, plain, []byte(place))
 }

@@ -2,24 +2,38 @@
 // bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
 // Job and Event, and nothing that runs.
 //
+// An app is its id, the decimal of its user id. Its name is an index over the
+// ids: callers name an app, and what is kept of it is found under the id.
+//
 // The file's buckets:
 //
-//	meta          version, settings and their sealed secrets, next-uid, sealed logins of registries, key-check, made-ahead
-//	apps          NAME            → App
-//	config        NAME            → sealed map of the app's config
-//	releases      NAME / number   → Release, its config sealed beside it
-//	builds        NAME / number   → Build
-//	runs          NAME / number   → JobRun
-//	domains       HOST PATH       → Domain
-//	domainsof     NAME / HOST PATH → nothing: which of the domains are the app's
-//	pairs         NAME / HOST     → sealed Pair
-//	routing       NAME / options  → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
-//	ports         number          → Port
-//	keys          NAME            → Key
-//	logins        HASH            → Login
-//	events        number          → Event
+//	meta          version, settings and their sealed secrets, next-uid, key-check, files, made-ahead
+//	apps          ID              → App
+//	appnames      NAME            → ID
+//	config        ID              → sealed map of the app's config
+//	releases      ID / number     → Release, its config sealed beside it
+//	builds        ID / number     → Build
+//	runs          ID / number     → JobRun
+//	domains       HOST PATH       → Domain, which says the ID of its app
+//	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
+//	pairs         ID / HOST       → sealed Pair
+//	registries    ID / HOST       → sealed RegistryLogin
+//	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
+//	ports         number          → Port, which says the ID of its app
+//	keys          NAME            → Key, with the IDs of its apps
+//	logins        HASH            → Login, likewise
+//	audit         number          → Event of what somebody did
+//	auditof       ID / number     → nothing: which of them are the app's
+//	events        number          → Event of what happened by itself
+//	eventsof      ID / number     → nothing: which of them are the app's
 //	hostkeys      KIND            → sealed PEM
 //	certificates  certmagic's key → modified time, sealed value
+//
+// "berth" stands in the place of an ID for what is the machine's own.
+//
+// A new noun of an app takes a bucket that is keyed by ID, and a line in hanging,
+// by which apps are deleted. A bucket that changes takes a new format: see
+// migrations.
 //
 // Sealed means AES-256-GCM under the key in secret.key, bound to the record's
 // place: a copy of the file alone gives no config and no private key away.
@@ -54,13 +68,11 @@ const (
 	// file: a predecessor that is on its way out.
 	openTimeout  = 5 * time.Second
 	lockInterval = 50 * time.Millisecond
-
-	formatVersion = 1
 )
 
 var buckets = []string{
-	"meta", "apps", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs", "routing", "keys",
-	"logins", "events", "hostkeys", "certificates",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
+	"registries", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process
@@ -71,8 +83,14 @@ type Store struct {
 	writer  atomic.Pointer[bolt.DB] // the same one; nil while the file is opened for reading alone
 	reader  *os.File                // of that file then; see reopen
 	seal    sealer
+	ids     reservations
 	locks   keyedLock // certmagic's, held in memory: we are alone with the file
 	trouble trouble
+
+	// migrated is the fault with which every change is refused while db is a copy
+	// in memory of the file in behind (see migrateInMemory).
+	migrated error
+	behind   *bolt.DB
 }
 
 // Open opens the state in dir, making it on first use. Nothing is written
@@ -112,13 +130,13 @@ func Open(dir string) (*Store, error) {
 		s.writer.Store(db)
 	}
 	if err := s.prepare(); err != nil {
-		db.Close()
+		s.Close()
 		return nil, err
 	}
 	if _, err := os.Stat(marker); errors.Is(err, fs.ErrNotExist) {
 		err := os.WriteFile(marker, []byte("The state file beside this one holds records; see E120.\n"), 0o600)
 		if err != nil && !s.trouble.met(err) {
-			db.Close()
+			s.Close()
 			return nil, fmt.Errorf("mark the state file as made: %w", err)
 		}
 	}
@@ -175,7 +193,7 @@ func openBolt(path string) (db *bolt.DB, file *os.File, err error) {
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, nil, fault.New(fault.Conflict, "E122", "another process has the state file %s open", path).
+		return nil, nil, InUse("another process has the state file %s open", path).
 			Hint("is berth running already?")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, nil, damaged(path, err)
@@ -229,81 +247,84 @@ func lock(f *os.File, shared bool) error {
 	}
 }
 
+// InUse returns the fault (E122) of a state with which another process works.
+func InUse(format string, args ...any) *fault.Error {
+	return fault.New(fault.Conflict, "E122", format, args...)
+}
+
 func damaged(path string, cause error) error {
 	return restorable(fault.New(fault.Failed, "E121", "the state file %s is damaged: %w", path, cause), path)
 }
 
-// prepare reads every record once, so that damage is found at the start and
-// not by the push that happens to touch it, and makes what is missing.
+// prepare brings the file to the present format, reads every record once, so
+// that damage is found at the start and not by the push that happens to touch
+// it, and makes what is missing.
 func (s *Store) prepare() error {
+	if err := s.migrate(); err != nil {
+		return err
+	}
 	ready := false
 	err := s.View(func(tx *Tx) (err error) {
-		if err := tx.checkVersion(); err != nil {
-			return err
-		}
 		if err := tx.checkRecords(); err != nil {
 			return err
 		}
 		if err := tx.checkKey(); err != nil {
 			return err
 		}
-		ready, err = tx.prepared()
-		return err
+		ready = tx.prepared()
+		return nil
 	})
 	if err != nil || ready {
 		return err
 	}
 	return s.Update(func(tx *Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.bolt.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return err
-			}
-		}
-		if err := tx.indexDomains(); err != nil {
+		fresh := tx.bucket("meta") == nil
+		if err := tx.makeBuckets(); err != nil {
 			return err
 		}
 		meta := tx.bucket("meta")
-		return errors.Join(meta.Put(keyCheck, tx.seal.seal(string(keyCheck), keyCheck)), meta.Put([]byte("version"), fmt.Append(nil, formatVersion)))
+		if fresh {
+			if err := tx.SetFilesByID(); err != nil { // there are none
+				return err
+			}
+		}
+		return errors.Join(meta.Put(keyCheck, tx.seal.seal(string(keyCheck), keyCheck)), tx.putFormat(formatVersion))
 	})
 }
 
-// prepared tells whether there is nothing to be made. A start that has nothing
-// to write works on a full disk.
-func (tx *Tx) prepared() (bool, error) {
+func (tx *Tx) makeBuckets() error {
 	for _, name := range buckets {
-		if tx.bucket(name) == nil {
-			return false, nil
+		if _, err := tx.bolt.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
 		}
-	}
-	if meta := tx.bucket("meta"); meta.Get(keyCheck) == nil || meta.Get([]byte("version")) == nil {
-		return false, nil
-	}
-	return tx.domainsIndexed()
-}
-
-// checkVersion refuses a file that a newer berth has written (E128).
-func (tx *Tx) checkVersion() error {
-	meta := tx.bucket("meta")
-	if meta == nil {
-		return nil
-	}
-	version, _, err := get[int](meta, []byte("version"))
-	if err != nil {
-		return damaged(tx.bolt.DB().Path(), err)
-	}
-	if version > formatVersion {
-		return fault.New(fault.Failed, "E128", "the state file has the format %d, which is newer than this berth's %d", version, formatVersion).
-			Hint("install the berth that wrote it, or a newer one")
 	}
 	return nil
 }
 
+// prepared tells whether there is nothing to be made. A start that has nothing
+// to write works on a full disk.
+func (tx *Tx) prepared() bool {
+	for _, name := range buckets {
+		if tx.bucket(name) == nil {
+			return false
+		}
+	}
+	meta := tx.bucket("meta")
+	return meta.Get(keyCheck) != nil && meta.Get(formatKey) != nil
+}
+
 // Close closes the file.
-func (s *Store) Close() error { return s.db.Load().Close() }
+func (s *Store) Close() error {
+	err := s.db.Load().Close()
+	if s.behind != nil {
+		err = errors.Join(err, s.behind.Close())
+	}
+	return err
+}
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{bolt: tx, seal: s.seal}) })
+	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{tx, s.seal, &s.ids}) })
 }
 
 func (s *Store) view(fn func(*bolt.Tx) error) error {
@@ -326,6 +347,13 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 // file cannot be written, nothing is changed either, and the error is a fault
 // (E501 on a full disk, else E510).
 func (s *Store) Update(fn func(*Tx) error) error {
+	if s.migrated != nil {
+		return s.trouble.written(s.path, s.migrated)
+	}
+	return s.update(fn)
+}
+
+func (s *Store) update(fn func(*Tx) error) error {
 	changed := false
 	err := guard(s.path, func() error {
 		db := s.writer.Load()
@@ -333,7 +361,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 			return bolterrors.ErrDatabaseReadOnly
 		}
 		return db.Update(func(tx *bolt.Tx) error {
-			err := fn(&Tx{bolt: tx, seal: s.seal})
+			err := fn(&Tx{tx, s.seal, &s.ids})
 			changed = err == nil
 			return err
 		})

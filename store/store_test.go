@@ -3,7 +3,6 @@ package store_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +83,26 @@ func TestOpen_RefusesStateThatIsGone(t *testing.T) {
 	}
 }
 
+func TestOpen_RefusesNamesThatLeadNowhere(t *testing.T) {
+	for name, spoil := range map[string]func(tx *store.Tx) error{
+		"a name without its app":       func(tx *store.Tx) error { return tx.PutRaw("appnames", "ghost", "70007") },
+		"two names of one app":         func(tx *store.Tx) error { return tx.PutRaw("appnames", "alias", "70000") },
+		"an app that no name leads to": func(tx *store.Tx) error { return tx.PutRaw("apps", "70007", `{"name":"ghost","uid":70007}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			create(t, s, "shop")
+			if err := s.Update(spoil); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			_, err := store.Open(dir)
+			wantCode(t, err, "E121")
+		})
+	}
+}
+
 func TestOpen_SecondProcessIsToldWhoHasIt(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)
@@ -141,56 +160,6 @@ func TestValidAppName(t *testing.T) {
 	} {
 		wantCode(t, store.ValidAppName(name), "E100")
 	}
-}
-
-func TestRenameApp_TakesEverythingAlong(t *testing.T) {
-	s := open(t, t.TempDir())
-	create(t, s, "old")
-	create(t, s, "taken")
-	update := func(fn func(tx *store.Tx) error) {
-		t.Helper()
-		if err := s.Update(fn); err != nil {
-			t.Fatal(err)
-		}
-	}
-	update(func(tx *store.Tx) error {
-		_, runErr := tx.PutJobRun(store.JobRun{App: "old", Job: "j"})
-		return errors.Join(
-			tx.PutConfig("old", map[string]string{"A": "1"}),
-			tx.PutRelease(store.Release{App: "old", Number: 1, Config: map[string]string{"A": "0"}}),
-			tx.PutBuild(store.Build{App: "old", Number: 1}),
-			tx.PutDomain(store.Domain{App: "old", Host: "example.com"}),
-			runErr,
-		)
-	})
-	err := s.Update(func(tx *store.Tx) error { _, err := tx.RenameApp("old", "taken"); return err })
-	wantCode(t, err, "E102")
-	update(func(tx *store.Tx) error { _, err := tx.RenameApp("old", "new"); return err })
-	update(func(tx *store.Tx) error {
-		config, err := tx.Config("new")
-		if err != nil || config["A"] != "1" {
-			t.Errorf("config: got %v, %v", config, err)
-		}
-		release, err := tx.Release("new", 1)
-		if err != nil || release.App != "new" || release.Config["A"] != "0" {
-			t.Errorf("release: got %+v, %v", release, err)
-		}
-		build, err := tx.Build("new", 1)
-		if err != nil || build.App != "new" {
-			t.Errorf("build: got %+v, %v", build, err)
-		}
-		domains, err := tx.Domains("new")
-		if err != nil || len(domains) != 1 || domains[0].Host != "example.com" {
-			t.Errorf("domains: got %v, %v", domains, err)
-		}
-		runs, err := tx.JobRuns("new", "j", 0)
-		if err != nil || len(runs) != 1 {
-			t.Errorf("job runs: got %v, %v", runs, err)
-		}
-		_, err = tx.App("old")
-		wantCode(t, err, "E101")
-		return nil
-	})
 }
 
 func TestForgetReleases_ABoundedNumberAtATime(t *testing.T) {
@@ -303,35 +272,6 @@ func TestReleases_ReadsNoMoreThanAreAskedFor(t *testing.T) {
 	}
 	if few, many := read(20), read(10_000); many > 1.5*few {
 		t.Errorf("%.0f allocations of 10,000 releases, %.0f of 20", many, few)
-	}
-}
-
-func TestEvents_OfOneAppAmongMany(t *testing.T) {
-	s := open(t, t.TempDir())
-	err := s.Update(func(tx *store.Tx) error {
-		for n := range 300 {
-			e := store.Event{App: "other", Kind: "deploy", Text: `v1: "app":"shop"`} // of which the text says so
-			if n%100 == 0 {
-				e = store.Event{App: "shop", Kind: "deploy", Text: fmt.Sprint(n)}
-			}
-			if err := tx.AddEvent(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.View(func(tx *store.Tx) error {
-		events, err := tx.Events("shop", 2)
-		if err != nil || len(events) != 2 || events[0].Text != "200" || events[1].Text != "100" {
-			t.Errorf("got %+v, %v", events, err)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

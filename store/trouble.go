@@ -49,7 +49,7 @@ func (t *trouble) met(err error) bool {
 
 // diskTrouble tells whether an error is the disk's: full, read-only, broken.
 func diskTrouble(err error) bool {
-	return diskFull(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO)
+	return err != nil && (diskFull(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO))
 }
 
 func diskFull(err error) bool {
@@ -57,12 +57,17 @@ func diskFull(err error) bool {
 		strings.Contains(err.Error(), syscall.ENOSPC.Error()) // bbolt does not wrap all of its causes
 }
 
+// DiskFull returns the fault (E501) of a disk that is full or nearly so.
+func DiskFull(format string, args ...any) *fault.Error {
+	return fault.New(fault.Failed, "E501", format, args...)
+}
+
 func unwritable(path string, err error) error {
 	if f := fault.From(err); f != nil {
 		return f // damaged, see guard
 	}
 	if diskFull(err) {
-		return fault.New(fault.Failed, "E501", "the disk is full: the state file %s cannot be written: %w", path, err).
+		return DiskFull("the disk is full: the state file %s cannot be written: %w", path, err).
 			Hint("nothing was changed and what runs is served; free some space and try again")
 	}
 	f := fault.New(fault.Failed, "E510", "the state file %s cannot be written: %w", path, err)
@@ -70,4 +75,16 @@ func unwritable(path string, err error) error {
 		return f.Hint("its filesystem is read-only: mount it writable, and berth goes on; what runs is served meanwhile")
 	}
 	return f.Hint("nothing was changed and what runs is served; dmesg may say what the disk has")
+}
+
+// ExplainDiskFull makes a clear fault (E501) of an error that a full disk caused,
+// and returns any other as it is.
+func ExplainDiskFull(err error) error {
+	if f := fault.From(err); f != nil && f.Code == DiskFull("").Code {
+		return f // the state file's own words
+	}
+	if err != nil && diskFull(err) {
+		return DiskFull("the disk is full: %w", err).Hint("free some space and push again; nothing was changed")
+	}
+	return err
 }

@@ -12,15 +12,29 @@ import (
 type Tx struct {
 	bolt *bolt.Tx
 	seal sealer
+	ids  *reservations
 }
 
 func (tx *Tx) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]byte(name)) }
 
-// of returns the bucket of an app's records, nil when it has none.
-func (tx *Tx) of(name, app string) *bolt.Bucket { return tx.bucket(name).Bucket([]byte(app)) }
+// of returns the bucket of an app's records, nil when it has none. The app is
+// named, and its records hang under its id.
+func (tx *Tx) of(name, app string) *bolt.Bucket {
+	id := tx.id(app)
+	if id == "" {
+		return nil
+	}
+	return tx.bucket(name).Bucket([]byte(id))
+}
 
+// makeOf is of, and makes the bucket. An app that is missing is a fault (E101):
+// records of it would hang under nothing.
 func (tx *Tx) makeOf(name, app string) (*bolt.Bucket, error) {
-	return tx.bucket(name).CreateBucketIfNotExists([]byte(app))
+	id, err := tx.mustID(app)
+	if err != nil {
+		return nil, err
+	}
+	return tx.bucket(name).CreateBucketIfNotExists([]byte(id))
 }
 
 // number makes a key that sorts as the number does.

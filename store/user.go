@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,12 +41,18 @@ func (u User) May(role Role, app string) error {
 		return nil
 	}
 	if app != "" && !slices.Contains(u.Apps, app) {
-		return fault.New(fault.Denied, "E111", "%s has no access to the app %q", u.Name, app)
+		return u.NoAccess(fmt.Sprintf("the app %q", app))
 	}
 	if app == "" && role != RoleRead {
 		return fault.New(fault.Denied, "E111", "%s has access to its own apps alone", u.Name)
 	}
 	return nil
+}
+
+// NoAccess returns the fault (E111) of a user who is bound to some apps and
+// asks for something else.
+func (u User) NoAccess(what string) *fault.Error {
+	return fault.New(fault.Denied, "E111", "%s has no access to %s", u.Name, what)
 }
 
 // Key is an SSH public key that may enter.
@@ -72,16 +79,81 @@ type Login struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// storedKey is a key as it lies in the file: with the ids of its apps.
+type storedKey struct {
+	Key
+	Of []string `json:"apps,omitempty"` // takes the place of Key.Apps
+}
+
+func (k storedKey) apps() []string { return k.Of }
+
+func (k storedKey) with(apps []string) storedKey {
+	k.Of = apps
+	return k
+}
+
+func (tx *Tx) named(stored storedKey) (key Key, err error) {
+	key = stored.Key
+	key.Apps, err = tx.namesFor(stored.Of)
+	return key, err
+}
+
+// storedLogin is a login as it lies in the file, likewise.
+type storedLogin struct {
+	Login
+	User storedUser `json:"user"` // takes the place of Login.User
+}
+
+type storedUser struct {
+	User
+	Of []string `json:"apps,omitempty"` // takes the place of User.Apps
+}
+
+func (l storedLogin) apps() []string { return l.User.Of }
+
+func (l storedLogin) with(apps []string) storedLogin {
+	l.User.Of = apps
+	return l
+}
+
+func (tx *Tx) namedLogin(stored storedLogin) (l Login, err error) {
+	l = stored.Login
+	l.User = stored.User.User
+	l.User.Apps, err = tx.namesFor(stored.User.Of)
+	return l, err
+}
+
 // Keys returns all keys by name.
-func (tx *Tx) Keys() ([]Key, error) { return all[Key](tx.bucket("keys")) }
+func (tx *Tx) Keys() (keys []Key, err error) {
+	stored, err := all[storedKey](tx.bucket("keys"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stored {
+		key, err := tx.named(s)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
 
 // Key returns the key of that name, or a fault (E108).
 func (tx *Tx) Key(name string) (Key, error) {
-	key, found, err := get[Key](tx.bucket("keys"), []byte(name))
+	stored, found, err := get[storedKey](tx.bucket("keys"), []byte(name))
 	if err == nil && !found {
 		err = fault.New(fault.NotFound, "E108", "no key named %q", name).Hint("berth ssh-keys:list shows them")
 	}
-	return key, err
+	if err != nil {
+		return Key{}, err
+	}
+	return tx.named(stored)
+}
+
+// NoKeyOf returns the fault (E108) of a fingerprint that no key has.
+func NoKeyOf(fingerprint string) *fault.Error {
+	return fault.New(fault.NotFound, "E108", "no key has the fingerprint %s", fingerprint)
 }
 
 // KeyByFingerprint returns the key with that fingerprint; found is false when
@@ -105,7 +177,7 @@ func (tx *Tx) PutKey(key Key) error {
 		return fault.New(fault.Conflict, "E109", "this key is here already, as %q", other.Name).
 			Hint("berth ssh-keys:add %s --role ROLE changes what it may do", other.Name)
 	}
-	return put(tx.bucket("keys"), []byte(key.Name), key)
+	return put(tx.bucket("keys"), []byte(key.Name), storedKey{key, tx.idsFor(key.Apps)})
 }
 
 // DeleteKey removes a key.
@@ -119,14 +191,34 @@ func (tx *Tx) DeleteKey(name string) error {
 // Login returns the login whose token has that hash; found is false when there
 // is none. It does not look at its age.
 func (tx *Tx) Login(hash string) (l Login, found bool, err error) {
-	return get[Login](tx.bucket("logins"), []byte(hash))
+	stored, found, err := get[storedLogin](tx.bucket("logins"), []byte(hash))
+	if err != nil || !found {
+		return l, found, err
+	}
+	l, err = tx.namedLogin(stored)
+	return l, true, err
 }
 
 // Logins returns all links and sessions, those that have expired included.
-func (tx *Tx) Logins() ([]Login, error) { return all[Login](tx.bucket("logins")) }
+func (tx *Tx) Logins() (logins []Login, err error) {
+	stored, err := all[storedLogin](tx.bucket("logins"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stored {
+		l, err := tx.namedLogin(s)
+		if err != nil {
+			return nil, err
+		}
+		logins = append(logins, l)
+	}
+	return logins, nil
+}
 
 // PutLogin stores a link or session.
-func (tx *Tx) PutLogin(l Login) error { return put(tx.bucket("logins"), []byte(l.Hash), l) }
+func (tx *Tx) PutLogin(l Login) error {
+	return put(tx.bucket("logins"), []byte(l.Hash), storedLogin{l, storedUser{l.User, tx.idsFor(l.User.Apps)}})
+}
 
 // DeleteLogin removes a link or session.
 func (tx *Tx) DeleteLogin(hash string) error { return tx.bucket("logins").Delete([]byte(hash)) }

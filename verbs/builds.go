@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 )
 
@@ -88,7 +89,7 @@ func (n builds) info(_ context.Context, _ Call, args NumberArgs) (build store.Bu
 			number = app.LastBuild
 		}
 		if number == 0 {
-			return neverDeployed(args.App)
+			return deploy.NeverDeployed(args.App)
 		}
 		build, err = tx.Build(args.App, number)
 		return err

@@ -13,7 +13,6 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // CertRoom is what the verbs of certs ask for; *deploy.Deployer documents it.
@@ -209,8 +208,7 @@ func (n certs) generate(ctx context.Context, c Call, _ CertsArgs) ([]Certificate
 				hosts = append(hosts, row.Host)
 			}
 			if len(hosts) == 0 {
-				return fault.New(fault.Conflict, "E179", "%s has no host that could have a certificate", app).
-					Hint("berth domains:add %s gives it one", app)
+				return deploy.NoHostToCertify(app)
 			}
 		}
 		chain, key, err := certificates.SelfSigned(hosts, time.Now())

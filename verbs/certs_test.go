@@ -297,3 +297,22 @@ func TestLetsencryptEnable_WaitsForTheCAsAnswer(t *testing.T) {
 		t.Errorf("bob revoked %q, %v", k.revoked, err)
 	}
 }
+
+// Only a report may leave out whose certificates are meant.
+func TestCerts_ChangesNeedATarget(t *testing.T) {
+	h := newHouse(t)
+	h.makeApp(t, "shop")
+	for _, verb := range []string{"certs:remove", "certs:generate", "certs:add"} {
+		args := CertsAddArgs{CertsArgs: CertsArgs{Target: ""}}
+		var asked any = args
+		if verb != "certs:add" {
+			asked = args.CertsArgs
+		}
+		if got := codeOf(h.Call(t.Context(), store.Root, verb, asked, nil, nil)); got != "E179" {
+			t.Errorf("%s by root: got %q, want E179", verb, got)
+		}
+		if got := codeOf(h.Call(t.Context(), ofShop, verb, asked, nil, nil)); got != "E111" {
+			t.Errorf("%s by a key of one app: got %q, want E111", verb, got)
+		}
+	}
+}

@@ -39,10 +39,16 @@ func (n events) list(_ context.Context, c Call, args EventArgs) (events []store.
 			events, err = list(tx.Events(args.App, args.Limit))
 			return err
 		}
+		mine := map[int]bool{} // by id: an app that is gone may have had the name of one of these
+		for _, name := range c.User.Apps {
+			if app, err := tx.App(name); err == nil && sees(c.User, name) {
+				mine[app.UID] = true
+			}
+		}
 		all, err := tx.Events("", 0)
 		events = []store.Event{}
-		for _, e := range all { // those of the user's own apps
-			if e.App != "" && sees(c.User, e.App) && len(events) < args.Limit {
+		for _, e := range all {
+			if mine[e.AppID] && len(events) < args.Limit {
 				events = append(events, e)
 			}
 		}

@@ -89,7 +89,7 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 	// The name stands for the user from now on, and root is the machine's own.
 	if args.Name != "" && !store.ValidKeyName(args.Name) {
 		return key, fault.New(fault.Usage, "E156", "%.60q cannot be the name of a key", args.Name).
-			Hint("use letters, digits and . _ @ + -, at most 64 characters; root is taken").
+			Hint("use letters, digits and . _ @ + -, at most 64 characters; root and berth are taken").
 			Hint("without a name, the key's comment becomes its name")
 	}
 	if args.Role != "" && !slices.Contains([]store.Role{store.RoleAdmin, store.RoleDeploy, store.RoleRead}, args.Role) {

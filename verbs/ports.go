@@ -6,7 +6,6 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // PortRoom is what the verbs of ports ask for; *deploy.Deployer documents it.
@@ -74,7 +73,7 @@ func (n ports) report(ctx context.Context, c Call, args PortsReportArgs) (deploy
 }
 
 func (n ports) add(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
-	ports, err := parsePorts(args.Ports)
+	ports, err := store.ParsePorts(args.Ports)
 	if err != nil {
 		return deploy.PortsReport{}, err
 	}
@@ -82,7 +81,7 @@ func (n ports) add(ctx context.Context, c Call, args PortsArgs) (deploy.PortsRep
 }
 
 func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (deploy.PortsReport, error) {
-	ports, err := parsePorts(args.Ports)
+	ports, err := store.ParsePorts(args.Ports)
 	if err != nil {
 		return deploy.PortsReport{}, err
 	}
@@ -91,18 +90,4 @@ func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (deploy.Ports
 
 func (n ports) clear(ctx context.Context, c Call, args AppArgs) (deploy.PortsReport, error) {
 	return n.ClearPorts(ctx, args.App, c.User)
-}
-
-func parsePorts(words []string) (ports []store.Port, err error) {
-	if len(words) == 0 {
-		return nil, fault.New(fault.Usage, "E166", "no port is named").Hint("tcp:5432:5432 is one")
-	}
-	for _, word := range words {
-		p, err := store.ParsePort(word)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, p)
-	}
-	return ports, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
@@ -149,8 +148,7 @@ func (n processes) set(ctx context.Context, c Call, args PSSetArgs) (Report, err
 	case slices.Contains(deploy.LimitProperties(), args.Property):
 		err = n.SetLimit(ctx, args.App, args.Property, args.Value, c.User, c.Out)
 	default:
-		err = fault.New(fault.Usage, "E188", "processes have no property %.60q", args.Property).
-			Hint("they have rollout, %s", strings.Join(deploy.LimitProperties(), ", "))
+		err = deploy.NoProcessProperty(args.Property)
 	}
 	if err != nil {
 		return Report{}, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 )
 
@@ -37,7 +38,7 @@ func (r records) release(name string, number int) (release store.Release, err er
 			number = app.Release
 		}
 		if number == 0 {
-			return neverDeployed(name)
+			return deploy.NeverDeployed(name)
 		}
 		release, err = tx.ReleaseWithoutConfig(name, number)
 		return err

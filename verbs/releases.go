@@ -5,8 +5,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // ReleaseRoom is what the verbs of releases ask for; *deploy.Deployer documents it.
@@ -76,10 +76,6 @@ func (n releases) info(_ context.Context, _ Call, args NumberArgs) (store.Releas
 	return n.release(args.App, args.Number)
 }
 
-func neverDeployed(app string) error {
-	return fault.New(fault.Conflict, "E112", "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
-}
-
 // rollback takes number 0 for the release before the live one.
 func (n releases) rollback(ctx context.Context, c Call, args NumberArgs) (store.Release, error) {
 	return n.Rollback(ctx, args.App, args.Number, c.User, c.Out)
@@ -99,7 +95,7 @@ func (n releases) compare(_ context.Context, _ Call, args NumberArgs) (compared 
 			return err
 		}
 		if app.Release == 0 {
-			return neverDeployed(args.App)
+			return deploy.NeverDeployed(args.App)
 		}
 		if compared.Live, err = tx.Release(args.App, app.Release); err != nil {
 			return err

@@ -2,23 +2,23 @@ package verbs
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
-// Role is who may do a verb.
+// Role says who may call a verb.
 type Role struct {
-	Least store.Role // of the user, for the app that the arguments name
-	Also  string     // what the rule asks besides, in words
+	Least store.Role // the role that the user needs for the app in the arguments
+	Also  string     // what the rule asks for besides, in words
 	rule  rule
 }
 
-// rule decides by what the arguments say, once the user has the role. It may
-// note in the call what it has found out.
+// rule decides by the arguments, after the check of the role. It may store in the
+// call which app and host they mean.
 type rule func(r records, c *Call, app string, args any) error
 
 var (
@@ -26,11 +26,12 @@ var (
 	deploys = Role{Least: store.RoleDeploy}
 	admins  = Role{Least: store.RoleAdmin}
 
-	// newApp makes a name that no app has yet, so it is nobody's own.
+	// newApp is for verbs that take a new name. A key that is bound to apps has no
+	// access to it.
 	newApp = Role{Least: store.RoleDeploy, Also: "not for a key that is bound to apps",
 		rule: func(_ records, c *Call, _ string, _ any) error { return MayCreate(c.User) }}
 
-	// ownLogin is for those who deploy an app, and for admins where it is the machine's.
+	// ownLogin is for logins to registries: deploy for an app's, admin for the machine's.
 	ownLogin = Role{Least: store.RoleRead, Also: "deploy for an app's, admin for the machine's",
 		rule: func(_ records, c *Call, app string, _ any) error {
 			if app == "" {
@@ -39,7 +40,7 @@ var (
 			return c.User.May(store.RoleDeploy, app)
 		}}
 
-	// seesRequests is of an app, or for admins of what no app was asked for.
+	// seesRequests is for access logs: requests for no app are for admins.
 	seesRequests = Role{Least: store.RoleRead, Also: "admin where no app is named",
 		rule: func(_ records, c *Call, app string, _ any) error {
 			if app == "" {
@@ -52,7 +53,7 @@ var (
 	deploysHost = Role{Least: store.RoleRead, Also: "deploy for the app that the host leads to, admin for the admin page's", rule: ofHost(store.RoleDeploy)}
 )
 
-// allow decides whether the caller may do a verb, and is the one place that does.
+// allow decides whether the user may call a verb. Nothing else decides it.
 func (t *Table) allow(c *Call, v Verb, app string, args any) error {
 	if err := c.User.May(v.Role.Least, app); err != nil {
 		return err
@@ -63,34 +64,34 @@ func (t *Table) allow(c *Call, v Verb, app string, args any) error {
 	return v.Role.rule(t.records, c, app, args)
 }
 
-// MayPush returns nil when a user may push to an app of that name, whether there
-// is one or not: the answer must not tell.
+// MayPush returns nil if the user may push to an app of that name. The answer does
+// not depend on whether the app exists, and so does not disclose it.
 func MayPush(user store.User, app string) error { return user.May(store.RoleDeploy, app) }
 
-// MayCreate returns nil when a user may make an app, by a push above all.
+// MayCreate returns nil if the user may create apps.
 func MayCreate(user store.User) error { return user.May(store.RoleDeploy, "") }
 
-// MayFetch returns nil when a user may read the repository of an app.
+// MayFetch returns nil if the user may read an app's repository.
 func MayFetch(user store.User, app string) error { return user.May(store.RoleRead, app) }
 
-// sees tells whether an app is among those that a user who asks for all is shown.
+// sees reports whether a list of all apps shows this one to the user.
 func sees(user store.User, app string) bool { return user.May(store.RoleRead, app) == nil }
 
-// seesAppliance tells whether a user who asks for all is shown what is no app's.
+// seesAppliance reports whether a list shows the user what belongs to no app.
 func seesAppliance(user store.User) bool {
 	return len(user.Apps) == 0 && user.May(store.RoleRead, "") == nil
 }
 
-// hosted are arguments that name an app or a host, whose certificate is meant.
+// hosted are arguments that name an app or a host, and mean its certificates.
 type hosted interface{ certTarget() string }
 
-// place is what a target turned out to be: an app, or a host of one.
+// place is an app, or one host of it.
 type place struct{ app, host string }
 
-// ofHost asks for the role on the app that a target is, or is a host of. Where
-// a host itself leads to no app, those that have paths of it decide together.
+// ofHost asks for the role on the app that the target names or whose host it is.
+// Where a host leads to no app, the apps that have paths of it decide together.
 // The admin page's hosts are for admins. A user who is bound to some apps gets
-// the same answer (E111) for what others have and for what is not there.
+// the same answer (E111) for another's host and for a host that does not exist.
 func ofHost(role store.Role) rule {
 	return func(r records, c *Call, _ string, args any) error {
 		target := args.(hosted).certTarget()
@@ -105,11 +106,10 @@ func ofHost(role store.Role) rule {
 		strange := func(owner string) bool { return !slices.Contains(user.Apps, owner) }
 		switch {
 		case len(user.Apps) > 0 && (len(owners) == 0 || slices.ContainsFunc(owners, strange)):
-			return fault.New(fault.Denied, "E111", "%s has no access to %.80q", user.Name, target).
+			return user.NoAccess(fmt.Sprintf("%.80q", target)).
 				Hint("berth certs:report lists the hosts of %s", strings.Join(user.Apps, ", "))
 		case len(owners) == 0:
-			return fault.New(fault.NotFound, "E179", "no app and no host is called %.80q", target).
-				Hint("berth certs:report lists the hosts")
+			return deploy.NoCertTarget(target)
 		case slices.Contains(owners, store.AdminPairs):
 			c.on = place{store.AdminPairs, host}
 			if role == store.RoleDeploy {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -18,7 +19,7 @@ import (
 // Verbs returns the names of all verbs, sorted.
 func (t *Table) Verbs() []string { return slices.Sorted(maps.Keys(t.verbs)) }
 
-// Call does a verb for a user who was let in, whoever asks. args is the verb's arguments
+// Call calls a verb for a user. args is the verb's arguments
 // (its struct, or anything that is the same JSON; nil is none), result a
 // pointer that gets its result, or nil. Progress goes to out, which may be nil.
 // The error is always a *fault.Error that may be shown.
@@ -63,12 +64,16 @@ type Call struct {
 	// Streams are the program's, of a verb that is attached to one.
 	Streams *runtime.Attachment
 
-	on place // what a rule found the arguments to be about
+	app string // in the arguments
+	on  place  // what a rule found the arguments to be about
 }
 
-// Do is the one way in: it finds the verb, reads the arguments, asks whether
-// the user may, and does it. Its error is for Fault.
+// Do finds the verb, reads the arguments, checks that the user may call it, and
+// calls it. There is no other way to a verb. Its error is for Fault.
 func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (result any, err error) {
+	var v Verb
+	began := time.Now()
+	defer func() { t.audit(c, v, began, err) }()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -96,7 +101,22 @@ func (t *Table) Do(ctx context.Context, c Call, name string, args []byte) (resul
 	return work(ctx, c)
 }
 
-// May returns nil when the user may do a verb with these arguments, else why not.
+// audit logs who changed what, or was refused, and how it ended. Arguments may be
+// secrets, so it logs the app alone.
+func (t *Table) audit(c Call, v Verb, began time.Time, err error) {
+	if v.Name == "" || v.Reads {
+		return
+	}
+	code := ""
+	if f := fault.From(err); f != nil {
+		code = f.Code
+	} else if err != nil {
+		code = fault.CodeInternal
+	}
+	t.log.Info("verb", "name", v.Name, "user", c.User.Name, "app", c.app, "code", code, "took", time.Since(began).Round(time.Millisecond))
+}
+
+// May returns nil if the user may call a verb with these arguments, else the reason.
 func (t *Table) May(user store.User, name string, args any) error {
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -114,6 +134,7 @@ func (t *Table) prepare(c *Call, name string, raw []byte) (v Verb, work work, er
 	if err != nil {
 		return v, nil, err
 	}
+	c.app = app
 	return v, work, t.allow(c, v, app, args)
 }
 
@@ -130,14 +151,13 @@ func (t *Table) Verb(name string) (Verb, error) {
 	return Verb{}, f
 }
 
-// Close lets go of whoever follows something. It is called once, when berth is
-// on its way out.
+// Close ends all calls that stream. It is called once, when berth stops.
 func (t *Table) Close() { close(t.closing) }
 
 // Closing is closed by Close.
 func (t *Table) Closing() <-chan struct{} { return t.closing }
 
-// Ask does a verb for a user within this process and returns its result as it is.
+// Ask calls a verb within this process and returns its result without JSON.
 func Ask[R any](ctx context.Context, t *Table, user store.User, name string, args any) (result R, err error) {
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -154,7 +174,7 @@ func Ask[R any](ctx context.Context, t *Table, user store.User, name string, arg
 	return result, nil
 }
 
-// Follow asks for a verb that streams, and calls fn with each item as it comes.
+// Follow calls a verb that streams, and calls fn with each item as it comes.
 func Follow[T any](ctx context.Context, t *Table, user store.User, name string, args any, fn func(T) error) error {
 	raw, err := json.Marshal(args)
 	if err != nil {

@@ -49,11 +49,6 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.PutKey(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
 			return err
 		}
-		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
-			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
-		}); err != nil {
-			return err
-		}
 		for _, app := range []string{"shop", "hidden"} {
 			if _, err := tx.CreateApp(store.App{Name: app, CreatedBy: "alice"}); err != nil {
 				return err
@@ -70,6 +65,11 @@ func newTenancy(t *testing.T) *house {
 			if err := tx.PutBuild(store.Build{App: app, Number: 1, Summary: app}); err != nil {
 				return err
 			}
+		}
+		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
+			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
+		}); err != nil {
+			return err
 		}
 		return tx.AddEvent(store.Event{Time: time.Now(), By: "alice", Kind: "settings", Text: "hidden"})
 	})
@@ -176,5 +176,30 @@ func TestRegistry_LoginsOfAnAppAreForThoseWhoDeployIt(t *testing.T) {
 	var registries []Registry
 	if err := h.Call(t.Context(), dora, "registry:report", RegistryReportArgs{"shop"}, &registries, nil); err != nil || len(registries) != 1 || registries[0].App != "shop" {
 		t.Errorf("dora sees %+v, %v", registries, err)
+	}
+}
+
+// Who is given an app's name gets nothing of the app that had it before.
+func TestEvents_OfANamesakeThatIsGoneAreNotShown(t *testing.T) {
+	h := newTenancy(t)
+	h.update(t, func(tx *store.Tx) error {
+		err := tx.DeleteApp("shop")
+		if err == nil {
+			_, err = tx.CreateApp(store.App{Name: "shop", CreatedBy: "bob"})
+		}
+		if err == nil {
+			err = tx.AddEvent(store.Event{App: "shop", By: "bob", Kind: "create", Text: "created again"})
+		}
+		return err
+	})
+	user := store.User{Name: "rita", Role: store.RoleRead, Apps: []string{"shop"}}
+	for _, args := range []EventArgs{{}, {App: "shop"}} {
+		var got []store.Event
+		if err := h.Call(t.Context(), user, "events", args, &got, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].By != "bob" {
+			t.Errorf("%+v: got %+v, want the one event of the app that is there", args, got)
+		}
 	}
 }

@@ -111,6 +111,17 @@ func follow[I any, A arguments](v Verb, fn func(context.Context, Call, A) error)
 	return v
 }
 
+// BadArguments returns the fault (E140) of arguments that a verb does not take.
+func BadArguments(format string, args ...any) *fault.Error {
+	return fault.New(fault.Usage, "E140", format, args...)
+}
+
+// WrongMethod returns the fault (E142) of a verb that was not asked as it has
+// to be.
+func WrongMethod(format string, args ...any) *fault.Error {
+	return fault.New(fault.Usage, "E142", format, args...)
+}
+
 // decodeStrictly reads one JSON value: no unknown fields, nothing after it, and
 // text that is UTF-8 throughout (encoding/json would replace what is not, and a
 // secret would silently be another).

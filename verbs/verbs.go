@@ -1,17 +1,16 @@
-// Package verbs is what can be asked of berth, below all doors.
+// Package verbs is the table of all commands of berth, below all doors.
 //
-// Every verb ("apps:create", "ps:scale") is one entry of a table: its name, who
-// may, its arguments and its result, words of help, and the function that does
-// it. A noun's verbs stand in the noun's file, with what they ask of the rooms
-// below. Whoever comes in is turned into a store.User first, and then meets the
-// same table:
+// A verb ("apps:create", "ps:scale") is one entry: its name, who may call it, its
+// arguments and result, its help, and the function that does it. The verbs of a
+// noun are in the noun's file, with a small interface of what they need from the
+// rooms below. Every door turns its caller into a store.User and calls the table:
 //
 //	the machine's own socket   who the kernel says is at the other end (root)
 //	a command over SSH         whose key signed
 //	HTTPS at the admin host    whose session's cookie it is: the API, the pages
 //
-// Who may do what is decided in role.go and nowhere else. The package knows
-// nothing of HTTP, of terminals and of how an answer looks.
+// role.go alone decides who may call what. The package knows nothing about HTTP,
+// terminals and the look of an answer.
 package verbs
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// Config is what the verbs have to be told.
+// Config configures the table.
 type Config struct {
 	Version string
 	// HTTPSPort stands in links when it is neither 0 nor 443.
@@ -45,8 +44,8 @@ type Config struct {
 	Register *access.Register
 }
 
-// Rooms are those that the verbs ask, by noun. The verbs of a noun whose room
-// is nil panic when they are asked, and that is an internal error.
+// Rooms do the work, by noun. A verb whose room is nil panics when it is called;
+// the caller gets an internal error.
 type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
@@ -126,8 +125,8 @@ func New(cfg Config, rooms Rooms, db *store.Store, log *slog.Logger) *Table {
 	return t
 }
 
-// All returns the entries of the table in the order of the help, for whoever
-// wants their words and types. They cannot be asked.
+// All returns the entries in the order of the help, for their texts and types.
+// They cannot be called.
 func All() []Verb { return all(Config{}, Rooms{}, nil) }
 
 func all(cfg Config, rooms Rooms, db *store.Store) (verbs []Verb) {

@@ -94,20 +94,20 @@ func (a *api) readArguments(w http.ResponseWriter, r *http.Request, name string)
 			return nil, fault.New(fault.Usage, "E145", "the arguments are larger than %d MiB", maxBody>>20)
 		}
 		if err != nil {
-			return nil, fault.New(fault.Usage, "E140", "the arguments broke off: %w", err)
+			return nil, verbs.BadArguments("the arguments broke off: %w", err)
 		}
 		if len(raw) == 0 {
 			raw = []byte("{}")
 		}
 		// Checked here, so that what Call gets to marshal is JSON.
 		if !json.Valid(raw) {
-			return nil, fault.New(fault.Usage, "E140", "the arguments are not JSON")
+			return nil, verbs.BadArguments("the arguments are not JSON")
 		}
 		return raw, nil
 	case r.Method == http.MethodGet && v.Reads:
 		return v.FromQuery(r.URL.Query())
 	default:
-		return nil, fault.New(fault.Usage, "E142", "%s is not done by %s", name, r.Method).Hint("use POST")
+		return nil, verbs.WrongMethod("%s is not done by %s", name, r.Method).Hint("use POST")
 	}
 }
 

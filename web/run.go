@@ -12,7 +12,6 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -21,7 +20,7 @@ const runQueue = 64
 
 func (a *api) serveRun(w http.ResponseWriter, r *http.Request, user store.User) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		answerError(w, fault.New(fault.Usage, "E142", "run is a WebSocket"))
+		answerError(w, verbs.WrongMethod("run is a WebSocket"))
 		return
 	}
 	conn, err := websocket.Accept(w, r, nil) // refuses other origins, and has answered when it fails

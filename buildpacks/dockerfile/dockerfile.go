@@ -43,6 +43,18 @@ func Plan(p *plan.Plan, c *plan.Chain) error {
 	return nil
 }
 
+// Failed is the problem (E235) of a Dockerfile of which a line could not be
+// followed.
+func Failed(at, why, line string) *source.Problem {
+	return source.Problemf(source.CodeDockerfile, "%s: %s", at, why).With(line)
+}
+
+// NoCommand is the problem (E202) of an image that nothing says how to start.
+func NoCommand() *source.Problem {
+	return source.Problemf(source.CodeNoProcess, "nothing says which process to start: the image has neither CMD nor ENTRYPOINT").
+		Hint("give it one, or write a Procfile with a line such as: web: ./server")
+}
+
 // lastStage returns the image that the last stage begins with, and its
 // HEALTHCHECK, "" for none. What else is wrong with the file its build will say.
 func lastStage(text string) (base, health string, err error) {

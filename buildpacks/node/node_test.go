@@ -450,6 +450,7 @@ func TestBuild_TheHeapIsMostOfTheMemory(t *testing.T) {
 	for name, c := range map[string]struct{ limit, options, want string }{
 		"2 GiB":              {"2147483648", "", "--max-old-space-size=1536"},
 		"beside others":      {"2147483648", "--openssl-legacy-provider", "--openssl-legacy-provider --max-old-space-size=1536"},
+		"beside several":     {"2147483648", "--no-warnings --enable-source-maps", "--no-warnings --enable-source-maps --max-old-space-size=1536"},
 		"the app's own":      {"2147483648", "--max-old-space-size=512", "--max-old-space-size=512"},
 		"the app's, spelled": {"2147483648", "--max_old_space_size=512", "--max_old_space_size=512"},
 		"no limit":           {"max", "", ""},

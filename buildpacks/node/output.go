@@ -47,8 +47,9 @@ func (p *project) output() plan.Layer {
 // frontends want more than: three quarters leave enough for all the rest.
 const build = `export NODE_ENV="${NODE_ENV:-production}"
 limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | head -n 1)
-case "$limit $NODE_OPTIONS" in
-*[!0-9]*' '* | ' '* | ?????????????*' '* | *max[_-]old[_-]space[_-]size*) ;;
+case "$NODE_OPTIONS" in *max[_-]old[_-]space[_-]size*) limit= ;; esac
+case "$limit" in
+'' | *[!0-9]* | ?????????????*) ;;
 *) export NODE_OPTIONS="${NODE_OPTIONS:+$NODE_OPTIONS }--max-old-space-size=$((limit / 1048576 * 3 / 4))" ;;
 esac
 kept=$1; shift

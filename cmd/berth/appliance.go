@@ -16,12 +16,13 @@ func (c *cli) applianceCommands() []command {
 	purge := false
 	serving := defaultServe()
 	return []command{
+		c.explainCommand(),
 		{
 			use: "version", noApp: true, reads: true,
 			run: func(ctx context.Context, _ string, _ []string) error { return c.printVersion(ctx) },
 		},
 		{
-			after: "version", use: "completion SHELL", short: "print completion for bash, zsh or fish",
+			use: "completion SHELL", short: "print completion for bash, zsh or fish",
 			example: "completion bash >/etc/bash_completion.d/berth", local: true, noApp: true, min: 1, max: 1,
 			run: func(_ context.Context, _ string, words []string) error {
 				root := c.tree()
@@ -37,7 +38,7 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			after: "completion", use: "serve", short: "be the appliance", local: true, noApp: true,
+			use: "serve", short: "be the appliance", local: true, noApp: true,
 			long:    "Every flag can be given as a variable too: --stack-cache as BERTH_STACK_CACHE.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
@@ -45,13 +46,13 @@ func (c *cli) applianceCommands() []command {
 			},
 		},
 		{
-			after: "serve", use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
+			use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
 			long:    "install.sh calls it while the rest installs. Its archive goes into DIR.",
 			example: "make-base /var/lib/berth/engine/stack",
 			run:     func(ctx context.Context, _ string, words []string) error { return stack.Make(ctx, words[0], c.out) },
 		},
 		{
-			after: "serve", use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
+			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
 			long:    "The data stays, unless --purge is given.",
 			example: "uninstall --purge",
 			flags: func(cmd *cobra.Command) {

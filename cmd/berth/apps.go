@@ -16,11 +16,11 @@ import (
 )
 
 var appShows = map[string]printer{
-	"apps:list": shown(printApps),
-	"apps:info": shown(printApp),
+	"apps:list": asTable(printApps),
+	"apps:info": asTable(printApp),
 }
 
-var processShows = map[string]printer{"ps:report": shown(printReport)}
+var processShows = map[string]printer{"ps:report": asTable(printReport)}
 
 func (c *cli) appCommands() []command {
 	force := false
@@ -91,6 +91,7 @@ func printApps(t *table, apps []deploy.AppStatus) {
 
 func printApp(t *table, app deploy.AppStatus) {
 	t.row("name", app.Name)
+	t.row("id", app.ID()) // of its directories
 	t.row("state", app.State)
 	t.row("release", releaseName(app.Release))
 	t.row("built as", app.Summary)

@@ -22,8 +22,8 @@ import (
 )
 
 var builderShows = map[string]printer{
-	"builder:report": shown(printBuilder),
-	"builder:mirror": shown(printMirror),
+	"builder:report": asTable(printBuilder),
+	"builder:mirror": asTable(printMirror),
 }
 
 func (c *cli) builderCommands() []command {

@@ -15,9 +15,9 @@ import (
 )
 
 var certsShows = map[string]printer{
-	"certs:report":   shown(printCertificates),
-	"certs:remove":   shown(printCertificates),
-	"certs:generate": shown(printCertificates),
+	"certs:report":   asTable(printCertificates),
+	"certs:remove":   asTable(printCertificates),
+	"certs:generate": asTable(printCertificates),
 }
 
 func (c *cli) certsCommands() []command {

@@ -95,7 +95,7 @@ func usage(format string, args ...any) *fault.Error {
 // command is one entry of the help, and what it does. One of the name of a verb
 // has its words from the verb.
 type command struct {
-	after   string // the command that it comes after, where it is no verb
+	after   string // the command that it comes after, where it is no verb; "" is the end of the help
 	use     string // "ps:scale APP [TYPE=N ...]"
 	short   string // a line of at most 40 columns
 	long    string
@@ -136,7 +136,7 @@ func (c *cli) written() []command {
 }
 
 // topics are all commands: one for each verb, in the order of the table, and
-// those that are no verb after the one that they name.
+// those that are no verb after the one that they name, or at the end.
 func (c *cli) topics() (topics []topic) {
 	written := map[string]command{}
 	after := map[string][]command{}
@@ -167,6 +167,12 @@ func (c *cli) topics() (topics []topic) {
 		}
 		cmd.short, cmd.long, cmd.example, cmd.aliases, cmd.complete = v.Short, v.Long, v.Example, v.Aliases, v.Values
 		add(&topics[len(topics)-1], cmd)
+		delete(written, v.Name)
+	}
+	for _, cmd := range after[""] {
+		if _, noVerb := written[cmd.name()]; noVerb {
+			add(&topics[len(topics)-1], cmd)
+		}
 	}
 	return topics
 }

@@ -19,7 +19,7 @@ import (
 )
 
 var configShows = map[string]printer{
-	"config:show": shown(func(t *table, config map[string]string) {
+	"config:show": asTable(func(t *table, config map[string]string) {
 		for _, name := range slices.Sorted(maps.Keys(config)) {
 			t.row(name, oneLineValue(config[name]))
 		}

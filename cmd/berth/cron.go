@@ -11,7 +11,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-var cronShows = map[string]printer{"cron:list": shown(printJobs)}
+var cronShows = map[string]printer{"cron:list": asTable(printJobs)}
 
 func (c *cli) cronCommands() []command {
 	return []command{

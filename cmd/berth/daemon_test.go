@@ -448,6 +448,11 @@ func (d *daemon) end(t testscript.T) {
 		}
 	}
 	d.closeSockets()
+	// A script that failed may have left a directory in the place of containerd's
+	// socket, and the scripts after it could not start.
+	if socket := filepath.Join(d.lab.state, "containerd.sock"); isDir(socket) {
+		os.Remove(socket)
+	}
 	if err := os.Rename(d.binary+".before", d.binary); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -474,4 +479,9 @@ func sweep(t *testing.T, l *lab) {
 	if _, err := removeContainers(ctx, cfg, false, io.Discard); err != nil {
 		t.Fatalf("sweep: %v", err)
 	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -10,9 +10,9 @@ import (
 )
 
 var domainShows = map[string]printer{
-	"domains:report": shown(printDomains),
-	"domains:add":    told(tellDomains),
-	"domains:remove": told(tellDomains),
+	"domains:report": asTable(printDomains),
+	"domains:add":    asText(tellDomains),
+	"domains:remove": asText(tellDomains),
 }
 
 func tellDomains(c *cli, app string, now verbs.Domains) {

@@ -6,17 +6,17 @@ import (
 )
 
 var gitShows = map[string]printer{
-	"git:set": told(func(c *cli, app string, now deploy.GitReport) {
+	"git:set": asText(func(c *cli, app string, now deploy.GitReport) {
 		if now.DeployBranch == "" {
 			c.say("the next branch that is pushed to %s becomes its deploy branch", app)
 			return
 		}
 		c.say("%s deploys %s; to deploy it: git push berth %s", app, now.DeployBranch, now.DeployBranch)
 	}),
-	"git:report": shown(func(t *table, r deploy.GitReport) {
+	"git:report": asTable(func(t *table, r deploy.GitReport) {
 		t.row("deploy branch", r.DeployBranch)
 		t.row("commit", r.Commit)
 		t.row("url", r.URL)
 	}),
-	"git:from-image": told(func(*cli, string, store.Release) {}), // the rollout has said it all
+	"git:from-image": asText(func(*cli, string, store.Release) {}), // the rollout has said it all
 }

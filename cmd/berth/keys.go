@@ -9,20 +9,20 @@ import (
 )
 
 var keyShows = map[string]printer{
-	"ssh-keys:add": told(func(c *cli, _ string, key verbs.KeyAdded) {
+	"ssh-keys:add": asText(func(c *cli, _ string, key verbs.KeyAdded) {
 		already := ""
 		if key.Known {
 			already = ", and was here already"
 		}
 		c.say("%s may enter as %s%s (%s)", key.Name, scope(key.Key), already, key.Fingerprint)
 	}),
-	"ssh-keys:list": shown(func(t *table, keys []store.Key) {
+	"ssh-keys:list": asTable(func(t *table, keys []store.Key) {
 		t.row("NAME", "ROLE", "LAST USED", "FINGERPRINT")
 		for _, key := range keys {
 			t.row(key.Name, scope(key), ago(key.LastUsed), key.Fingerprint)
 		}
 	}),
-	"sessions:list": shown(func(t *table, sessions []verbs.OpenSession) {
+	"sessions:list": asTable(func(t *table, sessions []verbs.OpenSession) {
 		t.row("ID", "USER", "DOOR", "SINCE", "REMOTE")
 		for _, s := range sessions {
 			t.row(s.ID, s.User, s.Door, ago(s.Since), s.Remote)

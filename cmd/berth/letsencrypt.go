@@ -13,18 +13,18 @@ import (
 )
 
 var letsencryptShows = map[string]printer{
-	"letsencrypt:report":  shown(printLetsEncrypt),
-	"letsencrypt:list":    shown(printCertificates),
-	"letsencrypt:enable":  shown(printCertificates),
-	"letsencrypt:disable": shown(printCertificates),
-	"letsencrypt:cleanup": told(func(c *cli, _ string, deleted verbs.Count) {
+	"letsencrypt:report":  asTable(printLetsEncrypt),
+	"letsencrypt:list":    asTable(printCertificates),
+	"letsencrypt:enable":  asTable(printCertificates),
+	"letsencrypt:disable": asTable(printCertificates),
+	"letsencrypt:cleanup": asText(func(c *cli, _ string, deleted verbs.Count) {
 		if deleted.Count == 0 {
 			c.say("nothing to forget")
 			return
 		}
 		c.say("forgotten: %s", strings.Join(deleted.Names, ", "))
 	}),
-	"letsencrypt:revoke": told(func(c *cli, app string, revoked verbs.Count) {
+	"letsencrypt:revoke": asText(func(c *cli, app string, revoked verbs.Count) {
 		if revoked.Count == 0 {
 			c.say("%s has no certificates of the CA", app)
 			return

@@ -13,7 +13,7 @@ import (
 // networkShows has what is found about the machine too. The command ends well
 // whatever that is: the code of each finding says what it is about.
 var networkShows = map[string]printer{
-	"doctor": shown(func(t *table, found []deploy.Finding) {
+	"doctor": asTable(func(t *table, found []deploy.Finding) {
 		if len(found) == 0 {
 			t.row("nothing found")
 		}

@@ -7,10 +7,10 @@ import (
 )
 
 var portShows = map[string]printer{
-	"ports:report": shown(printPorts),
-	"ports:add":    told(tellPorts),
-	"ports:remove": told(tellPorts),
-	"ports:clear":  told(tellPorts),
+	"ports:report": asTable(printPorts),
+	"ports:add":    asText(tellPorts),
+	"ports:remove": asText(tellPorts),
+	"ports:clear":  asText(tellPorts),
 }
 
 func tellPorts(c *cli, app string, now deploy.PortsReport) {

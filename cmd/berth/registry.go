@@ -5,7 +5,7 @@ import (
 )
 
 var registryShows = map[string]printer{
-	"registry:report": shown(func(t *table, registries []verbs.Registry) {
+	"registry:report": asTable(func(t *table, registries []verbs.Registry) {
 		t.row("HOST", "USER", "APP")
 		for _, r := range registries {
 			t.row(r.Host, r.Username, r.App)

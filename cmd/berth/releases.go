@@ -8,19 +8,19 @@ import (
 )
 
 var releaseShows = map[string]printer{
-	"releases":      shown(printReleases),
-	"releases:info": shown(printRelease),
-	"builds:list":   shown(printBuilds),
-	"builds:info":   shown(printBuild),
-	"builds:cache":  shown(printCaches),
-	"builds:cancel": told(func(c *cli, app string, build store.Build) {
+	"releases":      asTable(printReleases),
+	"releases:info": asTable(printRelease),
+	"builds:list":   asTable(printBuilds),
+	"builds:info":   asTable(printBuild),
+	"builds:cache":  asTable(printCaches),
+	"builds:cancel": asText(func(c *cli, app string, build store.Build) {
 		if build.Number == 0 {
 			c.say("cancelled the push that waited for %s", app)
 		} else {
 			c.say("cancelled build %d of %s", build.Number, app)
 		}
 	}),
-	"builds:cache-clear": told(func(c *cli, app string, cleared build.Caches) {
+	"builds:cache-clear": asText(func(c *cli, app string, cleared build.Caches) {
 		c.say("removed %s of build caches of %s", size(cleared.Bytes), app)
 	}),
 }

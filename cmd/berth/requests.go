@@ -13,7 +13,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-var requestShows = map[string]printer{"router:traffic": shown(printTraffic)}
+var requestShows = map[string]printer{"router:traffic": asTable(printTraffic)}
 
 func (c *cli) requestCommands() []command {
 	var args verbs.RequestArgs

@@ -11,7 +11,7 @@ import (
 )
 
 var routerShows = map[string]printer{
-	"http-auth:remove-user": told(func(c *cli, app string, now deploy.RouterReport) {
+	"http-auth:remove-user": asText(func(c *cli, app string, now deploy.RouterReport) {
 		if len(now.Users) == 0 {
 			c.say("everybody may enter %s", app)
 		} else {

@@ -130,6 +130,10 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(db.Close)
+	logs := filepath.Join(s.data, "logs")
+	if err := deploy.AdoptFiles(db, repositories, logs, log); err != nil {
+		return err
+	}
 	if err := s.nameMachine(db, log); err != nil {
 		return err
 	}
@@ -148,7 +152,6 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	if err != nil {
 		return err
 	}
-	logs := filepath.Join(s.data, "logs")
 	requests := accesslog.New(logs, log)
 	opened.add(writeAccess(ctx, requests)) // closed after the router: its last requests are told too
 	sockets := takePortSockets(hostOf(s.http), passed.listeners, log)

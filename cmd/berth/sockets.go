@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
 
@@ -127,7 +128,7 @@ func listenQUIC(given []net.PacketConn, https []net.Listener) ([]net.PacketConn,
 func listenLocal(path string) (net.Listener, error) {
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
-		return nil, fault.New(fault.Conflict, "E122", "another berth answers at %s already", path).
+		return nil, store.InUse("another berth answers at %s already", path).
 			Hint("two on one machine need different --state, --data and --bridge")
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -12,7 +12,6 @@ import (
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/web"
 )
 
@@ -102,7 +101,7 @@ func (k knownKeys) KeyByFingerprint(fingerprint string) (key store.Key, err erro
 		var found bool
 		key, found, err = tx.KeyByFingerprint(fingerprint)
 		if err == nil && !found {
-			err = fault.New(fault.NotFound, "E108", "no key has the fingerprint %s", fingerprint)
+			err = store.NoKeyOf(fingerprint)
 		}
 		return err
 	})

@@ -20,11 +20,11 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-// printer shows the result of a verb that was asked for an app.
+// printer prints the result of a verb. app is the app that the verb was about.
 type printer func(c *cli, app string, raw json.RawMessage) error
 
-// shown prints a result as a table.
-func shown[R any](table func(*table, R)) printer {
+// asTable prints a result as a table.
+func asTable[R any](table func(*table, R)) printer {
 	return func(c *cli, _ string, raw json.RawMessage) error {
 		var result R
 		if err := json.Unmarshal(raw, &result); err != nil {
@@ -36,8 +36,8 @@ func shown[R any](table func(*table, R)) printer {
 	}
 }
 
-// told says what came of a verb, where words with gaps are not enough.
-func told[R any](say func(c *cli, app string, result R)) printer {
+// asText prints the result as messages, where the texts of the entry are not enough.
+func asText[R any](say func(c *cli, app string, result R)) printer {
 	return func(c *cli, app string, raw json.RawMessage) error {
 		var result R
 		if err := json.Unmarshal(raw, &result); err != nil {
@@ -48,7 +48,7 @@ func told[R any](say func(c *cli, app string, result R)) printer {
 	}
 }
 
-// shows are the verbs whose results have a form of their own here.
+// shows returns the printers of verbs whose results are not printed in the usual way.
 func shows() map[string]printer {
 	all := map[string]printer{}
 	for _, of := range []map[string]printer{
@@ -65,11 +65,11 @@ type parameter struct {
 	name           string // of the field in JSON
 	kind           reflect.Kind
 	word           string // "NAME", when it is a word
-	maybe, rest    bool   // it may be missing, or is all words that follow
-	app            bool   // it is what -a gives
+	maybe, rest    bool   // it may be missing; it takes all words that follow
+	app            bool   // -a gives it too
 	flag, letter   string
 	usual, meaning string
-	file, stdin    string // the word names a file, or a word that is missing is read: what is to be typed
+	file, stdin    string // prompts: the word names a file; a missing word is read from standard input
 }
 
 func parameters(args reflect.Type) (all []parameter) {
@@ -103,8 +103,8 @@ func (p parameter) form() string {
 	return form
 }
 
-// value reads the words that are given for it. What is a secret, or long, comes
-// from a file or from standard input, where no list of processes shows it.
+// value returns the value of an argument. Secrets and long texts come from a file
+// or from standard input, where no list of processes shows them.
 func (c *cli) value(p parameter, words []string) (any, error) {
 	switch {
 	case p.kind == reflect.Slice:
@@ -125,8 +125,8 @@ func (c *cli) value(p parameter, words []string) (any, error) {
 	return strings.TrimRight(text, "\r\n"), err
 }
 
-// fromVerb makes the command of an entry: its usage and flags come from the
-// arguments, and its result is shown as a table unless shows has it.
+// fromVerb makes the command of an entry. Its usage and flags come from the
+// arguments. Its result is printed as a table, unless shows has a printer for it.
 func (c *cli) fromVerb(v verbs.Verb) command {
 	all := parameters(v.Args)
 	made := command{use: v.Name, noApp: true, reads: v.Reads || v.Prints != ""}
@@ -198,7 +198,7 @@ func (c *cli) fromVerb(v verbs.Verb) command {
 	return made
 }
 
-// do asks for a verb and shows what comes of it.
+// do calls a verb and prints its result.
 func (c *cli) do(ctx context.Context, v verbs.Verb, app string, args map[string]any) error {
 	if v.Streams {
 		return client.Follow(ctx, c.client, v.Name, args, func(item json.RawMessage) error {
@@ -231,17 +231,17 @@ func (c *cli) do(ctx context.Context, v verbs.Verb, app string, args map[string]
 	if v.Done != "" {
 		return nil
 	}
-	return shown(printAny(v.Result))(c, app, raw)
+	return asTable(printAny(v.Result))(c, app, raw)
 }
 
 var gap = regexp.MustCompile(`\{(result\.)?([a-z_]+)\}`)
 
-// fillIn puts arguments and fields of the result into the gaps of a text.
+// fillIn replaces {name} by an argument and {result.name} by a field of the result.
 func fillIn(text string, args map[string]any, raw json.RawMessage) string {
 	var result map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(raw)))
 	decoder.UseNumber()
-	decoder.Decode(&result) // what is no object has no fields
+	decoder.Decode(&result) // fails for a result that is not an object: it has no fields
 	return gap.ReplaceAllStringFunc(text, func(name string) string {
 		parts := gap.FindStringSubmatch(name)
 		from := args
@@ -255,8 +255,8 @@ func fillIn(text string, args map[string]any, raw json.RawMessage) string {
 	})
 }
 
-// printAny prints a result that has no form of its own: a row for each of a
-// list, or for each field.
+// printAny prints any result as a table: a row for each element of a list, or for
+// each field.
 func printAny(of reflect.Type) func(*table, json.RawMessage) {
 	return func(t *table, raw json.RawMessage) {
 		into := reflect.New(of)
@@ -300,7 +300,7 @@ func printAny(of reflect.Type) func(*table, json.RawMessage) {
 	}
 }
 
-// plainFields are those that a cell can show.
+// plainFields returns the fields that fit into a cell.
 func plainFields(of reflect.Type) (fields []reflect.StructField) {
 	for _, f := range reflect.VisibleFields(of) {
 		plain := f.Type == reflect.TypeFor[time.Time]()

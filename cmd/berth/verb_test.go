@@ -146,3 +146,26 @@ func TestFromVerb_ReadsSecretsFromStdin(t *testing.T) {
 		t.Errorf("at a terminal: %d %s", code, &err2)
 	}
 }
+
+func TestTopics_HaveEveryCommandOnce(t *testing.T) {
+	c := &cli{local: true}
+	count := map[string]int{}
+	for _, topic := range c.topics() {
+		for _, cmd := range topic.commands {
+			count[cmd.name()]++
+		}
+	}
+	for _, cmd := range c.written() {
+		count[cmd.name()] += 0
+	}
+	for _, v := range verbs.All() {
+		if !v.Hidden {
+			count[v.Name] += 0
+		}
+	}
+	for name, n := range count {
+		if n != 1 {
+			t.Errorf("%s is there %d times", name, n)
+		}
+	}
+}

@@ -22,6 +22,9 @@ type Trap struct {
 	// done anything, or right after it with After.
 	End   int
 	After bool
+
+	// Chance, when not nil, says in the place of the numbers what happens at a step.
+	Chance func(step string) (fail, end bool)
 }
 
 // Life is one run of berth on a machine. Its fields are set before it is used.
@@ -125,6 +128,16 @@ func (l *Life) Step(name string, effect func() error) error {
 	n, trap := len(l.steps), l.trap
 	if name == l.endAt {
 		trap = Trap{End: n}
+	}
+	if trap.Chance != nil {
+		fail, end := trap.Chance(name)
+		trap = Trap{After: trap.After}
+		switch {
+		case fail:
+			trap.Fail = n
+		case end:
+			trap.End = n
+		}
 	}
 	l.mu.Unlock()
 	l.watch(name)

@@ -189,8 +189,8 @@ func (b *Box) launch(cmd fleet.Command, p Program) {
 	}
 }
 
-// stop is Container.Stop, in a life. What the life has not done at its end, nobody
-// does.
+// stop is Container.Stop, in a life. What the life has not done at its end is not
+// done.
 func (b *Box) stop(ctx context.Context, life context.Context, grace time.Duration) error {
 	b.m.mu.Lock()
 	p := b.program

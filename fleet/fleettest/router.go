@@ -64,12 +64,12 @@ func (r *Router) Apps() []string {
 }
 
 // Swap is fleet.Router's.
-func (r *Router) Swap(app string, backends []fleet.Backend) (left fleet.Drain, err error) {
-	err = r.life.Step("route "+app, func() error {
+func (r *Router) Swap(app fleet.Ref, backends []fleet.Backend) (left fleet.Drain, err error) {
+	err = r.life.Step("route "+app.Name, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		before := len(r.routes[app])
-		r.routes[app] = backends
+		before := len(r.routes[app.Name])
+		r.routes[app.Name] = backends
 		if before > 0 {
 			left = drain{r.DrainTakes}
 		}
@@ -79,41 +79,41 @@ func (r *Router) Swap(app string, backends []fleet.Backend) (left fleet.Drain, e
 }
 
 // Remove is fleet.Router's.
-func (r *Router) Remove(app string) fleet.Drain {
+func (r *Router) Remove(app fleet.Ref) fleet.Drain {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.routes, app)
+	delete(r.routes, app.Name)
 	return drain{r.DrainTakes}
 }
 
 // Hold is fleet.Router's.
-func (r *Router) Hold(app string, _ int, patience time.Duration) error {
-	return r.life.Step("hold "+app, func() error {
+func (r *Router) Hold(app fleet.Ref, _ int, patience time.Duration) error {
+	return r.life.Step("hold "+app.Name, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.held[app] = true
+		r.held[app.Name] = true
 		return nil
 	})
 }
 
 // Resume is fleet.Router's.
-func (r *Router) Resume(app string) {
+func (r *Router) Resume(app fleet.Ref) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.held, app)
+	delete(r.held, app.Name)
 }
 
 // Hosts is fleet.Router's: an app has the host of its name.
-func (r *Router) Hosts(app string) (hosts []string, usual string) {
-	usual = app + ".example.com"
+func (r *Router) Hosts(app fleet.Ref) (hosts []string, usual string) {
+	usual = app.Name + ".example.com"
 	return []string{usual}, usual
 }
 
 // Ports is fleet.Router's: no app has any.
-func (r *Router) Ports(string) []string { return nil }
+func (r *Router) Ports(fleet.Ref) []string { return nil }
 
 // StreamGrace is fleet.Router's.
-func (r *Router) StreamGrace(string) time.Duration { return 30 * time.Second }
+func (r *Router) StreamGrace(fleet.Ref) time.Duration { return 30 * time.Second }
 
 // drain is one whose requests take a while to end.
 type drain struct{ takes time.Duration }
@@ -167,8 +167,8 @@ func (j *Journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
 type Logs struct{}
 
 // File is fleet.Logs's.
-func (Logs) File(app string, release int, source, container string) string {
-	return app + "/" + source + "." + container + ".log"
+func (Logs) File(app fleet.Ref, release int, source, container string) string {
+	return app.Name + "/" + source + "." + container + ".log"
 }
 
 // Last is fleet.Logs's.
@@ -178,4 +178,4 @@ func (Logs) Last(string, int) ([]string, error) { return nil, nil }
 func (Logs) Note(*fleet.App, int, string, string) {}
 
 // Trim is fleet.Logs's.
-func (Logs) Trim(string, int, string) {}
+func (Logs) Trim(fleet.Ref, int, string) {}

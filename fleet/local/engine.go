@@ -27,12 +27,12 @@ func (h host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, err
 	return container{c}, nil
 }
 
-func (h host) Containers(ctx context.Context) ([]fleet.Container, error) {
+func (h host) Containers(ctx context.Context) (list []fleet.Container, err error) {
 	all, err := h.engine.Containers(ctx)
 	return Containers(all), err
 }
 
-// Containers returns the engine's containers in the fleet's words.
+// Containers are the engine's, in the fleet's words.
 func Containers(all []*runtime.Container) (list []fleet.Container) {
 	for _, c := range all {
 		list = append(list, container{c})

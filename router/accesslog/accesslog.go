@@ -11,8 +11,8 @@
 // of its own ({"dropped":12}) as soon as something can be written again.
 //
 // Files are opened for each writing and closed after it: thousands of apps need
-// no thousands of descriptors, and a directory that is moved or removed takes
-// its log with it.
+// no thousands of descriptors, and a directory that is removed takes its log
+// with it.
 package accesslog
 
 import (
@@ -74,7 +74,7 @@ type Log struct {
 
 // book is the log of one route.
 type book struct {
-	route     string // as it is called now
+	route     string
 	pending   []byte // whole lines
 	count     uint64 // of them
 	dropped   uint64 // since the last that were told
@@ -93,7 +93,7 @@ func New(dir string, log *slog.Logger) *Log {
 func (l *Log) Keep(route string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b := l.books[route]; b == nil || b.route != route {
+	if l.books[route] == nil {
 		l.books[route] = &book{route: route, followers: map[*follower]struct{}{}}
 	}
 }
@@ -105,35 +105,16 @@ func (l *Log) Forget(route string) {
 	defer l.disk.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for name, b := range l.books {
-		if b.route != route {
-			continue
-		}
-		for f := range b.followers {
-			f.end()
-		}
-		l.pending -= len(b.pending)
-		b.pending, b.followers = nil, map[*follower]struct{}{}
-		delete(l.books, name)
+	b := l.books[route]
+	if b == nil {
+		return
 	}
-}
-
-// Rename calls move, which gives a route's directory another name, with nothing
-// written meanwhile. Where it succeeds the log goes on under the new name;
-// requests that are under way still tell the old one, and are in it too.
-func (l *Log) Rename(from, to string, move func() error) error {
-	l.disk.Lock()
-	defer l.disk.Unlock()
-	if err := move(); err != nil {
-		return err
+	for f := range b.followers {
+		f.end()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b := l.books[from]; b != nil {
-		b.route = to
-		l.books[to] = b
-	}
-	return nil
+	l.pending -= len(b.pending)
+	b.pending, b.followers = nil, map[*follower]struct{}{}
+	delete(l.books, route)
 }
 
 // Dropped is how many lines were lost since the start.
@@ -209,8 +190,8 @@ func (l *Log) write() {
 func (l *Log) waiting() (books []*book) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for name, b := range l.books {
-		if name == b.route && (len(b.pending) > 0 || b.dropped > 0) {
+	for _, b := range l.books {
+		if len(b.pending) > 0 || b.dropped > 0 {
 			books = append(books, b)
 		}
 	}

@@ -298,33 +298,18 @@ func TestRead_ASlowFollowerIsToldWhatItMissed(t *testing.T) {
 	}
 }
 
-func TestRename_MovesTheLogAndTakesLateLines(t *testing.T) {
+func TestForget_TakesNoMoreLines(t *testing.T) {
 	l := newLog(t)
 	l.Keep("shop")
 	l.Add(access("shop", "/1"))
-	l.write()
-	l.Add(access("shop", "/2"))
-	if err := l.Rename("shop", "store", func() error { return errors.New("taken") }); err == nil {
-		t.Fatal("it is renamed although it was not")
-	}
-	move := func() error { return os.Rename(filepath.Join(l.dir, "shop"), filepath.Join(l.dir, "store")) }
-	if err := l.Rename("shop", "store", move); err != nil {
-		t.Fatal(err)
-	}
-	l.Keep("store")
-	l.Add(access("shop", "/3")) // was under way
-	l.Add(access("store", "/4"))
-	if got := paths(t, l, Query{Route: "store", Lines: -1}); !slices.Equal(got, []string{"/1", "/2", "/3", "/4"}) {
-		t.Errorf("got %q", got)
-	}
-	l.Keep("shop") // another app takes the name
-	l.Add(access("shop", "/5"))
-	if got := paths(t, l, Query{Route: "shop", Lines: -1}); !slices.Equal(got, []string{"/5"}) {
-		t.Errorf("its namesake has %q", got)
-	}
-	l.Forget("store")
-	if l.Add(access("store", "/6")); l.pending != 0 {
+	l.Forget("shop")
+	if l.Add(access("shop", "/2")); l.pending != 0 {
 		t.Errorf("what is forgotten has %d bytes pending", l.pending)
+	}
+	l.Keep("shop") // the next of that name
+	l.Add(access("shop", "/3"))
+	if got := paths(t, l, Query{Route: "shop", Lines: -1}); !slices.Equal(got, []string{"/3"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -80,13 +80,11 @@ func (l *Log) open(q Query) (files []*os.File, f *follower, err error) {
 	l.mu.Lock()
 	b := l.books[q.Route]
 	l.mu.Unlock()
-	route := q.Route
 	if b != nil {
-		route = b.route
 		l.writeBook(b) // when the disk is full, that has been said
 	} // else it is not served yet, and has what was written before
 	for _, name := range []string{fileName, elderName} {
-		file, err := os.Open(filepath.Join(l.dir, route, name))
+		file, err := os.Open(filepath.Join(l.dir, q.Route, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -44,7 +44,9 @@ func (tx *Tx) PutJobRun(run JobRun) (JobRun, error) {
 		}
 		run.Number = int(n)
 	}
-	if err := put(b, number(run.Number), run); err != nil {
+	stored := run
+	stored.App = "" // it hangs under the app, whatever the app is called
+	if err := put(b, number(run.Number), stored); err != nil {
 		return JobRun{}, err
 	}
 	return run, trim(b, keptRuns)
