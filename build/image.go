@@ -176,11 +176,6 @@ func (b *Builder) imageFault(ctx context.Context, err error) error {
 	return fault.ExplainDiskFull(fmt.Errorf("make the image: %w", err))
 }
 
-// exposes tells whether an image says that it listens on a port. nil says nothing.
-func exposes(img *store.Image, port string) bool {
-	return img != nil && (slices.Contains(img.Ports, port+"/tcp") || slices.Contains(img.Ports, port))
-}
-
 // Pull brings an image here and gives it to the app. Its layer stays until
 // unpin is called, or a release has it.
 func (b *Builder) Pull(ctx context.Context, record store.App, by store.User, made *plan.Plan, ref string, out *progress.Report) (img Image, unpin func(), err error) {
