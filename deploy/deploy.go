@@ -138,6 +138,8 @@ func (d *Deployer) Run(ctx context.Context) error {
 		return err
 	}
 	close(d.booted)
+	d.background(d.build.MakeAhead)
+	d.jobs.Run(ctx)
 	d.rest()
 	return nil
 }

@@ -33,6 +33,10 @@ type noEngine struct{ build.Engine }
 
 func (noEngine) Layers(context.Context) ([]runtime.Layer, error) { return nil, nil }
 
+func (noEngine) HasLayer(context.Context, string) (bool, error) {
+	return false, errors.New("no engine")
+}
+
 func (noEngine) Room() (runtime.Room, error) { return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil }
 
 func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
