@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -15,7 +17,7 @@ import (
 
 // NeverDeployed returns the fault (E112) of an app that has no release yet.
 func NeverDeployed(app string) error {
-	return fault.New(fault.Conflict, code.AppNotDeployed, "nothing has been deployed to %s yet", app).Hint("git push berth main deploys it")
+	return build.NeverDeployed(app)
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
@@ -31,7 +33,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 func (d *Deployer) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
 	_, release, err := d.Reserve(name)
 	if err != nil {
-		return record, d.full(err)
+		return record, fault.ExplainDiskFull(err)
 	}
 	defer release()
 	err = d.db.Update(func(tx *store.Tx) error {
@@ -49,14 +51,14 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 		return err
 	})
 	if err != nil {
-		return record, d.full(err)
+		return record, fault.ExplainDiskFull(err)
 	}
 	if _, err = d.cfg.Git.Open(ctx, record.ID()); err != nil {
 		undo := d.db.Update(func(tx *store.Tx) error {
 			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be made"}
 			return errors.Join(tx.AddEvent(e), tx.DeleteApp(name))
 		})
-		return record, d.full(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
+		return record, fault.ExplainDiskFull(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
 	d.reroute(a)
@@ -70,7 +72,7 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 // of it hangs under its id and stays where it is. A build is waited for, since it
 // names the app, and so is a push until its refs have moved.
 func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
-	out := newReport(w)
+	out := progress.New(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
 	_, _, done, err := d.buildTurn(ctx, from, t, waiting)
 	if err != nil {
@@ -93,7 +95,7 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 		return tx.AddEvent(store.Event{App: to, By: by.Name, Kind: "rename", Text: "renamed from " + from})
 	})
 	if err != nil {
-		return store.App{}, d.full(err)
+		return store.App{}, fault.ExplainDiskFull(err)
 	}
 	a.fleet.Rename(to)
 	d.edge.AnnounceHostsOf(a.fleet)
@@ -144,7 +146,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 			spare()
 		}
 	}()
-	out := newReport(w)
+	out := progress.New(w)
 	t := ticket{what: "its destruction by " + by.Name, destroys: true}
 	waiting := func(holder string) { out.Title("waiting for %s to stop", holder) }
 	_, now, done, err := d.buildTurn(ctx, name, t, waiting)
@@ -164,7 +166,7 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	defer cancel()
 	// First what a crash would leave behind for good: while the record is there,
 	// the app can be destroyed again.
-	err = errors.Join(d.cfg.Git.Remove(record.ID()), d.removeCaches(ctx, record))
+	err = errors.Join(d.cfg.Git.Remove(record.ID()), d.build.RemoveCaches(ctx, record.ID()))
 	if err != nil {
 		return err
 	}
@@ -181,13 +183,13 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 		return errors.Join(tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed"}), tx.DeleteApp(name))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.ExplainDiskFull(err)
 	}
 	d.jobs.End(a.fleet)
 	wait := a.fleet.End()
 	d.background(func(ctx context.Context) {
 		wait(ctx)
-		d.collect(ctx, name)
+		d.build.Collect(ctx, name)
 	})
 	d.cfg.AccessLog.Forget(a.id())
 	err = d.logs.Remove(a.id())

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/fleet/fleettest"
 	"github.com/berthd/berth/store"
 )
 
@@ -223,5 +225,41 @@ func TestCloseInterrupted_OnAFullDiskIsDoneOnceThereIsSpace(t *testing.T) {
 		if got := status(); got != store.BuildFailed {
 			t.Errorf("once there is space, the build is %s", got)
 		}
+	})
+}
+
+// What is only begun in Run ends with it: berth itself ends when Run returns.
+func TestRun_GoesOnUntilItIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDeployer(t), new(fleettest.Machine)
+		record := machineApp(t, d, "shop", store.StartFirst)
+		update(t, d, func(tx *store.Tx) error {
+			release, err := tx.Release("shop", record.Release)
+			if err != nil {
+				return err
+			}
+			release.Cron = []store.Job{{ID: "j", Schedule: "0 * * * *", Command: "work"}}
+			return tx.PutRelease(release)
+		})
+		now, l := another(t, d, m)
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- now.Run(ctx) }()
+		time.Sleep(2 * time.Hour)
+		select {
+		case err := <-ended:
+			t.Fatalf("Run ended by itself: %v", err)
+		default:
+		}
+		statuses, err := now.jobs.Jobs(t.Context(), "shop")
+		if err != nil || len(statuses) != 1 || statuses[0].Last == nil {
+			t.Errorf("an hourly job after 2 hours: got %+v, %v; want a run", statuses, err)
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		over(now, l)
+		m.Reboot()
 	})
 }

@@ -72,7 +72,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "git", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.ExplainDiskFull(err)
 	}
 	d.changes.publish(app)
 	return nil

@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -175,7 +176,7 @@ func cancelled(ctx context.Context) error {
 // unbegun keeps a record of a push that was sent away before its build began.
 func (d *Deployer) unbegun(p Push, commit git.Commit, why error) {
 	err := d.db.Update(func(tx *store.Tx) error {
-		_, build, err := newBuild(tx, p, commit)
+		_, build, err := build.Begin(tx, p.App, p.Branch, p.By.Name, commit)
 		if err != nil {
 			return err
 		}

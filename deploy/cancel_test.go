@@ -30,7 +30,7 @@ func TestCancelBuild_APushThatWaitsIsSentAwayAndRemembered(t *testing.T) {
 	push := emptyCommit(t, d, "shop")
 	var out bytes.Buffer
 	push.Out = &out
-	leave, err := a.builds.enter(t.Context(), ticket{what: "the deploy of an image by carol"}, nil)
+	leave, err := a.builds.enter(t.Context(), &ticket{what: "the deploy of an image by carol"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,10 @@ import (
 	"maps"
 	"strings"
 
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // CloneApp makes an app as another one is: with its config, formation, limits,
@@ -114,12 +115,12 @@ func (d *Deployer) deployClone(ctx context.Context, source git.Repository, recor
 		return err
 	}
 	if err := repo.Take(ctx, source); err != nil {
-		return d.full(err)
+		return fault.ExplainDiskFull(err)
 	}
 	push := Push{App: record.Name, UID: record.UID, Branch: record.Branch, Commit: commit, Repo: repo, By: by, Out: w, direct: true}
 	if record.Branch != "" {
 		if err := repo.SetHead(ctx, record.Branch); err != nil {
-			return d.full(err)
+			return fault.ExplainDiskFull(err)
 		}
 		push.Accept = func(ctx context.Context) error {
 			d.warn("a clone is live without its branch", repo.SetBranch(context.WithoutCancel(ctx), record.Branch, commit), "app", record.Name)

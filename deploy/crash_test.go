@@ -39,8 +39,7 @@ func another(t *testing.T, d *Deployer, m *fleettest.Machine) (*Deployer, *fleet
 	l := fleettest.NewLife(m)
 	l.Ended = func() { db.Close() }
 	next := New(d.cfg, db, nil, router.New(router.Config{}, d.log), noHosts{}, d.log)
-	next.steps, next.load = d.steps, d.load
-	next.collecting.Lock()
+	next.build = next.newBuilder(noEngine{}, noImages{})
 	onMachine(next, l)
 	return next, l
 }

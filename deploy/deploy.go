@@ -1,6 +1,7 @@
 // Package deploy turns a push into a running release and keeps it running: push,
-// release, rollback, config, scale. Below it, the fleet runs the instances, edge
-// leads requests to them, and jobs run cron jobs and one-offs.
+// release, rollback, config, scale. Below it, build makes what a release runs in, the
+// fleet runs the instances, edge leads requests to them, and jobs run cron jobs and
+// one-offs.
 //
 // A release is recorded as pending, then rolled out by the fleet (see package
 // fleet), which calls back when all of it is healthy: the store names the release,
@@ -10,20 +11,19 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
-	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/local"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
@@ -62,12 +62,6 @@ type Config struct {
 	KeepReleases int
 }
 
-// imageSteps deletes the cached build steps of an owner's Dockerfiles. It may be
-// called for an owner that has none.
-type imageSteps interface {
-	RemoveCache(ctx context.Context, owner string) error
-}
-
 // Deployer does everything that happens to apps. Its methods are safe for
 // concurrent use; what changes what an app runs is done one after the other,
 // and so are an app's builds (see hold.go).
@@ -75,33 +69,20 @@ type Deployer struct {
 	*turns
 	cfg    Config
 	engine *runtime.Engine
+	build  *build.Builder
 	edge   *edge.Edge
 	jobs   *jobs.Jobs
 	logs   *logs.Book
 	lan    *edge.Network
 	boxes  fleet.Host // of what is no instance: jobs and phases
-	images *images.Maker
-	steps  imageSteps // the images'
-
-	layers layerMaker // the engine
-	load   func() (runtime.Load, error)
 	log    *slog.Logger
 
 	routed chan struct{} // closed when what ran before is routed
 	booted chan struct{}
 
-	mu        sync.Mutex              // guards what follows
-	builds    map[buildID]*transcript // those that run now
-	making    map[string]*making      // the shared layers that are being made, by their keys
-	abandoned bool                    // a toolchain is made to its end that nobody waits for
-
-	stackBegan time.Time // when the base filesystem that is being made was begun; zero when none is
-
-	changes    changes
-	queue      *queue     // of the builds of all apps
-	pins       pins       // layers that no release names yet
-	collecting sync.Mutex // one collection at a time
-	reserving  sync.Mutex // whoever gets the same id finds its place clear
+	names     names // that pushes come to and no app has
+	changes   changes
+	reserving sync.Mutex // whoever gets the same id finds its place clear
 }
 
 // app is the live half of an app: what runs, and whose turn it is. It is found
@@ -126,15 +107,13 @@ func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts edge.Hosts, log *slog.Logger) *Deployer {
-	maker := images.New(engine, log)
 	d := &Deployer{
-		cfg: cfg, engine: engine, images: maker, steps: maker, layers: engine, load: func() (runtime.Load, error) { return engine.Load() }, log: log,
+		cfg: cfg, engine: engine, log: log,
 		turns:  newTurns(db),
 		routed: make(chan struct{}), booted: make(chan struct{}),
-		builds: map[buildID]*transcript{},
-		making: map[string]*making{},
-		queue:  newQueue(cmp.Or(cfg.Builds, defaultBuilds())),
 	}
+	d.names.db = db
+	d.build = d.newBuilder(engine, images.New(engine, log))
 	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
 		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
@@ -159,7 +138,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 		return err
 	}
 	close(d.booted)
-	d.background(d.makeAhead)
+	d.background(d.build.MakeAhead)
 	d.jobs.Run(ctx)
 	d.rest()
 	return nil
@@ -203,6 +182,3 @@ func (d *Deployer) warn(what string, err error, args ...any) {
 		d.log.Warn(what, append(args, "err", err)...)
 	}
 }
-
-// full is fault.DiskFull.
-func (d *Deployer) full(err error) error { return fault.DiskFull(err) }

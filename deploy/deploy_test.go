@@ -12,9 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet/fleettest"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -27,14 +28,26 @@ type noHosts struct{}
 func (noHosts) SetHosts(string, []certificates.Host, certificates.ACME) {}
 func (noHosts) SetHostsFor(string, []certificates.Host)                 {}
 
-// noSteps are no steps of Dockerfiles.
-type noSteps struct{}
+// noEngine has no layers, and makes none.
+type noEngine struct{ build.Engine }
 
-func (noSteps) RemoveCache(context.Context, string) error { return nil }
+func (noEngine) Layers(context.Context) ([]runtime.Layer, error) { return nil, nil }
+
+func (noEngine) HasLayer(context.Context, string) (bool, error) {
+	return false, errors.New("no engine")
+}
+
+func (noEngine) Room() (runtime.Room, error) { return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil }
+
+func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
+
+// noImages are no images and no steps of Dockerfiles.
+type noImages struct{ build.Images }
+
+func (noImages) RemoveCache(context.Context, string) error { return nil }
 
 // newDeployer returns a deployer that has taken back what ran before. It has
-// no engine: nothing it does in a test may want a container. A collection goes
-// on all the time, so that none begins.
+// no engine: nothing it does in a test may want a container.
 func newDeployer(t testing.TB) *Deployer {
 	t.Helper()
 	d, _ := newDeployerWith(t, noHosts{})
@@ -55,11 +68,9 @@ func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := New(cfg, db, nil, table, hosts, log)
-	d.steps = noSteps{}
-	d.load = func() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	t.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
-	d.collecting.Lock()
 	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +128,7 @@ func TestHold_WaitsForWhatRanBeforeToBeTakenBack(t *testing.T) {
 func TestHold_IsOfTheAppThatHasTheNameInTheEnd(t *testing.T) {
 	d := newDeployer(t)
 	old, was := shop(t, d)
-	leave, err := was.line.enter(t.Context(), ticket{what: "its destruction"}, nil)
+	leave, err := was.line.enter(t.Context(), &ticket{what: "its destruction"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +196,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 	d := newDeployer(t)
 	shop(t, d)
 	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err == nil {
 		t.Fatal("the caches could not be removed, and nobody was told")
 	}

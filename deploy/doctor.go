@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
 
@@ -17,7 +17,7 @@ type Finding struct {
 }
 
 var findingCodes = map[runtime.FindingKind]string{
-	runtime.FindingIPv6Only: code.IPv6Only,
+	runtime.FindingIPv6Only: build.IPv6Only().Code,
 	runtime.FindingClosed:   code.FirewallClosed,
 	runtime.FindingInput:    code.PortClosed,
 	runtime.FindingRunc:     code.RuncVulnerable,
@@ -41,13 +41,4 @@ func (d Doctor) Findings(ctx context.Context) ([]Finding, error) {
 		list = append(list, Finding{findingCodes[f.Kind], f.Text, f.Remedy})
 	}
 	return list, nil
-}
-
-// networkToBuild says why a build could fetch nothing here.
-func networkToBuild(ipv6Only bool) error {
-	if !ipv6Only {
-		return nil
-	}
-	return fault.New(fault.Failed, code.IPv6Only, "this machine reaches the internet by IPv6 alone, and builds have IPv4").
-		Hint("give it an IPv4 address or a route by NAT or CLAT; what runs goes on")
 }

@@ -6,15 +6,6 @@ import (
 	"github.com/berthd/berth/runtime"
 )
 
-func TestNetworkToBuild(t *testing.T) {
-	if err := networkToBuild(false); err != nil {
-		t.Error(err)
-	}
-	if err := networkToBuild(true); codeOf(err) != "E506" {
-		t.Errorf("got %v, want E506", err)
-	}
-}
-
 func TestFindings_EveryKindHasACode(t *testing.T) {
 	seen := map[string]bool{}
 	for _, kind := range []runtime.FindingKind{runtime.FindingIPv6Only, runtime.FindingClosed, runtime.FindingInput, runtime.FindingRunc, runtime.FindingRepaired, runtime.FindingAppArmor} {

@@ -60,11 +60,6 @@ func give(t *testing.T, d *Deployer, app string, domains ...store.Domain) {
 	}
 }
 
-// tenant is a user who is bound to some apps.
-func tenant(apps ...string) store.User {
-	return store.User{Name: "bob", Role: store.RoleDeploy, Apps: apps}
-}
-
 func TestApps_TakeNoNameWhoseDefaultHostIsTaken(t *testing.T) {
 	d := newDeployer(t)
 	if err := setDomain(d, "apps.example.com"); err != nil {

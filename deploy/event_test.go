@@ -51,7 +51,7 @@ func TestEvents_AreWrittenInTheTransactionOfWhatTheyTell(t *testing.T) {
 			_, err := d.SetConfig(ctx, "shop", map[string]string{"A": "1"}, nil, true, by, io.Discard)
 			return err
 		}},
-		{"builder", func() error { _, err := d.SetBuilder(ctx, "shop", "selected", "python", by); return err }},
+		{"builder", func() error { _, err := d.build.SetBuilder(ctx, "shop", "selected", "python", by); return err }},
 		{"git", func() error { return d.SetDeployBranch(ctx, "shop", "main", by) }},
 		{"ps", func() error { return d.SetRollout(ctx, "shop", store.StopFirst, by) }},
 		{"router", func() error { return d.edge.SetMaintenance(ctx, "shop", true, by) }},

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // What deploy and the fleet know of each other stands in this file. The fleet
@@ -58,12 +60,12 @@ func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := d.db.Update(c.commit); err != nil {
-				return d.full(fmt.Errorf("record the swap: %w", err))
+				return fault.ExplainDiskFull(fmt.Errorf("record the swap: %w", err))
 			}
 			return nil
 		}
 	}
-	return d.full(a.fleet.Converge(ctx, c.Change))
+	return fault.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
 }
 
 // newJobs returns the jobs of a deployer, on the host of its fleet.
@@ -85,7 +87,7 @@ func (j journal) Changed(app string) { j.d.changes.publish(app) }
 func (j journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
 	d := j.d
 	d.background(func(ctx context.Context) {
-		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, newReport())
+		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, progress.New())
 		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
 	})
 }

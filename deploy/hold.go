@@ -14,7 +14,8 @@ import (
 // An app has two lines. Whoever builds for it stands in the first, whoever
 // changes what it runs in the second. A build enters the second only for its
 // release, so that a rollback, a scaling or a change of config never waits for a
-// build. Whoever needs both enters them in this order.
+// build. Whoever needs both enters them in this order. A push stands in the first
+// from before it is received (see Turn).
 
 // turns has the live half of every app, whose turn it is to change an app, and
 // what is done in the background. What outlives a request hangs on its life.
@@ -132,7 +133,7 @@ func (s *turns) enter(ctx context.Context, name string, of func(*app) *line, t t
 		if err != nil {
 			return record, nil, nil, err
 		}
-		leave, err = of(a).enter(ctx, t, waiting)
+		leave, err = of(a).enter(ctx, &t, waiting)
 		if err != nil {
 			return record, nil, nil, err
 		}

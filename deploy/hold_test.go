@@ -13,9 +13,11 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -32,8 +34,8 @@ type slowBuild struct {
 	accept  func() error  // moves the refs of the push
 }
 
-// build begins the build of a plan for the shop. It runs in a bubble.
-func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
+// startBuild begins the build of a plan for the shop. It runs in a bubble.
+func startBuild(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 	t.Helper()
 	finish := make(chan struct{})
 	b := &slowBuild{finish: sync.OnceFunc(func() { close(finish) }), ended: make(chan error, 1)}
@@ -46,7 +48,7 @@ func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 			return b.accept()
 		}}
 		b.ended <- d.attempt(t.Context(), p, commit, ticket{what: "the push of 4f1c9ab by alice", push: true},
-			func(ctx context.Context, a *app, record store.App, n *store.Build, out *report) (store.Release, error) {
+			func(ctx context.Context, a *app, record store.App, n *store.Build, out *progress.Report) (store.Release, error) {
 				config, err := d.configFor(record, made.Manifest)
 				if err != nil {
 					return store.Release{}, err
@@ -56,7 +58,7 @@ func build(t *testing.T, d *Deployer, made *plan.Plan) *slowBuild {
 				case <-ctx.Done():
 					return store.Release{}, context.Cause(ctx)
 				}
-				release := releaseOf(record, *n, commit, made, image{})
+				release := releaseOf(record, *n, commit, made, build.Image{})
 				release.Config = config
 				b.release, err = d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
 				return b.release, err
@@ -89,7 +91,7 @@ func TestBuild_HoldsNothingButTheNextBuildUp(t *testing.T) {
 			Processes: []plan.Process{{Type: "worker"}},
 			Manifest:  appjson.Manifest{Env: map[string]string{"COLOR": "red", "SIZE": "small"}, Secrets: []string{"SECRET"}},
 		}
-		b := build(t, d, made)
+		b := startBuild(t, d, made)
 		out := io.Discard
 		for what, err := range map[string]error{
 			"ps:start": d.Start(t.Context(), "shop", bob, out),
@@ -126,8 +128,8 @@ func TestReleaseBuild_WaitsForWhatChangesTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		_, a := shop(t, d)
-		b := build(t, d, &plan.Plan{})
-		leave, err := a.line.enter(t.Context(), ticket{what: "the rollback by bob"}, nil)
+		b := startBuild(t, d, &plan.Plan{})
+		leave, err := a.line.enter(t.Context(), &ticket{what: "the rollback by bob"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,12 +152,12 @@ func TestReleaseBuild_MadeUpSecretsAreThoseOfTheBuild(t *testing.T) {
 	d := newDeployer(t)
 	manifest := appjson.Manifest{Secrets: []string{"A", "B"}, Keys: []string{"K"}, Required: []string{"R"}}
 	earlier := map[string]string{"A": "a", "B": "b", "K": "k", "GONE": "x"}
-	got, err := d.completed("shop", map[string]string{"B": "set since", "R": "r"}, manifest, earlier)
+	got, err := completed(d.sshCommand(), "shop", map[string]string{"B": "set since", "R": "r"}, manifest, earlier)
 	want := map[string]string{"A": "a", "B": "set since", "K": "k", "R": "r"}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
-	_, err = d.completed("shop", map[string]string{}, manifest, earlier)
+	_, err = completed(d.sshCommand(), "shop", map[string]string{}, manifest, earlier)
 	if f := fault.From(err); f == nil || f.Code != "E127" {
 		t.Errorf("what app.json requires was unset during the build: got %v, want E127", err)
 	}
@@ -180,7 +182,7 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 			}
 		}, wantVersion: "24.1.0"},
 		{name: "versions forgotten", meanwhile: func(t *testing.T, d *Deployer) {
-			if _, err := d.SetBuilder(t.Context(), "shop", "versions", "latest", bob); err != nil {
+			if _, err := d.build.SetBuilder(t.Context(), "shop", "versions", "latest", bob); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -191,7 +193,7 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 				record, _ := shop(t, d)
 				record.Versions = map[string]string{"node": "22.0.0"}
 				update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
-				b := build(t, d, &plan.Plan{Versions: map[string]string{"node": "24.1.0"}})
+				b := startBuild(t, d, &plan.Plan{Versions: map[string]string{"node": "24.1.0"}})
 				test.meanwhile(t, d)
 				b.finish()
 				if err := <-b.ended; err != nil {
@@ -213,8 +215,8 @@ func TestDestroyApp_EndsTheBuildAndThePushesThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		shop(t, d)
-		b := build(t, d, &plan.Plan{})
-		waiting := build(t, d, &plan.Plan{})
+		b := startBuild(t, d, &plan.Plan{})
+		waiting := startBuild(t, d, &plan.Plan{})
 		if err := d.DestroyApp(t.Context(), "shop", bob, io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -310,11 +312,13 @@ func TestDestroyApp_ThatFailsLetsTheAppBePushed(t *testing.T) {
 		shop(t, d)
 		caches := d.cfg.Caches
 		d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
+		d.build = d.newBuilder(noEngine{}, noImages{})
 		if err := d.DestroyApp(t.Context(), "shop", bob, io.Discard); err == nil {
 			t.Fatal("its caches cannot be removed, and it was destroyed")
 		}
 		d.cfg.Caches = caches
-		b := build(t, d, &plan.Plan{})
+		d.build = d.newBuilder(noEngine{}, noImages{})
+		b := startBuild(t, d, &plan.Plan{})
 		b.finish()
 		if err := <-b.ended; err != nil {
 			t.Errorf("%v\n%s", err, &b.out)
@@ -329,7 +333,7 @@ func TestRenameApp_WaitsForTheBuildAndSaysSo(t *testing.T) {
 		if _, err := d.cfg.Git.Open(t.Context(), shopID); err != nil {
 			t.Fatal(err)
 		}
-		b := build(t, d, &plan.Plan{})
+		b := startBuild(t, d, &plan.Plan{})
 		var out bytes.Buffer
 		renamed := make(chan error, 1)
 		go func() {
@@ -360,7 +364,7 @@ func TestRenameAndDestroyApp_WaitForTheRefsOfAPush(t *testing.T) {
 	}
 	pushes := map[string]func(t *testing.T, d *Deployer, accept func() error) error{
 		"that deploys": func(t *testing.T, d *Deployer, accept func() error) error {
-			b := build(t, d, &plan.Plan{})
+			b := startBuild(t, d, &plan.Plan{})
 			b.accept = accept
 			b.finish()
 			return <-b.ended
@@ -424,7 +428,7 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 		"ps:stop":    func(ctx context.Context, d *Deployer) error { return d.Stop(ctx, "shop", bob, io.Discard) },
 		"ps:start":   func(ctx context.Context, d *Deployer) error { return d.Start(ctx, "shop", bob, io.Discard) },
 		"builds:cache-clear": func(ctx context.Context, d *Deployer) error {
-			_, err := d.ClearCaches(ctx, "shop", bob, io.Discard)
+			_, err := d.build.ClearCaches(ctx, "shop", bob, io.Discard)
 			return err
 		},
 		"apps:rename": func(ctx context.Context, d *Deployer) error {
@@ -442,7 +446,7 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 				d := newDeployer(t)
 				before, a := shop(t, d)
 				for _, l := range []*line{&a.builds, &a.line} {
-					leave, err := l.enter(t.Context(), ticket{what: "something else"}, nil)
+					leave, err := l.enter(t.Context(), &ticket{what: "something else"}, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -479,7 +483,7 @@ func TestHold_WhoLeavesAsTheTurnComesIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeployer(t)
 		_, a := shop(t, d)
-		leave, err := a.line.enter(t.Context(), ticket{what: "something else"}, nil)
+		leave, err := a.line.enter(t.Context(), &ticket{what: "something else"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

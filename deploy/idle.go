@@ -6,29 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berthd/berth/buildpacks/plan"
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 )
-
-// onDemand are process types that Procfiles name for `run` alone: Heroku's own
-// buildpacks add them.
-var onDemand = []string{"release", "console", "rake"}
-
-// soleProcess returns the process type of a plan that is to run once though it
-// is not web: the only one that the plan has.
-func soleProcess(made *plan.Plan) (process string, is bool) {
-	for _, p := range made.Processes {
-		switch {
-		case slices.Contains(onDemand, p.Type):
-		case process != "" || p.Type == "web":
-			return "", false
-		default:
-			process = p.Type
-		}
-	}
-	return process, process != ""
-}
 
 // idle lists the process types of a release of which no instance is to run,
 // and those among them that nobody has set to 0.
@@ -39,7 +21,7 @@ func idle(record store.App, r store.Release) (all, unset []string) {
 			continue
 		}
 		all = append(all, p.Type)
-		if _, set := record.Formation[p.Type]; !set && !slices.Contains(onDemand, p.Type) {
+		if _, set := record.Formation[p.Type]; !set && !slices.Contains(build.OnDemand, p.Type) {
 			unset = append(unset, p.Type)
 		}
 	}
@@ -48,18 +30,18 @@ func idle(record store.App, r store.Release) (all, unset []string) {
 
 // printLive prints that a release is live, or that it is and nothing of it
 // runs, and how to start what does not run. It tells whether anything runs.
-func (d *Deployer) printLive(out *report, record store.App, release store.Release, took time.Duration) (runs bool) {
+func printLive(ssh string, out *progress.Report, record store.App, release store.Release, took time.Duration) (runs bool) {
 	all, unset := idle(record, release)
 	start := func(types []string) string {
-		return fmt.Sprintf("%s ps:scale %s %s=1", d.sshCommand(), record.Name, strings.Join(types, "=1 "))
+		return fmt.Sprintf("%s ps:scale %s %s=1", ssh, record.Name, strings.Join(types, "=1 "))
 	}
 	switch {
 	case record.Stopped:
 		out.Line("success: v%d is released, and %s stays stopped", release.Number, record.Name)
-		out.Detail("start it: %s ps:start %s", d.sshCommand(), record.Name)
+		out.Detail("start it: %s ps:start %s", ssh, record.Name)
 		return false
 	case len(formation.Slots(record, release)) > 0:
-		out.Line("success: v%d live after %s", release.Number, seconds(took))
+		out.Line("success: v%d live after %s", release.Number, progress.Seconds(took))
 		if len(unset) > 0 {
 			out.Detail("not started: %s; to start: %s", strings.Join(unset, ", "), start(unset))
 		}

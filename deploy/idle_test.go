@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/store"
@@ -69,7 +70,7 @@ func TestRoll_SaysWhatDoesNotRunAndHowToStartIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		var said bytes.Buffer
-		out := newReport(&said)
+		out := progress.New(&said)
 		with := rollout{} // a release command is another test's
 		if err := d.rollTo(t.Context(), a, record, release, out, with); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/berthd/berth/store/fault"
@@ -9,11 +10,12 @@ import (
 )
 
 // line is a queue of slow work on one app: one at a time, in the order of
-// arrival, except that of the pushes that wait only the newest is kept.
+// arrival, except that the newest of the pushes that wait comes first of them.
 type line struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows, and what tickets say
+	arrived int
 	holder  *ticket
-	waiting []*ticket
+	waiting []*ticket // oldest first
 }
 
 // ticket is a place in the line.
@@ -21,28 +23,32 @@ type ticket struct {
 	what     string // "the push of 4f1c9ab by alice"
 	push     bool
 	destroys bool       // it is the app's end, and may have its turn when nothing else may
+	yield    func()     // asks the holder to end at once; nil is one that does not
+	number   int        // in the order of arrival
 	turn     chan error // gets nil when it is its turn, or why it never will be
 }
 
 // enter waits for the turn and returns what gives it up. waiting, if not nil,
 // is called once when there is a wait, with what the holder is at. Whoever
 // leaves while they wait, which ctx says, never gets the turn.
-func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string)) (leave func(), err error) {
-	t.turn = make(chan error, 1)
+func (l *line) enter(ctx context.Context, t *ticket, waiting func(holder string)) (leave func(), err error) {
+	leave, free := l.try(t)
+	if free {
+		return leave, nil
+	}
 	l.mu.Lock()
-	if l.holder == nil {
-		l.holder = &t
+	if l.holder == nil { // it left at this very moment
+		l.holder = t
 		l.mu.Unlock()
 		return func() { l.leave() }, nil
 	}
-	holder := l.holder.what
-	if t.push {
-		l.sendAway(fault.New(fault.Conflict, code.PushSuperseded, "a newer push took the place of this one: %s", t.what))
-	}
-	l.waiting = append(l.waiting, &t)
+	holder, yield := l.holder.what, l.holder.yield
+	l.waiting = append(l.waiting, t)
 	l.mu.Unlock()
 
-	if waiting != nil {
+	if yield != nil {
+		yield()
+	} else if waiting != nil {
 		waiting(holder)
 	}
 	select {
@@ -52,23 +58,53 @@ func (l *line) enter(ctx context.Context, t ticket, waiting func(holder string))
 		}
 		return func() { l.leave() }, nil
 	case <-ctx.Done():
-		l.forget(&t)
+		l.forget(t)
 		return nil, context.Cause(ctx)
 	}
+}
+
+// try takes the turn when nobody has it.
+func (l *line) try(t *ticket) (leave func(), free bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived++
+	t.number, t.turn = l.arrived, make(chan error, 1)
+	if l.holder != nil {
+		return nil, false
+	}
+	l.holder = t
+	return func() { l.leave() }, true
+}
+
+// call says anew what the holder of the turn is at.
+func (l *line) call(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holder.what = what
+}
+
+// supersede sends away the pushes that wait and came before the one that has the
+// turn: it takes their place.
+func (l *line) supersede() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	why := fault.New(fault.Conflict, code.PushSuperseded, "a newer push took the place of this one: %s", l.holder.what).
+		Hint("look at what is live, then push again to replace it")
+	l.sendAway(why, func(w *ticket) bool { return w.number < l.holder.number })
 }
 
 // dismiss sends the pushes that wait away, and tells whether there were any.
 func (l *line) dismiss(why error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sendAway(why)
+	return l.sendAway(why, func(*ticket) bool { return true })
 }
 
-// sendAway is dismiss; the caller holds mu.
-func (l *line) sendAway(why error) (any bool) {
+// sendAway sends away the pushes that wait and which says; the caller holds mu.
+func (l *line) sendAway(why error, which func(*ticket) bool) (any bool) {
 	kept := l.waiting[:0]
 	for _, w := range l.waiting {
-		if !w.push {
+		if !w.push || !which(w) {
 			kept = append(kept, w)
 			continue
 		}
@@ -83,11 +119,18 @@ func (l *line) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.holder = nil
-	if len(l.waiting) > 0 {
-		l.holder = l.waiting[0]
-		l.waiting = l.waiting[1:]
-		l.holder.turn <- nil
+	if len(l.waiting) == 0 {
+		return
 	}
+	next := 0
+	for i, w := range l.waiting {
+		if l.waiting[0].push && w.push {
+			next = i // the newest of them
+		}
+	}
+	l.holder = l.waiting[next]
+	l.waiting = slices.Delete(l.waiting, next, next+1)
+	l.holder.turn <- nil
 }
 
 // forget takes back a ticket whose owner gave up waiting; if its turn came at
@@ -111,7 +154,7 @@ func (l *line) forget(t *ticket) {
 func (l *line) state() (holder, waiting string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder != nil {
+	if l.holder != nil && l.holder.yield == nil {
 		holder = l.holder.what
 	}
 	for _, w := range l.waiting {

@@ -12,7 +12,7 @@ import (
 func TestLine_OneAtATimeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l line
-		leave, err := l.enter(t.Context(), ticket{what: "first"}, nil)
+		leave, err := l.enter(t.Context(), &ticket{what: "first"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -20,7 +20,7 @@ func TestLine_OneAtATimeInOrder(t *testing.T) {
 		for _, name := range []string{"second", "third"} {
 			go func() {
 				var waitedFor string
-				leave, err := l.enter(t.Context(), ticket{what: name}, func(holder string) { waitedFor = holder })
+				leave, err := l.enter(t.Context(), &ticket{what: name}, func(holder string) { waitedFor = holder })
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
 					return
@@ -46,12 +46,15 @@ func TestLine_OneAtATimeInOrder(t *testing.T) {
 func TestLine_NewestOfTheWaitingPushesWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l line
-		leave, _ := l.enter(t.Context(), ticket{what: "a build", push: true}, nil)
+		leave, _ := l.enter(t.Context(), &ticket{what: "a build", push: true}, nil)
 		results := map[string]chan error{}
 		for _, name := range []string{"old", "scale", "new"} {
 			results[name] = make(chan error, 1)
 			go func() {
-				leave, err := l.enter(t.Context(), ticket{what: name, push: name != "scale"}, nil)
+				leave, err := l.enter(t.Context(), &ticket{what: name, push: name != "scale"}, nil)
+				if err == nil && name != "scale" {
+					l.supersede()
+				}
 				if err == nil {
 					leave()
 				}
@@ -59,18 +62,19 @@ func TestLine_NewestOfTheWaitingPushesWins(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		f := fault.From(<-results["old"])
-		if f == nil || f.Code != "E401" {
-			t.Errorf("the older push: got %v, want E401", f)
-		}
 		if _, waiting := l.state(); waiting != "new" {
 			t.Errorf("waiting: got %q, want new", waiting)
 		}
 		leave()
-		for _, name := range []string{"scale", "new"} {
-			if err := <-results[name]; err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
+		if err := <-results["new"]; err != nil {
+			t.Errorf("new: %v", err)
+		}
+		f := fault.From(<-results["old"])
+		if f == nil || f.Code != "E401" {
+			t.Errorf("the older push: got %v, want E401", f)
+		}
+		if err := <-results["scale"]; err != nil {
+			t.Errorf("scale: %v", err)
 		}
 		if holder, _ := l.state(); holder != "" {
 			t.Errorf("the line is still held by %q", holder)
@@ -81,17 +85,17 @@ func TestLine_NewestOfTheWaitingPushesWins(t *testing.T) {
 func TestLine_WhoGivesUpWaitingLeavesNoGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l line
-		leave, _ := l.enter(t.Context(), ticket{what: "first"}, nil)
+		leave, _ := l.enter(t.Context(), &ticket{what: "first"}, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan error)
 		go func() {
-			_, err := l.enter(ctx, ticket{what: "impatient"}, nil)
+			_, err := l.enter(ctx, &ticket{what: "impatient"}, nil)
 			gaveUp <- err
 		}()
 		synctest.Wait()
 		entered := make(chan error)
 		go func() {
-			leave, err := l.enter(t.Context(), ticket{what: "patient"}, nil)
+			leave, err := l.enter(t.Context(), &ticket{what: "patient"}, nil)
 			if err == nil {
 				leave()
 			}

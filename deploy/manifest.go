@@ -8,9 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -26,14 +27,14 @@ func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (confi
 	if err != nil {
 		return nil, err
 	}
-	return d.completed(record.Name, config, manifest, nil)
+	return completed(d.sshCommand(), record.Name, config, manifest, nil)
 }
 
 // completed adds to an app's config what app.json adds to it: defaults of what
 // is not set, secrets that are made up once. A secret that the build was given
 // already, which stands in earlier, is the same again. What app.json requires
 // and nobody has set is a fault (E127).
-func (d *Deployer) completed(app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
+func completed(ssh string, app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
 	for name, value := range manifest.Env {
 		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
 			if err := store.ValidConfig(name, value); err != nil {
@@ -61,7 +62,7 @@ func (d *Deployer) completed(app string, config map[string]string, manifest appj
 	for _, name := range manifest.Required {
 		if _, set := config[name]; !set {
 			return nil, fault.New(fault.Conflict, code.ConfigRequired, "app.json requires the config variable %s, which is not set", name).
-				Hint("%s config:set %s %s=VALUE", d.sshCommand(), app, name)
+				Hint("%s config:set %s %s=VALUE", ssh, app, name)
 		}
 	}
 	return config, nil
@@ -83,7 +84,7 @@ func settle(app *store.App, began store.App, made *plan.Plan) {
 		app.Versions = made.Versions
 	}
 	formation := map[string]int{}
-	if process, is := soleProcess(made); is {
+	if process, is := build.SoleProcess(made); is {
 		formation[process] = 1
 	}
 	maps.Copy(formation, made.Manifest.Formation)
@@ -99,13 +100,13 @@ func settle(app *store.App, began store.App, made *plan.Plan) {
 
 // releaseOf puts together what a build has made. Its number is a guess: the app
 // is not held yet.
-func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image image) store.Release {
+func releaseOf(record store.App, build store.Build, commit git.Commit, made *plan.Plan, image build.Image) store.Release {
 	r := store.Release{
 		App: record.Name, Number: record.LastRelease + 1, Status: store.ReleasePending,
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
 		Language: made.Language, Summary: made.Summary,
-		Layer: image.top, Base: image.base, Image: image.foreign, Env: made.Env,
+		Layer: image.Top, Base: image.Base, Image: image.Foreign, Env: made.Env,
 	}
 	for _, l := range made.Layers {
 		if l.Build && !l.Root {
@@ -114,8 +115,8 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 	}
 	for _, p := range made.Processes {
 		process := store.Process{Type: p.Type, Command: p.Command, Inferred: p.Inferred}
-		if image.foreign != nil && p.Inferred {
-			process.Args = image.args
+		if image.Foreign != nil && p.Inferred {
+			process.Args = image.Args
 		}
 		r.Processes = append(r.Processes, process)
 	}

@@ -1,6 +1,9 @@
 package deploy
 
-import "github.com/berthd/berth/store"
+import (
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/store"
+)
 
 // collectPages forgets the pages that only releases carried which are not kept.
 func (d *Deployer) collectPages(app string) {
@@ -10,7 +13,7 @@ func (d *Deployer) collectPages(app string) {
 		if err != nil {
 			return err
 		}
-		releases, err := keep(record, tx.EachRelease(app), d.keptReleases())
+		releases, err := build.Keep(record, tx.EachRelease(app), d.build.KeptReleases())
 		if err != nil {
 			return err
 		}

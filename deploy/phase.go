@@ -3,21 +3,20 @@ package deploy
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/berthd/berth/advice"
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/appjson"
-	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/fleet/advice"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/logline"
@@ -55,21 +54,20 @@ func isPhase(source string) bool {
 	return source == phasePredeploy || source == phaseRelease || source == phasePostdeploy
 }
 
-// predeploy runs app.json's predeploy command and returns the image with what
-// it has changed as a layer on top. It is run for every push, whether anything
-// has changed or not, as on Dokku: it may do more than write files.
-func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, script, key string, img image, tree *source, out *report) (image, error) {
+// predeploy runs app.json's predeploy command in what was built, and keeps what it
+// has changed as a layer on top. It is run for every push, whether anything has
+// changed or not, as on Dokku: it may do more than write files.
+func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, made *build.Built, out *progress.Report) error {
+	script := made.Plan.Manifest.Scripts.Predeploy
 	if script == "" {
-		return img, nil
+		return nil
 	}
-	if !img.whole() {
-		if err := d.addSource(ctx, record, img, tree); err != nil {
-			return img, err
-		}
+	if err := made.AddSource(); err != nil {
+		return err
 	}
-	leave, err := d.awaitPlace(ctx, out)
+	leave, err := made.Place(ctx, out)
 	if err != nil {
-		return img, err
+		return err
 	}
 	defer leave()
 	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
@@ -78,35 +76,21 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 			return err
 		}
 		defer log.file.Close()
-		err = d.engine.BuildLayer(ctx, runtime.LayerSpec{
-			Key: key, Parent: img.top, UID: record.UID, Foreign: release.Image != nil,
-			Commands: []runtime.Command{runtime.Command(formation.Command(record, *release, script, phasePredeploy))},
-			Labels:   map[string]string{labelKind: phasePredeploy, labelApp: strconv.Itoa(record.UID)},
-			Limits:   buildLimits(), Disk: buildRoom(),
-		}, io.MultiWriter(out, log))
-		if short, ok := errors.AsType[*runtime.DiskError](err); ok {
-			return d.outgrown(plan.Layer{Name: phasePredeploy}, record, short)
-		}
+		err = made.Extend(ctx, phasePredeploy, runtime.Command(formation.Command(record, *release, script, phasePredeploy)), io.MultiWriter(out, log))
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return d.phaseFault(record.Name, code.PredeployFailed, phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
+			return phaseFault(d.sshCommand(), record.Name, code.PredeployFailed, phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
 	if err != nil {
-		return img, err
+		return err
 	}
-	release.Layer, release.Base = key, key
-	img.base, img.top = key, key
-	return img, nil
+	release.Layer, release.Base = made.Image.Top, made.Image.Base
+	return nil
 }
 
-// predeployKey returns a key for the layer that a build's predeploy makes: one
-// that no layer has had, for the numbers of builds come again when an older
-// state file is put back.
-func predeployKey() string { return digest(phasePredeploy, rand.Text()) }
-
 // releasePhase runs the Procfile's release command.
-func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *report) error {
+func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *progress.Report) error {
 	p, found := release.Process(phaseRelease)
 	if !found {
 		return nil
@@ -123,7 +107,7 @@ func (d *Deployer) releasePhase(ctx context.Context, record store.App, release s
 
 // postdeploy runs what app.json wants run when a release serves. A failure does
 // not undo the deploy: it is kept for the push's last word.
-func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *report) {
+func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *progress.Report) {
 	wanted := []string{scripts.Postdeploy}
 	if record.Release == 0 { // nothing served before
 		wanted = []string{scripts.FirstPostdeploy, scripts.Postdeploy}
@@ -140,50 +124,42 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 		}
 		f := fault.From(err)
 		if errors.Is(err, context.Canceled) {
-			f = fault.New(fault.Failed, code.PostdeployFailed, "%s was %s", phasePostdeploy, reason(err))
+			f = fault.New(fault.Failed, code.PostdeployFailed, "%s was %s", phasePostdeploy, progress.Reason(err))
 		}
 		if f == nil {
 			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
-		out.warn(f.Error(),
+		out.Warn(f.Error(),
 			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
 	}
 }
 
 // inPhase says what is run, times it and remembers how it ended.
-func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *report, work func(context.Context) error) error {
+func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
 		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, phaseTimeout))
 	defer cancel()
-	out.Step("Run", "%s", clip(name+": "+oneLine(script), columns-len("-----> Run      ")))
+	out.Step("Run", "%s", progress.Clip(name+": "+progress.OneLine(script), progress.Columns-len("-----> Run      ")))
 	began := time.Now()
-	err := out.timed(name, func() error { return work(ctx) })
+	err := out.Timed(name, func() error { return work(ctx) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	err = d.full(err)
+	err = fault.ExplainDiskFull(err)
 	e := store.Event{App: release.App, By: release.CreatedBy, Kind: name}
 	if err != nil {
-		e.Text = fmt.Sprintf("v%d: %s", release.Number, reason(err))
+		e.Text = fmt.Sprintf("v%d: %s", release.Number, progress.Reason(err))
 	} else {
-		out.Detail("%s went through in %s", name, seconds(time.Since(began)))
-		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, seconds(time.Since(began)))
+		out.Detail("%s went through in %s", name, progress.Seconds(time.Since(began)))
+		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, progress.Seconds(time.Since(began)))
 	}
 	d.happened(e)
 	return err
 }
 
-// reason says in an event why something ended before its time.
-func reason(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return "broken off, berth was stopped"
-	}
-	return err.Error()
-}
-
 // runPhase runs a command in a container of the release, with its config and
 // limits, and copies its output to out.
-func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *report) error {
+func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logs.Path(record.ID(), release.Number, name, spec.ID)
@@ -217,7 +193,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return fleet.MoreMemory(d.phaseFault(record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
+	return fleet.MoreMemory(phaseFault(d.sshCommand(), record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -225,21 +201,19 @@ const evidenceLines = 15
 
 // phaseFault says how a command of the app's failed, with the end of what it
 // printed.
-func (d *Deployer) phaseFault(app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
+func phaseFault(ssh string, app, code, name, script string, exit fleet.Exit, last []string) *fault.Error {
 	f := fault.New(fault.Failed, code, "%s failed: %s", name, exit)
-	f.With("it ran: " + clip(oneLine(script), 200))
-	lines := quoted(last)
+	f.With("it ran: " + progress.Clip(progress.OneLine(script), 200))
+	lines := build.Quoted(last)
 	if len(lines) == 0 {
 		lines = append(lines, "it printed nothing")
 	}
-	return advice.Settings(fleet.Advise(f.With(lines...), lines, exit), d.sshCommand(), app, lines)
+	return advice.Settings(advice.Give(f.With(lines...), lines, exit), ssh, app, lines)
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // follow copies the lines of a log to out until the function that it returns
 // is called, which waits for the last of them.
-func follow(ctx context.Context, name string, out *report) (end func()) {
+func follow(ctx context.Context, name string, out *progress.Report) (end func()) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var copying sync.WaitGroup
 	copying.Go(func() {

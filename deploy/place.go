@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -47,7 +47,7 @@ func (d *Deployer) clearPlace(id string) error {
 	if _, missing := os.Lstat(caches); errors.Is(missing, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(err, os.RemoveAll(caches), d.steps.RemoveCache(d.life, id))
+	return errors.Join(err, d.build.RemoveCaches(d.life, id))
 }
 
 // AdoptFiles gives what an earlier berth has left under the names of apps the

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 )
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
@@ -117,7 +118,7 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ps", Text: text}))
 	})
 	if err != nil {
-		return d.full(err)
+		return fault.ExplainDiskFull(err)
 	}
 	d.changes.publish(app)
 	return nil
@@ -126,7 +127,7 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 // reshape changes how the live release runs: edit changes the record and says
 // what else is to change, and the new record is stored at the swap.
 func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
-	out := newReport(w)
+	out := progress.New(w)
 	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return err

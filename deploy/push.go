@@ -9,15 +9,16 @@ import (
 	"maps"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -33,6 +34,9 @@ type Push struct {
 	Repo   git.Repository // sees the pushed objects
 	By     store.User
 	Out    io.Writer // progress and, on failure, the whole error text
+
+	// Turn is the push's turn at the app; nil waits for one.
+	Turn *Turn
 
 	// Accept moves the refs, once the commit is live. Nobody renames or destroys
 	// the app meanwhile: either would take the repository away. An error has been
@@ -54,10 +58,10 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 	}
 	commit, err := p.Repo.ReadCommit(ctx, p.Commit)
 	if err != nil {
-		return d.refusePush(p, newReport(p.Out), fmt.Errorf("read the pushed commit: %w", err))
+		return d.refusePush(p, progress.New(p.Out), fmt.Errorf("read the pushed commit: %w", err))
 	}
 	what := fmt.Sprintf("the push of %s by %s", short(commit.ID), p.By.Name)
-	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *report) (store.Release, error) {
+	return d.attempt(ctx, p, commit, ticket{what: what, push: true}, func(ctx context.Context, a *app, record store.App, build *store.Build, out *progress.Report) (store.Release, error) {
 		out.Title("%s", headline(record.Name, commit, p.By.Name, build.Number))
 		return d.deploy(ctx, a, record, build, commit, p, out)
 	})
@@ -65,9 +69,9 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 
 // storeRefs takes a push that deploys nothing.
 func (d *Deployer) storeRefs(ctx context.Context, p Push) error {
-	out := newReport(p.Out)
+	out := progress.New(p.Out)
 	t := ticket{what: "a push by " + p.By.Name}
-	record, _, leave, err := d.buildTurn(ctx, p.App, t, func(holder string) {
+	record, _, leave, err := d.inTurn(ctx, p, t, func(holder string) {
 		out.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -104,10 +108,10 @@ func (p Push) accept(ctx context.Context) error {
 // attempt waits until nothing else is built for the app, then does the work of
 // one build, with all that is written down of it: its record, its transcript, an
 // event, what the one who waits reads at its end.
-func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *report) (store.Release, error)) error {
+func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn ticket, work func(context.Context, *app, store.App, *store.Build, *progress.Report) (store.Release, error)) error {
 	began := time.Now()
-	wait := newReport(p.Out)
-	now, a, leave, err := d.buildTurn(ctx, p.App, turn, func(holder string) {
+	wait := progress.New(p.Out)
+	now, a, leave, err := d.inTurn(ctx, p, turn, func(holder string) {
 		wait.Title("waiting for %s", holder)
 	})
 	if err != nil {
@@ -123,24 +127,25 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 
 	ctx, done := d.begun(ctx, a)
 	defer done()
-	record, build, err := d.beginBuild(p, commit)
+	record, build, err := beginBuild(d.db, p, commit)
 	if err != nil {
 		return d.refusePush(p, wait, err)
 	}
 	ctx, end := a.begin(ctx, build.Number)
 	defer end()
-	script, err := d.transcribe(record, build)
+	script, err := d.build.Transcribe(record, build)
 	if err != nil {
 		build.Status, build.Error, build.FinishedAt = store.BuildFailed, err.Error(), time.Now().UTC()
 		d.endBuild(build)
 		return d.refusePush(p, wait, err)
 	}
-	defer d.close(script)
-	out := newReport(p.Out, script)
-	out.record = script
+	d.changes.publish(record.Name) // now that its output can be followed
+	defer script.Close()
+	out := progress.New(p.Out, script)
+	out.Record = script
 
 	release, err := work(ctx, a, record, &build, out)
-	build.FinishedAt, build.Steps = time.Now().UTC(), out.steps
+	build.FinishedAt, build.Steps = time.Now().UTC(), out.Steps()
 	if err != nil {
 		build.Status = store.BuildFailed
 		if why := cancelled(ctx); why != nil {
@@ -149,83 +154,54 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		build.Error = err.Error()
 		d.endBuild(build)
 		// An app whose pushes all fail has layers and logs to collect too.
-		d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
+		d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 		return d.refusePush(p, out, err)
 	}
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
-	d.applaud(out, record, release, out.live.Sub(began))
+	d.applaud(out, record, release, out.Live.Sub(began))
 	return p.accept(ctx)
 }
 
 // headline says what is being built. The subject gives way when the line is full.
 func headline(app string, commit git.Commit, by string, build int) string {
 	head, foot := app+"  "+short(commit.ID)+" ", fmt.Sprintf("  by %s  build %d", by, build)
-	room := columns - len("-----> ") - utf8.RuneCountInString(head+foot) - len(`""`)
-	return head + strconv.Quote(clip(commit.Subject, room)) + foot
+	room := progress.Columns - len("-----> ") - utf8.RuneCountInString(head+foot) - len(`""`)
+	return head + strconv.Quote(progress.Clip(commit.Subject, room)) + foot
 }
 
 // deploy is the story of a push: source, plan, layers, tests, release, rollout.
 // What it learns of the build stands in its record.
-func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *store.Build, commit git.Commit, p Push, out *report) (store.Release, error) {
-	tree, err := d.checkout(ctx, record, commit, p.Repo, out)
+func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number *store.Build, commit git.Commit, p Push, out *progress.Report) (store.Release, error) {
+	made, err := d.build.Run(ctx, build.Job{App: record, By: p.By, Commit: commit, Repo: p.Repo, Record: number}, out)
 	if err != nil {
 		return store.Release{}, err
 	}
-	defer tree.remove()
-	made, config, err := d.plan(ctx, record, tree, out)
-	if err != nil {
-		return store.Release{}, err
-	}
-	out.conceal(config)
-	build.Language, build.Summary = made.Language, made.Summary
-	known := len(made.Processes)
-	named := d.rely(made, topKey(record, made, tree)) // until the release that names the layers is recorded
-	defer named()
-	image, err := d.build(ctx, record, p.By, build, made, tree, config, out)
-	if err != nil {
-		return store.Release{}, err
-	}
-	if len(made.Processes) > known { // which the build alone could tell
-		for _, line := range made.Overview(columns - len(indent)) {
-			out.Detail("%s", line)
-		}
-	}
-	if err := d.test(ctx, record, *build, made, image, tree, out); err != nil {
-		return store.Release{}, err
-	}
-	release := releaseOf(record, *build, commit, made, image)
-	release.Config = config // of predeploy; the one of the release is read once the app is held
-	pages := edge.ReadPages(tree.root, out.Line)
+	defer made.Close()
+	release := releaseOf(record, *number, commit, made.Plan, made.Image)
+	release.Config = made.Config // of predeploy; the one of the release is read once the app is held
+	pages := edge.ReadPages(made.Root(), out.Line)
 	for page, content := range pages {
 		if release.Pages == nil {
 			release.Pages = map[string]string{}
 		}
 		release.Pages[page] = store.PageKey(content)
 	}
-	key := predeployKey()
-	defer d.pins.pin(key)()
-	if image, err = d.predeploy(ctx, record, &release, made.Manifest.Scripts.Predeploy, key, image, tree, out); err != nil {
+	if err := d.predeploy(ctx, record, &release, made, out); err != nil {
 		return store.Release{}, err
 	}
-	ready := a.fleet.Claim(image.base)
+	ready := a.fleet.Claim(made.Image.Base)
 	defer ready.Dismiss()
-	if !image.whole() {
-		out.timed("source", func() error { ready.Fill(ctx, tree.path, "/app"); return nil })
+	if !made.Image.Whole() {
+		out.Timed("source", func() error { ready.Fill(ctx, made.Path(), "/app"); return nil })
 	}
 
 	// The layer of the source is made while the readied containers start: they
 	// hold the source already.
-	layered := sync.OnceValue(func() error {
-		if image.whole() {
-			return nil
-		}
-		return d.addSource(ctx, record, image, tree)
-	})
-	defer layered() // before the tree is removed
-	go layered()
-	release, err = d.releaseBuild(ctx, a, record, release, made, rollout{
-		standby: ready, layered: layered, named: named,
+	defer made.AddSource() // before the tree is removed
+	go made.AddSource()
+	release, err = d.releaseBuild(ctx, a, record, release, made.Plan, rollout{
+		standby: ready, layered: made.AddSource, named: made.Named,
 		also: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.PutCarriedPage(record.Name, content); err != nil {
@@ -236,8 +212,8 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 		},
 	}, out)
 	if err == nil {
-		a.building(build.Number).unseal()
-		d.postdeploy(ctx, record, release, made.Manifest.Scripts, out)
+		a.building(number.Number).unseal()
+		d.postdeploy(ctx, record, release, made.Plan.Manifest.Scripts, out)
 	}
 	return release, err
 }
@@ -245,7 +221,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, build *
 // releaseBuild rolls out what a build has made. From here on the app is held.
 // Until now it was not: what the build read of it at its begin, in began, may
 // have changed, and what somebody has done since is not undone.
-func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *report) (store.Release, error) {
+func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *progress.Report) (store.Release, error) {
 	t := ticket{what: fmt.Sprintf("the release of build %d by %s", release.Build, release.CreatedBy)}
 	record, _, leave, err := d.hold(ctx, began.Name, t, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
@@ -261,7 +237,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	build := a.building(release.Build)
 	with.build, with.phase = build, true
 	with.config = func(now map[string]string) (map[string]string, error) {
-		return d.completed(record.Name, now, made.Manifest, before)
+		return completed(d.sshCommand(), record.Name, now, made.Manifest, before)
 	}
 	with.edit = func(app *store.App) {
 		settle(app, began, made)
@@ -282,11 +258,11 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 		return release, err
 	}
 	if by := build.stopper(); by != "" {
-		out.warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
+		out.Warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
 			fmt.Sprintf("%s ps:start %s starts v%d", d.sshCommand(), record.Name, release.Number))
 	}
 	if made.ReadsConfig() && !maps.Equal(before, release.Config) {
-		out.warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
+		out.Warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
 			"what the build itself read of it stays as it was until the next push")
 	}
 	return release, nil
@@ -294,7 +270,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 
 // tellReplaced says that another release went live while this one was built: it
 // was made on purpose, a rollback perhaps, and the push takes its place.
-func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
+func (d *Deployer) tellReplaced(began, record store.App, out *progress.Report) error {
 	if record.Release == began.Release {
 		return nil
 	}
@@ -302,37 +278,9 @@ func (d *Deployer) tellReplaced(began, record store.App, out *report) error {
 	if err != nil {
 		return err
 	}
-	out.warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
-		live.Number, clip(live.Description, 60), live.CreatedBy))
+	out.Warn(fmt.Sprintf("v%d went live during the build and was replaced: %s, by %s",
+		live.Number, progress.Clip(live.Description, 60), live.CreatedBy))
 	return nil
-}
-
-// plan finds out what the source is and says so.
-func (d *Deployer) plan(ctx context.Context, record store.App, tree *source, out *report) (made *plan.Plan, config map[string]string, err error) {
-	stack, err := d.stack(ctx, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	err = out.timed("detect", func() error {
-		made, config, err = d.detect(record, tree, stack)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	out.Step("Detect", "%s", made.Summary)
-	for _, line := range made.Overview(columns - len(indent)) {
-		out.Detail("%s", line)
-	}
-	for _, note := range made.Notes {
-		out.Detail("%s", note)
-	}
-	if process, is := soleProcess(made); is {
-		if _, set := record.Formation[process]; !set {
-			out.Detail("%s is started once: there is no other process", process)
-		}
-	}
-	return made, config, nil
 }
 
 // rollout is what comes with a release that is rolled out.
@@ -352,7 +300,7 @@ type rollout struct {
 
 // roll records a release, rolls it out and tells how it went. It returns the
 // config that the release has. The caller holds the app.
-func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *report) (map[string]string, error) {
+func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
 	config, err := d.record(&record, &release, with.config)
 	if err != nil {
 		return nil, err
@@ -364,7 +312,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 	if with.named != nil {
 		with.named()
 	}
-	out.conceal(release.Config)
+	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	if with.edit != nil {
@@ -376,7 +324,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 			return nil, err
 		}
 	}
-	err = out.timed("start", func() error {
+	err = out.Timed("start", func() error {
 		return d.converge(ctx, a, change{
 			record: record, release: release,
 			Change: fleet.Change{
@@ -402,7 +350,7 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		d.forsake(record.Name, release, err)
 		return nil, err
 	}
-	out.live = time.Now()
+	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
 	case record.Rollout == store.StopFirst:
@@ -411,8 +359,8 @@ func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release s
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
 	d.jobs.Schedule(a.fleet, release)
-	d.background(func(ctx context.Context) { d.collect(ctx, record.Name) })
-	a.fleet.Visit(ctx, out.warn)
+	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
+	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil
 }
 
@@ -449,7 +397,7 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 		return d.forgetReleases(tx, fresh)
 	})
 	if err != nil {
-		return "", d.full(fmt.Errorf("record v%d: %w", release.Number, err))
+		return "", fault.ExplainDiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
 	return config, nil
 }
@@ -457,7 +405,7 @@ func (d *Deployer) record(record *store.App, release *store.Release, configure f
 // forgetReleases deletes the records of releases that are too old to be
 // remembered and that nothing can go back to.
 func (d *Deployer) forgetReleases(tx *store.Tx, app store.App) error {
-	kept, err := keep(app, tx.EachRelease(app.Name), d.keptReleases())
+	kept, err := build.Keep(app, tx.EachRelease(app.Name), d.build.KeptReleases())
 	if err != nil {
 		return err
 	}
@@ -501,7 +449,7 @@ func (d *Deployer) forsake(app string, release store.Release, why error) {
 }
 
 // refusePush ends an attempt that came to nothing.
-func (d *Deployer) refusePush(p Push, out *report, err error) error {
+func (d *Deployer) refusePush(p Push, out *progress.Report, err error) error {
 	if p.direct {
 		return err
 	}
@@ -509,16 +457,22 @@ func (d *Deployer) refusePush(p Push, out *report, err error) error {
 }
 
 // refuse reports why a push is refused, and what is still running.
-func (d *Deployer) refuse(out *report, name string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		err = fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
-	}
+func (d *Deployer) refuse(out *progress.Report, name string, err error) error {
+	err = restarted(context.Background(), err)
 	still := d.still(name)
 	if f := fault.From(err); f != nil && f.Code == code.AppDestroyed {
 		still = ""
 	}
 	out.Fail(err, d.refer, still)
 	return fmt.Errorf("%w: %w", ErrReported, err)
+}
+
+// restarted is why a push ends that nobody has given up: berth ends.
+func restarted(ctx context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		return err
+	}
+	return fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
 }
 
 // refer logs an internal error and returns the ref it can be found under.
@@ -541,13 +495,13 @@ func (d *Deployer) still(name string) string {
 }
 
 // applaud prints how a deploy that went well ends.
-func (d *Deployer) applaud(out *report, record store.App, release store.Release, took time.Duration) {
+func (d *Deployer) applaud(out *progress.Report, record store.App, release store.Release, took time.Duration) {
 	now, _, err := d.find(record.Name)
 	if err != nil { // destroyed meanwhile
 		return
 	}
 	out.Line("")
-	runs := d.printLive(out, now, release, took)
+	runs := printLive(d.sshCommand(), out, now, release, took)
 	for _, url := range d.edge.URLs(record.Name) {
 		if runs && now.Instances("web") > 0 {
 			out.Detail("%s", url)
@@ -556,7 +510,7 @@ func (d *Deployer) applaud(out *report, record store.App, release store.Release,
 	if record.Release != 0 {
 		out.Detail("undo: %s rollback %s", d.sshCommand(), record.Name)
 	}
-	out.printWarnings()
+	out.PrintWarnings()
 }
 
 // short is a commit id as people say it.

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
+	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 )
 
@@ -66,6 +71,7 @@ func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {
 	var out bytes.Buffer
 	push.Out = &out
 	d.cfg.Logs = os.DevNull // no directory can be made in it
+	d.build = d.newBuilder(noEngine{}, noImages{})
 	if err := d.Push(t.Context(), push); err == nil {
 		t.Fatal("it was taken")
 	}
@@ -81,27 +87,6 @@ func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {
 	}
 }
 
-func TestTranscript_EndsAtItsBound(t *testing.T) {
-	d := newDeployer(t)
-	record, _ := shop(t, d)
-	script, err := d.transcribe(record, store.Build{App: "shop", Number: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := bytes.Repeat([]byte("y\n"), 1<<19)
-	for range 40 { // MiB
-		script.Write(block)
-	}
-	d.close(script)
-	info, err := os.Stat(d.transcriptPath(record.ID(), 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Size(); got < longestTranscript || got > longestTranscript+int64(len(block))+100 {
-		t.Errorf("got %d bytes, want little more than %d", got, longestTranscript)
-	}
-}
-
 func TestPush_OfABranchThatTheAppDoesNotDeployAnyMoreBuildsNothing(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
@@ -114,5 +99,24 @@ func TestPush_OfABranchThatTheAppDoesNotDeployAnyMoreBuildsNothing(t *testing.T)
 	}
 	if record, _, err := d.find("shop"); err != nil || record.LastBuild != 0 || record.Branch != "other" {
 		t.Errorf("got build %d and the deploy branch %q, %v", record.LastBuild, record.Branch, err)
+	}
+}
+
+func TestReport_LinesOfOursFitTheirColumns(t *testing.T) {
+	var out strings.Builder
+	r := progress.New(&out)
+	r.Title("%s", headline("a-shop", git.Commit{ID: "4f1c9ab0", Subject: strings.Repeat("Füge Prüfung hinzu ", 10)}, "alice", 42))
+	var names []string
+	for n := range 30 {
+		names = append(names, fmt.Sprintf("web.%d", n+1))
+	}
+	r.Up(names, make([]time.Duration, len(names)), true)
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > progress.Columns {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if !strings.Contains(out.String(), "by alice  build 42") || !strings.Contains(out.String(), "web.30 ok") {
+		t.Errorf("something was lost:\n%s", out.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -23,7 +24,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 			return store.Release{}, err
 		}
 	}
-	out := newReport(w)
+	out := progress.New(w)
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
@@ -59,7 +60,7 @@ func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]str
 			return errors.Join(tx.PutConfig(app, after), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "config", Text: text}))
 		})
 		if err != nil {
-			return store.Release{}, d.full(err)
+			return store.Release{}, fault.ExplainDiskFull(err)
 		}
 		d.changes.publish(app)
 		return live, nil
@@ -126,12 +127,12 @@ func successor(record store.App, r store.Release, by, description string) store.
 // the one that served before the live one. Its release command is not run: it
 // has been, and one that migrates a database does not do so backwards.
 func (d *Deployer) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
-	return d.rollback(ctx, app, number, 0, by.Name, "", newReport(w))
+	return d.rollback(ctx, app, number, 0, by.Name, "", progress.New(w))
 }
 
 // rollback is Rollback; fallen, when not 0, is the release that fell over, and
 // why says how: nothing is done when another one is live by then.
-func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *report) (store.Release, error) {
+func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *progress.Report) (store.Release, error) {
 	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
 		return store.Release{}, err
@@ -145,11 +146,11 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	if fallen != 0 && record.Release != fallen {
 		return store.Release{}, nil
 	}
-	target, err := d.rollbackTarget(record, number)
+	target, err := rollbackTarget(d.db, record, number)
 	if err != nil {
 		return store.Release{}, err
 	}
-	named := d.pins.pin(target.Layer, target.Base) // until the new release names them
+	named := d.build.Pin(target.Layer, target.Base) // until the new release names them
 	defer named()
 	have, err := d.engine.HasLayer(ctx, target.Layer)
 	if err != nil {
@@ -178,8 +179,8 @@ func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int,
 	return release, nil
 }
 
-func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Release, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
+func rollbackTarget(db *store.Store, record store.App, number int) (target store.Release, err error) {
+	err = db.View(func(tx *store.Tx) error {
 		if number != 0 {
 			if target, err = tx.Release(record.Name, number); err != nil {
 				return err
@@ -204,7 +205,7 @@ func (d *Deployer) rollbackTarget(record store.App, number int) (target store.Re
 }
 
 // rollTo rolls out a release of which all layers are there.
-func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *report, with rollout) error {
+func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *progress.Report, with rollout) error {
 	began := time.Now()
 	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
 		return err
@@ -213,7 +214,7 @@ func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release
 	if err != nil {
 		return err
 	}
-	d.printLive(out, now, release, out.live.Sub(began))
-	out.printWarnings()
+	printLive(d.sshCommand(), out, now, release, out.Live.Sub(began))
+	out.PrintWarnings()
 	return nil
 }

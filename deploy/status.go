@@ -71,13 +71,7 @@ func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
 	live, err := d.liveWithoutConfig(record)
 	d.warn("the live release cannot be read", err, "app", record.Name)
 	s.Language, s.Summary = live.Language, live.Summary
-	d.mu.Lock()
-	for id := range d.builds {
-		if id.uid == record.UID {
-			s.Building = id.number
-		}
-	}
-	d.mu.Unlock()
+	s.Building = d.build.Building(record.UID)
 
 	s.Instances = append(s.Instances, a.fleet.Instances(ctx)...)
 	up := 0

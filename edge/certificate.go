@@ -261,7 +261,7 @@ func (e *Edge) changePairs(app string, by store.User, text string, change func(t
 		return errors.Join(change(tx, names), tx.AddEvent(event))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return fault.ExplainDiskFull(err)
 	}
 	if app == store.AdminPairs {
 		e.AnnounceHosts()
@@ -292,7 +292,7 @@ func (e *Edge) SetLocalCertificates(ctx context.Context, app string, local bool,
 		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "certs", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return fault.ExplainDiskFull(err)
 	}
 	e.AnnounceHostsOf(a)
 	e.changed(app)

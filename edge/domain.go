@@ -164,7 +164,7 @@ func (e *Edge) changeDomains(app string, by store.User, text string, freed []str
 		return errors.Join(err, tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "domains", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return fault.ExplainDiskFull(err)
 	}
 	a.Reroute()
 	e.AnnounceHostsOf(a)
@@ -231,7 +231,7 @@ func (e *Edge) SetSettings(ctx context.Context, change func(*store.Settings) err
 		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: "changed the settings"}))
 	})
 	if err != nil {
-		return settings, fault.DiskFull(err)
+		return settings, fault.ExplainDiskFull(err)
 	}
 	e.AnnounceHosts() // the admin page's first: an app cannot take over its host
 	for _, a := range e.cfg.Apps.All() {

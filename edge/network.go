@@ -198,7 +198,7 @@ func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.U
 		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "settings", Text: text}))
 	})
 	if err != nil {
-		return NetworkReport{}, fault.DiskFull(err)
+		return NetworkReport{}, fault.ExplainDiskFull(err)
 	}
 	n.journal.Changed("")
 	if err := n.lan.SetLAN(ctx, lan); err != nil {

@@ -160,7 +160,7 @@ func (e *Edge) SetGlobalRouter(ctx context.Context, name, value string, by store
 		return errors.Join(tx.PutSettings(settings), tx.AddEvent(store.Event{By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
-		return RouterReport{}, fault.DiskFull(err)
+		return RouterReport{}, fault.ExplainDiskFull(err)
 	}
 	e.AnnouncePeers()
 	e.changed("")

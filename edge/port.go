@@ -137,7 +137,7 @@ func (e *Edge) changePorts(app string, by store.User, text string, change func(t
 		return errors.Join(change(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ports", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return fault.ExplainDiskFull(err)
 	}
 	a.Reroute()
 	e.changed(app)

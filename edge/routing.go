@@ -282,7 +282,7 @@ func (e *Edge) changeRouting(app string, by store.User, text string, change func
 		return errors.Join(tx.PutRouting(app, set), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "router", Text: text}))
 	})
 	if err != nil {
-		return fault.DiskFull(err)
+		return fault.ExplainDiskFull(err)
 	}
 	a.Reroute()
 	e.changed(app)

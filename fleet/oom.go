@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/berthd/berth/advice"
 )
 
 const (
@@ -52,7 +54,7 @@ func (i *instance) watchMemory(ctx context.Context, c Container) {
 		i.mu.Lock()
 		i.oomKills += kills
 		i.mu.Unlock()
-		app, text := i.app.Name(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), MemoryLimit(limit))
+		app, text := i.app.Name(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), advice.MemoryLimit(limit))
 		i.fleet().cfg.Log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
 		i.notice("%s", text)
 		i.happened("oom", "%s of v%d: %s", i.name(), i.release.Number, text)

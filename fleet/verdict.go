@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/berthd/berth/fleet/advice"
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
@@ -45,7 +45,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		} else {
 			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", ssh, app, i.process.Type)
 		}
-		MoreMemory(Advise(f, logs, exit), ssh, app, exit)
+		MoreMemory(advice.Give(f, logs, exit), ssh, app, exit)
 		return advice.Settings(f, ssh, app, logs)
 	}
 	var f *fault.Error
@@ -62,7 +62,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		}
 	}
 	f.With(logs...)
-	return advice.Settings(Advise(f, logs, Exit{}), ssh, app, logs)
+	return advice.Settings(advice.Give(f, logs, Exit{}), ssh, app, logs)
 }
 
 // MoreMemory adds to a fault how the memory limit of an app is raised, when that
@@ -70,18 +70,6 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 func MoreMemory(f *fault.Error, ssh, app string, exit Exit) *fault.Error {
 	if exit.OOM {
 		f.Hint("or give it more: %s ps:set %s memory 1GB", ssh, app)
-	}
-	return f
-}
-
-// Advise adds the hints that follow from what a program printed and how it ended.
-func Advise(f *fault.Error, logs []string, exit Exit) *fault.Error {
-	advice.Program(f, logs)
-	switch {
-	case exit.OOM:
-		f.Hint("let it take less memory")
-	case exit.Code == 127:
-		f.Hint("the command was not found; is its package in the app's dependencies?")
 	}
 	return f
 }

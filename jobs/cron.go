@@ -195,7 +195,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 		return err
 	})
 	if err != nil {
-		return run, fault.DiskFull(err)
+		return run, fault.ExplainDiskFull(err)
 	}
 	j.cfg.Journal.Changed(app)
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
@@ -214,7 +214,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 		if c != nil {
 			j.cfg.Fleet.Remove(c)
 		}
-		err = fault.DiskFull(fmt.Errorf("start the job: %w", err))
+		err = fault.ExplainDiskFull(fmt.Errorf("start the job: %w", err))
 		return j.endRun(a, run, fleet.Exit{}, err), err
 	}
 	follow, stop := context.WithCancel(ctx)

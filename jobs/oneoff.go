@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/fleet/local"
@@ -50,7 +51,7 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 		if errors.Is(err, context.Canceled) {
 			return 0, err
 		}
-		return 0, fault.DiskFull(fmt.Errorf("run a one-off of %s: %w", app, err))
+		return 0, fault.ExplainDiskFull(fmt.Errorf("run a one-off of %s: %w", app, err))
 	}
 	if exit.OOM {
 		j.sayKilled(app, exit, att)
@@ -66,7 +67,7 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, fleet.MemoryLimit(exit.MemoryLimit)).
+	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
 		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {

@@ -9,10 +9,9 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -23,6 +22,11 @@ import (
 type Deployer interface {
 	// Expect readies what it can while the pack is still coming in.
 	Expect(app string) (cancel func())
+	// Receive does work in the push's turn at the app, for which it waits as long
+	// as ctx goes on, and tells out for whom. The context of work outlives ctx: it
+	// ends with the deployer, or with why the app is about to be destroyed. In tests
+	// the turn may be nil.
+	Receive(ctx context.Context, app string, by store.User, out io.Writer, work func(ctx context.Context, turn *deploy.Turn) error) error
 	// Reserve chooses the id that the next app of a name gets, until release is
 	// called. Whoever asks for the same name meanwhile gets the same.
 	Reserve(name string) (id int, release func(), err error)
@@ -44,9 +48,6 @@ type Pushes struct {
 	app      func(name string) (store.App, error)
 	deployer Deployer
 	log      *slog.Logger
-
-	turns turns
-	tidy  sync.WaitGroup // repositories being tidied up
 }
 
 // NewPushes returns the git service. app looks an app up; its fault is of kind
@@ -58,11 +59,8 @@ func NewPushes(repos git.Repositories, app func(name string) (store.App, error),
 // receive takes a push.
 //
 // A push has its turn at the app from before git tells the client where the
-// refs are until the refs have moved. Were the turn taken later, in the hook,
-// a second push of the same developer would wait for the first, deploy, and
-// then fail to move a ref that is no longer where the client was told; so
-// everybody who waits is told the truth when their turn comes, and git itself
-// says whether what they have still fits.
+// refs are until the refs have moved (see deploy.Turn), so pushes of one app
+// meet neither in its repository nor in its builds.
 //
 // session ends with the connection and life with the server: the first ends
 // the waiting, only the second ends a deploy.
@@ -83,19 +81,16 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 		defer release()
 		id = reserved
 	}
-	turn, err := p.turns.take(session, strconv.Itoa(id), name, r.User.Name, r.Stderr)
-	if err != nil {
+	err = p.deployer.Receive(session, name, r.User, r.Stderr, func(ctx context.Context, turn *deploy.Turn) error {
+		push := &push{Pushes: p, user: r.User, turn: turn, life: life, session: session, before: before, id: id}
+		err := p.receiveInTurn(ctx, r, push, name, protocol)
+		if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
+			turn.Untidy(push.repo.Prune)
+		}
+		return err
+	})
+	if err != nil && session.Err() != nil && errors.Is(err, context.Cause(session)) {
 		return told{err} // they have gone
-	}
-	push := &push{Pushes: p, user: r.User, turn: turn, life: life, session: session, before: before, id: id}
-	err = p.receiveInTurn(life, r, push, name, protocol)
-	turn.done()
-	if push.repo.Path != "" && !push.removed && push.repo.Untidy() {
-		p.turns.tidy(life, strconv.Itoa(id), &p.tidy, func(ctx context.Context) {
-			if err := push.repo.Prune(ctx); err != nil && ctx.Err() == nil {
-				p.log.Warn("tidy up a repository", "app", name, "error", err)
-			}
-		})
 	}
 	return err
 }
@@ -104,7 +99,7 @@ func (p *Pushes) receive(life, session context.Context, r Request, name, protoco
 type push struct {
 	*Pushes
 	user    store.User
-	turn    *turn
+	turn    *deploy.Turn
 	life    context.Context // ends with the server
 	session context.Context // ends when the pusher has gone
 	before  store.App       // as it was when the push came; zero when there was none
@@ -117,7 +112,18 @@ type push struct {
 	decided bool // git had unpacked what was pushed
 }
 
-func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name, protocol string) (err error) {
+// receiveInTurn takes the push. ctx ends with its turn: what comes in is given up
+// then, but not what is being deployed, which is told itself and ends itself.
+func (p *Pushes) receiveInTurn(ctx context.Context, r Request, push *push, name, protocol string) (err error) {
+	life, giveUp := context.WithCancelCause(push.life)
+	defer giveUp(nil)
+	arrived := context.AfterFunc(ctx, func() { giveUp(context.Cause(ctx)) })
+	defer arrived()
+	defer func() {
+		if why := fault.From(context.Cause(life)); why != nil && err != nil && !push.decided {
+			err = why // git says no more than that it was ended
+		}
+	}()
 	// Looked up again: much can happen while one waits.
 	if push.app, push.missing, err = p.lookup(r.User, name); err != nil {
 		return err
@@ -142,6 +148,7 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 	said := &spaceWatch{Writer: r.Stdout}
 	err = push.repo.Receive(life, r.Stdin, said, r.Stderr, protocol, func(ctx context.Context, in *git.Incoming, out io.Writer) error {
 		push.decided = true
+		arrived()
 		return push.decide(ctx, in, out)
 	})
 	if said.met.Load() && !push.decided {
@@ -155,7 +162,7 @@ func (p *Pushes) receiveInTurn(life context.Context, r Request, push *push, name
 		}
 	}
 	if push.created && err != nil {
-		err = errors.Join(err, p.deployer.DestroyUnused(life, name, r.User))
+		err = errors.Join(err, p.deployer.DestroyUnused(push.life, name, r.User))
 		_, gone := p.app(name)
 		push.removed = isNotFound(gone)
 	}
@@ -233,10 +240,6 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	if update != nil && p.turn.passedBy != "" {
-		return fault.New(fault.Conflict, code.PushOvertaken, "%s pushed after you and was deployed while you waited", p.turn.passedBy).
-			Hint("look at what is live, then push again to replace it")
-	}
 	if p.missing && update == nil {
 		return fault.New(fault.Conflict, code.PushNoBranch, "%s is no app yet, and this push has no branch to make it from", p.app.Name).
 			Hint("git push berth main")
@@ -253,12 +256,11 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 	if len(others) > 0 {
 		fmt.Fprintf(out, "       %s\n", aside(others, branch))
 	}
-	made := deploy.Push{App: p.app.Name, UID: p.app.UID, Repo: in.Repository, By: p.user, Out: out}
+	made := deploy.Push{App: p.app.Name, UID: p.app.UID, Repo: in.Repository, By: p.user, Out: out, Turn: p.turn}
 	made.Accept = func(ctx context.Context) error { return in.Accept(ctx, out) }
 	if update != nil {
 		made.Branch, made.Commit = branch, update.New
 		made.Accept = func(ctx context.Context) error {
-			p.turn.deployed = true
 			err := in.Accept(ctx, out)
 			if err == nil {
 				p.checkOut(branch)

@@ -10,14 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -394,125 +393,6 @@ func TestPush_HostileNames(t *testing.T) {
 	}
 }
 
-func TestPush_SecondWaitsSaysForWhomAndFits(t *testing.T) {
-	d := openDoor(t, Config{})
-	entered, release := make(chan bool), make(chan bool)
-	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- true; <-release; return nil })
-	alice := d.client(t, "alice", store.RoleDeploy)
-	alice.commit("hello.py", "print(1)\n")
-	type result struct {
-		out string
-		err error
-	}
-	push := func(c *client, refs ...string) chan result {
-		done := make(chan result, 1)
-		go func() { out, err := c.push("shop", refs...); done <- result{out, err} }()
-		return done
-	}
-	first := push(alice, "main")
-	<-entered
-	// The same developer goes on and pushes again while the first one builds.
-	id := alice.commit("hello.py", "print(2)\n")
-	second := push(alice, "main")
-	// And somebody with another history.
-	bob := d.client(t, "bob", store.RoleDeploy)
-	eventuallyWaiting(t, d, 1)
-	release <- true
-	<-entered
-	third := push(bob, "+main")
-	eventuallyWaiting(t, d, 1)
-	release <- true
-	if r := <-first; r.err != nil {
-		t.Errorf("first: %v\n%s", r.err, r.out)
-	}
-	r := <-second
-	if r.err != nil {
-		t.Errorf("second: %v\n%s", r.err, r.out)
-	}
-	wantText(t, r.out, "-----> shop  waiting for the push by alice")
-	if got := d.ref(t, "shop", "refs/heads/main"); got != id {
-		t.Errorf("main is at %s, want the second push, %s", got, id)
-	}
-	<-entered
-	release <- true
-	if r := <-third; r.err != nil {
-		t.Errorf("third: %v\n%s", r.err, r.out)
-	}
-}
-
-func TestPush_NewestOfThoseWhoWaitWins(t *testing.T) {
-	d := openDoor(t, Config{})
-	entered, release := make(chan string), make(chan bool)
-	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- p.By.Name; <-release; return nil })
-	type result struct {
-		out string
-		err error
-	}
-	push := func(name string) (*client, chan result) {
-		c := d.client(t, name, store.RoleDeploy)
-		c.commit("who", name)
-		done := make(chan result, 1)
-		go func() { out, err := c.push("shop", "+main"); done <- result{out, err} }()
-		return c, done
-	}
-	_, alice := push("alice")
-	<-entered
-	_, bob := push("bob")
-	eventuallyWaiting(t, d, 1)
-	carolClient, carol := push("carol")
-	eventuallyWaiting(t, d, 2)
-	release <- true
-	<-alice
-	if who := <-entered; who != "carol" {
-		t.Errorf("%s came next, want carol", who)
-	}
-	release <- true
-	if r := <-carol; r.err != nil {
-		t.Errorf("carol: %v\n%s", r.err, r.out)
-	}
-	r := <-bob
-	if r.err == nil {
-		t.Error("bob's older push replaced carol's newer one")
-	}
-	wantText(t, r.out, "carol pushed after you", "E176")
-	if got, want := d.ref(t, "shop", "refs/heads/main"), carolClient.git("rev-parse", "HEAD"); got != want {
-		t.Errorf("main is at %s, want carol's %s", got, want)
-	}
-}
-
-func TestPush_WhoWaitsDoesNotBringADestroyedAppBack(t *testing.T) {
-	d := openDoor(t, Config{})
-	entered, release := make(chan bool), make(chan bool)
-	c := d.client(t, "alice", store.RoleDeploy)
-	if out, err := c.push("shop", "main"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	d.deploys(func(context.Context, deploy.Push) error {
-		entered <- true
-		<-release
-		return fault.New(fault.Conflict, "E420", "shop was destroyed by bob")
-	})
-	var out [2]string
-	var pushes sync.WaitGroup
-	push := func(n int) {
-		c.commit("hello.py", fmt.Sprintf("print(%d)\n", n))
-		pushes.Go(func() { out[n], _ = c.push("shop", "main") })
-	}
-	push(0)
-	<-entered
-	push(1)
-	eventuallyWaiting(t, d, 1)
-	d.mu.Lock()
-	delete(d.apps, "shop")
-	d.mu.Unlock()
-	release <- true
-	pushes.Wait()
-	wantText(t, out[1], "shop was destroyed or renamed while your push waited for another", "[E422]")
-	if d.has("shop") {
-		t.Error("the push that waited made the app again")
-	}
-}
-
 func TestPush_KilledClientNeitherStopsTheDeployNorLeavesDebris(t *testing.T) {
 	d := openDoor(t, Config{})
 	entered, release := make(chan bool), make(chan bool)
@@ -566,7 +446,7 @@ func (c *client) startPush(app, ref string) (kill func()) {
 
 func TestPush_LinesFitTheScreen(t *testing.T) {
 	var b strings.Builder
-	say(&b, fault.New(fault.Conflict, "E176", "%s pushed after you and was deployed while you waited", strings.Repeat("n", 40)).
+	say(&b, fault.New(fault.Conflict, "E401", "a newer push took the place of this one: the push by %s", strings.Repeat("n", 40)).
 		Hint("look at what is live, then push again to replace it, or do not; this hint is long").Hint("second"))
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	for _, line := range append(lines, "       "+aside([]git.Update{{Ref: "refs/heads/" + strings.Repeat("b", 99), New: "1"}}, strings.Repeat("d", 99))) {
@@ -593,17 +473,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("waited in vain for %s", what)
 		}
 	}
-}
-
-func eventuallyWaiting(t *testing.T, d *door, n int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d waiting", n), func() bool {
-		repository := d.house.repository("shop")
-		d.turns.mu.Lock()
-		defer d.turns.mu.Unlock()
-		q := d.turns.apps[strings.TrimSuffix(repository, ".git")]
-		return q != nil && len(q.waiting) == n
-	})
 }
 
 func TestPush_LongOutputArrivesWhole(t *testing.T) {
@@ -698,4 +567,89 @@ type refuser struct {
 
 func (r refuser) CreateApp(context.Context, string, store.User) (store.App, error) {
 	return store.App{}, fault.New(fault.Conflict, r.code, "no")
+}
+
+func eventuallyWaiting(t *testing.T, d *door, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d waiting", n), func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.waiting == n
+	})
+}
+
+// What comes in when the turn ends, as when the app is destroyed, is given up.
+func TestPush_AnUploadEndsWithItsTurn(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	ctx, end := context.WithCancelCause(t.Context())
+	d.mu.Lock()
+	d.life = ctx
+	d.upload = func(string) {}
+	d.mu.Unlock()
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c.commit("hello.py", "print(2)\n")
+	d.mu.Lock()
+	d.upload = func(string) { end(fault.New(fault.Conflict, "E420", "shop was destroyed by bob")) }
+	d.mu.Unlock()
+	out, err := c.push("shop", "main")
+	if err == nil || len(d.pushed()) != 1 {
+		t.Errorf("it was deployed:\n%s", out)
+	}
+	wantText(t, out, "shop was destroyed by bob", "[E420]")
+}
+
+// One who waits for the turn learns then whether the app is still the same.
+func TestPush_WhoWaitsDoesNotBringADestroyedAppBack(t *testing.T) {
+	d := openDoor(t, Config{})
+	c := d.client(t, "alice", store.RoleDeploy)
+	if out, err := c.push("shop", "main"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d.turn <- true
+	c.commit("hello.py", "print(2)\n")
+	said := make(chan string, 1)
+	go func() { out, _ := c.push("shop", "main"); said <- out }()
+	eventuallyWaiting(t, d, 1)
+	d.mu.Lock()
+	delete(d.apps, "shop")
+	d.mu.Unlock()
+	<-d.turn
+	wantText(t, <-said, "shop was destroyed or renamed while your push waited for another", "[E422]")
+	if d.has("shop") {
+		t.Error("the push that waited made the app again")
+	}
+}
+
+// The same developer goes on and pushes again while the first one builds. What git
+// is told of the refs is what they are when the turn has come.
+func TestPush_ASecondThatWaitedFits(t *testing.T) {
+	d := openDoor(t, Config{})
+	entered, release := make(chan bool), make(chan bool)
+	d.deploys(func(_ context.Context, p deploy.Push) error { entered <- true; <-release; return nil })
+	c := d.client(t, "alice", store.RoleDeploy)
+	c.commit("hello.py", "print(1)\n")
+	push := func() chan error {
+		done := make(chan error, 1)
+		go func() { _, err := c.push("shop", "main"); done <- err }()
+		return done
+	}
+	first := push()
+	<-entered
+	id := c.commit("hello.py", "print(2)\n")
+	second := push()
+	eventuallyWaiting(t, d, 1)
+	release <- true
+	<-entered
+	release <- true
+	for what, done := range map[string]chan error{"first": first, "second": second} {
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := d.ref(t, "shop", "refs/heads/main"); got != id {
+		t.Errorf("main is at %s, want the second push, %s", got, id)
+	}
 }

@@ -188,7 +188,6 @@ func (s *Server) stop(end func()) {
 	end()
 	s.closeConns(func(*conn) bool { return true })
 	<-done
-	s.pushes.tidy.Wait()
 }
 
 func (s *Server) closeConns(which func(*conn) bool) {

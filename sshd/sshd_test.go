@@ -22,7 +22,7 @@ import (
 
 	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -43,6 +43,9 @@ type house struct {
 	command  Command
 	upload   func(app string) // called before the pack comes in
 	next     func()           // called when a push has had its turn
+	turn     chan bool        // one push at a time
+	waiting  int              // for the turn
+	life     context.Context  // of the turns; nil never ends
 }
 
 func (h *house) KeyByFingerprint(fingerprint string) (store.Key, error) {
@@ -77,6 +80,30 @@ func (h *house) Expect(app string) func() {
 		h.upload(app)
 	}
 	return func() {}
+}
+
+func (h *house) Receive(ctx context.Context, _ string, _ store.User, _ io.Writer, work func(context.Context, *deploy.Turn) error) error {
+	count := func(n int) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.waiting += n
+	}
+	count(1)
+	select {
+	case h.turn <- true:
+		count(-1)
+	case <-ctx.Done():
+		count(-1)
+		return context.Cause(ctx)
+	}
+	defer func() { <-h.turn }()
+	ctx = context.WithoutCancel(ctx)
+	h.mu.Lock()
+	if h.life != nil {
+		ctx = h.life
+	}
+	h.mu.Unlock()
+	return work(ctx, nil)
 }
 
 func (h *house) Reserve(name string) (int, func(), error) {
@@ -197,7 +224,6 @@ type door struct {
 	port  string
 	repos git.Repositories
 	log   *buffer
-	turns *turns
 	in    *access.Register
 }
 
@@ -232,7 +258,7 @@ func openDoor(t testing.TB, cfg Config) *door {
 	if cfg.Grace == 0 {
 		cfg.Grace = time.Second
 	}
-	d := &door{house: &house{keys: map[string]store.Key{}, apps: map[string]store.App{}}, log: &buffer{}, in: cfg.Register}
+	d := &door{house: &house{turn: make(chan bool, 1), keys: map[string]store.Key{}, apps: map[string]store.App{}}, log: &buffer{}, in: cfg.Register}
 	d.repos = git.Repositories{Dir: filepath.Join(t.TempDir(), "git")}
 	log := slog.New(slog.NewTextHandler(d.log, nil))
 	run := func(ctx context.Context, r Request) int {
@@ -242,7 +268,6 @@ func openDoor(t testing.TB, cfg Config) *door {
 		return command(ctx, r)
 	}
 	pushes := NewPushes(d.repos, d.house.app, d.house, log)
-	d.turns = &pushes.turns
 	server, err := New(cfg, d.house, pushes, run, log)
 	if err != nil {
 		t.Fatal(err)

@@ -3,18 +3,18 @@ package verbs
 import (
 	"context"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/mirror"
-	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 )
 
-// BuilderRoom is what the verbs of builder ask for; *deploy.Deployer documents it.
+// BuilderRoom is what the verbs of builder ask for; *build.Builder documents it.
 type BuilderRoom interface {
-	SetBuilder(ctx context.Context, app, property, value string, by store.User) (deploy.BuilderReport, error)
-	BuilderReport(ctx context.Context, app string) (deploy.BuilderReport, error)
+	SetBuilder(ctx context.Context, app, property, value string, by store.User) (build.BuilderReport, error)
+	BuilderReport(ctx context.Context, app string) (build.BuilderReport, error)
 	Mirror(ctx context.Context) (mirror.Report, error)
-	PlanBuild(ctx context.Context, app, ref string) (deploy.Planned, error)
+	PlanBuild(ctx context.Context, app, ref string) (build.Planned, error)
 }
 
 type builder struct {
@@ -36,7 +36,7 @@ func (n builder) verbs() []Verb {
 			Values: func(words []string) []string {
 				switch {
 				case len(words) == 0:
-					return deploy.BuilderProperties
+					return build.BuilderProperties
 				case words[0] == "selected":
 					return buildpacks.Languages()
 				case words[0] == "test":
@@ -86,7 +86,7 @@ type PlanArgs struct {
 	Ref string `json:"ref,omitempty"`
 }
 
-func (n builder) report(ctx context.Context, _ Call, args AppArgs) (deploy.BuilderReport, error) {
+func (n builder) report(ctx context.Context, _ Call, args AppArgs) (build.BuilderReport, error) {
 	return n.BuilderReport(ctx, args.App)
 }
 
@@ -94,10 +94,10 @@ func (n builder) mirror(ctx context.Context, _ Call, _ NoArgs) (mirror.Report, e
 	return n.Mirror(ctx)
 }
 
-func (n builder) set(ctx context.Context, c Call, args BuilderSetArgs) (deploy.BuilderReport, error) {
+func (n builder) set(ctx context.Context, c Call, args BuilderSetArgs) (build.BuilderReport, error) {
 	return n.SetBuilder(ctx, args.App, args.Property, args.Value, c.User)
 }
 
-func (n builder) plan(ctx context.Context, _ Call, args PlanArgs) (deploy.Planned, error) {
+func (n builder) plan(ctx context.Context, _ Call, args PlanArgs) (build.Planned, error) {
 	return n.PlanBuild(ctx, args.App, args.Ref)
 }

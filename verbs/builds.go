@@ -5,21 +5,27 @@ import (
 	"context"
 	"io"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
 )
 
-// BuildRoom is what the verbs of builds ask for; *deploy.Deployer documents it.
+// BuildRoom is what the verbs of builds ask for; *build.Builder documents it.
 type BuildRoom interface {
 	FollowBuild(ctx context.Context, app string, number int, w io.Writer) error
+	Caches(ctx context.Context, app string) (build.Caches, error)
+	ClearCaches(ctx context.Context, app string, by store.User, out io.Writer) (build.Caches, error)
+}
+
+// PushRoom is what they ask of pushes; *deploy.Deployer documents it.
+type PushRoom interface {
 	CancelBuild(ctx context.Context, app string, number int, by store.User) (store.Build, error)
-	Caches(ctx context.Context, app string) (deploy.Caches, error)
-	ClearCaches(ctx context.Context, app string, by store.User, out io.Writer) (deploy.Caches, error)
 }
 
 type builds struct {
 	records
 	BuildRoom
+	PushRoom
 }
 
 func (n builds) verbs() []Verb {
@@ -110,12 +116,12 @@ func (n builds) cancel(ctx context.Context, c Call, args NumberArgs) (store.Buil
 	return n.CancelBuild(ctx, args.App, args.Number, c.User)
 }
 
-func (n builds) cache(ctx context.Context, _ Call, args AppArgs) (deploy.Caches, error) {
+func (n builds) cache(ctx context.Context, _ Call, args AppArgs) (build.Caches, error) {
 	return n.Caches(ctx, args.App)
 }
 
 // clearCache returns what was removed.
-func (n builds) clearCache(ctx context.Context, c Call, args AppArgs) (deploy.Caches, error) {
+func (n builds) clearCache(ctx context.Context, c Call, args AppArgs) (build.Caches, error) {
 	return n.ClearCaches(ctx, args.App, c.User, c.Out)
 }
 

@@ -26,6 +26,7 @@ type everything interface {
 	ConfigRoom
 	ReleaseRoom
 	BuildRoom
+	PushRoom
 	BuilderRoom
 	GitRoom
 	RegistryRoom
@@ -50,6 +51,7 @@ func roomsOf(one everything) Rooms {
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
+		Pushes:      one,
 		Builder:     one,
 		Git:         one,
 		Registries:  one,

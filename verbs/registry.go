@@ -8,7 +8,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// RegistryRoom is what the verbs of registries ask for; *deploy.Deployer documents it.
+// RegistryRoom is what the verbs of registries ask for; *build.Builder documents it.
 type RegistryRoom interface {
 	LoginRegistry(ctx context.Context, app, host string, login store.RegistryLogin, by store.User) error
 	LogoutRegistry(ctx context.Context, app, host string, by store.User) error

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
@@ -32,6 +32,9 @@ type machine struct {
 	*deploy.Deployer
 	*edge.Edge
 	*edge.Network
+	BuildRoom
+	BuilderRoom
+	RegistryRoom
 	OneOffRoom
 	RequestRoom
 	DoctorRoom
@@ -59,7 +62,7 @@ func newTenancy(t *testing.T) *house {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

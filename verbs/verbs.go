@@ -53,6 +53,7 @@ type Rooms struct {
 	Config      ConfigRoom
 	Releases    ReleaseRoom
 	Builds      BuildRoom
+	Pushes      PushRoom
 	Builder     BuilderRoom
 	Git         GitRoom
 	Registries  RegistryRoom
@@ -86,7 +87,7 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
-			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds}.verbs(), builder{rooms.Builder}.verbs(),
+			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
 		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},

@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
-	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -48,7 +48,7 @@ func (c *cli) builderCommands() []command {
 	}
 }
 
-func printBuilder(t *table, r deploy.BuilderReport) {
+func printBuilder(t *table, r build.BuilderReport) {
 	t.row("app", r.App)
 	t.row("selected", r.Selected)
 	t.row("build-dir", r.BuildDir)
@@ -101,14 +101,14 @@ func (c *cli) planDir(dir, ref string) error {
 	if err != nil {
 		return err
 	}
-	planned := deploy.Planned{Plan: made, Layers: []deploy.PlannedLayer{}}
+	planned := build.Planned{Plan: made, Layers: []build.PlannedLayer{}}
 	for _, l := range made.Layers {
-		planned.Layers = append(planned.Layers, deploy.PlannedLayer{Layer: l})
+		planned.Layers = append(planned.Layers, build.PlannedLayer{Layer: l})
 	}
 	return show(c, planned, printPlan)
 }
 
-func printPlan(t *table, p deploy.Planned) {
+func printPlan(t *table, p build.Planned) {
 	if p.App != "" {
 		t.row("app", p.App)
 		t.row("commit", short(p.Commit)+" "+p.Subject)
@@ -143,7 +143,7 @@ func printPlan(t *table, p deploy.Planned) {
 	}
 }
 
-func printLayer(t *table, l deploy.PlannedLayer, p deploy.Planned) {
+func printLayer(t *table, l build.PlannedLayer, p build.Planned) {
 	there := ""
 	if p.App != "" {
 		there = "  not there yet"
@@ -152,10 +152,10 @@ func printLayer(t *table, l deploy.PlannedLayer, p deploy.Planned) {
 		}
 	}
 	t.line("\n%s  %s  %s%s", l.Name, shortKey(l.Key), kindOf(l.Layer), there)
-	if i := slices.IndexFunc(p.Layers, func(below deploy.PlannedLayer) bool { return below.Key == l.Parent }); i >= 0 {
+	if i := slices.IndexFunc(p.Layers, func(below build.PlannedLayer) bool { return below.Key == l.Parent }); i >= 0 {
 		t.line("  on       %s %s", p.Layers[i].Name, shortKey(l.Parent))
 	}
-	if i := slices.IndexFunc(p.Layers, func(with deploy.PlannedLayer) bool { return with.Key == l.Builder }); i >= 0 {
+	if i := slices.IndexFunc(p.Layers, func(with build.PlannedLayer) bool { return with.Key == l.Builder }); i >= 0 {
 		t.line("  with     %s %s", p.Layers[i].Name, shortKey(l.Builder))
 	}
 	inputs := l.Inputs

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/plan"
-	"github.com/berthd/berth/deploy"
 )
 
 func TestPrintPlan_TellsOfEveryLayerWhatItNeeds(t *testing.T) {
-	chain := []deploy.PlannedLayer{
+	chain := []build.PlannedLayer{
 		{Layer: plan.Layer{Name: "Python toolchain", Key: strings.Repeat("a", 64), Parent: "stack", Root: true, Commands: plan.AptInstall("python3")}, Present: true},
 		{Layer: plan.Layer{Name: "Python build tools", Key: strings.Repeat("b", 64), Parent: strings.Repeat("a", 64), Root: true, Build: true}, Present: true},
 		{Layer: plan.Layer{
@@ -19,7 +19,7 @@ func TestPrintPlan_TellsOfEveryLayerWhatItNeeds(t *testing.T) {
 			Caches: []plan.Cache{{Name: "uv", Target: "/cache/uv"}}, Config: plan.ConfigPasses, Offline: true, Keep: []string{"dist"},
 		}},
 	}
-	p := deploy.Planned{App: "shop", Commit: "4f1c9abdef", Subject: "Fix cart", Layers: chain, Plan: &plan.Plan{
+	p := build.Planned{App: "shop", Commit: "4f1c9abdef", Subject: "Fix cart", Layers: chain, Plan: &plan.Plan{
 		Language: "python", Summary: "Python 3.13", Versions: map[string]string{"python": "3.13"},
 		Processes: []plan.Process{{Type: "web", Command: "gunicorn web:app", Inferred: true}}, Test: &plan.Test{Command: "pytest"},
 	}}

@@ -21,12 +21,13 @@ const module = "github.com/berthd/berth"
 
 // floors says on which floor each room stands.
 var floors = map[string]int{
-	"cmd": 8, "packaging": 8,
-	"sshd": 7, "web": 7,
-	"verbs": 6, "client": 6,
-	"deploy": 5, "services": 5,
-	"edge": 4, "jobs": 4,
-	"fleet":      3,
+	"cmd": 9, "packaging": 9,
+	"sshd": 8, "web": 8,
+	"verbs": 7, "client": 7,
+	"deploy": 6, "services": 6,
+	"edge": 5, "jobs": 5,
+	"fleet": 4, "build": 4,
+	"advice": 3, "git": 3,
 	"buildpacks": 2, "store": 2,
 	"router": 1, "runtime": 1, "access": 1,
 }
@@ -118,6 +119,53 @@ func TestHouse_InterfacesAreSmall(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A type of more methods than this is several rooms in one.
+const mostMethodsOfAType = 60
+
+// larger are the types that are still more, and how many methods they may have:
+// no number here should rise. A store.Tx has a few for each noun.
+var larger = map[string]int{
+	"deploy.Deployer": 83, "store.Tx": 91, "python.project": 67,
+}
+
+func TestHouse_TypesAreSmall(t *testing.T) {
+	methods := map[string]int{}
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv == nil {
+				continue
+			}
+			of := f.Recv.List[0].Type
+			if star, ok := of.(*ast.StarExpr); ok {
+				of = star.X
+			}
+			if name, ok := of.(*ast.Ident); ok {
+				methods[file.Name.Name+"."+name.Name]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for of, n := range methods {
+		if most := max(mostMethodsOfAType, larger[of]); n > most {
+			t.Errorf("%s has %d methods, and may have %d", of, n, most)
+		}
+	}
+	if methods["build.Builder"] == 0 {
+		t.Error("no methods were found")
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/store"
 )
 
@@ -20,12 +20,12 @@ var releaseShows = map[string]printer{
 			c.say("cancelled build %d of %s", build.Number, app)
 		}
 	}),
-	"builds:cache-clear": asText(func(c *cli, app string, cleared deploy.Caches) {
+	"builds:cache-clear": asText(func(c *cli, app string, cleared build.Caches) {
 		c.say("removed %s of build caches of %s", size(cleared.Bytes), app)
 	}),
 }
 
-func printCaches(t *table, all deploy.Caches) {
+func printCaches(t *table, all build.Caches) {
 	t.row("CACHE", "SIZE", "LAST USED")
 	for _, cache := range all.Caches {
 		t.row(cache.Name, size(cache.Bytes), ago(cache.UsedAt))

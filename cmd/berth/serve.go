@@ -21,10 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/access"
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -76,7 +77,7 @@ func (s *serve) flags(cmd *cobra.Command) {
 	flag(&s.stackCache, "stack-cache", "", "directory of made base filesystems")
 	flag(&s.mirror, "mirror", "", "directory of archives of tools (default DATA/mirror)")
 	flag(&s.builds, "builds", "0", "builds at once, 0 is one for every two cores")
-	flag(&s.keepReleases, "keep-releases", strconv.Itoa(deploy.DefaultKeepReleases), "releases of an app that can be rolled back to")
+	flag(&s.keepReleases, "keep-releases", strconv.Itoa(build.DefaultKeepReleases), "releases of an app that can be rolled back to")
 	flag(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flag(&s.bridge, "bridge", "", "name of the network bridge")
 	flag(&s.subnet, "subnet", "", "IPv4 range of the containers")

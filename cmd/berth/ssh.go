@@ -9,7 +9,7 @@ import (
 
 	"github.com/berthd/berth/access"
 	"github.com/berthd/berth/deploy"
-	"github.com/berthd/berth/deploy/git"
+	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/sshd"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/web"

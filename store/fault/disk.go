@@ -8,9 +8,9 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// DiskFull makes a clear fault of an error that a full disk caused, and returns
-// any other as it is.
-func DiskFull(err error) error {
+// ExplainDiskFull makes a clear fault of an error that a full disk caused, and
+// returns any other as it is.
+func ExplainDiskFull(err error) error {
 	if f := From(err); f != nil && f.Code == code.DiskFull {
 		return f // the state file's own words
 	}

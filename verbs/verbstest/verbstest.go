@@ -13,6 +13,7 @@ type Everything interface {
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
 	verbs.BuildRoom
+	verbs.PushRoom
 	verbs.BuilderRoom
 	verbs.GitRoom
 	verbs.RegistryRoom
@@ -38,6 +39,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Config:      one,
 		Releases:    one,
 		Builds:      one,
+		Pushes:      one,
 		Builder:     one,
 		Git:         one,
 		Registries:  one,

@@ -4,7 +4,6 @@ package code
 const (
 	DeployBranchDeleted = "E174"
 	TreeRefused         = "E175"
-	PushOvertaken       = "E176"
 	CommitUnknown       = "E177"
 	PushSuperseded      = "E401"
 	PushInterrupted     = "E402"
@@ -32,16 +31,13 @@ var git = []Entry{
 		"A name or path is too long, a directory is called .git, the tree is nested deeper than 64 " +
 			"directories, or it unpacks to more than 1 GiB or 100,000 files. The message names the file and the " +
 			"reason. Take it out with `git rm --cached FILE`, amend the commit and push again."},
-	{PushOvertaken, "Somebody pushed after you and was deployed first.",
-		"Your push waited for its turn. Meanwhile a later push, of the user whom the message names, was " +
-			"deployed, and yours would have replaced it unseen. Look at what is live with `berth releases APP`, " +
-			"merge it if need be, then push again."},
 	{CommitUnknown, "The app's repository has no such commit.",
 		"--ref takes a branch, a tag or a commit that was pushed to this app. The name is misspelt, or it is " +
 			"only in your clone. `git ls-remote berth` lists the refs that the app has."},
 	{PushSuperseded, "A newer push took the place of this one.",
-		"Of the pushes that wait for a build, only the newest is built. Yours waited, and a later one came " +
-			"in. Nothing is wrong with it. If your commit is what should run, push again."},
+		"Of the pushes that wait, the newest comes first. Yours waited while a later one, which the message " +
+			"names, was deployed, and yours would have replaced it unseen. Look at what is live with " +
+			"`berth releases APP`, merge it if need be, then push again."},
 	{PushInterrupted, "berth is being restarted, and the push ended with it.",
 		"The daemon stops, for an upgrade or by an operator, while your push was under way. What ran before " +
 			"still runs. Push the same commit again in a moment; layers that were finished are used again."},

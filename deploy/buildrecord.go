@@ -1,0 +1,30 @@
+package deploy
+
+import (
+	"github.com/berthd/berth/build"
+	"github.com/berthd/berth/git"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// beginBuild records a build that starts now. A push of another branch than the
+// app deploys by now is a fault (E415).
+func beginBuild(db *store.Store, p Push, commit git.Commit) (record store.App, began store.Build, err error) {
+	err = db.Update(func(tx *store.Tx) error {
+		if record, err = tx.App(p.App); err != nil {
+			return err
+		}
+		if p.Branch != "" && record.Branch != "" && p.Branch != record.Branch {
+			return errBranchChanged(record)
+		}
+		record, began, err = build.Begin(tx, p.App, p.Branch, p.By.Name, commit)
+		return err
+	})
+	return record, began, fault.ExplainDiskFull(err)
+}
+
+func (d *Deployer) endBuild(build store.Build) {
+	err := d.db.Update(func(tx *store.Tx) error { return tx.PutBuild(build) })
+	d.warn("the end of a build was not recorded", err, "app", build.App, "build", build.Number)
+	d.changes.publish(build.App)
+}

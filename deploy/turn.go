@@ -1,0 +1,269 @@
+package deploy
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+)
+
+// waitNotice is how often somebody who waits is told that they still do.
+const waitNotice = 15 * time.Second
+
+// Turn is the turn of a push at its app, from before git tells the client where
+// the refs are until they have moved. Were it taken later, a second push of the
+// same developer would wait for the first, deploy, and then fail to move a ref
+// that is no longer where the client was told. So everybody who waits is told the
+// truth when their turn comes, and git itself says whether what they have still
+// fits.
+//
+// It is a turn in the app's line of builds. When it ends, the newest of the pushes
+// that wait comes next: what it brings is what should be live in the end. Once
+// that one deploys, those that came before it are sent away (E401).
+type Turn struct {
+	ticket *ticket
+	app    *app    // nil when there was none
+	lines  []*line // that the turn is in
+	untidy func(ctx context.Context) error
+}
+
+// Untidy has work done on the app's repository once nobody is at the app: it does
+// not begin when somebody is, and its context ends when somebody comes, who then
+// waits for its end.
+func (t *Turn) Untidy(tidy func(ctx context.Context) error) {
+	if t != nil {
+		t.untidy = tidy
+	}
+}
+
+// Receive does the work of a push in its turn at the app, or at the name when
+// there is no app of it yet. It waits as long as ctx goes on, and tells out for
+// whom. The context of work outlives ctx, and ends with the deployer, or with why
+// the app is about to be destroyed.
+func (d *Deployer) Receive(ctx context.Context, name string, by store.User, out io.Writer, work func(ctx context.Context, turn *Turn) error) error {
+	if err := d.ready(ctx); err != nil {
+		return restarted(ctx, err)
+	}
+	waiting, stop := waits(progress.New(out), name)
+	defer stop()
+	t := &Turn{ticket: &ticket{what: "the push by " + by.Name, push: true}}
+	leave, err := d.enterByName(ctx, name, t, waiting)
+	stop()
+	if err != nil {
+		return restarted(ctx, err)
+	}
+	defer func() {
+		leave()
+		if t.untidy != nil && t.app != nil {
+			d.tidy(t.app, name, t.untidy)
+		}
+	}()
+	var end func()
+	if t.app != nil {
+		ctx, end = d.begun(ctx, t.app)
+	} else {
+		ctx, end = d.detached(ctx)
+	}
+	defer end()
+	return work(ctx, t)
+}
+
+// waits tells the one who waits for whom, and now and then that they still do,
+// until stop is called.
+func waits(out *progress.Report, app string) (waiting func(holder string), stop func()) {
+	began := time.Now()
+	ended := make(chan struct{})
+	var told chan struct{} // closed when nothing is told any more
+	waiting = func(holder string) {
+		out.Title("%s  waiting for %s", app, holder)
+		if told != nil {
+			return
+		}
+		told = make(chan struct{})
+		go func() {
+			defer close(told)
+			tick := time.NewTicker(waitNotice)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					out.Detail("still waiting (%.0fs)", time.Since(began).Seconds())
+				case <-ended:
+					return
+				}
+			}
+		}()
+	}
+	stopped := false
+	return waiting, func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		close(ended)
+		if told != nil {
+			<-told
+		}
+	}
+}
+
+// names are the lines of the pushes to names that are no app's, or were none when
+// the first of them came.
+type names struct {
+	db *store.Store
+
+	mu    sync.Mutex // guards what follows
+	lines map[string]*newcomers
+}
+
+// newcomers is the line of the pushes to one name.
+type newcomers struct {
+	line  line
+	users int // who stand in it; guarded by mu of the names
+}
+
+// join returns the line of a name, with one more in it, when there is no app of
+// that name or somebody makes it; nil otherwise.
+func (n *names) join(name string) *newcomers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lines[name]
+	if l == nil {
+		err := n.db.View(func(tx *store.Tx) error { _, err := tx.App(name); return err })
+		if !isNotFound(err) {
+			return nil
+		}
+		if n.lines == nil {
+			n.lines = map[string]*newcomers{}
+		}
+		l = &newcomers{}
+		n.lines[name] = l
+	}
+	l.users++
+	return l
+}
+
+// leave is called by who joined.
+func (n *names) leave(name string, l *newcomers) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(n.lines, name)
+	}
+}
+
+// enterByName waits for the turn at an app, or at the name when there is no app of
+// it yet, and puts it into t. While somebody makes the app, whoever comes stands
+// in the line of the name first, and in the app's own after it.
+func (d *Deployer) enterByName(ctx context.Context, name string, t *Turn, waiting func(holder string)) (leave func(), err error) {
+	leaveName := func() {}
+	defer func() {
+		if err != nil {
+			leaveName()
+		}
+	}()
+	if n := d.names.join(name); n != nil {
+		out, err := n.line.enter(ctx, t.ticket, waiting)
+		if err != nil {
+			d.names.leave(name, n)
+			return nil, err
+		}
+		t.lines = append(t.lines, &n.line)
+		leaveName = func() { out(); d.names.leave(name, n) }
+	}
+	for {
+		_, a, err := d.find(name)
+		if isNotFound(err) {
+			if t.lines == nil { // it was destroyed while we waited
+				return d.enterByName(ctx, name, t, waiting)
+			}
+			return leaveName, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		own := t.ticket
+		if t.lines != nil {
+			own = &ticket{what: t.ticket.what, push: true}
+		}
+		leave, err := a.builds.enter(ctx, own, waiting)
+		if err != nil {
+			return nil, err
+		}
+		if why := a.doom(); why != nil {
+			leave()
+			return nil, why
+		}
+		if _, now, err := d.find(name); err == nil && now == a && ctx.Err() == nil {
+			t.ticket, t.app, t.lines = own, a, append(t.lines, &a.builds)
+			return func() { leave(); leaveName() }, nil
+		}
+		leave()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func isNotFound(err error) bool {
+	f := fault.From(err)
+	return f != nil && f.Kind == fault.NotFound
+}
+
+// tidy has work done in the background while nobody is at the app's builds.
+func (d *Deployer) tidy(a *app, name string, work func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(d.life)
+	leave, free := a.builds.try(&ticket{what: "the tidying of its repository", yield: cancel})
+	if !free {
+		cancel()
+		return
+	}
+	begun := d.background(func(context.Context) {
+		defer leave()
+		defer cancel()
+		if _, now, err := d.find(name); err != nil || now != a {
+			return // the repository is another's by now
+		}
+		if err := work(ctx); ctx.Err() == nil {
+			d.warn("a repository was not tidied up", err, "app", name)
+		}
+	})
+	if !begun {
+		cancel()
+		leave()
+	}
+}
+
+// inTurn waits for the turn of a push at its app, unless it came with one. The
+// pushes that wait and came before it are sent away: this one takes their place.
+func (d *Deployer) inTurn(ctx context.Context, p Push, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	leave = func() {}
+	if p.Turn != nil {
+		record, a, err = d.find(p.App)
+	}
+	if p.Turn == nil || err == nil && p.Turn.app != a {
+		record, a, leave, err = d.buildTurn(ctx, p.App, t, waiting)
+	}
+	if err != nil {
+		return record, nil, nil, err
+	}
+	if why := a.doom(); why != nil {
+		leave()
+		return record, nil, nil, why
+	}
+	if t.push {
+		lines := []*line{&a.builds}
+		if p.Turn != nil {
+			lines = append(lines, p.Turn.lines...)
+		}
+		for _, l := range lines {
+			l.call(t.what)
+			l.supersede()
+		}
+	}
+	return record, a, leave, nil
+}
