@@ -80,6 +80,7 @@ func TestReceive_ASecondPushWaitsAndSaysForWhom(t *testing.T) {
 			t.Fatal("want the first to be received, and the second to wait")
 		}
 		time.Sleep(31 * time.Second)
+		synctest.Wait()
 		want := "-----> shop  waiting for the push by alice\n       still waiting (15s)\n       still waiting (30s)\n"
 		if got := second.out.String(); got != want {
 			t.Errorf("who waits reads\n%swant\n%s", got, want)
