@@ -28,15 +28,6 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-const (
-	buildMemory = 2 << 30 // bytes; compilers of native packages need about one
-	buildPids   = 2048
-
-	// buildDisk is what a build may write, its caches and what it throws away
-	// included: the largest dependencies that people really have take half.
-	buildDisk = 10 << 30 // bytes
-)
-
 // Image is what a release's processes run in.
 type Image struct {
 	Base    string       // the layer that holds all but the source
@@ -224,9 +215,6 @@ func (b *Builder) complete(ctx context.Context, made *plan.Plan) error {
 	}
 	return made.Late.Read(data, made)
 }
-
-// buildLimits are what one command of a build, a test or a predeploy may take.
-func buildLimits() runtime.Limits { return runtime.Limits{Memory: buildMemory, Pids: buildPids} }
 
 // buildRoom is what a build may write.
 func buildRoom() *runtime.Disk { return &runtime.Disk{Budget: buildDisk, Reserve: buildReserve} }

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -10,11 +9,6 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 )
-
-// DefaultKeepReleases is how many releases of an app can be rolled back to, the
-// live one among them: enough for an afternoon of mishaps. Of an interpreted app
-// each is a layer of its source and no more.
-const DefaultKeepReleases = 5
 
 // keptUnused is how long a layer that is shared by all apps outlives its last
 // use: a toolchain takes minutes to make, and the app that wanted it may be
@@ -58,9 +52,6 @@ func (b *Builder) sweep(ctx context.Context, name string, unused time.Duration) 
 	}
 	b.deploys.Collected(name)
 }
-
-// KeptReleases is how many releases of an app can be rolled back to.
-func (b *Builder) KeptReleases() int { return cmp.Or(b.cfg.KeepReleases, DefaultKeepReleases) }
 
 // unfinished marks the layers of the last build of each app, if nothing has come
 // of it yet: the next goes on from there.

@@ -9,7 +9,8 @@ import (
 // page to be written, then its connection is closed under it.
 const cutGrace = time.Second
 
-// Drain is a set of backends that get no new requests.
+// Drain is a set of backends that get no new requests. The caller says how long
+// they may take to finish: for apps, fleet.DrainRequests.
 type Drain struct {
 	backends []*backend
 }

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// keptReleases is how many releases of an app are remembered: at twenty
+	// rememberedReleases is how many releases of an app are remembered: at twenty
 	// deploys a day the last ten days, and as many as there are builds.
-	keptReleases = 200
+	rememberedReleases = 200
 
 	// forgottenAtOnce bounds how many releases one transaction deletes: an app of
 	// an older berth may have thousands, and everybody waits for a transaction.
@@ -183,7 +183,7 @@ func (tx *Tx) MarkRelease(app string, n int, status ReleaseStatus, why string) e
 	return put(b, number(n), sealed)
 }
 
-// ForgetReleases deletes the oldest of an app's releases above keptReleases, a
+// ForgetReleases deletes the oldest of an app's releases above rememberedReleases, a
 // bounded number at a time, but for those whose numbers are needed.
 func (tx *Tx) ForgetReleases(app string, needed []int) error {
 	b := tx.of("releases", app)
@@ -209,12 +209,12 @@ func (tx *Tx) ForgetReleases(app string, needed []int) error {
 	return nil
 }
 
-// oldestKept returns the key of the oldest of the last keptReleases; nil when
+// oldestKept returns the key of the oldest of the last rememberedReleases; nil when
 // there are fewer.
 func oldestKept(b *bolt.Bucket) []byte {
 	c, n := b.Cursor(), 0
 	for key, _ := c.Last(); key != nil; key, _ = c.Prev() {
-		if n++; n == keptReleases {
+		if n++; n == rememberedReleases {
 			return slices.Clone(key)
 		}
 	}
