@@ -137,7 +137,7 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 // inPhase says what is run, times it and remembers how it ended.
 func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
-		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, phaseTimeout))
+		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, progress.Spoken(phaseTimeout)))
 	defer cancel()
 	out.Step("Run", "%s", progress.Clip(name+": "+progress.OneLine(script), progress.Columns-len("-----> Run      ")))
 	began := time.Now()

@@ -249,7 +249,7 @@ func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run stor
 	select {
 	case <-c.Done():
 	case <-timeout.C:
-		err = fmt.Errorf("it ran longer than %s", jobTimeout)
+		err = fmt.Errorf("it ran longer than %d hours", int(jobTimeout.Hours()))
 	case <-ctx.Done():
 		if err = context.Cause(ctx); !errors.Is(err, errReplaced) && !errors.Is(err, errDestroyed) {
 			return run // berth is ending; the job goes on and is taken back
