@@ -73,8 +73,8 @@ func (p *project) otherModule(at, dir string) bool {
 
 // generation returns the commands that make what the repository lacks: the hook,
 // which runs in the root, or those that run where the module is. They are "" when
-// there is nothing to make, or nothing says how.
-func (p *project) generation(found packages) (hook, commands string) {
+// there is nothing to make, or nothing says how. v is the Go that compiles.
+func (p *project) generation(v version, found packages) (hook, commands string) {
 	if p.tree.Has(preCompile) {
 		p.tree.Note("%s runs before the programs are built", preCompile)
 		return "bash " + preCompile + "\n", ""
@@ -110,8 +110,9 @@ func (p *project) generation(found packages) (hook, commands string) {
 			commands += run + g.args
 			// One of before the newest Go may not read what that compiles, and says
 			// nothing: gqlgen 0.17.85 does not with Go 1.27.
-			if v := p.least(); v.minor >= 21 && v.patch >= 0 {
-				commands += " || GOTOOLCHAIN=go" + v.String() + " " + run + g.args
+			if old := p.full(p.least()); old.minor >= 21 && old.less(v) {
+				again := fmt.Sprintf("warning: %s failed with Go %s; once more with %s, of %s", path.Base(g.program), v, old, source.Printable(old.from))
+				commands += " || { echo " + source.ShellWord(again) + "; GOTOOLCHAIN=go" + old.String() + " " + run + g.args + "; }"
 			}
 			commands += "\n"
 		}

@@ -296,7 +296,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 		link = "link"
 	}
 	inputs, script := found.inputs, compileOnly
-	hook, commands := p.generation(found)
+	hook, commands := p.generation(v, found)
 	if hook+commands != "" {
 		inputs, script = []string{"."}, writable+hook
 	}

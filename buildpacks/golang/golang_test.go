@@ -1,11 +1,13 @@
 package golang
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -109,12 +111,10 @@ func TestPlan_WhatIsGenerated(t *testing.T) {
 		note     string
 		evidence string
 	}{
-		"gqlgen": {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85\n", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
-		"gqlgen, an old one": {repo("go.mod", strings.Replace(gql, "go 1.22", "go 1.24.0", 1), "go.sum", "", "gqlgen.yml", "", "main.go", main),
-			"\ngo run github.com/99designs/gqlgen@v0.17.85 || GOTOOLCHAIN=go1.24.0 go run github.com/99designs/gqlgen@v0.17.85\n", "gqlgen makes it", "which is not"},
-		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen\n", "gqlgen makes it", "which is not"},
+		"gqlgen":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85 || ", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
+		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen || ", "gqlgen makes it", "which is not"},
 		"gqlgen, all there":   {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "generated/schema/x.go", "package schema\n"), "", "", ""},
-		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate\n", "pages/a_templ.go is not in the repository", ""},
+		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate || ", "pages/a_templ.go is not in the repository", ""},
 		"templ, all there":    {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x", "pages/a_templ.go", "package pages\n"), "", "", ""},
 		"go generate":         {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", main), "\ngo generate ./... ||", "go generate is tried", "which is not"},
 		"go generate, unused": {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", tool), "", "", ""},
@@ -141,6 +141,49 @@ func TestPlan_WhatIsGenerated(t *testing.T) {
 			evidence, hints := strings.Join(l.Failure.Evidence, "\n"), strings.Join(l.Failure.Hints, "\n")
 			if !strings.Contains(evidence, c.evidence) || (c.evidence != "") != strings.Contains(hints, "bin/go-pre-compile") {
 				t.Errorf("failure: got %q and %q, want %q", evidence, hints, c.evidence)
+			}
+		})
+	}
+}
+
+// A generator may not read what a Go that came after it compiles, and has a second
+// try with the one that go.mod names.
+func TestPlan_GeneratorFailsWithTheNewestGo(t *testing.T) {
+	const (
+		first   = "local run github.com/99designs/gqlgen@v0.17.85\n"
+		program = "package main\nimport _ \"example.com/shop/generated/schema\"\nfunc main() {}\n"
+	)
+	for name, c := range map[string]struct {
+		line, pinned string // of go.mod, in .go-version
+		works        string // the Go that the generator works with
+		says         string
+		fails        bool
+	}{
+		"works with the newest": {"go 1.24.0", "", "local", first, false},
+		"works with go.mod's":   {"go 1.24.0", "", "go1.24.0", first + "warning: gqlgen failed with Go 1.27.4; once more with 1.24.0, of go.mod\ngo1.24.0 run github.com/99designs/gqlgen@v0.17.85\n", false},
+		"no release is named":   {"go 1.24", "", fmt.Sprintf("go1.24.%d", newestPatch[24]), "\ngo1.24." + strconv.Itoa(newestPatch[24]) + " run github.com", false},
+		"works with none":       {"go 1.24.0", "", "none", "\ngo1.24.0 run github.com", true},
+		"it is the same":        {"go 1.24.0", "1.24.0", "none", first, true},
+		"cannot be chosen":      {"go 1.20", "", "none", first, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mod := strings.Replace(goMod, "go 1.22", c.line, 1) + "require github.com/99designs/gqlgen v0.17.85\n"
+			files := []string{"go.mod", mod, "go.sum", "", "gqlgen.yml", "", "main.go", program}
+			if c.pinned != "" {
+				files = append(files, ".go-version", c.pinned)
+			}
+			_, rest, _ := strings.Cut(packtest.Layer(t, packtest.Plan(t, Plan, repo(files...)), "programs").Commands[0].Args[2], "\ngo run ")
+			line, _, _ := strings.Cut(rest, "\n")
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\necho $GOTOOLCHAIN \"$@\"\n[ $GOTOOLCHAIN = "+c.works+" ]\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("sh", "-ec", "go run "+line+"\necho generated\n")
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "GOTOOLCHAIN=local")
+			out, err := cmd.CombinedOutput()
+			got, generated := strings.CutSuffix(string(out), "generated\n")
+			if (err != nil) != c.fails || generated == c.fails || !strings.Contains(got, c.says) || c.says == first && got != first {
+				t.Errorf("got %q (%v), want %q", out, err, c.says)
 			}
 		})
 	}

@@ -120,7 +120,8 @@ func (p *project) buildEnv() []string {
 	}
 	switch {
 	case m.name == "pnpm":
-		env = append(env, "npm_config_store_dir="+downloads+"/pnpm")
+		// pnpm 11 reads nothing of npm's but what concerns registries.
+		env = append(env, "npm_config_store_dir="+downloads+"/pnpm", "pnpm_config_store_dir="+downloads+"/pnpm", pnpmCheck+"=false")
 	case m.name == "bun":
 		env = append(env, "BUN_INSTALL_CACHE_DIR="+downloads+"/bun")
 	case m.name == "yarn" && !m.berry:
@@ -134,6 +135,11 @@ func (p *project) buildEnv() []string {
 	}
 	return env
 }
+
+// pnpmCheck is the setting by which pnpm 11 installs before it runs a script, when
+// it finds that node_modules does not fit: after an install that a stale lock file
+// allowed, or that left out what is for development.
+const pnpmCheck = "pnpm_config_verify_deps_before_run"
 
 // noTest is the script that npm init writes.
 const noTest = "no test specified"
@@ -156,6 +162,9 @@ func (p *project) test(out *plan.Plan, c *plan.Chain, installed string, all bool
 	out.Test = &plan.Test{
 		Command: fmt.Sprintf("%s test", p.manager.name), Layer: installed,
 		Env: map[string]string{"NODE_ENV": "test", "CI": "true", "PATH": p.path()},
+	}
+	if p.manager.name == "pnpm" {
+		out.Test.Env[pnpmCheck] = "false"
 	}
 	if p.manager.name == "bun" {
 		out.Test.Command = "bun run test"

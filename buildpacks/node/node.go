@@ -112,6 +112,9 @@ func (p *project) env() map[string]string {
 		"HOST": "0.0.0.0",
 		"LANG": "C.UTF-8",
 	}
+	if p.manager.name == "pnpm" {
+		env[pnpmCheck] = "false" // what is live has no devDependencies, and cannot be written
+	}
 	for name, value := range p.app.env {
 		env[name] = value
 	}

@@ -390,6 +390,36 @@ func TestLayers_TheOperatorsRegistryIsEverywhere(t *testing.T) {
 	}
 }
 
+// pnpm 11 reads settings of its own name alone, and installs before it runs a script
+// unless one says no.
+func TestPlan_NewPnpmRunsWhatIsInstalled(t *testing.T) {
+	r := packtest.Request(packtest.Repo(packageJSON, `{"packageManager": "pnpm@11.22.0", "scripts": {"start": "node x.js", "build": "tsc", "test": "x"}, "dependencies": {"x": "1"}}`,
+		"pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "x.js", ""))
+	r.Test = true
+	made, err := packtest.Make(Plan, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := 0
+	for _, l := range made.Layers {
+		if !slices.Contains(l.Env, "npm_config_store_dir="+downloads+"/pnpm") {
+			continue
+		}
+		built++
+		for _, want := range []string{"pnpm_config_store_dir=" + downloads + "/pnpm", "pnpm_config_verify_deps_before_run=false"} {
+			if !slices.Contains(l.Env, want) {
+				t.Errorf("%s has no %s: %q", l.Name, want, l.Env)
+			}
+		}
+	}
+	if built == 0 {
+		t.Error("no layer runs pnpm")
+	}
+	if made.Env["pnpm_config_verify_deps_before_run"] != "false" || made.Test.Env["pnpm_config_verify_deps_before_run"] != "false" {
+		t.Errorf("runs with %q, is tested with %q", made.Env, made.Test.Env)
+	}
+}
+
 // What the source imports and the repository leaves out is made before the build.
 func TestPlan_WhatIsGenerated(t *testing.T) {
 	const scripts = `"scripts": {"start": "node x.js", "build": "tsc", "generate": "graphql-codegen -c x"}`
