@@ -3,7 +3,6 @@ package build
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/storetest"
 )
 
 func TestKeep_LiveAndTheLastThatServed(t *testing.T) {
@@ -94,43 +94,12 @@ func TestPins_ALayerThatIsReliedOnIsNotRemoved(t *testing.T) {
 	}
 }
 
-// history makes an app with so many releases, as many failed as retired.
-func history(t testing.TB, d *Builder, releases int) {
-	t.Helper()
-	config := map[string]string{"A": strings.Repeat("a", 1000)}
-	for begun := 0; begun < releases; begun += 500 {
-		err := d.db.Update(func(tx *store.Tx) error {
-			if begun == 0 {
-				if _, err := tx.CreateApp(store.App{Name: "shop", Release: releases, LastRelease: releases, Stopped: true}); err != nil {
-					return err
-				}
-			}
-			for n := begun + 1; n <= min(begun+500, releases); n++ {
-				r := store.Release{App: "shop", Number: n, Status: store.ReleaseRetired, Layer: fmt.Sprint("layer ", n), Config: config}
-				if n%2 == 0 {
-					r.Status = store.ReleaseFailed
-				}
-				if n == releases {
-					r.Status = store.ReleaseLive
-				}
-				if err := tx.PutRelease(r); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // What a rollout reads of the releases of all apps is what can be rolled back
 // to, whatever there has been.
 func TestReferred_ReadsNoMoreOfTenThousandReleasesThanOfTen(t *testing.T) {
 	read := func(releases int) (allocs float64, wanted map[string]bool) {
 		d := newBuilder(t)
-		history(t, d, releases)
+		storetest.History(t, d.db, releases)
 		allocs = testing.AllocsPerRun(5, func() {
 			wanted = map[string]bool{}
 			if err := d.db.View(func(tx *store.Tx) error { return referred(tx, 5, wanted) }); err != nil {
@@ -155,7 +124,7 @@ func BenchmarkReferred(b *testing.B) {
 	for _, releases := range []int{10, 10_000} {
 		b.Run(fmt.Sprint(releases), func(b *testing.B) {
 			d := newBuilder(b)
-			history(b, d, releases)
+			storetest.History(b, d.db, releases)
 			for b.Loop() {
 				if err := d.db.View(func(tx *store.Tx) error { return referred(tx, 5, map[string]bool{}) }); err != nil {
 					b.Fatal(err)

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/storetest"
 )
 
 func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
@@ -52,7 +52,7 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 
 func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	d := newDeployer(t)
-	history(t, d, 450)
+	storetest.History(t, d.db, 450)
 	d.cfg.KeepReleases = 200 // half of them failed, so that this reaches back beyond what is remembered
 	d.build = d.newBuilder(noEngine{}, noImages{})
 	record, a, err := d.find("shop")
@@ -87,36 +87,5 @@ func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// history makes an app with so many releases, as many failed as retired.
-func history(t testing.TB, d *Deployer, releases int) {
-	t.Helper()
-	config := map[string]string{"A": strings.Repeat("a", 1000)}
-	for begun := 0; begun < releases; begun += 500 {
-		err := d.db.Update(func(tx *store.Tx) error {
-			if begun == 0 {
-				if _, err := tx.CreateApp(store.App{Name: "shop", Release: releases, LastRelease: releases, Stopped: true}); err != nil {
-					return err
-				}
-			}
-			for n := begun + 1; n <= min(begun+500, releases); n++ {
-				r := store.Release{App: "shop", Number: n, Status: store.ReleaseRetired, Layer: fmt.Sprint("layer ", n), Config: config}
-				if n%2 == 0 {
-					r.Status = store.ReleaseFailed
-				}
-				if n == releases {
-					r.Status = store.ReleaseLive
-				}
-				if err := tx.PutRelease(r); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 }
