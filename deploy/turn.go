@@ -98,17 +98,12 @@ func waits(out *progress.Report, app string) (waiting func(holder string), stop 
 			}
 		}()
 	}
-	stopped := false
-	return waiting, func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	return waiting, sync.OnceFunc(func() {
 		close(ended)
 		if told != nil {
 			<-told
 		}
-	}
+	})
 }
 
 // names are the lines of the pushes to names that are no app's, or were none when
