@@ -135,11 +135,7 @@ func (b *Builder) foreseenPlans(ctx context.Context, stack, program string) (pla
 	if by, err := b.madeAheadBy(); err != nil || by == program {
 		return plans, err
 	}
-	var records []store.App
-	err = b.db.View(func(tx *store.Tx) (err error) {
-		records, err = tx.Apps()
-		return err
-	})
+	records, err := b.db.Apps()
 	if err != nil {
 		return nil, err
 	}

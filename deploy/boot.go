@@ -21,11 +21,7 @@ const bootAtOnce = 4
 // outlived us are taken back as they are; what is missing is started.
 func (d *Deployer) boot(ctx context.Context) error {
 	d.edge.AnnouncePeers()
-	var records []store.App
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		records, err = tx.Apps()
-		return err
-	})
+	records, err := d.db.Apps()
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/runtime"
-	"github.com/berthd/berth/store"
 )
 
 // RouteSurvivors leads requests to the containers that run while containerd is
@@ -13,11 +12,7 @@ import (
 // engine and is not run: nothing is started, stopped or healed. What ends leaves
 // its route. Ports are left to the berth that has an engine.
 func (d *Deployer) RouteSurvivors(ctx context.Context, containers []*runtime.Container) {
-	var records []store.App
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		records, err = tx.Apps()
-		return err
-	})
+	records, err := d.db.Apps()
 	d.warn("the apps cannot be read", err)
 	context.AfterFunc(ctx, d.end)
 	d.fleet = d.newFleet(d.boxes, d.edge.RoutesWithoutPorts())

@@ -47,11 +47,7 @@ func (d *Deployer) Status(ctx context.Context, name string) (AppStatus, error) {
 
 // Statuses returns the status of every app, by name.
 func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
-	var records []store.App
-	err := d.db.View(func(tx *store.Tx) (err error) {
-		records, err = tx.Apps()
-		return err
-	})
+	records, err := d.db.Apps()
 	if err != nil {
 		return nil, err
 	}

@@ -149,6 +149,15 @@ func (tx *Tx) AppByID(uid int) (app App, found bool, err error) {
 	return get[App](tx.bucket("apps"), []byte(strconv.Itoa(uid)))
 }
 
+// Apps returns all apps as Tx.Apps does, in a view of its own.
+func (s *Store) Apps() (apps []App, err error) {
+	err = s.View(func(tx *Tx) error {
+		apps, err = tx.Apps()
+		return err
+	})
+	return apps, err
+}
+
 // Apps returns all apps by name.
 func (tx *Tx) Apps() (apps []App, err error) {
 	err = eachRecord(tx.bucket("appnames"), func(name, _ []byte) error {
