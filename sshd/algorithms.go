@@ -66,16 +66,6 @@ func GenerateHostKeys() (map[string][]byte, error) {
 	return keys, nil
 }
 
-// HostKey returns the public half of a host key, for its fingerprint and for
-// known_hosts.
-func HostKey(pem []byte) (gossh.PublicKey, error) {
-	signer, err := gossh.ParsePrivateKey(pem)
-	if err != nil {
-		return nil, fmt.Errorf("read host key: %w", err)
-	}
-	return signer.PublicKey(), nil
-}
-
 func hostSigners(keys map[string][]byte) ([]ssh.Signer, error) {
 	var signers []ssh.Signer
 	for kind, pem := range keys {

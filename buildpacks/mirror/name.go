@@ -31,14 +31,6 @@ var tools = []struct {
 	{"maven", source.NewPattern(`^apache-maven-(?P<version>\d\.\d{1,3}\.\d{1,3})-bin\.(?:tar\.gz|zip)$`)},
 }
 
-// Tools returns the names of the tools that a mirror may have.
-func Tools() (names []string) {
-	for _, t := range tools {
-		names = append(names, t.name)
-	}
-	return names
-}
-
 // machines are the names that upstreams have for ours.
 var machines = map[string]string{
 	"x64": "amd64", "amd64": "amd64", "x86_64": "amd64",
