@@ -440,13 +440,13 @@ func (p *project) factory(m *module) (name, maker string, ok bool) {
 			}
 			if maker, ok := p.made(m, want); ok {
 				if d.async {
-					p.tree.Note("%s: %s() is a coroutine, which no server calls without a Procfile", m.file, want)
+					p.tree.Note("%s: %s() is a coroutine: name its server in a Procfile", m.file, want)
 					continue
 				}
 				if d.bare {
 					return want, maker, true
 				}
-				p.tree.Note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
+				p.tree.Note("%s: %s() needs arguments: name the command in a Procfile", m.file, want)
 			}
 		}
 	}

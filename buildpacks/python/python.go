@@ -89,7 +89,7 @@ func (p *project) scan() {
 			return
 		}
 		if files++; files > maxModules {
-			p.tree.Note("more than %d Python files; the rest was not read", maxModules)
+			p.tree.Note("more than %d Python files; the rest is not read", maxModules)
 			return
 		}
 		src, err := p.tree.Read(name, maxModule)
@@ -188,7 +188,7 @@ func (p *project) shadows(entry entryPoint, found bool) error {
 		for _, maker := range appMakers {
 			imports := m.requires(name) || found && entry.framework.module == name
 			if maker.module == name && imports {
-				return source.Problemf(source.CodeShadow, "%s has the name of the package %s that the app imports", m.file, name).
+				return source.Problemf(source.CodeShadow, "%s has the same name as the package %s that the app imports", m.file, name).
 					With("Python looks in the app's own folder first and finds "+m.file).
 					Hint("git mv %s app.py", m.file)
 			}
