@@ -43,7 +43,7 @@ func Spec(record store.App, release store.Release, kind string, labels map[strin
 }
 
 // Port is the value of PORT with a config. Values that are no port are refused
-// when they are set; one from before there was that rule is passed over.
+// when they are set; one from before there was that rule is ignored.
 func Port(config map[string]string) int {
 	if n, ok := store.ConfigPort(config); ok {
 		return n

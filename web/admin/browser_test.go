@@ -592,7 +592,7 @@ func browserKeyboard(t *testing.T, b *tab) {
 	b.until("!document.querySelector('#dialog').open && document.activeElement.id === 'do-stop'")
 	// A part that is sent again keeps the focus.
 	b.h.harbour.change("shop", func(s *deploy.AppStatus) { s.Building = 43 })
-	b.sees("main", "Build 43 runs now")
+	b.sees("main", "Build 43 is running")
 	b.until("document.activeElement.id === 'do-stop'")
 	if got := b.h.harbour.asked(); got != "" {
 		t.Errorf("it did %q", got)
