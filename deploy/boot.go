@@ -159,8 +159,8 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, build := range b.builds {
-		if there(build.App) && tx.HasBuild(build.App, build.Number) {
-			if err := tx.PutBuild(build); err != nil {
+		if there(build.App) && tx.Builds.Has(build.App, build.Number) {
+			if err := tx.Builds.Put(build); err != nil {
 				return err
 			}
 		}
@@ -200,7 +200,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 			for _, n := range pending {
 				left.releases = append(left.releases, brokenRelease{app.Name, n})
 			}
-			builds, err := tx.Builds(app.Name, 0)
+			builds, err := tx.Builds.Of(app.Name, 0)
 			if err != nil {
 				return err
 			}

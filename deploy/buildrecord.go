@@ -24,7 +24,7 @@ func beginBuild(db *store.Store, p Push, commit git.Commit) (record store.App, b
 }
 
 func (d *Deployer) endBuild(build store.Build) {
-	err := d.db.Update(func(tx *store.Tx) error { return tx.PutBuild(build) })
+	err := d.db.Update(func(tx *store.Tx) error { return tx.Builds.Put(build) })
 	d.warn("the end of a build was not recorded", err, "app", build.App, "build", build.Number)
 	d.changes.publish(build.App)
 }

@@ -49,7 +49,7 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 		return build, ctx.Err()
 	}
 	err = d.db.View(func(tx *store.Tx) error {
-		build, err = tx.Build(a.called(), u.number)
+		build, err = tx.Builds.Get(a.called(), u.number)
 		return err
 	})
 	return build, err
@@ -66,7 +66,7 @@ func (d *Deployer) cancelWaiting(name string, a *app, number int, by store.User)
 		return fault.New(fault.Conflict, code.BuildNotRunning, "nothing is being built for %s", name)
 	}
 	return d.db.View(func(tx *store.Tx) error {
-		build, err := tx.Build(name, number)
+		build, err := tx.Builds.Get(name, number)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (d *Deployer) unbegun(p Push, commit git.Commit, why error) {
 			return err
 		}
 		build.Status, build.Error, build.FinishedAt = store.BuildCancelled, why.Error(), time.Now().UTC()
-		return tx.PutBuild(build)
+		return tx.Builds.Put(build)
 	})
 	d.changes.publish(p.App)
 	d.warn("a push that was sent away was not recorded", err, "app", p.App)

@@ -231,7 +231,7 @@ func TestDestroyApp_EndsTheBuildAndThePushesThatWait(t *testing.T) {
 		// A namesake begins with nothing of it.
 		update(t, d, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "shop"}); return err })
 		err := d.db.View(func(tx *store.Tx) error {
-			builds, err := tx.Builds("shop", 0)
+			builds, err := tx.Builds.Of("shop", 0)
 			if len(builds) != 0 {
 				t.Errorf("builds are left of it: %+v", builds)
 			}

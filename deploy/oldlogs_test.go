@@ -26,7 +26,7 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 				return err
 			}
 		}
-		return errors.Join(tx.PutApp(record), tx.PutBuild(store.Build{App: "shop", Number: 20}), tx.PutBuild(store.Build{App: "shop", Number: 21}))
+		return errors.Join(tx.PutApp(record), tx.Builds.Put(store.Build{App: "shop", Number: 20}), tx.Builds.Put(store.Build{App: "shop", Number: 21}))
 	})
 	for _, dir := range []string{"v8", "v9", "v10", "v11", "v12", "v13", "v14", "builds"} { // v14: a build that goes on
 		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, shopID, dir), 0o700); err != nil {

@@ -204,7 +204,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 		standby: ready, layered: made.AddSource, named: made.Named,
 		also: func(tx *store.Tx) error {
 			for _, content := range pages {
-				if err := tx.PutCarriedPage(record.Name, content); err != nil {
+				if err := tx.Pages.PutCarried(record.Name, content); err != nil {
 					return err
 				}
 			}

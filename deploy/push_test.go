@@ -76,7 +76,7 @@ func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {
 		t.Fatal("it was taken")
 	}
 	err := d.db.View(func(tx *store.Tx) error {
-		build, err := tx.Build("shop", 1)
+		build, err := tx.Builds.Get("shop", 1)
 		if err == nil && (build.Status != store.BuildFailed || build.FinishedAt.IsZero()) {
 			t.Errorf("got a build that is %s, want failed", build.Status)
 		}
