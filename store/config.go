@@ -21,17 +21,17 @@ var configName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func ValidConfig(name, value string) error {
 	switch {
 	case !configName.MatchString(name):
-		return fault.New(fault.Usage, code.ConfigInvalid, "%.60q cannot be the name of a config variable", name).
-			Hint("use letters, digits and _, and no digit first")
+		return fault.New(fault.Usage, code.ConfigInvalid, "%.60q is not a valid name of a config variable", name).
+			Hint("use letters, digits and _, without a digit first")
 	case strings.ContainsRune(value, 0):
 		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s contains a NUL byte", name)
 	case len(name)+1+len(value) > MaxConfigValue:
-		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s has %d bytes; at most %d fit", name, len(value), MaxConfigValue-len(name)-1)
+		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s has %d bytes; the maximum is %d", name, len(value), MaxConfigValue-len(name)-1)
 	}
 	if name == "PORT" {
 		if _, ok := ConfigPort(map[string]string{name: value}); !ok {
 			return fault.New(fault.Usage, code.ConfigPortInvalid, "PORT cannot be %.20q", value).
-				Hint("it is where the app listens, a number from 1 to 65535; config:unset removes it, and PORT is 5000 again")
+				Hint("use a number from 1 to 65535, the port on which the app listens; config:unset resets it to 5000")
 		}
 	}
 	return nil
