@@ -37,8 +37,8 @@ func ValidConfig(name, value string) error {
 	return nil
 }
 
-// UsualPort is what PORT is unless the config sets it. Each container has a
-// network namespace of its own, so all can have the same.
+// UsualPort is the value of PORT unless the config sets it. Each container has
+// its own network namespace, so all can have the same port.
 const UsualPort = 5000
 
 // ConfigPort returns the port that the variable PORT of a config names. ok is
