@@ -103,7 +103,7 @@ type broken struct {
 	uids     map[string]int // of the apps, by name: a name may be another app's by then
 	releases []brokenRelease
 	builds   []store.Build
-	runs     []store.JobRun
+	runs     []store.CronRun
 }
 
 // brokenRelease is one that was being rolled out.
@@ -166,8 +166,8 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) && tx.HasJobRun(run.App, run.Number) {
-			if _, err := tx.PutJobRun(run); err != nil {
+		if there(run.App) && tx.HasCronRun(run.App, run.Number) {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -216,7 +216,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 				}
 				left.builds = append(left.builds, b)
 			}
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			if err != nil {
 				return err
 			}

@@ -487,7 +487,7 @@ func browserActions(t *testing.T, b *tab) {
 	b.click("#dialog button.primary")
 	b.sees("#notice", "shop was rolled back to v17")
 
-	b.click(".jobs button")
+	b.click(".cron button")
 	b.sees("#notice", "exit code 3")
 
 	// The buttons change under the hands of the one who presses.
