@@ -249,7 +249,7 @@ func findCron(release store.Release, id string) (store.CronJob, error) {
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
+	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -278,7 +278,7 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the job %s of %s is running already", job.ID, a.called())
+		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the cron job %s of %s is already running", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {
