@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -29,6 +30,7 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
+	"github.com/berthd/berth/storage"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -47,6 +49,11 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Volumes is the directory of the apps' volumes. Own are berth's directories:
+	// nothing of them is mounted into an app.
+	Volumes string
+	Own     []string
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
@@ -67,15 +74,16 @@ type Config struct {
 // and so are an app's builds (see hold.go).
 type Deployer struct {
 	*turns
-	cfg    Config
-	engine *runtime.Engine
-	build  *build.Builder
-	edge   *edge.Edge
-	jobs   *jobs.Jobs
-	logs   *logs.Book
-	lan    *edge.Network
-	boxes  fleet.Host // of what is no instance: jobs and phases
-	log    *slog.Logger
+	cfg     Config
+	engine  *runtime.Engine
+	build   *build.Builder
+	edge    *edge.Edge
+	jobs    *jobs.Jobs
+	logs    *logs.Book
+	storage *storage.Room
+	lan     *edge.Network
+	boxes   fleet.Host // of what is no instance: jobs and phases
+	log     *slog.Logger
 
 	routed chan struct{} // closed when what ran before is routed
 	booted chan struct{}
@@ -120,9 +128,12 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, journal{d})
-	d.boxes = local.Host(engine)
+	d.storage = newStorage(d)
+	boxes := local.New(engine, d.storage)
+	d.storage.Watch(boxes.Containers)
+	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
-	d.jobs = d.newJobs(engine)
+	d.jobs = d.newJobs(boxes)
 	return d
 }
 
@@ -132,6 +143,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 func (d *Deployer) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, d.end)
 	defer stop()
+	d.warn("the volumes are not all swept", d.storage.Sweep(time.Now()))
 	if err := d.boot(d.life); err != nil && ctx.Err() == nil {
 		d.end()
 		d.rest()
@@ -139,6 +151,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.build.MakeAhead)
+	d.background(d.storage.Run)
 	d.jobs.Run(ctx)
 	d.rest()
 	return nil

@@ -56,7 +56,7 @@ type change struct {
 // converge makes an app run what the change says; see fleet.App.Converge. The
 // caller holds the app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
-	c.Release, c.StopFirst = formation.Of(c.record, c.release), c.record.Rollout == store.StopFirst
+	c.Release, c.StopFirst = formation.Of(c.record, c.release), stopsFirst(c.record, c.release)
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := d.db.Update(c.commit); err != nil {

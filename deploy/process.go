@@ -45,7 +45,7 @@ func (d *Deployer) Scale(ctx context.Context, app string, formation map[string]i
 			}
 			record.Formation[name] = formation[name]
 		}
-		return change{}, nil
+		return change{}, oneWriter(*record, release)
 	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
 }
 

@@ -70,6 +70,7 @@ type Release struct {
 	Health    []HealthCheck     `json:"health,omitempty"`
 	Cron      []Job             `json:"cron,omitempty"`
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
+	Mounts    []Mount           `json:"mounts,omitempty"`
 
 	// Config is the app's config as of this release. It is encrypted at rest
 	// and never part of what the API shows of a release. Only Tx.Release reads

@@ -19,6 +19,8 @@
 //	pairs         ID / HOST       → sealed Pair
 //	registries    ID / HOST       → sealed RegistryLogin
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
+//	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
+//	mounts        ID / PATH       → Mount
 //	ports         number          → Port, which says the ID of its app
 //	keys          NAME            → Key, with the IDs of its apps
 //	logins        HASH            → Login, likewise
@@ -73,7 +75,7 @@ const (
 
 var buckets = []string{
 	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
-	"registries", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
+	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process
@@ -325,7 +327,7 @@ func (s *Store) Close() error {
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{tx, s.seal, &s.ids}) })
+	return s.view(func(tx *bolt.Tx) error { return fn(s.tx(tx)) })
 }
 
 func (s *Store) view(fn func(*bolt.Tx) error) error {
@@ -362,7 +364,7 @@ func (s *Store) update(fn func(*Tx) error) error {
 			return bolterrors.ErrDatabaseReadOnly
 		}
 		return db.Update(func(tx *bolt.Tx) error {
-			err := fn(&Tx{tx, s.seal, &s.ids})
+			err := fn(s.tx(tx))
 			changed = err == nil
 			return err
 		})

@@ -10,9 +10,17 @@ import (
 
 // Tx is a view of the state, or a change of it that is not yet made.
 type Tx struct {
+	Volumes Volumes
+
 	bolt *bolt.Tx
 	seal sealer
 	ids  *reservations
+}
+
+func (s *Store) tx(bolt *bolt.Tx) *Tx {
+	tx := &Tx{bolt: bolt, seal: s.seal, ids: &s.ids}
+	tx.Volumes = Volumes{tx}
+	return tx
 }
 
 func (tx *Tx) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]byte(name)) }

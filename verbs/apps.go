@@ -14,7 +14,7 @@ import (
 // AppRoom is what the verbs of apps ask for; *deploy.Deployer documents it.
 type AppRoom interface {
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
-	CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error
+	CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, out io.Writer) error
 	RenameApp(ctx context.Context, from, to string, by store.User, out io.Writer) (store.App, error)
 	DestroyApp(ctx context.Context, name string, by store.User, out io.Writer) error
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
@@ -59,7 +59,8 @@ func (n apps) verbs() []Verb {
 			Short: "make an app as another one is",
 			Long: "It gets the config, the formation, what builder:set, ps:set, router:set and\n" +
 				"git:set have set, and the users of http-auth; then what is live is deployed.\n" +
-				"Domains, ports, certificates and releases stay with OLD.",
+				"Domains, ports, certificates and releases stay with OLD, and so do volumes but\n" +
+				"with --with-storage.",
 			Example: "apps:clone shop shop-next\napps:clone --skip-deploy --ignore-existing shop review-42",
 			Done:    "to push to {to}:\n  git remote add {to} {result.git_url}",
 		}, n.clone),
@@ -121,6 +122,7 @@ type CloneArgs struct {
 	App            string `json:"app" cli:"OLD"`
 	To             string `json:"to" cli:"NEW"`
 	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy what is set, and deploy nothing"`
+	WithStorage    bool   `json:"with_storage,omitempty" flag:"with-storage" help:"copy the volumes too, as they are now"`
 	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"an app named NEW is no error, and stays as it is"`
 }
 
@@ -131,7 +133,7 @@ func (n apps) clone(ctx context.Context, c Call, args CloneArgs) (deploy.AppStat
 	if err == nil && args.IgnoreExisting {
 		return there, n.exists(args.App)
 	}
-	if err := n.CloneApp(ctx, args.App, args.To, !args.SkipDeploy, c.User, c.Out); err != nil {
+	if err := n.CloneApp(ctx, args.App, args.To, !args.SkipDeploy, args.WithStorage, c.User, c.Out); err != nil {
 		return deploy.AppStatus{}, err
 	}
 	return n.Status(ctx, args.To)
