@@ -52,7 +52,7 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy, storag
 	if err != nil {
 		return err
 	}
-	if err := MountsOf(d).clone(ctx, from, to, storage, by, w); err != nil {
+	if err := d.Mounts.clone(ctx, from, to, storage, by, w); err != nil {
 		return err
 	}
 	switch {
@@ -92,13 +92,13 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 		return err
 	}
 	for _, page := range edge.RouterPages {
-		if content := tx.Page(from, page); len(content) > 0 {
-			if err := tx.PutPage(to, page, content); err != nil {
+		if content := tx.Pages.Get(from, page); len(content) > 0 {
+			if err := tx.Pages.Put(to, page, content); err != nil {
 				return err
 			}
 		}
 	}
-	logins, err := tx.Registries()
+	logins, err := tx.Registries.All()
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 			logins[store.RegistryPlace{App: to, Host: place.Host}] = login
 		}
 	}
-	return tx.PutRegistries(logins)
+	return tx.Registries.Replace(logins)
 }
 
 // deployClone deploys a commit of another app. The branch names it only once it

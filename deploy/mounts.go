@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/storage"
 	"github.com/berthd/berth/store"
@@ -27,11 +28,8 @@ import (
 // asks for: code of last week still wants the files of today. A release that fell
 // over is rolled back with its mounts: it may have been them.
 
-// Storage is the volumes of the apps.
-func Storage(d *Deployer) *storage.Room { return d.storage }
-
-// newStorage returns the volumes of a deployer.
-func newStorage(d *Deployer) *storage.Room {
+// newVolumes returns the volumes of a deployer.
+func (d *Deployer) newVolumes() *storage.Room {
 	return storage.New(storage.Config{
 		Store: d.db, Dir: d.cfg.Volumes, Own: d.cfg.Own, Log: d.log,
 		Restart: func(ctx context.Context, app string, stop bool) error {
@@ -50,20 +48,22 @@ func newStorage(d *Deployer) *storage.Room {
 }
 
 // Mounts changes what apps have mounted.
-type Mounts struct{ d *Deployer }
-
-// MountsOf returns the mounts of a deployer's apps.
-func MountsOf(d *Deployer) Mounts { return Mounts{d} }
+type Mounts struct {
+	*turns
+	releases *Releases
+	jobs     *jobs.Jobs
+	volumes  *storage.Room
+}
 
 // Mount gives an app a volume, or a directory of the machine, from a release on
 // that it makes; noRestart only stores it for the next one. A volume of no app is
 // the app's from then on. What the app cannot start with is not kept.
-func (m Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
+func (d *Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
 	if err := validTarget(mount.Path); err != nil {
 		return store.Release{}, err
 	}
 	if mount.Host != "" {
-		if _, err := m.d.storage.HostPath(mount.Host); err != nil {
+		if _, err := d.volumes.HostPath(mount.Host); err != nil {
 			return store.Release{}, err
 		}
 	}
@@ -76,13 +76,13 @@ func (m Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRest
 	}
 	var volume store.Volume
 	what := fmt.Sprintf("Mount %s at %s", mount.Host, mount.Path)
-	return m.change(ctx, app, "the mount by "+by.Name, noRestart, by, w, func(record store.App, now []store.Mount) ([]store.Mount, string, error) {
+	return d.change(ctx, app, "the mount by "+by.Name, noRestart, by, w, func(record store.App, now []store.Mount) ([]store.Mount, string, error) {
 		if mount.Volume != "" {
-			v, err := m.d.storage.Volume(mount.Volume)
+			v, err := d.volumes.Volume(mount.Volume)
 			if err != nil {
 				return nil, "", err
 			}
-			if err := m.d.storage.Give(ctx, v, record); err != nil {
+			if err := d.volumes.Give(ctx, v, record); err != nil {
 				return nil, "", err
 			}
 			volume, what = v, fmt.Sprintf("Mount %s at %s", v.Name, mount.Path)
@@ -132,10 +132,10 @@ func (m Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRest
 
 // Unmount takes a mount from an app: by the name of the volume, the directory of
 // the machine or the path in the containers; at narrows it down, and may be "".
-func (m Mounts) Unmount(ctx context.Context, app, name, at string, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
-	return m.change(ctx, app, "the unmount by "+by.Name, noRestart, by, w, func(record store.App, now []store.Mount) ([]store.Mount, string, error) {
+func (d *Mounts) Unmount(ctx context.Context, app, name, at string, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
+	return d.change(ctx, app, "the unmount by "+by.Name, noRestart, by, w, func(record store.App, now []store.Mount) ([]store.Mount, string, error) {
 		id := ""
-		err := m.d.db.View(func(tx *store.Tx) error {
+		err := d.db.View(func(tx *store.Tx) error {
 			v, found, err := tx.Volumes.Find(app, name)
 			if found {
 				id = v.ID
@@ -158,10 +158,9 @@ func (m Mounts) Unmount(ctx context.Context, app, name, at string, noRestart boo
 }
 
 // change edits the mounts of an app and makes a release of it, when it has one.
-func (m Mounts) change(ctx context.Context, app, turn string, noRestart bool, by store.User, w io.Writer,
+func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, by store.User, w io.Writer,
 	edit func(store.App, []store.Mount) ([]store.Mount, string, error), also func(*store.Tx) error,
 ) (store.Release, error) {
-	d := m.d
 	out := progress.New(w)
 	record, a, leave, err := d.hold(ctx, app, ticket{what: turn}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
@@ -209,15 +208,15 @@ func (m Mounts) change(ctx context.Context, app, turn string, noRestart bool, by
 		if err := d.db.Update(stored(what)); err != nil {
 			return store.Release{}, fault.ExplainDiskFull(err)
 		}
-		d.changes.publish(app)
+		d.publish(app)
 		return live, nil
 	}
 	release := successor(record, live, by.Name, what)
-	err = d.rollTo(ctx, a, record, release, out, rollout{mounts: &after, also: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
+	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, also: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
 	if err != nil {
 		return store.Release{}, err
 	}
-	d.changes.publish(app)
+	d.publish(app)
 	return release, nil
 }
 
@@ -307,8 +306,8 @@ func there(tx *store.Tx, mounts []store.Mount) []store.Mount {
 const execPath = "/storage"
 
 // Exec runs a one-off command beside a volume, in the image of its app.
-func (m Mounts) Exec(ctx context.Context, volume string, args []string, att runtime.Attachment, by store.User) (int, error) {
-	v, err := m.d.storage.Volume(volume)
+func (d *Mounts) Exec(ctx context.Context, volume string, args []string, att runtime.Attachment, by store.User) (int, error) {
+	v, err := d.volumes.Volume(volume)
 	if err != nil {
 		return 0, err
 	}
@@ -316,13 +315,13 @@ func (m Mounts) Exec(ctx context.Context, volume string, args []string, att runt
 		return 0, fault.New(fault.Conflict, code.NothingToRunIn, "the volume %s belongs to no app yet", v.Name).
 			Hint("berth storage:ls %s lists its files", v.Name)
 	}
-	return m.d.jobs.RunBeside(ctx, v.App, fleet.Mount{Volume: v.ID, Path: execPath}, args, att, by)
+	return d.jobs.RunBeside(ctx, v.App, fleet.Mount{Volume: v.ID, Path: execPath}, args, att, by)
 }
 
 // clone gives a clone the mounts of an app, with volumes of its own; without
 // storage it says that there are some.
-func (m Mounts) clone(ctx context.Context, from, to string, storage bool, by store.User, w io.Writer) error {
-	d, out := m.d, progress.New(w)
+func (d *Mounts) clone(ctx context.Context, from, to string, storage bool, by store.User, w io.Writer) error {
+	out := progress.New(w)
 	var mounts []store.Mount
 	err := d.db.View(func(tx *store.Tx) (err error) {
 		mounts, err = tx.Volumes.Mounts(from)
@@ -338,7 +337,7 @@ func (m Mounts) clone(ctx context.Context, from, to string, storage bool, by sto
 	var copied []store.Mount
 	for _, mount := range mounts {
 		if mount.Volume != "" {
-			v, err := d.storage.CloneVolume(ctx, mount.Volume, to, by)
+			v, err := d.volumes.CloneVolume(ctx, mount.Volume, to, by)
 			if err != nil {
 				return err
 			}

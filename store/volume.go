@@ -84,7 +84,7 @@ type storedVolume struct {
 }
 
 // Volumes is what a transaction has of volumes and of where they are mounted.
-type Volumes struct{ *Tx }
+type Volumes struct{ *records }
 
 // NoVolume returns the fault (E601) of a volume that is not there, or that is
 // none of whoever asks.
@@ -224,11 +224,11 @@ func (tx Volumes) MountedBy(v Volume) (string, error) {
 	if err != nil || has(mounts) {
 		return v.App, err
 	}
-	app, err := tx.App(v.App)
+	app, err := tx.app(v.App)
 	if err != nil || app.Release == 0 {
 		return "", err
 	}
-	live, err := tx.ReleaseWithoutConfig(app.Name, app.Release)
+	live, _, err := get[Release](tx.of("releases", v.App), number(app.Release))
 	if err != nil || has(live.Mounts) {
 		return v.App, err
 	}
@@ -238,7 +238,7 @@ func (tx Volumes) MountedBy(v Volume) (string, error) {
 // orphan leaves the volumes of an app that is deleted to nobody: they stay, and
 // keep their names where no other has them.
 func orphanVolumes(tx *Tx, app App) error {
-	v := Volumes{tx}
+	v := tx.Volumes
 	mine, err := v.Of(app.Name)
 	if err != nil {
 		return err

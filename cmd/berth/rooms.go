@@ -21,7 +21,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Git:         d,
 		Registries:  d.Builder(),
 		Logs:        d.Logs(),
-		Jobs:        d.Jobs(),
+		Cron:        d.Jobs(),
 		Domains:     e,
 		Certs:       e,
 		LetsEncrypt: e,
@@ -30,8 +30,8 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Ports:       e,
 		Keys:        d,
 		Network:     d.Network(),
-		Storage:     deploy.Storage(d),
-		Mounts:      deploy.MountsOf(d),
+		Storage:     d.Storage(),
+		Mounts:      d.Mounts,
 		Doctor:      doctor,
 	}
 }
