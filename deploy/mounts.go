@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
@@ -347,4 +348,57 @@ func (d *Mounts) clone(ctx context.Context, from, to string, storage bool, by st
 		copied = append(copied, mount)
 	}
 	return fault.ExplainDiskFull(d.db.Update(func(tx *store.Tx) error { return tx.Volumes.PutMounts(to, copied) }))
+}
+
+// warnUnkept says which files of an app are gone with its next release, and what
+// keeps them.
+func (d *Mounts) warnUnkept(out *progress.Report, r store.Release, keeps []plan.Keep) error {
+	err := d.db.View(func(tx *store.Tx) (err error) {
+		r.Mounts, err = tx.Volumes.Mounts(r.App)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, lines := range unkept(d.releases.ssh(), r, keeps) {
+		out.Warn(lines...)
+	}
+	return nil
+}
+
+// mostUnkept bounds how many places are told of: they follow from one another.
+const mostUnkept = 2
+
+// unkept returns a warning for each place in which a release keeps files that no
+// mount keeps.
+func unkept(ssh string, r store.Release, keeps []plan.Keep) (warnings [][]string) {
+	if r.Image != nil {
+		for _, dir := range r.Image.Volumes {
+			if validTarget(dir) == nil {
+				keeps = append(keeps, plan.Keep{What: "the image keeps data in " + dir + " (VOLUME)", Dir: dir})
+			}
+		}
+	}
+	for _, keep := range keeps {
+		kept := slices.ContainsFunc(r.Mounts, func(m store.Mount) bool {
+			return keep.Guess || m.Path == keep.Dir || below(keep.Dir, m.Path) || below(m.Path, keep.Dir)
+		})
+		if kept || validTarget(keep.Dir) != nil || len(warnings) == mostUnkept {
+			continue
+		}
+		name := strings.Trim(strings.ToLower(path.Base(keep.Dir)), ".-_")
+		if store.ValidVolumeName(name) != nil {
+			name = "data"
+		}
+		keeps := "a volume keeps it:"
+		if keep.Guess {
+			keeps = "a volume keeps what is written to " + keep.Dir + ":"
+		}
+		warnings = append(warnings, []string{
+			keep.What + ": it is gone with the next release", keeps,
+			fmt.Sprintf("  %s storage:create %s --app %s", ssh, name, r.App),
+			fmt.Sprintf("  %s storage:mount %s %s --container-dir %s", ssh, r.App, name, keep.Dir),
+		})
+	}
+	return warnings
 }

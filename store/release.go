@@ -246,7 +246,8 @@ type Image struct {
 	Digest     string   `json:"digest"`
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Dir        string   `json:"dir"`
-	Ports      []string `json:"ports,omitempty"` // EXPOSE: "80/tcp"
+	Ports      []string `json:"ports,omitempty"`   // EXPOSE: "80/tcp"
+	Volumes    []string `json:"volumes,omitempty"` // VOLUME: "/data"
 	StopSignal string   `json:"stop_signal,omitempty"`
 }
 
