@@ -1,7 +1,7 @@
-// Package advice reads out of what a program printed what is missing: a module, a
-// library of the system, a variable, a service, a directory that can be written.
-// It adds to a fault the hints that say how it is had. It knows programs of builds
-// and of apps alike, by their output and by how they ended.
+// Package advice detects from a program's output what is missing: a module, a
+// system library, a variable, a service, a writable directory. It adds hints to a
+// fault that say how to fix it. It works for programs of builds and of apps, by
+// their output and their exit.
 package advice
 
 import (

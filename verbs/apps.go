@@ -118,7 +118,7 @@ func (n apps) rename(ctx context.Context, c Call, args RenameArgs) (deploy.AppSt
 	return n.Status(ctx, args.To)
 }
 
-// CloneArgs name an app, and one that is to be as it is.
+// CloneArgs name an app, and the copy to create.
 type CloneArgs struct {
 	App            string `json:"app" cli:"OLD"`
 	To             string `json:"to" cli:"NEW"`

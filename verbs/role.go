@@ -94,8 +94,8 @@ func seesAppliance(user store.User) bool {
 // hosted are arguments that name an app or a host, and mean its certificates.
 type hosted interface{ certTarget() string }
 
-// place is an app, or one host of it.
-type place struct{ app, host string }
+// appHost is an app, or one host of it.
+type appHost struct{ app, host string }
 
 // ofHost asks for the role on the app that the target names or whose host it is.
 // Where a host leads to no app, the apps that have paths of it decide together.
@@ -120,13 +120,13 @@ func ofHost(role store.Role) rule {
 		case len(owners) == 0:
 			return edge.NoCertTarget(target)
 		case slices.Contains(owners, store.AdminPairs):
-			c.on = place{store.AdminPairs, host}
+			c.on = appHost{store.AdminPairs, host}
 			if role == store.RoleDeploy {
 				return user.May(store.RoleAdmin, "")
 			}
 			return user.May(role, "")
 		}
-		c.on = place{owners[0], host}
+		c.on = appHost{owners[0], host}
 		return user.May(role, owners[0])
 	}
 }
