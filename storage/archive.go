@@ -147,6 +147,9 @@ func (r *Room) Import(ctx context.Context, id string, in io.Reader, by store.Use
 	if err != nil {
 		return 0, err
 	}
+	if err := r.mayDiscard(v, by); err != nil {
+		return 0, err
+	}
 	if err := r.idle(ctx, v); err != nil { // before gigabytes are sent in vain
 		return 0, err
 	}
@@ -225,7 +228,7 @@ func (r *Room) replace(ctx context.Context, v store.Volume, dir string, by store
 	if err := syncDir(r.place(v.ID)); err != nil {
 		return err
 	}
-	r.warn("the files that an import replaced are left", r.discard(old, v.ID, time.Now()), "volume", v.Name)
+	r.warn("the files that an import replaced are left", r.discard(old, v, "an import replaced it", time.Now()), "volume", v.Name)
 	return fault.ExplainDiskFull(r.db.Update(func(tx *store.Tx) error {
 		return tx.AddEvent(store.Event{App: v.App, By: by.Name, Kind: "storage", Text: what})
 	}))

@@ -71,6 +71,10 @@ func judge(v store.Volume, used int64) verdict {
 // beyond count under each name.
 const mostSeen = 1_000_000
 
+// inodeSize is what a file counts besides its blocks: a file of nothing takes room
+// too, and a filesystem has so many and no more.
+const inodeSize = 1 << 10
+
 // Measure returns what the files of a tree take on the disk, in bytes. A file
 // with several names counts once. A tree that is too deep to be measured takes
 // more than any limit.
@@ -91,7 +95,7 @@ func Measure(ctx context.Context, dir string) (used int64, err error) {
 			}
 			seen[at] = true
 		}
-		used += st.Blocks * 512
+		used += st.Blocks*512 + inodeSize
 		return nil
 	})
 	if errors.Is(err, errTooDeep) {

@@ -20,10 +20,8 @@ package storage
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -205,12 +203,8 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 		return v, err
 	}
 	defer release()
-	raw, err := json.Marshal(v)
-	if err != nil {
+	if err := r.mayDiscard(v, by); err != nil {
 		return v, err
-	}
-	if err := os.WriteFile(filepath.Join(r.place(id), note), raw, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return v, fault.ExplainDiskFull(err)
 	}
 	err = r.db.Update(func(tx *store.Tx) error {
 		now, found, err := tx.Volumes.Get(id)
@@ -240,7 +234,10 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 	r.mu.Lock()
 	delete(r.readings, id)
 	r.mu.Unlock()
-	return v, r.discard(r.place(id), id, time.Now())
+	if err := r.discard(r.files(id), v, "destroyed by "+by.Name, time.Now()); err != nil {
+		return v, err
+	}
+	return v, os.RemoveAll(r.place(id))
 }
 
 // claim keeps containers from getting a volume until release is called. While

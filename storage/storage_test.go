@@ -182,7 +182,7 @@ func TestImport_WhatWasExportedIsThereAgain(t *testing.T) {
 	if st := a.Sys().(*syscall.Stat_t); st.Uid != uint32(shop.UID) || st.Gid != uint32(shop.UID) || a.Mode().Perm() != 0o750 {
 		t.Errorf("it is %d:%d's, %v", st.Uid, st.Gid, a.Mode())
 	}
-	trash, _ := filepath.Glob(filepath.Join(r.cfg.Dir, trashDir, w.ID+"-*", "before"))
+	trash, _ := filepath.Glob(filepath.Join(r.cfg.Dir, trashDir, w.ID+"-*", filesDir, "before"))
 	if len(trash) != 1 {
 		t.Errorf("the files of before are in %q", trash)
 	}
@@ -434,7 +434,7 @@ func TestSweep_EndsWhatACrashBrokeOff(t *testing.T) {
 	if entries, _ := os.ReadDir(r.place(v.ID)); len(entries) != 1 {
 		t.Errorf("left: %v", entries)
 	}
-	for _, one := range []string{"orphan-*/a", swapped.ID + "-*/a"} {
+	for _, one := range []string{"orphan-*/files/a", swapped.ID + "-*/files/a"} {
 		if kept, _ := filepath.Glob(at(trashDir, one)); len(kept) != 1 {
 			t.Errorf("%s: %q", one, kept)
 		}
@@ -675,4 +675,38 @@ func TestParseSize(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// A key that is bound to apps does not fill the disk with what is kept.
+func TestDiscard_IsBoundedForBoundKeys(t *testing.T) {
+	r, _ := newRoom(t)
+	app(t, r, "shop")
+	app(t, r, "blog")
+	dora := store.User{Name: "dora", Role: store.RoleDeploy, Apps: []string{"shop", "blog"}}
+	destroy := func(app string, by store.User) error {
+		v := volume(t, r, store.Volume{Name: "data", App: app})
+		_, err := r.Destroy(t.Context(), v.ID, by)
+		if err != nil {
+			_, again := r.Destroy(t.Context(), v.ID, store.Root)
+			if again != nil {
+				t.Error(again)
+			}
+		}
+		return err
+	}
+	for range mostDiscarded {
+		if err := destroy("shop", dora); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, destroy("shop", dora), "E603")
+	wantCode(t, destroy("shop", store.Root), "")
+	wantCode(t, destroy("blog", dora), "")
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	_, err := r.Import(t.Context(), v.ID, archive(t), dora)
+	wantCode(t, err, "E603")
+	if err := r.Sweep(time.Now().Add(Kept + time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, destroy("blog", dora), "")
 }

@@ -28,6 +28,9 @@ var storageShows = map[string]printer{
 
 // attach calls a verb that has the streams of the command line.
 func (c *cli) attach(ctx context.Context, verb string, args any) error {
+	if verb == "storage:export" && c.term != nil {
+		return usage("a tar is nothing for a terminal").Hint("berth storage:export NAME >FILE")
+	}
 	code, err := c.client.Attach(ctx, verb, args, runtime.Attachment{Stdin: c.in, Stdout: c.out, Stderr: c.err, Signals: c.signals})
 	if err != nil {
 		return err
