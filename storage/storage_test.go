@@ -10,12 +10,15 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
@@ -709,4 +712,55 @@ func TestDiscard_IsBoundedForBoundKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCode(t, destroy("blog", dora), "")
+}
+
+// Where the filesystem can, a snapshot shares the blocks of the files.
+func TestSnapshot_SharesBlocks(t *testing.T) {
+	r, _ := newRoom(t)
+	app(t, r, "shop")
+	if _, err := exec.LookPath("mkfs.btrfs"); err != nil {
+		t.Log("NOT TRIED: files that share blocks: there is no mkfs.btrfs (Debian: btrfs-progs)")
+		return
+	}
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"truncate", "-s", "256M", image}, {"mkfs.btrfs", "-q", image}, {"mount", "-o", "loop", image, r.cfg.Dir},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Logf("NOT TRIED: files that share blocks: %s: %v: %s", args[0], err, out)
+			return
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", r.cfg.Dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	text := strings.Repeat("0123456789abcdef", 4<<20) // 64 MB, more than half of what is free
+	write(t, r, v, "large", text+text)
+	before := free(t, r.cfg.Dir)
+	clone := volume(t, r, store.Volume{Name: "clone", App: "shop"})
+	if err := r.Snapshot(t.Context(), v.ID, r.files(clone.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if took := before - free(t, r.cfg.Dir); took > 8<<20 {
+		t.Errorf("the copy of %d bytes takes %d", 2*len(text), took)
+	}
+	if read(t, r, clone, "large") != text+text {
+		t.Error("the copy is another one")
+	}
+}
+
+func free(t *testing.T, dir string) int64 {
+	t.Helper()
+	unix.Sync()
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Bavail) * st.Bsize
 }
