@@ -58,7 +58,7 @@ func (j *Jobs) RunBeside(ctx context.Context, app string, mount fleet.Mount, arg
 
 // runOnce runs a command in a container of its own.
 func (j *Jobs) runOnce(ctx context.Context, app string, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment, by store.User) (int, error) {
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
+	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()
@@ -92,7 +92,7 @@ func (j *Jobs) sayKilled(app string, exit fleet.Exit, att runtime.Attachment) {
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+		Hint("raise the limit: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

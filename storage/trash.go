@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/store/fault/code"
 )
 
 const (
@@ -96,8 +94,8 @@ func (r *Room) mayDiscard(v store.Volume, by store.User) error {
 		}
 	}
 	if n >= mostDiscarded {
-		return fault.New(fault.Conflict, code.VolumesFull, "volumes of %s were destroyed or replaced %d times within 7 days, and their files are kept for so long", v.App, n).
-			Hint("wait until the oldest is gone, or ask somebody who is bound to no app")
+		return store.TooManyVolumes("volumes of %s were destroyed or replaced %d times within 7 days, and berth keeps their files for 7 days", v.App, n).
+			Hint("wait until the oldest is deleted, or ask an administrator")
 	}
 	return nil
 }
@@ -196,14 +194,14 @@ func (r *Room) Run(ctx context.Context) {
 	defer sweep.Stop()
 	look := time.NewTicker(measureEvery)
 	defer look.Stop()
-	r.warn("the volumes are not all swept", r.Sweep(time.Now()))
+	r.warn("not all volumes were swept", r.Sweep(time.Now()))
 	for {
 		r.Watchdog(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			r.warn("the volumes are not all swept", r.Sweep(time.Now()))
+			r.warn("not all volumes were swept", r.Sweep(time.Now()))
 		case <-look.C:
 		}
 	}
