@@ -200,7 +200,7 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 		return fault.ExplainDiskFull(err)
 	}
 	for _, v := range volumes {
-		out.Line("the volume %s stays, with its files; berth storage:destroy %s --force removes it", v.Name, v.Name)
+		out.Line("the volume %s is kept; berth storage:destroy %s --force removes it", v.Name, v.Name)
 	}
 	d.jobs.End(a.fleet)
 	wait := a.fleet.End()

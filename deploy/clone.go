@@ -19,8 +19,8 @@ import (
 // not under maintenance. Unless deploy is false, it then deploys the live
 // release of the other app: it builds the commit again, since layers hold files
 // of the app's own user, or pulls the image. A clone whose deploy fails stays,
-// without a release. With storage it gets copies of the volumes too, each of one
-// moment.
+// without a release. With storage it copies the volumes too, each as it is at
+// one moment.
 func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, w io.Writer) error {
 	old, _, err := d.find(from)
 	if err != nil {

@@ -105,8 +105,8 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
 	d.volumes = d.newVolumes()
+	d.volumes.Watch(func(ctx context.Context) ([]fleet.Container, error) { return d.boxes.Containers(ctx) })
 	boxes := local.New(engine, d.volumes)
-	d.volumes.Watch(boxes.Containers)
 	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(boxes)

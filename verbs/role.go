@@ -203,7 +203,7 @@ func (r records) volume(user store.User, app, name string) (v store.Volume, err 
 		apps = append(apps, v.App)
 	}
 	return v, fault.New(fault.Conflict, code.VolumeAmbiguous, "several apps have a volume named %q", name).
-		Hint("say which one is meant: --app %s", strings.Join(apps, ", or --app "))
+		Hint("add --app %s", strings.Join(apps, ", or --app "))
 }
 
 // mayMount finds the volume that is to be mounted: the app's own of the name, or
@@ -250,7 +250,7 @@ func usualSize(user store.User) int64 {
 func maySize(user store.User, size int64) error {
 	if len(user.Apps) > 0 && (size == 0 || size > storage.BoundSize) {
 		return user.NoAccess("volumes of more than " + storage.Size(storage.BoundSize)).
-			Hint("somebody who is bound to no app can set more: berth storage:set NAME --size SIZE")
+			Hint("an administrator can set more: berth storage:set NAME --size SIZE")
 	}
 	return nil
 }
