@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"sync"
 
@@ -47,6 +48,9 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Containers are the networks of the containers.
+	Containers []netip.Prefix
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
@@ -117,7 +121,8 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
 		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
-		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
+		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports,
+		Containers: cfg.Containers, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, journal{d})
 	d.boxes = local.Host(engine)

@@ -38,7 +38,7 @@ import (
 // them back (otherfirewall.go).
 //
 // Metadata services answer on link-local addresses, and on a few of their own
-// invention. Containers have no IPv6 beyond their own loopback, so none of it
+// invention. Where containers have no IPv6 beyond their own loopback, none of it
 // is forwarded.
 var hostRules = template.Must(reachRules().New("host").Parse(`
 table inet {{.Table}}
@@ -51,6 +51,9 @@ table inet {{.Table}} {
 	chain from_containers {
 		ct state established,related accept
 {{- template "resolvers" .Reach}}
+{{- range .Admissions}}
+		{{.}}
+{{- end}}
 		meta l4proto tcp reject with tcp reset
 		reject
 	}
@@ -60,21 +63,37 @@ table inet {{.Table}} {
 		oifname "{{.Bridge}}" ct state established,related accept
 		oifname "{{.Bridge}}" drop
 		iifname != "{{.Bridge}}" accept
+{{- if .Subnet6.IsValid}}
+		ip6 saddr != {{.Subnet6}} drop
+{{- else}}
 		meta nfproto ipv6 drop
+{{- end}}
 		ip saddr != {{.Subnet}} drop
 {{- template "resolvers" .Reach}}
 {{- template "reach" .Reach}}
 	}
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname "{{.Bridge}}" jump leads
+	}
+	chain leads {
+{{- range .Leads}}
+		{{.}}
+{{- end}}
+	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr {{.Subnet}} oifname != "{{.Bridge}}" masquerade
+{{- if .Subnet6.IsValid}}
+		ip6 saddr {{.Subnet6}} oifname != "{{.Bridge}}" masquerade
+{{- end}}
 	}
 }
 `))
 
 // bridgeRules let from a container's port only what has its own addresses.
-// ARP is compared inside too. IPv6, and with it neighbour discovery, has no
-// business on the bridge.
+// ARP is compared inside too. Neighbour discovery of IPv6 has no business on the
+// bridge: all entries are fixed.
 var bridgeRules = template.Must(template.New("bridge").Parse(`
 table bridge {{.Table}}
 delete table bridge {{.Table}}
@@ -91,12 +110,20 @@ table bridge {{.Table}} {
 		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p}}{{end}} }
 {{- end}}
 	}
+	set addresses6 {
+		type ifname . ether_addr . ipv6_addr
+{{- if .Ports}}
+		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p.String6}}{{end}} }
+{{- end}}
+	}
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
 		iifname @ports jump from_port
 	}
 	chain from_port {
 		ether type ip iifname . ether saddr . ip saddr @addresses accept
+		ether type ip6 icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect } drop
+		ether type ip6 iifname . ether saddr . ip6 saddr @addresses6 accept
 		ether type arp iifname . ether saddr . arp saddr ip @addresses iifname . arp saddr ether . arp saddr ip @addresses accept
 		drop
 	}
@@ -109,6 +136,7 @@ type firewall struct {
 	bridge string
 	table  string
 	subnet netip.Prefix
+	six    six
 
 	turn   sync.Mutex // held while nft runs: one transaction at a time; guards what follows
 	reach  reach
@@ -121,8 +149,8 @@ type firewall struct {
 	lastRepair time.Time
 }
 
-func newFirewall(bridge, id string, subnet netip.Prefix, log *slog.Logger) *firewall {
-	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, ports: make(map[string]port)}
+func newFirewall(bridge, id string, subnet netip.Prefix, six six, log *slog.Logger) *firewall {
+	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, six: six, ports: make(map[string]port)}
 }
 
 // setReach replaces the tables, in one transaction. A reach that was not
@@ -149,7 +177,8 @@ func (f *firewall) current() reach {
 func (f *firewall) apply(ctx context.Context, r reach) error {
 	var host bytes.Buffer
 	if err := hostRules.Execute(&host, map[string]any{
-		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Reach": r.lists(),
+		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Subnet6": f.six.subnet(r.six), "Reach": r.lists(),
+		"Admissions": r.admissions(), "Leads": r.leads([]netip.Addr{gatewayOf(f.subnet), f.six.address(gatewayOf(f.subnet))}),
 	}); err != nil {
 		return err
 	}
@@ -239,7 +268,7 @@ func (f *firewall) admit(ctx context.Context, id string, p port) error {
 	if f.plain {
 		return nil
 	}
-	err := nft(ctx, fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name))
+	err := nft(ctx, fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s addresses6 { %[4]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name, p.String6()))
 	if err != nil { // somebody has removed the table, and the watch has not been here yet
 		return f.apply(ctx, f.reach)
 	}
@@ -264,7 +293,7 @@ func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 	}
 	delete(f.ports, id)
 	if !f.plain && !f.closed {
-		err := nft(ctx, fmt.Sprintf("delete element bridge %[1]s ports { %[3]q }\ndelete element bridge %[1]s addresses { %[2]s }\n", f.table, p, p.Name))
+		err := nft(ctx, fmt.Sprintf("delete element bridge %[1]s ports { %[3]q }\ndelete element bridge %[1]s addresses6 { %[4]s }\ndelete element bridge %[1]s addresses { %[2]s }\n", f.table, p, p.Name, p.String6()))
 		if err != nil {
 			f.log.Debug("a port's rules are left until the next transaction", "port", p.Name, "err", err)
 		}

@@ -12,8 +12,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berthd/berth/runtime/internal/outage"
@@ -45,7 +47,9 @@ type network struct {
 	cfg    Config
 	id     string // of the installation
 	subnet netip.Prefix
-	host   *os.File // the host's network namespace
+	six    six
+	sixUp  atomic.Bool // containers have IPv6
+	host   *os.File    // the host's network namespace
 	cni    *libcni.CNIConfig
 	list   *libcni.NetworkConfigList
 
@@ -80,7 +84,8 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
 		return nil, err
 	}
-	n.firewall = newFirewall(cfg.Bridge, id, n.subnet, log)
+	n.six = sixOf(id, n.subnet)
+	n.firewall = newFirewall(cfg.Bridge, id, n.subnet, n.six, log)
 	n.adopt()
 	r, err := n.lookAround(ctx)
 	if err != nil {
@@ -99,7 +104,14 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 // lookAround finds out what containers may reach, and writes their resolv.conf.
 // The caller has the turn.
 func (n *network) lookAround(ctx context.Context) (reach, error) {
-	resolv, servers, err := hostResolvers()
+	had := n.hasSix()
+	if err := n.openSix(); err != nil {
+		n.log.Warn("containers have no IPv6", "err", err)
+	}
+	if n.hasSix() && !had {
+		n.warn("containers that run have no IPv6", n.giveSixToAll())
+	}
+	resolv, servers, err := hostResolvers(n.hasSix())
 	if err != nil {
 		return reach{}, err
 	}
@@ -110,7 +122,7 @@ func (n *network) lookAround(ctx context.Context) (reach, error) {
 		}
 		n.resolv = resolv
 	}
-	return findReach(ctx, n.lan, servers)
+	return findReach(ctx, n.lan, n.cfg.Entrances, servers, n.hasSix())
 }
 
 // refresh makes the rules anew if the machine has other addresses or resolvers
@@ -229,9 +241,7 @@ func (n *network) openBridge() error {
 		return err
 	}
 	if len(addrs) > 0 {
-		ones, _ := addrs[0].Mask.Size()
-		ip, _ := netip.AddrFromSlice(addrs[0].IP.To4())
-		n.subnet = netip.PrefixFrom(ip, ones).Masked()
+		n.subnet = prefixOf(addrs[0].IPNet)
 		if n.cfg.Subnet != "" && n.subnet != netip.MustParsePrefix(n.cfg.Subnet).Masked() {
 			return fmt.Errorf("it has the subnet %s, not the configured %s: remove it (ip link del %s)", n.subnet, n.cfg.Subnet, n.cfg.Bridge)
 		}
@@ -247,15 +257,44 @@ func (n *network) openBridge() error {
 		}
 	}
 	// Without IPv6 on it, no port of the host's is at a link-local address, and
-	// there are no neighbours to be forged.
-	err = os.WriteFile("/proc/sys/net/ipv6/conf/"+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+	// there are no neighbours to be forged. Where the machine has IPv6, openSix
+	// turns it on.
+	if on, err := hasUniqueLocal(link); err != nil {
 		return err
+	} else if !on {
+		err := os.WriteFile(conf6+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+			return err
+		}
 	}
 	return netlink.LinkSetUp(link)
 }
 
-func (n *network) gateway() netip.Addr { return n.subnet.Addr().Next() }
+// hasUniqueLocal tells whether the bridge has the IPv6 address that an earlier
+// berth gave it: turning IPv6 off would take the entries of the containers.
+func hasUniqueLocal(bridge netlink.Link) (bool, error) {
+	addrs, err := netlink.AddrList(bridge, netlink.FAMILY_V6)
+	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.IsPrivate() }), err
+}
+
+func (n *network) gateway() netip.Addr { return gatewayOf(n.subnet) }
+
+func gatewayOf(subnet netip.Prefix) netip.Addr { return subnet.Addr().Next() }
+
+// gateways are the bridge's own addresses.
+func (n *network) gateways() []netip.Addr {
+	return []netip.Addr{n.gateway(), n.six.address(n.gateway())}
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	ones, _ := n.Mask.Size()
+	ip, _ := netip.AddrFromSlice(n.IP)
+	return netip.PrefixFrom(ip.Unmap(), ones).Masked()
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
 
 // bridgeMAC is fixed: a bridge without one takes a port's, and changes it when
 // that port goes, which costs every container its ARP entry.
@@ -348,6 +387,9 @@ func (n *network) attach(ctx context.Context, id string) (string, error) {
 	if err := n.firewall.admit(ctx, id, p); err != nil {
 		return "", fmt.Errorf("admit to the network: %w", err)
 	}
+	if err := n.giveSix(id, p); err != nil {
+		return "", err
+	}
 	if err := n.raiseWall(ctx, id, p.Address); err != nil {
 		return "", err
 	}
@@ -418,7 +460,7 @@ func (n *network) known() map[string]bool {
 // hostResolvers returns a resolv.conf for containers and the servers in it.
 // A stub on loopback (systemd-resolved's) is not there in a container's
 // network; what stands behind it is.
-func hostResolvers() (resolv []byte, servers []netip.Addr, err error) {
+func hostResolvers(six bool) (resolv []byte, servers []netip.Addr, err error) {
 	for _, name := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
 		data, err := os.ReadFile(name)
 		if errors.Is(err, os.ErrNotExist) {
@@ -432,7 +474,7 @@ func hostResolvers() (resolv []byte, servers []netip.Addr, err error) {
 			fields := strings.Fields(line)
 			if len(fields) > 1 && fields[0] == "nameserver" {
 				addr, err := netip.ParseAddr(fields[1])
-				if err != nil || addr.IsLoopback() || addr.Is6() { // containers have IPv4
+				if err != nil || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.Is6() && !six {
 					continue
 				}
 				servers = append(servers, addr)

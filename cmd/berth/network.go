@@ -39,9 +39,14 @@ func (c *cli) networkCommands() []command {
 				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
 				"           auto denies on a machine with a public IPv4 address\n" +
 				"lan-allow  addresses and networks that they reach all the same, or none\n" +
-				"\nThe machine itself, other apps and metadata addresses are never reached; its DNS\n" +
-				"servers always are. No VALUE takes a property back. It counts at once, for apps\nthat run too.",
-			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24",
+				"public-addresses\n" +
+				"           addresses that lead to this machine from outside though it does not\n" +
+				"           have them, as behind a router at home, or none\n" +
+				"\nThe sites of this machine are always reached, by its own addresses and by the\n" +
+				"public ones; nothing else of the machine is, nor are metadata addresses, nor apps\n" +
+				"that have not been opened (network:allow). Its DNS servers always are. No VALUE\n" +
+				"takes a property back. It counts at once, for apps that run too.",
+			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24\nnetwork:set --global public-addresses 203.0.113.7",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
 				if len(words) == 0 {

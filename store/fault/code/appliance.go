@@ -52,6 +52,6 @@ var appliance = []Entry{
 			"`berth network:report --global` shows what is in force, and `berth doctor` looks for what is wrong " +
 			"with the machine."},
 	{NetworkInvalid, "The network has no such property or value.",
-		"`berth network:set --global` takes lan, which is allow, deny or auto, and lan-allow, which is a list " +
-			"of addresses and networks. Nothing was changed. `berth help network:set` shows examples."},
+		"`berth network:set --global` takes lan, which is allow, deny or auto; lan-allow, which is a list " +
+			"of addresses and networks; and public-addresses, which is a list of addresses. Nothing was changed. `berth help network:set` shows examples."},
 }
