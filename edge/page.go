@@ -57,7 +57,7 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 // PageOf returns a page as it is shown: the one that was set by hand, else the
 // one that the live release carries, nil when there is neither.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
-	if content := tx.Page(app, page); content != nil {
+	if content := tx.Pages.Get(app, page); content != nil {
 		return content, false, nil
 	}
 	record, err := tx.App(app)
@@ -68,5 +68,5 @@ func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err e
 	if err != nil || release.Pages[page] == "" {
 		return nil, false, err
 	}
-	return tx.CarriedPage(app, release.Pages[page]), true, nil
+	return tx.Pages.Carried(app, release.Pages[page]), true, nil
 }

@@ -36,7 +36,7 @@ func (e *Edge) routeOf(app string) (route router.Route, err error) {
 				route.Hosts = append(route.Hosts, domain.Host)
 			}
 		}
-		ports, err := tx.Ports(app)
+		ports, err := tx.Ports.Of(app)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (e *Edge) SetRouter(ctx context.Context, app, name, value string, by store.
 		if value != "" {
 			text = fmt.Sprintf("set %s to %d bytes", name, len(value))
 		}
-		set = func(tx *store.Tx, _ *store.Routing) error { return tx.PutPage(app, name, []byte(value)) }
+		set = func(tx *store.Tx, _ *store.Routing) error { return tx.Pages.Put(app, name, []byte(value)) }
 	default:
 		property, err := routerPropertyNamed(name)
 		if err != nil {

@@ -293,7 +293,7 @@ func (s *Store) prepare() error {
 	})
 }
 
-func (tx *Tx) makeBuckets() error {
+func (tx *records) makeBuckets() error {
 	for _, name := range buckets {
 		if _, err := tx.bolt.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
@@ -304,7 +304,7 @@ func (tx *Tx) makeBuckets() error {
 
 // prepared tells whether there is nothing to be made. A start that has nothing
 // to write works on a full disk.
-func (tx *Tx) prepared() bool {
+func (tx *records) prepared() bool {
 	for _, name := range buckets {
 		if tx.bucket(name) == nil {
 			return false
@@ -325,7 +325,7 @@ func (s *Store) Close() error {
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{tx, s.seal, &s.ids}) })
+	return s.view(func(tx *bolt.Tx) error { return fn(s.tx(tx)) })
 }
 
 func (s *Store) view(fn func(*bolt.Tx) error) error {
@@ -362,7 +362,7 @@ func (s *Store) update(fn func(*Tx) error) error {
 			return bolterrors.ErrDatabaseReadOnly
 		}
 		return db.Update(func(tx *bolt.Tx) error {
-			err := fn(&Tx{tx, s.seal, &s.ids})
+			err := fn(s.tx(tx))
 			changed = err == nil
 			return err
 		})

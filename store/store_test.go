@@ -284,9 +284,9 @@ func TestConfig_IsNotReadableInTheFile(t *testing.T) {
 		return errors.Join(
 			tx.PutConfig("shop", map[string]string{"TOKEN": secret}),
 			tx.PutRelease(store.Release{App: "shop", Number: 1, Config: map[string]string{"TOKEN": secret}}),
-			tx.PutHostKey("ed25519", []byte(secret)),
+			tx.HostKeys.Put("ed25519", []byte(secret)),
 			tx.PutSettings(store.Settings{Secrets: map[string]string{"TOKEN": secret}}),
-			tx.PutPair(store.Pair{App: "shop", Key: secret}),
+			tx.Pairs.Put(store.Pair{App: "shop", Key: secret}),
 		)
 	})
 	if err == nil {
@@ -403,7 +403,7 @@ func TestDomain_BelongsToOneApp(t *testing.T) {
 func TestKey_IsKnownUnderOneName(t *testing.T) {
 	s := open(t, t.TempDir())
 	put := func(name string) error {
-		return s.Update(func(tx *store.Tx) error { return tx.PutKey(store.Key{Name: name, Fingerprint: "SHA256:x"}) })
+		return s.Update(func(tx *store.Tx) error { return tx.Keys.Put(store.Key{Name: name, Fingerprint: "SHA256:x"}) })
 	}
 	if err := put("alice"); err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.PutSettings(settings); err != nil {
 			return err
 		}
-		if err := tx.PutKey(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
+		if err := tx.Keys.Put(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
 			return err
 		}
 		for _, app := range []string{"shop", "hidden"} {
@@ -79,17 +79,17 @@ func newTenancy(t *testing.T) *house {
 			if err := tx.PutDomain(store.Domain{Host: app + ".test", App: app}); err != nil {
 				return err
 			}
-			if err := tx.PutPort(store.Port{Number: 5000 + len(app), Container: 5432, App: app}); err != nil {
+			if err := tx.Ports.Put(store.Port{Number: 5000 + len(app), Container: 5432, App: app}); err != nil {
 				return err
 			}
 			if err := tx.AddEvent(store.Event{Time: time.Now(), App: app, By: "alice", Kind: "create", Text: "created " + app}); err != nil {
 				return err
 			}
-			if err := tx.PutBuild(store.Build{App: app, Number: 1, Summary: app}); err != nil {
+			if err := tx.Builds.Put(store.Build{App: app, Number: 1, Summary: app}); err != nil {
 				return err
 			}
 		}
-		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
+		if err := tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{
 			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
 		}); err != nil {
 			return err

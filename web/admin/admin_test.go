@@ -333,7 +333,7 @@ func (h *quay) update(fn func(*store.Tx) error) {
 func (h *quay) user(name string, role store.Role, apps ...string) store.User {
 	h.t.Helper()
 	h.update(func(tx *store.Tx) error {
-		return tx.PutKey(store.Key{Name: name, Fingerprint: "SHA256:" + name, Role: role, Apps: apps})
+		return tx.Keys.Put(store.Key{Name: name, Fingerprint: "SHA256:" + name, Role: role, Apps: apps})
 	})
 	return store.User{Name: name, Role: role, Apps: apps}
 }
@@ -357,7 +357,7 @@ func (h *quay) app(name string) {
 			if err != nil {
 				return err
 			}
-			if err := tx.PutBuild(store.Build{App: name, Number: n + 1, Status: store.BuildSucceeded, Commit: "4f1c9ab00", Subject: "Fix cart total", By: "alice", StartedAt: time.Now(), FinishedAt: time.Now()}); err != nil {
+			if err := tx.Builds.Put(store.Build{App: name, Number: n + 1, Status: store.BuildSucceeded, Commit: "4f1c9ab00", Subject: "Fix cart total", By: "alice", StartedAt: time.Now(), FinishedAt: time.Now()}); err != nil {
 				return err
 			}
 		}
@@ -683,7 +683,7 @@ func TestAdmin_ABuildThatRunsCanBeCancelled(t *testing.T) {
 	h.app("shop")
 	put := func(status store.BuildStatus) {
 		h.update(func(tx *store.Tx) error {
-			return tx.PutBuild(store.Build{App: "shop", Number: 9, Status: status, StartedAt: time.Now()})
+			return tx.Builds.Put(store.Build{App: "shop", Number: 9, Status: status, StartedAt: time.Now()})
 		})
 	}
 	put(store.BuildRunning)
@@ -737,7 +737,7 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 		if err := tx.PutRelease(release); err != nil {
 			return err
 		}
-		err = tx.PutBuild(store.Build{App: "shop", Number: 2, Status: store.BuildFailed, Commit: hostile, Subject: hostile, Branch: hostile, By: hostile, Error: hostile})
+		err = tx.Builds.Put(store.Build{App: "shop", Number: 2, Status: store.BuildFailed, Commit: hostile, Subject: hostile, Branch: hostile, By: hostile, Error: hostile})
 		if err != nil {
 			return err
 		}

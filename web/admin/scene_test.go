@@ -54,7 +54,7 @@ func (h *quay) scene() {
 			{Number: 42, Status: store.BuildSucceeded, Commit: "4f1c9ab03", Subject: "Fix cart total", By: "alice", StartedAt: now.Add(-12 * time.Minute), Release: 18},
 		} {
 			b.App, b.Branch, b.FinishedAt = "shop", "main", b.StartedAt.Add(2300*time.Millisecond)
-			if err := tx.PutBuild(b); err != nil {
+			if err := tx.Builds.Put(b); err != nil {
 				return err
 			}
 		}
