@@ -60,13 +60,16 @@ type network struct {
 	lan    LAN
 	resolv []byte          // what resolvConf holds
 	stale  map[string]bool // containers whose wall may be of another reach than the firewall's
+
+	mu     sync.Mutex        // guards raised
+	raised map[string]string // what lets containers out by their passages, as their walls have it
 }
 
 // containerInterface is a container's leg on the bridge.
 const containerInterface = "eth0"
 
 func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (_ *network, err error) {
-	n := &network{log: log, cfg: cfg, id: id, lan: cfg.LAN}
+	n := &network{log: log, cfg: cfg, id: id, lan: cfg.LAN, raised: make(map[string]string)}
 	if n.host, err = os.Open("/proc/self/ns/net"); err != nil {
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func (n *network) refresh(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.raiseWalls(ctx)
+	return n.raiseChangedWalls(ctx)
 }
 
 // setLAN changes whether containers reach the private networks. The work ends
@@ -164,14 +167,16 @@ func (n *network) adopt() {
 	for _, entry := range entries {
 		p, err := n.portOf(entry.Name())
 		if err == nil {
-			err = n.fasten(p)
+			err = errors.Join(n.fasten(p), n.leadOut(entry.Name()))
 		}
 		if err != nil {
 			n.log.Debug("a container's port is not fastened", "id", entry.Name(), "err", err)
 			continue
 		}
-		n.firewall.ports[entry.Name()] = p
+		kept, _ := readNote(filepath.Join(n.cfg.State, "e", entry.Name(), noteFile)) // what has none is swept
+		n.firewall.add(entry.Name(), p, kept.UID)
 	}
+	n.firewall.passages = n.keptPassages()
 }
 
 func (n *network) close() error { return n.host.Close() }
@@ -364,8 +369,8 @@ func (n *network) runtimeConf(id string) *libcni.RuntimeConf {
 }
 
 // attach connects a container's network namespace to the bridge and returns
-// its address.
-func (n *network) attach(ctx context.Context, id string) (string, error) {
+// its address. The owner is whose passages it has; 0 is nobody.
+func (n *network) attach(ctx context.Context, id string, owner int) (string, error) {
 	res, err := n.cni.AddNetworkList(ctx, n.list, n.runtimeConf(id))
 	if err != nil {
 		return "", fmt.Errorf("attach to the network: %w", err)
@@ -384,10 +389,10 @@ func (n *network) attach(ctx context.Context, id string) (string, error) {
 	if err := n.fasten(p); err != nil {
 		return "", err
 	}
-	if err := n.firewall.admit(ctx, id, p); err != nil {
+	if err := n.firewall.admit(ctx, id, p, owner); err != nil {
 		return "", fmt.Errorf("admit to the network: %w", err)
 	}
-	if err := n.giveSix(id, p); err != nil {
+	if err := errors.Join(n.leadOut(id), n.giveSix(id, p)); err != nil {
 		return "", err
 	}
 	if err := n.raiseWall(ctx, id, p.Address); err != nil {
@@ -403,6 +408,9 @@ func (n *network) drop(ctx context.Context, id string) error {
 	if p, ok := n.firewall.dismiss(ctx, id); ok {
 		errs = append(errs, n.unfasten(p))
 	}
+	n.mu.Lock()
+	delete(n.raised, id)
+	n.mu.Unlock()
 	if n.attached(id) {
 		if err := n.cni.DelNetworkList(ctx, n.list, n.runtimeConf(id)); err != nil {
 			errs = append(errs, fmt.Errorf("detach from the network: %w", err))

@@ -72,8 +72,9 @@ const (
 // machine is a network namespace with berth's network in it.
 type machine struct {
 	*network
-	log *strings.Builder
-	mu  *sync.Mutex // guards log
+	owner int // of the containers that are made
+	log   *strings.Builder
+	mu    *sync.Mutex // guards log
 }
 
 func (m machine) said() string {
@@ -222,7 +223,7 @@ func (m machine) container(t *testing.T) (id, address string) {
 			t.Error(err)
 		}
 	})
-	address, err := m.attach(t.Context(), id)
+	address, err := m.attach(t.Context(), id, m.owner)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (o *Outlet) namespace(ctx context.Context) (*os.File, error) {
 	if err := network.makeNetns(network.path(id)); err != nil {
 		return nil, err
 	}
-	if _, err := network.attach(ctx, id); err != nil {
+	if _, err := network.attach(ctx, id, 0); err != nil {
 		return nil, err
 	}
 	ns, err := os.Open(network.path(id))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"text/template"
 )
 
@@ -38,6 +40,9 @@ table inet berth {
 {{- range .Knocks}}
 		{{.}}
 {{- end}}
+{{- range .Exits}}
+		{{.}}
+{{- end}}
 		ip daddr {{.Subnet}} reject
 {{- if .Subnet6.IsValid}}
 		ip6 daddr {{.Subnet6}} reject
@@ -58,21 +63,24 @@ func (n *network) raiseWall(ctx context.Context, id string, address netip.Addr) 
 	}
 	defer ns.Close()
 	for {
-		r := n.firewall.current()
-		if err := n.raiseWallOf(ctx, ns, address, r); err != nil {
+		r, exits := n.firewall.current(), n.firewall.exits(id)
+		if err := n.raiseWallOf(ctx, ns, address, r, exits); err != nil {
 			return fmt.Errorf("rules of container %s: %w", id, err)
 		}
-		if r.equal(n.firewall.current()) { // else ours may have come after newer ones
+		if r.equal(n.firewall.current()) && slices.Equal(exits, n.firewall.exits(id)) { // else ours may have come after newer ones
+			n.mu.Lock()
+			n.raised[id] = strings.Join(exits, "\n")
+			n.mu.Unlock()
 			return nil
 		}
 	}
 }
 
-func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach) error {
+func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach, exits []string) error {
 	var rules bytes.Buffer
 	if err := wallRules.Execute(&rules, map[string]any{
 		"Address": address, "Subnet": n.subnet, "Address6": n.six.address(address), "Subnet6": n.six.subnet(r.six),
-		"Knocks": r.knocks(), "Own": r.closed(), "Reach": r.lists(),
+		"Knocks": r.knocks(), "Exits": exits, "Own": r.closed(), "Reach": r.lists(),
 	}); err != nil {
 		return err
 	}
