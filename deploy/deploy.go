@@ -79,6 +79,7 @@ type Deployer struct {
 	jobs   *jobs.Jobs
 	logs   *logs.Book
 	lan    *edge.Network
+	calls  *edge.Consents
 	boxes  fleet.Host // of what is no instance: jobs and phases
 
 	routed chan struct{} // closed when what ran before is routed
@@ -100,6 +101,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		Containers: cfg.Containers, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
+	d.calls = edge.NewConsents(db, engine, running{d}, events{d}, log)
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(engine)
@@ -151,3 +153,6 @@ func (d *Deployer) Logs() *logs.Book { return d.logs }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
+
+// Consents are which apps may call which.
+func (d *Deployer) Consents() *edge.Consents { return d.calls }

@@ -51,6 +51,7 @@ table inet {{.Table}} {
 	chain from_containers {
 		ct state established,related accept
 {{- template "resolvers" .Reach}}
+		meta l4proto { tcp, udp } ct original proto-dst 53 ct status dnat fib daddr type local accept comment "names"
 {{- range .Admissions}}
 		{{.}}
 {{- end}}
@@ -163,6 +164,8 @@ type firewall struct {
 	table  string
 	subnet netip.Prefix
 	six    six
+
+	directory directory // of ports
 
 	turn   sync.Mutex // held while nft runs: one transaction at a time; guards what follows
 	reach  reach
@@ -316,6 +319,7 @@ func (f *firewall) admit(ctx context.Context, id string, p port, owner int) erro
 // add notes a container. Nobody's have the owner 0.
 func (f *firewall) add(id string, p port, owner int) {
 	f.ports[id] = p
+	f.directory.add(id, p, owner)
 	if owner != 0 {
 		f.owners[id] = owner
 	}
@@ -339,6 +343,7 @@ func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 	}
 	delete(f.ports, id)
 	delete(f.owners, id)
+	f.directory.remove(id)
 	if f.closed {
 		return p, true
 	}

@@ -94,9 +94,6 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	if len(r.resolvers) == 0 {
-		log.Warn("the host's resolvers are on loopback alone: containers will not resolve names")
-	}
 	if err := n.firewall.setReach(ctx, r); err != nil {
 		return nil, fmt.Errorf("firewall: %w", err)
 	}
@@ -117,6 +114,12 @@ func (n *network) lookAround(ctx context.Context) (reach, error) {
 	resolv, servers, err := hostResolvers(n.hasSix())
 	if err != nil {
 		return reach{}, err
+	}
+	if len(servers) == 0 {
+		// The machine's resolvers are at loopback addresses. Whoever serves names
+		// asks them for the containers.
+		servers = []netip.Addr{n.gateway()}
+		resolv = append(resolv, "nameserver "+n.gateway().String()+"\n"...)
 	}
 	if !bytes.Equal(resolv, n.resolv) || n.resolv == nil {
 		// Written in place: running containers see this very file.

@@ -28,6 +28,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		logins[store.RegistryPlace{App: name, Host: "registry.example.com"}] = store.RegistryLogin{Password: name}
 		return errors.Join(
 			fillApp(tx, name),
+			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
 			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
@@ -35,6 +36,11 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.AddEvent(store.Event{App: name, By: "berth", Kind: "crash"}),
 		)
 	})
+}
+
+func consentToItself(tx *store.Tx, name string) error {
+	_, err := tx.Consents.Put(store.Consent{From: name, To: name, Port: store.UsualConsent, By: "alice"})
+	return err
 }
 
 func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {

@@ -15,6 +15,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"runs":     decodes[JobRun],
 	"domains":  decodes[storedDomain],
 	"ports":    decodes[storedPort],
+	"consents": decodes[storedConsent],
 	"keys":     decodes[storedKey],
 	"logins":   decodes[storedLogin],
 	"audit":    decodes[Event],

@@ -20,6 +20,7 @@
 //	registries    ID / HOST       → sealed RegistryLogin
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
 //	ports         number          → Port, which says the ID of its app
+//	consents      ID ID port      → Consent, which says the IDs of its apps
 //	keys          NAME            → Key, with the IDs of its apps
 //	logins        HASH            → Login, likewise
 //	audit         number          → Event of what somebody did
@@ -72,7 +73,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "consents", "pairs",
 	"registries", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 

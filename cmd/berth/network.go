@@ -27,10 +27,26 @@ var networkShows = map[string]printer{
 	}),
 }
 
+// printConsents shows a consent on a line, and what is wrong with it beneath.
+func printConsents(t *table, consents []edge.ConsentReport) {
+	if len(consents) == 0 {
+		t.row("no app may call another one")
+		return
+	}
+	t.row("FROM", "TO", "WHAT", "NAME", "REACHED")
+	for _, c := range consents {
+		reached := strings.Join(c.Reached, " ")
+		if reached == "" {
+			reached = c.Trouble
+		}
+		t.row(c.From, c.To, c.Port, c.Name, reached)
+	}
+}
+
 func (c *cli) networkCommands() []command {
 	global := false
 	forAll := func(cmd *cobra.Command) {
-		cmd.Flags().BoolVar(&global, "global", false, "for all apps; there is no other way")
+		cmd.Flags().BoolVar(&global, "global", false, "what holds for all apps")
 	}
 	return []command{
 		{
@@ -67,11 +83,17 @@ func (c *cli) networkCommands() []command {
 			},
 		},
 		{
-			after: "network:report-global", use: "network:report --global", short: "show what apps reach", example: "network:report --global",
-			noApp: true, reads: true, flags: forAll,
-			run: func(ctx context.Context, _ string, _ []string) error {
+			after: "network:report-global", use: "network:report [APP]", short: "show which apps may call which",
+			long: "Without APP it is of all apps. With --global it is what apps reach beside the\n" +
+				"internet instead: what network:set has set.",
+			example:  "network:report\nnetwork:report shop\nnetwork:report --global",
+			maybeApp: true, reads: true, flags: forAll,
+			run: func(ctx context.Context, app string, _ []string) error {
 				if !global {
-					return usage("the network is the same for all apps").Hint("berth network:report --global")
+					return read(ctx, c, "network:report", verbs.ConsentsArgs{App: app}, printConsents)
+				}
+				if app != "" {
+					return usage("what apps reach beside the internet is the same for all").Hint("berth network:report --global")
 				}
 				return read(ctx, c, "network:report-global", nil, func(t *table, r edge.NetworkReport) {
 					printRouter(t, edge.RouterReport{Properties: r.Properties})

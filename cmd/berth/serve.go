@@ -227,6 +227,19 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	jobs.run("engine", engine.Run)
 	jobs.run("deployer", deployer.Run)
 	jobs.run("traffic", asked.Run)
+	jobs.run("consents", func(ctx context.Context) error {
+		// What ran before has its passages still: they are not to be closed
+		// before it is known what runs.
+		select {
+		case <-deployer.Routed():
+		case <-ctx.Done():
+			return nil
+		}
+		return deployer.Consents().Run(ctx, deployer.Subscribe(ctx))
+	})
+	jobs.run("names", func(ctx context.Context) error {
+		return serveNames(ctx, engine, deployer.Consents(), &sites{engine: engine, table: table, certificates: keeper, db: db}, log)
+	})
 	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
 	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })
 	jobs.run("router", func(ctx context.Context) error {

@@ -10,8 +10,6 @@ const (
 	UninstallIncomplete   = "E136"
 	ContainerdUnavailable = "E137"
 	UninstallNoManifest   = "E160"
-	NetworkPending        = "E193"
-	NetworkInvalid        = "E194"
 )
 
 var appliance = []Entry{
@@ -46,12 +44,4 @@ var appliance = []Entry{
 		"`berth uninstall` removes what install.sh wrote down in its manifest, and there is none. berth was " +
 			"copied here by hand, or it is uninstalled already. Remove a copy by hand: stop the service, then " +
 			"delete the program and its data."},
-	{NetworkPending, "The property is stored, but not yet in force.",
-		"`berth network:set` stored the value, but the machine's firewall could not be changed for all " +
-			"containers. The evidence has what it said. berth tries again within a minute. " +
-			"`berth network:report --global` shows what is in force, and `berth doctor` looks for what is wrong " +
-			"with the machine."},
-	{NetworkInvalid, "The network has no such property or value.",
-		"`berth network:set --global` takes lan, which is allow, deny or auto; lan-allow, which is a list " +
-			"of addresses and networks; and public-addresses, which is a list of addresses. Nothing was changed. `berth help network:set` shows examples."},
 }
