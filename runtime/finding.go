@@ -22,7 +22,7 @@ type FindingKind string
 
 // The kinds of findings.
 const (
-	FindingIPv6Only FindingKind = "ipv6-only"      // the internet is reached by IPv6 alone
+	FindingIPv6Only FindingKind = "ipv6-only"      // the internet is reached by IPv6 alone, which containers do not have
 	FindingClosed   FindingKind = "other-firewall" // another firewall drops what containers send
 	FindingInput    FindingKind = "closed-port"    // another firewall drops what visitors send
 	FindingRunc     FindingKind = "runc"           // a runc with ways out of containers
@@ -32,9 +32,9 @@ const (
 
 // Findings looks at the machine.
 func (e *Engine) Findings(ctx context.Context) (found []Finding) {
-	if IPv6Only() {
-		found = append(found, Finding{FindingIPv6Only, "this machine reaches the internet by IPv6 alone; apps and builds have IPv4 and reach nothing",
-			"give the machine an IPv4 address or a route by NAT or CLAT"})
+	if e.Stranded() {
+		found = append(found, Finding{FindingIPv6Only, "this machine reaches the internet by IPv6 alone; apps and builds could not get IPv6 and reach nothing",
+			"berth's log says why; an IPv4 address or a route by NAT or CLAT helps too"})
 	}
 	for _, f := range otherFirewalls(ctx, e.cfg.Bridge) {
 		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops what apps and builds send; they have no network", f.name, f.chain), f.remedy})
@@ -56,9 +56,13 @@ func (e *Engine) Findings(ctx context.Context) (found []Finding) {
 // routing table. Nothing is sent to them.
 var internetIPv4, internetIPv6 = net.ParseIP("198.41.0.4"), net.ParseIP("2001:503:ba3e::2:30")
 
-// IPv6Only tells whether the machine has a route to the internet by IPv6 and
-// none by IPv4, which is all that containers have.
-func IPv6Only() bool { return !routed(internetIPv4) && routed(internetIPv6) }
+// Stranded tells whether the machine reaches the internet by IPv6 alone, and
+// containers have none.
+func (e *Engine) Stranded() bool { return !e.net.hasSix() && ipv6Only() }
+
+// ipv6Only tells whether the machine has a route to the internet by IPv6 and
+// none by IPv4.
+func ipv6Only() bool { return !routed(internetIPv4) && routed(internetIPv6) }
 
 func routed(to net.IP) bool {
 	routes, err := netlink.RouteGet(to)

@@ -50,6 +50,9 @@ func TestIPv6_MachineWithoutIPv4(t *testing.T) {
 	if resolv, err := os.ReadFile(m.resolvConf()); err != nil || !strings.Contains(string(resolv), resolver6) {
 		t.Errorf("containers' resolv.conf is %q, %v; want %s in it", resolv, err, resolver6)
 	}
+	if e := (&Engine{net: m.network}); !ipv6Only() || e.Stranded() {
+		t.Errorf("IPv6 alone: %v, stranded: %v; want the first and not the second", ipv6Only(), e.Stranded())
+	}
 	internet := m.welcome6(t)
 	own := m.welcome(t, "", "[::]:80")
 	m.serve(t, "", "[::]:22")

@@ -30,7 +30,6 @@ var nouns = [][]Entry{
 
 // scripts names the shell scripts that print codes.
 var scripts = map[string]string{
-	IPv6Only:       "install.sh",
 	FirewallClosed: "install.sh",
 	RuncVulnerable: "install.sh",
 }

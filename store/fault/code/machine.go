@@ -27,9 +27,10 @@ var machine = []Entry{
 			"that makes it failed, and the evidence has its words. Mostly the machine does not reach the archive, " +
 			"or its clock is wrong. See to that, then push the same commit again."},
 	{IPv6Only, "The machine reaches the internet by IPv6 alone.",
-		"Apps and builds have IPv4 addresses, so they would reach nothing and builds could fetch nothing. " +
-			"Give the machine an IPv4 address, or a way for IPv4 by NAT64 with CLAT. What runs goes on meanwhile. " +
-			"`berth doctor` looks again."},
+		"Apps and builds get IPv6 addresses where the machine has IPv6, and here they could not, so they would " +
+			"reach nothing and builds could fetch nothing. berth's log says why: `journalctl -u berth`. An IPv4 " +
+			"address, or a way for IPv4 by NAT64 with CLAT, helps too. What runs goes on meanwhile. `berth doctor` " +
+			"looks again."},
 	{FirewallClosed, "Another firewall drops what apps send.",
 		"A firewall of this machine, for example ufw, firewalld or Docker's rules, drops the packets that are " +
 			"forwarded from apps and builds, so they have no network. The finding names the chain and has the " +
