@@ -29,6 +29,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
+	d.volumes.Thaw(containers)
 	if err := d.closeInterrupted(containers); err != nil {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
@@ -80,7 +81,7 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 		w := fleet.Wanted{App: d.app(record).fleet, StopFirst: record.Rollout == store.StopFirst}
 		if release, err := d.liveRelease(record); err == nil {
 			r := formation.Of(record, release)
-			w.Release = &r
+			w.Release, w.StopFirst = &r, stopsFirst(record, release)
 		}
 		list = append(list, w)
 	}
@@ -103,7 +104,7 @@ type broken struct {
 	uids     map[string]int // of the apps, by name: a name may be another app's by then
 	releases []brokenRelease
 	builds   []store.Build
-	runs     []store.JobRun
+	runs     []store.CronRun
 }
 
 // brokenRelease is one that was being rolled out.
@@ -113,7 +114,7 @@ type brokenRelease struct {
 }
 
 // whyBroken is what the records say.
-const whyBroken = "interrupted: berth was stopped meanwhile"
+const whyBroken = "interrupted: berth was stopped"
 
 func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) == 0 }
 
@@ -166,8 +167,8 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) && tx.HasJobRun(run.App, run.Number) {
-			if _, err := tx.PutJobRun(run); err != nil {
+		if there(run.App) && tx.HasCronRun(run.App, run.Number) {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -216,7 +217,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 				}
 				left.builds = append(left.builds, b)
 			}
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -27,6 +28,7 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
+	"github.com/berthd/berth/storage"
 	"github.com/berthd/berth/store"
 )
 
@@ -47,6 +49,11 @@ type Config struct {
 
 	// Containers are the networks of the containers.
 	Containers []netip.Prefix
+
+	// Volumes is the directory of the apps' volumes. Own are berth's directories:
+	// nothing of them is mounted into an app.
+	Volumes string
+	Own     []string
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
@@ -70,17 +77,19 @@ type Deployer struct {
 	*Apps
 	*Releases
 	*Processes
+	Mounts *Mounts
 	phases *phases
 
-	cfg    Config
-	engine *runtime.Engine
-	build  *build.Builder
-	edge   *edge.Edge
-	jobs   *jobs.Jobs
-	logs   *logs.Book
-	lan    *edge.Network
-	calls  *edge.Consents
-	boxes  fleet.Host // of what is no instance: jobs and phases
+	cfg     Config
+	engine  *runtime.Engine
+	build   *build.Builder
+	edge    *edge.Edge
+	jobs    *jobs.Jobs
+	logs    *logs.Book
+	volumes *storage.Room
+	lan     *edge.Network
+	calls   *edge.Consents
+	boxes   fleet.Host // of what is no instance: jobs and phases
 
 	routed chan struct{} // closed when what ran before is routed
 	booted chan struct{}
@@ -102,9 +111,12 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
 	d.calls = edge.NewConsents(db, engine, running{d}, events{d}, log)
-	d.boxes = local.Host(engine)
+	d.volumes = d.newVolumes()
+	boxes := local.New(engine, d.volumes)
+	d.volumes.Watch(boxes.Containers)
+	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
-	d.jobs = d.newJobs(engine)
+	d.jobs = d.newJobs(boxes)
 	d.join()
 	return d
 }
@@ -114,6 +126,7 @@ func (d *Deployer) join() {
 	d.phases = &phases{turns: d.turns, boxes: d.boxes, logs: d.logs, ssh: d.sshCommand}
 	d.Releases = &Releases{turns: d.turns, phases: d.phases, build: d.build, jobs: d.jobs, layers: d.engine, ssh: d.sshCommand}
 	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
+	d.Mounts = &Mounts{turns: d.turns, releases: d.Releases, jobs: d.jobs, volumes: d.volumes}
 	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
 }
 
@@ -123,6 +136,7 @@ func (d *Deployer) join() {
 func (d *Deployer) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, d.end)
 	defer stop()
+	d.warn("the volumes are not all swept", d.volumes.Sweep(time.Now()))
 	if err := d.boot(d.life); err != nil && ctx.Err() == nil {
 		d.end()
 		d.rest()
@@ -130,6 +144,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.build.MakeAhead)
+	d.background(d.volumes.Run)
 	d.jobs.Run(ctx)
 	d.rest()
 	return nil
@@ -150,6 +165,9 @@ func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
 
 // Logs is what the programs of the apps print.
 func (d *Deployer) Logs() *logs.Book { return d.logs }
+
+// Storage is the volumes of the apps.
+func (d *Deployer) Storage() *storage.Room { return d.volumes }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }

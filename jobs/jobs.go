@@ -23,6 +23,8 @@ import (
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Config is what jobs need. All of it must be set.
@@ -52,7 +54,7 @@ type Config struct {
 
 // Engine runs commands at a terminal.
 type Engine interface {
-	Attach(ctx context.Context, spec runtime.Spec, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error)
+	Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
 }
 
 // Remover removes containers that may be nil.
@@ -170,4 +172,10 @@ func (j *Jobs) warn(what string, err error, args ...any) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		j.cfg.Log.Warn(what, append(args, "err", err)...)
 	}
+}
+
+// Stopped is the fault (E116) of an app that is stopped, and of which nothing is
+// run therefore.
+func Stopped(app string) *fault.Error {
+	return fault.New(fault.Conflict, code.AppStopped, "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 }

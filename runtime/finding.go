@@ -22,7 +22,7 @@ type FindingKind string
 
 // The kinds of findings.
 const (
-	FindingIPv6Only FindingKind = "ipv6-only"      // the internet is reached by IPv6 alone, which containers do not have
+	FindingIPv6Only FindingKind = "ipv6-only"      // the internet is reached by IPv6 alone
 	FindingClosed   FindingKind = "other-firewall" // another firewall drops what containers send
 	FindingInput    FindingKind = "closed-port"    // another firewall drops what visitors send
 	FindingRunc     FindingKind = "runc"           // a runc with ways out of containers
@@ -33,14 +33,14 @@ const (
 // Findings looks at the machine.
 func (e *Engine) Findings(ctx context.Context) (found []Finding) {
 	if e.Stranded() {
-		found = append(found, Finding{FindingIPv6Only, "this machine reaches the internet by IPv6 alone; apps and builds could not get IPv6 and reach nothing",
+		found = append(found, Finding{FindingIPv6Only, "this machine has internet access only over IPv6; apps and builds could not get IPv6 and reach nothing",
 			"berth's log says why; an IPv4 address or a route by NAT or CLAT helps too"})
 	}
 	for _, f := range otherFirewalls(ctx, e.cfg.Bridge) {
-		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops what apps and builds send; they have no network", f.name, f.chain), f.remedy})
+		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops the packets of apps and builds; they have no network", f.name, f.chain), f.remedy})
 	}
 	if fixed, version := e.runc.fixed(ctx); !fixed {
-		found = append(found, Finding{FindingRunc, fmt.Sprintf("runc is %s and may let containers that start together out; Dockerfiles are built one step at a time", version), runcCriterion})
+		found = append(found, Finding{FindingRunc, fmt.Sprintf("runc is %s and may allow escapes from containers that start at the same time; Dockerfiles are built one step at a time", version), runcCriterion})
 	}
 	if times, last := e.net.firewall.repaired(); times > 0 {
 		found = append(found, Finding{FindingRepaired, fmt.Sprintf("another program removed or changed berth's firewall tables, last at %s; they were put back (times since the start: %d)", last.Format(time.DateTime), times),
@@ -56,12 +56,12 @@ func (e *Engine) Findings(ctx context.Context) (found []Finding) {
 // routing table. Nothing is sent to them.
 var internetIPv4, internetIPv6 = net.ParseIP("198.41.0.4"), net.ParseIP("2001:503:ba3e::2:30")
 
-// Stranded tells whether the machine reaches the internet by IPv6 alone, and
+// Stranded tells whether the machine reaches the internet only over IPv6, and
 // containers have none.
 func (e *Engine) Stranded() bool { return !e.net.hasSix() && ipv6Only() }
 
-// ipv6Only tells whether the machine has a route to the internet by IPv6 and
-// none by IPv4.
+// ipv6Only tells whether the machine has a route to the internet over IPv6 and
+// none over IPv4.
 func ipv6Only() bool { return !routed(internetIPv4) && routed(internetIPv6) }
 
 func routed(to net.IP) bool {

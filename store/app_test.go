@@ -34,6 +34,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
 			tx.AddEvent(store.Event{App: name, By: "alice", Kind: "scale"}),
 			tx.AddEvent(store.Event{App: name, By: "berth", Kind: "crash"}),
+			tx.Volumes.PutMounts(name, []store.Mount{{Volume: "v-of-" + name, Path: "/app/data", Access: store.AccessOne}}),
 		)
 	})
 }
@@ -84,7 +85,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 		if err != nil || len(builds) != 2 || builds[0].App != "new" {
 			t.Errorf("builds: got %+v, %v", builds, err)
 		}
-		runs, err := tx.JobRuns("new", "", 0)
+		runs, err := tx.CronRuns("new", "", 0)
 		if err != nil || len(runs) != 2 || runs[0].App != "new" {
 			t.Errorf("runs: got %+v, %v", runs, err)
 		}
@@ -131,7 +132,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 var notOfApps = []string{"meta", "hostkeys", "certificates"}
 
 // ofThePast are those whose records outlive the app that they tell of.
-var ofThePast = []string{"audit", "auditof", "events", "eventsof"}
+var ofThePast = []string{"audit", "auditof", "events", "eventsof", "volumes"}
 
 func TestDeleteApp_LeavesNothing(t *testing.T) {
 	for _, bucket := range store.Buckets() {

@@ -31,7 +31,7 @@ type everything interface {
 	GitRoom
 	RegistryRoom
 	LogRoom
-	JobRoom
+	CronRoom
 	DomainRoom
 	CertRoom
 	LetsEncryptRoom
@@ -41,6 +41,8 @@ type everything interface {
 	KeyRoom
 	NetworkRoom
 	DoctorRoom
+	StorageRoom
+	MountRoom
 }
 
 func roomsOf(one everything) Rooms {
@@ -56,7 +58,7 @@ func roomsOf(one everything) Rooms {
 		Git:         one,
 		Registries:  one,
 		Logs:        one,
-		Jobs:        one,
+		Cron:        one,
 		Domains:     one,
 		Certs:       one,
 		LetsEncrypt: one,
@@ -66,6 +68,8 @@ func roomsOf(one everything) Rooms {
 		Keys:        one,
 		Network:     one,
 		Doctor:      one,
+		Storage:     one,
+		Mounts:      one,
 	}
 }
 
@@ -265,7 +269,7 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }
+func (p *puppet) CronJobs(context.Context, string) ([]jobs.CronStatus, error) { return nil, nil }
 
 func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
 	return p.runOnce(ctx, args, att)

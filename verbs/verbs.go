@@ -58,7 +58,7 @@ type Rooms struct {
 	Git         GitRoom
 	Registries  RegistryRoom
 	Logs        LogRoom
-	Jobs        JobRoom
+	Cron        CronRoom
 	Domains     DomainRoom
 	Certs       CertRoom
 	LetsEncrypt LetsEncryptRoom
@@ -67,6 +67,8 @@ type Rooms struct {
 	Ports       PortRoom
 	Keys        KeyRoom
 	Network     NetworkRoom
+	Storage     StorageRoom
+	Mounts      MountRoom
 	Doctor      DoctorRoom
 }
 
@@ -85,12 +87,13 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
 		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs()}},
+		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
-		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},
+		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Cron}.verbs()}},
 		{"Domains and certificates", [][]Verb{
 			domains{r, rooms.Domains, cfg.Addresses, cfg.Resolver}.verbs(),
 			letsencrypt{r, rooms.LetsEncrypt, certs, cfg.Keeper}.verbs(), certs.verbs(),

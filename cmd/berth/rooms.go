@@ -27,7 +27,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Git:         d,
 		Registries:  d.Builder(),
 		Logs:        d.Logs(),
-		Jobs:        d.Jobs(),
+		Cron:        d.Jobs(),
 		Domains:     e,
 		Certs:       e,
 		LetsEncrypt: e,
@@ -36,6 +36,8 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Ports:       e,
 		Keys:        d,
 		Network:     network{d.Network(), d.Consents()},
+		Storage:     d.Storage(),
+		Mounts:      d.Mounts,
 		Doctor:      doctor,
 	}
 }

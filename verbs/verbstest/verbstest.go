@@ -18,7 +18,7 @@ type Everything interface {
 	verbs.GitRoom
 	verbs.RegistryRoom
 	verbs.LogRoom
-	verbs.JobRoom
+	verbs.CronRoom
 	verbs.DomainRoom
 	verbs.CertRoom
 	verbs.LetsEncryptRoom
@@ -28,6 +28,8 @@ type Everything interface {
 	verbs.KeyRoom
 	verbs.NetworkRoom
 	verbs.DoctorRoom
+	verbs.StorageRoom
+	verbs.MountRoom
 }
 
 // Rooms has one value in the place of all rooms.
@@ -44,7 +46,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Git:         one,
 		Registries:  one,
 		Logs:        one,
-		Jobs:        one,
+		Cron:        one,
 		Domains:     one,
 		Certs:       one,
 		LetsEncrypt: one,
@@ -54,5 +56,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Keys:        one,
 		Network:     one,
 		Doctor:      one,
+		Storage:     one,
+		Mounts:      one,
 	}
 }

@@ -24,8 +24,8 @@ type Entry struct {
 }
 
 var nouns = [][]Entry{
-	apps, releases, processes, jobs, configs, domains, certificates, requests, ports,
-	access, asking, appliance, state, git, source, images, builds, machine, networks,
+	apps, releases, processes, oneOffs, crons, configs, domains, certificates, requests, ports,
+	access, asking, appliance, state, git, source, images, builds, machine, storage, networks,
 }
 
 // scripts names the shell scripts that print codes.

@@ -10,11 +10,10 @@ const (
 )
 
 var networks = []Entry{
-	{NetworkPending, "The change is stored, but not yet in force.",
-		"The command stored the change, but the machine's firewall could not be changed for all " +
-			"containers. The evidence has what it said. berth tries again within a minute. " +
-			"`berth network:report` shows what is in force, and `berth doctor` looks for what is wrong " +
-			"with the machine."},
+	{NetworkPending, "The change is stored, but not yet applied.",
+		"The command stored the change, but the machine's firewall could not be changed for all containers. " +
+			"The evidence has its output. berth retries within a minute. `berth network:report` shows the " +
+			"applied values, and `berth doctor` checks for problems with the machine."},
 	{NetworkInvalid, "The network has no such property or value.",
 		"`berth network:set --global` takes lan, which is allow, deny or auto; lan-allow, which is a list " +
 			"of addresses and networks; and public-addresses, which is a list of addresses. Nothing was changed. " +
