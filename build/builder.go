@@ -87,6 +87,7 @@ type Engine interface {
 	Layers(ctx context.Context) ([]runtime.Layer, error)
 	RemoveLayer(ctx context.Context, key string) error
 	Load() (runtime.Load, error)
+	Stranded() bool
 }
 
 // Images makes and fetches images; *images.Maker does. RemoveCache deletes the
