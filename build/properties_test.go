@@ -32,7 +32,8 @@ func TestSetBuilder_ValuesAreCheckedAndTakenBack(t *testing.T) {
 		{"test", "yes", store.Builder{Selected: "python", BuildDir: "apps/api", Test: true}, "on or off"},
 		{"test", "", store.Builder{Selected: "python", BuildDir: "apps/api"}, ""},
 		{"selected", "", store.Builder{BuildDir: "apps/api"}, ""},
-		{"build-dir", ".", store.Builder{}, ""},
+		{"build-dir", ".", store.Builder{BuildDir: "."}, ""},
+		{"build-dir", "", store.Builder{}, ""},
 		{"versions", "24", store.Builder{}, "no value but latest"},
 		{"colour", "", store.Builder{}, "it has selected, build-dir, test, versions"},
 	} {

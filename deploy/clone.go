@@ -87,6 +87,9 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	if err := tx.PutRouting(to, routing); err != nil {
 		return err
 	}
+	if err := store.CopyProperties(tx, from, to); err != nil {
+		return err
+	}
 	for _, page := range edge.RouterPages {
 		if content := tx.Page(from, page); len(content) > 0 {
 			if err := tx.PutPage(to, page, content); err != nil {

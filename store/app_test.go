@@ -29,6 +29,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		return errors.Join(
 			fillApp(tx, name),
 			tx.PutRegistries(logins),
+			store.PutProperties(tx, name, "builder", map[string]string{"colour": "red"}),
 			tx.PutKey(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
 			tx.PutLogin(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
 			tx.AddEvent(store.Event{App: name, By: "alice", Kind: "scale"}),

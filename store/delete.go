@@ -23,6 +23,7 @@ var hanging = []struct {
 	{"runs", removeUnder},
 	{"pairs", removeUnder},
 	{"routing", removeUnder},
+	{"properties", removeUnder},
 	{"registries", removeUnder},
 	{"domainsof", removeUnder},
 	{"domains", removeOf},
@@ -40,6 +41,9 @@ func (tx *Tx) DeleteApp(name string) error {
 		return err
 	}
 	for _, h := range hanging {
+		if tx.bucket(h.bucket) == nil { // of a file that an older berth has made, while the disk was full
+			continue
+		}
 		if err := h.remove(tx.bucket(h.bucket), app); err != nil {
 			return fmt.Errorf("delete %s of %s: %w", h.bucket, name, err)
 		}

@@ -34,6 +34,7 @@ func (n certs) verbs() []Verb {
 			Name: "certs:report", Role: seesHost,
 			Short:   "show what hosts are served with",
 			Example: "certs:report shop",
+			Whole:   true,
 			Aliases: []string{"certs"},
 		}, n.report),
 		act(Verb{

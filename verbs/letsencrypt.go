@@ -171,12 +171,12 @@ func (n letsencrypt) set(ctx context.Context, c Call, args SetArgs) (LetsEncrypt
 }
 
 // property is one that letsencrypt:set knows.
-type property struct {
+type oldProperty struct {
 	name string
 	set  func(s *store.Settings, value string) error
 }
 
-func properties() []property {
+func properties() []oldProperty {
 	text := func(field func(*store.Settings) *string, check func(string) (string, error)) func(*store.Settings, string) error {
 		return func(s *store.Settings, value string) (err error) {
 			if value != "" && check != nil {
@@ -191,7 +191,7 @@ func properties() []property {
 	secret := func(name string) func(*store.Settings, string) error {
 		return func(s *store.Settings, value string) error { setSecret(s, name, value); return nil }
 	}
-	return []property{
+	return []oldProperty{
 		{"email", text(func(s *store.Settings) *string { return &s.Email }, emailAddress)},
 		{"server", text(func(s *store.Settings) *string { return &s.ACME }, directory)},
 		{"roots", text(func(s *store.Settings) *string { return &s.ACMERoots }, bundle)},

@@ -26,6 +26,7 @@ func (n ports) verbs() []Verb {
 			Name: "ports:report", Role: reads,
 			Short:   "show the TCP ports",
 			Example: "ports:report shop",
+			Whole:   true,
 			Aliases: []string{"ports", "ports:list"},
 		}, n.report),
 		act(Verb{

@@ -181,7 +181,7 @@ func TestCommands_OutputAndExitCodes(t *testing.T) {
 		{"apps:info shop more", 2, "", "apps:info does not take \"more\""},
 		{"apps:info -a shop", 0, "running", ""},
 		{"apps:info --app=shop", 0, "running", ""},
-		{"apps:info --colour shop", 2, "", "unknown flag: --colour [E151]\nhint:  usage: berth apps:info APP\n"},
+		{"apps:info --colour shop", 2, "", "apps:info has no value --colour [E218]"},
 		{"apps:info shop --format xml", 2, "", "there is no format \"xml\""},
 		{"apps:lits", 2, "", "berth has no command \"apps:lits\" [E150]\nhint:  did you mean \"apps:list\"?\n"},
 		{"serve", 2, "", "[E150]"}, // not over SSH

@@ -25,7 +25,7 @@ type Entry struct {
 
 var nouns = [][]Entry{
 	apps, releases, processes, jobs, configs, domains, certificates, requests, ports,
-	access, asking, appliance, state, git, source, images, builds, machine,
+	access, asking, appliance, state, git, source, images, builds, machine, properties,
 }
 
 // scripts names the shell scripts that print codes.
