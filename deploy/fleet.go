@@ -56,7 +56,8 @@ type change struct {
 // converge makes an app run what the change says; see fleet.App.Converge. The
 // caller holds the app's line.
 func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
-	c.Release, c.StopFirst = formation.Of(c.record, c.release), c.record.Rollout == store.StopFirst
+	counts := d.counts(c.record)
+	c.Release, c.StopFirst = formation.Of(counts, c.release), counts.Rollout == store.StopFirst
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := d.db.Update(c.commit); err != nil {
@@ -127,7 +128,7 @@ func (d *Deployer) Expect(name string) (cancel func()) {
 	if err != nil || live.Base == "" || live.Base == live.Layer {
 		return func() {}
 	}
-	next := formation.Of(record, live)
+	next := formation.Of(d.counts(record), live)
 	next.Number, next.Layer = record.LastRelease+1, live.Base
 	next.Foreign, next.StopSignal = false, ""
 	return a.fleet.Expect(next)

@@ -54,19 +54,25 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 	return content, err
 }
 
-// PageOf returns a page as it is shown: the one that was set by hand, else the
-// one that the live release carries, nil when there is neither.
+// PageOf returns a page as it is shown: the one that was set of the app by hand,
+// else the one that the live release carries, else the one that was set for all
+// apps, nil when there is none.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
 	if content := tx.Page(app, page); content != nil {
 		return content, false, nil
 	}
 	record, err := tx.App(app)
-	if err != nil || record.Release == 0 {
+	if err != nil {
 		return nil, false, err
 	}
-	release, err := tx.ReleaseWithoutConfig(app, record.Release)
-	if err != nil || release.Pages[page] == "" {
-		return nil, false, err
+	var release store.Release
+	if record.Release != 0 {
+		if release, err = tx.ReleaseWithoutConfig(app, record.Release); err != nil {
+			return nil, false, err
+		}
+	}
+	if release.Pages[page] == "" {
+		return tx.Page(store.Machine, page), false, nil
 	}
 	return tx.CarriedPage(app, release.Pages[page]), true, nil
 }

@@ -201,7 +201,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
 	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
 	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindJob, map[string]string{
+		spec := formation.Spec(j.counts(record), release, kindJob, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)

@@ -42,7 +42,7 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 	defer context.AfterFunc(j.life, cancel)()
 	var exit runtime.Exit
 	for {
-		exit, err = j.cfg.Engine.Attach(ctx, local.Spec(formation.Spec(record, release, "one-off", nil)), runtime.Command(cmd), att)
+		exit, err = j.cfg.Engine.Attach(ctx, local.Spec(formation.Spec(j.counts(record), release, "one-off", nil)), runtime.Command(cmd), att)
 		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
 			break // else containerd died before the command ran
 		}

@@ -119,6 +119,17 @@ func (l List) Names() (names []string) {
 	return names
 }
 
+// NamesOf are the names of those that can be set for an app, or with "" for the
+// machine.
+func (l List) NamesOf(app string) (names []string) {
+	for _, p := range l.Properties {
+		if p.of(app) {
+			names = append(names, p.Name+p.Rest)
+		}
+	}
+	return names
+}
+
 // of tells whether a property can be set for an app, or with "" for the machine.
 func (p Property) of(app string) bool {
 	return p.Scope == Both || (p.Scope == Global) == (app == "")

@@ -2,8 +2,12 @@ package store
 
 import bolt "go.etcd.io/bbolt"
 
+// Machine stands in the place of an app's name for what is the machine's own. No
+// app may have the name.
+const Machine = machine
+
 // Properties returns the values that somebody has set of a noun's properties, by
-// the property's name: of an app, or with "" the machine's, which count for apps
+// the property's name: of an app, or with "" the Machine's, which count for apps
 // that have none of their own. Package property has their rules.
 func Properties(tx *Tx, app, noun string) (values map[string]string, err error) {
 	if of := propertiesOf(tx, app); of != nil {
@@ -58,7 +62,7 @@ func makePropertiesOf(tx *Tx, app string) (*bolt.Bucket, error) {
 
 func orMachine(app string) string {
 	if app == "" {
-		return machine
+		return Machine
 	}
 	return app
 }

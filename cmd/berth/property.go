@@ -67,6 +67,10 @@ func nonEmpty(words ...string) []string {
 // checkSet looks for the words that are missing or out of place.
 func checkSet(c *cli, v verbs.Verb, global bool, app string, words []string) error {
 	l := v.Properties
+	there := strings.Join(l.NamesOf(app), ", ")
+	if global {
+		there = strings.Join(l.NamesOf(""), ", ")
+	}
 	_, notFirst := l.Find(app)
 	second := notFirst
 	if len(words) > 0 {
@@ -74,7 +78,7 @@ func checkSet(c *cli, v verbs.Verb, global bool, app string, words []string) err
 	}
 	switch {
 	case global && app != "":
-		return usage("%s --global takes a property, and no app", v.Name).Hint("there are %s", strings.Join(l.Names(), ", "))
+		return usage("%s --global takes a property, and no app", v.Name).Hint("there are %s", there)
 	case !global && app != "" && notFirst == nil && second != nil && l.Global():
 		return usage("%s needs the name of an app before the property, or --global", v.Name).
 			Hint("for all apps: berth %s --global %s", v.Name, strings.Join(append([]string{app}, words...), " "))
@@ -83,7 +87,7 @@ func checkSet(c *cli, v verbs.Verb, global bool, app string, words []string) err
 	case !global && app == "":
 		return usage("%s needs the name of an app", v.Name).Hint("usage: berth %s APP PROPERTY [VALUE]", v.Name)
 	case len(words) == 0:
-		return usage("%s needs a property", v.Name).Hint("there are %s", strings.Join(l.Names(), ", "))
+		return usage("%s needs a property", v.Name).Hint("there are %s", there)
 	}
 	return nil
 }

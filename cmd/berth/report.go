@@ -37,6 +37,9 @@ func (c *cli) reportCommand(v verbs.Verb) command {
 			r.word = strings.TrimSuffix(p.word, "]")
 		}
 	}
+	if r.hasGlobal() {
+		r.word += "|--global"
+	}
 	made := command{
 		use: v.Name + " [" + r.word + "] [--KEY]", maybeApp: true, max: 0, reads: true,
 		keys: r.names,
