@@ -69,6 +69,10 @@ type List struct {
 
 	Properties []Property
 
+	// Foreign says why there is no property of a name that other platforms have;
+	// nil is that it knows nothing of the name. It may be nil itself.
+	Foreign func(name string) error
+
 	// Kept has the values; nil keeps them in the store under the noun.
 	Kept Keeper
 }
@@ -95,6 +99,11 @@ func (l List) Find(name string) (Property, error) {
 			}
 			one.Name, one.Scope, one.Family = name, p.Scope, nil
 			return one, nil
+		}
+	}
+	if l.Foreign != nil {
+		if err := l.Foreign(name); err != nil {
+			return Property{}, err
 		}
 	}
 	f := fault.New(fault.Usage, l.Code, "%s no property %.60q", l.Has, name)

@@ -32,6 +32,7 @@ func (n builder) verbs() []Verb {
 			Short:   "show how an app is built",
 			Example: "builder:report shop\nbuilder:report shop --builder-selected",
 			Aliases: []string{"builder"},
+			Keys:    keysOf(func(r build.BuilderReport) []Key { return []Key{{"builder-detected", r.Language}} }),
 		}, n.report),
 		look(Verb{
 			Name: "builder:mirror", Role: reads,

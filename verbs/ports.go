@@ -3,6 +3,7 @@ package verbs
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
@@ -27,6 +28,13 @@ func (n ports) verbs() []Verb {
 			Short:   "show the TCP ports",
 			Example: "ports:report shop",
 			Whole:   true,
+			Keys: keysOf(func(r edge.PortsReport) []Key {
+				var list []string
+				for _, p := range r.Ports {
+					list = append(list, p.String())
+				}
+				return []Key{{"ports-map", strings.Join(list, " ")}}
+			}),
 			Aliases: []string{"ports", "ports:list"},
 		}, n.report),
 		act(Verb{
