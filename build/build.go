@@ -156,7 +156,7 @@ func (b *Builder) noteLayers(build *store.Build, made *plan.Plan) error {
 			build.Layers = append(build.Layers, layer.Key)
 		}
 	}
-	return fault.ExplainDiskFull(b.db.Update(func(tx *store.Tx) error { return tx.PutBuild(*build) }))
+	return fault.ExplainDiskFull(b.db.Update(func(tx *store.Tx) error { return tx.Builds.Put(*build) }))
 }
 
 // makeLayers makes what is missing of a plan's layers: the shared ones in a time

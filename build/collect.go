@@ -61,7 +61,7 @@ func unfinished(tx *store.Tx, wanted map[string]bool) error {
 		return err
 	}
 	for _, app := range apps {
-		last, err := tx.Builds(app.Name, 1)
+		last, err := tx.Builds.Of(app.Name, 1)
 		if err != nil {
 			return err
 		}

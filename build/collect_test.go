@@ -147,7 +147,7 @@ func TestUnfinished_KeepsTheLayersOfTheLastBuildAlone(t *testing.T) {
 		return keys
 	}
 	made := &plan.Plan{Layers: []plan.Layer{{Key: "toolchain", Root: true}, {Key: "dependencies"}, {Key: "output"}}}
-	end := func(build store.Build) { update(t, d, func(tx *store.Tx) error { return tx.PutBuild(build) }) }
+	end := func(build store.Build) { update(t, d, func(tx *store.Tx) error { return tx.Builds.Put(build) }) }
 	build := begin(t, d, record.Name)
 	err := d.noteLayers(&build, made)
 	if got := wanted(); err != nil || len(got) != 2 || !got["dependencies"] || !got["output"] {

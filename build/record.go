@@ -21,7 +21,7 @@ func Begin(tx *store.Tx, app, branch, by string, commit git.Commit) (record stor
 		App: record.Name, Number: record.LastBuild, Status: store.BuildRunning, Commit: commit.ID,
 		Subject: commit.Subject, Branch: branch, By: by, StartedAt: time.Now().UTC(),
 	}
-	last, err := tx.Builds(app, 1)
+	last, err := tx.Builds.Of(app, 1)
 	if err != nil {
 		return record, build, err
 	}
@@ -31,5 +31,5 @@ func Begin(tx *store.Tx, app, branch, by string, commit git.Commit) (record stor
 	if err := tx.PutApp(record); err != nil {
 		return record, build, err
 	}
-	return record, build, tx.PutBuild(build)
+	return record, build, tx.Builds.Put(build)
 }

@@ -77,14 +77,14 @@ func (r Registries) edit(by store.User, app, what string, change func(map[store.
 				return err
 			}
 		}
-		logins, err := tx.Registries()
+		logins, err := tx.Registries.All()
 		if err != nil {
 			return err
 		}
 		if err := change(logins); err != nil {
 			return err
 		}
-		return errors.Join(tx.PutRegistries(logins), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "settings", Text: what}))
+		return errors.Join(tx.Registries.Replace(logins), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "settings", Text: what}))
 	})
 	if err != nil {
 		return fault.ExplainDiskFull(err)
@@ -100,7 +100,7 @@ func (r Registries) edit(by store.User, app, what string, change func(map[store.
 func (r Registries) logins(app string, by store.User) (map[string]images.Login, error) {
 	logins := map[string]images.Login{}
 	err := r.db.View(func(tx *store.Tx) error {
-		stored, err := tx.Registries()
+		stored, err := tx.Registries.All()
 		for place, login := range stored {
 			if place.App == "" && len(by.Apps) == 0 {
 				logins[place.Host] = images.Login{Username: login.Username, Password: login.Password, Trusted: true}

@@ -129,7 +129,7 @@ func (ts *Transcripts) FollowBuild(ctx context.Context, app string, number int, 
 	var record store.App
 	err := ts.db.View(func(tx *store.Tx) (err error) {
 		if record, err = tx.App(app); err == nil {
-			_, err = tx.Build(app, number)
+			_, err = tx.Builds.Get(app, number)
 		}
 		return err
 	})

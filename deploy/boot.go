@@ -104,7 +104,7 @@ type broken struct {
 	uids     map[string]int // of the apps, by name: a name may be another app's by then
 	releases []brokenRelease
 	builds   []store.Build
-	runs     []store.JobRun
+	runs     []store.CronRun
 }
 
 // brokenRelease is one that was being rolled out.
@@ -160,15 +160,15 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, build := range b.builds {
-		if there(build.App) && tx.HasBuild(build.App, build.Number) {
-			if err := tx.PutBuild(build); err != nil {
+		if there(build.App) && tx.Builds.Has(build.App, build.Number) {
+			if err := tx.Builds.Put(build); err != nil {
 				return err
 			}
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) && tx.HasJobRun(run.App, run.Number) {
-			if _, err := tx.PutJobRun(run); err != nil {
+		if there(run.App) && tx.HasCronRun(run.App, run.Number) {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -201,7 +201,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 			for _, n := range pending {
 				left.releases = append(left.releases, brokenRelease{app.Name, n})
 			}
-			builds, err := tx.Builds(app.Name, 0)
+			builds, err := tx.Builds.Of(app.Name, 0)
 			if err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 				}
 				left.builds = append(left.builds, b)
 			}
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			if err != nil {
 				return err
 			}
@@ -263,7 +263,7 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	}
 	defer leave()
 	if record.Release == 0 {
-		d.reroute(a)
+		a.fleet.Reroute()
 		return
 	}
 	release, err := d.liveRelease(record)
@@ -275,30 +275,4 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
 		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
 	}
-}
-
-// liveWithoutConfig returns the release that should be live, but for its config;
-// the zero one when nothing was ever deployed.
-func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err error) {
-	if record.Release == 0 {
-		return release, nil
-	}
-	err = s.db.View(func(tx *store.Tx) error {
-		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
-		return err
-	})
-	return release, err
-}
-
-// liveRelease returns the release that should be live, or a fault (E112) when
-// nothing was ever deployed.
-func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
-	if record.Release == 0 {
-		return release, NeverDeployed(record.Name)
-	}
-	err = s.db.View(func(tx *store.Tx) error {
-		release, err = tx.Release(record.Name, record.Release)
-		return err
-	})
-	return release, err
 }

@@ -24,7 +24,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 	start := time.Now().UTC()
 	update(t, d, func(tx *store.Tx) error {
 		for _, b := range []store.Build{{App: "shop", Number: 7, Status: store.BuildRunning}, {App: "shop", Number: 8, Status: store.BuildRunning}} {
-			if err := tx.PutBuild(b); err != nil {
+			if err := tx.Builds.Put(b); err != nil {
 				return err
 			}
 		}
@@ -36,11 +36,11 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 				return err
 			}
 		}
-		for _, run := range []store.JobRun{
+		for _, run := range []store.CronRun{
 			{App: "shop", Job: "j", StartedAt: start, FinishedAt: start, ExitCode: 4},
 			{App: "shop", Job: "j", StartedAt: start}, // its container is gone
 		} {
-			if _, err := tx.PutJobRun(run); err != nil {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -50,7 +50,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := d.db.View(func(tx *store.Tx) error {
-		builds, err := tx.Builds("shop", 0)
+		builds, err := tx.Builds.Of("shop", 0)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		if pending.Status != store.ReleaseFailed {
 			t.Errorf("the pending release: got %s", pending.Status)
 		}
-		runs, err := tx.JobRuns("shop", "j", 0)
+		runs, err := tx.CronRuns("shop", "j", 0)
 		if err != nil {
 			return err
 		}
@@ -90,9 +90,9 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	shop(t, d)
 	begin := func(app string) {
 		update(t, d, func(tx *store.Tx) error {
-			_, err := tx.PutJobRun(store.JobRun{App: app, Job: "j", StartedAt: time.Now()})
+			_, err := tx.PutCronRun(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
 			return errors.Join(err,
-				tx.PutBuild(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
+				tx.Builds.Put(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
 				tx.PutRelease(store.Release{App: app, Number: 2, Status: store.ReleasePending, Build: 7}))
 		})
 	}
@@ -107,7 +107,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	}
 	left.releases = append([]brokenRelease{{"shop", 99}}, left.releases...)
 	left.builds = append(left.builds, store.Build{App: "shop", Number: 99, Status: store.BuildFailed})
-	left.runs = append(left.runs, store.JobRun{App: "shop", Job: "j", Number: 99})
+	left.runs = append(left.runs, store.CronRun{App: "shop", Job: "j", Number: 99})
 	if err := d.DestroyApp(t.Context(), "blog", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -121,9 +121,9 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	for app, want := range map[string]string{"shop": "failed failed closed 1 1", "blog": "pending running open 1 1"} {
 		err := d.db.View(func(tx *store.Tx) error {
 			release, err1 := tx.Release(app, 2)
-			build, err2 := tx.Build(app, 7)
-			builds, err3 := tx.Builds(app, 0)
-			runs, err4 := tx.JobRuns(app, "j", 0)
+			build, err2 := tx.Builds.Get(app, 7)
+			builds, err3 := tx.Builds.Of(app, 0)
+			runs, err4 := tx.CronRuns(app, "j", 0)
 			state := "open"
 			if n := len(runs); n > 0 && !runs[n-1].FinishedAt.IsZero() {
 				state = "closed"
@@ -161,7 +161,7 @@ func TestHoldUnserved_HoldsRequestsOfAppsThatAreToBeStartedAlone(t *testing.T) {
 		return nil
 	})
 	for _, record := range records {
-		d.reroute(d.app(record))
+		d.app(record).fleet.Reroute()
 	}
 	for _, w := range d.wanted(records) {
 		resume := w.App.HoldUnserved(*w.Release)
@@ -195,7 +195,7 @@ func TestCloseInterrupted_OnAFullDiskIsDoneOnceThereIsSpace(t *testing.T) {
 		defer func() { d.end(); d.work.Wait() }()
 		shop(t, d)
 		update(t, d, func(tx *store.Tx) error {
-			return tx.PutBuild(store.Build{App: "shop", Number: 7, Status: store.BuildRunning})
+			return tx.Builds.Put(store.Build{App: "shop", Number: 7, Status: store.BuildRunning})
 		})
 		ballast, err := os.Create(filepath.Join(dir, "ballast"))
 		for err == nil {
@@ -210,7 +210,7 @@ func TestCloseInterrupted_OnAFullDiskIsDoneOnceThereIsSpace(t *testing.T) {
 		}
 		status := func() (status store.BuildStatus) {
 			db.View(func(tx *store.Tx) error {
-				build, err := tx.Build("shop", 7)
+				build, err := tx.Builds.Get("shop", 7)
 				status = build.Status
 				return err
 			})
@@ -238,7 +238,7 @@ func TestRun_GoesOnUntilItIsEnded(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			release.Cron = []store.Job{{ID: "j", Schedule: "0 * * * *", Command: "work"}}
+			release.Cron = []store.CronJob{{ID: "j", Schedule: "0 * * * *", Command: "work"}}
 			return tx.PutRelease(release)
 		})
 		now, l := another(t, d, m)
@@ -251,7 +251,7 @@ func TestRun_GoesOnUntilItIsEnded(t *testing.T) {
 			t.Fatalf("Run ended by itself: %v", err)
 		default:
 		}
-		statuses, err := now.jobs.Jobs(t.Context(), "shop")
+		statuses, err := now.jobs.CronJobs(t.Context(), "shop")
 		if err != nil || len(statuses) != 1 || statuses[0].Last == nil {
 			t.Errorf("an hourly job after 2 hours: got %+v, %v; want a run", statuses, err)
 		}

@@ -14,7 +14,7 @@ func TestCancelBuild_NothingIsBuilt(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
 	update(t, d, func(tx *store.Tx) error {
-		return tx.PutBuild(store.Build{App: "shop", Number: 3, Status: store.BuildSucceeded})
+		return tx.Builds.Put(store.Build{App: "shop", Number: 3, Status: store.BuildSucceeded})
 	})
 	for number, want := range map[int]string{0: "nothing is being built", 3: "build 3 of shop has ended: it succeeded", 4: "no build 4"} {
 		_, err := d.CancelBuild(t.Context(), "shop", number, store.User{Name: "bob"})
@@ -50,7 +50,7 @@ func TestCancelBuild_APushThatWaitsIsSentAwayAndRemembered(t *testing.T) {
 	}
 	leave()
 	err = d.db.View(func(tx *store.Tx) error {
-		build, err := tx.Build("shop", 1)
+		build, err := tx.Builds.Get("shop", 1)
 		if err == nil && (build.Status != store.BuildCancelled || build.FinishedAt.IsZero() || build.By != "alice") {
 			t.Errorf("the record is %+v, want a cancelled build", build)
 		}
@@ -65,7 +65,7 @@ func TestCancelBuild_TheOneUnderWay(t *testing.T) {
 	d := newDeployer(t)
 	_, a := shop(t, d)
 	update(t, d, func(tx *store.Tx) error {
-		return tx.PutBuild(store.Build{App: "shop", Number: 5, Status: store.BuildRunning})
+		return tx.Builds.Put(store.Build{App: "shop", Number: 5, Status: store.BuildRunning})
 	})
 	ctx, end := a.begin(t.Context(), 5)
 	go func() { // what Push does of it

@@ -87,17 +87,17 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	if err := tx.PutRouting(to, routing); err != nil {
 		return err
 	}
-	if err := store.CopyProperties(tx, from, to); err != nil {
+	if err := tx.Properties.Copy(from, to); err != nil {
 		return err
 	}
 	for _, page := range edge.RouterPages {
-		if content := tx.Page(from, page); len(content) > 0 {
-			if err := tx.PutPage(to, page, content); err != nil {
+		if content := tx.Pages.Get(from, page); len(content) > 0 {
+			if err := tx.Pages.Put(to, page, content); err != nil {
 				return err
 			}
 		}
 	}
-	logins, err := tx.Registries()
+	logins, err := tx.Registries.All()
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 			logins[store.RegistryPlace{App: to, Host: place.Host}] = login
 		}
 	}
-	return tx.PutRegistries(logins)
+	return tx.Registries.Replace(logins)
 }
 
 // deployClone deploys a commit of another app. The branch names it only once it

@@ -26,8 +26,8 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 			tx.PutConfig("shop", map[string]string{"COLOR": "blue"}),
 			tx.PutDomain(store.Domain{Host: "www.example.org", App: "shop"}),
 			tx.PutRouting("shop", store.Routing{Maintenance: true, Properties: map[string]string{"max-body": "5m"}, Users: map[string]string{"alice": "hash"}}),
-			tx.PutPage("shop", store.PageError, []byte("sorry")),
-			tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{{App: "shop", Host: "r.test"}: {Username: "u"}, {App: "blog", Host: "r.test"}: {Username: "b"}}),
+			tx.Pages.Put("shop", store.PageError, []byte("sorry")),
+			tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{{App: "shop", Host: "r.test"}: {Username: "u"}, {App: "blog", Host: "r.test"}: {Username: "b"}}),
 		)
 	})
 	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
@@ -46,10 +46,10 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 			t.Errorf("the config: %v, %v", config, err)
 		}
 		routing, err := tx.Routing("copy")
-		if err != nil || routing.Maintenance || routing.Properties["max-body"] != "5m" || routing.Users["alice"] != "hash" || string(tx.Page("copy", store.PageError)) != "sorry" {
+		if err != nil || routing.Maintenance || routing.Properties["max-body"] != "5m" || routing.Users["alice"] != "hash" || string(tx.Pages.Get("copy", store.PageError)) != "sorry" {
 			t.Errorf("the routing: %+v, %v", routing, err)
 		}
-		logins, err := tx.Registries()
+		logins, err := tx.Registries.All()
 		if err != nil || logins[store.RegistryPlace{App: "copy", Host: "r.test"}].Username != "u" || len(logins) != 3 {
 			t.Errorf("the logins: %v, %v", logins, err)
 		}

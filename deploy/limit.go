@@ -19,7 +19,7 @@ import (
 // leaves the app as it was. More than the app would have without a value of its
 // own takes from other apps: it needs access to all of them (E111). What is set
 // for all apps counts for each from its next start or deploy.
-func (d *Deployer) SetProcesses(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
+func (d *Processes) SetProcesses(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
 	set, err := formation.Properties.Check(app, name, value)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (d *Deployer) SetProcesses(ctx context.Context, app, name, value string, by
 	if err != nil {
 		return fault.ExplainDiskFull(err)
 	}
-	d.changes.publish(app)
+	d.publish(app)
 	return nil
 }
 
@@ -63,8 +63,8 @@ func mayTake(db *store.Store, set property.Change, by store.User) error {
 
 // counts returns a record with the limits and the order of rollouts that count
 // for it; see formation.Counts.
-func (d *Deployer) counts(record store.App) store.App {
-	counts, err := formation.Counts(d.db, record)
-	d.warn("what is set for all apps cannot be read", err, "app", record.Name)
+func (j *journal) counts(record store.App) store.App {
+	counts, err := formation.Counts(j.db, record)
+	j.warn("what is set for all apps cannot be read", err, "app", record.Name)
 	return counts
 }

@@ -38,7 +38,7 @@ func (d *Deployer) collectLogs(app string) {
 			}
 		}
 		for n, path := range builds {
-			if n < tx.FirstBuild(app) {
+			if n < tx.Builds.First(app) {
 				old = append(old, path)
 			}
 		}

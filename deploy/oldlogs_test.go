@@ -16,7 +16,7 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
 	d.cfg.KeepReleases = 2
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	record.Release, record.LastRelease = 11, 13
 	update(t, d, func(tx *store.Tx) error {
 		for n, status := range map[int]store.ReleaseStatus{
@@ -26,7 +26,7 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 				return err
 			}
 		}
-		return errors.Join(tx.PutApp(record), tx.PutBuild(store.Build{App: "shop", Number: 20}), tx.PutBuild(store.Build{App: "shop", Number: 21}))
+		return errors.Join(tx.PutApp(record), tx.Builds.Put(store.Build{App: "shop", Number: 20}), tx.Builds.Put(store.Build{App: "shop", Number: 21}))
 	})
 	for _, dir := range []string{"v8", "v9", "v10", "v11", "v12", "v13", "v14", "builds"} { // v14: a build that goes on
 		if err := os.MkdirAll(filepath.Join(d.cfg.Logs, shopID, dir), 0o700); err != nil {
@@ -54,7 +54,7 @@ func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	d := newDeployer(t)
 	storetest.History(t, d.db, 450)
 	d.cfg.KeepReleases = 200 // half of them failed, so that this reaches back beyond what is remembered
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	record, a, err := d.find("shop")
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func (d *Deployer) collectPages(app string) {
 			}
 		}
 		stale = nil
-		for key := range tx.CarriedPages(app) {
+		for key := range tx.Pages.CarriedKeys(app) {
 			if !wanted[key] {
 				stale = append(stale, key)
 			}
@@ -38,7 +38,7 @@ func (d *Deployer) collectPages(app string) {
 				return err
 			}
 			for _, key := range stale {
-				if err := tx.DeleteCarriedPage(app, key); err != nil {
+				if err := tx.Pages.DeleteCarried(app, key); err != nil {
 					return err
 				}
 			}

@@ -18,7 +18,7 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 			if err := tx.PutRelease(r); err != nil {
 				return err
 			}
-			if err := tx.PutCarriedPage("shop", []byte(page)); err != nil {
+			if err := tx.Pages.PutCarried("shop", []byte(page)); err != nil {
 				return err
 			}
 			return makeLive(tx, "shop", number, nil)
@@ -46,11 +46,11 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	update(t, d, func(tx *store.Tx) error { return makeLive(tx, "shop", 2, nil) }) // rolled back
 	want("two")
 	d.cfg.KeepReleases = 1
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	d.collectPages("shop")
 	want("two")
 	update(t, d, func(tx *store.Tx) error {
-		if got := tx.CarriedPages("shop"); len(got) != 1 {
+		if got := tx.Pages.CarriedKeys("shop"); len(got) != 1 {
 			t.Errorf("%d pages are stored, want one", len(got))
 		}
 		return nil

@@ -71,12 +71,12 @@ func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {
 	var out bytes.Buffer
 	push.Out = &out
 	d.cfg.Logs = os.DevNull // no directory can be made in it
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	if err := d.Push(t.Context(), push); err == nil {
 		t.Fatal("it was taken")
 	}
 	err := d.db.View(func(tx *store.Tx) error {
-		build, err := tx.Build("shop", 1)
+		build, err := tx.Builds.Get("shop", 1)
 		if err == nil && (build.Status != store.BuildFailed || build.FinishedAt.IsZero()) {
 			t.Errorf("got a build that is %s, want failed", build.Status)
 		}

@@ -96,7 +96,7 @@ func behalf(uid int) string {
 // certified adds to the names what is to be known of their certificates. A pair
 // for one host goes before the app's.
 func (e *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
-	stored, err := tx.Pairs(app.Name)
+	stored, err := tx.Pairs.Of(app.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (e *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte,
 		if !slices.ContainsFunc(names, pair.Covers) {
 			return fault.New(fault.Usage, code.CertificateInvalid, "the certificate is for %s, and not for %s", strings.Join(pair.Hosts(), ", "), strings.Join(names, ", "))
 		}
-		return tx.PutPair(store.Pair{
+		return tx.Pairs.Put(store.Pair{
 			App: app, Host: host, Chain: string(sorted), Key: string(secret), GivenAt: time.Now().UTC(), GivenBy: by.Name,
 		})
 	})
@@ -228,7 +228,7 @@ func (e *Edge) RemovePair(ctx context.Context, app, host string, by store.User) 
 		what = host
 	}
 	return e.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
-		found, err := tx.DeletePair(app, host)
+		found, err := tx.Pairs.Delete(app, host)
 		if err == nil && !found {
 			return fault.New(fault.NotFound, code.CertificateUnknown, "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
 		}

@@ -58,7 +58,7 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 // else the one that the live release carries, else the one that was set for all
 // apps, nil when there is none.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
-	if content := tx.Page(app, page); content != nil {
+	if content := tx.Pages.Get(app, page); content != nil {
 		return content, false, nil
 	}
 	record, err := tx.App(app)
@@ -72,7 +72,7 @@ func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err e
 		}
 	}
 	if release.Pages[page] == "" {
-		return tx.Page(store.Machine, page), false, nil
+		return tx.Pages.Get(store.Machine, page), false, nil
 	}
-	return tx.CarriedPage(app, release.Pages[page]), true, nil
+	return tx.Pages.Carried(app, release.Pages[page]), true, nil
 }

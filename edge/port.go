@@ -35,7 +35,7 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 	}()
 	err := e.changePorts(app, by, "added "+portNames(ports), func(tx *store.Tx) error {
 		for _, p := range ports {
-			old, there, err := tx.Port(p.Number)
+			old, there, err := tx.Ports.Get(p.Number)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 					Hint("an administrator can: berth ports:add %s %s", app, p)
 			}
 			p.App, p.CreatedAt = app, time.Now().UTC()
-			if err := tx.PutPort(p); err != nil {
+			if err := tx.Ports.Put(p); err != nil {
 				return err
 			}
 			if there {
@@ -89,14 +89,14 @@ func (e *Edge) RemovePorts(ctx context.Context, app string, ports []store.Port, 
 	defer e.porting.Unlock()
 	err := e.changePorts(app, by, "removed "+portNames(ports), func(tx *store.Tx) error {
 		for _, p := range ports {
-			there, found, err := tx.Port(p.Number)
+			there, found, err := tx.Ports.Get(p.Number)
 			if err != nil {
 				return err
 			}
 			if !found || there.App != app || there.String() != p.String() {
 				return fault.New(fault.NotFound, code.PortUnknown, "%s has no port %s", app, p).Hint("berth ports:report %s shows them", app)
 			}
-			if err := tx.DeletePort(p.Number); err != nil {
+			if err := tx.Ports.Delete(p.Number); err != nil {
 				return err
 			}
 		}
@@ -113,9 +113,9 @@ func (e *Edge) ClearPorts(ctx context.Context, app string, by store.User) (Ports
 	e.porting.Lock()
 	defer e.porting.Unlock()
 	err := e.changePorts(app, by, "removed all ports", func(tx *store.Tx) error {
-		ports, err := tx.Ports(app)
+		ports, err := tx.Ports.Of(app)
 		for _, p := range ports {
-			err = errors.Join(err, tx.DeletePort(p.Number))
+			err = errors.Join(err, tx.Ports.Delete(p.Number))
 		}
 		return err
 	})
@@ -163,7 +163,7 @@ func (e *Edge) PortsReport(_ context.Context, app string) (PortsReport, error) {
 	var ports []store.Port
 	records := map[string]store.App{}
 	err := e.db.View(func(tx *store.Tx) (err error) {
-		if ports, err = tx.Ports(app); err != nil {
+		if ports, err = tx.Ports.Of(app); err != nil {
 			return err
 		}
 		names := []string{app}
@@ -202,7 +202,7 @@ func (e *Edge) HoldPorts() (release func()) {
 // containerPorts are where the app's ports lead in its web instances, as text.
 func (e *Edge) containerPorts(app string) (ports []string) {
 	err := e.db.View(func(tx *store.Tx) error {
-		all, err := tx.Ports(app)
+		all, err := tx.Ports.Of(app)
 		for _, p := range all {
 			if at := strconv.Itoa(p.Container); !slices.Contains(ports, at) {
 				ports = append(ports, at)

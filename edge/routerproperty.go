@@ -190,7 +190,7 @@ func (routerKeeper) Values(tx *store.Tx, app string) (map[string]string, error) 
 		maps.Copy(values, set.Properties)
 	}
 	for _, page := range RouterPages {
-		if content := tx.Page(pagesOf(app), page); len(content) > 0 {
+		if content := tx.Pages.Get(pagesOf(app), page); len(content) > 0 {
 			values[page] = string(content)
 		}
 	}
@@ -203,7 +203,7 @@ func pagesOf(app string) string { return cmp.Or(app, store.Machine) }
 // Keep implements property.Keeper.
 func (routerKeeper) Keep(tx *store.Tx, app, name, value string) error {
 	if slices.Contains(RouterPages, name) {
-		return tx.PutPage(pagesOf(app), name, []byte(value))
+		return tx.Pages.Put(pagesOf(app), name, []byte(value))
 	}
 	if app == "" {
 		settings, err := tx.Settings()

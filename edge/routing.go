@@ -37,7 +37,7 @@ func (e *Edge) routeOf(app string) (route router.Route, err error) {
 				route.Hosts = append(route.Hosts, domain.Host)
 			}
 		}
-		ports, err := tx.Ports(app)
+		ports, err := tx.Ports.Of(app)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ import (
 // of a process type runs that one's command, as on Heroku.
 func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error) {
 	if len(args) == 0 {
-		return 0, fault.New(fault.Usage, code.RunNoCommand, "there is no command to run").Hint("berth run %s bash", app)
+		return 0, fault.New(fault.Usage, code.OneOffNoCommand, "there is no command to run").Hint("berth run %s bash", app)
 	}
 	record, _, err := j.find(app)
 	if err != nil {
@@ -67,7 +67,7 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
+	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
 		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {

@@ -17,18 +17,18 @@ func (l List) keeper() Keeper {
 }
 
 func (k kept) Values(tx *store.Tx, app string) (map[string]string, error) {
-	return store.Properties(tx, app, k.noun)
+	return tx.Properties.Of(app, k.noun)
 }
 
 func (k kept) Keep(tx *store.Tx, app, name, value string) error {
-	values, err := store.Properties(tx, app, k.noun)
+	values, err := tx.Properties.Of(app, k.noun)
 	if err != nil {
 		return err
 	}
 	if values[name] = value; value == "" {
 		delete(values, name)
 	}
-	return store.PutProperties(tx, app, k.noun, values)
+	return tx.Properties.Put(app, k.noun, values)
 }
 
 // Field is a value that an app's record has a field for.
@@ -46,7 +46,7 @@ type Fields struct {
 
 // Values implements Keeper.
 func (f Fields) Values(tx *store.Tx, app string) (map[string]string, error) {
-	values, err := store.Properties(tx, app, f.Noun)
+	values, err := tx.Properties.Of(app, f.Noun)
 	if err != nil || app == "" {
 		return values, err
 	}

@@ -217,8 +217,8 @@ func TestReport_PassesOverWhatItDoesNotKnow(t *testing.T) {
 	db := opened(t)
 	err := db.Update(func(tx *store.Tx) error {
 		return errors.Join(
-			store.PutProperties(tx, "", "paint", map[string]string{"smell": "strong", "colour": "red"}),
-			store.PutProperties(tx, "shop", "paint", map[string]string{"taste": "bad"}),
+			tx.Properties.Put("", "paint", map[string]string{"smell": "strong", "colour": "red"}),
+			tx.Properties.Put("shop", "paint", map[string]string{"taste": "bad"}),
 		)
 	})
 	if err != nil {
@@ -238,7 +238,7 @@ func TestReport_PassesOverWhatItDoesNotKnow(t *testing.T) {
 	}
 	set(t, db, "shop", "colour", "blue")
 	err = db.View(func(tx *store.Tx) error {
-		values, err := store.Properties(tx, "shop", "paint")
+		values, err := tx.Properties.Of("shop", "paint")
 		if values["taste"] != "bad" {
 			t.Errorf("what a later berth has set is gone: %v", values)
 		}

@@ -130,7 +130,9 @@ func ValidAppName(name string) error {
 }
 
 // App returns the app of that name, or a fault (E101) that offers the nearest one.
-func (tx *Tx) App(name string) (App, error) {
+func (tx *Tx) App(name string) (App, error) { return tx.app(name) }
+
+func (tx *records) app(name string) (App, error) {
 	if id := tx.bucket("appnames").Get([]byte(name)); id != nil {
 		app, found, err := get[App](tx.bucket("apps"), id)
 		if err == nil && !found {
@@ -146,7 +148,9 @@ func (tx *Tx) App(name string) (App, error) {
 }
 
 // AppByID returns the app of that id; found is false when there is none any more.
-func (tx *Tx) AppByID(uid int) (app App, found bool, err error) {
+func (tx *Tx) AppByID(uid int) (app App, found bool, err error) { return tx.appByID(uid) }
+
+func (tx *records) appByID(uid int) (app App, found bool, err error) {
 	return get[App](tx.bucket("apps"), []byte(strconv.Itoa(uid)))
 }
 
@@ -174,7 +178,7 @@ func (tx *Tx) Apps() (apps []App, err error) {
 const machine = "berth"
 
 // id returns the id of the app of that name; "" when there is none.
-func (tx *Tx) id(name string) string {
+func (tx *records) id(name string) string {
 	if name == machine {
 		return machine
 	}
@@ -182,28 +186,28 @@ func (tx *Tx) id(name string) string {
 }
 
 // mustID is id; a name that no app has is a fault (E101).
-func (tx *Tx) mustID(name string) (string, error) {
+func (tx *records) mustID(name string) (string, error) {
 	if id := tx.id(name); id != "" {
 		return id, nil
 	}
-	_, err := tx.App(name)
+	_, err := tx.app(name)
 	return "", err
 }
 
 // uid is mustID, as a number.
-func (tx *Tx) uid(name string) (int, error) {
-	app, err := tx.App(name)
+func (tx *records) uid(name string) (int, error) {
+	app, err := tx.app(name)
 	return app.UID, err
 }
 
 // nameOf returns the name of the app of an id; "" when there is none.
-func (tx *Tx) nameOf(uid int) (string, error) {
-	app, _, err := tx.AppByID(uid)
+func (tx *records) nameOf(uid int) (string, error) {
+	app, _, err := tx.appByID(uid)
 	return app.Name, err
 }
 
 // names are the names of all apps by their ids.
-func (tx *Tx) names() map[int]string {
+func (tx *records) names() map[int]string {
 	names := map[int]string{}
 	c := tx.bucket("appnames").Cursor()
 	for name, id := c.First(); name != nil; name, id = c.Next() {

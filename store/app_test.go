@@ -21,17 +21,17 @@ func update(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
 func furnish(t *testing.T, s *store.Store, name string) {
 	t.Helper()
 	update(t, s, func(tx *store.Tx) error {
-		logins, err := tx.Registries()
+		logins, err := tx.Registries.All()
 		if err != nil {
 			return err
 		}
 		logins[store.RegistryPlace{App: name, Host: "registry.example.com"}] = store.RegistryLogin{Password: name}
 		return errors.Join(
 			fillApp(tx, name),
-			tx.PutRegistries(logins),
-			store.PutProperties(tx, name, "builder", map[string]string{"colour": "red"}),
-			tx.PutKey(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
-			tx.PutLogin(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
+			tx.Registries.Replace(logins),
+			tx.Properties.Put(name, "builder", map[string]string{"colour": "red"}),
+			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
+			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
 			tx.AddEvent(store.Event{App: name, By: "alice", Kind: "scale"}),
 			tx.AddEvent(store.Event{App: name, By: "berth", Kind: "crash"}),
 		)
@@ -75,11 +75,11 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 		if err != nil || release.App != "new" || release.Config["OF"] != "old, v1" {
 			t.Errorf("release: got %+v, %v", release, err)
 		}
-		builds, err := tx.Builds("new", 0)
+		builds, err := tx.Builds.Of("new", 0)
 		if err != nil || len(builds) != 2 || builds[0].App != "new" {
 			t.Errorf("builds: got %+v, %v", builds, err)
 		}
-		runs, err := tx.JobRuns("new", "", 0)
+		runs, err := tx.CronRuns("new", "", 0)
 		if err != nil || len(runs) != 2 || runs[0].App != "new" {
 			t.Errorf("runs: got %+v, %v", runs, err)
 		}
@@ -88,24 +88,24 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 			if err != nil || len(domains) != 2 || domains[0].App != "new" {
 				t.Errorf("domains: got %+v, %v", domains, err)
 			}
-			ports, err := tx.Ports(of)
+			ports, err := tx.Ports.Of(of)
 			if err != nil || len(ports) != 1 || ports[0].App != "new" {
 				t.Errorf("ports: got %+v, %v", ports, err)
 			}
 		}
-		pairs, err := tx.Pairs("new")
+		pairs, err := tx.Pairs.Of("new")
 		if err != nil || len(pairs) != 2 || pairs[0].App != "new" || pairs[0].Key != "the key of old" {
 			t.Errorf("pairs: got %+v, %v", pairs, err)
 		}
-		logins, err := tx.Registries()
+		logins, err := tx.Registries.All()
 		if err != nil || logins[store.RegistryPlace{App: "new", Host: "registry.example.com"}].Password != "old" {
 			t.Errorf("registries: got %v, %v", logins, err)
 		}
-		key, err := tx.Key("ci-of-old")
+		key, err := tx.Keys.Get("ci-of-old")
 		if err != nil || !slices.Equal(key.Apps, []string{"new"}) {
 			t.Errorf("the key may reach %q (%v), want the app by its new name", key.Apps, err)
 		}
-		login, _, err := tx.Login("hash of old")
+		login, _, err := tx.Logins.Get("hash of old")
 		if err != nil || !slices.Equal(login.User.Apps, []string{"new"}) {
 			t.Errorf("the session may reach %q (%v), want the app by its new name", login.User.Apps, err)
 		}
@@ -184,19 +184,19 @@ func TestDeleteApp_AKeyOfItAloneReachesNoOtherApp(t *testing.T) {
 	create(t, s, "blog")
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(
-			tx.PutKey(store.Key{Name: "one", Fingerprint: "1", Role: store.RoleDeploy, Apps: []string{"shop"}}),
-			tx.PutKey(store.Key{Name: "two", Fingerprint: "2", Role: store.RoleDeploy, Apps: []string{"shop", "blog"}}),
-			tx.PutLogin(store.Login{Hash: "one", User: store.User{Name: "one", Role: store.RoleDeploy, Apps: []string{"shop"}}}),
+			tx.Keys.Put(store.Key{Name: "one", Fingerprint: "1", Role: store.RoleDeploy, Apps: []string{"shop"}}),
+			tx.Keys.Put(store.Key{Name: "two", Fingerprint: "2", Role: store.RoleDeploy, Apps: []string{"shop", "blog"}}),
+			tx.Logins.Put(store.Login{Hash: "one", User: store.User{Name: "one", Role: store.RoleDeploy, Apps: []string{"shop"}}}),
 			tx.DeleteApp("shop"),
 		)
 	})
 	create(t, s, "shop") // by somebody else
 	err := s.View(func(tx *store.Tx) error {
-		one, err := tx.Key("one")
+		one, err := tx.Keys.Get("one")
 		if err != nil {
 			return err
 		}
-		login, _, err := tx.Login("one")
+		login, _, err := tx.Logins.Get("one")
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func TestDeleteApp_AKeyOfItAloneReachesNoOtherApp(t *testing.T) {
 			}
 			wantCode(t, user.May(store.RoleDeploy, ""), "E111")
 		}
-		two, err := tx.Key("two")
+		two, err := tx.Keys.Get("two")
 		if err != nil || !slices.Equal(two.Apps, []string{"blog"}) {
 			t.Errorf("the other key may reach %q (%v), want blog", two.Apps, err)
 		}
@@ -217,14 +217,14 @@ func TestDeleteApp_AKeyOfItAloneReachesNoOtherApp(t *testing.T) {
 	}
 	// Stored once more, as at its next use, it stays so.
 	update(t, s, func(tx *store.Tx) error {
-		one, err := tx.Key("one")
+		one, err := tx.Keys.Get("one")
 		if err != nil {
 			return err
 		}
-		if err := tx.PutKey(one); err != nil {
+		if err := tx.Keys.Put(one); err != nil {
 			return err
 		}
-		one, err = tx.Key("one")
+		one, err = tx.Keys.Get("one")
 		wantCode(t, one.User().May(store.RoleRead, "blog"), "E111")
 		return err
 	})
@@ -247,7 +247,7 @@ func TestPutApp_OfAnAppThatWasRenamedOrDestroyedMeanwhile(t *testing.T) {
 	})
 	update(t, s, func(tx *store.Tx) error { return tx.DeleteApp("new") })
 	wantCode(t, s.Update(func(tx *store.Tx) error { return tx.PutApp(app) }), "E101")
-	wantCode(t, s.Update(func(tx *store.Tx) error { return tx.PutBuild(store.Build{App: "new", Number: 1}) }), "E101")
+	wantCode(t, s.Update(func(tx *store.Tx) error { return tx.Builds.Put(store.Build{App: "new", Number: 1}) }), "E101")
 }
 
 func TestReserve_HoldsAnIDForTheAppThatComes(t *testing.T) {

@@ -45,8 +45,11 @@ type Build struct {
 	Layers []string `json:"layers,omitempty"`
 }
 
-// Build returns one build of an app, or a fault (E106).
-func (tx *Tx) Build(app string, n int) (Build, error) {
+// Builds is what a transaction has of builds.
+type Builds struct{ *records }
+
+// Get returns one build of an app, or a fault (E106).
+func (tx Builds) Get(app string, n int) (Build, error) {
 	build, found, err := get[Build](tx.of("builds", app), number(n))
 	build.App = app
 	if err == nil && !found {
@@ -55,14 +58,14 @@ func (tx *Tx) Build(app string, n int) (Build, error) {
 	return build, err
 }
 
-// HasBuild tells whether a build of an app is remembered.
-func (tx *Tx) HasBuild(app string, n int) bool {
+// Has tells whether a build of an app is remembered.
+func (tx Builds) Has(app string, n int) bool {
 	b := tx.of("builds", app)
 	return b != nil && b.Get(number(n)) != nil
 }
 
-// Builds returns up to limit builds of an app, the newest first; 0 is no limit.
-func (tx *Tx) Builds(app string, limit int) ([]Build, error) {
+// Of returns up to limit builds of an app, the newest first; 0 is no limit.
+func (tx Builds) Of(app string, limit int) ([]Build, error) {
 	builds, err := newest[Build](tx.of("builds", app), limit, nil)
 	for i := range builds {
 		builds[i].App = app
@@ -70,9 +73,9 @@ func (tx *Tx) Builds(app string, limit int) ([]Build, error) {
 	return builds, err
 }
 
-// FirstBuild returns the number of the oldest build of an app that is
+// First returns the number of the oldest build of an app that is
 // remembered; 0 is none.
-func (tx *Tx) FirstBuild(app string) int {
+func (tx Builds) First(app string) int {
 	b := tx.of("builds", app)
 	if b == nil {
 		return 0
@@ -84,8 +87,8 @@ func (tx *Tx) FirstBuild(app string) int {
 	return int(binary.BigEndian.Uint32(key))
 }
 
-// PutBuild stores a build.
-func (tx *Tx) PutBuild(build Build) error {
+// Put stores a build.
+func (tx Builds) Put(build Build) error {
 	b, err := tx.makeOf("builds", build.App)
 	if err != nil {
 		return err

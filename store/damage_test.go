@@ -32,16 +32,16 @@ func filled(t *testing.T, dir string) []byte {
 			tx.PutSettings(store.Settings{Domain: "example.com", Secrets: map[string]string{"A": "b"}}),
 			tx.PutConfig("shop", map[string]string{"A": "1"}),
 			tx.PutDomain(store.Domain{App: "shop", Host: "www.example.com"}),
-			tx.PutHostKey("ed25519", []byte("pem")),
-			tx.PutPage("shop", "500", []byte("<h1>broken</h1>")),
+			tx.HostKeys.Put("ed25519", []byte("pem")),
+			tx.Pages.Put("shop", "500", []byte("<h1>broken</h1>")),
 			tx.PutRouting("shop", store.Routing{}),
-			tx.PutKey(store.Key{Name: "alice", Fingerprint: "SHA256:x"}),
-			tx.PutLogin(store.Login{Hash: "abc"}),
+			tx.Keys.Put(store.Key{Name: "alice", Fingerprint: "SHA256:x"}),
+			tx.Logins.Put(store.Login{Hash: "abc"}),
 		}
 		for i := range 60 {
 			errs = append(errs,
 				tx.AddEvent(store.Event{App: "shop", Kind: "push", Text: strings.Repeat("x", 200), Time: time.Now()}),
-				tx.PutBuild(store.Build{App: "shop", Number: i + 1}),
+				tx.Builds.Put(store.Build{App: "shop", Number: i + 1}),
 				tx.PutRelease(store.Release{App: "blog", Number: i + 1, Config: map[string]string{"A": "0"}}))
 		}
 		return errors.Join(errs...)
@@ -78,14 +78,14 @@ func use(t *testing.T, dir, what string) (refused error) {
 			apps, _ := tx.Apps()
 			for _, app := range append(apps, store.App{Name: "shop"}, store.App{Name: "blog"}) {
 				tx.Releases(app.Name, 0)
-				tx.Builds(app.Name, 0)
+				tx.Builds.Of(app.Name, 0)
 				tx.Domains(app.Name)
 				tx.Config(app.Name)
 				tx.Routing(app.Name)
 			}
 			tx.Settings()
-			tx.HostKeys()
-			tx.Keys()
+			tx.HostKeys.All()
+			tx.Keys.All()
 			return nil
 		})
 		s.Certificates().List(t.Context(), "", true)

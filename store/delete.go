@@ -137,7 +137,7 @@ type confined[T any] interface {
 const destroyedApp = "(a destroyed app)"
 
 // namesFor turns the ids that a record names into the names that the apps have now.
-func (tx *Tx) namesFor(ids []string) (names []string, err error) {
+func (tx *records) namesFor(ids []string) (names []string, err error) {
 	for _, id := range ids {
 		uid, err := strconv.Atoi(id)
 		if err != nil {
@@ -160,7 +160,7 @@ func (tx *Tx) namesFor(ids []string) (names []string, err error) {
 
 // idsFor is the way back. A name that no app has any more is left out, or is
 // destroyedApp when there is no other.
-func (tx *Tx) idsFor(names []string) (ids []string) {
+func (tx *records) idsFor(names []string) (ids []string) {
 	for _, name := range names {
 		if id := tx.id(name); id != "" && id != machine {
 			ids = append(ids, id)

@@ -104,13 +104,13 @@ func fillFormat1(s *store.Store) error {
 				Router: map[string]string{"log": "on"}, Network: map[string]string{"trust": "10.0.0.0/8"},
 				Secrets: map[string]string{"cloudflare-api-token": "the settings' secret"},
 			}),
-			tx.PutKey(store.Key{Name: "alice", Fingerprint: "SHA256:a", Authorized: "ssh-ed25519 AAAA", Role: store.RoleAdmin, CreatedAt: at(0), LastUsed: at(30)}),
-			tx.PutKey(store.Key{Name: "ci", Fingerprint: "SHA256:b", Authorized: "ssh-ed25519 BBBB", Role: store.RoleDeploy, Apps: []string{"blog", "shop"}, CreatedAt: at(1)}),
-			tx.PutLogin(store.Login{Hash: "aaaa", User: store.User{Name: "alice", Role: store.RoleAdmin}, CreatedAt: at(1), ExpiresAt: at(50)}),
-			tx.PutLogin(store.Login{Hash: "bbbb", Session: true, User: store.User{Name: "ci", Role: store.RoleDeploy, Apps: []string{"shop"}}, CreatedAt: at(1), ExpiresAt: at(50)}),
-			tx.PutHostKey("ed25519", []byte("the host key")),
-			tx.PutPair(store.Pair{App: store.AdminPairs, Chain: "chain", Key: "the admin page's key", GivenAt: at(3), GivenBy: "alice"}),
-			tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
+			tx.Keys.Put(store.Key{Name: "alice", Fingerprint: "SHA256:a", Authorized: "ssh-ed25519 AAAA", Role: store.RoleAdmin, CreatedAt: at(0), LastUsed: at(30)}),
+			tx.Keys.Put(store.Key{Name: "ci", Fingerprint: "SHA256:b", Authorized: "ssh-ed25519 BBBB", Role: store.RoleDeploy, Apps: []string{"blog", "shop"}, CreatedAt: at(1)}),
+			tx.Logins.Put(store.Login{Hash: "aaaa", User: store.User{Name: "alice", Role: store.RoleAdmin}, CreatedAt: at(1), ExpiresAt: at(50)}),
+			tx.Logins.Put(store.Login{Hash: "bbbb", Session: true, User: store.User{Name: "ci", Role: store.RoleDeploy, Apps: []string{"shop"}}, CreatedAt: at(1), ExpiresAt: at(50)}),
+			tx.HostKeys.Put("ed25519", []byte("the host key")),
+			tx.Pairs.Put(store.Pair{App: store.AdminPairs, Chain: "chain", Key: "the admin page's key", GivenAt: at(3), GivenBy: "alice"}),
+			tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{
 				{Host: "registry.example.com"}:              {Username: "berth", Password: "the machine's password", Trusted: true},
 				{App: "shop", Host: "registry.example.com"}: {Username: "shop", Password: "the shop's password"},
 			}),
@@ -132,17 +132,17 @@ func fillApp(tx *store.Tx, name string) error {
 			Language: "python", Summary: "Python 3.13", Layer: "layer", Base: "base",
 			Processes: []store.Process{{Type: "web", Command: "gunicorn web:app"}}, Env: map[string]string{"A": "b"},
 			Health: []store.HealthCheck{{Process: "web", Type: "startup", Path: "/"}},
-			Cron:   []store.Job{{ID: "1a2b3c4d", Schedule: "@daily", Command: "tidy"}},
+			Cron:   []store.CronJob{{ID: "1a2b3c4d", Schedule: "@daily", Command: "tidy"}},
 			Config: secret(fmt.Sprintf("v%d", n)),
 		}))
 	}
 	errs = append(errs, tx.MarkRelease(name, 2, store.ReleaseLive, ""), tx.MarkRelease(name, 3, store.ReleaseFailed, "fell over"))
 	for n := 1; n <= 2; n++ {
-		errs = append(errs, tx.PutBuild(store.Build{
+		errs = append(errs, tx.Builds.Put(store.Build{
 			App: name, Number: n, Status: store.BuildSucceeded, Commit: strings.Repeat("a", 40), Branch: "main", By: "alice",
 			StartedAt: at(n), FinishedAt: at(n + 1), Release: n, Layers: []string{"layer"}, Steps: []store.Step{{Name: "build", Took: time.Second}},
 		}))
-		_, err := tx.PutJobRun(store.JobRun{App: name, Job: "1a2b3c4d", Command: "tidy", Release: 2, StartedAt: at(n), FinishedAt: at(n + 1), By: "schedule"})
+		_, err := tx.PutCronRun(store.CronRun{App: name, Job: "1a2b3c4d", Command: "tidy", Release: 2, StartedAt: at(n), FinishedAt: at(n + 1), By: "schedule"})
 		errs = append(errs, err)
 	}
 	number := 5432
@@ -153,12 +153,12 @@ func fillApp(tx *store.Tx, name string) error {
 		tx.PutConfig(name, secret("config")),
 		tx.PutDomain(store.Domain{App: name, Host: name + ".example.org", CreatedAt: at(5)}),
 		tx.PutDomain(store.Domain{App: name, Host: "www.example.com", Path: "/" + name, Strip: true, CreatedAt: at(6)}),
-		tx.PutPort(store.Port{App: name, Number: number, Container: 5432, TLS: true, CreatedAt: at(7)}),
-		tx.PutPair(store.Pair{App: name, Chain: "chain", Key: "the key of " + name, GivenAt: at(8), GivenBy: "alice"}),
-		tx.PutPair(store.Pair{App: name, Host: name + ".example.org", Chain: "chain", Key: "the key of a host of " + name, GivenAt: at(8), GivenBy: "alice"}),
+		tx.Ports.Put(store.Port{App: name, Number: number, Container: 5432, TLS: true, CreatedAt: at(7)}),
+		tx.Pairs.Put(store.Pair{App: name, Chain: "chain", Key: "the key of " + name, GivenAt: at(8), GivenBy: "alice"}),
+		tx.Pairs.Put(store.Pair{App: name, Host: name + ".example.org", Chain: "chain", Key: "the key of a host of " + name, GivenAt: at(8), GivenBy: "alice"}),
 		tx.PutRouting(name, store.Routing{Maintenance: true, Properties: map[string]string{"balance": "sticky"}, Users: map[string]string{"eve": "hash"}}),
-		tx.PutPage(name, store.PageError, []byte("<h1>"+name+"</h1>")),
-		tx.PutCarriedPage(name, []byte("<h1>carried by "+name+"</h1>")),
+		tx.Pages.Put(name, store.PageError, []byte("<h1>"+name+"</h1>")),
+		tx.Pages.PutCarried(name, []byte("<h1>carried by "+name+"</h1>")),
 	)
 	return errors.Join(errs...)
 }
@@ -188,39 +188,39 @@ func nouns(t *testing.T, s *store.Store) string {
 				say("release", whole, err)
 				say("its config", whole.Config, nil)
 			}
-			builds, err := tx.Builds(app.Name, 0)
+			builds, err := tx.Builds.Of(app.Name, 0)
 			say("builds", builds, err)
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			say("runs", runs, err)
 			domains, err := tx.Domains(app.Name)
 			say("domains", domains, err)
-			ports, err := tx.Ports(app.Name)
+			ports, err := tx.Ports.Of(app.Name)
 			say("ports", ports, err)
-			pairs, err := tx.Pairs(app.Name)
+			pairs, err := tx.Pairs.Of(app.Name)
 			say("pairs", pairs, err)
 			routing, err := tx.Routing(app.Name)
 			say("routing", routing, err)
-			say("page", string(tx.Page(app.Name, store.PageError)), nil)
-			for key := range tx.CarriedPages(app.Name) {
-				say("carried page", string(tx.CarriedPage(app.Name, key)), nil)
+			say("page", string(tx.Pages.Get(app.Name, store.PageError)), nil)
+			for key := range tx.Pages.CarriedKeys(app.Name) {
+				say("carried page", string(tx.Pages.Carried(app.Name, key)), nil)
 			}
 		}
 		domains, err := tx.Domains("")
 		say("all domains", domains, err)
-		ports, err := tx.Ports("")
+		ports, err := tx.Ports.Of("")
 		say("all ports", ports, err)
-		pairs, err := tx.Pairs(store.AdminPairs)
+		pairs, err := tx.Pairs.Of(store.AdminPairs)
 		say("pairs of the admin page", pairs, err)
 		settings, err := tx.Settings()
 		say("settings", settings, err)
 		say("their secrets", settings.Secrets, nil)
-		keys, err := tx.Keys()
+		keys, err := tx.Keys.All()
 		say("keys", keys, err)
-		logins, err := tx.Logins()
+		logins, err := tx.Logins.All()
 		say("logins", logins, err)
-		hostKeys, err := tx.HostKeys()
+		hostKeys, err := tx.HostKeys.All()
 		say("host keys", hostKeys, err)
-		registries, err := tx.Registries()
+		registries, err := tx.Registries.All()
 		var lines []string
 		for place, login := range registries {
 			lines = append(lines, fmt.Sprintf("%s/%s %s %s %t", place.App, place.Host, login.Username, login.Password, login.Trusted))

@@ -31,7 +31,7 @@ var formatVersion = migrations[len(migrations)-1].to
 var formatKey = []byte("version")
 
 // format returns the file's format; 0 is a file that holds nothing yet.
-func (tx *Tx) format() (int, error) {
+func (tx *records) format() (int, error) {
 	meta := tx.bucket("meta")
 	if meta == nil {
 		return 0, nil
@@ -46,12 +46,12 @@ func (tx *Tx) format() (int, error) {
 	return format, nil
 }
 
-func (tx *Tx) putFormat(format int) error {
+func (tx *records) putFormat(format int) error {
 	return tx.bucket("meta").Put(formatKey, fmt.Append(nil, format))
 }
 
 // checkFormat refuses a file that a newer berth has written (E128).
-func (tx *Tx) checkFormat() error {
+func (tx *records) checkFormat() error {
 	format, err := tx.format()
 	if err != nil || format <= formatVersion {
 		return err

@@ -33,8 +33,11 @@ func (p Pair) key() []byte {
 
 func pairPlace(id string, key []byte) string { return "pair " + id + " " + string(key) }
 
-// Pairs returns the pairs of an app, that of the whole app first.
-func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
+// Pairs is what a transaction has of pairs.
+type Pairs struct{ *records }
+
+// Of returns the pairs of an app, that of the whole app first.
+func (tx Pairs) Of(app string) (pairs []Pair, err error) {
 	b := tx.of("pairs", app)
 	if b == nil {
 		return nil, nil
@@ -55,8 +58,8 @@ func (tx *Tx) Pairs(app string) (pairs []Pair, err error) {
 	return pairs, err
 }
 
-// PutPair stores a pair, encrypted, in place of the one for the same app or host.
-func (tx *Tx) PutPair(p Pair) error {
+// Put stores a pair, encrypted, in place of the one for the same app or host.
+func (tx Pairs) Put(p Pair) error {
 	b, err := tx.makeOf("pairs", p.App)
 	if err != nil {
 		return err
@@ -70,9 +73,9 @@ func (tx *Tx) PutPair(p Pair) error {
 	return b.Put(p.key(), tx.seal.seal(place, plain))
 }
 
-// DeletePair removes the pair of an app, or of one host of it; found is false
+// Delete removes the pair of an app, or of one host of it; found is false
 // when there is none.
-func (tx *Tx) DeletePair(app, host string) (found bool, err error) {
+func (tx Pairs) Delete(app, host string) (found bool, err error) {
 	b, key := tx.of("pairs", app), Pair{Host: host}.key()
 	if b == nil || b.Get(key) == nil {
 		return false, nil

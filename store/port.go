@@ -88,8 +88,11 @@ func (s storedPort) of(app string) Port {
 	return s.Port
 }
 
-// Port returns what a port leads to; found is false when that is nothing.
-func (tx *Tx) Port(n int) (p Port, found bool, err error) {
+// Ports is what a transaction has of ports.
+type Ports struct{ *records }
+
+// Get returns what a port leads to; found is false when that is nothing.
+func (tx Ports) Get(n int) (p Port, found bool, err error) {
 	stored, found, err := get[storedPort](tx.bucket("ports"), number(n))
 	if err != nil || !found {
 		return p, found, err
@@ -98,8 +101,8 @@ func (tx *Tx) Port(n int) (p Port, found bool, err error) {
 	return stored.of(app), true, err
 }
 
-// Ports returns the ports of an app by number; "" is of every app.
-func (tx *Tx) Ports(app string) ([]Port, error) {
+// Of returns the ports of an app by number; "" is of every app.
+func (tx Ports) Of(app string) ([]Port, error) {
 	stored, err := all[storedPort](tx.bucket("ports"))
 	if err != nil {
 		return nil, err
@@ -114,10 +117,10 @@ func (tx *Tx) Ports(app string) ([]Port, error) {
 	return ports, nil
 }
 
-// PutPort stores a port, or returns a fault when it leads elsewhere already
+// Put stores a port, or returns a fault when it leads elsewhere already
 // (E167), or there are too many (E169).
-func (tx *Tx) PutPort(p Port) error {
-	old, found, err := tx.Port(p.Number)
+func (tx Ports) Put(p Port) error {
+	old, found, err := tx.Get(p.Number)
 	switch {
 	case err != nil:
 		return err
@@ -130,7 +133,7 @@ func (tx *Tx) PutPort(p Port) error {
 	case found:
 		return nil
 	}
-	every, err := tx.Ports("")
+	every, err := tx.Of("")
 	if err != nil {
 		return err
 	}
@@ -153,5 +156,5 @@ func (tx *Tx) PutPort(p Port) error {
 	return put(tx.bucket("ports"), number(p.Number), storedPort{p, uid})
 }
 
-// DeletePort removes a port.
-func (tx *Tx) DeletePort(n int) error { return tx.bucket("ports").Delete(number(n)) }
+// Delete removes a port.
+func (tx Ports) Delete(n int) error { return tx.bucket("ports").Delete(number(n)) }

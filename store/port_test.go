@@ -42,33 +42,33 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 			}
 		}
 		for range 2 { // twice is once
-			if err := tx.PutPort(Port{Number: 5432, Container: 5432, App: "shop"}); err != nil {
+			if err := tx.Ports.Put(Port{Number: 5432, Container: 5432, App: "shop"}); err != nil {
 				return err
 			}
 		}
 		for _, other := range []Port{{Number: 5432, Container: 5432, App: "blog"}, {Number: 5432, Container: 1, App: "shop"}, {Number: 5432, Container: 5432, TLS: true, App: "shop"}} {
-			if err := tx.PutPort(other); faultCode(err) != "E167" {
+			if err := tx.Ports.Put(other); faultCode(err) != "E167" {
 				t.Errorf("%s of %s: got %v, want E167", other, other.App, err)
 			}
 		}
 		if _, err := tx.RenameApp("shop", "store"); err != nil {
 			return err
 		}
-		if p, found, err := tx.Port(5432); p.App != "store" || !found {
+		if p, found, err := tx.Ports.Get(5432); p.App != "store" || !found {
 			t.Errorf("after the renaming: got %+v, %v", p, err)
 		}
 		if err := tx.DeleteApp("store"); err != nil {
 			return err
 		}
-		if p, found, err := tx.Port(5432); found {
+		if p, found, err := tx.Ports.Get(5432); found {
 			t.Errorf("after the end of its app: got %+v, %v", p, err)
 		}
 		for n := 1; n <= MaxAppPorts; n++ {
-			if err := tx.PutPort(Port{Number: n, Container: 1, App: "blog"}); err != nil {
+			if err := tx.Ports.Put(Port{Number: n, Container: 1, App: "blog"}); err != nil {
 				return err
 			}
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "blog"}); faultCode(err) != "E169" {
+		if err := tx.Ports.Put(Port{Number: 1000, Container: 1, App: "blog"}); faultCode(err) != "E169" {
 			t.Errorf("one more than an app may have: got %v, want E169", err)
 		}
 		for n := MaxAppPorts + 1; n <= MaxPorts; n++ {
@@ -78,14 +78,14 @@ func TestPort_IsOneAppsAndMovesWithIt(t *testing.T) {
 					return err
 				}
 			}
-			if err := tx.PutPort(Port{Number: n, Container: 1, App: app}); err != nil {
+			if err := tx.Ports.Put(Port{Number: n, Container: 1, App: app}); err != nil {
 				return err
 			}
 		}
 		if _, err := tx.CreateApp(App{Name: "last"}); err != nil {
 			return err
 		}
-		if err := tx.PutPort(Port{Number: 1000, Container: 1, App: "last"}); faultCode(err) != "E169" {
+		if err := tx.Ports.Put(Port{Number: 1000, Container: 1, App: "last"}); faultCode(err) != "E169" {
 			t.Errorf("one more than a machine may have: got %v, want E169", err)
 		}
 		return nil

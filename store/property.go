@@ -6,11 +6,14 @@ import bolt "go.etcd.io/bbolt"
 // app may have the name.
 const Machine = machine
 
-// Properties returns the values that somebody has set of a noun's properties, by
-// the property's name: of an app, or with "" the Machine's, which count for apps
-// that have none of their own. Package property has their rules.
-func Properties(tx *Tx, app, noun string) (values map[string]string, err error) {
-	if of := propertiesOf(tx, app); of != nil {
+// Properties are the values that somebody has set of a noun's properties. Package
+// property has their rules.
+type Properties struct{ *records }
+
+// Of returns them by the property's name: of an app, or with "" the machine's,
+// which count for apps that have none of their own.
+func (p Properties) Of(app, noun string) (values map[string]string, err error) {
+	if of := p.bucketOf(app); of != nil {
 		values, _, err = get[map[string]string](of, []byte(noun))
 	}
 	if values == nil {
@@ -19,18 +22,18 @@ func Properties(tx *Tx, app, noun string) (values map[string]string, err error) 
 	return values, err
 }
 
-// propertiesOf returns the bucket of an app's properties, nil when it has none.
+// bucketOf returns the bucket of an app's properties, nil when it has none.
 // A file that an older berth has made lacks all of them while the disk is full.
-func propertiesOf(tx *Tx, app string) *bolt.Bucket {
-	if tx.bucket("properties") == nil {
+func (p Properties) bucketOf(app string) *bolt.Bucket {
+	if p.bucket("properties") == nil {
 		return nil
 	}
-	return tx.of("properties", orMachine(app))
+	return p.of("properties", orMachine(app))
 }
 
-// PutProperties stores them, in the place of those that were there.
-func PutProperties(tx *Tx, app, noun string, values map[string]string) error {
-	b, err := makePropertiesOf(tx, app)
+// Put stores them, in the place of those that were there.
+func (p Properties) Put(app, noun string, values map[string]string) error {
+	b, err := p.makeBucketOf(app)
 	if err != nil {
 		return err
 	}
@@ -40,24 +43,24 @@ func PutProperties(tx *Tx, app, noun string, values map[string]string) error {
 	return put(b, []byte(noun), values)
 }
 
-// CopyProperties gives an app the values that another one has, of all nouns.
-func CopyProperties(tx *Tx, from, to string) error {
-	source := propertiesOf(tx, from)
+// Copy gives an app the values that another one has, of all nouns.
+func (p Properties) Copy(from, to string) error {
+	source := p.bucketOf(from)
 	if source == nil {
 		return nil
 	}
-	b, err := makePropertiesOf(tx, to)
+	b, err := p.makeBucketOf(to)
 	if err != nil {
 		return err
 	}
 	return eachRecord(source, b.Put)
 }
 
-func makePropertiesOf(tx *Tx, app string) (*bolt.Bucket, error) {
-	if _, err := tx.bolt.CreateBucketIfNotExists([]byte("properties")); err != nil {
+func (p Properties) makeBucketOf(app string) (*bolt.Bucket, error) {
+	if _, err := p.bolt.CreateBucketIfNotExists([]byte("properties")); err != nil {
 		return nil, err
 	}
-	return tx.makeOf("properties", orMachine(app))
+	return p.makeOf("properties", orMachine(app))
 }
 
 func orMachine(app string) string {

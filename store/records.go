@@ -12,7 +12,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"apps":     decodes[App],
 	"releases": decodes[sealedRelease],
 	"builds":   decodes[Build],
-	"runs":     decodes[JobRun],
+	"runs":     decodes[CronRun],
 	"domains":  decodes[storedDomain],
 	"ports":    decodes[storedPort],
 	"keys":     decodes[storedKey],
@@ -30,7 +30,7 @@ func decodes[T any](raw []byte) error {
 
 // checkRecords reads every record, and refuses a file with one that cannot be
 // read (E121).
-func (tx *Tx) checkRecords() error {
+func (tx *records) checkRecords() error {
 	err := tx.bolt.ForEach(func(name []byte, b *bolt.Bucket) error {
 		return checkBucket(string(name), b, recordKinds[string(name)])
 	})
@@ -53,7 +53,7 @@ func (tx *Tx) checkRecords() error {
 }
 
 // checkNames holds the index of names against the apps.
-func (tx *Tx) checkNames() error {
+func (tx *records) checkNames() error {
 	apps, index := tx.bucket("apps"), tx.bucket("appnames")
 	if apps == nil || index == nil {
 		return nil

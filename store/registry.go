@@ -33,8 +33,11 @@ func (p RegistryPlace) owner() string {
 
 func registryPlace(id, host string) string { return "registry " + id + " " + host }
 
-// Registries returns the logins. It is never nil.
-func (tx *Tx) Registries() (map[RegistryPlace]RegistryLogin, error) {
+// Registries is what a transaction has of logins to registries.
+type Registries struct{ *records }
+
+// All returns the logins. It is never nil.
+func (tx Registries) All() (map[RegistryPlace]RegistryLogin, error) {
 	logins := map[RegistryPlace]RegistryLogin{}
 	names := tx.names()
 	b := tx.bucket("registries")
@@ -62,8 +65,8 @@ func (tx *Tx) Registries() (map[RegistryPlace]RegistryLogin, error) {
 	return logins, err
 }
 
-// PutRegistries stores the logins, encrypted, in place of all that there were.
-func (tx *Tx) PutRegistries(logins map[RegistryPlace]RegistryLogin) error {
+// Replace stores the logins, encrypted, in place of all that there were.
+func (tx Registries) Replace(logins map[RegistryPlace]RegistryLogin) error {
 	if err := tx.bolt.DeleteBucket([]byte("registries")); err != nil {
 		return err
 	}

@@ -45,8 +45,11 @@ func (tx *Tx) PutRouting(app string, r Routing) error {
 	return put(b, routingKey, r)
 }
 
-// Page returns one of an app's pages, nil when it has none.
-func (tx *Tx) Page(app, page string) []byte {
+// Pages is what a transaction has of pages.
+type Pages struct{ *records }
+
+// Get returns one of an app's pages, nil when it has none.
+func (tx Pages) Get(app, page string) []byte {
 	b := tx.of("routing", app)
 	if b == nil {
 		return nil
@@ -54,8 +57,8 @@ func (tx *Tx) Page(app, page string) []byte {
 	return slices.Clone(b.Get([]byte("page:" + page)))
 }
 
-// PutPage stores one of an app's pages; an empty one takes it back.
-func (tx *Tx) PutPage(app, page string, content []byte) error {
+// Put stores one of an app's pages; an empty one takes it back.
+func (tx Pages) Put(app, page string, content []byte) error {
 	b, err := tx.makeOf("routing", app)
 	if err != nil {
 		return err
@@ -75,8 +78,8 @@ func PageKey(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PutCarriedPage stores a page that a release of the app carries.
-func (tx *Tx) PutCarriedPage(app string, content []byte) error {
+// PutCarried stores a page that a release of the app carries.
+func (tx Pages) PutCarried(app string, content []byte) error {
 	b, err := tx.makeOf("routing", app)
 	if err != nil {
 		return err
@@ -84,8 +87,8 @@ func (tx *Tx) PutCarriedPage(app string, content []byte) error {
 	return b.Put([]byte(carriedPrefix+PageKey(content)), content)
 }
 
-// CarriedPage returns a page by its key, nil when there is none.
-func (tx *Tx) CarriedPage(app, key string) []byte {
+// Carried returns a page that a release carries by its key, nil when there is none.
+func (tx Pages) Carried(app, key string) []byte {
 	b := tx.of("routing", app)
 	if b == nil {
 		return nil
@@ -93,8 +96,8 @@ func (tx *Tx) CarriedPage(app, key string) []byte {
 	return slices.Clone(b.Get([]byte(carriedPrefix + key)))
 }
 
-// CarriedPages are the keys of all pages that are stored of an app's releases.
-func (tx *Tx) CarriedPages(app string) map[string]bool {
+// CarriedKeys are the keys of all pages that are stored of an app's releases.
+func (tx Pages) CarriedKeys(app string) map[string]bool {
 	keys := map[string]bool{}
 	b := tx.of("routing", app)
 	if b == nil {
@@ -107,7 +110,7 @@ func (tx *Tx) CarriedPages(app string) map[string]bool {
 	return keys
 }
 
-// DeleteCarriedPage forgets one of them.
-func (tx *Tx) DeleteCarriedPage(app, key string) error {
+// DeleteCarried forgets one of them.
+func (tx Pages) DeleteCarried(app, key string) error {
 	return tx.of("routing", app).Delete([]byte(carriedPrefix + key))
 }

@@ -89,7 +89,7 @@ func (s sealer) open(place string, sealed []byte) ([]byte, error) {
 var keyCheck = []byte("key-check")
 
 // checkKey refuses a key that is another state's (E123).
-func (tx *Tx) checkKey() error {
+func (tx *records) checkKey() error {
 	belongs := true
 	if meta := tx.bucket("meta"); meta != nil && meta.Get(keyCheck) != nil {
 		_, err := tx.seal.open(string(keyCheck), meta.Get(keyCheck))

@@ -1,6 +1,6 @@
 // Package store remembers: the nouns of the house and their records, in one
 // bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
-// Job and Event, and nothing that runs.
+// CronJob and Event, and nothing that runs.
 //
 // An app is its id, the decimal of its user id. Its name is an index over the
 // ids: callers name an app, and what is kept of it is found under the id.
@@ -13,7 +13,7 @@
 //	config        ID              → sealed map of the app's config
 //	releases      ID / number     → Release, its config sealed beside it
 //	builds        ID / number     → Build
-//	runs          ID / number     → JobRun
+//	runs          ID / number     → CronRun
 //	domains       HOST PATH       → Domain, which says the ID of its app
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
@@ -294,7 +294,7 @@ func (s *Store) prepare() error {
 	})
 }
 
-func (tx *Tx) makeBuckets() error {
+func (tx *records) makeBuckets() error {
 	for _, name := range buckets {
 		if _, err := tx.bolt.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
@@ -305,7 +305,7 @@ func (tx *Tx) makeBuckets() error {
 
 // prepared tells whether there is nothing to be made. A start that has nothing
 // to write works on a full disk.
-func (tx *Tx) prepared() bool {
+func (tx *records) prepared() bool {
 	for _, name := range buckets {
 		if tx.bucket(name) == nil {
 			return false
@@ -326,7 +326,7 @@ func (s *Store) Close() error {
 
 // View runs fn with a consistent, read-only view.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.view(func(tx *bolt.Tx) error { return fn(&Tx{tx, s.seal, &s.ids}) })
+	return s.view(func(tx *bolt.Tx) error { return fn(s.tx(tx)) })
 }
 
 func (s *Store) view(fn func(*bolt.Tx) error) error {
@@ -363,7 +363,7 @@ func (s *Store) update(fn func(*Tx) error) error {
 			return bolterrors.ErrDatabaseReadOnly
 		}
 		return db.Update(func(tx *bolt.Tx) error {
-			err := fn(&Tx{tx, s.seal, &s.ids})
+			err := fn(s.tx(tx))
 			changed = err == nil
 			return err
 		})

@@ -284,9 +284,9 @@ func TestConfig_IsNotReadableInTheFile(t *testing.T) {
 		return errors.Join(
 			tx.PutConfig("shop", map[string]string{"TOKEN": secret}),
 			tx.PutRelease(store.Release{App: "shop", Number: 1, Config: map[string]string{"TOKEN": secret}}),
-			tx.PutHostKey("ed25519", []byte(secret)),
+			tx.HostKeys.Put("ed25519", []byte(secret)),
 			tx.PutSettings(store.Settings{Secrets: map[string]string{"TOKEN": secret}}),
-			tx.PutPair(store.Pair{App: "shop", Key: secret}),
+			tx.Pairs.Put(store.Pair{App: "shop", Key: secret}),
 		)
 	})
 	if err == nil {
@@ -365,7 +365,7 @@ func TestHistory_IsBounded(t *testing.T) {
 	for range 2 {
 		err := s.Update(func(tx *store.Tx) error {
 			for range more / 2 {
-				if _, err := tx.PutJobRun(store.JobRun{App: "shop", Job: "j"}); err != nil {
+				if _, err := tx.PutCronRun(store.CronRun{App: "shop", Job: "j"}); err != nil {
 					return err
 				}
 			}
@@ -376,7 +376,7 @@ func TestHistory_IsBounded(t *testing.T) {
 		}
 	}
 	s.View(func(tx *store.Tx) error {
-		runs, err := tx.JobRuns("shop", "j", 0)
+		runs, err := tx.CronRuns("shop", "j", 0)
 		if err != nil || len(runs) > 500 || runs[0].Number != more {
 			t.Errorf("got %d runs (newest %d), %v; want at most 500, the newest %d", len(runs), runs[0].Number, err, more)
 		}
@@ -403,7 +403,7 @@ func TestDomain_BelongsToOneApp(t *testing.T) {
 func TestKey_IsKnownUnderOneName(t *testing.T) {
 	s := open(t, t.TempDir())
 	put := func(name string) error {
-		return s.Update(func(tx *store.Tx) error { return tx.PutKey(store.Key{Name: name, Fingerprint: "SHA256:x"}) })
+		return s.Update(func(tx *store.Tx) error { return tx.Keys.Put(store.Key{Name: name, Fingerprint: "SHA256:x"}) })
 	}
 	if err := put("alice"); err != nil {
 		t.Fatal(err)

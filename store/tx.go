@@ -8,18 +8,53 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Tx is a view of the state, or a change of it that is not yet made.
+// Tx is a view of the state, or a change of it that is not yet made. A noun that
+// has a field here is read and stored by it, as in tx.Keys.Put(key).
 type Tx struct {
-	bolt *bolt.Tx
-	seal sealer
-	ids  *reservations
+	Builds     Builds
+	HostKeys   HostKeys
+	Keys       Keys
+	Logins     Logins
+	Pages      Pages
+	Pairs      Pairs
+	Ports      Ports
+	Properties Properties
+	Registries Registries
+
+	*records
+	ids *reservations
 }
 
-func (tx *Tx) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]byte(name)) }
+func (s *Store) tx(bolt *bolt.Tx) *Tx {
+	r := &records{bolt, s.seal}
+	return &Tx{
+		Builds:     Builds{r},
+		HostKeys:   HostKeys{r},
+		Keys:       Keys{r},
+		Logins:     Logins{r},
+		Pages:      Pages{r},
+		Pairs:      Pairs{r},
+		Ports:      Ports{r},
+		Properties: Properties{r},
+		Registries: Registries{r},
+
+		records: r,
+		ids:     &s.ids,
+	}
+}
+
+// records are the buckets of the file in a transaction, and how an app is found
+// in them: what each noun stands on.
+type records struct {
+	bolt *bolt.Tx
+	seal sealer
+}
+
+func (tx *records) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]byte(name)) }
 
 // of returns the bucket of an app's records, nil when it has none. The app is
 // named, and its records hang under its id.
-func (tx *Tx) of(name, app string) *bolt.Bucket {
+func (tx *records) of(name, app string) *bolt.Bucket {
 	id := tx.id(app)
 	if id == "" {
 		return nil
@@ -29,7 +64,7 @@ func (tx *Tx) of(name, app string) *bolt.Bucket {
 
 // makeOf is of, and makes the bucket. An app that is missing is a fault (E101):
 // records of it would hang under nothing.
-func (tx *Tx) makeOf(name, app string) (*bolt.Bucket, error) {
+func (tx *records) makeOf(name, app string) (*bolt.Bucket, error) {
 	id, err := tx.mustID(app)
 	if err != nil {
 		return nil, err

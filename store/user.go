@@ -93,7 +93,10 @@ func (k storedKey) with(apps []string) storedKey {
 	return k
 }
 
-func (tx *Tx) named(stored storedKey) (key Key, err error) {
+// Keys is what a transaction has of SSH keys.
+type Keys struct{ *records }
+
+func (tx Keys) named(stored storedKey) (key Key, err error) {
 	key = stored.Key
 	key.Apps, err = tx.namesFor(stored.Of)
 	return key, err
@@ -117,15 +120,18 @@ func (l storedLogin) with(apps []string) storedLogin {
 	return l
 }
 
-func (tx *Tx) namedLogin(stored storedLogin) (l Login, err error) {
+// Logins is what a transaction has of logins.
+type Logins struct{ *records }
+
+func (tx Logins) named(stored storedLogin) (l Login, err error) {
 	l = stored.Login
 	l.User = stored.User.User
 	l.User.Apps, err = tx.namesFor(stored.User.Of)
 	return l, err
 }
 
-// Keys returns all keys by name.
-func (tx *Tx) Keys() (keys []Key, err error) {
+// All returns all keys by name.
+func (tx Keys) All() (keys []Key, err error) {
 	stored, err := all[storedKey](tx.bucket("keys"))
 	if err != nil {
 		return nil, err
@@ -140,8 +146,8 @@ func (tx *Tx) Keys() (keys []Key, err error) {
 	return keys, nil
 }
 
-// Key returns the key of that name, or a fault (E108).
-func (tx *Tx) Key(name string) (Key, error) {
+// Get returns the key of that name, or a fault (E108).
+func (tx Keys) Get(name string) (Key, error) {
 	stored, found, err := get[storedKey](tx.bucket("keys"), []byte(name))
 	if err == nil && !found {
 		err = fault.New(fault.NotFound, code.KeyUnknown, "no key named %q", name).Hint("berth ssh-keys:list shows them")
@@ -157,10 +163,10 @@ func NoKeyOf(fingerprint string) *fault.Error {
 	return fault.New(fault.NotFound, code.KeyUnknown, "no key has the fingerprint %s", fingerprint)
 }
 
-// KeyByFingerprint returns the key with that fingerprint; found is false when
+// ByFingerprint returns the key with that fingerprint; found is false when
 // nobody has it.
-func (tx *Tx) KeyByFingerprint(fingerprint string) (key Key, found bool, err error) {
-	keys, err := tx.Keys()
+func (tx Keys) ByFingerprint(fingerprint string) (key Key, found bool, err error) {
+	keys, err := tx.All()
 	i := slices.IndexFunc(keys, func(k Key) bool { return k.Fingerprint == fingerprint })
 	if err != nil || i < 0 {
 		return Key{}, false, err
@@ -168,9 +174,9 @@ func (tx *Tx) KeyByFingerprint(fingerprint string) (key Key, found bool, err err
 	return keys[i], true, nil
 }
 
-// PutKey stores a key. A fingerprint that another name has is a fault (E109).
-func (tx *Tx) PutKey(key Key) error {
-	other, found, err := tx.KeyByFingerprint(key.Fingerprint)
+// Put stores a key. A fingerprint that another name has is a fault (E109).
+func (tx Keys) Put(key Key) error {
+	other, found, err := tx.ByFingerprint(key.Fingerprint)
 	if err != nil {
 		return err
 	}
@@ -181,33 +187,33 @@ func (tx *Tx) PutKey(key Key) error {
 	return put(tx.bucket("keys"), []byte(key.Name), storedKey{key, tx.idsFor(key.Apps)})
 }
 
-// DeleteKey removes a key.
-func (tx *Tx) DeleteKey(name string) error {
-	if _, err := tx.Key(name); err != nil {
+// Delete removes a key.
+func (tx Keys) Delete(name string) error {
+	if _, err := tx.Get(name); err != nil {
 		return err
 	}
 	return tx.bucket("keys").Delete([]byte(name))
 }
 
-// Login returns the login whose token has that hash; found is false when there
+// Get returns the login whose token has that hash; found is false when there
 // is none. It does not look at its age.
-func (tx *Tx) Login(hash string) (l Login, found bool, err error) {
+func (tx Logins) Get(hash string) (l Login, found bool, err error) {
 	stored, found, err := get[storedLogin](tx.bucket("logins"), []byte(hash))
 	if err != nil || !found {
 		return l, found, err
 	}
-	l, err = tx.namedLogin(stored)
+	l, err = tx.named(stored)
 	return l, true, err
 }
 
-// Logins returns all links and sessions, those that have expired included.
-func (tx *Tx) Logins() (logins []Login, err error) {
+// All returns all links and sessions, those that have expired included.
+func (tx Logins) All() (logins []Login, err error) {
 	stored, err := all[storedLogin](tx.bucket("logins"))
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range stored {
-		l, err := tx.namedLogin(s)
+		l, err := tx.named(s)
 		if err != nil {
 			return nil, err
 		}
@@ -216,16 +222,19 @@ func (tx *Tx) Logins() (logins []Login, err error) {
 	return logins, nil
 }
 
-// PutLogin stores a link or session.
-func (tx *Tx) PutLogin(l Login) error {
+// Put stores a link or session.
+func (tx Logins) Put(l Login) error {
 	return put(tx.bucket("logins"), []byte(l.Hash), storedLogin{l, storedUser{l.User, tx.idsFor(l.User.Apps)}})
 }
 
-// DeleteLogin removes a link or session.
-func (tx *Tx) DeleteLogin(hash string) error { return tx.bucket("logins").Delete([]byte(hash)) }
+// Delete removes a link or session.
+func (tx Logins) Delete(hash string) error { return tx.bucket("logins").Delete([]byte(hash)) }
 
-// HostKeys returns the SSH host keys as PEM, by kind.
-func (tx *Tx) HostKeys() (map[string][]byte, error) {
+// HostKeys is what a transaction has of SSH host keys.
+type HostKeys struct{ *records }
+
+// All returns the host keys as PEM, by kind.
+func (tx HostKeys) All() (map[string][]byte, error) {
 	keys := map[string][]byte{}
 	err := eachRecord(tx.bucket("hostkeys"), func(kind, sealed []byte) (err error) {
 		keys[string(kind)], err = tx.seal.open("hostkey "+string(kind), sealed)
@@ -234,7 +243,7 @@ func (tx *Tx) HostKeys() (map[string][]byte, error) {
 	return keys, err
 }
 
-// PutHostKey stores an SSH host key, encrypted.
-func (tx *Tx) PutHostKey(kind string, pem []byte) error {
+// Put stores a host key, encrypted.
+func (tx HostKeys) Put(kind string, pem []byte) error {
 	return tx.bucket("hostkeys").Put([]byte(kind), tx.seal.seal("hostkey "+kind, pem))
 }

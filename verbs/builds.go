@@ -71,7 +71,7 @@ func (n builds) list(_ context.Context, _ Call, args LimitArgs) (builds []store.
 		if _, err := tx.App(args.App); err != nil {
 			return err
 		}
-		builds, err = list(tx.Builds(args.App, max(0, args.Limit)))
+		builds, err = list(tx.Builds.Of(args.App, max(0, args.Limit)))
 		return err
 	})
 	return builds, err
@@ -91,7 +91,7 @@ func (n builds) info(_ context.Context, _ Call, args NumberArgs) (build store.Bu
 		if number == 0 {
 			return deploy.NeverDeployed(args.App)
 		}
-		build, err = tx.Build(args.App, number)
+		build, err = tx.Builds.Get(args.App, number)
 		return err
 	})
 	return build, err

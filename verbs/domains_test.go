@@ -144,7 +144,7 @@ func TestLetsencrypt_RefusesWhatMakesNoSense(t *testing.T) {
 func TestLogin_LinkLeadsToTheAdminHost(t *testing.T) {
 	h := newHouse(t)
 	h.update(t, func(tx *store.Tx) error {
-		return tx.PutKey(store.Key{Name: reader.Name, Role: reader.Role, Fingerprint: "SHA256:r"})
+		return tx.Keys.Put(store.Key{Name: reader.Name, Role: reader.Role, Fingerprint: "SHA256:r"})
 	})
 	var login Login
 	if err := h.Call(t.Context(), reader, "login", nil, &login, nil); err != nil {

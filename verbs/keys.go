@@ -80,7 +80,7 @@ type KeyAdded struct {
 
 func (n keys) list(context.Context, Call, NoArgs) (keys []store.Key, err error) {
 	err = n.db.View(func(tx *store.Tx) error {
-		keys, err = list(tx.Keys())
+		keys, err = list(tx.Keys.All())
 		return err
 	})
 	return keys, err
@@ -116,11 +116,11 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 				return err
 			}
 		}
-		keys, err := tx.Keys()
+		keys, err := tx.Keys.All()
 		if err != nil {
 			return err
 		}
-		old, known, err := tx.KeyByFingerprint(key.Fingerprint)
+		old, known, err := tx.Keys.ByFingerprint(key.Fingerprint)
 		switch {
 		case err != nil:
 			return err
@@ -153,7 +153,7 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 				key.Role = store.RoleAdmin
 			}
 		}
-		if err := tx.PutKey(key.Key); err != nil {
+		if err := tx.Keys.Put(key.Key); err != nil {
 			return err
 		}
 		return event(tx, c.User, "", "key", "added the key %s (%s, %s)", key.Name, key.Role, key.Fingerprint)
@@ -167,17 +167,17 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 
 func (n keys) remove(ctx context.Context, c Call, args KeyRemoveArgs) (key store.Key, err error) {
 	err = n.db.Update(func(tx *store.Tx) error {
-		keys, err := tx.Keys()
+		keys, err := tx.Keys.All()
 		if err != nil {
 			return err
 		}
-		if key, err = tx.Key(args.Name); err != nil {
+		if key, err = tx.Keys.Get(args.Name); err != nil {
 			return err
 		}
 		if key.Role == store.RoleAdmin && lastAdmin(keys, key.Name) && !args.Force {
 			return lastAdminStays(key.Name)
 		}
-		if err := tx.DeleteKey(key.Name); err != nil {
+		if err := tx.Keys.Delete(key.Name); err != nil {
 			return err
 		}
 		if err := revokeAll(tx, key.Name); err != nil {
@@ -253,7 +253,7 @@ func (n keys) cancelBuilds(ctx context.Context, asker store.User, name string, m
 			return err
 		}
 		for _, app := range apps {
-			builds, err := tx.Builds(app.Name, recentBuilds)
+			builds, err := tx.Builds.Of(app.Name, recentBuilds)
 			if err != nil {
 				return err
 			}

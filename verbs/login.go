@@ -72,7 +72,7 @@ func (s *Sessions) Redeem(link string) (session string, user store.User, err err
 		if user, err = holder(tx, link, false); err != nil {
 			return err
 		}
-		if err := tx.DeleteLogin(HashOf(link)); err != nil {
+		if err := tx.Logins.Delete(HashOf(link)); err != nil {
 			return err
 		}
 		if session, _, err = issue(tx, user, true, SessionLife); err != nil {
@@ -96,7 +96,7 @@ func (s *Sessions) Lookup(session string) (user store.User, err error) {
 
 // Revoke ends a session. One that is gone already is no error.
 func (s *Sessions) Revoke(session string) error {
-	return s.db.Update(func(tx *store.Tx) error { return tx.DeleteLogin(HashOf(session)) })
+	return s.db.Update(func(tx *store.Tx) error { return tx.Logins.Delete(HashOf(session)) })
 }
 
 // RevokeAll ends every session and link of the user of that name.
@@ -110,7 +110,7 @@ func issue(tx *store.Tx, user store.User, session bool, life time.Duration) (tok
 	token = base64.RawURLEncoding.EncodeToString(raw)
 	now := time.Now()
 	expires = now.Add(life)
-	return token, expires, tx.PutLogin(store.Login{
+	return token, expires, tx.Logins.Put(store.Login{
 		Hash: HashOf(token), User: user, Session: session, CreatedAt: now, ExpiresAt: expires,
 	})
 }
@@ -124,7 +124,7 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 		return fault.New(fault.Denied, code.LinkInvalid, "this link is not good: it was used, it is older than %d minutes, or its user is gone", LinkLife/time.Minute).
 			Hint("ssh berth@HOST login makes a new one")
 	}
-	login, found, err := tx.Login(HashOf(token))
+	login, found, err := tx.Logins.Get(HashOf(token))
 	if err != nil {
 		return store.User{}, err
 	}
@@ -134,7 +134,7 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 	if login.User.Name == store.Root.Name {
 		return store.Root, nil
 	}
-	key, err := tx.Key(login.User.Name)
+	key, err := tx.Keys.Get(login.User.Name)
 	if f := fault.From(err); f != nil && f.Kind == fault.NotFound {
 		return store.User{}, refused()
 	}
@@ -155,13 +155,13 @@ func revokeAll(tx *store.Tx, name string) error {
 }
 
 func deleteLogins(tx *store.Tx, which func(store.Login) bool) error {
-	logins, err := tx.Logins()
+	logins, err := tx.Logins.All()
 	if err != nil {
 		return err
 	}
 	for _, l := range logins {
 		if which(l) {
-			if err := tx.DeleteLogin(l.Hash); err != nil {
+			if err := tx.Logins.Delete(l.Hash); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ func newSessions(t *testing.T) *Sessions {
 
 func putKey(t *testing.T, s *Sessions, key store.Key) {
 	t.Helper()
-	if err := s.db.Update(func(tx *store.Tx) error { return tx.PutKey(key) }); err != nil {
+	if err := s.db.Update(func(tx *store.Tx) error { return tx.Keys.Put(key) }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -84,7 +84,7 @@ func TestSession_LinkExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.db.View(func(tx *store.Tx) error {
-			if logins, err := tx.Logins(); err != nil || len(logins) != 1 {
+			if logins, err := tx.Logins.All(); err != nil || len(logins) != 1 {
 				t.Errorf("got %d logins, %v; want the new one alone", len(logins), err)
 			}
 			return nil
@@ -106,7 +106,7 @@ func TestSession_FollowsTheKey(t *testing.T) {
 	if user, err := s.Lookup(session); err != nil || user.Role != store.RoleRead {
 		t.Errorf("after the role changed: got %v, %v; want read", user, err)
 	}
-	if err := s.db.Update(func(tx *store.Tx) error { return tx.DeleteKey("alice") }); err != nil {
+	if err := s.db.Update(func(tx *store.Tx) error { return tx.Keys.Delete("alice") }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Lookup(session); codeOf(err) != "E148" {

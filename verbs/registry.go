@@ -87,7 +87,7 @@ func (n registries) logout(ctx context.Context, c Call, args RegistryArgs) (Regi
 // report lists an app's logins, or for admins the machine's and all apps'.
 func (n registries) report(_ context.Context, _ Call, args RegistryReportArgs) (registries []Registry, err error) {
 	err = n.db.View(func(tx *store.Tx) error {
-		logins, err := tx.Registries()
+		logins, err := tx.Registries.All()
 		for place, login := range logins {
 			if args.App == "" || place.App == args.App {
 				registries = append(registries, Registry{place.App, place.Host, login.Username})

@@ -87,7 +87,7 @@ func sessionID(hash string) string { return hash[:12] }
 func (n sessions) list(context.Context, Call, NoArgs) ([]OpenSession, error) {
 	sessions := []OpenSession{}
 	err := n.db.View(func(tx *store.Tx) error {
-		logins, err := tx.Logins()
+		logins, err := tx.Logins.All()
 		for _, l := range logins {
 			if l.Session && time.Now().Before(l.ExpiresAt) {
 				sessions = append(sessions, OpenSession{

@@ -53,7 +53,7 @@ func TestKeys_BuildsEndWithTheRightToThem(t *testing.T) {
 					return err
 				}
 			}
-			if err := tx.PutBuild(b); err != nil {
+			if err := tx.Builds.Put(b); err != nil {
 				return err
 			}
 		}

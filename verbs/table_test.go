@@ -146,7 +146,7 @@ func TestBuildsOutput_IsWholeLines(t *testing.T) {
 	h.update(t, func(tx *store.Tx) error {
 		app, err := tx.App("shop")
 		app.LastBuild = 1
-		return errors.Join(err, tx.PutApp(app), tx.PutBuild(store.Build{App: "shop", Number: 1}))
+		return errors.Join(err, tx.PutApp(app), tx.Builds.Put(store.Build{App: "shop", Number: 1}))
 	})
 	var lines []string
 	if err := h.Call(t.Context(), reader, "builds:output", NumberArgs{AppArgs: AppArgs{"shop"}}, &lines, nil); err != nil {

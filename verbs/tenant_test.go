@@ -40,12 +40,12 @@ type machine struct {
 	DoctorRoom
 }
 
-func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error) {
-	return m.Deployer.Jobs().Jobs(ctx, app)
+func (m machine) CronJobs(ctx context.Context, app string) ([]jobs.CronStatus, error) {
+	return m.Deployer.Jobs().CronJobs(ctx, app)
 }
 
-func (m machine) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
-	return m.Deployer.Jobs().RunJob(ctx, app, id, by, out)
+func (m machine) RunCron(ctx context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+	return m.Deployer.Jobs().RunCron(ctx, app, id, by, out)
 }
 
 func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
@@ -69,7 +69,7 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.PutSettings(settings); err != nil {
 			return err
 		}
-		if err := tx.PutKey(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
+		if err := tx.Keys.Put(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
 			return err
 		}
 		for _, app := range []string{"shop", "hidden"} {
@@ -79,17 +79,17 @@ func newTenancy(t *testing.T) *house {
 			if err := tx.PutDomain(store.Domain{Host: app + ".test", App: app}); err != nil {
 				return err
 			}
-			if err := tx.PutPort(store.Port{Number: 5000 + len(app), Container: 5432, App: app}); err != nil {
+			if err := tx.Ports.Put(store.Port{Number: 5000 + len(app), Container: 5432, App: app}); err != nil {
 				return err
 			}
 			if err := tx.AddEvent(store.Event{Time: time.Now(), App: app, By: "alice", Kind: "create", Text: "created " + app}); err != nil {
 				return err
 			}
-			if err := tx.PutBuild(store.Build{App: app, Number: 1, Summary: app}); err != nil {
+			if err := tx.Builds.Put(store.Build{App: app, Number: 1, Summary: app}); err != nil {
 				return err
 			}
 		}
-		if err := tx.PutRegistries(map[store.RegistryPlace]store.RegistryLogin{
+		if err := tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{
 			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
 		}); err != nil {
 			return err

@@ -20,7 +20,7 @@ func TestDoors_TheEndOfWhoeverWaitsReachesTheVerb(t *testing.T) {
 	h := newHouse(t)
 	h.update(t, func(tx *store.Tx) error { _, err := tx.CreateApp(store.App{Name: "shop"}); return err })
 	h.update(t, func(tx *store.Tx) error {
-		return tx.PutKey(store.Key{Name: "alice", Fingerprint: "SHA256:a", Role: store.RoleAdmin})
+		return tx.Keys.Put(store.Key{Name: "alice", Fingerprint: "SHA256:a", Role: store.RoleAdmin})
 	})
 	alice := store.User{Name: "alice", Role: store.RoleAdmin}
 	entered, left := make(chan bool), make(chan error, 1)

@@ -70,7 +70,7 @@ func serveSSH(ctx context.Context, server *sshd.Server, ls []net.Listener) error
 
 // hostKeys returns the server's keys, made on first use.
 func hostKeys(db *store.Store) (keys map[string][]byte, err error) {
-	if err = db.View(func(tx *store.Tx) error { keys, err = tx.HostKeys(); return err }); err != nil || len(keys) > 0 {
+	if err = db.View(func(tx *store.Tx) error { keys, err = tx.HostKeys.All(); return err }); err != nil || len(keys) > 0 {
 		return keys, err
 	}
 	if keys, err = sshd.GenerateHostKeys(); err != nil {
@@ -78,7 +78,7 @@ func hostKeys(db *store.Store) (keys map[string][]byte, err error) {
 	}
 	return keys, db.Update(func(tx *store.Tx) error {
 		for kind, pem := range keys {
-			if err := tx.PutHostKey(kind, pem); err != nil {
+			if err := tx.HostKeys.Put(kind, pem); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,7 @@ type knownKeys struct {
 func (k knownKeys) KeyByFingerprint(fingerprint string) (key store.Key, err error) {
 	err = k.db.View(func(tx *store.Tx) error {
 		var found bool
-		key, found, err = tx.KeyByFingerprint(fingerprint)
+		key, found, err = tx.Keys.ByFingerprint(fingerprint)
 		if err == nil && !found {
 			err = store.NoKeyOf(fingerprint)
 		}
@@ -114,16 +114,16 @@ func (k knownKeys) Used(fingerprint string) {
 	var key store.Key
 	var found bool
 	err := k.db.View(func(tx *store.Tx) (err error) {
-		key, found, err = tx.KeyByFingerprint(fingerprint)
+		key, found, err = tx.Keys.ByFingerprint(fingerprint)
 		return err
 	})
 	if err == nil && found && time.Since(key.LastUsed) >= usedEvery {
 		err = k.db.Update(func(tx *store.Tx) error {
-			if key, err = tx.Key(key.Name); err != nil {
+			if key, err = tx.Keys.Get(key.Name); err != nil {
 				return err // removed meanwhile
 			}
 			key.LastUsed = time.Now()
-			return tx.PutKey(key)
+			return tx.Keys.Put(key)
 		})
 	}
 	if err != nil {

@@ -262,7 +262,7 @@ func (a *admin) parseTemplates() error {
 		"latency": latency,
 		"output":  outputHTML,
 		"result":  runResultText,
-		"source":  jobSource,
+		"source":  cronSource,
 	}).ParseFS(templateFiles, "templates/shared/*.html")
 	if err != nil {
 		return err

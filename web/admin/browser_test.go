@@ -442,7 +442,7 @@ func browserReconnect(t *testing.T, b *tab) {
 
 func browserBuild(t *testing.T, b *tab) {
 	build := store.Build{App: "shop", Number: 43, Status: store.BuildRunning, Commit: "9ab34c1ff", Subject: "Add coupons", By: "bob", Branch: "main", StartedAt: time.Now()}
-	b.h.update(func(tx *store.Tx) error { return tx.PutBuild(build) })
+	b.h.update(func(tx *store.Tx) error { return tx.Builds.Put(build) })
 	b.h.harbour.say("shop", 43, "-----> shop  9ab34c1 \"Add coupons\"  by bob  build 43\n", false)
 	b.enter(b.h.user("alice", store.RoleRead))
 	b.open("/apps/shop/builds/43")
@@ -455,7 +455,7 @@ func browserBuild(t *testing.T, b *tab) {
 	b.until("(v => v.scrollTop > 0 && v.scrollHeight - v.scrollTop - v.clientHeight < 5)(document.querySelector('.log-view'))")
 	b.h.harbour.say("shop", 43, "success: v19 live after 0.9s\n", true)
 	build.Status, build.FinishedAt, build.Release = store.BuildSucceeded, time.Now(), 19
-	b.h.update(func(tx *store.Tx) error { return tx.PutBuild(build) })
+	b.h.update(func(tx *store.Tx) error { return tx.Builds.Put(build) })
 	b.h.harbour.change("shop", func(s *deploy.AppStatus) { s.Building = 0 })
 	b.sees(".log-view", "success: v19 live")
 	b.sees("h1", "succeeded")
@@ -487,7 +487,7 @@ func browserActions(t *testing.T, b *tab) {
 	b.click("#dialog button.primary")
 	b.sees("#notice", "shop was rolled back to v17")
 
-	b.click(".jobs button")
+	b.click(".cron button")
 	b.sees("#notice", "exit code 3")
 
 	// The buttons change under the hands of the one who presses.

@@ -252,7 +252,7 @@ func TestFollow_BuildGoesOnWhereTheBrowserStoppedAndEnds(t *testing.T) {
 	h := openQuay(t)
 	h.app("shop")
 	h.update(func(tx *store.Tx) error {
-		return tx.PutBuild(store.Build{App: "shop", Number: 3, Status: store.BuildRunning, StartedAt: time.Now()})
+		return tx.Builds.Put(store.Build{App: "shop", Number: 3, Status: store.BuildRunning, StartedAt: time.Now()})
 	})
 	v := h.enter(h.user("rita", store.RoleRead))
 	h.harbour.say("shop", 3, "-----> one\n       two\n       thr", false)

@@ -40,11 +40,11 @@ func (h *quay) scene() {
 		deploy.Instance{Name: "worker.1", Process: "worker", Number: 1, Release: 11, State: "crashed", Since: now.Add(-40 * time.Second), Restarts: 6, Detail: "exit code 1"})
 	h.harbour.change("wiki", func(s *deploy.AppStatus) { s.Formation = map[string]int{"worker": 1} })
 
-	h.harbour.jobs["shop"] = []jobs.JobStatus{
-		{Job: store.Job{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
-			Last: &store.JobRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
-		{Job: store.Job{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),
-			Last: &store.JobRun{Job: "carts", StartedAt: now.Add(-6 * time.Minute), FinishedAt: now.Add(-6 * time.Minute), ExitCode: 1}},
+	h.harbour.jobs["shop"] = []jobs.CronStatus{
+		{CronJob: store.CronJob{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
+			Last: &store.CronRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
+		{CronJob: store.CronJob{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),
+			Last: &store.CronRun{Job: "carts", StartedAt: now.Add(-6 * time.Minute), FinishedAt: now.Add(-6 * time.Minute), ExitCode: 1}},
 	}
 	h.update(func(tx *store.Tx) error {
 		for _, b := range []store.Build{
@@ -54,7 +54,7 @@ func (h *quay) scene() {
 			{Number: 42, Status: store.BuildSucceeded, Commit: "4f1c9ab03", Subject: "Fix cart total", By: "alice", StartedAt: now.Add(-12 * time.Minute), Release: 18},
 		} {
 			b.App, b.Branch, b.FinishedAt = "shop", "main", b.StartedAt.Add(2300*time.Millisecond)
-			if err := tx.PutBuild(b); err != nil {
+			if err := tx.Builds.Put(b); err != nil {
 				return err
 			}
 		}

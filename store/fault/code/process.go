@@ -10,7 +10,6 @@ const (
 	InstanceNotListening   = "E303"
 	InstanceNotStarted     = "E304"
 	InstanceStuck          = "E503"
-	RunKilled              = "E305"
 )
 
 var processes = []Entry{
@@ -48,8 +47,4 @@ var processes = []Entry{
 		"The app allows no two releases at once, so the old instances have to end before new ones start. " +
 			"One of them did not end even after SIGKILL: it waits in the kernel, mostly for a disk or a network " +
 			"filesystem. `dmesg` shows which. When that is mended, the process ends by itself; then push again."},
-	{RunKilled, "A one-off command was killed for its memory limit.",
-		"One-off commands have the same memory limit as the app's processes. The command, or a child of it, " +
-			"needed more, and the kernel killed it. Raise the limit with `berth ps:set APP memory 1GB` and run it " +
-			"again, or make it work on less at a time."},
 }
