@@ -251,7 +251,7 @@ func TestSetRouter_ForAllApps(t *testing.T) {
 	}
 	for _, want := range []property.Row{
 		{Name: "max-body", Value: "2g", Global: "2g"}, {Name: "maintenance-page", Value: "10 bytes", Global: "10 bytes"},
-		{Name: "header:X-Frame-Options", Value: "DENY", Global: "DENY"}, {Name: "protocol", Value: "http"},
+		{Name: "header:X-Frame-Options", Value: "DENY", Global: "DENY"}, {Name: "protocol", Value: "http", Usual: true},
 	} {
 		if !slices.Contains(report.Properties, want) {
 			t.Errorf("the report has no %+v: %+v", want, report.Properties)

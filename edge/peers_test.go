@@ -40,7 +40,7 @@ func TestSetRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []property.Row{
-		{Name: "trusted-proxies", Value: "none", Raw: "none", Set: true}, {Name: "proxy-protocol", Value: "off"}, {Name: "max-connections-per-address", Value: "1000"},
+		{Name: "trusted-proxies", Value: "none", Raw: "none", Set: true}, {Name: "proxy-protocol", Value: "off", Usual: true}, {Name: "max-connections-per-address", Value: "1000", Usual: true},
 	} {
 		if !slices.Contains(report.Properties, want) {
 			t.Errorf("the report has no %+v: %+v", want, report.Properties)

@@ -147,6 +147,7 @@ func (e *Edge) RouterReport(_ context.Context, app string) (RouterReport, error)
 				return err
 			}
 			if carried {
+				r.Properties[i].Usual = false
 				r.Properties[i].Value = fmt.Sprintf("%d bytes, %s", len(content), pageFiles[p.Name])
 			}
 		}

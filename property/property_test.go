@@ -137,8 +137,8 @@ func TestReport_AnAppsOwnValueGoesBeforeTheMachines(t *testing.T) {
 			t.Errorf("%q: got %+v, want %+v", app, got, want)
 		}
 	}
-	check("shop", property.Row{Name: "colour", Value: "white", Global: "white"})
-	check("", property.Row{Name: "colour", Value: "white"})
+	check("shop", property.Row{Name: "colour", Value: "white", Global: "white", Usual: true})
+	check("", property.Row{Name: "colour", Value: "white", Usual: true})
 	set(t, db, "", "colour", "red")
 	check("shop", property.Row{Name: "colour", Value: "red", Global: "red"})
 	check("", property.Row{Name: "colour", Value: "red", Raw: "red", Set: true})
@@ -149,7 +149,7 @@ func TestReport_AnAppsOwnValueGoesBeforeTheMachines(t *testing.T) {
 	set(t, db, "shop", "colour", "") // twice is no error
 	check("shop", property.Row{Name: "colour", Value: "red", Global: "red"})
 	set(t, db, "", "colour", "")
-	check("shop", property.Row{Name: "colour", Value: "white", Global: "white"})
+	check("shop", property.Row{Name: "colour", Value: "white", Global: "white", Usual: true})
 
 	set(t, db, "", "label:size", "xl")
 	set(t, db, "blog", "label:Größe", "größer")
@@ -166,7 +166,7 @@ func TestReport_AnAppsOwnValueGoesBeforeTheMachines(t *testing.T) {
 	if text := set(t, db, "shop", "motto", "").Text(); text != "unset motto" {
 		t.Errorf("the event says %q", text)
 	}
-	check("", property.Row{Name: "brand"})
+	check("", property.Row{Name: "brand", Usual: true})
 	if got := row("shop", "brand"); got != (property.Row{}) {
 		t.Errorf("an app has %+v, which is the machine's alone", got)
 	}

@@ -14,6 +14,15 @@ type Row struct {
 	Set    bool   `json:"set"`              // it was set here, for the app or for the machine
 	Raw    string `json:"raw,omitempty"`    // as it was set here
 	Global string `json:"global,omitempty"` // of a report on an app: the value for apps that have none of their own
+	Usual  bool   `json:"usual,omitempty"`  // nobody has set it, here or for all apps
+}
+
+// Whose says where a value comes from that was not set here.
+func (r Row) Whose() string {
+	if r.Usual {
+		return "usual"
+	}
+	return "as for all apps"
 }
 
 // Report returns a row for each property that an app, or with "" the machine,
@@ -34,15 +43,15 @@ func (l List) Report(tx *store.Tx, app string) ([]Row, error) {
 			names = l.family(p, own, machine)
 		}
 		for _, name := range names {
-			row := Row{Name: name, Value: p.Usual, Raw: p.shown(own[name]), Set: own[name] != ""}
+			row := Row{Name: name, Value: p.Usual, Raw: p.shown(own[name]), Set: own[name] != "", Usual: true}
 			if p.Scope == Both && app != "" {
 				if machine[name] != "" {
-					row.Value = p.shown(machine[name])
+					row.Value, row.Usual = p.shown(machine[name]), false
 				}
 				row.Global = row.Value
 			}
 			if row.Set {
-				row.Value = row.Raw
+				row.Value, row.Usual = row.Raw, false
 			}
 			rows = append(rows, row)
 		}

@@ -123,14 +123,10 @@ func (c *cli) propertyValue(v verbs.Verb, name string, words []string) (string, 
 // printRows shows the properties of a report.
 func printRows(t *table, rows []property.Row) {
 	for _, p := range rows {
-		note := ""
-		switch {
-		case p.Set:
-		case p.Global != "" && p.Global == p.Value:
-			note = "(as for all apps)"
-		default:
-			note = "(usual)"
+		if p.Set || p.Value == "" {
+			t.row(p.Name, p.Value)
+		} else {
+			t.row(p.Name, p.Value, "("+p.Whose()+")")
 		}
-		t.row(p.Name, p.Value, note)
 	}
 }
