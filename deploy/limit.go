@@ -56,7 +56,7 @@ func mayTake(db *store.Store, set property.Change, by store.User) error {
 	n, _ := formation.ReadLimit(set.Name, set.Value)
 	most, _ := formation.ReadLimit(set.Name, usual)
 	if err := by.May(store.RoleDeploy, ""); err != nil && n > most {
-		return fault.From(err).Hint("up to %s it is the app's own affair", usual)
+		return fault.From(err).Hint("a key with access to the app may set up to %s", usual)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ func TestSetProcesses_WithinTheMachine(t *testing.T) {
 		{"memory", "256MB", store.Limits{Memory: 256 << 20}},
 		{"memory", "1gb", store.Limits{Memory: 1 << 30}},
 		{"memory", "600m", store.Limits{Memory: 600 << 20}},
+		{"memory", "1.5GB", store.Limits{Memory: 1536 << 20}},
+		{"memory", "512 MiB", store.Limits{Memory: 512 << 20}},
 		{"memory", "", store.Limits{}},
 		{"processes", "2048", store.Limits{Pids: 2048}},
 		{"processes", "", store.Limits{}},
@@ -37,7 +39,7 @@ func TestSetProcesses_WithinTheMachine(t *testing.T) {
 	}
 	for _, bad := range [][2]string{
 		{"memory", "1"}, {"memory", "0"}, {"memory", "-1GB"}, {"memory", "15MB"}, {"memory", "100000GB"}, {"memory", "99999999999999999999GB"},
-		{"memory", "9999999999GB"}, {"memory", "1TB"}, {"memory", "GB"}, {"memory", "1.5GB"}, {"memory", "lots"},
+		{"memory", "9999999999GB"}, {"memory", "1TB"}, {"memory", "GB"}, {"memory", "lots"},
 		{"processes", "0"}, {"processes", "7"}, {"processes", "-1"}, {"processes", "999999999"}, {"processes", "many"}, {"cpus", "1"}, {"", "1"}, {"rollout", "sideways"},
 	} {
 		err := d.SetProcesses(t.Context(), "shop", bad[0], bad[1], by, io.Discard)
@@ -55,9 +57,9 @@ func TestSetProcesses_AKeyOfOneAppTakesNothingFromOthers(t *testing.T) {
 		all, shown string // what is set for all apps, and what an app has by it
 		codes      map[string]string
 	}{
-		{"", "512MB", map[string]string{"513MB": "E111", "1GB": "E111", "512MB": "", "64MB": "", "": ""}},
-		{"256MB", "256MB", map[string]string{"257MB": "E111", "512MB": "E111", "256MB": "", "": ""}},
-		{"600MB", "600MB", map[string]string{"601MB": "E111", "600MB": "", "513MB": ""}},
+		{"", "512m", map[string]string{"513MB": "E111", "1GB": "E111", "512MB": "", "64MB": "", "": ""}},
+		{"256MB", "256m", map[string]string{"257MB": "E111", "512MB": "E111", "256MB": "", "": ""}},
+		{"600MB", "600m", map[string]string{"601MB": "E111", "600MB": "", "513MB": ""}},
 	} {
 		if err := d.SetProcesses(t.Context(), "", "memory", usual.all, store.Root, io.Discard); err != nil {
 			t.Fatal(err)

@@ -40,7 +40,7 @@ var peerProperties = []peerProperty{
 		case err != nil:
 			return err
 		case len(trusted) == 0 || len(trusted) > maxNetworks:
-			return fmt.Errorf("it is a list of 1 to %d addresses and networks, as 192.0.2.1,2001:db8::/32, or none", maxNetworks)
+			return fmt.Errorf("use a list of 1 to %d addresses and networks, for example 192.0.2.1,2001:db8::/32, or none", maxNetworks)
 		}
 		p.Trusted = trusted
 		return nil
@@ -50,7 +50,7 @@ var peerProperties = []peerProperty{
 	}, func(p *peer.Policy, value string) error {
 		header, ok := map[string]peer.Header{"off": peer.HeaderNone, "on": peer.HeaderRequired, "optional": peer.HeaderOptional}[value]
 		if !ok {
-			return errors.New("it is off, on or optional")
+			return errors.New("use off, on or optional")
 		}
 		p.Header = header
 		return nil

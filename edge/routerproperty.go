@@ -234,7 +234,7 @@ func keepRouterProperty(values *map[string]string, whose, name, value string) er
 		return nil
 	}
 	if _, there := (*values)[name]; !there && len(*values) >= maxRouterProperties {
-		return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d properties of the router, and may have no more", whose, maxRouterProperties)
+		return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d properties of the router, which is the maximum", whose, maxRouterProperties)
 	}
 	if *values == nil {
 		*values = map[string]string{}

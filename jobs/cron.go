@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
-	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
@@ -36,60 +31,6 @@ const (
 	labelRun  = "berth.run"
 )
 
-// Planned returns a job of app.json. Its identity stays while its command and
-// schedule do.
-func Planned(entry appjson.CronEntry) store.CronJob {
-	return store.CronJob{
-		ID: identity(entry.Schedule, entry.Command), Schedule: entry.Schedule, Command: entry.Command,
-		Concurrency: entry.Concurrency, Paused: entry.Maintenance,
-	}
-}
-
-func identity(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:8]
-}
-
-// Schedule plans the jobs of the release that is live now, in the place of
-// those of the one before.
-func (j *Jobs) Schedule(of *fleet.App, release store.Release) {
-	a := j.app(of)
-	a.unschedule(j.cron)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, job := range release.Cron {
-		if job.Paused {
-			continue
-		}
-		schedule, err := cron.ParseStandard(job.Schedule)
-		if err != nil { // the push has checked it
-			j.cfg.Log.Error("a cron job cannot be planned", "app", a.called(), "schedule", job.Schedule, "err", err)
-			continue
-		}
-		if a.ran[job.ID] == nil {
-			a.ran[job.ID] = new(ranAt)
-		}
-		ran := a.ran[job.ID]
-		a.jobs = append(a.jobs, j.cron.Schedule(steady{schedule, ran}, cron.FuncJob(func() {
-			ran.set(time.Now())
-			_, err := j.runCron(j.life, a.called(), job.ID, "schedule", io.Discard)
-			j.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
-		})))
-	}
-}
-
-func (a *app) unschedule(planner *cron.Cron) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, id := range a.jobs {
-		planner.Remove(id)
-	}
-	a.jobs = nil
-}
-
 // End ends the jobs of an app that is destroyed, and those of its runs that go on.
 func (j *Jobs) End(of *fleet.App) {
 	a := j.app(of)
@@ -105,56 +46,6 @@ func (j *Jobs) End(of *fleet.App) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.apps, of.UID())
-}
-
-// CronStatus is a cron job with its next and last run.
-type CronStatus struct {
-	store.CronJob
-	App     string         `json:"app"`
-	Next    time.Time      `json:"next,omitzero"`
-	Running bool           `json:"running,omitempty"`
-	Last    *store.CronRun `json:"last,omitempty"`
-}
-
-// CronJobs lists the cron jobs of an app's live release.
-func (j *Jobs) CronJobs(ctx context.Context, app string) ([]CronStatus, error) {
-	record, a, err := j.find(app)
-	if err != nil {
-		return nil, err
-	}
-	statuses := []CronStatus{}
-	if record.Release == 0 {
-		return statuses, nil
-	}
-	var release store.Release
-	err = j.db.View(func(tx *store.Tx) error {
-		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, job := range release.Cron {
-		s := CronStatus{CronJob: job, App: app}
-		if schedule, err := cron.ParseStandard(job.Schedule); err == nil && !record.Stopped && !job.Paused {
-			s.Next = schedule.Next(time.Now().UTC())
-		}
-		err := j.db.View(func(tx *store.Tx) error {
-			runs, err := tx.CronRuns(app, job.ID, 1)
-			if len(runs) > 0 {
-				s.Last = &runs[0]
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		a.mu.Lock()
-		s.Running = len(a.runs[job.ID]) > 0
-		a.mu.Unlock()
-		statuses = append(statuses, s)
-	}
-	return statuses, nil
 }
 
 // RunCron runs a job now, copies its output to out and returns how it ended.
@@ -358,7 +249,7 @@ func findCron(release store.Release, id string) (store.CronJob, error) {
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
+	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -387,7 +278,7 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the job %s of %s is running already", job.ID, a.called())
+		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the cron job %s of %s is already running", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {
@@ -403,10 +294,4 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 			delete(a.runs, job.ID)
 		}
 	}, nil
-}
-
-// Stopped is the fault (E116) of an app that is stopped, and of which nothing is
-// run therefore.
-func Stopped(app string) *fault.Error {
-	return fault.New(fault.Conflict, code.AppStopped, "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 }

@@ -36,7 +36,7 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 	if p, found := release.Process(args[0]); found && len(args) == 1 {
 		cmd = formation.ProcessCommand(record, release, p, "run")
 	}
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
+	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()
@@ -68,7 +68,7 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+		Hint("raise the limit: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

@@ -110,14 +110,7 @@ func (l List) Find(name string) (Property, error) {
 	if near := fault.Nearest(name, l.Names()); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
-	return Property{}, f.Hint("%s %s", l.it(), strings.Join(l.Names(), ", "))
-}
-
-func (l List) it() string {
-	if strings.HasSuffix(l.Has, "have") {
-		return "they have"
-	}
-	return "it has"
+	return Property{}, f.Hint("the properties are %s", strings.Join(l.Names(), ", "))
 }
 
 // Names are the names of all properties, families as header:NAME.
@@ -185,7 +178,7 @@ func (l List) Check(app, name, value string) (Change, error) {
 func (l List) elsewhere(p Property, app string) error {
 	if app == "" {
 		return fault.New(fault.Usage, code.PropertyScope, "%s is set for one app, and not for all of them", p.Name).
-			Hint("it is an app's: berth %s:set APP %s VALUE", l.Noun, p.Name)
+			Hint("it is set for each app: berth %s:set APP %s VALUE", l.Noun, p.Name)
 	}
 	return fault.New(fault.Usage, code.PropertyScope, "%s is set for all apps at once, and not for one", p.Name).
 		Hint("berth %s:set --global %s VALUE", l.Noun, p.Name)
@@ -260,9 +253,9 @@ func OneOf(values ...string) func(string) (string, error) {
 			return value, nil
 		}
 		if len(values) == 2 {
-			return "", fmt.Errorf("it is %s or %s", values[0], values[1])
+			return "", fmt.Errorf("use %s or %s", values[0], values[1])
 		}
-		return "", fmt.Errorf("it is one of %s", strings.Join(values, ", "))
+		return "", fmt.Errorf("use one of %s", strings.Join(values, ", "))
 	}
 }
 

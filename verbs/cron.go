@@ -22,14 +22,14 @@ func (n cron) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "cron:list", Role: reads,
-			Short:   "list the jobs, with next and last run",
+			Short:   "list cron jobs with next and last run",
 			Example: "cron:list shop",
 			Aliases: []string{"cron"},
 		}, n.list),
 		act(Verb{
 			Name: "cron:run", Role: deploys,
-			Short:   "run a job now and wait for its end",
-			Long:    "Its exit code is the command's own.",
+			Short:   "run a cron job now and wait for its end",
+			Long:    "The exit code is that of the command.",
 			Example: "cron:run shop 3f2a91c0",
 		}, n.run),
 	}

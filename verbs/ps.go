@@ -53,7 +53,7 @@ func (n processes) verbs() []Verb {
 		}, n.scale),
 		setter(formation.Properties, Verb{
 			Short:   "say how processes are run",
-			Example: "ps:set shop rollout stop-first\nps:set shop memory 1GB\nps:set --global memory 256MB",
+			Example: "ps:set shop rollout stop-first\nps:set shop memory 1g\nps:set --global memory 256m",
 			Done:    "set for {app}",
 		}, n.set),
 		act(Verb{

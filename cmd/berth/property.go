@@ -78,18 +78,18 @@ func checkSet(c *cli, v verbs.Verb, global bool, app string, words []string) err
 	}
 	switch {
 	case global && app != "":
-		return usage("%s --global takes a property, and no app", v.Name).Hint("there are %s", there)
+		return usage("%s --global needs a property and no app", v.Name).Hint("the properties are %s", there)
 	case !global && app == "" && !l.Own(), !global && app != "" && notFirst == nil && !l.Own():
 		return usage("%s is for all apps at once", v.Name).Hint("%s", strings.TrimSpace("berth "+v.Name+" --global "+strings.Join(nonEmpty(append([]string{app}, words...)...), " ")))
 	case !global && app != "" && notFirst == nil && second != nil && l.Global():
 		return usage("%s needs the name of an app before the property, or --global", v.Name).
 			Hint("for all apps: berth %s --global %s", v.Name, strings.Join(append([]string{app}, words...), " "))
 	case !global && app == "" && l.Global():
-		return usage("%s needs the name of an app", v.Name).Hint("--global in its place is for all of them")
+		return usage("%s needs the name of an app", v.Name).Hint("--global instead of the name sets it for all apps")
 	case !global && app == "":
 		return usage("%s needs the name of an app", v.Name).Hint("usage: berth %s APP PROPERTY [VALUE]", v.Name)
 	case len(words) == 0:
-		return usage("%s needs a property", v.Name).Hint("there are %s", there)
+		return usage("%s needs a property", v.Name).Hint("the properties are %s", there)
 	}
 	return nil
 }

@@ -10,9 +10,9 @@ var routerShows = map[string]printer{
 	"router:report": asTable(printRouter),
 	"http-auth:remove-user": asText(func(c *cli, app string, now edge.RouterReport) {
 		if len(now.Users) == 0 {
-			c.say("everybody may enter %s", app)
+			c.say("%s no longer asks visitors for a password", app)
 		} else {
-			c.say("%s may enter %s", strings.Join(now.Users, ", "), app)
+			c.say("%s asks visitors for a password; users: %s", app, strings.Join(now.Users, ", "))
 		}
 	}),
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // The least that a limit may be: below, hardly a program starts.
@@ -36,7 +37,7 @@ var Properties = property.List{
 		{Name: Rollout, Usual: string(store.StartFirst), Scope: property.Both, Values: orders, Check: property.OneOf(orders...),
 			Meaning: "start-first: the new release is up before the old one stops; stop-first: the old one stops before the new one starts, and requests wait, for an app of which two must not run at once"},
 		{Name: Memory, Usual: ShowLimit(Memory, runtime.DefaultMemory), Scope: property.Both, Check: checkLimit(Memory),
-			Meaning: "of each instance, job and one-off: 512MB, 2GB"},
+			Meaning: "of each instance, job and one-off: 512m, 2g"},
 		{Name: Processes, Usual: ShowLimit(Processes, runtime.DefaultPids), Scope: property.Both, Check: checkLimit(Processes),
 			Meaning: "and threads, likewise"},
 	},
@@ -77,42 +78,43 @@ func limitField(name string) property.Field {
 
 // ReadLimit reads the value of a limit; ok is false for what is none, and n is 0.
 func ReadLimit(name, value string) (n int64, ok bool) {
+	var err error
 	if name == Memory {
-		return readMemory(value)
+		n, err = units.ParseBytes(value, 0) // a number alone means another thing to everybody
+	} else {
+		n, err = strconv.ParseInt(value, 10, 64)
 	}
-	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		return 0, false
 	}
 	return n, true
 }
 
-// ShowLimit writes it as it is shown.
+// ShowLimit writes it in one word, as it is typed: 512m, 2g.
 func ShowLimit(name string, n int64) string {
-	if name == Processes {
-		return strconv.FormatInt(n, 10)
-	}
-	if n%(1<<20) != 0 { // not by way of ps:set
+	switch {
+	case name == Memory && n >= units.GiB && n%units.GiB == 0:
+		return strconv.FormatInt(n/units.GiB, 10) + "g"
+	case name == Memory && n%units.MiB == 0:
+		return strconv.FormatInt(n/units.MiB, 10) + "m"
+	case name == Memory:
 		return strconv.FormatInt(n, 10) + "B"
 	}
-	if n >= 1<<30 && n%(1<<30) == 0 {
-		return fmt.Sprintf("%dGB", n>>30)
-	}
-	return fmt.Sprintf("%dMB", n>>20)
+	return strconv.FormatInt(n, 10)
 }
 
 func checkLimit(name string) func(string) (string, error) {
-	least, most, form := int64(leastMemory), machineMemory, "512MB or 2GB"
+	least, most, form := int64(leastMemory), machineMemory, "512m or 2g"
 	if name == Processes {
 		least, most, form = leastPids, machinePids, "2048"
 	}
 	return func(value string) (string, error) {
 		n, ok := ReadLimit(name, value)
 		if !ok {
-			return "", fmt.Errorf("it is written as %s", form)
+			return "", fmt.Errorf("write it as %s", form)
 		}
 		if most := most(); n < least || n > most {
-			return "", fmt.Errorf("it is from %s to %s, which is what the machine has", ShowLimit(name, least), ShowLimit(name, most))
+			return "", fmt.Errorf("use %s to %s, the maximum of this machine", ShowLimit(name, least), ShowLimit(name, most))
 		}
 		return ShowLimit(name, n), nil
 	}
@@ -143,19 +145,6 @@ func Counts(db *store.Store, record store.App) (store.App, error) {
 func Usual(l store.Limits) store.Limits {
 	l.Memory, l.Pids = cmp.Or(l.Memory, runtime.DefaultMemory), cmp.Or(l.Pids, runtime.DefaultPids)
 	return l
-}
-
-// readMemory reads 512MB, 512m, 2GB or 2gi: always powers of two, as Docker has
-// them. A number alone says no unit, and means another thing to everybody.
-func readMemory(value string) (int64, bool) {
-	number := strings.ToLower(value)
-	unit := strings.TrimLeft(number, "0123456789")
-	n, err := strconv.ParseInt(strings.TrimSuffix(number, unit), 10, 64)
-	shift, known := map[string]int{"m": 20, "mb": 20, "mi": 20, "mib": 20, "g": 30, "gb": 30, "gi": 30, "gib": 30}[unit]
-	if err != nil || !known || n > 1<<20 {
-		return 0, false
-	}
-	return n << shift, true
 }
 
 // machineMemory is how much memory the machine has, in bytes.
