@@ -98,7 +98,7 @@ func (d *Deployer) sshCommand() string { return d.edge.SSHCommand() }
 // caller holds the app's line.
 func (s *turns) converge(ctx context.Context, a *app, c change) error {
 	counts := s.counts(c.record)
-	c.Release, c.StopFirst = formation.Of(counts, c.release), counts.Rollout == store.StopFirst
+	c.Release, c.StopFirst = formation.Of(counts, c.release), stopsFirst(counts, c.release)
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := s.db.Update(c.commit); err != nil {

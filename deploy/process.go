@@ -52,7 +52,7 @@ func (d *Processes) Scale(ctx context.Context, app string, formation map[string]
 			}
 			record.Formation[name] = formation[name]
 		}
-		return change{}, nil
+		return change{}, oneWriter(*record, release)
 	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
 }
 

@@ -53,8 +53,11 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 	if why != "" {
 		text += ": " + why
 	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, kept: fallen != 0, also: func(tx *store.Tx) error {
 		if fallen != 0 {
+			if err := tx.Volumes.PutMounts(app, there(tx, release.Mounts)); err != nil {
+				return err
+			}
 			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}

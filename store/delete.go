@@ -24,6 +24,7 @@ var hanging = []struct {
 	{"pairs", removeUnder},
 	{"routing", removeUnder},
 	{"properties", removeUnder},
+	{"mounts", removeUnder},
 	{"registries", removeUnder},
 	{"domainsof", removeUnder},
 	{"domains", removeOf},
@@ -34,11 +35,15 @@ var hanging = []struct {
 	{"apps", removeUnder},
 }
 
-// DeleteApp removes an app and all that hangs on it. Its events stay.
+// DeleteApp removes an app and all that hangs on it. Its events stay, and its
+// volumes, which are nobody's then.
 func (tx *Tx) DeleteApp(name string) error {
 	app, err := tx.App(name)
 	if err != nil {
 		return err
+	}
+	if err := orphanVolumes(tx, app); err != nil {
+		return fmt.Errorf("leave the volumes of %s to nobody: %w", name, err)
 	}
 	for _, h := range hanging {
 		if tx.bucket(h.bucket) == nil { // of a file that an older berth has made, while the disk was full

@@ -15,6 +15,8 @@ var recordKinds = map[string]func(raw []byte) error{
 	"runs":     decodes[CronRun],
 	"domains":  decodes[storedDomain],
 	"ports":    decodes[storedPort],
+	"volumes":  decodes[storedVolume],
+	"mounts":   decodes[Mount],
 	"keys":     decodes[storedKey],
 	"logins":   decodes[storedLogin],
 	"audit":    decodes[Event],

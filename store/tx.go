@@ -20,6 +20,7 @@ type Tx struct {
 	Ports      Ports
 	Properties Properties
 	Registries Registries
+	Volumes    Volumes
 
 	*records
 	ids *reservations
@@ -37,6 +38,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Ports:      Ports{r},
 		Properties: Properties{r},
 		Registries: Registries{r},
+		Volumes:    Volumes{r},
 
 		records: r,
 		ids:     &s.ids,

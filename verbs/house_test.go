@@ -42,6 +42,8 @@ type everything interface {
 	KeyRoom
 	NetworkRoom
 	DoctorRoom
+	StorageRoom
+	MountRoom
 }
 
 func roomsOf(one everything) Rooms {
@@ -67,6 +69,8 @@ func roomsOf(one everything) Rooms {
 		Keys:        one,
 		Network:     one,
 		Doctor:      one,
+		Storage:     one,
+		Mounts:      one,
 	}
 }
 
