@@ -34,7 +34,7 @@ func serveNames(ctx context.Context, engine *runtime.Engine, apps names.Apps, si
 			listeners[i] = gate.Listen(l, peer.Patience{Sending: 10 * time.Second}, log)
 		}
 		return server.Serve(ctx, packets, listeners)
-	})
+	}, names.Probe)
 }
 
 // sites are the hosts of the machine as names.Sites has them.
