@@ -42,8 +42,8 @@ const (
 // They do as well where another firewall of the machine drops what comes to it
 // from containers, and where the kernel or nft has no such tables; a warning
 // says so.
-func (e *Engine) ServeNames(ctx context.Context, serve NameServer, probe func(net.Conn) error) error {
-	outlet := e.Outlet()
+func (n *Network) ServeNames(ctx context.Context, serve NameServer, probe func(net.Conn) error) error {
+	outlet, bridge := n.engine.Outlet(), n.net.cfg.Bridge
 	defer outlet.Close()
 	warned := false
 	for ctx.Err() == nil {
@@ -52,17 +52,17 @@ func (e *Engine) ServeNames(ctx context.Context, serve NameServer, probe func(ne
 			if err != nil {
 				return err
 			}
-			return e.net.serveNames(ctx, serve, from, probe)
+			return n.net.serveNames(ctx, serve, from, probe)
 		}()
 		if ctx.Err() != nil || err == nil {
 			continue
 		}
 		if !warned {
-			e.log.Warn("containers ask the machine's resolvers alone: names of other apps do not resolve", "err", err, "again", namesAgain,
-				"hint", "another firewall may drop what comes from "+e.net.cfg.Bridge+": ufw allow in on "+e.net.cfg.Bridge+", or iptables -I INPUT -i "+e.net.cfg.Bridge+" -j ACCEPT; berth's own rules keep all else closed")
+			n.net.log.Warn("containers ask the machine's resolvers alone: names of other apps do not resolve", "err", err, "again", namesAgain,
+				"hint", "another firewall may drop what comes from "+bridge+": ufw allow in on "+bridge+", or iptables -I INPUT -i "+bridge+" -j ACCEPT; berth's own rules keep all else closed")
 			warned = true
 		} else {
-			e.log.Debug("names are not served", "err", err)
+			n.net.log.Debug("names are not served", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -300,22 +300,6 @@ func (t *heldTable) add(ctx context.Context, lines []string) error {
 	}
 	return errors.New("nft did not make the table")
 }
-
-// AddressesOf are the addresses of a container on the network, none when it is
-// gone.
-func (e *Engine) AddressesOf(id string) []netip.Addr {
-	p, there := e.net.firewall.directory.port(id)
-	switch {
-	case !there:
-		return nil
-	case e.net.hasSix():
-		return []netip.Addr{p.Address, p.Address6}
-	}
-	return []netip.Addr{p.Address}
-}
-
-// OwnerOf tells whose container has an address, 0 when nobody's has.
-func (e *Engine) OwnerOf(addr netip.Addr) int { return e.net.firewall.directory.owner(addr) }
 
 // directory finds containers for whoever cannot wait for nft, which the
 // firewall's turn may be held for.

@@ -72,7 +72,7 @@ func TestServeNames_AnswersInThePlaceOfTheResolversWhileItLives(t *testing.T) {
 		return
 	}
 	m := buildMachineBy(t, append(v6World, v4World...), Config{}, lanResolver)
-	e := &Engine{net: m.network}
+	e := &Network{net: m.network}
 	m.owner = 70001
 	app, address := m.container(t)
 	p := m.firewall.admitted()[app]
