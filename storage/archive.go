@@ -2,6 +2,8 @@ package storage
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -318,7 +320,11 @@ func (r *Room) unpack(ctx context.Context, dir string, in io.Reader, room *quota
 		return 0, err
 	}
 	defer root.Close()
-	source := &watched{Reader: reader{ctx, in}}
+	buffered := bufio.NewReaderSize(reader{ctx, in}, 64<<10)
+	if head, _ := buffered.Peek(4); isCompressed(head) {
+		return 0, badArchive("it is compressed").Hint("uncompress it first, for example with gunzip")
+	}
+	source := &watched{Reader: buffered}
 	archive := tar.NewReader(source)
 	for {
 		head, err := archive.Next()
@@ -465,4 +471,14 @@ func clearName(root *os.Root, name string) error {
 		return nil
 	}
 	return err
+}
+
+// isCompressed tells whether bytes begin as gzip, zstd, bzip2 or xz do.
+func isCompressed(head []byte) bool {
+	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zX"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
 }

@@ -218,6 +218,7 @@ func TestImport_RefusesWhatLeadsOut(t *testing.T) {
 		"a pipe":                    {archive(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), "E619"},
 		"too deep":                  {archive(t, reg(strings.Repeat("d/", 600)+"x")), "E619"},
 		"no tar":                    {strings.NewReader(strings.Repeat("no tar at all ", 100)), "E619"},
+		"a compressed one":          {strings.NewReader("\x1f\x8b\x08 short"), "E619"},
 		"nothing":                   {strings.NewReader(""), "E620"},
 		"cut in a file":             {bytes.NewReader(whole.Bytes()[:513]), "E620"},
 		"cut between files":         {bytes.NewReader(whole.Bytes()[:1024]), "E620"},
