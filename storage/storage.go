@@ -57,7 +57,7 @@ type Config struct {
 type Room struct {
 	cfg     Config
 	db      *store.Store
-	measure func(ctx context.Context, dir string) (int64, error) // Measure, but in tests
+	measure func(ctx context.Context, dir string, enough int64) (int64, error) // Measure, but in tests
 
 	mu         sync.Mutex // guards what follows; held for memory only
 	containers func(context.Context) ([]fleet.Container, error)

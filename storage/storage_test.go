@@ -531,7 +531,7 @@ func TestSnapshot_StandsStillAndGoesOn(t *testing.T) {
 func TestMeasure_CountsAFileOnce(t *testing.T) {
 	r, _ := newRoom(t)
 	v := volume(t, r, store.Volume{Name: "data"})
-	before, err := Measure(t.Context(), r.files(v.ID))
+	before, err := Measure(t.Context(), r.files(v.ID), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -539,9 +539,25 @@ func TestMeasure_CountsAFileOnce(t *testing.T) {
 	if err := os.Link(filepath.Join(r.files(v.ID), "a"), filepath.Join(r.files(v.ID), "b")); err != nil {
 		t.Fatal(err)
 	}
-	after, err := Measure(t.Context(), r.files(v.ID))
+	after, err := Measure(t.Context(), r.files(v.ID), 0)
 	if took := after - before; err != nil || took < 1<<20 || took > 1<<20+64<<10 {
 		t.Errorf("it takes %d: %v", took, err)
+	}
+}
+
+func TestMeasure_EndsWhenItIsEnough(t *testing.T) {
+	r, _ := newRoom(t)
+	v := volume(t, r, store.Volume{Name: "data"})
+	for n := range 100 {
+		write(t, r, v, strings.Repeat("x", n+1), "")
+	}
+	all, err := Measure(t.Context(), r.files(v.ID), 0)
+	if err != nil || all < 100*inodeSize {
+		t.Errorf("files of nothing take %d: %v", all, err)
+	}
+	some, err := Measure(t.Context(), r.files(v.ID), 10*inodeSize)
+	if err != nil || some <= 10*inodeSize || some > 20*inodeSize {
+		t.Errorf("up to what is enough they take %d: %v", some, err)
 	}
 }
 
@@ -564,7 +580,7 @@ func TestMeasure_ATreeThatIsTooDeepIsOverEveryLimit(t *testing.T) {
 		root = below
 	}
 	root.Close()
-	if used, err := Measure(t.Context(), r.files(v.ID)); err != nil || used != math.MaxInt64 {
+	if used, err := Measure(t.Context(), r.files(v.ID), 0); err != nil || used != math.MaxInt64 {
 		t.Errorf("got %d, %v", used, err)
 	}
 }
@@ -620,7 +636,7 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		used, measured := int64(0), 0
-		r.measure = func(_ context.Context, dir string) (int64, error) {
+		r.measure = func(_ context.Context, dir string, _ int64) (int64, error) {
 			if dir == r.files(idle.ID) {
 				return 2 << 30, nil
 			}
