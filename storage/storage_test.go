@@ -67,6 +67,7 @@ func newRoom(t *testing.T) (*Room, *machine) {
 		Store: db, Dir: filepath.Join(dir, "volumes"), Own: []string{dir}, Log: slog.New(slog.DiscardHandler),
 		Restart: func(context.Context, string, bool) error { return nil },
 	})
+	r.patience = 10 * time.Millisecond
 	r.Watch(m.list)
 	return r, m
 }
@@ -780,4 +781,34 @@ func free(t *testing.T, dir string) int64 {
 		t.Fatal(err)
 	}
 	return int64(st.Bavail) * st.Bsize
+}
+
+// An app that was just stopped is waited for, and one that runs is not.
+func TestImport_WaitsForWhatStops(t *testing.T) {
+	r, m := newRoom(t)
+	shop := app(t, r, "shop")
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	c := &container{volume: v.ID, done: make(chan struct{})}
+	m.containers = []fleet.Container{c}
+	stop := func(stopped bool) {
+		t.Helper()
+		shop.Stopped = stopped
+		err := r.db.Update(func(tx *store.Tx) error {
+			return errors.Join(tx.PutApp(shop), tx.Volumes.PutMounts("shop", []store.Mount{{Volume: v.ID, Path: "/app/data"}}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.patience = time.Hour
+	stop(false)
+	_, err := r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "E608")
+	stop(true)
+	time.AfterFunc(20*time.Millisecond, func() { close(c.done) })
+	_, err = r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "")
+	c.done, r.patience = make(chan struct{}), 10*time.Millisecond
+	_, err = r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "E608")
 }
