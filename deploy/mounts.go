@@ -213,7 +213,7 @@ func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, b
 		return live, nil
 	}
 	release := successor(record, live, by.Name, what)
-	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, also: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
+	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, inSwapTx: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
 	if err != nil {
 		return store.Release{}, err
 	}

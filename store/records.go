@@ -15,6 +15,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"runs":     decodes[CronRun],
 	"domains":  decodes[storedDomain],
 	"ports":    decodes[storedPort],
+	"consents": decodes[storedConsent],
 	"volumes":  decodes[storedVolume],
 	"mounts":   decodes[Mount],
 	"keys":     decodes[storedKey],
