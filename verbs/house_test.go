@@ -22,6 +22,7 @@ import (
 type everything interface {
 	AppRoom
 	ProcessRoom
+	RebuildRoom
 	OneOffRoom
 	ConfigRoom
 	ReleaseRoom
@@ -49,6 +50,7 @@ func roomsOf(one everything) Rooms {
 	return Rooms{
 		Apps:        one,
 		Processes:   one,
+		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
