@@ -40,7 +40,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 			{App: "shop", Job: "j", StartedAt: start, FinishedAt: start, ExitCode: 4},
 			{App: "shop", Job: "j", StartedAt: start}, // its container is gone
 		} {
-			if _, err := tx.PutCronRun(run); err != nil {
+			if _, err := tx.CronRuns.Put(run); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		if pending.Status != store.ReleaseFailed {
 			t.Errorf("the pending release: got %s", pending.Status)
 		}
-		runs, err := tx.CronRuns("shop", "j", 0)
+		runs, err := tx.CronRuns.Of("shop", "j", 0)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	shop(t, d)
 	begin := func(app string) {
 		update(t, d, func(tx *store.Tx) error {
-			_, err := tx.PutCronRun(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
+			_, err := tx.CronRuns.Put(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
 			return errors.Join(err,
 				tx.Builds.Put(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
 				tx.PutRelease(store.Release{App: app, Number: 2, Status: store.ReleasePending, Build: 7}))
@@ -123,7 +123,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 			release, err1 := tx.Release(app, 2)
 			build, err2 := tx.Builds.Get(app, 7)
 			builds, err3 := tx.Builds.Of(app, 0)
-			runs, err4 := tx.CronRuns(app, "j", 0)
+			runs, err4 := tx.CronRuns.Of(app, "j", 0)
 			state := "open"
 			if n := len(runs); n > 0 && !runs[n-1].FinishedAt.IsZero() {
 				state = "closed"

@@ -9,16 +9,19 @@ import (
 
 // recordKinds read one record of each bucket whose records are JSON.
 var recordKinds = map[string]func(raw []byte) error{
-	"apps":     decodes[App],
-	"releases": decodes[sealedRelease],
-	"builds":   decodes[Build],
-	"runs":     decodes[CronRun],
-	"domains":  decodes[storedDomain],
-	"ports":    decodes[storedPort],
-	"keys":     decodes[storedKey],
-	"logins":   decodes[storedLogin],
-	"audit":    decodes[Event],
-	"events":   decodes[Event],
+	"apps":      decodes[App],
+	"releases":  decodes[sealedRelease],
+	"builds":    decodes[Build],
+	"runs":      decodes[CronRun],
+	"cron":      decodes[CronPlan],
+	"cronslots": decodes[CronSlots],
+	"oneoffs":   decodes[OneOff],
+	"domains":   decodes[storedDomain],
+	"ports":     decodes[storedPort],
+	"keys":      decodes[storedKey],
+	"logins":    decodes[storedLogin],
+	"audit":     decodes[Event],
+	"events":    decodes[Event],
 }
 
 func decodes[T any](raw []byte) error {

@@ -1,6 +1,6 @@
 // Package store remembers: the nouns of the house and their records, in one
 // bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
-// CronJob and Event, and nothing that runs.
+// CronJob, OneOff and Event, and nothing that runs.
 //
 // An app is its id, the decimal of its user id. Its name is an index over the
 // ids: callers name an app, and what is kept of it is found under the id.
@@ -14,6 +14,9 @@
 //	releases      ID / number     → Release, its config sealed beside it
 //	builds        ID / number     → Build
 //	runs          ID / number     → CronRun
+//	cron          ID              → CronPlan
+//	cronslots     ID / job        → CronSlots
+//	oneoffs       ID / number     → OneOff
 //	domains       HOST PATH       → Domain, which says the ID of its app
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
@@ -72,7 +75,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "pairs",
 	"registries", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 

@@ -145,8 +145,6 @@ func (c *cli) processCommands() []command {
 				return nil
 			},
 		},
-
-		c.runCommand(),
 	}
 }
 

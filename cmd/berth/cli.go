@@ -130,7 +130,7 @@ type topic struct {
 // none.
 func (c *cli) written() []command {
 	return slices.Concat(
-		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
+		c.appCommands(), c.processCommands(), c.oneOffCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
 		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(),
 		c.networkCommands(), c.applianceCommands(),
 	)
