@@ -44,7 +44,10 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 				return err
 			}
 		}
-		return nil
+		return errors.Join(
+			tx.OneOffs.Put(store.OneOff{App: "shop", Number: 1, State: store.OneOffOK, StartedAt: start}),
+			tx.OneOffs.Put(store.OneOff{App: "shop", Number: 2, State: store.OneOffRunning, StartedAt: start}), // its container is gone
+		)
 	})
 	if err := d.closeInterrupted(nil); err != nil {
 		t.Fatal(err)
@@ -76,6 +79,20 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		}
 		if got := runs[1]; got.ExitCode != 4 || got.Error != "" {
 			t.Errorf("the run that had ended: got %+v", got)
+		}
+		events, err := tx.Events("shop", 1)
+		if err != nil || len(events) != 1 || !strings.Contains(events[0].Text, "job j failed: interrupted") {
+			t.Errorf("got the events %+v, %v", events, err)
+		}
+		oneOffs, err := tx.OneOffs.Of("shop")
+		if err != nil {
+			return err
+		}
+		if got := oneOffs[0]; got.State != store.OneOffFailed || got.Error == "" || got.FinishedAt.IsZero() {
+			t.Errorf("the one-off whose container is gone: got %+v", got)
+		}
+		if got := oneOffs[1]; got.State != store.OneOffOK || got.Error != "" {
+			t.Errorf("the one-off that had ended: got %+v", got)
 		}
 		return nil
 	})
