@@ -1,10 +1,12 @@
 package buildpacks
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/plan"
 )
 
 // What an app keeps in files is gone with the next release, and that is said.
@@ -53,12 +55,12 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 		files []string
 		want  string
 	}{
-		"export-ignore":          {append(flask, ".gitattributes", "*.txt text\n/docs export-ignore\n"), "export-ignore is passed over"},
+		"export-ignore":          {append(flask, ".gitattributes", "*.txt text\n/docs export-ignore\n"), "export-ignore is ignored"},
 		"export-ignore, comment": {append(flask, ".gitattributes", "# /docs export-ignore\n"), ""},
-		"a Dockerfile":           {append(flask, "Dockerfile", "FROM scratch\n", ".buildpacks", "heroku/python\n"), "the Dockerfile is passed over"},
-		"a Dockerfile, app.json": {append(flask, "Dockerfile", "FROM scratch\n", "app.json", `{"buildpacks": [{"url": "heroku/python"}]}`), "the Dockerfile is passed over"},
-		"addons":                 {append(flask, "app.json", `{"addons": ["heroku-redis:mini"]}`), "addons is passed over (heroku-redis:mini): berth starts no service, set REDIS_URL by config:set"},
-		"addons, with plans":     {append(flask, "app.json", `{"addons": [{"plan": "heroku-postgresql:essential-0", "as": "DB"}]}`), "(heroku-postgresql:essential-0): berth starts no service, set DATABASE_URL"},
+		"a Dockerfile":           {append(flask, "Dockerfile", "FROM scratch\n", ".buildpacks", "heroku/python\n"), "the Dockerfile is ignored"},
+		"a Dockerfile, app.json": {append(flask, "Dockerfile", "FROM scratch\n", "app.json", `{"buildpacks": [{"url": "heroku/python"}]}`), "the Dockerfile is ignored"},
+		"addons":                 {append(flask, "app.json", `{"addons": ["heroku-redis:mini"]}`), "addons is ignored (heroku-redis:mini): berth starts no service; set REDIS_URL with config:set"},
+		"addons, with plans":     {append(flask, "app.json", `{"addons": [{"plan": "heroku-postgresql:essential-0", "as": "DB"}]}`), "(heroku-postgresql:essential-0): berth starts no service; set DATABASE_URL"},
 		"addons that are odd":    {append(flask, "app.json", `{"addons": "x"}`), ""},
 		"a Dockerfile that is":   {append(flask, "Dockerfile", "FROM scratch\n"), ""},
 	} {
@@ -68,8 +70,33 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			notes := strings.Join(made.Notes, "\n")
-			if c.want == "" && strings.Contains(notes, "passed over") || !strings.Contains(notes, c.want) {
+			if c.want == "" && strings.Contains(notes, "ignored") || !strings.Contains(notes, c.want) {
 				t.Errorf("notes: got %q, want %q", notes, c.want)
+			}
+		})
+	}
+}
+
+func TestDetect_SaysWhereAVolumeWouldKeepFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		want       plan.Keep
+	}{
+		"beside the source":   {"store.py", "db = sqlite3.connect('shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"below it":            {"store.py", "db = sqlite3.connect('var/db/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/var/db"}},
+		"elsewhere":           {"store.py", "db = sqlite3.connect('/app/files/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/files"}},
+		"no name for a shell": {"store.py", "db = sqlite3.connect('$(id)/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"out of the tree":     {"store.py", "db = sqlite3.connect('../../etc/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"uploads":             {"up.py", "app.config['UPLOAD_FOLDER'] = 'static/x'\n", plan.Keep{What: "up.py keeps uploads in files", Dir: "/app/uploads", Guess: true}},
+		"/data":               {"up.py", "ROOT = '/data/files'\n", plan.Keep{What: "up.py keeps data below /data", Dir: "/data"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo("requirements.txt", "flask\ngunicorn", "web.py", flaskApp, c.file, c.text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(made.Keeps, []plan.Keep{c.want}) {
+				t.Errorf("got %+v, want %+v", made.Keeps, c.want)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // The least that a limit may be: below, hardly a program starts.
@@ -40,7 +41,7 @@ type limitProperty struct {
 var limitProperties = []limitProperty{
 	{
 		name: "memory", usual: runtime.DefaultMemory, least: leastMemory, most: machineMemory,
-		of: func(l *store.Limits) *int64 { return &l.Memory }, read: readMemory, show: showMemory, form: "512MB or 2GB",
+		of: func(l *store.Limits) *int64 { return &l.Memory }, read: readMemory, show: units.Bytes, form: "512m or 2g",
 	},
 	{
 		name: "processes", usual: runtime.DefaultPids, least: leastPids, most: machinePids,
@@ -71,7 +72,7 @@ func EffectiveLimits(l store.Limits) store.Limits {
 // not have.
 func NoProcessProperty(name string) *fault.Error {
 	return fault.New(fault.Usage, code.ProcessPropertyInvalid, "processes have no property %.60q", name).
-		Hint("they have rollout, %s", strings.Join(LimitProperties(), ", "))
+		Hint("the properties are rollout, %s", strings.Join(LimitProperties(), ", "))
 }
 
 // SetLimit sets a limit of each instance of an app, of its jobs and its one-offs,
@@ -90,7 +91,7 @@ func (d *Processes) SetLimit(ctx context.Context, app, name, value string, by st
 	}
 	if n > p.usual {
 		if err := by.May(store.RoleDeploy, ""); err != nil {
-			return fault.From(err).Hint("up to %s it is the app's own affair", p.show(p.usual))
+			return fault.From(err).Hint("a key with access to the app may set up to %s", p.show(p.usual))
 		}
 	}
 	text := fmt.Sprintf("set %s to %s", name, p.show(cmp.Or(n, p.usual)))
@@ -112,29 +113,15 @@ func (p limitProperty) parse(value string) (int64, error) {
 	}
 	if most := p.most(); n < p.least || n > most {
 		return 0, fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", p.name, value).
-			Hint("from %s to %s, which is what the machine has", p.show(p.least), p.show(most))
+			Hint("from %s to %s, the maximum of this machine", p.show(p.least), p.show(most))
 	}
 	return n, nil
 }
 
-// readMemory reads 512MB, 512m, 2GB or 2gi: always powers of two, as Docker has
-// them. A number alone says no unit, and means another thing to everybody.
+// readMemory refuses a number alone, which means another thing to everybody.
 func readMemory(value string) (int64, bool) {
-	number := strings.ToLower(value)
-	unit := strings.TrimLeft(number, "0123456789")
-	n, err := strconv.ParseInt(strings.TrimSuffix(number, unit), 10, 64)
-	shift, known := map[string]int{"m": 20, "mb": 20, "mi": 20, "mib": 20, "g": 30, "gb": 30, "gi": 30, "gib": 30}[unit]
-	if err != nil || !known || n > 1<<20 {
-		return 0, false
-	}
-	return n << shift, true
-}
-
-func showMemory(n int64) string {
-	if n >= 1<<30 && n%(1<<30) == 0 {
-		return fmt.Sprintf("%dGB", n>>30)
-	}
-	return fmt.Sprintf("%dMB", n>>20)
+	n, err := units.ParseBytes(value, 0)
+	return n, err == nil
 }
 
 // machineMemory is how much memory the machine has, in bytes.

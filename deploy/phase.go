@@ -24,6 +24,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // What an app wants run around a release, in the order in which it is run. Each
@@ -139,14 +140,14 @@ func (d *phases) postdeploy(ctx context.Context, record store.App, release store
 			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
 		out.Warn(f.Error(),
-			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
+			fmt.Sprintf("v%d is live anyway; see %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
 	}
 }
 
 // inPhase says what is run, times it and remembers how it ended.
 func (d *phases) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
-		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, progress.Spoken(phaseTimeout)))
+		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, units.Duration(phaseTimeout)))
 	defer cancel()
 	out.Step("Run", "%s", progress.Clip(name+": "+progress.OneLine(script), progress.Columns-len("-----> Run      ")))
 	began := time.Now()
@@ -159,8 +160,8 @@ func (d *phases) inPhase(ctx context.Context, release store.Release, name, scrip
 	if err != nil {
 		e.Text = fmt.Sprintf("v%d: %s", release.Number, progress.Reason(err))
 	} else {
-		out.Detail("%s went through in %s", name, progress.Seconds(time.Since(began)))
-		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, progress.Seconds(time.Since(began)))
+		out.Detail("%s succeeded in %s", name, progress.Seconds(time.Since(began)))
+		e.Text = fmt.Sprintf("v%d: succeeded in %s", release.Number, progress.Seconds(time.Since(began)))
 	}
 	d.happened(e)
 	return err

@@ -53,8 +53,11 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 	if why != "" {
 		text += ": " + why
 	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, kept: fallen != 0, also: func(tx *store.Tx) error {
 		if fallen != 0 {
+			if err := tx.Volumes.PutMounts(app, there(tx, release.Mounts)); err != nil {
+				return err
+			}
 			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}
@@ -75,7 +78,7 @@ func rollbackTarget(db *store.Store, record store.App, number int) (target store
 				return err
 			}
 			if target.Status == store.ReleaseFailed {
-				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose one that has served")
+				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose a release that has served: berth releases %s", record.Name)
 			}
 			return nil
 		}
@@ -88,7 +91,7 @@ func rollbackTarget(db *store.Store, record store.App, number int) (target store
 				return err
 			}
 		}
-		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to go back to", record.Name)
+		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to roll back to", record.Name)
 	})
 	return target, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -115,7 +117,7 @@ func (i *instance) heal(ctx context.Context, old Container) {
 		if i.said() != err.Error() {
 			i.set(Crashed, err.Error())
 			i.fleet().cfg.Log.Warn("an instance waits for another one's end", "app", i.app.Name(), "instance", i.name(), "err", err)
-			i.notice("could not be started: %v; starting it again after that one's end", err)
+			i.notice("could not be started: %v; starting it again when that one has ended", err)
 			i.fleet().cfg.Journal.Changed(i.app.Name())
 		}
 		select {
@@ -140,7 +142,7 @@ func (i *instance) heal(ctx context.Context, old Container) {
 // startsAgain says when a program is started after the nth crash in a row.
 func startsAgain(crashes int) string {
 	if delay := restartDelay(crashes); delay > 0 {
-		return fmt.Sprintf("starting it again in %s", delay)
+		return fmt.Sprintf("starting it again in %s", units.Elapsed(delay))
 	}
 	return "starting it again"
 }
@@ -203,6 +205,6 @@ func (a *App) fallBack(i *instance, how string) {
 	}
 	a.trial = nil
 	a.mu.Unlock()
-	i.notice("v%d is given up, v%d is started again", t.Release, t.Before)
-	a.fleet.cfg.Journal.FellOver(a, *t, fmt.Sprintf("v%d fell over soon after its start: %s: %s", t.Release, i.name(), how))
+	i.notice("rolling back from v%d to v%d", t.Release, t.Before)
+	a.fleet.cfg.Journal.FellOver(a, *t, fmt.Sprintf("v%d failed soon after its start: %s: %s", t.Release, i.name(), how))
 }

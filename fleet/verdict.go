@@ -8,6 +8,7 @@ import (
 	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // tally counts what went wrong, so that a hundred refused connections are one line.
@@ -43,22 +44,22 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		if i.process.Type == "web" {
 			adviseEnd(f, ssh, app, exit)
 		} else {
-			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", ssh, app, i.process.Type)
+			f.Hint("it has to keep running; if it is meant to end: %s ps:scale %s %s=0", ssh, app, i.process.Type)
 		}
 		MoreMemory(advice.Give(f, logs, exit), ssh, app, exit)
 		return advice.Settings(f, ssh, app, logs)
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
-		f = fault.New(fault.Failed, code.InstanceUnhealthy, "%s did not become healthy in %s", i.name(), i.age())
+		f = fault.New(fault.Failed, code.InstanceUnhealthy, "%s did not become healthy in %s", i.name(), units.Elapsed(i.age()))
 		for _, text := range t.order {
 			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
 		}
 	} else {
-		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, i.age())
-		f.Hint("listen on the port that the variable PORT names")
+		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, units.Elapsed(i.age()))
+		f.Hint("listen on the port in the variable PORT")
 		if i.process.Type == "web" {
-			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)
+			f.Hint("or, if it answers no requests, make it a worker in a Procfile: worker: %s", i.process.Command)
 		}
 	}
 	f.With(logs...)
@@ -69,7 +70,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 // limit is what ended a program of it.
 func MoreMemory(f *fault.Error, ssh, app string, exit Exit) *fault.Error {
 	if exit.OOM {
-		f.Hint("or give it more: %s ps:set %s memory 1GB", ssh, app)
+		f.Hint("or raise the limit: %s ps:set %s memory 1GB", ssh, app)
 	}
 	return f
 }
@@ -79,8 +80,8 @@ func adviseEnd(f *fault.Error, ssh, app string, exit Exit) {
 	if exit.Code != 0 || exit.Signal != 0 || exit.Lost || exit.OOM {
 		return
 	}
-	f.Hint("it ended by itself, without an error: web has to stay in the foreground and listen on $PORT")
-	f.Hint("what does its work and ends is for cron, a release line of the Procfile, or %s run %s COMMAND", ssh, app)
+	f.Hint("it ended without an error: web has to stay in the foreground and listen on $PORT")
+	f.Hint("a command that ends belongs in cron, in a release line of the Procfile, or in %s run %s COMMAND", ssh, app)
 }
 
 // tail keeps the end of a short output.

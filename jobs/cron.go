@@ -538,7 +538,7 @@ func findCron(app string, jobs []store.CronJob, id string) (store.CronJob, error
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no job %.60q", app, id).Hint("berth cron:list %s shows them", app)
+	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %.60q", app, id).Hint("berth cron:list %s shows them", app)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -576,7 +576,7 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the job %s of %s is running already", job.ID, a.called())
+		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the cron job %s of %s is already running", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {

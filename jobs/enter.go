@@ -69,11 +69,11 @@ func (j *Jobs) Enter(ctx context.Context, app string, o EnterOptions, att runtim
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()
-	exit, err := j.cfg.Engine.Enter(ctx, container, runtime.Command(cmd), att)
+	exit, err := j.cfg.Engine.Enter(ctx, container, cmd, att)
 	switch {
 	case err == nil:
 		return exit.Code, nil
-	case errors.Is(err, runtime.ErrEnded):
+	case errors.Is(err, fleet.ErrEnded):
 		return 0, fault.New(fault.Conflict, code.EnterEnded, "%s of %s ended meanwhile, and what ran in it", name, app).
 			Hint("%s ps:report %s shows what runs now", j.cfg.SSHCommand(), app)
 	case errors.Is(err, context.Canceled):

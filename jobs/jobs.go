@@ -55,8 +55,8 @@ type Config struct {
 // Engine runs commands at a terminal: in a container of their own, or in one that
 // runs. *runtime.Engine documents it.
 type Engine interface {
-	Attach(ctx context.Context, spec runtime.Spec, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error)
-	Enter(ctx context.Context, container string, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error)
+	Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
+	Enter(ctx context.Context, container string, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
 }
 
 // Remover removes containers that may be nil.

@@ -15,7 +15,6 @@ import (
 	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
-	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -60,6 +59,17 @@ var (
 // its streams attached, and returns its exit code. One word that is the name
 // of a process type runs that one's command, as on Heroku.
 func (j *Jobs) RunOnce(ctx context.Context, app string, o OneOffOptions, att runtime.Attachment, by store.User) (int, error) {
+	return j.runOnce(ctx, app, o, nil, att, by)
+}
+
+// RunBeside runs a one-off command as RunOnce does, with a mount besides those of
+// the release, in which it begins.
+func (j *Jobs) RunBeside(ctx context.Context, app string, mount fleet.Mount, args []string, att runtime.Attachment, by store.User) (int, error) {
+	return j.runOnce(ctx, app, OneOffOptions{Args: args}, &mount, att, by)
+}
+
+// runOnce runs a command in a container of its own; mount may be nil.
+func (j *Jobs) runOnce(ctx context.Context, app string, o OneOffOptions, mount *fleet.Mount, att runtime.Attachment, by store.User) (int, error) {
 	record, release, a, err := j.oneOffOf(app, o)
 	if err != nil {
 		return 0, err
@@ -73,16 +83,21 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, o OneOffOptions, att run
 		return 0, err
 	}
 	defer a.endOneOff(one)
-	cmd := oneOffCommand(record, release, o, one.Number)
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
+	cmd, spec := oneOffCommand(record, release, o, one.Number), formation.Spec(record, release, kindOneOff, nil)
+	if mount != nil {
+		cmd.Args, cmd.Dir = o.Args, mount.Path
+		spec.Mounts = append(spec.Mounts, *mount)
+	}
+	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	defer context.AfterFunc(j.life, func() { one.cancel(context.Canceled) })()
 	if o.TTL > 0 {
 		defer time.AfterFunc(o.TTL, func() { one.cancel(errTTL) }).Stop()
 	}
-	var exit runtime.Exit
+	var exit fleet.Exit
 	for {
-		exit, err = j.cfg.Engine.Attach(ctx, local.Spec(formation.Spec(record, release, kindOneOff, nil)), runtime.Command(cmd), att)
-		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
+		spec.ID = fleet.NewID()
+		exit, err = j.cfg.Engine.Attach(ctx, spec, cmd, att)
+		if !errors.Is(err, fleet.ErrInterrupted) || ctx.Err() != nil {
 			break // else containerd died before the command ran
 		}
 	}
@@ -448,13 +463,13 @@ func (j *Jobs) stopOneOffs(ctx context.Context, app string, why error, which fun
 // sayKilled tells a one-off's terminal, or its stderr, that the memory limit
 // ended it or a child of it: its exit code alone, which is the command's own,
 // does not.
-func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) {
+func (j *Jobs) sayKilled(app string, exit fleet.Exit, att runtime.Attachment) {
 	what := "a process of the command was"
-	if fleet.Exit(exit).Killed() {
+	if exit.Killed() {
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+		Hint("raise the limit: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

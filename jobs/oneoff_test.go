@@ -188,14 +188,14 @@ func TestEnd_EndsTheOneOffsOfADestroyedApp(t *testing.T) {
 // engine attaches and enters: each command waits for its context.
 type engine struct{}
 
-func (engine) Attach(ctx context.Context, _ runtime.Spec, _ runtime.Command, _ runtime.Attachment) (runtime.Exit, error) {
+func (engine) Attach(ctx context.Context, _ fleet.Spec, _ fleet.Command, _ runtime.Attachment) (fleet.Exit, error) {
 	<-ctx.Done()
-	return runtime.Exit{}, context.Cause(ctx)
+	return fleet.Exit{}, context.Cause(ctx)
 }
 
-func (engine) Enter(ctx context.Context, container string, _ runtime.Command, _ runtime.Attachment) (runtime.Exit, error) {
+func (engine) Enter(ctx context.Context, container string, _ fleet.Command, _ runtime.Attachment) (fleet.Exit, error) {
 	<-ctx.Done()
-	return runtime.Exit{}, context.Cause(ctx)
+	return fleet.Exit{}, context.Cause(ctx)
 }
 
 func TestRunOnce_ItsTimeToLive(t *testing.T) {

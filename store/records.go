@@ -18,6 +18,8 @@ var recordKinds = map[string]func(raw []byte) error{
 	"oneoffs":   decodes[OneOff],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],
+	"volumes":   decodes[storedVolume],
+	"mounts":    decodes[Mount],
 	"keys":      decodes[storedKey],
 	"logins":    decodes[storedLogin],
 	"audit":     decodes[Event],

@@ -23,6 +23,7 @@ type Tx struct {
 	Pairs      Pairs
 	Ports      Ports
 	Registries Registries
+	Volumes    Volumes
 
 	*records
 	ids *reservations
@@ -43,6 +44,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Pairs:      Pairs{r},
 		Ports:      Ports{r},
 		Registries: Registries{r},
+		Volumes:    Volumes{r},
 
 		records: r,
 		ids:     &s.ids,

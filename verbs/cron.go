@@ -37,7 +37,7 @@ func (n cron) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "cron:list", Role: reads,
-			Short:   "list the jobs, with next and last run",
+			Short:   "list cron jobs with next and last run",
 			Example: "cron:list shop",
 			Aliases: []string{"cron"},
 		}, n.list),
@@ -48,8 +48,8 @@ func (n cron) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "cron:run", Role: deploys,
-			Short: "run a job now and wait for its end",
-			Long: "Its exit code is the command's own. With --detach only its start is waited\n" +
+			Short: "run a cron job now and wait for its end",
+			Long: "The exit code is that of the command. With --detach only its start is waited\n" +
 				"for; cron:runs tells how it ended, and cron:logs what it printed.",
 			Example: "cron:run shop 3f2a91c0\ncron:run shop nightly --detach --ttl-seconds 600",
 		}, n.run),

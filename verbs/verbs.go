@@ -67,6 +67,8 @@ type Rooms struct {
 	Ports       PortRoom
 	Keys        KeyRoom
 	Network     NetworkRoom
+	Storage     StorageRoom
+	Mounts      MountRoom
 	Doctor      DoctorRoom
 }
 
@@ -85,6 +87,7 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
 		{"Processes", [][]Verb{processes{r, rooms.Processes}.verbs(), oneOffs{r, rooms.OneOffs, rooms.Logs}.verbs()}},
+		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),

@@ -69,6 +69,7 @@ type Plan struct {
 	Language  string            `json:"language"`        // "python"
 	Summary   string            `json:"summary"`         // "Python 3.13, Flask (web.py imports flask)"
 	Notes     []string          `json:"notes,omitempty"` // hints for the push's output
+	Keeps     []Keep            `json:"keeps,omitempty"` // what the app seems to keep in files
 	Layers    []Layer           `json:"layers"`
 	Processes []Process         `json:"processes"`
 	Env       map[string]string `json:"env,omitempty"` // for the running processes; the app's config goes above it
@@ -91,6 +92,14 @@ type Plan struct {
 	Late *Late
 
 	stack string
+}
+
+// Keep is data that an app keeps in files, which are gone with the next release.
+type Keep struct {
+	What string `json:"what"` // "store.py keeps data in SQLite"
+	Dir  string `json:"dir"`  // where a volume would keep it
+	// Guess is set where Dir is a place for it, and not where it is now.
+	Guess bool `json:"guess,omitempty"`
 }
 
 // ReadsConfig tells whether the build may take values of the app's config into
@@ -166,7 +175,7 @@ func check(t *source.Tree) error {
 			Hint("add the app's files, commit them and push again")
 	}
 	if _, err := fs.Stat(t.FS, source.OwnDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return source.Problemf(source.CodeReserved, "the repository has an entry %s, the place of what berth installs", source.OwnDir).
+		return source.Problemf(source.CodeReserved, "the repository has an entry %s, which berth uses for what it installs", source.OwnDir).
 			Hint("git rm -r --cached %s", source.OwnDir)
 	}
 	return nil
@@ -197,7 +206,7 @@ func (p *Plan) End(c *Chain) {
 	}
 	for _, name := range source.SortedKeys(named) {
 		if !types[name] {
-			c.Tree.Note("app.json: %s names %q, which is no process of this app", named[name], name)
+			c.Tree.Note("app.json: %s names %q, which is not a process of this app", named[name], name)
 		}
 	}
 	p.Notes = c.Tree.Notes
@@ -217,7 +226,7 @@ func (p *Plan) endTest(c *Chain) {
 		p.Test = nil
 	}
 	if p.Test == nil && c.Test {
-		c.Tree.Note("tests are on, and nothing says how to run them: app.json can")
+		c.Tree.Note("tests are on, but app.json does not say how to run them")
 		c.Tree.Note(`(environments.test.scripts.test: "COMMAND")`)
 	}
 }

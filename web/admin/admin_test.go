@@ -518,7 +518,7 @@ func TestAdmin_LinkSignsInOnceAfterConfirmation(t *testing.T) {
 		if again.status != http.StatusForbidden {
 			t.Errorf("a used link: %d, want 403", again.status)
 		}
-		again.mustContain(t, "This link does not work any more", "ssh -p 2222 berth@127.0.0.1 login")
+		again.mustContain(t, "This link is no longer valid", "ssh -p 2222 berth@127.0.0.1 login")
 		again.mustNotContain(t, "alice")
 	}
 	v.post("/logout", nil)
@@ -637,7 +637,7 @@ func TestAdmin_ActionsAreTheVerbsOfTheAPI(t *testing.T) {
 	h.app("shop")
 	v := h.enter(h.user("dora", store.RoleDeploy))
 	v.get("/apps/shop/confirm/scale").mustContain(t, `name="process.web" value="2"`)
-	v.get("/apps/shop/confirm/rollback?release=1").mustContain(t, "v1", "goes back too: COLOR")
+	v.get("/apps/shop/confirm/rollback?release=1").mustContain(t, "v1", "also rolled back: COLOR")
 	for action, form := range map[string]url.Values{
 		"restart": nil, "scale": {"process.web": {"3"}}, "rollback": {"release": {"1"}}, "run-cron": {"id": {"j1"}}, "start": nil, "cancel-build": {"number": {"9"}},
 	} {
@@ -715,7 +715,7 @@ func TestAdmin_RevealShowsOneValueAndRemembersWho(t *testing.T) {
 	got := v.post("/apps/shop/config/SECRET", nil)
 	got.mustContain(t, "hunter2")
 	got.mustNotContain(t, "blue1")
-	v.get("/apps/shop").mustContain(t, "looked at the value of SECRET")
+	v.get("/apps/shop").mustContain(t, "read the value of SECRET")
 	if got := v.post("/apps/shop/config/NONE", nil); got.status != http.StatusNotFound {
 		t.Errorf("a variable that is not there: %d, want 404", got.status)
 	}

@@ -9,12 +9,12 @@ const (
 )
 
 var crons = []Entry{
-	{CronRunning, "The job is running already.",
+	{CronRunning, "The cron job is already running.",
 		"The job's last run has not ended, and the job does not allow two runs at once. Nothing was started. " +
-			"`berth cron:list APP` shows when it began. Wait for its end, or set its concurrency_policy in " +
+			"`berth cron:list APP` shows when it began. Wait until it ends, or set its concurrency_policy in " +
 			"app.json to allow or replace."},
-	{CronUnknown, "The app has no such job.",
-		"Jobs come from the cron section of app.json in the live release, and from `berth cron:set`. The id is " +
+	{CronUnknown, "The app has no such cron job.",
+		"Cron jobs come from the cron section of app.json in the live release, and from `berth cron:set`. The id is " +
 			"misspelt, or the job or its run was removed or renamed meanwhile. `berth cron:list APP` lists the ids, " +
 			"`berth cron:runs APP` the runs."},
 	{CronInvalid, "A cron job cannot be set like this.",
