@@ -18,6 +18,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -75,7 +76,7 @@ type CronOptions struct {
 func (j *Jobs) RunCron(ctx context.Context, app, id string, o CronOptions, by store.User, out io.Writer) (store.CronRun, error) {
 	seconds := int(o.TTL / time.Second)
 	if o.TTL < 0 || o.TTL > cronTimeout || o.TTL > 0 && seconds == 0 {
-		return store.CronRun{}, fault.New(fault.Usage, code.CronInvalid, "a run of a job may take from 1 second to %d hours", int(cronTimeout.Hours()))
+		return store.CronRun{}, fault.New(fault.Usage, code.CronInvalid, "a run of a cron job may take from 1 second to %d hours", int(cronTimeout.Hours()))
 	}
 	return j.runCron(ctx, app, id, beginning{by: by.Name, timeout: seconds, detach: o.Detach}, out)
 }
@@ -260,10 +261,10 @@ func (j *Jobs) recordMissed(a *app, job store.CronJob, d due) {
 	now := time.Now().UTC()
 	run := store.CronRun{
 		Job: job.ID, State: store.CronMissed, Command: job.Command, StartedAt: now, FinishedAt: now, By: bySchedule,
-		Slot: d.lastMissed.UTC(), Slots: d.missed, Error: "berth was away when it was due",
+		Slot: d.lastMissed.UTC(), Slots: d.missed, Error: "berth was not running when it was due",
 	}
 	if d.missed > 1 {
-		run.Error = fmt.Sprintf("berth was away for %d slots of it", d.missed)
+		run.Error = fmt.Sprintf("berth was not running when %d slots were due", d.missed)
 	}
 	err := j.db.Update(func(tx *store.Tx) (err error) {
 		if run.App, err = nameNow(tx, a); err != nil || run.App == "" {
@@ -335,7 +336,7 @@ func (j *Jobs) awaitRun(ctx context.Context, g *going) store.CronRun {
 	select {
 	case <-c.Done():
 	case <-timeout.C:
-		err = fmt.Errorf("%w than %s", errTimedOut, limit)
+		err = fmt.Errorf("%w than %s", errTimedOut, units.Duration(limit))
 	case <-ctx.Done():
 		if err = context.Cause(ctx); !errors.Is(err, errReplaced) && !errors.Is(err, errDestroyed) {
 			return run // berth is ending; the job goes on and is taken back
@@ -566,8 +567,8 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 		all += len(runs)
 	}
 	if all >= maxRuns && job.Concurrency != "replace" {
-		return nil, nil, fault.New(fault.Conflict, code.CronFull, "%d runs of %s's jobs go on, and there may be no more at once", all, a.called()).
-			Hint("berth cron:list %s shows which; a timeout ends those that hang", a.called())
+		return nil, nil, fault.New(fault.Conflict, code.CronFull, "%d runs of the cron jobs of %s are in progress; the maximum is %d", all, a.called(), maxRuns).
+			Hint("berth cron:list %s shows them; a timeout ends runs that hang", a.called())
 	}
 	switch going := a.runs[job.ID]; {
 	case len(going) == 0, job.Concurrency == "allow":

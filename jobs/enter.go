@@ -48,7 +48,7 @@ func (j *Jobs) Enter(ctx context.Context, app string, o EnterOptions, att runtim
 	}
 	a.mu.Unlock()
 	if full {
-		return 0, fault.New(fault.Conflict, code.EntersFull, "%d commands run in the instances of %s, and there may be no more at once", maxEntered, app).
+		return 0, fault.New(fault.Conflict, code.EntersFull, "%d commands that were started by enter run in %s; that is the maximum", maxEntered, app).
 			Hint("end one of them, or run the command in a container of its own: berth run %s COMMAND", app)
 	}
 	defer func() {
@@ -74,7 +74,7 @@ func (j *Jobs) Enter(ctx context.Context, app string, o EnterOptions, att runtim
 	case err == nil:
 		return exit.Code, nil
 	case errors.Is(err, fleet.ErrEnded):
-		return 0, fault.New(fault.Conflict, code.EnterEnded, "%s of %s ended meanwhile, and what ran in it", name, app).
+		return 0, fault.New(fault.Conflict, code.EnterEnded, "%s of %s ended, and the command in it with it", name, app).
 			Hint("%s ps:report %s shows what runs now", j.cfg.SSHCommand(), app)
 	case errors.Is(err, context.Canceled):
 		return 0, err
@@ -104,9 +104,9 @@ func (a *app) whereToEnter(ctx context.Context, app string, o EnterOptions) (nam
 			names = append(names, i.Name)
 		}
 		if len(names) == 0 {
-			return f.Hint("a command runs in a container of its own by: berth run %s COMMAND", app)
+			return f.Hint("berth run %s COMMAND runs a command in a container of its own", app)
 		}
-		return f.Hint("it runs %s", strings.Join(names, ", "))
+		return f.Hint("these run: %s", strings.Join(names, ", "))
 	}
 	word := strings.TrimPrefix(o.Instance, app+".")
 	for _, i := range instances {
@@ -121,9 +121,9 @@ func (a *app) whereToEnter(ctx context.Context, app string, o EnterOptions) (nam
 	}
 	switch {
 	case o.Container != "":
-		return "", "", none("%s runs no container %.40q", app, o.Container)
+		return "", "", none("%s has no running container %.40q", app, o.Container)
 	case word != "":
-		return "", "", none("%s runs nothing called %.40q", app, o.Instance)
+		return "", "", none("%s has no running instance %.40q", app, o.Instance)
 	}
 	for _, i := range instances {
 		if i.Process == "web" || len(instances) == 1 {
@@ -131,7 +131,7 @@ func (a *app) whereToEnter(ctx context.Context, app string, o EnterOptions) (nam
 		}
 	}
 	if len(instances) == 0 {
-		return "", "", none("nothing of %s runs", app)
+		return "", "", none("%s has no running instance", app)
 	}
-	return "", "", none("%s has no web process; say which instance is meant", app)
+	return "", "", none("%s has no web process, so the instance must be named", app)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -51,7 +52,7 @@ type oneOff struct {
 
 // Why a one-off is ended before its time.
 var (
-	errTTL     = errors.New("its time to live was over")
+	errTTL     = errors.New("its time to live ended")
 	errStopped = errors.New("it was stopped")
 )
 
@@ -104,8 +105,8 @@ func (j *Jobs) runOnce(ctx context.Context, app string, o OneOffOptions, mount *
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 	case errors.Is(cause, errTTL):
-		return 0, fault.New(fault.Timeout, code.OneOffTimedOut, "the command was ended after %s", o.TTL).
-			Hint("%s run --ttl-seconds N gives it longer", j.cfg.SSHCommand())
+		return 0, fault.New(fault.Timeout, code.OneOffTimedOut, "the command was ended after %s", units.Duration(o.TTL)).
+			Hint("%s run --ttl-seconds N gives it more time", j.cfg.SSHCommand())
 	case errors.Is(cause, errStopped), errors.Is(cause, errDestroyed):
 		return 137, nil // as it would end by SIGKILL from elsewhere
 	case errors.Is(err, context.Canceled):
@@ -125,7 +126,7 @@ func (j *Jobs) oneOffOf(app string, o OneOffOptions) (record store.App, release 
 		return record, release, nil, fault.New(fault.Usage, code.OneOffNoCommand, "there is no command to run").Hint("berth run %s bash", app)
 	}
 	if o.TTL < 0 || o.TTL > MaxTTL || o.TTL > 0 && o.TTL < time.Second {
-		return record, release, nil, fault.New(fault.Usage, code.OneOffInvalid, "a one-off may run from 1 second to %d seconds", int(MaxTTL.Seconds())).
+		return record, release, nil, fault.New(fault.Usage, code.OneOffInvalid, "a one-off command may run for 1 to %d seconds", int(MaxTTL.Seconds())).
 			Hint("--ttl-seconds 3600 is an hour")
 	}
 	for _, kv := range o.Env {
@@ -168,7 +169,7 @@ func (a *app) beginOneOff(ctx context.Context, o store.OneOff, kept int) (contex
 		return ctx, nil, errDestroyed
 	}
 	if len(a.oneOffs) >= store.MaxOneOffs {
-		return ctx, nil, fault.New(fault.Conflict, code.OneOffsFull, "%d one-offs of %s run, and there may be no more at once", len(a.oneOffs), a.called()).
+		return ctx, nil, fault.New(fault.Conflict, code.OneOffsFull, "%d one-off commands of %s are running; that is the maximum", len(a.oneOffs), a.called()).
 			Hint("berth run:list %s shows them, berth run:stop ends one", a.called())
 	}
 	if o.Number == 0 {
@@ -217,7 +218,7 @@ func (j *Jobs) RunDetached(ctx context.Context, app string, o OneOffOptions, by 
 		cancel()
 	}
 	err = j.db.Update(func(tx *store.Tx) error {
-		e := store.Event{Time: time.Now().UTC(), App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("ran the detached one-off %d", one.Number)}
+		e := store.Event{Time: time.Now().UTC(), App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("started the detached one-off command %d", one.Number)}
 		return errors.Join(tx.OneOffs.Put(one.OneOff), tx.AddEvent(e))
 	})
 	if err != nil {
@@ -409,7 +410,7 @@ func (j *Jobs) OneOff(ctx context.Context, app, name string) (store.OneOff, erro
 			return o, nil
 		}
 	}
-	return store.OneOff{}, fault.New(fault.NotFound, code.OneOffUnknown, "%s has no one-off %.60q", app, name).
+	return store.OneOff{}, fault.New(fault.NotFound, code.OneOffUnknown, "%s has no one-off command %.60q", app, name).
 		Hint("berth run:list %s --all lists them", app)
 }
 
@@ -454,7 +455,7 @@ func (j *Jobs) stopOneOffs(ctx context.Context, app string, why error, which fun
 		}
 	}
 	if len(ended) > 0 && why == errStopped {
-		j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("stopped %d one-offs", len(ended))})
+		j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("stopped %d one-off commands", len(ended))})
 	}
 	slices.SortFunc(ended, func(x, y store.OneOff) int { return x.Number - y.Number })
 	return ended, nil

@@ -40,7 +40,7 @@ func (j *Jobs) SetCron(ctx context.Context, app string, job store.CronJob, by st
 	var err error
 	switch {
 	case slices.Contains(CronProperties, job.ID) || slices.Contains(mailProperties, job.ID):
-		return badCron("%s is a property of all jobs, and no job can have the name", job.ID).Hint("berth cron:set %s %s VALUE sets the property", app, job.ID)
+		return badCron("%s is the name of a property, so no job can have it", job.ID).Hint("berth cron:set %s %s VALUE sets the property", app, job.ID)
 	case !jobName.MatchString(job.ID) || hashID.MatchString(job.ID):
 		return badCron("%.60q cannot be the name of a job", job.ID).
 			Hint("lower-case letters, digits, - and _, a letter first, at most 40, and not the id of a job of app.json: nightly-report")
@@ -51,7 +51,7 @@ func (j *Jobs) SetCron(ctx context.Context, app string, job store.CronJob, by st
 	case job.Zone != "" && !appjson.ValidZone(job.Zone):
 		return noZone(job.Zone)
 	case job.Zone != "" && strings.Contains(job.Schedule, "TZ="):
-		return badCron("the schedule names a time zone too").Hint("keep one of the two")
+		return badCron("the schedule also names a time zone").Hint("keep one of the two")
 	case job.Concurrency != "" && !slices.Contains([]string{"allow", "forbid", "replace"}, job.Concurrency):
 		return badCron("the concurrency policy cannot be %.40q", job.Concurrency).Hint("it is allow, forbid or replace")
 	case job.Missed != "" && job.Missed != "skip" && job.Missed != missedOnce:
@@ -59,10 +59,10 @@ func (j *Jobs) SetCron(ctx context.Context, app string, job store.CronJob, by st
 	case job.Timeout < 0 || job.Timeout > appjson.MaxCronTimeout:
 		return badCron("a run may take from 1 second to %d hours", appjson.MaxCronTimeout/3600)
 	case job.Retries < 0 || job.Retries > appjson.MaxCronRetries:
-		return badCron("a run is tried again at most %d times", appjson.MaxCronRetries)
+		return badCron("a run can be retried up to %d times", appjson.MaxCronRetries)
 	}
 	if job.Schedule, err = appjson.CheckSchedule(job.Schedule); err != nil {
-		return badCron("%.80q is no schedule: %w", job.Schedule, err).Hint(appjson.ScheduleHint)
+		return badCron("%.80q is not a schedule: %w", job.Schedule, err).Hint(appjson.ScheduleHint)
 	}
 	if job.Concurrency == "" {
 		job.Concurrency = "allow"
@@ -73,7 +73,7 @@ func (j *Jobs) SetCron(ctx context.Context, app string, job store.CronJob, by st
 		case n >= 0:
 			plan.Jobs[n] = job
 		case len(plan.Jobs) >= store.MaxCronEntries:
-			return fault.New(fault.Conflict, code.CronFull, "%s has %d cron jobs that were set, and may have no more", app, len(plan.Jobs)).
+			return fault.New(fault.Conflict, code.CronFull, "%s has %d cron jobs that were set; that is the maximum", app, len(plan.Jobs)).
 				Hint("berth cron:unset %s NAME removes one", app)
 		default:
 			plan.Jobs = append(plan.Jobs, job)
@@ -101,7 +101,7 @@ func (j *Jobs) UnsetCron(ctx context.Context, app, id string, by store.User) err
 }
 
 // SuspendCron stops the schedule of a job, or lets it go on. What app.json says
-// of it counts no more.
+// of it no longer counts.
 func (j *Jobs) SuspendCron(ctx context.Context, app, id string, suspend bool, by store.User) error {
 	what := "resumed the cron job " + id
 	if suspend {
@@ -116,7 +116,7 @@ func (j *Jobs) SuspendCron(ctx context.Context, app, id string, suspend bool, by
 			plan.Suspended = map[string]bool{}
 		}
 		plan.Suspended[id] = suspend
-		// What was said of jobs that there are no more is forgotten when it gets much.
+		// What was said of jobs that are gone is forgotten when it gets much.
 		for other := range maps.Keys(plan.Suspended) {
 			if len(plan.Suspended) > 2*store.MaxCronEntries && !slices.ContainsFunc(jobs, func(job store.CronJob) bool { return job.ID == other }) {
 				delete(plan.Suspended, other)
@@ -127,7 +127,7 @@ func (j *Jobs) SuspendCron(ctx context.Context, app, id string, suspend bool, by
 }
 
 func noZone(name string) error {
-	return badCron("there is no time zone %.60q", name).Hint(`write it as in "Europe/Berlin"; without one, schedules are in UTC`)
+	return badCron("%.60q is not a time zone", name).Hint(`write it as in "Europe/Berlin"; without one, schedules are in UTC`)
 }
 
 // SetCronProperty sets what counts for all jobs of an app; "" takes it back.

@@ -232,7 +232,7 @@ func begin(tx *store.Tx, app string, begun []string, jobs []store.CronJob, now t
 	return nil
 }
 
-// slotsKept is how long the slots of a job are kept that the app has no more: a
+// slotsKept is how long the slots of a job are kept that the app no longer has: a
 // later release may bring it back.
 const slotsKept = 7 * 24 * time.Hour
 
@@ -250,7 +250,7 @@ func (j *Jobs) Run(ctx context.Context) {
 		now := time.Now()
 		step := clockStep(before, now, now.Sub(before))
 		if step != 0 {
-			j.cfg.Log.Warn("the clock was set: jobs are planned anew", "by", step)
+			j.cfg.Log.Warn("the clock was set: cron jobs are rescheduled", "by", step)
 		}
 		before = now
 		timer.Reset(min(clockLook, time.Until(j.look(now.Round(0), step > 0 && step <= mostMissed))))

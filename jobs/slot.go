@@ -126,7 +126,7 @@ func moment(local time.Time, zone *time.Location) (first time.Time) {
 const mostCounted = 1000
 
 // last returns the last slot after a moment and until another; zero is none. count
-// is how many there are, and mostCounted at the most.
+// is how many there are, and at most mostCounted.
 func (s schedule) last(after, until time.Time) (slot time.Time, count int) {
 	t := s.Next(after)
 	for ; !t.IsZero() && !t.After(until) && count < mostCounted; t = s.Next(t) {

@@ -43,28 +43,28 @@ func (n cron) verbs() []Verb {
 		}, n.list),
 		look(Verb{
 			Name: "cron:report", Role: reads,
-			Short:   "show how an app's jobs stand",
+			Short:   "show the state of an app's cron jobs",
 			Example: "cron:report shop",
 		}, n.report),
 		act(Verb{
 			Name: "cron:run", Role: deploys,
 			Short: "run a cron job now and wait for its end",
-			Long: "The exit code is that of the command. With --detach only its start is waited\n" +
-				"for; cron:runs tells how it ended, and cron:logs what it printed.",
+			Long: "The exit code is that of the command. With --detach\n" +
+				"berth waits only for the start; cron:runs shows the result, cron:logs the output.",
 			Example: "cron:run shop 3f2a91c0\ncron:run shop nightly --detach --ttl-seconds 600",
 		}, n.run),
 		act(Verb{
 			Name: "cron:set", Role: deploys,
-			Short: "set a job, or a property of all jobs",
+			Short: "set a cron job, or a cron property",
 			Usage: "cron:set APP NAME SCHEDULE COMMAND ...",
-			Long: "A job that is set is beside those of app.json, and outlives releases. One of\n" +
-				"the same name is replaced. SCHEDULE is five fields or @daily and its like.\n" +
-				"Flags stand before SCHEDULE; all that follows is the command. One word that\n" +
-				"names a process type runs that one's command.\n" +
-				"\nProperties of all jobs of an app, as Dokku sets them (cron:set APP KEY [VALUE]):\n" +
-				"timezone     of schedules that name none: Europe/Berlin (usual: UTC)\n" +
-				"maintenance  true: no job runs by its schedule (usual: false)\n" +
-				"\nNo VALUE takes a property back.",
+			Long: "The job is added to those of app.json and kept across releases. A job of the\n" +
+				"same name is replaced. SCHEDULE is five fields, or @daily, @hourly and so on.\n" +
+				"Flags stand before SCHEDULE; everything after it is the command. The name of a\n" +
+				"process type as the command runs the command of that type.\n" +
+				"\nProperties for all jobs of an app (cron:set APP PROPERTY [VALUE], as in Dokku):\n" +
+				"timezone     of schedules without one, for example Europe/Berlin (default UTC)\n" +
+				"maintenance  true: no job runs by its schedule (default false)\n" +
+				"\nWithout VALUE the property is unset.",
 			Example: "cron:set shop nightly '0 3 * * *' python report.py\n" +
 				"cron:set shop --timezone Europe/Berlin --timeout 600 mails @hourly python mails.py\n" +
 				"cron:set shop timezone Europe/Berlin",
@@ -78,33 +78,33 @@ func (n cron) verbs() []Verb {
 		}, n.set),
 		act(Verb{
 			Name: "cron:unset", Role: deploys,
-			Short:   "remove a job that was set",
+			Short:   "remove a cron job that was set",
 			Example: "cron:unset shop nightly",
 			Done:    "removed {id} from the jobs of {app}",
 		}, n.unset),
 		act(Verb{
 			Name: "cron:suspend", Role: deploys,
-			Short:   "stop the schedule of a job",
-			Long:    "cron:run runs it still. Releases do not change it.",
+			Short:   "suspend the schedule of a cron job",
+			Long:    "cron:run still runs the job. Later releases do not change this.",
 			Example: "cron:suspend shop nightly",
 			Done:    "suspended {id} of {app}",
 		}, n.suspend),
 		act(Verb{
 			Name: "cron:resume", Role: deploys,
-			Short:   "let a job run by its schedule again",
-			Long:    "Also one that app.json has in maintenance. What was due meanwhile is left out.",
+			Short:   "resume the schedule of a cron job",
+			Long:    "This overrides maintenance in app.json. Runs that were due meanwhile are skipped.",
 			Example: "cron:resume shop nightly",
 			Done:    "resumed {id} of {app}",
 		}, n.resume),
 		look(Verb{
 			Name: "cron:runs", Role: reads,
-			Short:   "list the runs of an app's jobs",
-			Long:    "Runs of 90 days are remembered, the last 1000 of an app at most.",
+			Short:   "list the runs of an app's cron jobs",
+			Long:    "berth keeps the runs of 90 days, up to 1000 for each app.",
 			Example: "cron:runs shop\ncron:runs shop nightly -n 500",
 		}, n.runs),
 		follow[logs.LogLine](Verb{
 			Name: "cron:logs", Role: reads,
-			Short:   "show what a job, or one run, printed",
+			Short:   "show the output of a cron job or a run",
 			Example: "cron:logs shop nightly\ncron:logs shop 17 -n -1",
 		}, n.showLogs),
 	}
@@ -127,8 +127,8 @@ type CronArgs struct {
 // CronRunArgs say how a job is run.
 type CronRunArgs struct {
 	CronArgs
-	Detach bool `json:"detach,omitempty" flag:"detach" help:"wait for its start alone"`
-	TTL    int  `json:"ttl_seconds,omitempty" flag:"ttl-seconds" help:"the longest it may take, in seconds"`
+	Detach bool `json:"detach,omitempty" flag:"detach" help:"wait only until it has started"`
+	TTL    int  `json:"ttl_seconds,omitempty" flag:"ttl-seconds" help:"time limit in seconds"`
 }
 
 func (n cron) run(ctx context.Context, c Call, args CronRunArgs) (store.CronRun, error) {
@@ -143,7 +143,7 @@ func (n cron) run(ctx context.Context, c Call, args CronRunArgs) (store.CronRun,
 // fault (E140).
 func seconds(n int) (time.Duration, error) {
 	if n < 0 || n > int(365*24*time.Hour/time.Second) {
-		return 0, BadArguments("%d is no time to live in seconds", n).Hint("--ttl-seconds 3600 is an hour")
+		return 0, BadArguments("%d is not a time to live in seconds", n).Hint("--ttl-seconds 3600 is an hour")
 	}
 	return time.Duration(n) * time.Second, nil
 }
@@ -222,7 +222,7 @@ func (n cron) schedules(ctx context.Context, c Call, args CronArgs, suspend bool
 type CronRunsArgs struct {
 	AppArgs
 	ID    string `json:"id,omitempty" cli:"[ID]"`
-	Limit int    `json:"limit,omitempty" flag:"num,n" default:"100" help:"how many of the last, -1 is all"`
+	Limit int    `json:"limit,omitempty" flag:"num,n" default:"100" help:"how many of the last runs, -1 for all"`
 }
 
 func (n cron) runs(ctx context.Context, _ Call, args CronRunsArgs) ([]store.CronRun, error) {

@@ -43,41 +43,42 @@ func (n oneOffs) verbs() []Verb {
 			Name: "run:detached", Role: deploys,
 			Short: "run a command in the background",
 			Usage: "run:detached APP [--] COMMAND ...",
-			Long: "It prints the name of the one-off, which goes on when the connection is gone,\n" +
-				"and when berth is restarted. It ends after 24 hours, or --ttl-seconds.",
+			Long: "It prints the name of the one-off command. The command continues when the\n" +
+				"connection breaks and when berth restarts. It is stopped after 24 hours, or\n" +
+				"after --ttl-seconds.",
 			Example: "run:detached shop python import.py\nrun:detached --ttl-seconds 3600 -e COLOR=blue shop python job.py",
 			Prints:  "{result.name}",
 		}, n.detach),
 		look(Verb{
 			Name: "run:list", Role: reads,
-			Short:   "list the one-offs that run",
+			Short:   "list running one-off commands",
 			Example: "run:list shop\nrun:list shop --all",
 		}, n.list),
 		follow[logs.LogLine](Verb{
 			Name: "run:logs", Role: reads,
-			Short:   "show what detached one-offs printed",
+			Short:   "show output of detached one-offs",
 			Example: "run:logs shop run.12\nrun:logs --container shop.run.12 -t",
 		}, n.showLogs),
 		act(Verb{
 			Name: "run:stop", Role: deploys,
-			Short:   "end one-offs",
-			Long:    "Without a name it ends all that run of the app.",
+			Short:   "stop one-off commands",
+			Long:    "Without a name, all running one-off commands of the app are stopped.",
 			Example: "run:stop shop run.12\nrun:stop --container shop.run.12",
 		}, n.stop),
 		act(Verb{
 			Name: "run:retire", Role: deploys,
-			Short:   "end one-offs past their time to live",
-			Long:    "berth ends them by itself, so there is seldom one.",
+			Short:   "stop one-offs past their time to live",
+			Long:    "berth stops them by itself, so usually none is left.",
 			Example: "run:retire shop",
 		}, n.retire),
 		act(Verb{
 			Name: "enter", Role: deploys, Attached: true,
 			Short: "run a command in a live instance",
-			Long: "INSTANCE is web.1, or web for the first of them; without it the first web\n" +
-				"instance is meant. Without a command it is a shell. The command is the app's\n" +
-				"user, has the instance's files and network, and counts in its limits. It ends\n" +
-				"when the instance ends, as it does in a deploy. Use run for what must not be\n" +
-				"broken off.",
+			Long: "INSTANCE is web.1, or web for the first web instance, which is also the\n" +
+				"default. The default command is a shell. The command runs as the app's user\n" +
+				"with the files, network and limits of the instance. It is killed when the\n" +
+				"instance stops, for example in a deploy. Use run for commands that must not\n" +
+				"be interrupted.",
 			Example: "enter shop\nenter shop web.2\nenter shop worker ps aux",
 		}, n.enter),
 	}
@@ -130,7 +131,7 @@ func (n oneOffs) detach(ctx context.Context, c Call, args RunDetachedArgs) (stor
 // RunListArgs choose one-offs. Without an app they are those of all apps.
 type RunListArgs struct {
 	App string `json:"app,omitempty" cli:"[APP]"`
-	All bool   `json:"all,omitempty" flag:"all" help:"and detached ones that have ended"`
+	All bool   `json:"all,omitempty" flag:"all" help:"also detached ones that have ended"`
 }
 
 func (a RunListArgs) target() (string, bool) { return a.App, false }

@@ -33,8 +33,8 @@ func (c *cli) cronCommands() []command {
 
 			min: 1, max: 1,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&run.Detach, "detach", false, "wait for its start alone")
-				cmd.Flags().IntVar(&run.TTL, "ttl-seconds", 0, "the longest it may take, in seconds")
+				cmd.Flags().BoolVar(&run.Detach, "detach", false, "wait only until it has started")
+				cmd.Flags().IntVar(&run.TTL, "ttl-seconds", 0, "time limit in seconds")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				run.App, run.ID = app, words[0]
@@ -43,7 +43,7 @@ func (c *cli) cronCommands() []command {
 					return err
 				}
 				if run.Detach {
-					c.say("run %d of %s began; berth cron:logs %s %d shows what it prints", ran.Number, ran.Job, app, ran.Number)
+					c.say("run %d of %s has started; berth cron:logs %s %d shows what it prints", ran.Number, ran.Job, app, ran.Number)
 					return nil
 				}
 				if ran.Error != "" {
@@ -98,11 +98,11 @@ type cronSet struct {
 }
 
 func (s *cronSet) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.Timezone, "timezone", "", "of the schedule, Europe/Berlin")
-	cmd.Flags().StringVar(&s.Concurrency, "concurrency-policy", "", "allow, forbid or replace a run that goes on (usual: allow)")
-	cmd.Flags().StringVar(&s.Missed, "missed", "", "skip what was due while berth was away, or once (usual: skip)")
-	cmd.Flags().StringVar(&s.timeout, "timeout", "", "the longest that a run may take, in seconds or as 10m (usual: 24h)")
-	cmd.Flags().IntVar(&s.Retries, "retries", 0, "how often a run that failed is tried again")
+	cmd.Flags().StringVar(&s.Timezone, "timezone", "", "time zone of the schedule, for example Europe/Berlin")
+	cmd.Flags().StringVar(&s.Concurrency, "concurrency-policy", "", "allow, forbid or replace a run still in progress (default allow)")
+	cmd.Flags().StringVar(&s.Missed, "missed", "", "what to do about runs that were due while berth was down: skip or once (default skip)")
+	cmd.Flags().StringVar(&s.timeout, "timeout", "", "time limit of a run, in seconds or as 10m (default 24h)")
+	cmd.Flags().IntVar(&s.Retries, "retries", 0, "how many times to retry a failed run")
 }
 
 // parse reads NAME SCHEDULE COMMAND ..., or the NAME and VALUE of a property. A
@@ -141,7 +141,7 @@ func (s *cronSet) parse(cmd *cobra.Command, words []string) (args verbs.CronSetA
 			took, err = time.Duration(n)*time.Second, nil
 		}
 		if err != nil || took < time.Second {
-			return args, usage("%.40q is no time that a run may take", s.timeout).Hint("--timeout 600 is in seconds, --timeout 10m the same")
+			return args, usage("%.40q is not a duration of at least a second", s.timeout).Hint("--timeout 600 is in seconds, --timeout 10m the same")
 		}
 		s.Timeout = int(took / time.Second)
 	}

@@ -42,10 +42,10 @@ func printOneOffs(t *table, all []store.OneOff) {
 
 func sayEnded(c *cli, _ string, ended []store.OneOff) {
 	for _, o := range ended {
-		c.say("ended %s", o.Name)
+		c.say("stopped %s", o.Name)
 	}
 	if len(ended) == 0 {
-		c.say("there was none to end")
+		c.say("no one-off command was running")
 	}
 }
 
@@ -65,8 +65,8 @@ func (f *runFlags) flags(cmd *cobra.Command, terminal, fresh bool) {
 		cmd.Flags().BoolVar(&f.force, "force-tty", false, "a terminal, even where there is none")
 	}
 	if fresh {
-		cmd.Flags().StringArrayVarP(&f.env, "env", "e", nil, "NAME=VALUE for the command alone; may be given more than once")
-		cmd.Flags().IntVar(&f.ttl, "ttl-seconds", 0, "the longest it may run")
+		cmd.Flags().StringArrayVarP(&f.env, "env", "e", nil, "NAME=VALUE, a variable for this command only; can be repeated")
+		cmd.Flags().IntVar(&f.ttl, "ttl-seconds", 0, "time limit in seconds")
 	}
 }
 
@@ -111,7 +111,7 @@ func (f *runFlags) parse(cmd *cobra.Command, words []string) ([]string, error) {
 func (f *runFlags) terminal(c *cli, name string) (bool, error) {
 	switch {
 	case f.noTTY && (f.tty || f.force):
-		return false, usage("a terminal, or none: --no-tty excludes the others")
+		return false, usage("--no-tty excludes --tty and --force-tty")
 	case f.tty && c.term == nil:
 		return false, usage("there is no terminal here").Hint("over SSH: ssh -t berth@HOST %s ...; --force-tty makes one", name)
 	}
@@ -219,7 +219,7 @@ func (c *cli) oneOffCommands() []command {
 
 			maybeApp: true, max: 1,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().StringVar(&stopped, "container", "", "the name that run:list shows, in the place of the app")
+				cmd.Flags().StringVar(&stopped, "container", "", "the name from run:list, instead of APP")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				app, name, err := oneOffNamed("run:stop", app, stopped, words)
@@ -239,8 +239,8 @@ func (c *cli) oneOffCommands() []command {
 			maybeApp: true, max: 1, reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
-				cmd.Flags().StringVar(&logged, "container", "", "the name that run:list shows, in the place of the app")
-				cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "the lines alone, without time and name")
+				cmd.Flags().StringVar(&logged, "container", "", "the name from run:list, instead of APP")
+				cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "only the lines, without time and source")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				app, name, err := oneOffNamed("run:logs", app, logged, words)
@@ -260,7 +260,7 @@ func (c *cli) oneOffCommands() []command {
 			flags: func(cmd *cobra.Command) {
 				enter = cmd
 				entered.flags(cmd, true, false)
-				cmd.Flags().StringVar(&container, "container-id", "", "the id that ps:report shows, in the place of INSTANCE")
+				cmd.Flags().StringVar(&container, "container-id", "", "the id from ps:report, instead of INSTANCE")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				words, err := entered.parse(enter, words)
@@ -307,7 +307,7 @@ func oneOffNamed(verb, app, container string, words []string) (of, name string, 
 		}
 		return container[:at], container[at+1:], nil
 	case app == "":
-		return "", "", usage("%s needs the name of an app, or --container", verb).Hint("berth run:list shows the names: shop.run.12")
+		return "", "", usage("%s needs the name of an app or --container", verb).Hint("berth run:list shows the names: shop.run.12")
 	case len(words) > 0:
 		return app, words[0], nil
 	}

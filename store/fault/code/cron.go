@@ -17,10 +17,10 @@ var crons = []Entry{
 		"Cron jobs come from the cron section of app.json in the live release, and from `berth cron:set`. The id is " +
 			"misspelt, or the job or its run was removed or renamed meanwhile. `berth cron:list APP` lists the ids, " +
 			"`berth cron:runs APP` the runs."},
-	{CronInvalid, "A cron job cannot be set like this.",
-		"The name, the schedule, the time zone or an option of the job is not one that berth takes, and nothing " +
-			"was changed. The message names what it met. A schedule has five fields, minute, hour, day, month and " +
-			"weekday, or is one of @hourly, @daily, @weekly and @monthly: " +
+	{CronInvalid, "The cron job or property is invalid.",
+		"berth does not accept the name, the schedule, the time zone or an option of the job. Nothing was changed, and " +
+			"the message names the value. A schedule has five fields, minute, hour, day, month and " +
+			"weekday, or is @hourly, @daily, @weekly and @monthly: " +
 			"`berth cron:set APP nightly \"0 3 * * *\" python report.py`. `berth help cron:set` describes the options."},
 	{CronFull, "The app has too many cron jobs, or too many runs of them.",
 		"An app can have 100 jobs set by `berth cron:set`, and 20 runs of its jobs at once. Remove a job with " +
