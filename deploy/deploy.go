@@ -1,18 +1,19 @@
 // Package deploy turns a push into a running release and keeps it running: push,
-// release, rollback, config, scale. Below it, build makes what a release runs in, the
-// fleet runs the instances, edge leads requests to them, and jobs run cron jobs and
+// release, rollback, config, scale. Below it, build makes the image of a release,
+// fleet runs the instances, edge routes requests to them, and jobs runs cron jobs and
 // one-offs.
 //
 // A release is recorded as pending, then rolled out by the fleet (see package
 // fleet), which calls back when all of it is healthy: the store names the release,
-// then the router leads to it. Until then, a failure or a crash leaves the old
-// release as it was. Boot, scaling, restarting and rolling back walk the same
-// steps (see converge).
+// then the router switches to it. Until then, a failure or a crash does not change
+// the old release. Boot, scaling, restarting and rolling back take the same steps
+// (see converge).
 package deploy
 
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/berthd/berth/build"
@@ -31,7 +32,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// Config says where deploys keep what is not in the store.
+// Config has the directories and limits of deploys.
 type Config struct {
 	Logs string // directory of the apps' logs
 	Git  git.Repositories
@@ -45,6 +46,9 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Containers are the networks of the containers.
+	Containers []netip.Prefix
 
 	// Volumes is the directory of the apps' volumes. Own are berth's directories:
 	// nothing of them is mounted into an app.
@@ -84,6 +88,7 @@ type Deployer struct {
 	logs    *logs.Book
 	volumes *storage.Room
 	lan     *edge.Network
+	calls   *edge.Consents
 	boxes   fleet.Host // of what is no instance: jobs and phases
 
 	routed chan struct{} // closed when what ran before is routed
@@ -101,12 +106,14 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
 		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: events{d}, AccessLog: cfg.AccessLog,
-		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
+		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports,
+		Containers: cfg.Containers, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
+	d.calls = edge.NewConsents(db, engine, running{d}, events{d}, log)
 	d.volumes = d.newVolumes()
+	d.volumes.Watch(func(ctx context.Context) ([]fleet.Container, error) { return d.boxes.Containers(ctx) })
 	boxes := local.New(engine, d.volumes)
-	d.volumes.Watch(boxes.Containers)
 	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(boxes)
@@ -143,8 +150,8 @@ func (d *Deployer) Run(ctx context.Context) error {
 	return nil
 }
 
-// Routed is closed when Run has routed what runs, and holds the requests of what
-// is still to be started.
+// Routed is closed when Run has routed the running apps and holds the requests
+// of those that it has yet to start.
 func (d *Deployer) Routed() <-chan struct{} { return d.routed }
 
 // Booted is closed when Run has routed every app that can be.
@@ -164,3 +171,6 @@ func (d *Deployer) Storage() *storage.Room { return d.volumes }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
+
+// Consents are which apps may call which.
+func (d *Deployer) Consents() *edge.Consents { return d.calls }

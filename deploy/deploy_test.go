@@ -40,6 +40,7 @@ func (noEngine) HasLayer(context.Context, string) (bool, error) {
 
 func (noEngine) Room() (runtime.Room, error) { return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil }
 
+func (noEngine) Stranded() bool              { return false }
 func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 
 // noImages are no images and no steps of Dockerfiles.
@@ -64,7 +65,7 @@ func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
+	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Volumes: filepath.Join(dir, "volumes"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)

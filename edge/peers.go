@@ -97,7 +97,7 @@ func (g globalProperty) apply(p *peer.Policy, value string) error {
 // peersOf translates the settings into the router's words. What a later berth
 // has set is left out, which trusts nobody too many.
 func (e *Edge) peersOf(s store.Settings) (p peer.Policy) {
-	p.MaxConnections = defaultConnections
+	p.MaxConnections, p.Strangers = defaultConnections, e.cfg.Containers
 	for _, name := range slices.Sorted(maps.Keys(s.Router)) {
 		property, err := globalPropertyNamed(name)
 		if err == nil {

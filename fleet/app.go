@@ -88,7 +88,7 @@ func (a *App) set() []*instance {
 // Instances returns the instances of the app as they are seen now.
 func (a *App) Instances(ctx context.Context) (list []Instance) {
 	for _, i := range a.set() {
-		list = append(list, i.seen(ctx))
+		list = append(list, i.snapshot(ctx))
 	}
 	return list
 }
@@ -96,6 +96,34 @@ func (a *App) Instances(ctx context.Context) (list []Instance) {
 // Serving tells whether any instance of the app is healthy.
 func (a *App) Serving() bool {
 	return slices.ContainsFunc(a.set(), func(i *instance) bool { _, state, _ := i.running(); return state == Up })
+}
+
+// Endpoint is a healthy instance as other programs on the machine may call it.
+type Endpoint struct {
+	Type      string
+	Number    int
+	Container string
+	Listening []string // TCP addresses, in the order of their ports
+	Serving   string   // the one of them that takes requests; "" but of web
+}
+
+// Endpoints returns the healthy instances of the app.
+func (a *App) Endpoints() (list []Endpoint) {
+	for _, i := range a.set() {
+		c, state, address := i.running()
+		i.mu.Lock()
+		failing := i.failing != ""
+		i.mu.Unlock()
+		if c == nil || state != Up || failing {
+			continue
+		}
+		listening, err := c.Listening()
+		if err != nil { // it has ended
+			continue
+		}
+		list = append(list, Endpoint{i.process.Type, i.number, c.About().ID, listening, address})
+	}
+	return list
 }
 
 // Silent returns the names of the web instances that do not listen on a port.
@@ -188,9 +216,9 @@ func (a *App) tryRoute() (Drain, error) {
 	return drain, nil
 }
 
-// Reroute routes the app anew, after a change of its hosts or of its instances'
-// states. It does not wait for a drain: what left the set is dead already, or
-// stays in it under other hosts.
+// Reroute routes the app again, after a change of its hosts or of its
+// instances' states. It does not wait for a drain: an instance that left the
+// set is dead already, or stays in it under other hosts.
 func (a *App) Reroute() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -245,9 +273,9 @@ func (a *App) blocked() error {
 	return errStuck(labels[LabelProcess]+"."+labels[LabelNumber], release)
 }
 
-// left waits until everything that was replaced, scaled down or given up is gone.
+// waitForLeaving waits until everything that was replaced, scaled down or given up is gone.
 // Converge alone makes more leave, so nothing is added meanwhile.
-func (a *App) left(ctx context.Context) error {
+func (a *App) waitForLeaving(ctx context.Context) error {
 	for {
 		a.mu.Lock()
 		if len(a.leaving) == 0 {

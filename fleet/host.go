@@ -32,8 +32,8 @@ var ErrInterrupted = errors.New("the engine of the containers died meanwhile")
 // ErrEnded is a container that ended while a command ran in it.
 var ErrEnded = errors.New("the container ended meanwhile")
 
-// Container is one container of a host, with a network of its own. It is safe
-// for concurrent use.
+// Container is one container of a host, with its own network. It is safe for
+// concurrent use.
 type Container interface {
 	About() About
 

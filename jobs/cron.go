@@ -467,8 +467,9 @@ func (j *Jobs) retryAtStart(a *app) {
 // retriedFor is how long after its end a run is tried again at a start of berth.
 const retriedFor = time.Hour
 
-// RunOf returns the job and the number of the run that a container is for, or is
-// false for other containers. The run goes on, or nobody has seen its end.
+// RunOf returns the cron job and the number of the run of a container; it is
+// false for other containers. The run still goes on, or its end has not been
+// recorded.
 func RunOf(c fleet.Container) (job string, number int, is bool) {
 	labels := c.About().Labels
 	number, _ = strconv.Atoi(labels[labelRun])

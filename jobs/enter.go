@@ -65,7 +65,7 @@ func (j *Jobs) Enter(ctx context.Context, app string, o EnterOptions, att runtim
 	default:
 		cmd.Args = []string{"/bin/bash"}
 	}
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "entered " + name})
+	j.cfg.Journal.RecordEvent(store.Event{App: app, By: by.Name, Kind: "run", Text: "entered " + name})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()

@@ -89,7 +89,7 @@ func (j *Jobs) runOnce(ctx context.Context, app string, o OneOffOptions, mount *
 		cmd.Args, cmd.Dir = o.Args, mount.Path
 		spec.Mounts = append(spec.Mounts, *mount)
 	}
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
+	j.cfg.Journal.RecordEvent(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	defer context.AfterFunc(j.life, func() { one.cancel(context.Canceled) })()
 	if o.TTL > 0 {
 		defer time.AfterFunc(o.TTL, func() { one.cancel(errTTL) }).Stop()
@@ -455,7 +455,7 @@ func (j *Jobs) stopOneOffs(ctx context.Context, app string, why error, which fun
 		}
 	}
 	if len(ended) > 0 && why == errStopped {
-		j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("stopped %d one-off commands", len(ended))})
+		j.cfg.Journal.RecordEvent(store.Event{App: app, By: by.Name, Kind: "run", Text: fmt.Sprintf("stopped %d one-off commands", len(ended))})
 	}
 	slices.SortFunc(ended, func(x, y store.OneOff) int { return x.Number - y.Number })
 	return ended, nil

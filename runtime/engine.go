@@ -1,6 +1,6 @@
 // Package runtime runs processes in containers and keeps their files in layers,
-// on containerd. It knows no apps: it speaks of specs, containers, processes
-// and layers, and whoever lifts it out gets a small container engine.
+// on containerd. It knows no apps, only specs, containers, processes and layers, so
+// that it could be used alone as a small container engine.
 //
 // What it keeps, and where:
 //
@@ -22,8 +22,8 @@
 // In containerd everything lies in the namespace "berth" and carries the
 // installation's id, so that two installations on one containerd leave each
 // other alone. Snapshots carry containerd's label for garbage collection roots
-// from the moment they are prepared: nothing of ours is ever collected under
-// our feet, and Open sweeps what nobody uses.
+// from the moment they are prepared: containerd never collects one that is in use,
+// and Open removes unused ones.
 package runtime
 
 import (
@@ -90,12 +90,14 @@ type Config struct {
 	// LAN says whether containers reach the private networks around the machine,
 	// until SetLAN does.
 	LAN LAN
+	// Entrances are ports of the machine that containers reach.
+	Entrances []Entrance
 	// StackCache is a directory where made base filesystems are kept and
 	// looked for, so that a reinstallation need not bootstrap again; "" is none.
 	StackCache string
 }
 
-// Validate tells what is wrong with the configuration, all of it.
+// Validate returns all errors of the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Containerd != "embedded" && c.Containerd != "auto" && !filepath.IsAbs(c.Containerd) {
@@ -182,8 +184,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 
 // newEngine returns an engine that is connected to nothing.
 func newEngine(cfg Config, log *slog.Logger) *Engine {
-	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
-	id := hex.EncodeToString(sum[:4])
+	id := installationID(cfg)
 	return &Engine{
 		LayerStore: newLayerStore(cfg, id, log),
 		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
@@ -191,6 +192,25 @@ func newEngine(cfg Config, log *slog.Logger) *Engine {
 		containers: make(map[string]*Container),
 		doomed:     make(map[string]bool),
 	}
+}
+
+// installationID tells installations on one machine apart.
+func installationID(cfg Config) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Gateways are the machine's own addresses in the containers' networks.
+func (e *Engine) Gateways() []netip.Addr {
+	if !e.net.hasSix() {
+		return e.net.gateways()[:1]
+	}
+	return e.net.gateways()
+}
+
+// Networks are the ranges in which containers have addresses, or may get them.
+func (e *Engine) Networks() []netip.Prefix {
+	return []netip.Prefix{e.net.subnet, e.net.six.subnet(true)}
 }
 
 // ErrNoContainerd is what Open fails with while containerd does not answer. It

@@ -31,6 +31,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.CronPlans.Put(name, store.CronPlan{Jobs: []store.CronJob{{ID: "of-" + name}}}),
 			tx.CronSlots.Put(name, "of-"+name, store.CronSlots{}),
 			tx.OneOffs.Put(store.OneOff{App: name, Number: 1, By: name}),
+			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
 			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
@@ -39,6 +40,11 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.Volumes.PutMounts(name, []store.Mount{{Volume: "v-of-" + name, Path: "/app/data", Access: store.AccessOne}}),
 		)
 	})
+}
+
+func consentToItself(tx *store.Tx, name string) error {
+	_, err := tx.Consents.Put(store.Consent{From: name, To: name, Port: store.UsualConsent, By: "alice"})
+	return err
 }
 
 func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {

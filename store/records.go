@@ -18,6 +18,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"oneoffs":   decodes[OneOff],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],
+	"consents":  decodes[storedConsent],
 	"volumes":   decodes[storedVolume],
 	"mounts":    decodes[Mount],
 	"keys":      decodes[storedKey],

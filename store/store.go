@@ -1,9 +1,9 @@
-// Package store remembers: the nouns of the house and their records, in one
-// bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
-// CronJob, OneOff and Event, and nothing that runs.
+// Package store keeps the state: the nouns of berth and their records, in one bbolt
+// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob, OneOff
+// and Event, and nothing that runs.
 //
-// An app is its id, the decimal of its user id. Its name is an index over the
-// ids: callers name an app, and what is kept of it is found under the id.
+// An app is identified by its id, its user id in decimal. Its name is an index over
+// the ids: callers name an app, and its records are stored under the id.
 //
 // The file's buckets:
 //
@@ -25,6 +25,7 @@
 //	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
 //	mounts        ID / PATH       → Mount
 //	ports         number          → Port, which says the ID of its app
+//	consents      ID ID port      → Consent, which says the IDs of its apps
 //	keys          NAME            → Key, with the IDs of its apps
 //	logins        HASH            → Login, likewise
 //	audit         number          → Event of what somebody did
@@ -77,7 +78,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "pairs",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "consents", "pairs",
 	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 

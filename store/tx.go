@@ -12,6 +12,7 @@ import (
 // has a field here is read and stored by it, as in tx.Keys.Put(key).
 type Tx struct {
 	Builds     Builds
+	Consents   Consents
 	CronPlans  CronPlans
 	CronRuns   CronRuns
 	CronSlots  CronSlotBook
@@ -33,6 +34,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 	r := &records{bolt, s.seal}
 	return &Tx{
 		Builds:     Builds{r},
+		Consents:   Consents{r},
 		CronPlans:  CronPlans{r},
 		CronRuns:   CronRuns{r},
 		CronSlots:  CronSlotBook{r},

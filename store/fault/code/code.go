@@ -1,5 +1,5 @@
-// Package code has the codes of faults: a constant for each, one sentence of
-// what it means, and a paragraph of help for whoever reads it in a message.
+// Package code has the codes of faults: for each a constant, a sentence that says
+// what it means, and a paragraph of help for the reader of a message.
 // `berth explain` prints them, and docs/errors.md lists them.
 //
 // A code is stable: pages and scripts refer to it. The number of one that is no
@@ -25,12 +25,11 @@ type Entry struct {
 
 var nouns = [][]Entry{
 	apps, releases, processes, oneOffs, crons, configs, domains, certificates, requests, ports,
-	access, asking, appliance, state, git, source, images, builds, machine, storage,
+	access, asking, appliance, state, git, source, images, builds, machine, storage, networks,
 }
 
 // scripts names the shell scripts that print codes.
 var scripts = map[string]string{
-	IPv6Only:       "install.sh",
 	FirewallClosed: "install.sh",
 	RuncVulnerable: "install.sh",
 }
