@@ -203,7 +203,7 @@ func (j *Jobs) startCron(ctx context.Context, app, id string, b beginning) (_ co
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
 	source := runSource(run)
 	spec, c, err := j.launch(ctx, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindCron, map[string]string{
+		spec := formation.Spec(j.counts(record), release, kindCron, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelCron: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)

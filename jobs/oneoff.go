@@ -84,7 +84,7 @@ func (j *Jobs) runOnce(ctx context.Context, app string, o OneOffOptions, mount *
 		return 0, err
 	}
 	defer a.endOneOff(one)
-	cmd, spec := oneOffCommand(record, release, o, one.Number), formation.Spec(record, release, kindOneOff, nil)
+	cmd, spec := oneOffCommand(record, release, o, one.Number), formation.Spec(j.counts(record), release, kindOneOff, nil)
 	if mount != nil {
 		cmd.Args, cmd.Dir = o.Args, mount.Path
 		spec.Mounts = append(spec.Mounts, *mount)
@@ -227,7 +227,7 @@ func (j *Jobs) RunDetached(ctx context.Context, app string, o OneOffOptions, by 
 	}
 	j.cfg.Logs.Trim(a.ref(), release.Number, OneOffSource)
 	_, c, err := j.launch(ctx, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindOneOff, map[string]string{
+		spec := formation.Spec(j.counts(record), release, kindOneOff, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelOneOff: strconv.Itoa(one.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, oneOffSource(one.Number), spec.ID)
@@ -373,14 +373,15 @@ func (j *Jobs) OneOffs(_ context.Context, app string, all bool) (list []store.On
 		return nil, err
 	}
 	var kept []store.OneOff
-	if all {
-		err = j.db.View(func(tx *store.Tx) error {
-			kept, err = tx.OneOffs.Of(app)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	err = j.db.View(func(tx *store.Tx) error {
+		kept, err = tx.OneOffs.Of(app)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !all { // a start of berth may not have taken back all that run
+		kept = slices.DeleteFunc(kept, func(o store.OneOff) bool { return o.State != store.OneOffRunning })
 	}
 	a.mu.Lock()
 	running := slices.Collect(maps.Values(a.oneOffs))
@@ -436,6 +437,9 @@ func (j *Jobs) RetireOneOffs(ctx context.Context, app string, by store.User) ([]
 }
 
 func (j *Jobs) stopOneOffs(ctx context.Context, app string, why error, which func(store.OneOff) bool, by store.User) (ended []store.OneOff, err error) {
+	if err := j.cfg.Ready(ctx); err != nil {
+		return nil, err
+	}
 	record, a, err := j.find(app)
 	if err != nil {
 		return nil, err

@@ -100,6 +100,9 @@ func TestRunDetached_OutlivesBerth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if all, err := next.OneOffs(t.Context(), "shop", false); err != nil || len(all) != 2 {
+			t.Errorf("before they are taken back: got %v, %v", all, err)
+		}
 		if left := next.Adopt([]store.App{record}, containers); len(left) != 0 {
 			t.Errorf("%d containers are left to be removed", len(left))
 		}

@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -45,6 +46,12 @@ func (n cron) verbs() []Verb {
 			Name: "cron:report", Role: reads,
 			Short:   "show the state of an app's cron jobs",
 			Example: "cron:report shop",
+			Keys: keysOf(func(r jobs.CronReport) []Key {
+				return []Key{
+					{"cron-task-count", fmt.Sprint(r.Count)}, {"cron-maintenance", fmt.Sprint(r.Maintenance)},
+					{"cron-timezone", r.Timezone}, {"cron-suspended", fmt.Sprint(r.Suspended)}, {"cron-running", fmt.Sprint(r.Running)},
+				}
+			}),
 		}, n.report),
 		act(Verb{
 			Name: "cron:run", Role: deploys,
