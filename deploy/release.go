@@ -119,7 +119,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	d.jobs.Schedule(a.fleet, release)
+	d.jobs.Schedule(a.fleet)
 	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil

@@ -206,8 +206,6 @@ func (c *cli) processCommands() []command {
 				return nil
 			},
 		},
-
-		c.runCommand(),
 	}
 }
 
