@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -60,9 +61,9 @@ func parsePublic(value string) (list []netip.Addr, wrong string) {
 		addr, err := netip.ParseAddr(word)
 		switch {
 		case err != nil || addr.Zone() != "" || addr.Is4In6():
-			return nil, fmt.Sprintf("%.60q is no address such as 203.0.113.7", word)
+			return nil, fmt.Sprintf("%.60q is not an address such as 203.0.113.7", word)
 		case !addr.IsGlobalUnicast():
-			return nil, fmt.Sprintf("%s is no address at which others reach this machine", addr)
+			return nil, fmt.Sprintf("%s is not an address at which others reach this machine", addr)
 		}
 		if !slices.Contains(list, addr) {
 			list = append(list, addr)
@@ -174,7 +175,7 @@ func NewNetwork(db *store.Store, engine lanSetter, journal Journal) *Network {
 
 // NetworkReport tells what apps reach.
 type NetworkReport struct {
-	Properties []RouterProperty `json:"properties"`
+	Properties []property.Row `json:"properties"`
 }
 
 // NetworkReport tells what apps reach beside the internet.
@@ -186,7 +187,7 @@ func (n *Network) NetworkReport(context.Context) (r NetworkReport, err error) {
 			if !isSet {
 				value = p.usual
 			}
-			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
+			r.Properties = append(r.Properties, property.Row{Name: p.name, Value: value, Set: isSet})
 		}
 		return err
 	})

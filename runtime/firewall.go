@@ -357,7 +357,7 @@ func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 	}
 	if err := nft(ctx, script); err != nil {
 		// Its address may be another's soon.
-		f.log.Debug("a port's rules are made anew", "port", p.Name, "err", err)
+		f.log.Debug("a port's rules are made again", "port", p.Name, "err", err)
 		if err := f.apply(ctx, f.reach); err != nil {
 			f.log.Warn("the rules of a container that is gone are left until the next look", "port", p.Name, "err", err)
 			f.listed = ""

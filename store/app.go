@@ -83,6 +83,7 @@ type Builder struct {
 	Selected string `json:"selected,omitempty"`  // the language; "" is what the source tells
 	BuildDir string `json:"build_dir,omitempty"` // the directory of the repository that is built; "" is all of it
 	Test     bool   `json:"test,omitempty"`      // run the language's usual tests where app.json names none
+	NoTest   bool   `json:"no_test,omitempty"`   // do not, though it is set for all apps
 }
 
 // Limits bound what one instance of an app may take. Zero is the default.

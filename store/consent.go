@@ -108,7 +108,7 @@ func (tx Consents) Put(c Consent) (added bool, err error) {
 			return false, err
 		}
 		if len(mine) >= MaxConsents {
-			return false, fault.New(fault.Conflict, code.ConsentsFull, "%s has %d consents, and may have no more", app, MaxConsents).
+			return false, fault.New(fault.Conflict, code.ConsentsFull, "%s has %d consents, which is the maximum", app, MaxConsents).
 				Hint("berth network:report %s shows them", app)
 		}
 	}

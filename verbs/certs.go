@@ -34,13 +34,15 @@ func (n certs) verbs() []Verb {
 			Name: "certs:report", Role: seesHost,
 			Short:   "show the certificates of hosts",
 			Example: "certs:report shop",
+			Whole:   true,
+			Keys:    keysOf(certKeys),
 			Aliases: []string{"certs"},
 		}, n.report),
 		act(Verb{
 			Name: "certs:add", Role: deploysHost,
 			Short: "add your own certificate",
-			Long: "With APP it is used for all hosts of the app that it covers, with HOST for that\n" +
-				"host only, and in preference to a CA's. Without files, standard input is a tar of\n" +
+			Long: "With APP it is used for all hosts of the app that it covers, with HOST only for\n" +
+				"that one, and in preference to a CA's. Without files, standard input is a tar of\n" +
 				"server.crt and server.key, or both as PEM. CRT includes the chain.",
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
 			Done:    "served from now on",
@@ -62,12 +64,38 @@ func (n certs) verbs() []Verb {
 		look(Verb{
 			Name: "certs:root", Role: reads,
 			Short: "print the certificate of berth's own CA",
-			Long: "A client that trusts it opens the apps without a warning, before Let's Encrypt is\n" +
+			Long: "A client that trusts it opens apps without a warning, before Let's Encrypt is\n" +
 				"set up. It covers the machine's domain, its addresses and all current hosts, and\n" +
 				"nothing else. certs:trust explains how to trust it.",
 			Example: "certs:root >berth.pem",
 			Prints:  "{result.pem}",
 		}, n.root),
+	}
+}
+
+// certKeys are the values of Dokku's report: of the certificate that serves an
+// app's first host, unless it is one of the appliance's own CA.
+func certKeys(rows []Certificate) []Key {
+	var first Certificate
+	var hosts []string
+	for _, row := range rows {
+		if row.Source == "local" {
+			continue
+		}
+		if len(hosts) == 0 {
+			first = row
+		}
+		hosts = append(hosts, row.Host)
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format("Jan _2 15:04:05 2006 GMT") // as openssl writes it
+	}
+	return []Key{
+		{"ssl-enabled", fmt.Sprint(len(hosts) > 0)}, {"ssl-hostnames", strings.Join(hosts, " ")}, {"ssl-issuer", first.Issuer},
+		{"ssl-starts-at", at(first.NotBefore)}, {"ssl-expires-at", at(first.NotAfter)},
 	}
 }
 
