@@ -193,7 +193,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return fleet.MoreMemory(phaseFault(d.sshCommand(), record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, exit)
+	return fleet.MoreMemory(phaseFault(d.sshCommand(), record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, "", exit)
 }
 
 // evidenceLines is how much of an output a failure shows.

@@ -83,7 +83,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 			left = append(left, c)
 			continue
 		}
-		found := candidate{c, s, limitsOf(c, r.Limits), false}
+		found := candidate{c, s, limitsOf(c, s.Process.Limits), false}
 		if s.Process.Type == "web" {
 			addresses, err := c.Listening()
 			a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", s.String())
@@ -98,7 +98,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 		}
 		slices.SortStableFunc(found, func(x, y candidate) int {
 			return cmp.Or(
-				-compareBool(x.limits == r.Limits, y.limits == r.Limits),
+				-compareBool(x.limits == s.Process.Limits, y.limits == s.Process.Limits),
 				-compareBool(x.listens, y.listens),
 				y.About().Created.Compare(x.About().Created),
 			)
@@ -106,9 +106,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 		for _, other := range found[1:] {
 			left = append(left, other.Container)
 		}
-		has := r
-		has.Limits = found[0].limits
-		set = append(set, a.takeBack(has, s, found[0].Container))
+		set = append(set, a.takeBack(r, s, found[0].Container))
 	}
 	return set, left
 }
@@ -128,6 +126,7 @@ func compareBool(x, y bool) int {
 func (a *App) takeBack(r Release, s Slot, c Container) *instance {
 	i := a.instance(r, s)
 	i.container, i.state, i.since = c, Up, c.About().Created
+	i.limits.has = unknown // Converge sets them anew
 	if s.Process.Type == "web" {
 		addresses, err := c.Listening()
 		a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", i.name())

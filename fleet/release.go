@@ -27,8 +27,8 @@ const (
 // process type are to run.
 type Release struct {
 	Number int
-	UID    int // Unix user of its processes
-	Limits Limits
+	UID    int    // Unix user of its processes
+	Limits Limits // of what runs in its image and is no process: one-offs, jobs
 
 	Layer string // key of the root filesystem
 	Base  string // key of the layer below it, which holds all but the source
@@ -52,6 +52,7 @@ type Process struct {
 	Command string // as people know it
 	Args    []string
 	Dir     string
+	Limits  Limits // of each instance
 
 	// Checks are what an instance has to pass. Those of another type are
 	// allowed and have no effect.
@@ -71,18 +72,6 @@ func (r Release) Spec(app, kind string, labels map[string]string) Spec {
 		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: app, Labels: all, Limits: r.Limits,
 		Foreign: r.Foreign, StopSignal: r.StopSignal,
 	}
-}
-
-// String is how limits are kept in a label.
-func (l Limits) String() string { return fmt.Sprintf("%d %g %d", l.Memory, l.CPUs, l.Pids) }
-
-// limitsOf reads the limits of a container. One that an older berth made has no
-// label of them: its limits are those of the app.
-func limitsOf(c Container, app Limits) (l Limits) {
-	if _, err := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d", &l.Memory, &l.CPUs, &l.Pids); err != nil {
-		return app
-	}
-	return l
 }
 
 // Slot is a place in the formation of a release, which one instance fills.

@@ -71,6 +71,7 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 		err = c.commit()
 	}
 	if err != nil {
+		c.unlimit() // what comes back has the limits of before
 		if worse := a.bringBack(c, before, old, missing); worse != nil {
 			return errors.Join(err, worse)
 		}

@@ -76,7 +76,11 @@ func (i *instance) crashed(ctx context.Context, c Container) {
 	i.restarts++
 	crashes := i.restarts
 	i.mu.Unlock()
-	how := c.Exit(ctx).String()
+	exit := c.Exit(ctx)
+	how := exit.String()
+	if exit.OOM {
+		how += "; give it more: " + i.raise(exit.MemoryLimit)
+	}
 	i.set(Crashed, how)
 	i.app.Reroute()
 	if ctx.Err() != nil {

@@ -68,7 +68,7 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("give it more: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+		Hint("give it more: %s", fleet.RaiseMemory(j.cfg.SSHCommand(), app, "", exit.MemoryLimit))
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

@@ -44,9 +44,13 @@ func Containers(all []*runtime.Container) (list []fleet.Container) {
 func Spec(s fleet.Spec) runtime.Spec {
 	return runtime.Spec{
 		ID: s.ID, Layer: s.Layer, UID: s.UID, Hostname: s.Hostname, Labels: s.Labels,
-		Limits:  runtime.Limits{Memory: s.Limits.Memory, CPUs: s.Limits.CPUs, Pids: s.Limits.Pids},
+		Limits:  limits(s.Limits),
 		Foreign: s.Foreign, StopSignal: s.StopSignal, LogFile: s.LogFile,
 	}
+}
+
+func limits(l fleet.Limits) runtime.Limits {
+	return runtime.Limits{Memory: l.Memory, Swap: l.Swap, CPUs: l.CPUs, Pids: l.Pids, Files: l.Files, Shm: l.Shm}
 }
 
 // container is the engine's, in the fleet's words. What is not translated here
@@ -71,4 +75,8 @@ func (c container) Exec(ctx context.Context, cmd fleet.Command, out io.Writer) (
 func (c container) Usage(ctx context.Context) (fleet.Usage, error) {
 	u, err := c.Container.Usage(ctx)
 	return fleet.Usage(u), err
+}
+
+func (c container) SetLimits(ctx context.Context, l fleet.Limits) error {
+	return c.Container.SetLimits(ctx, limits(l))
 }
