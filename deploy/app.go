@@ -5,24 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// NeverDeployed returns the fault (E112) of an app that has no release yet.
-func NeverDeployed(app string) error {
-	return build.NeverDeployed(app)
+// Apps makes apps, names them and destroys them, and tells how they are.
+type Apps struct {
+	*turns
+	cfg   Config
+	build *build.Builder
+	edge  *edge.Edge
+	jobs  *jobs.Jobs
+	logs  *logs.Book
+
+	reserving sync.Mutex // whoever gets the same id finds its place clear
 }
 
 // CreateApp makes an empty app. A name whose default host leads to another app
 // is a fault (E189).
-func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
+func (d *Apps) CreateApp(ctx context.Context, name string, by store.User) (record store.App, err error) {
 	return d.createApp(ctx, name, by, func(tx *store.Tx, record store.App) error {
 		return tx.AddEvent(store.Event{App: name, By: by.Name, Kind: "create", Text: "created"})
 	})
@@ -30,7 +40,7 @@ func (d *Deployer) CreateApp(ctx context.Context, name string, by store.User) (r
 
 // createApp is CreateApp for an app that has some settings from the first. set
 // puts them, and the event, into the same transaction.
-func (d *Deployer) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
+func (d *Apps) createApp(ctx context.Context, name string, by store.User, set func(*store.Tx, store.App) error) (record store.App, err error) {
 	_, release, err := d.Reserve(name)
 	if err != nil {
 		return record, fault.ExplainDiskFull(err)
@@ -61,9 +71,9 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 		return record, fault.ExplainDiskFull(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
 	}
 	a := d.app(record)
-	d.reroute(a)
+	a.fleet.Reroute()
 	d.edge.AnnounceHostsOf(a.fleet)
-	d.changes.publish(name)
+	d.publish(name)
 	return record, nil
 }
 
@@ -71,7 +81,7 @@ func (d *Deployer) createApp(ctx context.Context, name string, by store.User, se
 // host leads to another app is a fault (E189). Its processes go on. What is kept
 // of it hangs under its id and stays where it is. A build is waited for, since it
 // names the app, and so is a push until its refs have moved.
-func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
+func (d *Apps) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := progress.New(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
 	_, _, done, err := d.buildTurn(ctx, from, t, waiting)
@@ -102,14 +112,14 @@ func (d *Deployer) RenameApp(ctx context.Context, from, to string, by store.User
 	if release, err := d.liveRelease(record); err == nil {
 		d.jobs.Schedule(a.fleet, release)
 	}
-	d.changes.publish(to)
-	d.changes.publish(from)
+	d.publish(to)
+	d.publish(from)
 	return record, nil
 }
 
 // DestroyUnused destroys an app for which nothing was ever built or set: one
 // that a push created which then came to nothing.
-func (d *Deployer) DestroyUnused(ctx context.Context, name string, by store.User) error {
+func (d *Apps) DestroyUnused(ctx context.Context, name string, by store.User) error {
 	used := false
 	err := d.db.View(func(tx *store.Tx) error {
 		app, err := tx.App(name)
@@ -132,7 +142,7 @@ func (d *Deployer) DestroyUnused(ctx context.Context, name string, by store.User
 
 // DestroyApp removes an app and everything that is its own. What is being done
 // to the app, a build above all, is cancelled and not waited for.
-func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w io.Writer) (err error) {
+func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.Writer) (err error) {
 	if err := d.ready(ctx); err != nil {
 		return err
 	}
@@ -196,6 +206,6 @@ func (d *Deployer) DestroyApp(ctx context.Context, name string, by store.User, w
 	d.forget(record.UID)
 	d.edge.AnnounceHostsOf(a.fleet)
 	d.edge.GiveBack(freed)
-	d.changes.publish(name)
+	d.publish(name)
 	return err
 }

@@ -262,7 +262,7 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	}
 	defer leave()
 	if record.Release == 0 {
-		d.reroute(a)
+		a.fleet.Reroute()
 		return
 	}
 	release, err := d.liveRelease(record)
@@ -274,30 +274,4 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
 		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
 	}
-}
-
-// liveWithoutConfig returns the release that should be live, but for its config;
-// the zero one when nothing was ever deployed.
-func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err error) {
-	if record.Release == 0 {
-		return release, nil
-	}
-	err = s.db.View(func(tx *store.Tx) error {
-		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
-		return err
-	})
-	return release, err
-}
-
-// liveRelease returns the release that should be live, or a fault (E112) when
-// nothing was ever deployed.
-func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
-	if record.Release == 0 {
-		return release, NeverDeployed(record.Name)
-	}
-	err = s.db.View(func(tx *store.Tx) error {
-		release, err = tx.Release(record.Name, record.Release)
-		return err
-	})
-	return release, err
 }

@@ -161,7 +161,7 @@ func TestHoldUnserved_HoldsRequestsOfAppsThatAreToBeStartedAlone(t *testing.T) {
 		return nil
 	})
 	for _, record := range records {
-		d.reroute(d.app(record))
+		d.app(record).fleet.Reroute()
 	}
 	for _, w := range d.wanted(records) {
 		resume := w.App.HoldUnserved(*w.Release)

@@ -74,7 +74,7 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 	if err != nil {
 		return fault.ExplainDiskFull(err)
 	}
-	d.changes.publish(app)
+	d.publish(app)
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"time"
+
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
@@ -26,5 +28,19 @@ func beginBuild(db *store.Store, p Push, commit git.Commit) (record store.App, b
 func (d *Deployer) endBuild(build store.Build) {
 	err := d.db.Update(func(tx *store.Tx) error { return tx.Builds.Put(build) })
 	d.warn("the end of a build was not recorded", err, "app", build.App, "build", build.Number)
-	d.changes.publish(build.App)
+	d.publish(build.App)
+}
+
+// unbegun keeps a record of a push that was sent away before its build began.
+func (d *Deployer) unbegun(p Push, commit git.Commit, why error) {
+	err := d.db.Update(func(tx *store.Tx) error {
+		_, build, err := build.Begin(tx, p.App, p.Branch, p.By.Name, commit)
+		if err != nil {
+			return err
+		}
+		build.Status, build.Error, build.FinishedAt = store.BuildCancelled, why.Error(), time.Now().UTC()
+		return tx.Builds.Put(build)
+	})
+	d.publish(p.App)
+	d.warn("a push that was sent away was not recorded", err, "app", p.App)
 }

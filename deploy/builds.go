@@ -43,7 +43,7 @@ func (b builds) Background(fn func(ctx context.Context)) bool { return b.d.backg
 
 func (b builds) Happened(e store.Event) { b.d.happened(e) }
 
-func (b builds) Changed(app string) { b.d.changes.publish(app) }
+func (b builds) Changed(app string) { b.d.publish(app) }
 
 func (b builds) Collected(app string) {
 	b.d.collectLogs(app)

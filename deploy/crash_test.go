@@ -23,6 +23,7 @@ func onMachine(d *Deployer, l *fleettest.Life) {
 	d.boxes = l.Host()
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(nil)
+	d.join()
 	d.adopted, d.routed = make(chan struct{}), make(chan struct{})
 }
 
@@ -39,7 +40,7 @@ func another(t *testing.T, d *Deployer, m *fleettest.Machine) (*Deployer, *fleet
 	l := fleettest.NewLife(m)
 	l.Ended = func() { db.Close() }
 	next := New(d.cfg, db, nil, router.New(router.Config{}, d.log), noHosts{}, d.log)
-	next.build = next.newBuilder(noEngine{}, noImages{})
+	rebuild(next)
 	onMachine(next, l)
 	return next, l
 }

@@ -12,10 +12,7 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strconv"
-	"sync"
 
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -30,7 +27,6 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
 	"github.com/berthd/berth/store"
-	"github.com/berthd/berth/store/fault"
 )
 
 // Config says where deploys keep what is not in the store.
@@ -62,11 +58,16 @@ type Config struct {
 	KeepReleases int
 }
 
-// Deployer does everything that happens to apps. Its methods are safe for
-// concurrent use; what changes what an app runs is done one after the other,
-// and so are an app's builds (see hold.go).
+// Deployer turns pushes into releases and keeps them running. Its methods, and
+// those of its parts, are safe for concurrent use; what changes what an app runs
+// is done one after the other, and so are an app's builds (see turns.go).
 type Deployer struct {
 	*turns
+	*Apps
+	*Releases
+	*Processes
+	phases *phases
+
 	cfg    Config
 	engine *runtime.Engine
 	build  *build.Builder
@@ -75,55 +76,38 @@ type Deployer struct {
 	logs   *logs.Book
 	lan    *edge.Network
 	boxes  fleet.Host // of what is no instance: jobs and phases
-	log    *slog.Logger
 
 	routed chan struct{} // closed when what ran before is routed
 	booted chan struct{}
-
-	names     names // that pushes come to and no app has
-	changes   changes
-	reserving sync.Mutex // whoever gets the same id finds its place clear
 }
-
-// app is the live half of an app: what runs, and whose turn it is. It is found
-// by the app's user id, which outlives a change of name.
-type app struct {
-	uid    int
-	fleet  *fleet.App // its instances
-	builds line       // who builds for it
-	line   line       // who changes what it runs
-
-	mu     sync.Mutex                       // guards what follows; held for memory only
-	build  *underway                        // nil when nothing is built
-	work   map[*int]context.CancelCauseFunc // what is being done to it
-	doomed []*fault.Error                   // why it is about to be destroyed: what is done to it ends
-}
-
-// id is what the app is known by: to the router, and on the disk.
-func (a *app) id() string { return strconv.Itoa(a.uid) }
-
-// called returns the app's name as it is now.
-func (a *app) called() string { return a.fleet.Name() }
 
 // New returns a deployer; Run brings it to life.
 func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Router, hosts edge.Hosts, log *slog.Logger) *Deployer {
 	d := &Deployer{
-		cfg: cfg, engine: engine, log: log,
-		turns:  newTurns(db),
+		cfg: cfg, engine: engine,
+		turns:  newTurns(&journal{db: db, log: log}),
 		routed: make(chan struct{}), booted: make(chan struct{}),
 	}
-	d.names.db = db
 	d.build = d.newBuilder(engine, images.New(engine, log))
 	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
-		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: journal{d}, AccessLog: cfg.AccessLog,
+		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: events{d}, AccessLog: cfg.AccessLog,
 		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
 	})
-	d.lan = edge.NewNetwork(db, engine, journal{d})
+	d.lan = edge.NewNetwork(db, engine, events{d})
 	d.boxes = local.Host(engine)
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(engine)
+	d.join()
 	return d
+}
+
+// join gives the parts of the deployer what they need of one another.
+func (d *Deployer) join() {
+	d.phases = &phases{turns: d.turns, boxes: d.boxes, logs: d.logs, ssh: d.sshCommand}
+	d.Releases = &Releases{turns: d.turns, phases: d.phases, build: d.build, jobs: d.jobs, layers: d.engine, ssh: d.sshCommand}
+	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
+	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
 }
 
 // Run rolls every app to the release that the store names, then watches, heals
@@ -162,23 +146,3 @@ func (d *Deployer) Logs() *logs.Book { return d.logs }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
-
-// reroute routes an app anew.
-func (d *Deployer) reroute(a *app) { a.fleet.Reroute() }
-
-// happened remembers an event that tells of nothing in the store, as a crash, and
-// wakes those who watch. One of a change in the store is added in the change's
-// own transaction.
-func (d *Deployer) happened(e store.Event) {
-	if err := d.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
-		d.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
-	}
-	d.changes.publish(e.App)
-}
-
-// warn logs the failure of work that nobody waits for.
-func (d *Deployer) warn(what string, err error, args ...any) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		d.log.Warn(what, append(args, "err", err)...)
-	}
-}

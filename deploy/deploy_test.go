@@ -68,7 +68,7 @@ func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := New(cfg, db, nil, table, hosts, log)
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	t.Cleanup(func() { d.end(); d.rest() })
 	close(d.adopted)
 	err = db.Update(func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })
@@ -76,6 +76,12 @@ func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router)
 		t.Fatal(err)
 	}
 	return d, table
+}
+
+// rebuild gives a deployer a builder that has no engine, for what its config is now.
+func rebuild(d *Deployer) {
+	d.build = d.newBuilder(noEngine{}, noImages{})
+	d.join()
 }
 
 func update(t *testing.T, d *Deployer, fn func(tx *store.Tx) error) {
@@ -163,7 +169,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 	onMachine(d, fleettest.NewLife(m))
 	close(d.adopted)
 	record, a := shop(t, d)
-	d.reroute(a)
+	a.fleet.Reroute()
 	update(t, d, func(tx *store.Tx) error {
 		release, err := tx.Release("shop", 1)
 		if err != nil {
@@ -186,7 +192,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 	if run := <-ended; run.Error != "its app was destroyed" {
 		t.Errorf("a run of its job ended with %+v", run)
 	}
-	d.reroute(a) // as an instance does that crashes now
+	a.fleet.Reroute() // as an instance does that crashes now
 	if _, err := table.Swap(router.Route{Name: "other", Hosts: []string{"shop.example.com"}}); err != nil {
 		t.Errorf("its host is still taken: %v", err)
 	}
@@ -196,7 +202,7 @@ func TestDestroyApp_CanBeRepeatedWhenItsDirectoriesCannotBeRemoved(t *testing.T)
 	d := newDeployer(t)
 	shop(t, d)
 	d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	if err := d.DestroyApp(t.Context(), "shop", store.User{Name: "alice"}, io.Discard); err == nil {
 		t.Fatal("the caches could not be removed, and nobody was told")
 	}

@@ -169,7 +169,7 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 		return got
 	}
 	_, a := shop(t, d)
-	d.reroute(a)
+	a.fleet.Reroute()
 	asked(a.id(), "/before", 200)
 	if got := paths("shop"); len(got) != 1 {
 		t.Fatalf("got %q", got)
@@ -187,7 +187,7 @@ func TestRequests_GoWithTheApp(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked(a.id(), "/too-late", 200)
-	d.reroute(a) // as an instance does that crashes now
+	a.fleet.Reroute() // as an instance does that crashes now
 	asked(a.id(), "/too-late", 200)
 	if _, err := os.Stat(filepath.Join(d.cfg.Logs, a.id())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a destroyed app has a directory: %v", err)

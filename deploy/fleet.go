@@ -38,7 +38,7 @@ const (
 // newFleet returns the fleet of a deployer.
 func (d *Deployer) newFleet(host fleet.Host, to fleet.Router) *fleet.Fleet {
 	return fleet.New(d.life, fleet.Config{
-		Host: host, Router: to, Journal: journal{d}, Logs: d.logs, SSHCommand: d.sshCommand, Log: d.log,
+		Host: host, Router: to, Journal: events{d}, Logs: d.logs, SSHCommand: d.sshCommand, Log: d.log,
 	})
 }
 
@@ -53,39 +53,24 @@ type change struct {
 	commit func(tx *store.Tx) error
 }
 
-// converge makes an app run what the change says; see fleet.App.Converge. The
-// caller holds the app's line.
-func (d *Deployer) converge(ctx context.Context, a *app, c change) error {
-	c.Release, c.StopFirst = formation.Of(c.record, c.release), c.record.Rollout == store.StopFirst
-	if c.commit != nil {
-		c.Commit = func() error {
-			if err := d.db.Update(c.commit); err != nil {
-				return fault.ExplainDiskFull(fmt.Errorf("record the swap: %w", err))
-			}
-			return nil
-		}
-	}
-	return fault.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
-}
-
 // newJobs returns the jobs of a deployer, on the host of its fleet.
 func (d *Deployer) newJobs(engine jobs.Engine) *jobs.Jobs {
 	return jobs.New(d.life, jobs.Config{
-		Store: d.db, Host: d.boxes, Fleet: d.fleet, Engine: engine, Apps: running{d}, Journal: journal{d}, Logs: d.logs,
+		Store: d.db, Host: d.boxes, Fleet: d.fleet, Engine: engine, Apps: running{d}, Journal: events{d}, Logs: d.logs,
 		SSHCommand: d.sshCommand, Ready: d.ready, Background: d.background, Log: d.log,
 	})
 }
 
-// journal is where the fleet's events go.
-type journal struct{ d *Deployer }
+// events is where the fleet's events go.
+type events struct{ d *Deployer }
 
-func (j journal) Happened(e store.Event) { j.d.happened(e) }
+func (n events) Happened(e store.Event) { n.d.happened(e) }
 
-func (j journal) Changed(app string) { j.d.changes.publish(app) }
+func (n events) Changed(app string) { n.d.publish(app) }
 
 // FellOver rolls back to the release before, in the background.
-func (j journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
-	d := j.d
+func (n events) FellOver(a *fleet.App, t fleet.Trial, why string) {
+	d := n.d
 	d.background(func(ctx context.Context) {
 		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, progress.New())
 		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
@@ -109,26 +94,17 @@ func (r running) All() (apps []*fleet.App) {
 // sshCommand is how berth's commands are reached from elsewhere.
 func (d *Deployer) sshCommand() string { return d.edge.SSHCommand() }
 
-// Expect says that a push to app is coming in, so that containers can be readied
-// meanwhile. cancel removes those that no push has taken; it may be called after
-// the push.
-func (d *Deployer) Expect(name string) (cancel func()) {
-	select {
-	case <-d.adopted:
-	default:
-		return func() {} // berth is starting
+// converge makes an app run what the change says; see fleet.App.Converge. The
+// caller holds the app's line.
+func (s *turns) converge(ctx context.Context, a *app, c change) error {
+	c.Release, c.StopFirst = formation.Of(c.record, c.release), c.record.Rollout == store.StopFirst
+	if c.commit != nil {
+		c.Commit = func() error {
+			if err := s.db.Update(c.commit); err != nil {
+				return fault.ExplainDiskFull(fmt.Errorf("record the swap: %w", err))
+			}
+			return nil
+		}
 	}
-	record, a, err := d.find(name)
-	if err != nil || record.Release == 0 || record.Stopped {
-		return func() {}
-	}
-	live, err := d.liveWithoutConfig(record)
-	// Where the source is part of the base, the next one will have another base.
-	if err != nil || live.Base == "" || live.Base == live.Layer {
-		return func() {}
-	}
-	next := formation.Of(record, live)
-	next.Number, next.Layer = record.LastRelease+1, live.Base
-	next.Foreign, next.StopSignal = false, ""
-	return a.fleet.Expect(next)
+	return fault.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
 }

@@ -49,8 +49,8 @@ func TestDomains_TheDefaultHostComesBackWhenItIsNobodysDomain(t *testing.T) {
 			update(t, d, func(tx *store.Tx) error { // as a berth before this one let it be
 				return tx.PutDomain(store.Domain{Host: "shop.example.com", App: "blog"})
 			})
-			d.reroute(d.app(shop))
-			d.reroute(d.app(blog))
+			d.app(shop).fleet.Reroute()
+			d.app(blog).fleet.Reroute()
 			if by := leadsTo(table, "shop.example.com"); by != "blog" {
 				t.Fatalf("shop.example.com leads to %q, want blog", by)
 			}

@@ -78,7 +78,7 @@ func NoProcessProperty(name string) *fault.Error {
 // and replaces what runs. An empty value is the usual one. What does not come up
 // within the limit leaves the app as it was. More than is usual takes from other
 // apps: it needs access to all of them (E111).
-func (d *Deployer) SetLimit(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
+func (d *Processes) SetLimit(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
 	i := slices.IndexFunc(limitProperties, func(p limitProperty) bool { return p.name == name })
 	if i < 0 {
 		return NoProcessProperty(name)

@@ -18,18 +18,6 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// configFor returns the app's config of now, completed.
-func (d *Deployer) configFor(record store.App, manifest appjson.Manifest) (config map[string]string, err error) {
-	err = d.db.View(func(tx *store.Tx) error {
-		config, err = tx.Config(record.Name)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return completed(d.sshCommand(), record.Name, config, manifest, nil)
-}
-
 // completed adds to an app's config what app.json adds to it: defaults of what
 // is not set, secrets that are made up once. A secret that the build was given
 // already, which stands in earlier, is the same again. What app.json requires

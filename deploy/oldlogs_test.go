@@ -16,7 +16,7 @@ func TestCollectLogs_TakesReleasesAndBuildsThatAreForgotten(t *testing.T) {
 	d := newDeployer(t)
 	record, _ := shop(t, d)
 	d.cfg.KeepReleases = 2
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	record.Release, record.LastRelease = 11, 13
 	update(t, d, func(tx *store.Tx) error {
 		for n, status := range map[int]store.ReleaseStatus{
@@ -54,7 +54,7 @@ func TestRecord_ForgetsWhatIsTooOldAndNothingThatIsNeeded(t *testing.T) {
 	d := newDeployer(t)
 	storetest.History(t, d.db, 450)
 	d.cfg.KeepReleases = 200 // half of them failed, so that this reaches back beyond what is remembered
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	record, a, err := d.find("shop")
 	if err != nil {
 		t.Fatal(err)

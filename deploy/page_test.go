@@ -46,7 +46,7 @@ func TestPages_TheOneThatWasSetGoesBeforeTheReleases(t *testing.T) {
 	update(t, d, func(tx *store.Tx) error { return makeLive(tx, "shop", 2, nil) }) // rolled back
 	want("two")
 	d.cfg.KeepReleases = 1
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	d.collectPages("shop")
 	want("two")
 	update(t, d, func(tx *store.Tx) error {

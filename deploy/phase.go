@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/appjson"
+	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
@@ -48,6 +49,14 @@ const phaseTimeout = time.Hour
 
 const kindPhase = "phase"
 
+// phases runs what an app wants run around a release.
+type phases struct {
+	*turns
+	boxes fleet.Host
+	logs  *logs.Book
+	ssh   func() string
+}
+
 // isPhase tells the log lines of phases from those of the formation, whose
 // sources have a number.
 func isPhase(source string) bool {
@@ -57,7 +66,7 @@ func isPhase(source string) bool {
 // predeploy runs app.json's predeploy command in what was built, and keeps what it
 // has changed as a layer on top. It is run for every push, whether anything has
 // changed or not, as on Dokku: it may do more than write files.
-func (d *Deployer) predeploy(ctx context.Context, record store.App, release *store.Release, made *build.Built, out *progress.Report) error {
+func (d *phases) predeploy(ctx context.Context, record store.App, release *store.Release, made *build.Built, out *progress.Report) error {
 	script := made.Plan.Manifest.Scripts.Predeploy
 	if script == "" {
 		return nil
@@ -71,14 +80,14 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 	}
 	defer leave()
 	err = d.inPhase(ctx, *release, phasePredeploy, script, out, func(ctx context.Context) error {
-		log, err := d.phaseLog(record.ID(), release.Number, phasePredeploy)
+		log, err := d.openLog(record.ID(), release.Number, phasePredeploy)
 		if err != nil {
 			return err
 		}
 		defer log.file.Close()
 		err = made.Extend(ctx, phasePredeploy, runtime.Command(formation.Command(record, *release, script, phasePredeploy)), io.MultiWriter(out, log))
 		if failed, ok := errors.AsType[*runtime.CommandError](err); ok {
-			return phaseFault(d.sshCommand(), record.Name, code.PredeployFailed, phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
+			return phaseFault(d.ssh(), record.Name, code.PredeployFailed, phasePredeploy, script, fleet.Exit(failed.Exit), failed.Tail)
 		}
 		return err
 	})
@@ -89,8 +98,8 @@ func (d *Deployer) predeploy(ctx context.Context, record store.App, release *sto
 	return nil
 }
 
-// releasePhase runs the Procfile's release command.
-func (d *Deployer) releasePhase(ctx context.Context, record store.App, release store.Release, layered func() error, out *progress.Report) error {
+// release runs the Procfile's release command.
+func (d *phases) release(ctx context.Context, record store.App, release store.Release, layered func() error, out *progress.Report) error {
 	p, found := release.Process(phaseRelease)
 	if !found {
 		return nil
@@ -101,13 +110,13 @@ func (d *Deployer) releasePhase(ctx context.Context, record store.App, release s
 		}
 	}
 	return d.inPhase(ctx, release, phaseRelease, p.Command, out, func(ctx context.Context) error {
-		return d.runPhase(ctx, record, release, code.ReleasePhaseFailed, phaseRelease, p.Command, out)
+		return d.run(ctx, record, release, code.ReleasePhaseFailed, phaseRelease, p.Command, out)
 	})
 }
 
 // postdeploy runs what app.json wants run when a release serves. A failure does
 // not undo the deploy: it is kept for the push's last word.
-func (d *Deployer) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *progress.Report) {
+func (d *phases) postdeploy(ctx context.Context, record store.App, release store.Release, scripts appjson.Scripts, out *progress.Report) {
 	wanted := []string{scripts.Postdeploy}
 	if record.Release == 0 { // nothing served before
 		wanted = []string{scripts.FirstPostdeploy, scripts.Postdeploy}
@@ -117,7 +126,7 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 			continue
 		}
 		err := d.inPhase(ctx, release, phasePostdeploy, script, out, func(ctx context.Context) error {
-			return d.runPhase(ctx, record, release, code.PostdeployFailed, phasePostdeploy, script, out)
+			return d.run(ctx, record, release, code.PostdeployFailed, phasePostdeploy, script, out)
 		})
 		if err == nil {
 			continue
@@ -130,12 +139,12 @@ func (d *Deployer) postdeploy(ctx context.Context, record store.App, release sto
 			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
 		out.Warn(f.Error(),
-			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.sshCommand(), record.Name, phasePostdeploy))
+			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
 	}
 }
 
 // inPhase says what is run, times it and remembers how it ended.
-func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
+func (d *phases) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
 		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, progress.Spoken(phaseTimeout)))
 	defer cancel()
@@ -157,9 +166,9 @@ func (d *Deployer) inPhase(ctx context.Context, release store.Release, name, scr
 	return err
 }
 
-// runPhase runs a command in a container of the release, with its config and
+// run runs a command in a container of the release, with its config and
 // limits, and copies its output to out.
-func (d *Deployer) runPhase(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
+func (d *phases) run(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
 		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logs.Path(record.ID(), release.Number, name, spec.ID)
@@ -193,7 +202,7 @@ func (d *Deployer) runPhase(ctx context.Context, record store.App, release store
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return fleet.MoreMemory(phaseFault(d.sshCommand(), record.Name, code, name, script, exit, last), d.sshCommand(), record.Name, "", exit)
+	return fleet.MoreMemory(phaseFault(d.ssh(), record.Name, code, name, script, exit, last), d.ssh(), record.Name, "", exit)
 }
 
 // evidenceLines is how much of an output a failure shows.
@@ -236,7 +245,7 @@ type phaseLog struct {
 	last time.Time
 }
 
-func (d *Deployer) phaseLog(id string, release int, phase string) (*phaseLog, error) {
+func (d *phases) openLog(id string, release int, phase string) (*phaseLog, error) {
 	name := d.logs.Path(id, release, phase, runtime.NewID())
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w", err)
@@ -263,9 +272,9 @@ func (l *phaseLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// movePhaseLogs gives the logs of a phase to another release than the one that
+// moveLogs gives the logs of a phase to another release than the one that
 // they were begun for.
-func (d *Deployer) movePhaseLogs(id, phase string, from, to int) error {
+func (d *phases) moveLogs(id, phase string, from, to int) error {
 	if from == to {
 		return nil
 	}

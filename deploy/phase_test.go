@@ -13,7 +13,7 @@ import (
 
 func TestPhaseLog_IsReadAsTheOthersAre(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog(shopID, 3, phasePredeploy)
+	log, err := d.phases.openLog(shopID, 3, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestPhaseLog_IsReadAsTheOthersAre(t *testing.T) {
 
 func TestPhaseLog_EndsAtItsBound(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog(shopID, 1, phasePredeploy)
+	log, err := d.phases.openLog(shopID, 1, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ import (
 // Reserve chooses the id that the next app of a name gets, until release is
 // called. Nothing lies in its place: what does is of an app that the state does
 // not know, because it was put back to how it was before that app.
-func (d *Deployer) Reserve(name string) (uid int, release func(), err error) {
+func (d *Apps) Reserve(name string) (uid int, release func(), err error) {
 	d.reserving.Lock()
 	defer d.reserving.Unlock()
 	uid, fresh, release, err := d.db.Reserve(name)
@@ -41,7 +41,7 @@ func (d *Deployer) Reserve(name string) (uid int, release func(), err error) {
 
 // clearPlace takes away what lies in the place of an app that is still to come.
 // The repository may be the only copy of somebody's work, and is set aside.
-func (d *Deployer) clearPlace(id string) error {
+func (d *Apps) clearPlace(id string) error {
 	err := errors.Join(d.cfg.Git.SetAside(id), os.RemoveAll(filepath.Join(d.cfg.Logs, id)))
 	caches := filepath.Join(d.cfg.Caches, id)
 	if _, missing := os.Lstat(caches); errors.Is(missing, fs.ErrNotExist) {

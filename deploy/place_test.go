@@ -168,7 +168,7 @@ func TestRenameApp_MovesNoFile(t *testing.T) {
 	d, table := newDeployerWith(t, noHosts{})
 	requests := edge.NewRequests(d.db, table, d.cfg.AccessLog)
 	_, a := shop(t, d)
-	d.reroute(a)
+	a.fleet.Reroute()
 	d.logs.Note(a.fleet, 1, "web.1", "crashed")
 	lay(t, filepath.Join(d.cfg.Git.Dir, a.id()+".git", "HEAD"), "main")
 	lay(t, filepath.Join(d.cfg.Caches, a.id(), "uv", "index"), "cached")

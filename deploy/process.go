@@ -22,8 +22,15 @@ import (
 // are a slip of the finger on a single machine.
 const MaxInstances = 100
 
+// Processes says how many instances of an app's release run, and within which
+// limits.
+type Processes struct {
+	*turns
+	jobs *jobs.Jobs
+}
+
 // Scale sets how many instances of each named process type run.
-func (d *Deployer) Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error {
+func (d *Processes) Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error {
 	names := slices.Sorted(maps.Keys(formation))
 	var parts []string
 	for _, name := range names {
@@ -61,7 +68,7 @@ func processTypes(r store.Release) []string {
 
 // Restart replaces the instances of a process type, or one instance ("web.1"),
 // without failing a request; "" is all of them.
-func (d *Deployer) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+func (d *Processes) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
 			return change{}, NeverDeployed(app)
@@ -80,7 +87,7 @@ func (d *Deployer) Restart(ctx context.Context, app, process string, by store.Us
 }
 
 // Stop stops all instances and keeps the release.
-func (d *Deployer) Stop(ctx context.Context, app string, by store.User, out io.Writer) error {
+func (d *Processes) Stop(ctx context.Context, app string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the stop by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
 		record.Stopped = true
 		return change{}, nil
@@ -88,7 +95,7 @@ func (d *Deployer) Stop(ctx context.Context, app string, by store.User, out io.W
 }
 
 // Start undoes Stop.
-func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
+func (d *Processes) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
 	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
 		if record.Release == 0 {
 			return change{}, NeverDeployed(app)
@@ -100,7 +107,7 @@ func (d *Deployer) Start(ctx context.Context, app string, by store.User, out io.
 
 // SetRollout says in which order an app's releases follow one another; "" is
 // the usual one.
-func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
+func (d *Processes) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
 	orders := []store.Rollout{store.StartFirst, store.StopFirst}
 	if rollout != "" && !slices.Contains(orders, rollout) {
 		return fault.New(fault.Usage, code.ProcessPropertyInvalid, "a rollout cannot be %.60q", rollout).Hint("it is start-first or stop-first")
@@ -120,13 +127,13 @@ func (d *Deployer) SetRollout(_ context.Context, app string, rollout store.Rollo
 	if err != nil {
 		return fault.ExplainDiskFull(err)
 	}
-	d.changes.publish(app)
+	d.publish(app)
 	return nil
 }
 
 // reshape changes how the live release runs: edit changes the record and says
 // what else is to change, and the new record is stored at the swap.
-func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
+func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
 	out := progress.New(w)
 	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, func(holder string) { out.Title("waiting for %s", holder) })
 	if err != nil {
@@ -164,6 +171,6 @@ func (d *Deployer) reshape(ctx context.Context, app, what string, w io.Writer, e
 	if record.Release != 0 {
 		d.jobs.Schedule(a.fleet, release)
 	}
-	d.changes.publish(e.App)
+	d.publish(e.App)
 	return nil
 }

@@ -16,8 +16,6 @@ import (
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/edge"
-	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/git"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -139,7 +137,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		d.endBuild(build)
 		return d.refusePush(p, wait, err)
 	}
-	d.changes.publish(record.Name) // now that its output can be followed
+	d.publish(record.Name) // now that its output can be followed
 	defer script.Close()
 	out := progress.New(p.Out, script)
 	out.Record = script
@@ -161,6 +159,36 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	d.endBuild(build)
 	d.applaud(out, record, release, out.Live.Sub(began))
 	return p.accept(ctx)
+}
+
+// inTurn waits for the turn of a push at its app, unless it came with one. The
+// pushes that wait and came before it are sent away: this one takes their place.
+func (s *turns) inTurn(ctx context.Context, p Push, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
+	leave = func() {}
+	if p.Turn != nil {
+		record, a, err = s.find(p.App)
+	}
+	if p.Turn == nil || err == nil && p.Turn.app != a {
+		record, a, leave, err = s.buildTurn(ctx, p.App, t, waiting)
+	}
+	if err != nil {
+		return record, nil, nil, err
+	}
+	if why := a.doom(); why != nil {
+		leave()
+		return record, nil, nil, why
+	}
+	if t.push {
+		lines := []*line{&a.builds}
+		if p.Turn != nil {
+			lines = append(lines, p.Turn.lines...)
+		}
+		for _, l := range lines {
+			l.call(t.what)
+			l.supersede()
+		}
+	}
+	return record, a, leave, nil
 }
 
 // headline says what is being built. The subject gives way when the line is full.
@@ -187,7 +215,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 		}
 		release.Pages[page] = store.PageKey(content)
 	}
-	if err := d.predeploy(ctx, record, &release, made, out); err != nil {
+	if err := d.phases.predeploy(ctx, record, &release, made, out); err != nil {
 		return store.Release{}, err
 	}
 	ready := a.fleet.Claim(made.Image.Base)
@@ -213,7 +241,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 	}, out)
 	if err == nil {
 		a.building(number.Number).unseal()
-		d.postdeploy(ctx, record, release, made.Plan.Manifest.Scripts, out)
+		d.phases.postdeploy(ctx, record, release, made.Plan.Manifest.Scripts, out)
 	}
 	return release, err
 }
@@ -230,7 +258,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	defer leave()
 	guessed, before := release.Number, release.Config
 	release.Number, release.CreatedAt = record.LastRelease+1, time.Now().UTC()
-	d.warn("the log of a predeploy has the wrong release", d.movePhaseLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
+	d.warn("the log of a predeploy has the wrong release", d.phases.moveLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
 	}
@@ -283,171 +311,6 @@ func (d *Deployer) tellReplaced(began, record store.App, out *progress.Report) e
 	return nil
 }
 
-// rollout is what comes with a release that is rolled out.
-type rollout struct {
-	build   *underway                // that it comes of; nil when it was not built
-	standby *fleet.Standby           // containers that were readied for it
-	layered func() error             // waits for its layer
-	named   func()                   // called once the record names its layers
-	phase   bool                     // the Procfile's release command is run before it starts
-	edit    func(*store.App)         // changes the app's record, with the swap
-	also    func(tx *store.Tx) error // stored with the swap
-
-	// config makes the release's config of the app's, which becomes the same at
-	// the swap; nil leaves both as they are.
-	config func(now map[string]string) (map[string]string, error)
-}
-
-// roll records a release, rolls it out and tells how it went. It returns the
-// config that the release has. The caller holds the app.
-func (d *Deployer) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
-	config, err := d.record(&record, &release, with.config)
-	if err != nil {
-		return nil, err
-	}
-	if !with.standby.Fits(formation.Of(record, release)) {
-		with.standby.Dismiss()
-		with.standby = nil
-	}
-	if with.named != nil {
-		with.named()
-	}
-	out.Conceal(release.Config)
-	out.Step("Release", "v%d, %s", release.Number, config)
-	before := record.Release
-	if with.edit != nil {
-		with.edit(&record)
-	}
-	if with.phase {
-		if err := d.releasePhase(ctx, record, release, with.layered, out); err != nil {
-			d.forsake(record.Name, release, err)
-			return nil, err
-		}
-	}
-	err = out.Timed("start", func() error {
-		return d.converge(ctx, a, change{
-			record: record, release: release,
-			Change: fleet.Change{
-				Standby: with.standby, Layered: with.layered, Progress: out,
-				Trial: &fleet.Trial{Release: release.Number, Before: before},
-			},
-			commit: func(tx *store.Tx) error {
-				if err := with.build.seal(ctx); err != nil {
-					return err
-				}
-				err := makeLive(tx, record.Name, release.Number, with.edit)
-				if err == nil && with.config != nil {
-					err = tx.PutConfig(record.Name, release.Config)
-				}
-				if err == nil && with.also != nil {
-					err = with.also(tx)
-				}
-				return err
-			},
-		})
-	})
-	if err != nil {
-		d.forsake(record.Name, release, err)
-		return nil, err
-	}
-	out.Live = time.Now()
-	switch {
-	case before == 0 || before == release.Number:
-	case record.Rollout == store.StopFirst:
-		out.Step("Switch", "v%d -> v%d", before, release.Number)
-	default:
-		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
-	}
-	d.jobs.Schedule(a.fleet, release)
-	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
-	a.fleet.Visit(ctx, out.Warn)
-	return release.Config, nil
-}
-
-// record stores a release as pending, with the config that it brings or that
-// configure makes of the app's own, and says how that differs from the live one's.
-func (d *Deployer) record(record *store.App, release *store.Release, configure func(map[string]string) (map[string]string, error)) (config string, err error) {
-	err = d.db.Update(func(tx *store.Tx) error {
-		fresh, err := tx.App(record.Name)
-		if err != nil {
-			return err
-		}
-		if release.Config == nil || configure != nil {
-			if release.Config, err = tx.Config(record.Name); err != nil {
-				return err
-			}
-		}
-		if configure != nil {
-			if release.Config, err = configure(release.Config); err != nil {
-				return err
-			}
-		}
-		config = "config unchanged"
-		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !maps.Equal(live.Config, release.Config) {
-			config = "config changed"
-		}
-		fresh.LastRelease = release.Number
-		*record = fresh
-		if err := tx.PutApp(fresh); err != nil {
-			return err
-		}
-		if err := tx.PutRelease(*release); err != nil {
-			return err
-		}
-		return d.forgetReleases(tx, fresh)
-	})
-	if err != nil {
-		return "", fault.ExplainDiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
-	}
-	return config, nil
-}
-
-// forgetReleases deletes the records of releases that are too old to be
-// remembered and that nothing can go back to.
-func (d *Deployer) forgetReleases(tx *store.Tx, app store.App) error {
-	kept, err := build.Keep(app, tx.EachRelease(app.Name), d.build.KeptReleases())
-	if err != nil {
-		return err
-	}
-	needed := []int{app.Release}
-	for _, r := range kept {
-		needed = append(needed, r.Number)
-	}
-	return tx.ForgetReleases(app.Name, needed)
-}
-
-// makeLive names the release as the one that should be live.
-func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
-	app, err := tx.App(name)
-	if err != nil {
-		return err
-	}
-	if edit != nil {
-		edit(&app)
-	}
-	if app.Release != 0 && app.Release != n {
-		if old, err := tx.ReleaseWithoutConfig(name, app.Release); err == nil && old.Status == store.ReleaseLive {
-			if err := tx.MarkRelease(name, old.Number, store.ReleaseRetired, ""); err != nil {
-				return err
-			}
-		}
-	}
-	app.Release = n
-	if err := tx.MarkRelease(name, n, store.ReleaseLive, ""); err != nil {
-		return err
-	}
-	return tx.PutApp(app)
-}
-
-// forsake notes that a release never came to serve.
-func (d *Deployer) forsake(app string, release store.Release, why error) {
-	err := d.db.Update(func(tx *store.Tx) error {
-		return tx.MarkRelease(app, release.Number, store.ReleaseFailed, why.Error())
-	})
-	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
-	d.changes.publish(app)
-}
-
 // refusePush ends an attempt that came to nothing.
 func (d *Deployer) refusePush(p Push, out *progress.Report, err error) error {
 	if p.direct {
@@ -465,21 +328,6 @@ func (d *Deployer) refuse(out *progress.Report, name string, err error) error {
 	}
 	out.Fail(err, d.refer, still)
 	return fmt.Errorf("%w: %w", ErrReported, err)
-}
-
-// restarted is why a push ends that nobody has given up: berth ends.
-func restarted(ctx context.Context, err error) error {
-	if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
-		return err
-	}
-	return fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
-}
-
-// refer logs an internal error and returns the ref it can be found under.
-func (d *Deployer) refer(err error) string {
-	ref := fault.NewRef()
-	d.log.Error("internal error", "ref", ref, "err", err)
-	return ref
 }
 
 // still says what serves while a new release does not.
@@ -512,6 +360,3 @@ func (d *Deployer) applaud(out *progress.Report, record store.App, release store
 	}
 	out.PrintWarnings()
 }
-
-// short is a commit id as people say it.
-func short(id string) string { return id[:min(7, len(id))] }

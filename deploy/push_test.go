@@ -71,7 +71,7 @@ func TestPush_BuildWithoutATranscriptHasFailed(t *testing.T) {
 	var out bytes.Buffer
 	push.Out = &out
 	d.cfg.Logs = os.DevNull // no directory can be made in it
-	d.build = d.newBuilder(noEngine{}, noImages{})
+	rebuild(d)
 	if err := d.Push(t.Context(), push); err == nil {
 		t.Fatal("it was taken")
 	}

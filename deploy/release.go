@@ -2,118 +2,214 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// SetConfig sets and unsets config and rolls out a release with it, when the
-// app has one. noRestart only stores it, for the next release.
-func (d *Deployer) SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, w io.Writer) (store.Release, error) {
-	for name, value := range set {
-		if err := store.ValidConfig(name, value); err != nil {
-			return store.Release{}, err
+// Releases makes releases live: those of pushes, of changes of config, and copies
+// of earlier ones.
+type Releases struct {
+	*turns
+	phases *phases
+	build  *build.Builder
+	jobs   *jobs.Jobs
+	layers layers
+	ssh    func() string // how berth's commands are reached from elsewhere
+}
+
+// layers are those that the machine holds.
+type layers interface {
+	HasLayer(ctx context.Context, key string) (bool, error)
+}
+
+// rollout is what comes with a release that is rolled out.
+type rollout struct {
+	build   *underway                // that it comes of; nil when it was not built
+	standby *fleet.Standby           // containers that were readied for it
+	layered func() error             // waits for its layer
+	named   func()                   // called once the record names its layers
+	phase   bool                     // the Procfile's release command is run before it starts
+	edit    func(*store.App)         // changes the app's record, with the swap
+	also    func(tx *store.Tx) error // stored with the swap
+
+	// config makes the release's config of the app's, which becomes the same at
+	// the swap; nil leaves both as they are.
+	config func(now map[string]string) (map[string]string, error)
+}
+
+// roll records a release, rolls it out and tells how it went. It returns the
+// config that the release has. The caller holds the app.
+func (d *Releases) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
+	config, err := d.record(&record, &release, with.config)
+	if err != nil {
+		return nil, err
+	}
+	if !with.standby.Fits(formation.Of(record, release)) {
+		with.standby.Dismiss()
+		with.standby = nil
+	}
+	if with.named != nil {
+		with.named()
+	}
+	out.Conceal(release.Config)
+	out.Step("Release", "v%d, %s", release.Number, config)
+	before := record.Release
+	if with.edit != nil {
+		with.edit(&record)
+	}
+	if with.phase {
+		if err := d.phases.release(ctx, record, release, with.layered, out); err != nil {
+			d.forsake(record.Name, release, err)
+			return nil, err
 		}
 	}
-	out := progress.New(w)
-	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
-	if err != nil {
-		return store.Release{}, err
-	}
-	defer leave()
-	ctx, end := d.begun(ctx, a)
-	defer end()
-
-	var before, after map[string]string
-	err = d.db.View(func(tx *store.Tx) error {
-		before, err = tx.Config(app)
-		return err
+	err = out.Timed("start", func() error {
+		return d.converge(ctx, a, change{
+			record: record, release: release,
+			Change: fleet.Change{
+				Standby: with.standby, Layered: with.layered, Progress: out,
+				Trial: &fleet.Trial{Release: release.Number, Before: before},
+			},
+			commit: func(tx *store.Tx) error {
+				if err := with.build.seal(ctx); err != nil {
+					return err
+				}
+				err := makeLive(tx, record.Name, release.Number, with.edit)
+				if err == nil && with.config != nil {
+					err = tx.PutConfig(record.Name, release.Config)
+				}
+				if err == nil && with.also != nil {
+					err = with.also(tx)
+				}
+				return err
+			},
+		})
 	})
 	if err != nil {
-		return store.Release{}, err
+		d.forsake(record.Name, release, err)
+		return nil, err
 	}
-	after = maps.Clone(before)
-	maps.Copy(after, set)
-	for _, name := range unset {
-		delete(after, name)
+	out.Live = time.Now()
+	switch {
+	case before == 0 || before == release.Number:
+	case record.Rollout == store.StopFirst:
+		out.Step("Switch", "v%d -> v%d", before, release.Number)
+	default:
+		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	live, err := d.liveReleaseOrNone(record)
-	if err != nil {
-		return store.Release{}, err
-	}
-	// What was stored without a restart is not live yet.
-	if maps.Equal(before, after) && (noRestart || record.Release == 0 || maps.Equal(live.Config, after)) {
-		return live, nil
-	}
-	text := configText(set, unset)
-	if noRestart || record.Release == 0 {
-		err := d.db.Update(func(tx *store.Tx) error {
-			return errors.Join(tx.PutConfig(app, after), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "config", Text: text}))
-		})
+	d.jobs.Schedule(a.fleet, release)
+	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
+	a.fleet.Visit(ctx, out.Warn)
+	return release.Config, nil
+}
+
+// record stores a release as pending, with the config that it brings or that
+// configure makes of the app's own, and says how that differs from the live one's.
+func (d *Releases) record(record *store.App, release *store.Release, configure func(map[string]string) (map[string]string, error)) (config string, err error) {
+	err = d.db.Update(func(tx *store.Tx) error {
+		fresh, err := tx.App(record.Name)
 		if err != nil {
-			return store.Release{}, fault.ExplainDiskFull(err)
+			return err
 		}
-		d.changes.publish(app)
-		return live, nil
-	}
-	release := successor(record, live, by.Name, text)
-	release.Config = after
-	// The config is stored with the swap alone: one that the app cannot start
-	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error {
-		e := store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)}
-		return errors.Join(tx.PutConfig(app, after), tx.AddEvent(e))
-	}})
+		if release.Config == nil || configure != nil {
+			if release.Config, err = tx.Config(record.Name); err != nil {
+				return err
+			}
+		}
+		if configure != nil {
+			if release.Config, err = configure(release.Config); err != nil {
+				return err
+			}
+		}
+		config = "config unchanged"
+		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !maps.Equal(live.Config, release.Config) {
+			config = "config changed"
+		}
+		fresh.LastRelease = release.Number
+		*record = fresh
+		if err := tx.PutApp(fresh); err != nil {
+			return err
+		}
+		if err := tx.PutRelease(*release); err != nil {
+			return err
+		}
+		return d.forgetReleases(tx, fresh)
+	})
 	if err != nil {
-		return store.Release{}, err
+		return "", fault.ExplainDiskFull(fmt.Errorf("record v%d: %w", release.Number, err))
 	}
-	d.changes.publish(app)
-	return release, nil
+	return config, nil
 }
 
-// configText says what changed, and no value.
-func configText(set map[string]string, unset []string) string {
-	var parts []string
-	if len(set) > 0 {
-		parts = append(parts, "Set "+someNames(slices.Sorted(maps.Keys(set))))
+// forgetReleases deletes the records of releases that are too old to be
+// remembered and that nothing can go back to.
+func (d *Releases) forgetReleases(tx *store.Tx, app store.App) error {
+	kept, err := build.Keep(app, tx.EachRelease(app.Name), d.build.KeptReleases())
+	if err != nil {
+		return err
 	}
-	if len(unset) > 0 {
-		parts = append(parts, "Unset "+someNames(unset))
+	needed := []int{app.Release}
+	for _, r := range kept {
+		needed = append(needed, r.Number)
 	}
-	return strings.Join(parts, "; ")
+	return tx.ForgetReleases(app.Name, needed)
 }
 
-// mostNamed is how many variables a change of config names: it may set
-// thousands, and its text is kept with releases and events.
-const mostNamed = 20
-
-func someNames(names []string) string {
-	if len(names) <= mostNamed {
-		return strings.Join(names, ", ")
+// makeLive names the release as the one that should be live.
+func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
+	app, err := tx.App(name)
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+	if edit != nil {
+		edit(&app)
+	}
+	if app.Release != 0 && app.Release != n {
+		if old, err := tx.ReleaseWithoutConfig(name, app.Release); err == nil && old.Status == store.ReleaseLive {
+			if err := tx.MarkRelease(name, old.Number, store.ReleaseRetired, ""); err != nil {
+				return err
+			}
+		}
+	}
+	app.Release = n
+	if err := tx.MarkRelease(name, n, store.ReleaseLive, ""); err != nil {
+		return err
+	}
+	return tx.PutApp(app)
 }
 
-func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
-	if record.Release == 0 {
-		return store.Release{}, nil
-	}
-	return s.liveRelease(record)
+// forsake notes that a release never came to serve.
+func (d *Releases) forsake(app string, release store.Release, why error) {
+	err := d.db.Update(func(tx *store.Tx) error {
+		return tx.MarkRelease(app, release.Number, store.ReleaseFailed, why.Error())
+	})
+	d.warn("a failed release was not recorded as such", err, "app", app, "release", release.Number)
+	d.publish(app)
 }
 
-// notKept returns the fault (E117) of a release of which there is no more than its record.
-func notKept(app string, r store.Release) error {
-	return fault.New(fault.Conflict, code.ReleaseNotKept, "v%d of %s is no longer kept", r.Number, app).
-		Hint("push the commit %s again", short(r.Commit))
+// rollTo rolls out a release of which all layers are there.
+func (d *Releases) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *progress.Report, with rollout) error {
+	began := time.Now()
+	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
+		return err
+	}
+	now, _, err := d.find(a.called())
+	if err != nil {
+		return err
+	}
+	printLive(d.ssh(), out, now, release, out.Live.Sub(began))
+	out.PrintWarnings()
+	return nil
 }
 
 // successor is a new release that runs what an earlier one ran.
@@ -123,98 +219,11 @@ func successor(record store.App, r store.Release, by, description string) store.
 	return r
 }
 
-// Rollback rolls out a copy of an earlier release, its config included; 0 is
-// the one that served before the live one. Its release command is not run: it
-// has been, and one that migrates a database does not do so backwards.
-func (d *Deployer) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
-	return d.rollback(ctx, app, number, 0, by.Name, "", progress.New(w))
+// notKept returns the fault (E117) of a release of which there is no more than its record.
+func notKept(app string, r store.Release) error {
+	return fault.New(fault.Conflict, code.ReleaseNotKept, "v%d of %s is no longer kept", r.Number, app).
+		Hint("push the commit %s again", short(r.Commit))
 }
 
-// rollback is Rollback; fallen, when not 0, is the release that fell over, and
-// why says how: nothing is done when another one is live by then.
-func (d *Deployer) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *progress.Report) (store.Release, error) {
-	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
-	if err != nil {
-		return store.Release{}, err
-	}
-	defer leave()
-	ctx, end := d.begun(ctx, a)
-	defer end()
-	if record.Release == 0 {
-		return store.Release{}, NeverDeployed(app)
-	}
-	if fallen != 0 && record.Release != fallen {
-		return store.Release{}, nil
-	}
-	target, err := rollbackTarget(d.db, record, number)
-	if err != nil {
-		return store.Release{}, err
-	}
-	named := d.build.Pin(target.Layer, target.Base) // until the new release names them
-	defer named()
-	have, err := d.engine.HasLayer(ctx, target.Layer)
-	if err != nil {
-		return store.Release{}, fmt.Errorf("look for the layer of v%d: %w", target.Number, err)
-	}
-	if !have {
-		return store.Release{}, notKept(app, target)
-	}
-	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
-	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
-	if why != "" {
-		text += ": " + why
-	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, also: func(tx *store.Tx) error {
-		if fallen != 0 {
-			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
-				return err
-			}
-		}
-		return errors.Join(tx.PutConfig(app, target.Config), tx.AddEvent(store.Event{App: app, By: by, Kind: "rollback", Text: text}))
-	}})
-	if err != nil {
-		return store.Release{}, err
-	}
-	d.changes.publish(app)
-	return release, nil
-}
-
-func rollbackTarget(db *store.Store, record store.App, number int) (target store.Release, err error) {
-	err = db.View(func(tx *store.Tx) error {
-		if number != 0 {
-			if target, err = tx.Release(record.Name, number); err != nil {
-				return err
-			}
-			if target.Status == store.ReleaseFailed {
-				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose one that has served")
-			}
-			return nil
-		}
-		for r, err := range tx.EachRelease(record.Name) {
-			if err != nil {
-				return err
-			}
-			if r.Number < record.Release && r.Status == store.ReleaseRetired {
-				target, err = tx.Release(record.Name, r.Number)
-				return err
-			}
-		}
-		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to go back to", record.Name)
-	})
-	return target, err
-}
-
-// rollTo rolls out a release of which all layers are there.
-func (d *Deployer) rollTo(ctx context.Context, a *app, record store.App, release store.Release, out *progress.Report, with rollout) error {
-	began := time.Now()
-	if _, err := d.roll(ctx, a, record, release, with, out); err != nil {
-		return err
-	}
-	now, _, err := d.find(a.called())
-	if err != nil {
-		return err
-	}
-	printLive(d.sshCommand(), out, now, release, out.Live.Sub(began))
-	out.PrintWarnings()
-	return nil
-}
+// short is a commit id as people say it.
+func short(id string) string { return id[:min(7, len(id))] }

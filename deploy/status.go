@@ -37,7 +37,7 @@ type AppStatus struct {
 }
 
 // Status returns the status of one app.
-func (d *Deployer) Status(ctx context.Context, name string) (AppStatus, error) {
+func (d *Apps) Status(ctx context.Context, name string) (AppStatus, error) {
 	record, _, err := d.find(name)
 	if err != nil {
 		return AppStatus{}, err
@@ -46,7 +46,7 @@ func (d *Deployer) Status(ctx context.Context, name string) (AppStatus, error) {
 }
 
 // Statuses returns the status of every app, by name.
-func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
+func (d *Apps) Statuses(ctx context.Context) ([]AppStatus, error) {
 	records, err := d.db.Apps()
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (d *Deployer) Statuses(ctx context.Context) ([]AppStatus, error) {
 	return statuses, nil
 }
 
-func (d *Deployer) status(ctx context.Context, record store.App) AppStatus {
+func (d *Apps) status(ctx context.Context, record store.App) AppStatus {
 	a := d.app(record)
 	s := AppStatus{App: record, Instances: []Instance{}, URLs: d.edge.URLs(record.Name), GitURL: d.edge.GitURL(record.Name)}
 	changing, _ := a.line.state()

@@ -11,7 +11,8 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// AppRoom is what the verbs of apps ask for; *deploy.Deployer documents it.
+// AppRoom is what the verbs of apps ask for; *deploy.Apps documents it, and
+// *deploy.Deployer CloneApp.
 type AppRoom interface {
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
 	CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error

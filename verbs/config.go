@@ -12,7 +12,7 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// ConfigRoom is what the verbs of config ask for; *deploy.Deployer documents it.
+// ConfigRoom is what the verbs of config ask for; *deploy.Releases documents it.
 type ConfigRoom interface {
 	SetConfig(ctx context.Context, app string, set map[string]string, unset []string, noRestart bool, by store.User, out io.Writer) (store.Release, error)
 }

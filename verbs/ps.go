@@ -13,7 +13,7 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// ProcessRoom is what the verbs of processes ask for; *deploy.Deployer documents it.
+// ProcessRoom is what the verbs of processes ask for; *deploy.Processes documents it.
 type ProcessRoom interface {
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
 	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error

@@ -9,7 +9,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// ReleaseRoom is what the verbs of releases ask for; *deploy.Deployer documents it.
+// ReleaseRoom is what the verbs of releases ask for; *deploy.Releases documents it.
 type ReleaseRoom interface {
 	Rollback(ctx context.Context, app string, number int, by store.User, out io.Writer) (store.Release, error)
 }

@@ -46,7 +46,7 @@ func (d *django) findFolders(p *project, file string) {
 // readDjango finds the project of a tree; nil when there is none.
 func (p *project) readDjango() *django {
 	var d *django
-	for _, m := range p.ranked() {
+	for _, m := range p.code.ranked() {
 		if path.Base(m.file) == "manage.py" && m.settings != "" {
 			d = &django{manage: m.file, settings: m.settings, managed: m.settings}
 			break
@@ -55,7 +55,7 @@ func (p *project) readDjango() *django {
 	if d == nil {
 		return nil
 	}
-	for _, m := range p.ranked() {
+	for _, m := range p.code.ranked() {
 		if base := path.Base(m.file); base == "wsgi.py" && m.settings != "" && strings.HasPrefix(m.file, d.root()) {
 			d.settings = m.settings
 			break
@@ -75,7 +75,7 @@ func (d *django) root() string {
 func (d *django) read(p *project, name string, hops int) {
 	file := strings.ReplaceAll(name, ".", "/")
 	for _, file := range []string{d.root() + file + ".py", d.root() + file + "/__init__.py", file + ".py", file + "/__init__.py"} {
-		m := p.modules[file]
+		m := p.code.modules[file]
 		if m == nil || hops > maxHops {
 			continue
 		}
@@ -146,11 +146,11 @@ func (d *django) asgi(p *project) (entryPoint, bool) {
 	if dot < 0 {
 		return entryPoint{}, false
 	}
-	m := p.modules[d.root()+strings.ReplaceAll(value[:dot], ".", "/")+".py"]
+	m := p.code.modules[d.root()+strings.ReplaceAll(value[:dot], ".", "/")+".py"]
 	if m == nil || !flaskObject.MatchString(value[dot+1:]) {
 		return entryPoint{}, false
 	}
-	e := p.entry(m, value[dot+1:], appMakers["django.core.asgi.get_asgi_application"])
+	e := p.code.entry(m, value[dot+1:], appMakers["django.core.asgi.get_asgi_application"])
 	e.evidence = "is ASGI_APPLICATION"
 	return e, true
 }

@@ -136,32 +136,32 @@ func (e entryPoint) why() string {
 // then the module that holds an app comes before one that has a function to
 // make one, and that before a script that serves by itself.
 func (p *project) findEntry() (entryPoint, bool) {
-	if e, ok := p.flaskEnv(); ok {
+	if e, ok := p.code.flaskEnv(); ok {
 		return e, true
 	}
 	if e, ok := p.django.asgi(p); ok {
 		return e, true
 	}
-	modules := p.ranked()
+	modules := p.code.ranked()
 	for _, m := range modules {
-		if name, maker, ok := p.instance(m); ok {
-			return p.entry(m, name, appMakers[maker]), true
+		if name, maker, ok := p.code.instance(m); ok {
+			return p.code.entry(m, name, appMakers[maker]), true
 		}
 	}
 	for _, m := range modules {
-		if name, maker, ok := p.factory(m); ok {
-			return p.entry(m, name+"()", appMakers[maker]), true
+		if name, maker, ok := p.code.factory(m); ok {
+			return p.code.entry(m, name+"()", appMakers[maker]), true
 		}
 	}
 	for _, m := range modules {
-		if e, ok := p.callable(m); ok {
+		if e, ok := p.code.callable(m); ok {
 			return e, true
 		}
 	}
 	for _, f := range scripted {
 		for _, m := range modules {
 			if !strings.Contains(m.file, "/") && m.requires(f.module) {
-				return p.entry(m, "", f), true
+				return p.code.entry(m, "", f), true
 			}
 		}
 	}
@@ -175,8 +175,8 @@ func (p *project) findEntry() (entryPoint, bool) {
 				if name == "" {
 					name = "a server of its own"
 				}
-				e := p.entry(m, "", framework{name: name, module: server})
-				for _, maker := range p.makers(m) {
+				e := p.code.entry(m, "", framework{name: name, module: server})
+				for _, maker := range m.makers() {
 					e.framework.name = appMakers[maker].name
 				}
 				return e, true
@@ -193,9 +193,9 @@ func (m *module) serves() bool {
 
 // callable finds an app that is written to the interface itself: a function
 // with its parameters, or whatever wsgi.py or asgi.py calls the application.
-func (p *project) callable(m *module) (entryPoint, bool) {
+func (c *code) callable(m *module) (entryPoint, bool) {
 	found := func(name string, f framework) (entryPoint, bool) {
-		e := p.entry(m, name, f)
+		e := c.entry(m, name, f)
 		e.evidence = "has " + name
 		return e, true
 	}
@@ -228,68 +228,14 @@ func (m *module) requires(module string) bool {
 	})
 }
 
-func (p *project) entry(m *module, object string, f framework) entryPoint {
+func (c *code) entry(m *module, object string, f framework) entryPoint {
 	e := entryPoint{framework: f, file: m.file, object: object}
-	e.module, e.dir, e.path = p.importable(m.file)
+	e.module, e.dir, e.path = c.importable(m.file)
 	return e
 }
 
-// importable returns the name by which a file is imported, and from where. A
-// folder that is no package is started in, since that is how its author runs
-// it; src is a root of packages.
-func (p *project) importable(file string) (module, dir, pythonPath string) {
-	name := strings.TrimSuffix(file, ".py")
-	root := path.Dir(name)
-	for root != "." && p.modules[root+"/__init__.py"] != nil {
-		root = path.Dir(root)
-	}
-	if root != "." {
-		name = strings.TrimPrefix(name, root+"/")
-		if root == "src" {
-			pythonPath = root
-		} else {
-			dir = root
-		}
-	}
-	name = strings.TrimSuffix(name, "/__init__")
-	return strings.ReplaceAll(name, "/", "."), dir, pythonPath
-}
-
-// preferred are the files that usually hold the app, first the most usual.
-var preferred = []string{"app.py", "wsgi.py", "main.py", "web.py", "streamlit_app.py", "server.py", "asgi.py"}
-
-// moduleName is what an import can name, and what no program takes for an option.
-var moduleName = source.NewPattern(`^[\pL_][\pL\pN_-]*\.py$`)
-
-// ranked returns the modules in the order in which an app is looked for: the
-// preferred names, the others of the root, the packages, whatever lies deeper.
-func (p *project) ranked() []*module {
-	var mods []*module
-	for _, file := range source.SortedKeys(p.modules) {
-		ok := true
-		for _, part := range strings.Split(strings.TrimSuffix(file, ".py"), "/") {
-			ok = ok && moduleName.MatchString(part+".py")
-		}
-		if ok {
-			mods = append(mods, p.modules[file])
-		}
-	}
-	rank := func(m *module) int {
-		base := path.Base(m.file)
-		r := strings.Count(m.file, "/") * 1000
-		if base == "__init__.py" {
-			r -= 500 // a package stands for its directory
-		} else if i := slices.Index(preferred, base); i >= 0 {
-			return r + i
-		}
-		return r + 100
-	}
-	slices.SortStableFunc(mods, func(a, b *module) int { return rank(a) - rank(b) })
-	return mods
-}
-
 // instance returns the name of an app that a module has at its top level.
-func (p *project) instance(m *module) (name, maker string, ok bool) {
+func (c *code) instance(m *module) (name, maker string, ok bool) {
 	found := map[string]string{}
 	var order []string
 	add := func(name, maker string) {
@@ -299,7 +245,7 @@ func (p *project) instance(m *module) (name, maker string, ok bool) {
 		}
 	}
 	for _, a := range m.assigns {
-		if maker, ok := p.value(m, a, 0); ok {
+		if maker, ok := c.value(m, a, 0); ok {
 			add(a.name, maker)
 		}
 	}
@@ -307,7 +253,7 @@ func (p *project) instance(m *module) (name, maker string, ok bool) {
 		meaning := m.names[local]
 		switch meaning[strings.LastIndexByte(meaning, '.')+1:] {
 		case "app", "application", "server":
-			if maker, ok := p.object(meaning, 0); ok {
+			if maker, ok := c.object(meaning, 0); ok {
 				add(local, maker)
 			}
 		}
@@ -325,7 +271,7 @@ func (p *project) instance(m *module) (name, maker string, ok bool) {
 const maxHops = 8
 
 // value tells what the right side of an assignment makes, if it makes an app.
-func (p *project) value(m *module, a assign, hops int) (maker string, ok bool) {
+func (c *code) value(m *module, a assign, hops int) (maker string, ok bool) {
 	if hops > maxHops {
 		return "", false
 	}
@@ -351,52 +297,52 @@ func (p *project) value(m *module, a assign, hops int) (maker string, ok bool) {
 		return "", false
 	}
 	if meaning == a.value && !strings.Contains(meaning, ".") {
-		return p.made(m, meaning)
+		return m.made(meaning)
 	}
-	return p.function(meaning, hops+1)
+	return c.function(meaning, hops+1)
 }
 
 // object tells what app a full name such as "pkg.app" stands for.
-func (p *project) object(full string, hops int) (maker string, ok bool) {
-	m, name := p.split(full)
+func (c *code) object(full string, hops int) (maker string, ok bool) {
+	m, name := c.split(full)
 	if m == nil || hops > maxHops {
 		return "", false
 	}
 	for _, a := range m.assigns {
 		if a.name == name {
-			if maker, ok := p.value(m, a, hops+1); ok && maker != dash {
+			if maker, ok := c.value(m, a, hops+1); ok && maker != dash {
 				return maker, true
 			}
 		}
 	}
 	if meaning, ok := m.names[name]; ok && meaning != full {
-		return p.object(meaning, hops+1)
+		return c.object(meaning, hops+1)
 	}
 	return "", false
 }
 
 // function tells what app a function of the repository makes.
-func (p *project) function(full string, hops int) (maker string, ok bool) {
-	m, name := p.split(full)
+func (c *code) function(full string, hops int) (maker string, ok bool) {
+	m, name := c.split(full)
 	if m == nil || hops > maxHops {
 		return "", false
 	}
-	if maker, ok := p.made(m, name); ok {
+	if maker, ok := m.made(name); ok {
 		return maker, true
 	}
 	if meaning, ok := m.names[name]; ok && meaning != full {
-		return p.function(meaning, hops+1)
+		return c.function(meaning, hops+1)
 	}
 	return "", false
 }
 
 // made tells what app the function of that name in the module makes: the one
 // whose maker the module calls.
-func (p *project) made(m *module, name string) (maker string, ok bool) {
+func (m *module) made(name string) (maker string, ok bool) {
 	if !slices.ContainsFunc(m.defs, func(d definition) bool { return d.name == name }) {
 		return "", false
 	}
-	makers := p.makers(m)
+	makers := m.makers()
 	if len(makers) == 0 {
 		return "", false
 	}
@@ -404,7 +350,7 @@ func (p *project) made(m *module, name string) (maker string, ok bool) {
 }
 
 // makers returns the makers of apps that the module calls anywhere.
-func (p *project) makers(m *module) []string {
+func (m *module) makers() []string {
 	var makers []string
 	for _, call := range m.calls {
 		meaning := m.meaning(call)
@@ -415,38 +361,23 @@ func (p *project) makers(m *module) []string {
 	return makers
 }
 
-// split finds the module of a full name and the name within it.
-func (p *project) split(full string) (*module, string) {
-	dot := strings.LastIndexByte(full, '.')
-	if dot < 0 {
-		return nil, ""
-	}
-	file := strings.ReplaceAll(full[:dot], ".", "/")
-	for _, name := range []string{file + ".py", file + "/__init__.py", "src/" + file + ".py", "src/" + file + "/__init__.py"} {
-		if m := p.modules[name]; m != nil {
-			return m, full[dot+1:]
-		}
-	}
-	return nil, ""
-}
-
 // factory returns a function of the module that makes an app, by Flask's own
 // convention for its name.
-func (p *project) factory(m *module) (name, maker string, ok bool) {
+func (c *code) factory(m *module) (name, maker string, ok bool) {
 	for _, want := range []string{"create_app", "make_app"} {
 		for _, d := range m.defs {
 			if d.name != want {
 				continue
 			}
-			if maker, ok := p.made(m, want); ok {
+			if maker, ok := m.made(want); ok {
 				if d.async {
-					p.tree.Note("%s: %s() is a coroutine, which no server calls without a Procfile", m.file, want)
+					c.tree.Note("%s: %s() is a coroutine, which no server calls without a Procfile", m.file, want)
 					continue
 				}
 				if d.bare {
 					return want, maker, true
 				}
-				p.tree.Note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
+				c.tree.Note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
 			}
 		}
 	}
@@ -454,8 +385,8 @@ func (p *project) factory(m *module) (name, maker string, ok bool) {
 }
 
 // flaskEnv follows FLASK_APP of .flaskenv, the file of the flask command.
-func (p *project) flaskEnv() (entryPoint, bool) {
-	text, err := p.tree.Text(".flaskenv", source.MaxManifest)
+func (c *code) flaskEnv() (entryPoint, bool) {
+	text, err := c.tree.Text(".flaskenv", source.MaxManifest)
 	if err != nil {
 		return entryPoint{}, false
 	}
@@ -473,21 +404,21 @@ func (p *project) flaskEnv() (entryPoint, bool) {
 	file, object, _ := strings.Cut(value, ":")
 	file = path.Clean(strings.ReplaceAll(strings.TrimSuffix(file, ".py"), ".", "/"))
 	for _, name := range []string{file + ".py", file + "/__init__.py"} {
-		m := p.modules[name]
+		m := c.modules[name]
 		if m == nil {
 			continue
 		}
 		if flaskObject.MatchString(object) {
-			return p.entry(m, object, appMakers["flask.Flask"]), true
+			return c.entry(m, object, appMakers["flask.Flask"]), true
 		}
-		if found, maker, ok := p.instance(m); ok && object == "" {
-			return p.entry(m, found, appMakers[maker]), true
+		if found, maker, ok := c.instance(m); ok && object == "" {
+			return c.entry(m, found, appMakers[maker]), true
 		}
-		if found, maker, ok := p.factory(m); ok && object == "" {
-			return p.entry(m, found+"()", appMakers[maker]), true
+		if found, maker, ok := c.factory(m); ok && object == "" {
+			return c.entry(m, found+"()", appMakers[maker]), true
 		}
 	}
-	p.tree.Note(".flaskenv: FLASK_APP=%s names no app that was found", source.Printable(value))
+	c.tree.Note(".flaskenv: FLASK_APP=%s names no app that was found", source.Printable(value))
 	return entryPoint{}, false
 }
 

@@ -21,8 +21,8 @@ var workerModules = []string{"apscheduler.schedulers.blocking", "schedule", "rq"
 var botCalls = nameSet("run start polling start_polling run_polling infinity_polling run_until_disconnected connect idle run_forever sync_forever process")
 
 // bot returns the script in the root that is a bot; nil is none.
-func (p *project) bot() *module {
-	for _, m := range p.startable() {
+func (c *code) bot() *module {
+	for _, m := range c.startable() {
 		if path.Dir(m.file) == "." && m.requiresAny(botModules) && slices.ContainsFunc(m.calls, func(call string) bool { return botCalls[call[strings.LastIndexByte(call, '.')+1:]] }) {
 			return m
 		}
@@ -36,8 +36,8 @@ func (m *module) requiresAny(modules []string) bool { return slices.ContainsFunc
 var aside = nameSet("setup.py conftest.py noxfile.py fabfile.py tasks.py conf.py __init__.py manage.py settings.py config.py models.py utils.py")
 
 // startable returns the modules that may be programs, the likeliest first.
-func (p *project) startable() (mods []*module) {
-	for _, m := range p.ranked() {
+func (c *code) startable() (mods []*module) {
+	for _, m := range c.ranked() {
 		if !aside[path.Base(m.file)] && !isTest(m.file) {
 			mods = append(mods, m)
 		}
@@ -66,7 +66,7 @@ func (p *project) noEntry(m *manifest) error {
 		With("looked for a Procfile, and in the source for an app of Flask, Django, FastAPI",
 			"or another framework, for plain WSGI or ASGI, and for a script that serves")
 	var files []string
-	for _, m := range p.ranked() {
+	for _, m := range p.code.ranked() {
 		files = append(files, m.file)
 	}
 	if n := len(files); n > 0 {
@@ -103,7 +103,7 @@ func (p *project) proposals(m *manifest) (lines []string) {
 	if len(lines) > 0 {
 		return lines
 	}
-	for _, s := range p.startable() {
+	for _, s := range p.code.startable() {
 		kind := "web"
 		if s.requiresAny(botModules) || s.requiresAny(workerModules) {
 			kind = "worker"

@@ -12,17 +12,17 @@ import (
 // import, or a Django project's settings name, and that are neither Python's nor
 // the repository's. Tests count not.
 func (p *project) thirdParty(v pythonVersion, entry entryPoint) []string {
-	own := p.ownNames(entry.dir)
+	own := p.code.ownNames(entry.dir)
 	found := map[string]bool{}
-	for _, file := range source.SortedKeys(p.modules) {
-		m := p.modules[file]
+	for _, file := range source.SortedKeys(p.code.modules) {
+		m := p.code.modules[file]
 		if isTest(file) {
 			continue
 		}
 		for _, i := range m.imports {
 			top, _, _ := strings.Cut(i.module, ".")
 			switch {
-			case i.level > 0, i.optional, own[top], p.sibling(file, top), standardLibrary[top]:
+			case i.level > 0, i.optional, own[top], p.code.sibling(file, top), standardLibrary[top]:
 			case removedModules[top]:
 				if v.minor > 11 {
 					p.tree.Note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
@@ -40,30 +40,6 @@ func (p *project) thirdParty(v pythonVersion, entry entryPoint) []string {
 		found[dist] = true
 	}
 	return source.SortedKeys(found)
-}
-
-// ownNames returns the top-level names that imports find in the repository, from
-// its root and from where the app is started.
-func (p *project) ownNames(start string) map[string]bool {
-	own := map[string]bool{}
-	add := func(file string) {
-		first, _, _ := strings.Cut(file, "/")
-		own[strings.TrimSuffix(first, ".py")] = true
-	}
-	for file := range p.modules {
-		add(strings.TrimPrefix(file, "src/"))
-		if below, ok := strings.CutPrefix(file, start+"/"); ok {
-			add(below)
-		}
-	}
-	return own
-}
-
-// sibling tells whether a module is found beside the file that imports it, as
-// a script finds it.
-func (p *project) sibling(file, name string) bool {
-	dir := path.Dir(file)
-	return p.modules[path.Join(dir, name+".py")] != nil || p.modules[path.Join(dir, name, "__init__.py")] != nil
 }
 
 func isTest(file string) bool {

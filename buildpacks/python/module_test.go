@@ -109,8 +109,7 @@ func TestFindEntry(t *testing.T) {
 		"another syntax":            {[]string{"a.py", "print 'python 2'\n" + flaskApp}, "gunicorn a:app"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &project{tree: &source.Tree{FS: repo(c.files...)}, modules: map[string]*module{}}
-			p.scan()
+			p := newProject(&source.Tree{FS: repo(c.files...)})
 			got := ""
 			if e, ok := p.findEntry(); ok {
 				got = e.command()
@@ -123,7 +122,7 @@ func TestFindEntry(t *testing.T) {
 }
 
 func TestThirdParty_LeavesOutOwnAndStandardModules(t *testing.T) {
-	p := &project{tree: &source.Tree{FS: repo(
+	p := newProject(&source.Tree{FS: repo(
 		"web.py", "import os, web, helpers, pkg.sub, google.cloud.storage, cgi\nfrom google.cloud import vision\nfrom xml.dom import minidom\nimport cv2, jwt, Flask_Login, psycopg\nimport azure.unknown",
 		"helpers.py", "from . import x\nimport __future__",
 		"pkg/sub.py", "import beside\nimport numpy.linalg",
@@ -131,8 +130,7 @@ func TestThirdParty_LeavesOutOwnAndStandardModules(t *testing.T) {
 		"src/inner/__init__.py", "import inner",
 		"test_web.py", "import pytest",
 		"setup.py", "import wheel",
-	)}, modules: map[string]*module{}}
-	p.scan()
+	)})
 	got := strings.Join(p.thirdParty(pythonVersion{minor: stackMinor}, entryPoint{}), " ")
 	if want := "flask-login google-cloud-storage google-cloud-vision numpy opencv-python-headless psycopg[binary] pyjwt"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -203,8 +201,7 @@ func TestParsePython_TimeGrowsWithLengthOnly(t *testing.T) {
 	for _, unit := range []string{"a.", "(", "f'{", "f\"{x:{", "a = a.server\n", "a = create_app()\n", "from a import app\n", "if x:\n", "lambda:", "\\\n", "'''", "a: ", "try:\n import a\nexcept:", "def create_app("} {
 		src := strings.Repeat(unit, maxModule/len(unit))
 		start := time.Now()
-		p := &project{tree: &source.Tree{FS: repo("a.py", src)}, modules: map[string]*module{}}
-		p.scan()
+		p := newProject(&source.Tree{FS: repo("a.py", src)})
 		p.findEntry()
 		p.thirdParty(pythonVersion{minor: stackMinor}, entryPoint{})
 		if d := time.Since(start); d > 3*time.Second {
@@ -218,8 +215,7 @@ func FuzzParsePython(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		p := &project{tree: &source.Tree{FS: repo("a.py", src, "pkg/__init__.py", src)}, modules: map[string]*module{}}
-		p.scan()
+		p := newProject(&source.Tree{FS: repo("a.py", src, "pkg/__init__.py", src)})
 		if e, ok := p.findEntry(); ok && strings.ContainsAny(e.command(), "\n\x00") {
 			t.Errorf("the command is %q", e.command())
 		}

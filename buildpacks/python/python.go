@@ -13,12 +13,6 @@ import (
 	"github.com/berthd/berth/buildpacks/source"
 )
 
-// What of a tree's Python is read.
-const (
-	maxModule  = 512 << 10 // bytes of a file
-	maxModules = 500       // files
-)
-
 const (
 	stackPython = "/usr/bin/python3"
 	venv        = "/app/" + source.OwnDir + "/venv"
@@ -33,13 +27,15 @@ var pythonFiles = []string{"requirements.txt", "pyproject.toml", "uv.lock", "poe
 // project is a Python app as its tree shows it.
 type project struct {
 	tree     *source.Tree
-	mirror   mirror.Archives    // of Python
-	modules  map[string]*module // by file
-	django   *django            // nil when it is no Django project
-	file     *tomlFile          // pyproject.toml, nil when there is none
-	frontend *node.Frontend     // what Node builds; nil is nothing
-	commands []string           // that the app's files ask to be run: processes and jobs
+	code     *code
+	mirror   mirror.Archives // of Python
+	django   *django         // nil when it is no Django project
+	file     *tomlFile       // pyproject.toml, nil when there is none
+	frontend *node.Frontend  // what Node builds; nil is nothing
+	commands []string        // that the app's files ask to be run: processes and jobs
 }
+
+func newProject(tree *source.Tree) *project { return &project{tree: tree, code: readCode(tree)} }
 
 // Manifest names the file by which a tree says that it is a Python app; "" is none.
 func Manifest(t *source.Tree) string {
@@ -63,55 +59,20 @@ func Sources(t *source.Tree) (found string) {
 // App names the file of a web app that is found by reading the tree's sources;
 // "" is none.
 func App(t *source.Tree) string {
-	p := &project{tree: &source.Tree{FS: t.FS}, modules: map[string]*module{}}
-	p.scan()
-	entry, _ := p.findEntry()
+	entry, _ := newProject(&source.Tree{FS: t.FS}).findEntry()
 	return entry.file
 }
 
 // Plan fills in the plan of a Python app.
 func Plan(out *plan.Plan, c *plan.Chain) error {
-	p := &project{tree: c.Tree, mirror: c.Mirrored("python"), modules: map[string]*module{}}
-	p.scan()
+	p := newProject(c.Tree)
+	p.mirror = c.Mirrored("python")
 	p.django = p.readDjango()
 	var err error
 	if p.file, err = readProjectFile(c.Tree); err != nil {
 		return err
 	}
 	return p.plan(out, c)
-}
-
-// scan reads the tree's modules.
-func (p *project) scan() {
-	files := 0
-	p.tree.Walk(isForeign, func(name string) {
-		if path.Ext(name) != ".py" {
-			return
-		}
-		if files++; files > maxModules {
-			p.tree.Note("more than %d Python files; the rest was not read", maxModules)
-			return
-		}
-		src, err := p.tree.Read(name, maxModule)
-		if err != nil {
-			p.tree.Note("%s was not read: %v", source.Printable(name), err)
-			return
-		}
-		if !slices.Contains(src, 0) {
-			p.modules[name] = parsePython(name, string(src))
-		}
-	})
-}
-
-// isForeign tells directories whose Python is not the app's own.
-func isForeign(dir string) bool {
-	switch base := path.Base(dir); base {
-	case "venv", "env", "node_modules", "site-packages", "__pycache__", "__pypackages__", "build", "dist",
-		"docs", "doc", "examples", "example", "tests", "test":
-		return true
-	default:
-		return strings.HasPrefix(base, ".")
-	}
 }
 
 // plan fills in the plan: processes, layers, environment, summary.
@@ -133,7 +94,7 @@ func (p *project) plan(out *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	entry, found := p.findEntry()
-	switch bot := p.bot(); {
+	switch bot := p.code.bot(); {
 	case len(out.Processes) > 0:
 	case found:
 		out.Infer("web", entry.command())
@@ -177,7 +138,7 @@ func (p *project) withoutRunner(proc plan.Process) string {
 // shadows refuses a module that hides the framework it imports, and warns of
 // those that hide a part of Python.
 func (p *project) shadows(entry entryPoint, found bool) error {
-	for _, m := range p.ranked() {
+	for _, m := range p.code.ranked() {
 		if path.Dir(m.file) != "." {
 			continue
 		}
@@ -232,7 +193,7 @@ func (p *project) env(procs []plan.Process, entry entryPoint) map[string]string 
 		// gunicorn and uvicorn may believe it, whatever its address.
 		"FORWARDED_ALLOW_IPS": "*",
 	}
-	if entry.path != "" || p.tree.IsDir("src") && p.modules["src/__init__.py"] == nil {
+	if entry.path != "" || p.tree.IsDir("src") && p.code.modules["src/__init__.py"] == nil {
 		env["PYTHONPATH"] = "/app/src"
 	}
 	if d := p.django; d != nil && d.settings != d.managed {

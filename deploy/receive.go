@@ -2,13 +2,16 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/berthd/berth/build/progress"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // waitNotice is how often somebody who waits is told that they still do.
@@ -44,14 +47,14 @@ func (t *Turn) Untidy(tidy func(ctx context.Context) error) {
 // there is no app of it yet. It waits as long as ctx goes on, and tells out for
 // whom. The context of work outlives ctx, and ends with the deployer, or with why
 // the app is about to be destroyed.
-func (d *Deployer) Receive(ctx context.Context, name string, by store.User, out io.Writer, work func(ctx context.Context, turn *Turn) error) error {
-	if err := d.ready(ctx); err != nil {
+func (s *turns) Receive(ctx context.Context, name string, by store.User, out io.Writer, work func(ctx context.Context, turn *Turn) error) error {
+	if err := s.ready(ctx); err != nil {
 		return restarted(ctx, err)
 	}
 	waiting, stop := waits(progress.New(out), name)
 	defer stop()
 	t := &Turn{ticket: &ticket{what: "the push by " + by.Name, push: true}}
-	leave, err := d.enterByName(ctx, name, t, waiting)
+	leave, err := s.enterByName(ctx, name, t, waiting)
 	stop()
 	if err != nil {
 		return restarted(ctx, err)
@@ -59,14 +62,14 @@ func (d *Deployer) Receive(ctx context.Context, name string, by store.User, out 
 	defer func() {
 		leave()
 		if t.untidy != nil && t.app != nil {
-			d.tidy(t.app, name, t.untidy)
+			s.tidy(t.app, name, t.untidy)
 		}
 	}()
 	var end func()
 	if t.app != nil {
-		ctx, end = d.begun(ctx, t.app)
+		ctx, end = s.begun(ctx, t.app)
 	} else {
-		ctx, end = d.detached(ctx)
+		ctx, end = s.detached(ctx)
 	}
 	defer end()
 	return work(ctx, t)
@@ -154,27 +157,27 @@ func (n *names) leave(name string, l *newcomers) {
 // enterByName waits for the turn at an app, or at the name when there is no app of
 // it yet, and puts it into t. While somebody makes the app, whoever comes stands
 // in the line of the name first, and in the app's own after it.
-func (d *Deployer) enterByName(ctx context.Context, name string, t *Turn, waiting func(holder string)) (leave func(), err error) {
+func (s *turns) enterByName(ctx context.Context, name string, t *Turn, waiting func(holder string)) (leave func(), err error) {
 	leaveName := func() {}
 	defer func() {
 		if err != nil {
 			leaveName()
 		}
 	}()
-	if n := d.names.join(name); n != nil {
+	if n := s.names.join(name); n != nil {
 		out, err := n.line.enter(ctx, t.ticket, waiting)
 		if err != nil {
-			d.names.leave(name, n)
+			s.names.leave(name, n)
 			return nil, err
 		}
 		t.lines = append(t.lines, &n.line)
-		leaveName = func() { out(); d.names.leave(name, n) }
+		leaveName = func() { out(); s.names.leave(name, n) }
 	}
 	for {
-		_, a, err := d.find(name)
+		_, a, err := s.find(name)
 		if isNotFound(err) {
 			if t.lines == nil { // it was destroyed while we waited
-				return d.enterByName(ctx, name, t, waiting)
+				return s.enterByName(ctx, name, t, waiting)
 			}
 			return leaveName, nil
 		}
@@ -193,7 +196,7 @@ func (d *Deployer) enterByName(ctx context.Context, name string, t *Turn, waitin
 			leave()
 			return nil, why
 		}
-		if _, now, err := d.find(name); err == nil && now == a && ctx.Err() == nil {
+		if _, now, err := s.find(name); err == nil && now == a && ctx.Err() == nil {
 			t.ticket, t.app, t.lines = own, a, append(t.lines, &a.builds)
 			return func() { leave(); leaveName() }, nil
 		}
@@ -210,21 +213,21 @@ func isNotFound(err error) bool {
 }
 
 // tidy has work done in the background while nobody is at the app's builds.
-func (d *Deployer) tidy(a *app, name string, work func(ctx context.Context) error) {
-	ctx, cancel := context.WithCancel(d.life)
+func (s *turns) tidy(a *app, name string, work func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(s.life)
 	leave, free := a.builds.try(&ticket{what: "the tidying of its repository", yield: cancel})
 	if !free {
 		cancel()
 		return
 	}
-	begun := d.background(func(context.Context) {
+	begun := s.background(func(context.Context) {
 		defer leave()
 		defer cancel()
-		if _, now, err := d.find(name); err != nil || now != a {
+		if _, now, err := s.find(name); err != nil || now != a {
 			return // the repository is another's by now
 		}
 		if err := work(ctx); ctx.Err() == nil {
-			d.warn("a repository was not tidied up", err, "app", name)
+			s.warn("a repository was not tidied up", err, "app", name)
 		}
 	})
 	if !begun {
@@ -233,32 +236,34 @@ func (d *Deployer) tidy(a *app, name string, work func(ctx context.Context) erro
 	}
 }
 
-// inTurn waits for the turn of a push at its app, unless it came with one. The
-// pushes that wait and came before it are sent away: this one takes their place.
-func (d *Deployer) inTurn(ctx context.Context, p Push, t ticket, waiting func(holder string)) (record store.App, a *app, leave func(), err error) {
-	leave = func() {}
-	if p.Turn != nil {
-		record, a, err = d.find(p.App)
+// Expect says that a push to app is coming in, so that containers can be readied
+// meanwhile. cancel removes those that no push has taken; it may be called after
+// the push.
+func (s *turns) Expect(name string) (cancel func()) {
+	select {
+	case <-s.adopted:
+	default:
+		return func() {} // berth is starting
 	}
-	if p.Turn == nil || err == nil && p.Turn.app != a {
-		record, a, leave, err = d.buildTurn(ctx, p.App, t, waiting)
+	record, a, err := s.find(name)
+	if err != nil || record.Release == 0 || record.Stopped {
+		return func() {}
 	}
-	if err != nil {
-		return record, nil, nil, err
+	live, err := s.liveWithoutConfig(record)
+	// Where the source is part of the base, the next one will have another base.
+	if err != nil || live.Base == "" || live.Base == live.Layer {
+		return func() {}
 	}
-	if why := a.doom(); why != nil {
-		leave()
-		return record, nil, nil, why
+	next := formation.Of(record, live)
+	next.Number, next.Layer = record.LastRelease+1, live.Base
+	next.Foreign, next.StopSignal = false, ""
+	return a.fleet.Expect(next)
+}
+
+// restarted is why a push ends that nobody has given up: berth ends.
+func restarted(ctx context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		return err
 	}
-	if t.push {
-		lines := []*line{&a.builds}
-		if p.Turn != nil {
-			lines = append(lines, p.Turn.lines...)
-		}
-		for _, l := range lines {
-			l.call(t.what)
-			l.supersede()
-		}
-	}
-	return record, a, leave, nil
+	return fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
 }

@@ -312,12 +312,12 @@ func TestDestroyApp_ThatFailsLetsTheAppBePushed(t *testing.T) {
 		shop(t, d)
 		caches := d.cfg.Caches
 		d.cfg.Caches = "/proc/self/nothing\x00" // no such path can be
-		d.build = d.newBuilder(noEngine{}, noImages{})
+		rebuild(d)
 		if err := d.DestroyApp(t.Context(), "shop", bob, io.Discard); err == nil {
 			t.Fatal("its caches cannot be removed, and it was destroyed")
 		}
 		d.cfg.Caches = caches
-		d.build = d.newBuilder(noEngine{}, noImages{})
+		rebuild(d)
 		b := startBuild(t, d, &plan.Plan{})
 		b.finish()
 		if err := <-b.ended; err != nil {
@@ -524,12 +524,12 @@ func TestBegun_OutlivesWhoAskedAndNotTheDeployer(t *testing.T) {
 
 func TestMovePhaseLogs_ToTheReleaseThatTheBuildGets(t *testing.T) {
 	d := newDeployer(t)
-	log, err := d.phaseLog(shopID, 4, phasePredeploy)
+	log, err := d.phases.openLog(shopID, 4, phasePredeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.file.Close()
-	if err := d.movePhaseLogs(shopID, phasePredeploy, 4, 5); err != nil {
+	if err := d.phases.moveLogs(shopID, phasePredeploy, 4, 5); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(d.logs.Dir(shopID, 5), filepath.Base(log.file.Name()))); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
+	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -20,8 +22,9 @@ import (
 // turns has the live half of every app, whose turn it is to change an app, and
 // what is done in the background. What outlives a request hangs on its life.
 type turns struct {
-	db    *store.Store
+	*journal
 	fleet *fleet.Fleet
+	names names // that pushes come to and no app has
 
 	adopted chan struct{}   // closed when what ran before has been taken back, and nothing else runs
 	life    context.Context // ends with Run
@@ -34,9 +37,29 @@ type turns struct {
 	apps map[int]*app
 }
 
-func newTurns(db *store.Store) *turns {
+// app is the live half of an app: what runs, and whose turn it is. It is found
+// by the app's user id, which outlives a change of name.
+type app struct {
+	uid    int
+	fleet  *fleet.App // its instances
+	builds line       // who builds for it
+	line   line       // who changes what it runs
+
+	mu     sync.Mutex                       // guards what follows; held for memory only
+	build  *underway                        // nil when nothing is built
+	work   map[*int]context.CancelCauseFunc // what is being done to it
+	doomed []*fault.Error                   // why it is about to be destroyed: what is done to it ends
+}
+
+// id is what the app is known by: to the router, and on the disk.
+func (a *app) id() string { return strconv.Itoa(a.uid) }
+
+// called returns the app's name as it is now.
+func (a *app) called() string { return a.fleet.Name() }
+
+func newTurns(j *journal) *turns {
 	life, end := context.WithCancel(context.Background())
-	return &turns{db: db, adopted: make(chan struct{}), life: life, end: end, apps: map[int]*app{}}
+	return &turns{journal: j, names: names{db: j.db}, adopted: make(chan struct{}), life: life, end: end, apps: map[int]*app{}}
 }
 
 // rest waits for all work in the background, and lets no more begin.
@@ -213,4 +236,42 @@ func (a *app) doom() error {
 		return nil
 	}
 	return a.doomed[0]
+}
+
+// liveWithoutConfig returns the release that should be live, but for its config;
+// the zero one when nothing was ever deployed.
+func (s *turns) liveWithoutConfig(record store.App) (release store.Release, err error) {
+	if record.Release == 0 {
+		return release, nil
+	}
+	err = s.db.View(func(tx *store.Tx) error {
+		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
+		return err
+	})
+	return release, err
+}
+
+// liveRelease returns the release that should be live, or a fault (E112) when
+// nothing was ever deployed.
+func (s *turns) liveRelease(record store.App) (release store.Release, err error) {
+	if record.Release == 0 {
+		return release, NeverDeployed(record.Name)
+	}
+	err = s.db.View(func(tx *store.Tx) error {
+		release, err = tx.Release(record.Name, record.Release)
+		return err
+	})
+	return release, err
+}
+
+func (s *turns) liveReleaseOrNone(record store.App) (store.Release, error) {
+	if record.Release == 0 {
+		return store.Release{}, nil
+	}
+	return s.liveRelease(record)
+}
+
+// NeverDeployed returns the fault (E112) of an app that has no release yet.
+func NeverDeployed(app string) error {
+	return build.NeverDeployed(app)
 }
