@@ -66,7 +66,8 @@ type Deployer struct {
 	*Apps
 	*Releases
 	*Processes
-	phases *phases
+	phases    *phases
+	resources *Resources
 
 	cfg    Config
 	engine *runtime.Engine
@@ -108,6 +109,7 @@ func (d *Deployer) join() {
 	d.Releases = &Releases{turns: d.turns, phases: d.phases, build: d.build, jobs: d.jobs, layers: d.engine, ssh: d.sshCommand}
 	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
 	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
+	d.resources = &Resources{Processes: d.Processes, apps: d.Apps}
 }
 
 // Run rolls every app to the release that the store names, then watches, heals
@@ -143,6 +145,9 @@ func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
 
 // Logs is what the programs of the apps print.
 func (d *Deployer) Logs() *logs.Book { return d.logs }
+
+// Resources is what the apps may take of the machine.
+func (d *Deployer) Resources() *Resources { return d.resources }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }

@@ -47,6 +47,7 @@ type change struct {
 	fleet.Change
 	record  store.App
 	release store.Release
+	by      store.User // who wants it; berth itself has no name
 
 	// commit is what the store learns at the swap. An error from it is a
 	// failure before the swap.
@@ -105,6 +106,13 @@ func (s *turns) converge(ctx context.Context, a *app, c change) error {
 			}
 			return nil
 		}
+	}
+	if !c.Patient {
+		kept, err := s.promise(c.record, c.release, c.by)
+		if err != nil {
+			return err
+		}
+		defer kept()
 	}
 	return fault.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
 }

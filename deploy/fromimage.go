@@ -30,6 +30,6 @@ func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.Use
 		defer unpin()
 		release := releaseOf(record, *build, commit, made, img)
 		release.Description, release.Subject = "Deploy image "+ref, ""
-		return d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
+		return d.releaseBuild(ctx, a, record, release, made, rollout{by: by}, out)
 	})
 }

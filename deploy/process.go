@@ -44,15 +44,14 @@ func (d *Processes) Scale(ctx context.Context, app string, formation map[string]
 	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		for _, name := range names {
 			if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
-				return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s has no process type %q", app, name).
-					Hint("it has %s", strings.Join(processTypes(release), ", "))
+				return change{}, noProcess(app, name, release)
 			}
 			if record.Formation == nil {
 				record.Formation = map[string]int{}
 			}
 			record.Formation[name] = formation[name]
 		}
-		return change{}, nil
+		return change{by: by}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
 }
 
@@ -101,7 +100,7 @@ func (d *Processes) Start(ctx context.Context, app string, by store.User, out io
 			return change{}, NeverDeployed(app)
 		}
 		record.Stopped = false
-		return change{}, nil
+		return change{by: by}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "start", Text: "started"})
 }
 
@@ -157,7 +156,7 @@ func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, 
 			return err
 		}
 		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
-		return errors.Join(tx.PutApp(now), tx.AddEvent(e))
+		return errors.Join(tx.PutApp(now), tx.Resources.Put(record), tx.AddEvent(e))
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err

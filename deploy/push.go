@@ -229,7 +229,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 	defer made.AddSource() // before the tree is removed
 	go made.AddSource()
 	release, err = d.releaseBuild(ctx, a, record, release, made.Plan, rollout{
-		standby: ready, layered: made.AddSource, named: made.Named,
+		standby: ready, layered: made.AddSource, named: made.Named, by: p.By,
 		also: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.Pages.PutCarried(record.Name, content); err != nil {

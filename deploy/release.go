@@ -38,6 +38,7 @@ type rollout struct {
 	standby *fleet.Standby           // containers that were readied for it
 	layered func() error             // waits for its layer
 	named   func()                   // called once the record names its layers
+	by      store.User               // who wants it, where that may be refused
 	phase   bool                     // the Procfile's release command is run before it starts
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
@@ -67,6 +68,12 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if with.edit != nil {
 		with.edit(&record)
 	}
+	kept, err := d.promise(record, release, with.by)
+	if err != nil {
+		d.forsake(record.Name, release, err)
+		return nil, err
+	}
+	defer kept()
 	if with.phase {
 		if err := d.phases.release(ctx, record, release, with.layered, out); err != nil {
 			d.forsake(record.Name, release, err)
@@ -75,7 +82,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	err = out.Timed("start", func() error {
 		return d.converge(ctx, a, change{
-			record: record, release: release,
+			record: record, release: release, by: with.by,
 			Change: fleet.Change{
 				Standby: with.standby, Layered: with.layered, Progress: out,
 				Trial: &fleet.Trial{Release: release.Number, Before: before},

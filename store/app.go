@@ -53,7 +53,12 @@ type App struct {
 	// Rollout is the order in which releases follow one another; empty is StartFirst.
 	Rollout Rollout `json:"rollout,omitempty"`
 
+	// Limits are those that ps:set of an earlier berth has set. What Resources say
+	// goes before.
 	Limits Limits `json:"limits"`
+
+	// Resources are kept beside the record: see AppResources.
+	Resources Resources `json:"-"`
 
 	Builder Builder `json:"builder,omitzero"`
 
@@ -90,6 +95,12 @@ type Limits struct {
 	Memory int64   `json:"memory,omitempty"` // bytes
 	CPUs   float64 `json:"cpus,omitempty"`   // cores
 	Pids   int64   `json:"pids,omitempty"`   // processes and threads
+}
+
+// Limit is what an instance of a process type may take, as far as it was set.
+func (a App) Limit(process string) Resource {
+	usual := Resource{Memory: a.Limits.Memory, CPU: int64(1000 * a.Limits.CPUs), Pids: a.Limits.Pids}
+	return usual.over(a.Resources.Limit(process))
 }
 
 // ID is the app's id as a text: the key of its records, and the name of what it
@@ -137,6 +148,9 @@ func (tx *records) app(name string) (App, error) {
 		if err == nil && !found {
 			err = fmt.Errorf("the app %s has the id %s, and no record", name, id)
 		}
+		if err == nil {
+			app.Resources, err = tx.resources(id)
+		}
 		return app, err
 	}
 	missing := fault.New(fault.NotFound, code.AppUnknown, "no app named %q", name)
@@ -150,7 +164,12 @@ func (tx *records) app(name string) (App, error) {
 func (tx *Tx) AppByID(uid int) (app App, found bool, err error) { return tx.appByID(uid) }
 
 func (tx *records) appByID(uid int) (app App, found bool, err error) {
-	return get[App](tx.bucket("apps"), []byte(strconv.Itoa(uid)))
+	id := []byte(strconv.Itoa(uid))
+	app, found, err = get[App](tx.bucket("apps"), id)
+	if err == nil && found {
+		app.Resources, err = tx.resources(id)
+	}
+	return app, found, err
 }
 
 // Apps returns all apps as Tx.Apps does, in a view of its own.

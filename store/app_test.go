@@ -28,6 +28,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		logins[store.RegistryPlace{App: name, Host: "registry.example.com"}] = store.RegistryLogin{Password: name}
 		return errors.Join(
 			fillApp(tx, name),
+			allot(tx, name),
 			tx.Registries.Replace(logins),
 			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
@@ -35,6 +36,16 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.AddEvent(store.Event{App: name, By: "berth", Kind: "crash"}),
 		)
 	})
+}
+
+// allot gives an app limits and reservations.
+func allot(tx *store.Tx, name string) error {
+	app, err := tx.App(name)
+	if err != nil {
+		return err
+	}
+	app.Resources = store.Resources{"web": {Limit: store.Resource{Memory: 1 << 30}}}
+	return tx.Resources.Put(app)
 }
 
 func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {

@@ -24,6 +24,7 @@ var hanging = []struct {
 	{"pairs", removeUnder},
 	{"routing", removeUnder},
 	{"registries", removeUnder},
+	{"resources", removeUnder},
 	{"domainsof", removeUnder},
 	{"domains", removeOf},
 	{"ports", removeOf},

@@ -9,16 +9,17 @@ import (
 
 // recordKinds read one record of each bucket whose records are JSON.
 var recordKinds = map[string]func(raw []byte) error{
-	"apps":     decodes[App],
-	"releases": decodes[sealedRelease],
-	"builds":   decodes[Build],
-	"runs":     decodes[JobRun],
-	"domains":  decodes[storedDomain],
-	"ports":    decodes[storedPort],
-	"keys":     decodes[storedKey],
-	"logins":   decodes[storedLogin],
-	"audit":    decodes[Event],
-	"events":   decodes[Event],
+	"apps":      decodes[App],
+	"releases":  decodes[sealedRelease],
+	"builds":    decodes[Build],
+	"runs":      decodes[JobRun],
+	"resources": decodes[Resources],
+	"domains":   decodes[storedDomain],
+	"ports":     decodes[storedPort],
+	"keys":      decodes[storedKey],
+	"logins":    decodes[storedLogin],
+	"audit":     decodes[Event],
+	"events":    decodes[Event],
 }
 
 func decodes[T any](raw []byte) error {

@@ -18,6 +18,7 @@
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
 //	registries    ID / HOST       → sealed RegistryLogin
+//	resources     ID              → Resources
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
 //	ports         number          → Port, which says the ID of its app
 //	keys          NAME            → Key, with the IDs of its apps
@@ -73,7 +74,7 @@ const (
 
 var buckets = []string{
 	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
-	"registries", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
+	"registries", "resources", "routing", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process

@@ -19,6 +19,7 @@ type Tx struct {
 	Pairs      Pairs
 	Ports      Ports
 	Registries Registries
+	Resources  AppResources
 
 	*records
 	ids *reservations
@@ -35,6 +36,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Pairs:      Pairs{r},
 		Ports:      Ports{r},
 		Registries: Registries{r},
+		Resources:  AppResources{r},
 
 		records: r,
 		ids:     &s.ids,

@@ -59,7 +59,7 @@ func (n processes) verbs() []Verb {
 				"memory     of each instance, job and one-off: 512MB (usual), 2GB\n" +
 				"processes  and threads, likewise: 1024 (usual)\n" +
 				"\nNo VALUE takes a property back. rollout counts from the next rollout, the\n" +
-				"limits at once: what runs is replaced.",
+				"limits at once. resource:limit sets them by process type, and more of them.",
 			Example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
 			Done:    "set for {app}",
 			Values: func(words []string) []string {
@@ -190,7 +190,7 @@ func (n processes) reportOf(ctx context.Context, app string) (Report, error) {
 	}
 	r := Report{
 		App: app, State: status.State, Release: status.Release,
-		Rollout: cmp.Or(status.Rollout, store.StartFirst), Limits: deploy.EffectiveLimits(status.Limits), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
+		Rollout: cmp.Or(status.Rollout, store.StartFirst), Limits: deploy.EffectiveLimits(status.App), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
 	}
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -151,9 +152,9 @@ func (c *cli) processCommands() []command {
 }
 
 func printReport(t *table, r verbs.Report) {
-	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "DETAIL")
+	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "PEAK", "LIMIT", "DETAIL")
 	for _, i := range r.Instances {
-		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), i.Detail)
+		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), size(i.Peak), size(cmp.Or(i.Limit, r.Limits.Memory)), i.Detail)
 	}
 	if len(r.Instances) == 0 {
 		io.WriteString(t.w, fmt.Sprintf("nothing runs: %s is %s\n", r.App, r.State))

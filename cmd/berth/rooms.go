@@ -12,6 +12,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		Resources:   d.Resources(),
 		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,

@@ -16,7 +16,7 @@ import (
 func Of(record store.App, r store.Release) fleet.Release {
 	out := fleet.Release{
 		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
-		Limits: fleet.Limits{Memory: record.Limits.Memory, CPUs: record.Limits.CPUs, Pids: record.Limits.Pids},
+		Limits: limits(record, store.AnyType),
 		Port:   Port(r.Config), Env: environment(r),
 	}
 	if r.Image != nil {
@@ -29,9 +29,19 @@ func Of(record store.App, r store.Release) fleet.Release {
 		cmd := ProcessCommand(record, r, p, "")
 		out.Processes = append(out.Processes, fleet.Process{
 			Type: p.Type, Count: record.Instances(p.Type), Command: p.Command, Args: cmd.Args, Dir: cmd.Dir, Checks: r.Health,
+			Limits: limits(record, p.Type),
 		})
 	}
 	return out
+}
+
+// Slot is a place in what is to run of an app.
+type Slot = fleet.Slot
+
+// limits are those of each instance of a process type.
+func limits(record store.App, process string) fleet.Limits {
+	r := record.Limit(process)
+	return fleet.Limits{Memory: r.Memory, Swap: r.Swap, CPUs: float64(r.CPU) / 1000, Pids: r.Pids, Files: r.Files, Shm: r.Shm}
 }
 
 // Slots lists what is to run of an app, by the names of the instances.

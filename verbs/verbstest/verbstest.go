@@ -9,6 +9,7 @@ import "github.com/berthd/berth/verbs"
 type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
+	verbs.ResourceRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
@@ -35,6 +36,7 @@ func Rooms(one Everything) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        one,
 		Processes:   one,
+		Resources:   one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
