@@ -81,6 +81,7 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 		if release, err := d.liveRelease(record); err == nil {
 			r := formation.Of(record, release)
 			w.Release = &r
+			w.Trial = trialOf(record)
 		}
 		list = append(list, w)
 	}

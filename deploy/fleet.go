@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
@@ -68,15 +67,6 @@ type events struct{ d *Deployer }
 func (n events) Happened(e store.Event) { n.d.happened(e) }
 
 func (n events) Changed(app string) { n.d.publish(app) }
-
-// FellOver rolls back to the release before, in the background.
-func (n events) FellOver(a *fleet.App, t fleet.Trial, why string) {
-	d := n.d
-	d.background(func(ctx context.Context) {
-		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, progress.New())
-		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
-	})
-}
 
 // running is how the edge and the jobs find what runs of apps.
 type running struct{ d *Deployer }

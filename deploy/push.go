@@ -141,6 +141,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	defer script.Close()
 	out := progress.New(p.Out, script)
 	out.Record = script
+	d.tellFallen(record, out)
 
 	release, err := work(ctx, a, record, &build, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.Steps()

@@ -39,6 +39,7 @@ type rollout struct {
 	layered func() error             // waits for its layer
 	named   func()                   // called once the record names its layers
 	by      store.User               // who wants it, where that may be refused
+	back    bool                     // it is a copy of an earlier release
 	phase   bool                     // the Procfile's release command is run before it starts
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
@@ -65,6 +66,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
+	trial := with.trial(release, before)
 	if with.edit != nil {
 		with.edit(&record)
 	}
@@ -85,13 +87,18 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 			record: record, release: release, by: with.by,
 			Change: fleet.Change{
 				Standby: with.standby, Layered: with.layered, Progress: out,
-				Trial: &fleet.Trial{Release: release.Number, Before: before},
+				Trial: trial,
 			},
 			commit: func(tx *store.Tx) error {
 				if err := with.build.seal(ctx); err != nil {
 					return err
 				}
-				err := makeLive(tx, record.Name, release.Number, with.edit)
+				err := makeLive(tx, record.Name, release.Number, func(app *store.App) {
+					if with.edit != nil {
+						with.edit(app)
+					}
+					app.Watch = watchOf(trial)
+				})
 				if err == nil && with.config != nil {
 					err = tx.PutConfig(record.Name, release.Config)
 				}
@@ -221,7 +228,7 @@ func (d *Releases) rollTo(ctx context.Context, a *app, record store.App, release
 
 // successor is a new release that runs what an earlier one ran.
 func successor(record store.App, r store.Release, by, description string) store.Release {
-	r.Number, r.Status, r.Error = record.LastRelease+1, store.ReleasePending, ""
+	r.Number, r.Status, r.Error, r.Fallen = record.LastRelease+1, store.ReleasePending, "", 0
 	r.CreatedAt, r.CreatedBy, r.Description = time.Now().UTC(), by, description
 	return r
 }

@@ -14,6 +14,7 @@ type Wanted struct {
 	App       *App
 	Release   *Release // nil when nothing is to run
 	StopFirst bool     // as in Change
+	Trial     *Trial   // which began in an earlier life; nil when there was none
 }
 
 // Adopt takes back the containers that belong to what should run, and routes
@@ -30,7 +31,7 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 	}
 	for _, w := range wanted {
 		w.App.mu.Lock()
-		w.App.alone = w.StopFirst
+		w.App.alone, w.App.trial = w.StopFirst, w.Trial
 		w.App.mu.Unlock()
 		app := strconv.Itoa(w.App.uid)
 		mine := byApp[app]

@@ -69,9 +69,21 @@ type App struct {
 	// tool's name, so that a new default does not move an old app.
 	Versions map[string]string `json:"versions,omitempty"`
 
+	// Watch is the first time of the live release; nil when there is nothing to
+	// fall back to.
+	Watch *Watch `json:"watch,omitempty"`
+
 	// LastRelease and LastBuild are the highest numbers ever given.
 	LastRelease int `json:"last_release"`
 	LastBuild   int `json:"last_build"`
+}
+
+// Watch is the time in which a release gives way to the one before it when it
+// falls over.
+type Watch struct {
+	Release int       `json:"release"`
+	Before  int       `json:"before"`
+	Since   time.Time `json:"since"`
 }
 
 // Rollout is an order of the old and the new in a rollout.

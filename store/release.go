@@ -51,6 +51,7 @@ type Release struct {
 	Language    string        `json:"language,omitempty"` // what it was built as: "python"
 	Summary     string        `json:"summary,omitempty"`  // "Python 3.13, Flask (web.py imports flask)"
 	Error       string        `json:"error,omitempty"`    // why it failed
+	Fallen      int           `json:"fallen,omitempty"`   // the release that fell over and in whose place this one came by itself
 
 	// Layer is the key of the topmost layer of the image that its processes
 	// run in; Base is the layer below it, which holds all but the source.
