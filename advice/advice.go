@@ -41,7 +41,7 @@ func adviseModule(f *fault.Error, line string) {
 		name := m[1]
 		switch {
 		case strings.HasPrefix(name, ".") || strings.HasPrefix(name, "/"):
-			f.Hint("there is no file %s: is it committed, or what a build script leaves?", name)
+			f.Hint("there is no file %s: commit it, or let a build script create it", name)
 		case strings.HasPrefix(name, "@") && strings.Count(name, "/") > 0:
 			parts := strings.SplitN(name, "/", 3)
 			f.Hint("npm install %s, and commit package.json and the lock file", parts[0]+"/"+parts[1])
@@ -64,13 +64,13 @@ func advisePython(f *fault.Error, module string, noPackage bool) {
 	}
 	switch {
 	case noPackage:
-		f.Hint("%s is a module and no package: does a file of the app have the name %s.py?", parent, strings.ReplaceAll(parent, ".", "/"))
+		f.Hint("%s is a module, not a package: is one of the app's files named %s.py?", parent, strings.ReplaceAll(parent, ".", "/"))
 	case parent != module:
-		f.Hint("%s is there and has no module %s: is the name right, and the version of the package?", parent, module[len(parent)+1:])
+		f.Hint("%s has no module %s: check the name and the version of the package", parent, module[len(parent)+1:])
 	case python.Removed(module):
-		f.Hint("Python dropped %s before 3.13: write 3.11 into a file named .python-version", module)
+		f.Hint("Python removed %s before 3.13: write 3.11 into a file named .python-version", module)
 	case dist == "":
-		f.Hint("%s is in no package that is known: is its file committed?", module)
+		f.Hint("berth knows no package with %s: is its file committed?", module)
 	default:
 		f.Hint("add %s to requirements.txt, or commit the file if %s is the app's own", dist, module)
 	}
@@ -132,11 +132,11 @@ func Settings(f *fault.Error, ssh, app string, lines []string) *fault.Error {
 		}
 		if m := refusedSays.FindStringSubmatch(line); m != nil && strings.Contains(strings.ToLower(line), "refused") {
 			s := services[m[1]]
-			hintOnce(f, s.title+" does not run in the app's container: name one that it reaches")
+			hintOnce(f, s.title+" does not run in the app's container: use an address that the app can reach")
 			hintSetting(f, ssh, app, s.variable)
 		}
 		if m := nowhereSays.FindStringSubmatch(line); m != nil && m[1] != "localhost" {
-			hintOnce(f, "no host is called "+m[1]+" here, as in a compose file: name one that the app reaches, by config:set")
+			hintOnce(f, "there is no host "+m[1]+" here, unlike in a compose file: set one that the app can reach with config:set")
 		}
 		adviseFiles(f, line)
 	}
@@ -153,10 +153,10 @@ func adviseFiles(f *fault.Error, line string) {
 	m := absolutePath.FindStringSubmatch(strings.TrimPrefix(line, "| "))
 	outside := m != nil && m[1] != "/app" && !strings.HasPrefix(m[1], "/app/") && !strings.HasPrefix(m[1], "/proc/")
 	if unwritable.MatchString(line) && outside {
-		hintOnce(f, "an app writes below /app and /tmp alone, not to "+m[1]+", and what it writes is gone with the next release")
+		hintOnce(f, "an app can write only below /app and /tmp, not to "+m[1]+"; the next release starts without what it wrote")
 	}
 	if strings.Contains(line, "unable to open database file") || strings.Contains(line, "SQLITE_CANTOPEN") {
-		hintOnce(f, "SQLite's file has to be below /app or /tmp, in a directory that is there, and is gone with the next release")
+		hintOnce(f, "SQLite's file must be in an existing directory below /app or /tmp; the next release starts without it")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/units"
 )
 
 // Exit is how a program ended.
@@ -25,11 +26,11 @@ func (e Exit) String() string {
 	how := fmt.Sprintf("exit code %d", e.Code)
 	switch {
 	case e.Lost:
-		return "its container vanished"
+		return "its container disappeared"
 	case e.OOM && e.Killed():
 		return how + ", killed for " + MemoryLimit(e.MemoryLimit)
 	case e.OOM && e.Code != 0:
-		return how + ", after a process of it was killed for " + MemoryLimit(e.MemoryLimit)
+		return how + ", after one of its processes was killed for " + MemoryLimit(e.MemoryLimit)
 	case e.Signal != 0:
 		return fmt.Sprintf("killed by signal %d", e.Signal)
 	}
@@ -40,15 +41,12 @@ func (e Exit) String() string {
 // passes on.
 func (e Exit) Killed() bool { return e.Signal == 9 || e.Code == 137 }
 
-// MemoryLimit names a limit: "the memory limit of 512 MB".
+// MemoryLimit names a limit: "the memory limit of 512 MiB".
 func MemoryLimit(bytes int64) string {
-	switch {
-	case bytes <= 0:
+	if bytes <= 0 {
 		return "the memory limit"
-	case bytes%(1<<30) == 0:
-		return fmt.Sprintf("the memory limit of %d GB", bytes>>30)
 	}
-	return fmt.Sprintf("the memory limit of %d MB", bytes>>20)
+	return "the memory limit of " + units.Bytes(bytes)
 }
 
 // Size writes a size as commands take it: "512m".
@@ -64,9 +62,9 @@ func Give(f *fault.Error, logs []string, exit Exit) *fault.Error {
 	Program(f, logs)
 	switch {
 	case exit.OOM:
-		f.Hint("let it take less memory")
+		f.Hint("reduce its memory use")
 	case exit.Code == 127:
-		f.Hint("the command was not found; is its package in the app's dependencies?")
+		f.Hint("the command was not found: is its package among the app's dependencies?")
 	}
 	return f
 }

@@ -63,8 +63,8 @@ var libraryPackages = map[string]string{
 // adviseLibrary says how an app gets a library of the system.
 func adviseLibrary(f *fault.Error, library string) {
 	if name, ok := libraryPackages[library]; ok {
-		f.Hint("write the line %s into a file named apt-packages: it has %s", name, library)
+		f.Hint("add the line %s to a file named apt-packages: that package has %s", name, library)
 		return
 	}
-	f.Hint("write the Debian package that has %s into a file named apt-packages", library)
+	f.Hint("add the Debian package that has %s to a file named apt-packages", library)
 }

@@ -9,7 +9,7 @@ import (
 
 func TestAdvise_NamesThePackageOfAMissingLibrary(t *testing.T) {
 	for line, want := range map[string]string{
-		"ImportError: libGL.so.1: cannot open shared object file: No such file or directory":                                                   "line libgl1 into a file named apt-packages",
+		"ImportError: libGL.so.1: cannot open shared object file: No such file or directory":                                                   "line libgl1 to a file named apt-packages",
 		"./server: error while loading shared libraries: libpq.so.5: cannot open shared object file: No such file or directory":                "libpq5",
 		"OSError: cannot load library 'libgobject-2.0-0': error: libgobject-2.0-0: cannot open shared object file: No such file or directory.": "libpango-1.0-0",
 		"ImportError: libodd++-2.so.7: cannot open shared object file: No such file or directory":                                              "the Debian package that has libodd++-2.so.7",

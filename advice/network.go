@@ -83,10 +83,10 @@ func Network(f *fault.Error, lines []string) *fault.Error {
 	}
 	f.Hints = nil
 	if host == "" {
-		f.Hint("the machine could not reach the host that this is fetched from")
+		f.Hint("the machine could not reach the download host")
 	} else {
 		f.Hint("the machine cannot reach %s", host)
 	}
-	return f.Hint("check its DNS servers, its network and its firewall, or the proxy that berth is given").
+	return f.Hint("check the machine's DNS servers, network and firewall, or the proxy set for berth").
 		Hint("then push the same commit again")
 }

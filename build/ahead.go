@@ -35,9 +35,9 @@ func (b *Builder) MakeAhead(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		b.log.Warn("what pushes stand on was not made ahead; the next push tries again", "err", err)
+		b.log.Warn("the layers that pushes need were not built ahead; the next push tries again", "err", err)
 	case made > 0:
-		b.log.Info("what pushes stand on was made ahead", "layers", made, "took", time.Since(began).Round(time.Second))
+		b.log.Info("the layers that pushes need were built ahead", "layers", made, "took", time.Since(began).Round(time.Second))
 	}
 }
 

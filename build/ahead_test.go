@@ -173,7 +173,7 @@ func TestMakeAhead_LogsWhatItMadeAndHowLongItTook(t *testing.T) {
 		layers := usualLayers(t)
 		d.engine = madeBy{layerMaker: layers}
 		d.MakeAhead(t.Context())
-		want := fmt.Sprintf(`msg="what pushes stand on was made ahead" layers=%d took=1m40s`, len(layers.takes))
+		want := fmt.Sprintf(`msg="the layers that pushes need were built ahead" layers=%d took=1m40s`, len(layers.takes))
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, &log)
 		}
@@ -198,12 +198,12 @@ func TestMakeAhead_AFailureIsLoggedAndTriedAgain(t *testing.T) {
 		layers.fails = map[string]error{runtime.StackKey(): errors.New("no route to host")}
 		d.engine = madeBy{layerMaker: layers}
 		d.MakeAhead(t.Context())
-		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "no route to host") || strings.Contains(text, "was made ahead\"") {
+		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "no route to host") || strings.Contains(text, "were built ahead\"") {
 			t.Errorf("logged %s", text)
 		}
 		layers.fails = nil
 		d.MakeAhead(t.Context())
-		if !strings.Contains(log.String(), "was made ahead\" layers=") {
+		if !strings.Contains(log.String(), "were built ahead\" layers=") {
 			t.Errorf("the second time it logged %s", &log)
 		}
 	})
@@ -225,7 +225,7 @@ func TestMakeAhead_APushMeanwhileSaysWhatItWaitsFor(t *testing.T) {
 		if got := len(layers.begun); got != len(layers.takes) {
 			t.Errorf("%d layers were begun, want %d: each once", got, len(layers.takes))
 		}
-		want := []string{"-----> Base     " + runtime.StackTitle, "being made for 12s already; this push waits for it", "... 15s", "ready after 28.0s",
+		want := []string{"-----> Base     " + runtime.StackTitle, "in progress for 12s already; this push waits for it", "... 15s", "ready after 28.0s",
 			"-----> Build    ", "ready after "}
 		rest := out.String()
 		for _, line := range want {

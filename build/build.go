@@ -26,6 +26,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // Image is what a release's processes run in.
@@ -94,7 +95,7 @@ func (b *Builder) enterStack(now time.Time) (began time.Time, leave func()) {
 func baseFault(failed *runtime.CommandError) error {
 	f := fault.New(fault.Failed, code.BaseFailed, "the base filesystem could not be made: %s", describe(failed.Exit)).
 		With(Quoted(failed.Tail)...).
-		Hint("see whether this machine reaches Debian's archive, then push the same commit again")
+		Hint("check that this machine can reach Debian's archive, then push the same commit again")
 	f.Cause = failed
 	return advice.Network(f, failed.Tail)
 }
@@ -163,7 +164,7 @@ func (b *Builder) noteLayers(build *store.Build, made *plan.Plan) error {
 // of their own, the others in the build's.
 func (b *Builder) makeLayers(ctx context.Context, record store.App, made *plan.Plan, tree *source, config map[string]string, out *progress.Report) error {
 	disk, left := buildRoom(), b.buildAllowance("the build", code.BuildTimeout)
-	left.spent.Hint("what it has finished is kept: push again to go on from there")
+	left.spent.Hint("finished steps are kept: push again to continue from there")
 	for n, layer := range made.Layers {
 		have, err := b.engine.HasLayer(ctx, layer.Key) // another build may have made it while this one waited
 		if err != nil {
@@ -309,7 +310,7 @@ func (b *Builder) buildLayer(ctx context.Context, record store.App, layer plan.L
 	}
 	if none, ok := errors.AsType[*runtime.NotKept](err); ok {
 		return fault.New(fault.Failed, code.BuildOutputMissing, "%s: %w", layer.Name, none).
-			Hint("the build went through and left no such file or directory under /app")
+			Hint("the build succeeded but created no such file or directory under /app")
 	}
 	return fault.ExplainDiskFull(fmt.Errorf("make the layer %s: %w", layer.Name, err))
 }
@@ -395,11 +396,11 @@ func (b *Builder) buildFault(app string, layer plan.Layer, failed *runtime.Comma
 // what needs more memory than there is.
 func killedFault(layer plan.Layer, failed *runtime.CommandError) error {
 	program := filepath.Base(failed.Args[0])
-	f := fault.New(fault.Failed, code.BuildKilled, "%s: %s was killed: it needed more memory than a build may take, %s", layer.Name, program, progress.Bytes(buildMemory))
-	f.Hint("let the build take less memory, or build elsewhere and deploy an image: berth help git:from-image")
+	f := fault.New(fault.Failed, code.BuildKilled, "%s: %s was killed: it needed more than the memory limit of a build, %s", layer.Name, program, units.Bytes(buildMemory))
+	f.Hint("reduce the memory use of the build, or build elsewhere and deploy an image: berth help git:from-image")
 	if !failed.Exit.OOM {
 		f = fault.New(fault.Failed, code.BuildKilled, "%s: %s was killed (SIGKILL), as the kernel does when memory is short", layer.Name, program)
-		f.Hint("see how much memory the machine has left: free -m, dmesg").Hint("then push the same commit again")
+		f.Hint("check the free memory of the machine: free -m, dmesg").Hint("then push the same commit again")
 	}
 	f.With(Quoted(failed.Tail)...)
 	f.Cause = failed

@@ -26,10 +26,10 @@ func TestOperators_WhatIsSetReachesALayerThatAsks(t *testing.T) {
 }
 
 func TestBuildFault_WithoutANetworkSpeaksOfTheNetwork(t *testing.T) {
-	layer := plan.Layer{Name: "apt-packages", Failure: problems.Problemf(problems.CodeApt, "the packages could not be installed").Hint("are they named so in Debian 13?")}
+	layer := plan.Layer{Name: "apt-packages", Failure: problems.Problemf(problems.CodeApt, "the packages could not be installed").Hint("check the names in Debian 13")}
 	f := fault.From(newBuilder(t).buildFault("shop", layer, &runtime.CommandError{Args: []string{"bash"}, Exit: runtime.Exit{Code: 1}, Tail: []string{"cannot resolve archive.example.org: no such host, or no DNS server answers"}}))
 	hints := strings.Join(f.Hints, "\n")
-	if f.Code != problems.CodeApt || !strings.Contains(hints, "cannot reach archive.example.org") || strings.Contains(hints, "named so") {
+	if f.Code != problems.CodeApt || !strings.Contains(hints, "cannot reach archive.example.org") || strings.Contains(hints, "check the names") {
 		t.Errorf("got %s, hints %q", f.Code, hints)
 	}
 }

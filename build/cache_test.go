@@ -51,11 +51,11 @@ func TestOutgrown_SaysWhatWasWrittenAndDropsTheCacheThatWas(t *testing.T) {
 	var text bytes.Buffer
 	progress.New(&text).Fail(err, nil, "")
 	want := `
-error: the build was stopped at dependencies: it wrote 11.0 GiB, and may
-       write 10.0 GiB [E242]
-        10.0 GiB written to /cache/uv
-         1.0 GiB written to /app
-hint:  what the build wrote is removed
+error: the build was stopped at dependencies: it wrote 11 GiB, the limit
+       is 10 GiB [E242]
+          10 GiB written to /cache/uv
+           1 GiB written to /app
+hint:  the files that the build wrote are removed
 `
 	if text.String() != want {
 		t.Errorf("got\n%swant\n%s", &text, want)

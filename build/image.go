@@ -72,7 +72,7 @@ func (b *Builder) makeImage(ctx context.Context, record store.App, by store.User
 	}
 	out.Step("Build", "%s", made.Dockerfile)
 	left := b.buildAllowance("the build", code.BuildTimeout)
-	left.spent.Hint("the steps that it has finished are kept: push again to go on from there")
+	left.spent.Hint("finished steps are kept: push again to continue from there")
 	make := func(ctx context.Context) error {
 		img, err := b.images.Build(ctx, images.BuildSpec{
 			Context: tree.path, Dockerfile: made.Dockerfile, Secrets: secrets,
@@ -138,25 +138,25 @@ func (b *Builder) imageFault(ctx context.Context, err error) error {
 		return err
 	}
 	if none, ok := errors.AsType[*images.Error](err); ok {
-		f := fault.New(fault.Failed, code.ImageUnavailable, "the image %s cannot be had: %w", none.Ref, none.Kind)
+		f := fault.New(fault.Failed, code.ImageUnavailable, "the image %s is not available: %w", none.Ref, none.Kind)
 		if none.Cause != nil {
 			f.With(progress.Clip(none.Cause.Error(), 300))
 		}
 		switch none.Kind {
 		case images.ErrDenied:
-			f.Hint("%s registry:login HOST USER lets berth in", b.deploys.SSHCommand()).
-				Hint("with --app APP for that app alone, also when a key that is bound to it pushes")
+			f.Hint("store credentials: %s registry:login HOST USER", b.deploys.SSHCommand()).
+				Hint("add --app APP to store them for that app only; keys that are bound to apps need that")
 		case images.ErrAddress:
-			f.Hint("if apps may use this registry, an admin says so by %s registry:login HOST USER", b.deploys.SSHCommand())
+			f.Hint("an admin can allow this registry: %s registry:login HOST USER", b.deploys.SSHCommand())
 		case images.ErrNotFound:
-			f.Hint("is it spelled so, and does the tag exist? a private one needs registry:login")
+			f.Hint("check the name and the tag; a private image needs registry:login")
 		}
 		return f
 	}
 	if errors.Is(err, runtime.ErrReserved) {
 		_, at, _ := strings.Cut(err.Error(), runtime.ErrReserved.Error()+": ")
-		return fault.New(fault.Failed, code.ImageReserved, "the image has a file or link of its own at %s, where berth keeps what it needs in a container", at).
-			Hint("take it out of the image: nothing of an app's may be at /.berth")
+		return fault.New(fault.Failed, code.ImageReserved, "the image has a file or link at %s, which berth needs for its own files", at).
+			Hint("remove it from the image: /.berth is reserved")
 	}
 	if bad, ok := errors.AsType[*images.DockerfileError](err); ok {
 		at := bad.Path

@@ -14,7 +14,7 @@ func TestImageFault_SaysWhereAnImageIsInTheWay(t *testing.T) {
 	d := newBuilder(t)
 	err := fmt.Errorf("make the image: %w", fmt.Errorf("%w: %s", runtime.ErrReserved, "/.berth/init"))
 	f := fault.From(d.imageFault(t.Context(), err))
-	if f == nil || f.Code != "E197" || !strings.Contains(f.Error(), "at /.berth/init, where") {
+	if f == nil || f.Code != "E197" || !strings.Contains(f.Error(), "at /.berth/init, which") {
 		t.Fatalf("got %v, want E197 with the place", f)
 	}
 	if hints := strings.Join(f.Hints, ""); !strings.Contains(hints, "/.berth") {

@@ -164,7 +164,7 @@ func (b *Builder) plan(ctx context.Context, record store.App, tree *source, out 
 	}
 	if process, is := SoleProcess(made); is {
 		if _, set := record.Formation[process]; !set {
-			out.Detail("%s is started once: there is no other process", process)
+			out.Detail("%s gets one instance: there is no other process", process)
 		}
 	}
 	return made, config, nil

@@ -30,10 +30,10 @@ type Registries struct {
 func (r Registries) LoginRegistry(_ context.Context, app, host string, login store.RegistryLogin, by store.User) error {
 	host = strings.ToLower(host)
 	if !registryHost.MatchString(host) {
-		return fault.New(fault.Usage, code.RegistryLoginInvalid, "%.80q is not the host of a registry", host).Hint("write it as in the names of its images: registry.example.com, or with a port")
+		return fault.New(fault.Usage, code.RegistryLoginInvalid, "%.80q is not a registry host", host).Hint("write it as in image names: registry.example.com, or with a port")
 	}
 	if login.Username == "" || login.Password == "" {
-		return fault.New(fault.Usage, code.RegistryLoginInvalid, "a login needs a user and a password").Hint("the password is read from standard input")
+		return fault.New(fault.Usage, code.RegistryLoginInvalid, "registry:login needs a user and a password").Hint("the password is read from standard input")
 	}
 	return r.edit(by, app, "logged in to "+host, func(logins map[store.RegistryPlace]store.RegistryLogin) error {
 		place := store.RegistryPlace{App: app, Host: host}
@@ -47,7 +47,7 @@ func (r Registries) LoginRegistry(_ context.Context, app, host string, login sto
 			}
 		}
 		if app != "" && n > maxRegistryLogins {
-			return fault.New(fault.Conflict, code.RegistryLoginsFull, "%s has %d logins, and may have no more", app, maxRegistryLogins)
+			return fault.New(fault.Conflict, code.RegistryLoginsFull, "%s has %d registry logins, which is the maximum", app, maxRegistryLogins)
 		}
 		return nil
 	})

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -42,9 +42,9 @@ func (b *Builder) roomToBuild(ctx context.Context, record store.App) error {
 	if short, err = b.shortOfRoom(); err != nil || short == nil {
 		return err
 	}
-	f := fault.NoSpace("only %s of disk are free, and a build needs %s", progress.Bytes(short.Free), progress.Bytes(needed(*short)))
+	f := fault.NoSpace("only %s of disk space is free, a build needs %s", units.Bytes(short.Free), units.Bytes(needed(*short)))
 	return f.With(b.disk(ctx)...).
-		Hint("berth builds:cache-clear APP and apps:destroy free some, or give the machine a larger disk")
+		Hint("free some with berth builds:cache-clear APP or apps:destroy, or use a larger disk")
 }
 
 // shortOfRoom returns the filesystem on which there is too little for a build,
@@ -94,7 +94,7 @@ func (b *Builder) disk(ctx context.Context) (lines []string) {
 	slices.SortStableFunc(uses, func(x, y use) int { return cmp.Compare(y.bytes, x.bytes) })
 	for _, u := range uses {
 		if u.bytes >= 1<<20 {
-			lines = append(lines, fmt.Sprintf("%9s  %s", progress.Bytes(u.bytes), u.what))
+			lines = append(lines, fmt.Sprintf("%9s  %s", units.Bytes(u.bytes), u.what))
 		}
 	}
 	return lines
@@ -104,13 +104,13 @@ func (b *Builder) disk(ctx context.Context) (lines []string) {
 // wrote to go too: they may be what fills the disk, and the end of a disk cuts
 // files short.
 func (b *Builder) outgrown(layer plan.Layer, record store.App, short *runtime.DiskError) error {
-	f := fault.New(fault.Failed, code.BuildDiskSpent, "the build was stopped at %s: it wrote %s, and may write %s", layer.Name, progress.Bytes(short.Written), progress.Bytes(short.Budget))
+	f := fault.New(fault.Failed, code.BuildDiskSpent, "the build was stopped at %s: it wrote %s, the limit is %s", layer.Name, units.Bytes(short.Written), units.Bytes(short.Budget))
 	if short.Full {
-		f = fault.NoSpace("the build was stopped at %s: only %s of disk were left", layer.Name, progress.Bytes(short.Free))
+		f = fault.NoSpace("the build was stopped at %s: only %s of disk space was left", layer.Name, units.Bytes(short.Free))
 	}
 	for _, use := range short.Uses {
 		if use.Bytes >= 1<<20 {
-			f.With(fmt.Sprintf("%9s written to %s", progress.Bytes(use.Bytes), use.Place))
+			f.With(fmt.Sprintf("%9s written to %s", units.Bytes(use.Bytes), use.Place))
 		}
 		for _, cache := range layer.Caches {
 			if cache.Target == use.Place && use.Bytes > 0 {
@@ -119,9 +119,9 @@ func (b *Builder) outgrown(layer plan.Layer, record store.App, short *runtime.Di
 		}
 	}
 	if short.Full {
-		f.Hint("free some disk and push again")
+		f.Hint("free some disk space and push again")
 	}
-	f.Hint("what the build wrote is removed")
+	f.Hint("the files that the build wrote are removed")
 	f.Cause = short
 	return f
 }
@@ -136,6 +136,6 @@ func networkToBuild(ipv6Only bool) error {
 
 // IPv6Only returns the fault (E506) of a machine on which builds can fetch nothing.
 func IPv6Only() *fault.Error {
-	return fault.New(fault.Failed, code.IPv6Only, "this machine reaches the internet by IPv6 alone, and builds have IPv4").
-		Hint("give it an IPv4 address or a route by NAT or CLAT; what runs goes on")
+	return fault.New(fault.Failed, code.IPv6Only, "this machine has internet access only over IPv6, and builds use IPv4").
+		Hint("give it an IPv4 address or a route by NAT or CLAT; running apps are not affected")
 }

@@ -127,7 +127,7 @@ func TestMakeLayers_AToolchainIsNotThePushersTime(t *testing.T) {
 		layers.takes["deps b"] = 16 * time.Minute
 		err := <-makeAll(t.Context(), d, "b").err
 		f := fault.From(err)
-		if f == nil || f.Code != code.BuildTimeout || !slices.Contains(f.Hints, "what it has finished is kept: push again to go on from there") {
+		if f == nil || f.Code != code.BuildTimeout || !slices.Contains(f.Hints, "finished steps are kept: push again to continue from there") {
 			t.Errorf("a build of 16 minutes: got %v", err)
 		}
 		layers.takes["node"], layers.made = 31*time.Minute, nil

@@ -119,12 +119,12 @@ func (b *Builder) testFault(ctx context.Context, record store.App, test *plan.Te
 	}
 	what, line := "the tests", test.Command
 	if len(failed.Args) == 3 && failed.Args[2] == test.Setup {
-		what, line = "the set-up of the tests", test.Setup
+		what, line = "the setup of the tests", test.Setup
 	}
 	f := fault.New(fault.Failed, code.TestsFailed, "%s failed: %s", what, describe(failed.Exit)).With("it ran: " + progress.Clip(progress.OneLine(line), 200))
 	lines := Quoted(failed.Tail)
 	f = advise(f.With(lines...), lines, failed.Exit)
-	return f.Hint("tests do not see the app's config; environments.test.env in app.json is theirs")
+	return f.Hint("tests do not see the app's config; set their variables in environments.test.env of app.json")
 }
 
 // testCount finds in the output of tests how many there were, as each of the

@@ -5,10 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -49,9 +49,9 @@ type allowance struct {
 func (b *Builder) buildAllowance(what, errCode string) *allowance {
 	return &allowance{
 		load: b.engine.Load, own: buildTime, clock: buildDeadline,
-		spent: fault.New(fault.Timeout, errCode, "%s took longer than %s", what, progress.Spoken(buildTime)),
-		overdue: fault.New(fault.Timeout, code.BuildDeadline, "%s did not end within %s: the processors were busy with other work", what, progress.Spoken(buildDeadline)).
-			Hint("push again when the machine is less busy; %s ps:report APP shows what an app takes", b.deploys.SSHCommand()),
+		spent: fault.New(fault.Timeout, errCode, "%s took longer than %s", what, units.Duration(buildTime)),
+		overdue: fault.New(fault.Timeout, code.BuildDeadline, "%s did not end within %s: the processors were busy with other work", what, units.Duration(buildDeadline)).
+			Hint("push again when the machine is less busy; to see what an app uses: %s ps:report APP", b.deploys.SSHCommand()),
 	}
 }
 
@@ -59,9 +59,9 @@ func (b *Builder) buildAllowance(what, errCode string) *allowance {
 func (b *Builder) sharedAllowance(layer string) *allowance {
 	return &allowance{
 		load: b.engine.Load, own: sharedTime, clock: sharedDeadline,
-		spent: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s", layer, progress.Spoken(sharedTime)).
-			Hint("see whether this machine reaches its package sources, and how fast"),
-		overdue: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s: the processors were busy with other work", layer, progress.Spoken(sharedDeadline)).
+		spent: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s", layer, units.Duration(sharedTime)).
+			Hint("check that this machine can reach its package sources, and how fast"),
+		overdue: fault.New(fault.Timeout, code.ToolchainTimeout, "%s could not be installed within %s: the processors were busy with other work", layer, units.Duration(sharedDeadline)).
 			Hint("push again when the machine is less busy"),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/units"
 )
 
 // buildID names a build.
@@ -81,7 +82,7 @@ func (t *Transcript) Write(p []byte) (int, error) {
 	}
 	t.file.Write(p)
 	if t.size += len(p); t.size > longestTranscript {
-		fmt.Fprintf(t.file, "%s... more than %d MiB; the rest is left out\n", progress.Indent, longestTranscript>>20)
+		fmt.Fprintf(t.file, "%s... more than %s; the rest is omitted\n", progress.Indent, units.Bytes(longestTranscript))
 	}
 	close(t.grown)
 	t.grown = make(chan struct{})

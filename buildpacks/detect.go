@@ -97,7 +97,7 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 		return nil, err
 	}
 	chain.Contested = len(list) > 1
-	var over []string // the languages that were passed over, and why
+	var over []string // the languages that were ignored, and why
 	var first error
 	for i, lang := range list {
 		if i > 0 {
@@ -126,7 +126,7 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 		if !ok || problem.Code != source.CodeNoProcess {
 			break
 		}
-		over = append(over, fmt.Sprintf("%s was passed over (%s): %s", lang.title, source.Printable(lang.evidence(chain.Tree)), problem.Message))
+		over = append(over, fmt.Sprintf("%s was ignored (%s): %s", lang.title, source.Printable(lang.evidence(chain.Tree)), problem.Message))
 	}
 	if problem, ok := errors.AsType[*source.Problem](first); ok && len(over) > 1 {
 		problem.With(over[1:]...)
@@ -185,7 +185,7 @@ func sayOthers(t *source.Tree, list []language) {
 		}
 	}
 	if len(others) > 0 {
-		t.Note("built as %s; it looks like %s too", list[0].title, strings.Join(others, " and "))
+		t.Note("built as %s; it also looks like %s", list[0].title, strings.Join(others, " and "))
 		t.Note(`to choose: builder:set APP selected NAME`)
 		t.Note(`or "buildpack": "NAME" in app.json`)
 	}
@@ -228,8 +228,8 @@ func byName(name, by string) ([]language, error) {
 	if i := slices.IndexFunc(languages, func(l language) bool { return l.name == name }); i >= 0 {
 		return languages[i : i+1], nil
 	}
-	return nil, source.Problemf(source.CodeBuilder, "%s asks for the builder %q, which there is not", by, source.Printable(name)).
-		Hint("there are %s", strings.Join(Languages(), ", "))
+	return nil, source.Problemf(source.CodeBuilder, "%s asks for the unknown builder %q", by, source.Printable(name)).
+		Hint("the builders are %s", strings.Join(Languages(), ", "))
 }
 
 // Languages returns the names of what can be chosen, in the order in which
@@ -254,12 +254,12 @@ func unknown(p *plan.Plan, t *source.Tree) error {
 	e := source.Problemf(source.CodeUnknown, "nothing here says how to build this app").
 		With("looked for " + strings.Join(titles, ", "))
 	if len(p.Processes) > 0 {
-		e.With("Procfile is there, but it says what to run, not how to build it")
+		e.With("there is a Procfile, but it says what to run, not how to build it")
 	}
 	if dirs := projectDirs(t); len(dirs) > 0 {
 		return e.Hint("%s looks like an app: builder:set APP build-dir %s", strings.Join(dirs, " or "), dirs[0])
 	}
-	return e.Hint("a repository needs no file of berth's, but one that tells its language:").
+	return e.Hint("a repository needs a file that shows its language:").
 		Hint("requirements.txt, package.json, go.mod, pom.xml, Gemfile, index.html, Dockerfile, ...")
 }
 

@@ -77,7 +77,7 @@ func TestFrontend_InEveryLanguage(t *testing.T) {
 			if !strings.Contains(made.Summary, "Node 24.21.0 (") || made.Versions["node"] == "" {
 				t.Errorf("summary %q, versions %v: Node is not named", made.Summary, made.Versions)
 			}
-			if notes := strings.Join(made.Notes, "\n"); strings.Contains(notes, "looks like Node") || strings.Contains(notes, "passed over") {
+			if notes := strings.Join(made.Notes, "\n"); strings.Contains(notes, "looks like Node") || strings.Contains(notes, "ignored") {
 				t.Errorf("notes: %q", notes)
 			}
 		})
@@ -91,14 +91,14 @@ func TestFrontend_WhatNothingUsesIsPassedOver(t *testing.T) {
 		files []string
 		note  string
 	}{
-		"tools alone":                    {append(flask, "package.json", `{"devDependencies": {"prettier": "3"}}`), "it looks like Node (package.json) too"},
-		"a folder that is not named":     {frontend("ui/", flask...), "ui/package.json is passed over: nothing in the source names what it builds"},
-		"a folder in a comment of docs":  {frontend("ui/", append(flask, "docs/x.py", `"ui/dist"`)...), "ui/package.json is passed over"},
-		"a longer name":                  {frontend("ui/", "requirements.txt", "flask", "web.py", flaskApp+"x = 'gui/dist'"), "ui/package.json is passed over"},
+		"tools alone":                    {append(flask, "package.json", `{"devDependencies": {"prettier": "3"}}`), "it also looks like Node (package.json)"},
+		"a folder that is not named":     {frontend("ui/", flask...), "ui/package.json is ignored: nothing in the source names what it builds"},
+		"a folder in a comment of docs":  {frontend("ui/", append(flask, "docs/x.py", `"ui/dist"`)...), "ui/package.json is ignored"},
+		"a longer name":                  {frontend("ui/", "requirements.txt", "flask", "web.py", flaskApp+"x = 'gui/dist'"), "ui/package.json is ignored"},
 		"an example":                     {frontend("examples/ui/", append(flask, "x.py", `"examples/ui/dist"`)...), ""},
-		"buildpacks without Node":        {frontend("", append(flask, ".buildpacks", "heroku/python\n")...), "package.json is passed over: Node is not among the buildpacks"},
+		"buildpacks without Node":        {frontend("", append(flask, ".buildpacks", "heroku/python\n")...), "package.json is ignored: Node is not among the buildpacks"},
 		"a process of Node":              {frontend("", append(flask, "Procfile", "web: gunicorn web:app\nworker: node worker.js\n")...), "worker runs node, which is there only while the frontend is built"},
-		"buildpacks that Node is not in": {append(flask, ".buildpacks", "heroku/nodejs\nheroku/python\n"), "the buildpack of Node is passed over: no package.json has a build script"},
+		"buildpacks that Node is not in": {append(flask, ".buildpacks", "heroku/nodejs\nheroku/python\n"), "the Node buildpack is ignored: no package.json has a build script"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made, err := Detect(packtest.Request(repo(c.files...)))

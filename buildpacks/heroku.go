@@ -117,7 +117,7 @@ func herokuChoice(c *plan.Chain, manifest []string) (chosen language, ok bool, e
 			c.Buildpacks = append(c.Buildpacks, name)
 			// Node has its part in the apps of other languages.
 			if chosen.name != "" && chosen.name != name && chosen.name != "node" {
-				t.Note("%s: %s is passed over, the app is built by the last one", last.from, chosen.name)
+				t.Note("%s: %s is ignored; the app is built by the last one", last.from, chosen.name)
 			}
 			chosen.name, last, ok = name, n, true
 		}

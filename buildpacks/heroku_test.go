@@ -46,9 +46,9 @@ func TestDetect_HerokusFilesChoose(t *testing.T) {
 		want  string
 		says  string
 	}{
-		"nobody":            {tree(), "go", "it looks like Python (requirements.txt) too"},
+		"nobody":            {tree(), "go", "it also looks like Python (requirements.txt)"},
 		"a line":            {tree(".buildpacks", "# ours\n\nheroku/go\n"), "go", ""},
-		"the last line":     {tree(".buildpacks", "heroku/python\nhttps://github.com/heroku/heroku-buildpack-go.git#v1\n"), "go", ".buildpacks, line 1: python is passed over"},
+		"the last line":     {tree(".buildpacks", "heroku/python\nhttps://github.com/heroku/heroku-buildpack-go.git#v1\n"), "go", ".buildpacks, line 1: python is ignored"},
 		"apt aside":         {tree(".buildpacks", "heroku-community/apt\nheroku/go\n"), "go", ""},
 		"apt alone":         {tree(".buildpacks", "https://github.com/heroku/heroku-buildpack-apt\n"), "go", ""},
 		"Heroku's key":      {tree("app.json", `{"buildpacks": [{"url": "heroku/go"}]}`), "go", ""},

@@ -55,8 +55,8 @@ func noteFiles(t *source.Tree) {
 		for i, w := range writings {
 			if !found[i] && w.fits(text) {
 				found[i] = true
-				t.Note("%s %s: files begin anew with each release, and with", source.Printable(name), w.what)
-				t.Note("each instance; what is to last belongs into a database or a store of objects")
+				t.Note("%s %s: files are lost with each release, and not shared by", source.Printable(name), w.what)
+				t.Note("instances; keep lasting data in a database or an object store")
 			}
 		}
 	})
@@ -96,14 +96,14 @@ func noteIgnored(t *source.Tree, language string) {
 	if text, err := t.Text(".gitattributes", source.MaxManifest); err == nil {
 		for _, line := range source.Lines(text) {
 			if words := strings.Fields(line); len(words) > 1 && slices.Contains(words[1:], "export-ignore") && !strings.HasPrefix(line, "#") {
-				t.Note(".gitattributes: export-ignore is passed over, all of the commit is built")
+				t.Note(".gitattributes: export-ignore is ignored, the whole commit is built")
 				break
 			}
 		}
 	}
 	noteAddons(t)
 	if language != "dockerfile" && t.Has("Dockerfile") {
-		t.Note("the Dockerfile is passed over: another builder is chosen")
+		t.Note("the Dockerfile is ignored: another builder is chosen")
 	}
 }
 
@@ -137,6 +137,6 @@ func noteAddons(t *source.Tree) {
 				break
 			}
 		}
-		t.Note("app.json: addons is passed over (%s): berth starts no service, set %s by config:set", source.Printable(name), what)
+		t.Note("app.json: addons is ignored (%s): berth starts no service; set %s with config:set", source.Printable(name), what)
 	}
 }

@@ -53,12 +53,12 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 		files []string
 		want  string
 	}{
-		"export-ignore":          {append(flask, ".gitattributes", "*.txt text\n/docs export-ignore\n"), "export-ignore is passed over"},
+		"export-ignore":          {append(flask, ".gitattributes", "*.txt text\n/docs export-ignore\n"), "export-ignore is ignored"},
 		"export-ignore, comment": {append(flask, ".gitattributes", "# /docs export-ignore\n"), ""},
-		"a Dockerfile":           {append(flask, "Dockerfile", "FROM scratch\n", ".buildpacks", "heroku/python\n"), "the Dockerfile is passed over"},
-		"a Dockerfile, app.json": {append(flask, "Dockerfile", "FROM scratch\n", "app.json", `{"buildpacks": [{"url": "heroku/python"}]}`), "the Dockerfile is passed over"},
-		"addons":                 {append(flask, "app.json", `{"addons": ["heroku-redis:mini"]}`), "addons is passed over (heroku-redis:mini): berth starts no service, set REDIS_URL by config:set"},
-		"addons, with plans":     {append(flask, "app.json", `{"addons": [{"plan": "heroku-postgresql:essential-0", "as": "DB"}]}`), "(heroku-postgresql:essential-0): berth starts no service, set DATABASE_URL"},
+		"a Dockerfile":           {append(flask, "Dockerfile", "FROM scratch\n", ".buildpacks", "heroku/python\n"), "the Dockerfile is ignored"},
+		"a Dockerfile, app.json": {append(flask, "Dockerfile", "FROM scratch\n", "app.json", `{"buildpacks": [{"url": "heroku/python"}]}`), "the Dockerfile is ignored"},
+		"addons":                 {append(flask, "app.json", `{"addons": ["heroku-redis:mini"]}`), "addons is ignored (heroku-redis:mini): berth starts no service; set REDIS_URL with config:set"},
+		"addons, with plans":     {append(flask, "app.json", `{"addons": [{"plan": "heroku-postgresql:essential-0", "as": "DB"}]}`), "(heroku-postgresql:essential-0): berth starts no service; set DATABASE_URL"},
 		"addons that are odd":    {append(flask, "app.json", `{"addons": "x"}`), ""},
 		"a Dockerfile that is":   {append(flask, "Dockerfile", "FROM scratch\n"), ""},
 	} {
@@ -68,7 +68,7 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			notes := strings.Join(made.Notes, "\n")
-			if c.want == "" && strings.Contains(notes, "passed over") || !strings.Contains(notes, c.want) {
+			if c.want == "" && strings.Contains(notes, "ignored") || !strings.Contains(notes, c.want) {
 				t.Errorf("notes: got %q, want %q", notes, c.want)
 			}
 		})

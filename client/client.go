@@ -131,14 +131,14 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrPermission):
-		return fault.New(fault.Denied, code.SocketForbidden, "only root may speak to berth on this machine").With(seen).
+		return fault.New(fault.Denied, code.SocketForbidden, "only root may use berth on this machine").With(seen).
 			Hint("try again with sudo").
-			Hint("or ask over SSH: ssh berth@HOST COMMAND")
+			Hint("or use SSH: ssh berth@HOST COMMAND")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET): // it stopped with the connection waiting in line
 		return fault.New(fault.Failed, code.DaemonNotRunning, "berth is not running").With(seen).
-			Hint("journalctl -u berth -n 30 says why, systemctl restart berth starts it").
-			Hint("where there is no systemd: see /var/log/berth.log, then /usr/local/lib/berth/service start")
+			Hint("journalctl -u berth -n 30 shows why; systemctl restart berth starts it").
+			Hint("without systemd: see /var/log/berth.log, then /usr/local/lib/berth/service start")
 	}
 	return fmt.Errorf("ask berth: %w", err)
 }
@@ -148,6 +148,6 @@ func brokeOff(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fault.New(fault.Failed, code.DaemonGone, "berth went away before it had answered: %w", err).
-		Hint("what it was doing may have been done; look before you ask again")
+	return fault.New(fault.Failed, code.DaemonGone, "berth stopped before it answered: %w", err).
+		Hint("the command may have taken effect; check before you run it again")
 }

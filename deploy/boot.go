@@ -104,7 +104,7 @@ type broken struct {
 	uids     map[string]int // of the apps, by name: a name may be another app's by then
 	releases []brokenRelease
 	builds   []store.Build
-	runs     []store.JobRun
+	runs     []store.CronRun
 }
 
 // brokenRelease is one that was being rolled out.
@@ -167,8 +167,8 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) && tx.HasJobRun(run.App, run.Number) {
-			if _, err := tx.PutJobRun(run); err != nil {
+		if there(run.App) && tx.HasCronRun(run.App, run.Number) {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -217,7 +217,7 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 				}
 				left.builds = append(left.builds, b)
 			}
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			if err != nil {
 				return err
 			}

@@ -36,11 +36,11 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 				return err
 			}
 		}
-		for _, run := range []store.JobRun{
+		for _, run := range []store.CronRun{
 			{App: "shop", Job: "j", StartedAt: start, FinishedAt: start, ExitCode: 4},
 			{App: "shop", Job: "j", StartedAt: start}, // its container is gone
 		} {
-			if _, err := tx.PutJobRun(run); err != nil {
+			if _, err := tx.PutCronRun(run); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		if pending.Status != store.ReleaseFailed {
 			t.Errorf("the pending release: got %s", pending.Status)
 		}
-		runs, err := tx.JobRuns("shop", "j", 0)
+		runs, err := tx.CronRuns("shop", "j", 0)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	shop(t, d)
 	begin := func(app string) {
 		update(t, d, func(tx *store.Tx) error {
-			_, err := tx.PutJobRun(store.JobRun{App: app, Job: "j", StartedAt: time.Now()})
+			_, err := tx.PutCronRun(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
 			return errors.Join(err,
 				tx.Builds.Put(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
 				tx.PutRelease(store.Release{App: app, Number: 2, Status: store.ReleasePending, Build: 7}))
@@ -107,7 +107,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	}
 	left.releases = append([]brokenRelease{{"shop", 99}}, left.releases...)
 	left.builds = append(left.builds, store.Build{App: "shop", Number: 99, Status: store.BuildFailed})
-	left.runs = append(left.runs, store.JobRun{App: "shop", Job: "j", Number: 99})
+	left.runs = append(left.runs, store.CronRun{App: "shop", Job: "j", Number: 99})
 	if err := d.DestroyApp(t.Context(), "blog", store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 			release, err1 := tx.Release(app, 2)
 			build, err2 := tx.Builds.Get(app, 7)
 			builds, err3 := tx.Builds.Of(app, 0)
-			runs, err4 := tx.JobRuns(app, "j", 0)
+			runs, err4 := tx.CronRuns(app, "j", 0)
 			state := "open"
 			if n := len(runs); n > 0 && !runs[n-1].FinishedAt.IsZero() {
 				state = "closed"
@@ -238,7 +238,7 @@ func TestRun_GoesOnUntilItIsEnded(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			release.Cron = []store.Job{{ID: "j", Schedule: "0 * * * *", Command: "work"}}
+			release.Cron = []store.CronJob{{ID: "j", Schedule: "0 * * * *", Command: "work"}}
 			return tx.PutRelease(release)
 		})
 		now, l := another(t, d, m)
@@ -251,7 +251,7 @@ func TestRun_GoesOnUntilItIsEnded(t *testing.T) {
 			t.Fatalf("Run ended by itself: %v", err)
 		default:
 		}
-		statuses, err := now.jobs.Jobs(t.Context(), "shop")
+		statuses, err := now.jobs.CronJobs(t.Context(), "shop")
 		if err != nil || len(statuses) != 1 || statuses[0].Last == nil {
 			t.Errorf("an hourly job after 2 hours: got %+v, %v; want a run", statuses, err)
 		}

@@ -175,12 +175,12 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		release.Cron, record.Stopped = []store.Job{{ID: "j", Command: "work"}}, false
+		release.Cron, record.Stopped = []store.CronJob{{ID: "j", Command: "work"}}, false
 		return errors.Join(tx.PutRelease(release), tx.PutApp(record))
 	})
-	ended := make(chan store.JobRun)
+	ended := make(chan store.CronRun)
 	go func() {
-		run, _ := d.jobs.RunJob(context.Background(), "shop", "j", store.Root, io.Discard)
+		run, _ := d.jobs.RunCron(context.Background(), "shop", "j", store.Root, io.Discard)
 		ended <- run
 	}()
 	for !slices.ContainsFunc(m.Boxes(), (*fleettest.Box).Runs) {

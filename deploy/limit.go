@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
@@ -69,13 +68,6 @@ func usually(r store.Resource) store.Resource {
 		}
 	}
 	return r
-}
-
-func showMemory(n int64) string {
-	if n >= 1<<30 && n%(1<<30) == 0 {
-		return fmt.Sprintf("%dGB", n>>30)
-	}
-	return fmt.Sprintf("%dMB", n>>20)
 }
 
 // The limits that every container has.

@@ -24,6 +24,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // What an app wants run around a release, in the order in which it is run. Each
@@ -146,7 +147,7 @@ func (d *phases) postdeploy(ctx context.Context, record store.App, release store
 // inPhase says what is run, times it and remembers how it ended.
 func (d *phases) inPhase(ctx context.Context, release store.Release, name, script string, out *progress.Report, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, phaseTimeout,
-		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, progress.Spoken(phaseTimeout)))
+		fault.New(fault.Timeout, code.PhaseTimeout, "%s took longer than %s", name, units.Duration(phaseTimeout)))
 	defer cancel()
 	out.Step("Run", "%s", progress.Clip(name+": "+progress.OneLine(script), progress.Columns-len("-----> Run      ")))
 	began := time.Now()

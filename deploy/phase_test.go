@@ -61,7 +61,7 @@ func TestPhaseFault_NamesCommandExitAndLastLines(t *testing.T) {
 	f := fault.From(phaseFault(newDeployer(t).sshCommand(), "shop", "E262", "release", "./migrate\n  --all", fleet.Exit{Code: 127}, []string{"bash: ./migrate: not found"}))
 	got := strings.Join(f.Lines(0), "\n")
 	want := "error: release failed: exit code 127 [E262]\n       it ran: ./migrate --all\n       | bash: ./migrate: not found\n" +
-		"hint:  the command was not found; is its package in the app's dependencies?"
+		"hint:  the command was not found: is its package among the app's dependencies?"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

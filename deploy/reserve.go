@@ -10,6 +10,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // promises are what is kept of the machine for what is being started. What
@@ -117,7 +118,7 @@ func fits(all store.Resource, app string, wants, has store.Resource, others []ho
 	short := ""
 	switch {
 	case wants.Memory > max(left.Memory, has.Memory):
-		short = fmt.Sprintf("%s of memory, and %s can be reserved", showMemory(wants.Memory), showMemory(max(0, left.Memory)))
+		short = fmt.Sprintf("%s of memory, and %s can be reserved", units.Bytes(wants.Memory), units.Bytes(max(0, left.Memory)))
 	case wants.CPU > max(left.CPU, has.CPU):
 		short = fmt.Sprintf("%s CPUs, and %s can be reserved", showCPU(wants.CPU), showCPU(max(0, left.CPU)))
 	default:
@@ -131,7 +132,7 @@ func fits(all store.Resource, app string, wants, has store.Resource, others []ho
 // heldTable says who holds what. Apps that the asker may not see are summed up.
 func heldTable(all store.Resource, asks holder, others []holder, by store.User) (lines []string) {
 	row := func(name string, r store.Resource) {
-		lines = append(lines, fmt.Sprintf("%-20.40s %9s %6s", name, showMemory(r.Memory), showCPU(r.CPU)))
+		lines = append(lines, fmt.Sprintf("%-20.40s %9s %6s", name, units.Bytes(r.Memory), showCPU(r.CPU)))
 	}
 	lines = append(lines, fmt.Sprintf("%-20s %9s %6s", "reserved by", "memory", "cpu"))
 	var hidden store.Resource

@@ -21,6 +21,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // clearWord takes a value back, in the place of one. It is Dokku's.
@@ -43,13 +44,13 @@ type resource struct {
 }
 
 var resources = []resource{
-	{name: "memory", usual: usualMemory, least: 16 << 20, most: machineMemory, live: true, read: readSize, show: showMemory, form: "512m or 1g"},
-	{name: "memory-swap", least: 16 << 20, most: machineSwap, live: true, read: readSize, show: showMemory, form: "1g, memory and swap together"},
+	{name: "memory", usual: usualMemory, least: 16 << 20, most: machineMemory, live: true, read: readSize, show: units.Bytes, form: "512m or 1g"},
+	{name: "memory-swap", least: 16 << 20, most: machineSwap, live: true, read: readSize, show: units.Bytes, form: "1g, memory and swap together"},
 	{name: "cpu", least: 10, most: machineCPU, live: true, read: readCPU, show: showCPU, form: "0.5 or 2"},
 	{name: "pids", usual: usualPids, least: 8, most: machinePids, live: true, read: readCount, show: showCount, form: "2048"},
 	{name: "files", usual: runtime.DefaultFiles, least: 32, most: machineFiles, read: readCount, show: showCount, form: "65536"},
-	{name: "shm", usual: runtime.DefaultShm, free: true, least: 1 << 20, most: machineMemory, read: readSize, show: showMemory, form: "256m"}, // what is in it counts as memory
-	{name: "disk", least: 1 << 20, most: func() int64 { return 1 << 50 }, live: true, read: readSize, show: showMemory, form: "2g"},
+	{name: "shm", usual: runtime.DefaultShm, free: true, least: 1 << 20, most: machineMemory, read: readSize, show: units.Bytes, form: "256m"}, // what is in it counts as memory
+	{name: "disk", least: 1 << 20, most: func() int64 { return 1 << 50 }, live: true, read: readSize, show: units.Bytes, form: "2g"},
 }
 
 // reservable are those that can be promised.
@@ -290,14 +291,14 @@ func consistent(record store.App, release store.Release) error {
 		set := record.Limit(process)
 		limit, reserve := usually(set), record.Resources.Reserve(process)
 		if set.Swap != 0 && set.Swap < limit.Memory {
-			return fault.New(fault.Usage, code.ResourceInvalid, "memory-swap of %s is %s, and its memory alone %s", process, showMemory(set.Swap), showMemory(limit.Memory)).
+			return fault.New(fault.Usage, code.ResourceInvalid, "memory-swap of %s is %s, and its memory alone %s", process, units.Bytes(set.Swap), units.Bytes(limit.Memory)).
 				Hint("memory-swap counts both together, as Docker does: give as much as memory, or more")
 		}
 		for _, name := range reservable {
 			r := resourceOf(name)
 			if most := *limit.Of(name); most != 0 && *reserve.Of(name) > most {
 				return fault.New(fault.Usage, code.ReserveAboveLimit, "%s of %s would be reserved for each instance of %s, and its limit is %s", r.show(*reserve.Of(name)), name, process, r.show(most)).
-					Hint("resource:limit --%s %s --process-type %s %s", name, r.show(*reserve.Of(name)), process, record.Name)
+					Hint("raise the limit, or reserve less")
 			}
 		}
 	}
@@ -379,17 +380,10 @@ func (d *Resources) ResourceReport(ctx context.Context, app string) (ResourceRep
 	return report, nil
 }
 
-// readSize reads 512m, 512MB, 1g or 2GiB: always powers of two, as Docker has
-// them. A number alone is MB, as it is for Dokku.
+// readSize reads 512m or 1g. A number alone is MiB, as it is for Dokku.
 func readSize(value string) (int64, bool) {
-	number := strings.ToLower(value)
-	unit := strings.TrimLeft(number, "0123456789")
-	n, err := strconv.ParseInt(strings.TrimSuffix(number, unit), 10, 64)
-	shift, known := map[string]int{"": 20, "m": 20, "mb": 20, "mi": 20, "mib": 20, "g": 30, "gb": 30, "gi": 30, "gib": 30}[unit]
-	if err != nil || !known || n > 1<<20 {
-		return 0, false
-	}
-	return n << shift, true
+	n, err := units.ParseBytes(value, units.MiB)
+	return n, err == nil
 }
 
 // readCPU reads cores, as thousandths of one.

@@ -190,14 +190,14 @@ func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 // NoCertTarget returns the fault (E179) of a name that is neither an app nor a
 // host.
 func NoCertTarget(name string) *fault.Error {
-	return fault.New(fault.NotFound, code.CertificateUnknown, "no app and no host is called %.80q", name).
+	return fault.New(fault.NotFound, code.CertificateUnknown, "there is no app or host named %.80q", name).
 		Hint("berth certs:report lists the hosts")
 }
 
 // NoHostToCertify returns the fault (E179) of an app without a host.
 func NoHostToCertify(app string) *fault.Error {
-	return fault.New(fault.Conflict, code.CertificateUnknown, "%s has no host that could have a certificate", app).
-		Hint("berth domains:add %s gives it one", app)
+	return fault.New(fault.Conflict, code.CertificateUnknown, "%s has no host that can have a certificate", app).
+		Hint("add a domain: berth domains:add %s DOMAIN", app)
 }
 
 // AddPair gives an app's hosts, or one host, a certificate of their own. One
@@ -205,7 +205,7 @@ func NoHostToCertify(app string) *fault.Error {
 func (e *Edge) AddPair(ctx context.Context, app, host string, chain, key []byte, by store.User) error {
 	pair, sorted, secret, err := certificates.ParsePair(chain, key, time.Now())
 	if err != nil {
-		return fault.New(fault.Usage, code.CertificateInvalid, "this certificate would not do: %w", err)
+		return fault.New(fault.Usage, code.CertificateInvalid, "the certificate was rejected: %w", err)
 	}
 	return e.changePairs(app, by, "added a certificate for "+strings.Join(pair.Hosts(), ", "), func(tx *store.Tx, names []string) error {
 		if host != "" {
@@ -275,9 +275,9 @@ func (e *Edge) changePairs(app string, by store.User, text string, change func(t
 // SetLocalCertificates keeps an app's hosts from the ACME CA, or lets them have
 // its certificates again.
 func (e *Edge) SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error {
-	text := "lets the ACME CA certify its hosts"
+	text := "enabled certificates of the ACME CA"
 	if local {
-		text = "keeps its hosts from the ACME CA"
+		text = "disabled certificates of the ACME CA"
 	}
 	_, a, err := e.find(app)
 	if err != nil {

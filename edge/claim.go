@@ -94,15 +94,15 @@ func (c *claim) checkCount() error {
 	if err != nil || len(own) < maxTenantDomains {
 		return err
 	}
-	return fault.New(fault.Conflict, code.DomainsFull, "%s has %d domains, and %s may add no more", c.app, len(own), c.by.Name).
-		Hint("a key that is not bound to apps can")
+	return fault.New(fault.Conflict, code.DomainsFull, "%s has %d domains, and %s may not add more", c.app, len(own), c.by.Name).
+		Hint("a key that is not bound to apps can add more")
 }
 
-const otherTenant = "it, or a name above or below it, leads to an app of somebody else's"
+const otherTenant = "it, or a name above or below it, belongs to an app of another user"
 
 // refuse names no other app: a tenant is not to learn of it.
 func (c *claim) refuse(domain store.Domain, why string) error {
-	return fault.New(fault.Denied, code.DomainForbidden, "%s may not take %s: %s", c.by.Name, domain.Address(), why).
+	return fault.New(fault.Denied, code.DomainForbidden, "%s may not add %s: %s", c.by.Name, domain.Address(), why).
 		Hint("an administrator can: berth domains:add %s %s", c.app, domain.Address())
 }
 
@@ -154,7 +154,7 @@ func (c *claim) reserved(domain store.Domain) string {
 	case isUnder(global, name):
 		return "the global domain is under it"
 	case err == nil || !strings.Contains(name, ".") || isUnder(name, "localhost"):
-		return "it is a name of the machine or of its network"
+		return "it is a name of this machine or of its network"
 	case isPublicSuffix(name) || wildcard && isPublicSuffix("x."+name):
 		return "it is a public suffix, under which names are registered"
 	}
@@ -243,7 +243,7 @@ func checkFree(tx *store.Tx, host, what, app string) error {
 	}
 	for _, domain := range domains {
 		if domain.App != app {
-			return fault.New(fault.Conflict, code.DefaultHostTaken, "%s would answer at %s, which leads to the app %q", what, domain.Address(), domain.App).
+			return fault.New(fault.Conflict, code.DefaultHostTaken, "the default host of %s is %s, which belongs to the app %q", what, domain.Address(), domain.App).
 				Hint("berth domains:remove %s %s frees it", domain.App, domain.Address())
 		}
 	}

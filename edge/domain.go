@@ -107,7 +107,7 @@ func checkRedirect(tx *store.Tx, domain store.Domain) error {
 	passed := []string{domain.Host}
 	for to := domain.Redirect; to != ""; {
 		if slices.Contains(passed, to) {
-			return fault.New(fault.Usage, code.RedirectLoop, "%s would be sent to itself", domain.Host).
+			return fault.New(fault.Usage, code.RedirectLoop, "%s would redirect to itself", domain.Host).
 				With(strings.Join(append(passed, to), " -> "))
 		}
 		passed = append(passed, to)

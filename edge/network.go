@@ -33,7 +33,7 @@ var networkProperties = []networkProperty{
 	{name: "lan", usual: "auto", values: []string{"allow", "deny", "auto"}, set: func(lan *runtime.LAN, value string) string {
 		mode, ok := map[string]runtime.LANMode{"allow": runtime.LANAllow, "deny": runtime.LANDeny, "auto": runtime.LANAuto}[value]
 		if !ok {
-			return "it is allow, deny or auto, which denies on a machine with a public IPv4 address"
+			return "use allow, deny or auto (deny on a machine with a public IPv4 address)"
 		}
 		lan.Mode = mode
 		return ""
@@ -56,16 +56,16 @@ func parseExceptions(value string) (list []netip.Prefix, wrong string) {
 		}
 		switch {
 		case err != nil || p.Addr().Is4In6():
-			return nil, fmt.Sprintf("%.60q is neither an address nor a network such as 192.168.1.0/24", word)
+			return nil, fmt.Sprintf("%.60q is not an address or a network such as 192.168.1.0/24", word)
 		case p != p.Masked():
-			return nil, fmt.Sprintf("%s has bits beside its network: it is %s", p, p.Masked())
+			return nil, fmt.Sprintf("%s has host bits set: the network is %s", p, p.Masked())
 		}
 		if !slices.Contains(list, p) {
 			list = append(list, p)
 		}
 	}
 	if len(list) == 0 || len(list) > maxExceptions {
-		return nil, fmt.Sprintf("it is a list of 1 to %d addresses and networks, as 192.168.1.10,10.0.0.0/24, or none", maxExceptions)
+		return nil, fmt.Sprintf("use a list of 1 to %d addresses and networks, for example 192.168.1.10,10.0.0.0/24, or none", maxExceptions)
 	}
 	return list, ""
 }
@@ -210,7 +210,7 @@ func (n *Network) SetNetwork(ctx context.Context, name, value string, by store.U
 // notInForce says that a property is stored and that the engine, which tries
 // again by itself, could not apply it.
 func notInForce(name, value string, err error) error {
-	f := fault.New(fault.Failed, code.NetworkPending, "%s is stored, but it is not yet in force for all containers", name).With(err.Error())
+	f := fault.New(fault.Failed, code.NetworkPending, "%s is stored, but not yet applied to all containers", name).With(err.Error())
 	f.Cause = err
-	return f.Hint("berth tries again within a minute; to try now: berth %s", strings.TrimSpace("network:set --global "+name+" "+value))
+	return f.Hint("berth retries within a minute; to retry now: berth %s", strings.TrimSpace("network:set --global "+name+" "+value))
 }

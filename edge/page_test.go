@@ -26,7 +26,7 @@ func TestReadPages_AreFilesOfTheSourceAndNotTooLong(t *testing.T) {
 		"empty":          {func(r *os.Root) error { return r.WriteFile(name, nil, 0o644) }, "", ""},
 		"the longest":    {func(r *os.Root) error { return r.WriteFile(name, bytes.Repeat([]byte("x"), store.MaxPage), 0o644) }, strings.Repeat("x", store.MaxPage), ""},
 		"too long":       {func(r *os.Root) error { return r.WriteFile(name, make([]byte, store.MaxPage+1), 0o644) }, "", "more than"},
-		"a directory":    {func(r *os.Root) error { return r.Mkdir(name, 0o755) }, "", "no file"},
+		"a directory":    {func(r *os.Root) error { return r.Mkdir(name, 0o755) }, "", "not a file"},
 		"a link outside": {func(r *os.Root) error { return r.Symlink(outside, name) }, "", "warning"},
 		"a link upwards": {func(r *os.Root) error { return r.Symlink("../../secret", name) }, "", "warning"},
 		"a link inside": {func(r *os.Root) error {

@@ -43,7 +43,7 @@ var globalProperties = []globalProperty{
 		case err != nil:
 			return err.Error()
 		case len(trusted) == 0 || len(trusted) > maxNetworks:
-			return fmt.Sprintf("it is a list of 1 to %d addresses and networks, as 192.0.2.1,2001:db8::/32, or none", maxNetworks)
+			return fmt.Sprintf("use a list of 1 to %d addresses and networks, for example 192.0.2.1,2001:db8::/32, or none", maxNetworks)
 		}
 		p.Trusted = trusted
 		return ""
@@ -51,7 +51,7 @@ var globalProperties = []globalProperty{
 	{name: "proxy-protocol", usual: "off", values: []string{"off", "on", "optional"}, set: func(p *peer.Policy, value string) string {
 		header, ok := map[string]peer.Header{"off": peer.HeaderNone, "on": peer.HeaderRequired, "optional": peer.HeaderOptional}[value]
 		if !ok {
-			return "it is off, on or optional"
+			return "use off, on or optional"
 		}
 		p.Header = header
 		return ""
@@ -82,7 +82,7 @@ func globalPropertyNamed(name string) (globalProperty, error) {
 	}
 	f := fault.New(fault.Usage, code.RouterInvalid, "the router has no property %.60q for all apps", name)
 	if slices.Contains(RouterProperties(), name) {
-		return globalProperty{}, f.Hint("it is an app's: berth router:set APP %s VALUE", name)
+		return globalProperty{}, f.Hint("it is set for each app: berth router:set APP %s VALUE", name)
 	}
 	return globalProperty{}, f.Hint("it has %s", strings.Join(GlobalRouterProperties(), ", "))
 }

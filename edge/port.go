@@ -22,7 +22,7 @@ import (
 func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by store.User) (PortsReport, error) {
 	for _, p := range ports {
 		if len(by.Apps) == 0 && slices.Contains(e.cfg.Ports, p.Number) {
-			return PortsReport{}, fault.New(fault.Conflict, code.PortUnavailable, "port %d is berth's own", p.Number)
+			return PortsReport{}, fault.New(fault.Conflict, code.PortUnavailable, "port %d is used by berth itself", p.Number)
 		}
 	}
 	e.porting.Lock()
@@ -40,7 +40,7 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 				return err
 			}
 			if len(by.Apps) > 0 && (!there || old.App != app) {
-				return fault.New(fault.Denied, code.PortForbidden, "%s may not take port %d: a key that is bound to apps opens no ports of the machine", by.Name, p.Number).
+				return fault.New(fault.Denied, code.PortForbidden, "%s may not take port %d: a key that is bound to apps cannot open ports of the machine", by.Name, p.Number).
 					Hint("an administrator can: berth ports:add %s %s", app, p)
 			}
 			p.App, p.CreatedAt = app, time.Now().UTC()
@@ -67,9 +67,9 @@ func (e *Edge) AddPorts(ctx context.Context, app string, ports []store.Port, by 
 func portFault(number int, err error) error {
 	f := fault.New(fault.Conflict, code.PortUnavailable, "port %d cannot be opened: %w", number, err)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		f = fault.New(fault.Conflict, code.PortUnavailable, "port %d is taken by another program", number)
+		f = fault.New(fault.Conflict, code.PortUnavailable, "port %d is in use by another program", number)
 		f.Cause = err
-		f.Hint("ss -ltnp shows by which")
+		f.Hint("ss -ltnp shows which one")
 	}
 	return f.Hint("nothing was changed")
 }

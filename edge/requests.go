@@ -79,7 +79,7 @@ func wantStatus(status string) (func(RequestLine) bool, error) {
 		high += 99
 	}
 	if err != nil || len(status) != 3 || low < 100 || low > 599 {
-		return nil, fault.New(fault.Usage, code.StatusInvalid, "%.60q is no status of a response", status).Hint("404 is one, and 5xx is every one from 500 to 599")
+		return nil, fault.New(fault.Usage, code.StatusInvalid, "%.60q is not an HTTP status", status).Hint("use a status such as 404, or 5xx for 500 to 599")
 	}
 	return func(line RequestLine) bool { return line.Status >= low && line.Status <= high }, nil
 }

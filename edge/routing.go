@@ -171,8 +171,8 @@ func (e *Edge) SetRouter(ctx context.Context, app, name, value string, by store.
 	switch {
 	case slices.Contains(RouterPages, name):
 		if len(value) > store.MaxPage {
-			return RouterReport{}, fault.New(fault.Usage, code.RouterInvalid, "%s has %d bytes, and may have %d", name, len(value), store.MaxPage).
-				Hint("pictures can be addressed elsewhere")
+			return RouterReport{}, fault.New(fault.Usage, code.RouterInvalid, "%s has %d bytes; the maximum is %d", name, len(value), store.MaxPage).
+				Hint("load images from another address")
 		}
 		if value != "" {
 			text = fmt.Sprintf("set %s to %d bytes", name, len(value))
@@ -192,7 +192,7 @@ func (e *Edge) SetRouter(ctx context.Context, app, name, value string, by store.
 		text = fmt.Sprintf("set %s to %.100s", name, value)
 		set = func(_ *store.Tx, r *store.Routing) error {
 			if _, there := r.Properties[name]; !there && len(r.Properties) >= maxRouterProperties {
-				return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d properties of the router, and may have no more", app, maxRouterProperties)
+				return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d router properties, which is the maximum", app, maxRouterProperties)
 			}
 			if r.Properties == nil {
 				r.Properties = map[string]string{}
@@ -230,17 +230,17 @@ const maxUsers = 100
 func (e *Edge) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
 	switch {
 	case name == "" || len(name) > 100 || strings.Contains(name, ":") || strings.ContainsFunc(name, unicode.IsControl):
-		return fault.New(fault.Usage, code.HTTPUserInvalid, "%.60q cannot be the name of a user", name).Hint("a name has no colon in it")
+		return fault.New(fault.Usage, code.HTTPUserInvalid, "%.60q cannot be the name of a user", name).Hint("a name must not contain a colon")
 	case password == "" || len(password) > 72 || strings.ContainsFunc(password, unicode.IsControl):
-		return fault.New(fault.Usage, code.HTTPUserInvalid, "a password has 1 to 72 bytes, and none of them is a control character")
+		return fault.New(fault.Usage, code.HTTPUserInvalid, "a password must have 1 to 72 bytes and no control characters")
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	if err != nil {
 		return fmt.Errorf("hash a password: %w", err)
 	}
-	return e.changeRouting(app, by, "let "+name+" in by a password", func(_ *store.Tx, r *store.Routing) error {
+	return e.changeRouting(app, by, "added the http-auth user "+name, func(_ *store.Tx, r *store.Routing) error {
 		if _, there := r.Users[name]; !there && len(r.Users) >= maxUsers {
-			return fault.New(fault.Conflict, code.HTTPUserInvalid, "%s has %d users, and may have no more", app, maxUsers)
+			return fault.New(fault.Conflict, code.HTTPUserInvalid, "%s has %d users, which is the maximum", app, maxUsers)
 		}
 		if r.Users == nil {
 			r.Users = map[string]string{}
@@ -253,7 +253,7 @@ func (e *Edge) AddHTTPUser(_ context.Context, app, name, password string, by sto
 // RemoveHTTPUser takes a user's password away. Without users everybody may
 // enter. One who is not there is a fault (E183).
 func (e *Edge) RemoveHTTPUser(_ context.Context, app, name string, by store.User) error {
-	return e.changeRouting(app, by, "took the password of "+name+" away", func(_ *store.Tx, r *store.Routing) error {
+	return e.changeRouting(app, by, "removed the http-auth user "+name, func(_ *store.Tx, r *store.Routing) error {
 		if _, there := r.Users[name]; !there {
 			return fault.New(fault.NotFound, code.HTTPUserUnknown, "%s has no user %.60q", app, name).Hint("berth router:report %s lists them", app)
 		}

@@ -32,8 +32,8 @@ func (i *instance) attend(ctx context.Context, c Container) {
 			if why == nil {
 				return
 			}
-			i.fleet().cfg.Log.Warn("an instance is stopped, its liveness fails", "app", i.app.Name(), "instance", i.name(), "err", why)
-			i.happened("crash", "%s of v%d is stopped: %v", i.name(), i.release.Number, why)
+			i.fleet().cfg.Log.Warn("stopping an instance: its liveness check failed", "app", i.app.Name(), "instance", i.name(), "err", why)
+			i.happened("crash", "stopped %s of v%d: %v", i.name(), i.release.Number, why)
 			i.notice("stopped, its liveness check failed: %v", why)
 			i.fleet().warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
 		})
@@ -95,7 +95,7 @@ func (i *instance) turn(why string) {
 		return
 	}
 	if why != "" {
-		i.fleet().cfg.Log.Warn("an instance is out of turn", "app", i.app.Name(), "instance", i.name(), "why", why)
+		i.fleet().cfg.Log.Warn("an instance gets no requests", "app", i.app.Name(), "instance", i.name(), "why", why)
 	}
 	i.app.Reroute()
 }

@@ -55,7 +55,7 @@ func h2cTransport(dial dialer) *http.Transport {
 }
 
 // errNotServing is what an app says of itself.
-var errNotServing = errors.New("grpc.health.v1 says that it is not serving")
+var errNotServing = errors.New("grpc.health.v1 reports NOT_SERVING")
 
 // callHealth asks an instance by gRPC's own protocol of checks. sure is false
 // when the answer is none of gRPC's; an app that does not have the protocol,

@@ -41,14 +41,14 @@ func TestPlain_SaysWhatAPersonWould(t *testing.T) {
 
 func TestExit_NamesHowAProgramEnded(t *testing.T) {
 	rows := map[string]Exit{
-		"exit code 1":            {Code: 1},
-		"killed by signal 9":     {Code: 137, Signal: 9},
-		"its container vanished": {Code: 137, Signal: 9, Lost: true},
+		"exit code 1":               {Code: 1},
+		"killed by signal 9":        {Code: 137, Signal: 9},
+		"its container disappeared": {Code: 137, Signal: 9, Lost: true},
 
-		"exit code 137, killed for the memory limit of 512 MB":                         {Code: 137, Signal: 9, OOM: true, MemoryLimit: 512 << 20},
-		"exit code 137, killed for the memory limit of 2 GB":                           {Code: 137, OOM: true, MemoryLimit: 2 << 30},
-		"exit code 137, killed for the memory limit":                                   {Code: 137, Signal: 9, OOM: true},
-		"exit code 1, after a process of it was killed for the memory limit of 512 MB": {Code: 1, OOM: true, MemoryLimit: 512 << 20},
+		"exit code 137, killed for the memory limit of 512 MiB":                              {Code: 137, Signal: 9, OOM: true, MemoryLimit: 512 << 20},
+		"exit code 137, killed for the memory limit of 2 GiB":                                {Code: 137, OOM: true, MemoryLimit: 2 << 30},
+		"exit code 137, killed for the memory limit":                                         {Code: 137, Signal: 9, OOM: true},
+		"exit code 1, after one of its processes was killed for the memory limit of 512 MiB": {Code: 1, OOM: true, MemoryLimit: 512 << 20},
 		"exit code 0": {OOM: true}, // a child, and the program got over it
 	}
 	for want, exit := range rows {

@@ -121,7 +121,7 @@ func (i *instance) outgrown() bool {
 // raised, when that limit is what ended a program of it; "" is every type.
 func MoreMemory(f *fault.Error, ssh, app, process string, exit Exit) *fault.Error {
 	if exit.OOM {
-		f.Hint("or give it more: %s", RaiseMemory(ssh, app, process, exit.MemoryLimit))
+		f.Hint("or raise the limit: %s", RaiseMemory(ssh, app, process, exit.MemoryLimit))
 	}
 	return f
 }

@@ -143,7 +143,7 @@ func Plain(err error) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("the connection was closed without an answer")
 	case strings.Contains(err.Error(), "readLoopPeekFailLocked"): // net/http has no better name for it
-		return errors.New("malformed HTTP response: it says something before it is asked")
+		return errors.New("malformed HTTP response: it sends data before the request")
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
 		text := op.Err.Error()

@@ -68,7 +68,7 @@ func TestProbe_WhatSpeaksHTTP2AloneIsAskedInHTTP2(t *testing.T) {
 	}{
 		{"gRPC without checks", grpcServer(t, nil), "/", ""},
 		{"gRPC that serves", grpcServer(t, serving), "/", ""},
-		{"gRPC that does not", grpcServer(t, closing), "/", "not serving"},
+		{"gRPC that does not", grpcServer(t, closing), "/", "NOT_SERVING"},
 		{"h2c", webServer(t, true, 200), "/", ""},
 		{"h2c, without a page", webServer(t, true, 404), "/", ""},
 		{"h2c that fails", webServer(t, true, 500), "/", "status 500"},

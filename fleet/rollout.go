@@ -255,7 +255,7 @@ func (i *instance) bringUp(ctx context.Context, c Change) error {
 		return err
 	}
 	if err := i.launch(ctx); err != nil {
-		return fault.New(fault.Failed, code.InstanceNotStarted, "%s could not be started: %w", i.name(), err).Hint("it was to run: %s", i.process.Command)
+		return fault.New(fault.Failed, code.InstanceNotStarted, "%s could not be started: %w", i.name(), err).Hint("its command: %s", i.process.Command)
 	}
 	if err := i.awaitHealthy(ctx, c.Patient, c.Progress.Note); err != nil {
 		return err

@@ -117,8 +117,8 @@ func isStuck(err error) bool {
 }
 
 func errStuck(names string, release int) error {
-	return fault.New(fault.Failed, code.InstanceStuck, "%s of v%d did not end after SIGKILL, and nothing may run beside it", names, release).
-		Hint("its process waits in the kernel, as for a disk or a network filesystem: when that is mended, it ends")
+	return fault.New(fault.Failed, code.InstanceStuck, "%s of v%d did not end after SIGKILL, and no other instance may run beside it", names, release).
+		Hint("its process waits in the kernel, for example for a disk or a network filesystem; it ends when that is fixed")
 }
 
 // prepare makes the containers of instances, but does not launch them.

@@ -81,7 +81,7 @@ func (i *instance) crashed(ctx context.Context, c Container) {
 	exit := c.Exit(ctx)
 	how := exit.String()
 	if exit.OOM {
-		how += "; give it more: " + i.raise(exit.MemoryLimit)
+		how += "; raise the limit: " + i.raise(exit.MemoryLimit)
 	}
 	i.set(Crashed, how)
 	i.app.Reroute()
@@ -121,7 +121,7 @@ func (i *instance) heal(ctx context.Context, old Container) {
 		if i.said() != err.Error() {
 			i.set(Crashed, err.Error())
 			i.fleet().cfg.Log.Warn("an instance waits for another one's end", "app", i.app.Name(), "instance", i.name(), "err", err)
-			i.notice("could not be started: %v; starting it again after that one's end", err)
+			i.notice("could not be started: %v; starting it again when that one has ended", err)
 			i.fleet().cfg.Journal.Changed(i.app.Name())
 		}
 		select {
@@ -214,6 +214,6 @@ func (a *App) fallBack(i *instance, how string) {
 	}
 	a.trial = nil
 	a.mu.Unlock()
-	i.notice("v%d is given up, v%d is started again", t.Release, t.Before)
-	a.fleet.cfg.Journal.FellOver(a, *t, fmt.Sprintf("v%d fell over soon after its start: %s: %s", t.Release, i.name(), how))
+	i.notice("rolling back from v%d to v%d", t.Release, t.Before)
+	a.fleet.cfg.Journal.FellOver(a, *t, fmt.Sprintf("v%d failed soon after its start: %s: %s", t.Release, i.name(), how))
 }

@@ -43,7 +43,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		if i.process.Type == "web" {
 			adviseEnd(f, ssh, app, exit)
 		} else {
-			f.Hint("it has to keep running; for one that ends by itself: %s ps:scale %s %s=0", ssh, app, i.process.Type)
+			f.Hint("it has to keep running; if it is meant to end: %s ps:scale %s %s=0", ssh, app, i.process.Type)
 		}
 		MoreMemory(advice.Give(f, logs, exit), ssh, app, i.process.Type, exit)
 		return advice.Settings(f, ssh, app, logs)
@@ -56,9 +56,9 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		}
 	} else {
 		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, i.age())
-		f.Hint("listen on the port that the variable PORT names")
+		f.Hint("listen on the port in the variable PORT")
 		if i.process.Type == "web" {
-			f.Hint("or, if it answers no requests, call it a worker in a Procfile: worker: %s", i.process.Command)
+			f.Hint("or, if it answers no requests, make it a worker in a Procfile: worker: %s", i.process.Command)
 		}
 	}
 	f.With(logs...)
@@ -70,8 +70,8 @@ func adviseEnd(f *fault.Error, ssh, app string, exit Exit) {
 	if exit.Code != 0 || exit.Signal != 0 || exit.Lost || exit.OOM {
 		return
 	}
-	f.Hint("it ended by itself, without an error: web has to stay in the foreground and listen on $PORT")
-	f.Hint("what does its work and ends is for cron, a release line of the Procfile, or %s run %s COMMAND", ssh, app)
+	f.Hint("it ended without an error: web has to stay in the foreground and listen on $PORT")
+	f.Hint("a command that ends belongs in cron, in a release line of the Procfile, or in %s run %s COMMAND", ssh, app)
 }
 
 // tail keeps the end of a short output.

@@ -12,7 +12,7 @@ func TestAdviseEnd_IsForAWebProcessThatEndsWithoutAnError(t *testing.T) {
 		f := fault.New(fault.Failed, "E302", "x")
 		adviseEnd(f, "ssh berth@example.com", "shop", exit)
 		hints := strings.Join(f.Hints, "\n")
-		if says := strings.Contains(hints, "ended by itself, without an error") && strings.Contains(hints, " run shop COMMAND"); says != (exit == Exit{}) {
+		if says := strings.Contains(hints, "ended without an error") && strings.Contains(hints, " run shop COMMAND"); says != (exit == Exit{}) {
 			t.Errorf("%+v: hints %q", exit, hints)
 		}
 	}

@@ -92,10 +92,10 @@ func (a *App) Visit(ctx context.Context, warn func(lines ...string)) {
 			// No framework's own words: it is for the host when another host is let in.
 			local, err := ask("localhost")
 			is = err == nil && !slices.Contains(refusesHosts, local.status)
-			advice = "let the app accept the host " + host
+			advice = "configure the app to accept the host " + host
 		}
 		if is {
-			warn(fmt.Sprintf("%s answers %d to visitors of %s: it refuses that host", i.name(), a.status, host), advice)
+			warn(fmt.Sprintf("%s answers %d to visitors of %s: it rejects that host", i.name(), a.status, host), advice)
 		}
 		if ctx.Err() != nil || n+1 == MostVisited {
 			return

@@ -43,13 +43,13 @@ type Incoming struct {
 // that it names. What the pusher can mend is a *Refusal.
 func (in *Incoming) Lock(ctx context.Context) error {
 	if in.surplus > 0 {
-		return refusal(code.PushTooManyRefs, "this push changes %d refs, and one may change %d", len(in.Updates)+in.surplus, maxUpdates).
-			hint("push the branch that is to be deployed alone: git push berth main")
+		return refusal(code.PushTooManyRefs, "this push changes %d refs; the limit is %d", len(in.Updates)+in.surplus, maxUpdates).
+			hint("push only the branch to deploy: git push berth main")
 	}
 	shallow, sent := in.wanted.seen()
 	if sent > len(in.Updates) {
-		return refusal(code.PushRefRefused, "git refuses %d of the %d refs of this push, so that none is changed", sent-len(in.Updates), sent).
-			hint("the reason stands behind each of them, below")
+		return refusal(code.PushRefRefused, "git rejects %d of the %d refs of this push, so none is changed", sent-len(in.Updates), sent).
+			hint("the reason is shown for each of them below")
 	}
 	if err := in.peel(ctx); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (in *Incoming) peel(ctx context.Context) error {
 			}
 		}
 		if !ok {
-			return refusal(code.PushNoCommit, "%s would be a %s, and a branch is a commit", Printable(u.Branch(), 60), kind).
+			return refusal(code.PushNoCommit, "%s would be a %s, but a branch must be a commit", Printable(u.Branch(), 60), kind).
 				hint("push a commit: git push berth HEAD:%s", Printable(u.Branch(), 60))
 		}
 		u.New, u.tag = id, u.New
@@ -136,7 +136,7 @@ func (in *Incoming) Accept(ctx context.Context, out io.Writer) error {
 }
 
 func (in *Incoming) undone(out io.Writer, err error) error {
-	fmt.Fprint(out, "error: what was pushed is accepted, but git could not move the refs\nhint:  push again\n")
+	fmt.Fprint(out, "error: the push is accepted, but git could not update the refs\nhint:  push again\n")
 	return fmt.Errorf("move the refs of a push that was accepted: %w", err)
 }
 

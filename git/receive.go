@@ -43,7 +43,7 @@ const hookName = "proc-receive"
 const hook = `#!/bin/sh
 # Written by berth; changes are overwritten.
 if [ "$BERTH_RECEIVE" != 1 ]; then
-	echo "error: push through berth, not into its directory" >&2
+	echo "error: push to berth, not into its directory" >&2
 	exit 1
 fi
 cat <&4 >&2 &

@@ -217,7 +217,7 @@ func TestReceive_HookAloneRefuses(t *testing.T) {
 	l, _ := oneCommit(t)
 	repo := open(t)
 	out, err := l.command("push", repo.Path, "main").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "push through berth") {
+	if err == nil || !strings.Contains(string(out), "push to berth") {
 		t.Errorf("a push into the directory: %v\n%s", err, out)
 	}
 }

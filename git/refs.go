@@ -57,7 +57,7 @@ func (r Repository) lockRefs(ctx context.Context, updates []Update) (*refTransac
 		t.abort()
 		return nil, refusal(code.PushRefRefused, "git cannot change the refs as this push asks").
 			with(strings.TrimPrefix(Printable(strings.TrimSpace(t.stderr.String()), 500), "fatal: ")).
-			hint("look at what is there: git ls-remote berth").because(err)
+			hint("check the current refs: git ls-remote berth").because(err)
 	}
 	return t, nil
 }

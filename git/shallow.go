@@ -77,7 +77,7 @@ func (s *shallowFile) cut(ctx context.Context, ends, tips []string) error {
 	}
 	if len(ends) > maxShallow {
 		return refusal(code.PushTooShallow, "this clone is shallow at more than %d commits", maxShallow).
-			hint("git fetch --unshallow makes it whole; then push again")
+			hint("run git fetch --unshallow, then push again")
 	}
 	come, err := s.met(ctx, ends, tips, "--not", "--all")
 	if err != nil {

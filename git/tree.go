@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // TreeLimits bound what a commit may unpack to.
@@ -52,7 +53,7 @@ func (e *TreeError) Error() string {
 func (e *TreeError) FaultCode() string       { return code.TreeRefused }
 func (e *TreeError) FaultEvidence() []string { return nil }
 func (e *TreeError) FaultHints() []string {
-	return []string{"take it out of the commit (git rm --cached), amend, push again"}
+	return []string{"remove it from the commit (git rm --cached), amend and push again"}
 }
 
 // Extract is ExtractDir for the commit's whole tree.
@@ -241,13 +242,13 @@ func parseTree(data []byte, idBytes int) ([]entry, error) {
 		}
 		switch {
 		case name == "" || name == "." || name == ".." || strings.Contains(name, "/"):
-			return nil, &TreeError{name, "is no name of a file"}
+			return nil, &TreeError{name, "is not a file name"}
 		case strings.EqualFold(name, ".git"):
 			return nil, &TreeError{name, "is git's own directory and cannot be part of a commit"}
 		case len(name) > maxName:
 			return nil, &TreeError{name, fmt.Sprintf("is a name of more than %d bytes", maxName)}
 		case seen[name]:
-			return nil, &TreeError{name, "stands twice in its directory"}
+			return nil, &TreeError{name, "appears twice in its directory"}
 		}
 		seen[name] = true
 		entries = append(entries, entry{path: name, mode: mode, id: hex.EncodeToString(rest[:idBytes])})
@@ -277,7 +278,7 @@ func (o *objects) measure(entries []entry, limit int64) error {
 		}
 		// Not size*times: the product of two hostile numbers can overflow.
 		if err == nil && size > (limit-total)/times[id] {
-			err = &TreeError{"", fmt.Sprintf("unpacks to more than %d MiB", limit>>20)}
+			err = &TreeError{"", fmt.Sprintf("unpacks to more than %s", units.Bytes(limit))}
 		}
 		if err != nil {
 			o.cancel()
@@ -300,7 +301,7 @@ func (o *objects) unpack(entries []entry, root *os.Root, at time.Time) (notes []
 				return nil, err
 			}
 		case modeSubmodule:
-			notes = append(notes, Printable(e.path, maxSubject)+" is a submodule: it is left out")
+			notes = append(notes, Printable(e.path, maxSubject)+" is a submodule and is not included")
 			if err := root.Mkdir(e.path, 0o755); err != nil {
 				return nil, err
 			}

@@ -80,7 +80,7 @@ func TestExtract_SaysWhatDidNotComeAlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"model.bin is a Git LFS pointer, not the file itself", "vendor/lib is a submodule: it is left out"}
+	want := []string{"model.bin is a Git LFS pointer, not the file itself", "vendor/lib is a submodule and is not included"}
 	if !slices.Equal(notes, want) {
 		t.Errorf("notes %q, want %q", notes, want)
 	}

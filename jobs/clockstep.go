@@ -47,7 +47,7 @@ func (j *Jobs) watchClock(ctx context.Context) {
 		}
 		now := time.Now()
 		if step := clockStep(before, now, now.Sub(before)); step != 0 {
-			j.cfg.Log.Warn("the clock was set: jobs are planned anew", "by", step)
+			j.cfg.Log.Warn("the clock was set: cron jobs are rescheduled", "by", step)
 			j.replan(step, now)
 		}
 		before = now

@@ -131,7 +131,7 @@ func TestSteady_NoSecondRunOfWhatRanBeforeTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-func TestJobCommand_AProcessTypeIsItsCommand(t *testing.T) {
+func TestCronCommand_AProcessTypeIsItsCommand(t *testing.T) {
 	r := store.Release{Processes: []store.Process{{Type: "web", Command: "serve"}, {Type: "task", Command: "echo x"}, {Type: "image", Args: []string{"/bin/tool"}}}}
 	for command, want := range map[string][]string{
 		"task":       {"/bin/bash", "-c", "echo x"},
@@ -140,7 +140,7 @@ func TestJobCommand_AProcessTypeIsItsCommand(t *testing.T) {
 		"task -v":    {"/bin/bash", "-c", "task -v"},
 		"python job": {"/bin/bash", "-c", "python job"},
 	} {
-		if got := jobCommand(store.App{}, r, store.Job{Command: command}, "cron.1.1").Args; !slices.Equal(got, want) {
+		if got := cronCommand(store.App{}, r, store.CronJob{Command: command}, "cron.1.1").Args; !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", command, got, want)
 		}
 	}

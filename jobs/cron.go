@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
-	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
@@ -28,67 +23,13 @@ const (
 	// Source is what the sources of job runs begin with in logs: "cron.ID.RUN".
 	Source = "cron"
 
-	// jobTimeout is the longest that a run of a job may take.
-	jobTimeout = 24 * time.Hour
+	// cronTimeout is the longest that a run of a job may take.
+	cronTimeout = 24 * time.Hour
 
-	kindJob  = "job" // of containers
-	labelJob = "berth.job"
-	labelRun = "berth.run"
+	kindCron  = "job" // of containers; it and the label keep the value that running containers have
+	labelCron = "berth.job"
+	labelRun  = "berth.run"
 )
-
-// Planned returns a job of app.json. Its identity stays while its command and
-// schedule do.
-func Planned(entry appjson.CronEntry) store.Job {
-	return store.Job{
-		ID: identity(entry.Schedule, entry.Command), Schedule: entry.Schedule, Command: entry.Command,
-		Concurrency: entry.Concurrency, Paused: entry.Maintenance,
-	}
-}
-
-func identity(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:8]
-}
-
-// Schedule plans the jobs of the release that is live now, in the place of
-// those of the one before.
-func (j *Jobs) Schedule(of *fleet.App, release store.Release) {
-	a := j.app(of)
-	a.unschedule(j.cron)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, job := range release.Cron {
-		if job.Paused {
-			continue
-		}
-		schedule, err := cron.ParseStandard(job.Schedule)
-		if err != nil { // the push has checked it
-			j.cfg.Log.Error("a cron job cannot be planned", "app", a.called(), "schedule", job.Schedule, "err", err)
-			continue
-		}
-		if a.ran[job.ID] == nil {
-			a.ran[job.ID] = new(ranAt)
-		}
-		ran := a.ran[job.ID]
-		a.jobs = append(a.jobs, j.cron.Schedule(steady{schedule, ran}, cron.FuncJob(func() {
-			ran.set(time.Now())
-			_, err := j.runJob(j.life, a.called(), job.ID, "schedule", io.Discard)
-			j.warn("a cron job was not run", err, "app", a.called(), "job", job.ID)
-		})))
-	}
-}
-
-func (a *app) unschedule(planner *cron.Cron) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, id := range a.jobs {
-		planner.Remove(id)
-	}
-	a.jobs = nil
-}
 
 // End ends the jobs of an app that is destroyed, and those of its runs that go on.
 func (j *Jobs) End(of *fleet.App) {
@@ -107,64 +48,14 @@ func (j *Jobs) End(of *fleet.App) {
 	delete(j.apps, of.UID())
 }
 
-// JobStatus is a cron job with its next and last run.
-type JobStatus struct {
-	store.Job
-	App     string        `json:"app"`
-	Next    time.Time     `json:"next,omitzero"`
-	Running bool          `json:"running,omitempty"`
-	Last    *store.JobRun `json:"last,omitempty"`
+// RunCron runs a job now, copies its output to out and returns how it ended.
+func (j *Jobs) RunCron(ctx context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+	return j.runCron(ctx, app, id, by.Name, out)
 }
 
-// Jobs lists the cron jobs of an app's live release.
-func (j *Jobs) Jobs(ctx context.Context, app string) ([]JobStatus, error) {
-	record, a, err := j.find(app)
-	if err != nil {
-		return nil, err
-	}
-	statuses := []JobStatus{}
-	if record.Release == 0 {
-		return statuses, nil
-	}
-	var release store.Release
-	err = j.db.View(func(tx *store.Tx) error {
-		release, err = tx.ReleaseWithoutConfig(record.Name, record.Release)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, job := range release.Cron {
-		s := JobStatus{Job: job, App: app}
-		if schedule, err := cron.ParseStandard(job.Schedule); err == nil && !record.Stopped && !job.Paused {
-			s.Next = schedule.Next(time.Now().UTC())
-		}
-		err := j.db.View(func(tx *store.Tx) error {
-			runs, err := tx.JobRuns(app, job.ID, 1)
-			if len(runs) > 0 {
-				s.Last = &runs[0]
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		a.mu.Lock()
-		s.Running = len(a.runs[job.ID]) > 0
-		a.mu.Unlock()
-		statuses = append(statuses, s)
-	}
-	return statuses, nil
-}
-
-// RunJob runs a job now, copies its output to out and returns how it ended.
-func (j *Jobs) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
-	return j.runJob(ctx, app, id, by.Name, out)
-}
-
-// runJob runs a job of the live release in a container of its own. A job that
+// runCron runs a job of the live release in a container of its own. A job that
 // runs already is not run a second time.
-func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (run store.JobRun, err error) {
+func (j *Jobs) runCron(ctx context.Context, app, id, by string, out io.Writer) (run store.CronRun, err error) {
 	if err := j.cfg.Ready(ctx); err != nil {
 		return run, err
 	}
@@ -181,7 +72,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 	if record.Stopped {
 		return run, Stopped(app)
 	}
-	job, err := findJob(release, id)
+	job, err := findCron(release, id)
 	if err != nil {
 		return run, err
 	}
@@ -191,7 +82,7 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 	}
 	defer done()
 	err = j.db.Update(func(tx *store.Tx) error {
-		run, err = tx.PutJobRun(store.JobRun{App: app, Job: id, Command: job.Command, Release: release.Number, StartedAt: time.Now().UTC(), By: by})
+		run, err = tx.PutCronRun(store.CronRun{App: app, Job: id, Command: job.Command, Release: release.Number, StartedAt: time.Now().UTC(), By: by})
 		return err
 	})
 	if err != nil {
@@ -201,14 +92,14 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
 	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
 	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindJob, map[string]string{
-			fleet.LabelRelease: strconv.Itoa(release.Number), labelJob: id, labelRun: strconv.Itoa(run.Number),
+		spec := formation.Spec(record, release, kindCron, map[string]string{
+			fleet.LabelRelease: strconv.Itoa(release.Number), labelCron: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)
 		return spec
 	})
 	if err == nil {
-		err = c.Launch(ctx, jobCommand(record, release, job, source))
+		err = c.Launch(ctx, cronCommand(record, release, job, source))
 	}
 	if err != nil {
 		if c != nil {
@@ -232,9 +123,9 @@ func (j *Jobs) runJob(ctx context.Context, app, id, by string, out io.Writer) (r
 	return run, nil
 }
 
-// jobCommand is what runs a job. A command that is the name of a process type
+// cronCommand is what runs a job. A command that is the name of a process type
 // is that one's, as for run.
-func jobCommand(record store.App, r store.Release, job store.Job, name string) fleet.Command {
+func cronCommand(record store.App, r store.Release, job store.CronJob, name string) fleet.Command {
 	if p, found := r.Process(strings.TrimSpace(job.Command)); found {
 		return formation.ProcessCommand(record, r, p, name)
 	}
@@ -242,14 +133,14 @@ func jobCommand(record store.App, r store.Release, job store.Job, name string) f
 }
 
 // awaitRun waits for a job's container to end and records how it did.
-func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.JobRun) store.JobRun {
-	timeout := time.NewTimer(time.Until(run.StartedAt.Add(jobTimeout)))
+func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.CronRun) store.CronRun {
+	timeout := time.NewTimer(time.Until(run.StartedAt.Add(cronTimeout)))
 	defer timeout.Stop()
 	var err error
 	select {
 	case <-c.Done():
 	case <-timeout.C:
-		err = fmt.Errorf("it ran longer than %d hours", int(jobTimeout.Hours()))
+		err = fmt.Errorf("it ran longer than %d hours", int(cronTimeout.Hours()))
 	case <-ctx.Done():
 		if err = context.Cause(ctx); !errors.Is(err, errReplaced) && !errors.Is(err, errDestroyed) {
 			return run // berth is ending; the job goes on and is taken back
@@ -266,7 +157,7 @@ func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run stor
 	return run
 }
 
-func (j *Jobs) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) store.JobRun {
+func (j *Jobs) endRun(a *app, run store.CronRun, exit fleet.Exit, err error) store.CronRun {
 	run.FinishedAt, run.ExitCode = time.Now().UTC(), exit.Code
 	if !exit.At.IsZero() { // it may have ended while berth was away
 		run.FinishedAt = exit.At.UTC()
@@ -291,7 +182,7 @@ func (j *Jobs) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) stor
 			return nil
 		}
 		run.App = apps[n].Name
-		_, err = tx.PutJobRun(run)
+		_, err = tx.PutCronRun(run)
 		return err
 	})
 	j.warn("the end of a job was not recorded", failed, "app", run.App, "job", run.Job)
@@ -304,7 +195,7 @@ func (j *Jobs) endRun(a *app, run store.JobRun, exit fleet.Exit, err error) stor
 func RunOf(c fleet.Container) (job string, number int, is bool) {
 	labels := c.About().Labels
 	number, _ = strconv.Atoi(labels[labelRun])
-	return labels[labelJob], number, labels[fleet.LabelKind] == kindJob && c.Launched()
+	return labels[labelCron], number, labels[fleet.LabelKind] == kindCron && c.Launched()
 }
 
 // Adopt takes back the runs of some apps that went on, or ended, while berth was
@@ -327,9 +218,9 @@ func (j *Jobs) Adopt(records []store.App, containers []fleet.Container) (left []
 
 func (j *Jobs) adopt(record store.App, c fleet.Container, id string, number int) {
 	a := j.app(j.cfg.Apps.Running(record))
-	var run store.JobRun
+	var run store.CronRun
 	err := j.db.View(func(tx *store.Tx) error {
-		runs, err := tx.JobRuns(record.Name, id, 0)
+		runs, err := tx.CronRuns(record.Name, id, 0)
 		for _, r := range runs {
 			if r.Number == number {
 				run = r
@@ -342,7 +233,7 @@ func (j *Jobs) adopt(record store.App, c fleet.Container, id string, number int)
 		j.cfg.Background(func(context.Context) { j.cfg.Fleet.Remove(c) })
 		return
 	}
-	ctx, done, err := a.admit(j.life, store.Job{ID: id, Concurrency: "allow"})
+	ctx, done, err := a.admit(j.life, store.CronJob{ID: id, Concurrency: "allow"})
 	j.warn("a running job was not taken back", err, "app", record.Name, "job", id)
 	j.cfg.Background(func(context.Context) {
 		defer done()
@@ -350,7 +241,7 @@ func (j *Jobs) adopt(record store.App, c fleet.Container, id string, number int)
 	})
 }
 
-func findJob(release store.Release, id string) (store.Job, error) {
+func findCron(release store.Release, id string) (store.CronJob, error) {
 	var ids []string
 	for _, job := range release.Cron {
 		if job.ID == id {
@@ -358,11 +249,11 @@ func findJob(release store.Release, id string) (store.Job, error) {
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, code.JobUnknown, "%s has no job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
+	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
-	return store.Job{}, f
+	return store.CronJob{}, f
 }
 
 // Why a run is ended before its time.
@@ -374,7 +265,7 @@ var (
 // admit lets a run of a job begin, as its concurrency says. The context it
 // returns ends with errReplaced when a newer run takes this one's place; done
 // says that the run has ended.
-func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done func(), err error) {
+func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, done func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gone {
@@ -387,7 +278,7 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 			cancel(errReplaced)
 		}
 	default:
-		return nil, nil, fault.New(fault.Conflict, code.JobRunning, "the job %s of %s is running already", job.ID, a.called())
+		return nil, nil, fault.New(fault.Conflict, code.CronRunning, "the cron job %s of %s is already running", job.ID, a.called())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.runs[job.ID] == nil {
@@ -403,10 +294,4 @@ func (a *app) admit(ctx context.Context, job store.Job) (_ context.Context, done
 			delete(a.runs, job.ID)
 		}
 	}, nil
-}
-
-// Stopped is the fault (E116) of an app that is stopped, and of which nothing is
-// run therefore.
-func Stopped(app string) *fault.Error {
-	return fault.New(fault.Conflict, code.AppStopped, "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 }

@@ -17,7 +17,7 @@ func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 		return newWorld(t).app(new(fleet.Fleet).NewApp(70000, "shop"))
 	}
 	t.Run("forbid", func(t *testing.T) {
-		a, job := newApp(), store.Job{ID: "j", Concurrency: "forbid"}
+		a, job := newApp(), store.CronJob{ID: "j", Concurrency: "forbid"}
 		_, done, err := a.admit(t.Context(), job)
 		if err != nil {
 			t.Fatal(err)
@@ -32,14 +32,14 @@ func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 		}
 	})
 	t.Run("allow", func(t *testing.T) {
-		a, job := newApp(), store.Job{ID: "j", Concurrency: "allow"}
+		a, job := newApp(), store.CronJob{ID: "j", Concurrency: "allow"}
 		first, _, _ := a.admit(t.Context(), job)
 		if _, _, err := a.admit(t.Context(), job); err != nil || first.Err() != nil {
 			t.Errorf("got %v, and the first run's context %v", err, first.Err())
 		}
 	})
 	t.Run("replace", func(t *testing.T) {
-		a, job := newApp(), store.Job{ID: "j", Concurrency: "replace"}
+		a, job := newApp(), store.CronJob{ID: "j", Concurrency: "replace"}
 		first, _, _ := a.admit(t.Context(), job)
 		second, _, err := a.admit(t.Context(), job)
 		if err != nil || !errors.Is(context.Cause(first), errReplaced) || second.Err() != nil {
@@ -48,7 +48,7 @@ func TestAdmit_FollowsTheJobsConcurrency(t *testing.T) {
 	})
 }
 
-func TestNewJob_KeepsItsIdentity(t *testing.T) {
+func TestPlanned_KeepsItsIdentity(t *testing.T) {
 	entry := appjson.CronEntry{Schedule: "@daily", Command: "python job.py"}
 	job, again := Planned(entry), Planned(entry)
 	entry.Command += " --fast"
@@ -60,14 +60,14 @@ func TestNewJob_KeepsItsIdentity(t *testing.T) {
 func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 	d := newWorld(t)
 	record, a := shop(t, d)
-	var run store.JobRun
+	var run store.CronRun
 	update(t, d, func(tx *store.Tx) (err error) {
-		run, err = tx.PutJobRun(store.JobRun{App: "shop", Job: "j", StartedAt: time.Now()})
+		run, err = tx.PutCronRun(store.CronRun{App: "shop", Job: "j", StartedAt: time.Now()})
 		return err
 	})
-	runs := func(app string) (runs []store.JobRun) {
+	runs := func(app string) (runs []store.CronRun) {
 		err := d.db.View(func(tx *store.Tx) (err error) {
-			runs, err = tx.JobRuns(app, "j", 0)
+			runs, err = tx.CronRuns(app, "j", 0)
 			return err
 		})
 		if err != nil {

@@ -23,6 +23,8 @@ import (
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Config is what jobs need. All of it must be set.
@@ -170,4 +172,10 @@ func (j *Jobs) warn(what string, err error, args ...any) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		j.cfg.Log.Warn(what, append(args, "err", err)...)
 	}
+}
+
+// Stopped is the fault (E116) of an app that is stopped, and of which nothing is
+// run therefore.
+func Stopped(app string) *fault.Error {
+	return fault.New(fault.Conflict, code.AppStopped, "%s is stopped", app).Hint("berth ps:start %s starts it", app)
 }

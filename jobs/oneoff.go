@@ -21,7 +21,7 @@ import (
 // of a process type runs that one's command, as on Heroku.
 func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error) {
 	if len(args) == 0 {
-		return 0, fault.New(fault.Usage, code.RunNoCommand, "there is no command to run").Hint("berth run %s bash", app)
+		return 0, fault.New(fault.Usage, code.OneOffNoCommand, "there is no command to run").Hint("berth run %s bash", app)
 	}
 	record, _, err := j.find(app)
 	if err != nil {
@@ -36,7 +36,7 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 	if p, found := release.Process(args[0]); found && len(args) == 1 {
 		cmd = formation.ProcessCommand(record, release, p, "run")
 	}
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off"})
+	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()
@@ -67,8 +67,8 @@ func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) 
 	if fleet.Exit(exit).Killed() {
 		what = "the command was"
 	}
-	f := fault.New(fault.Failed, code.RunKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("give it more: %s", fleet.RaiseMemory(j.cfg.SSHCommand(), app, "", exit.MemoryLimit))
+	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
+		Hint("raise the limit: %s", fleet.RaiseMemory(j.cfg.SSHCommand(), app, "", exit.MemoryLimit))
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

@@ -157,8 +157,8 @@ func (g *guard) proof(text string) []byte {
 
 // unauthorized asks for a password.
 var unauthorized = page{http.StatusUnauthorized, "unauthorized", "Password needed",
-	"This site is for those who know its password.", 0}
+	"This site needs a password.", 0}
 
 // tooManyGuesses is for an address that has given wrong passwords.
 var tooManyGuesses = page{http.StatusTooManyRequests, "too-many-guesses", "Too many wrong passwords",
-	"Wait a moment before the next try.", 0}
+	"Please wait a moment before you try again.", 0}

@@ -159,7 +159,7 @@ func TestServe_LongBodiesAreRefusedInWords(t *testing.T) {
 			}
 			text, _ := io.ReadAll(res.Body)
 			res.Body.Close()
-			if res.StatusCode != 413 || !strings.Contains(string(text), "up to 100 KB") || got.Load() != -1 {
+			if res.StatusCode != 413 || !strings.Contains(string(text), "up to 100 KiB") || got.Load() != -1 {
 				t.Errorf("%s, %s: got %d %q, the app %d bytes; want 413 in words and nothing whole", proto, name, res.StatusCode, text, got.Load())
 			}
 		}

@@ -29,29 +29,29 @@ var (
 	unready = page{http.StatusServiceUnavailable, "server_starting", "This server is starting",
 		"Its sites will be back in a moment.", 5}
 	misdirected = page{http.StatusMisdirectedRequest, "misdirected", "Wrong connection",
-		"This connection was opened for another address. A new one will do.", 0}
+		"This connection was opened for another address. Please open a new one.", 0}
 	noTunnel = page{http.StatusMethodNotAllowed, "no_tunnel", "Not a proxy",
 		"This server opens no connections on behalf of others.", 0}
 	malformed = page{http.StatusBadRequest, "malformed", "Bad request",
-		"The request did not arrive whole.", 0}
+		"The request was incomplete.", 0}
 	down = page{http.StatusServiceUnavailable, "down", "This site is down",
 		"Nothing is running here right now. It may be back in a moment.", 10}
 	restarted = page{http.StatusServiceUnavailable, "restarted", "This site was restarted",
-		"The request took longer than the restart could wait for. Please try again.", 1}
+		"The request took too long during a restart. Please try again.", 1}
 	restarting = page{http.StatusServiceUnavailable, "restarting", "This site is starting",
 		"It has been starting for longer than a request can wait. Please try again.", 5}
 	maintenance = page{http.StatusServiceUnavailable, "maintenance", "Under maintenance",
-		"This site is being worked on and will be back.", 60}
+		"This site is under maintenance and will be back.", 60}
 	tooMany = page{http.StatusTooManyRequests, "too_many_requests", "Too many requests",
-		"Your address asks more often than this site answers. Please wait a moment.", 1}
+		"Your address sends more requests than this site allows. Please wait a moment.", 1}
 	tooManyAtOnce = page{http.StatusTooManyRequests, "too_many_at_once", "Too many requests at once",
-		"Your address has as many requests under way as this site takes.", 1}
+		"Your address has more open requests than this site allows.", 1}
 	tooSlow = page{http.StatusRequestTimeout, "too_slow", "Too slow",
-		"The request came in so slowly that we stopped waiting for it.", 0}
+		"The request was too slow, so it was not answered.", 0}
 	badGateway = page{http.StatusBadGateway, "bad_gateway", "This site is not answering",
-		"The request was passed on, but no proper answer came back.", 0}
+		"The request was forwarded, but the answer was not valid.", 0}
 	timedOut = page{http.StatusGatewayTimeout, "gateway_timeout", "This site is taking too long",
-		"The request was passed on, but no answer came back in time.", 0}
+		"The request was forwarded, but no answer came in time.", 0}
 )
 
 //go:embed pages/error.html

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/berthd/berth/units"
 )
 
 // errRefused is the end of a body that we do not take; refused says why.
@@ -40,20 +41,7 @@ func (x *exchange) takeBody(o *options) bool {
 
 func tooLarge(most int64) page {
 	return page{http.StatusRequestEntityTooLarge, "too_large", "Too large",
-		fmt.Sprintf("This site takes requests of up to %s.", inBytes(most)), 0}
-}
-
-// inBytes writes a size as people do.
-func inBytes(n int64) string {
-	for _, unit := range []struct {
-		name string
-		size int64
-	}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}} {
-		if n >= unit.size {
-			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(unit.size)), ".0") + " " + unit.name
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
+		fmt.Sprintf("This site takes requests of up to %s.", units.Bytes(most)), 0}
 }
 
 // upload is a request's body within its limits. The time that counts is what

@@ -66,7 +66,7 @@ func (e *CommandError) Error() string {
 	case e.Exit.OOM:
 		return fmt.Sprintf("%s: killed, it needed more memory than its limit", name)
 	case e.Exit.Lost:
-		return fmt.Sprintf("%s: its container vanished", name)
+		return fmt.Sprintf("%s: its container disappeared", name)
 	case e.Exit.Signal != 0:
 		return fmt.Sprintf("%s: ended by signal %d (%s)", name, e.Exit.Signal, unix.SignalName(unix.Signal(e.Exit.Signal)))
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/runtime/internal/outage"
+	"github.com/berthd/berth/units"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,9 +47,9 @@ type DiskUse struct {
 
 func (e *DiskError) Error() string {
 	if e.Full {
-		return fmt.Sprintf("stopped: only %d MiB of the disk were left", e.Free>>20)
+		return fmt.Sprintf("stopped: only %s of disk space was left", units.Bytes(e.Free))
 	}
-	return fmt.Sprintf("stopped: it wrote %d MiB, and may write %d", e.Written>>20, e.Budget>>20)
+	return fmt.Sprintf("stopped: it wrote %s, the limit is %s", units.Bytes(e.Written), units.Bytes(e.Budget))
 }
 
 // Room is how much a filesystem holds.

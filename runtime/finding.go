@@ -33,14 +33,14 @@ const (
 // Findings looks at the machine.
 func (e *Engine) Findings(ctx context.Context) (found []Finding) {
 	if IPv6Only() {
-		found = append(found, Finding{FindingIPv6Only, "this machine reaches the internet by IPv6 alone; apps and builds have IPv4 and reach nothing",
+		found = append(found, Finding{FindingIPv6Only, "this machine has internet access only over IPv6; apps and builds use IPv4 and reach nothing",
 			"give the machine an IPv4 address or a route by NAT or CLAT"})
 	}
 	for _, f := range otherFirewalls(ctx, e.cfg.Bridge) {
-		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops what apps and builds send; they have no network", f.name, f.chain), f.remedy})
+		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops the packets of apps and builds; they have no network", f.name, f.chain), f.remedy})
 	}
 	if fixed, version := e.runc.fixed(ctx); !fixed {
-		found = append(found, Finding{FindingRunc, fmt.Sprintf("runc is %s and may let containers that start together out; Dockerfiles are built one step at a time", version), runcCriterion})
+		found = append(found, Finding{FindingRunc, fmt.Sprintf("runc is %s and may allow escapes from containers that start at the same time; Dockerfiles are built one step at a time", version), runcCriterion})
 	}
 	if times, last := e.net.firewall.repaired(); times > 0 {
 		found = append(found, Finding{FindingRepaired, fmt.Sprintf("another program removed or changed berth's firewall tables, last at %s; they were put back (times since the start: %d)", last.Format(time.DateTime), times),

@@ -12,7 +12,7 @@ import (
 
 // runcCriterion is how a runc is judged. Distributions mend older versions
 // without changing what these call themselves, and that cannot be seen here.
-const runcCriterion = "1.2.8, 1.3.3, 1.4.0-rc.3 and later mend CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881; berth goes by the version and does not see what a distribution has mended in an older one"
+const runcCriterion = "1.2.8, 1.3.3, 1.4.0-rc.3 and later fix CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881; berth only checks the version and cannot see the fixes that a distribution adds to an older one"
 
 var runcVersion = regexp.MustCompile(`(?m)^runc version v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:[-~]rc[.-]?(\d{1,4}))?`)
 

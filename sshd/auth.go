@@ -126,16 +126,16 @@ func (a *authentication) nothingLeft(ssh.Context, gossh.KeyboardInteractiveChall
 	switch {
 	case !slices.Contains(users, user):
 		fmt.Fprintf(&text, "error: no user %q here ["+code.SSHUserUnknown+"]\n", git.Printable(user, 40))
-		fmt.Fprintf(&text, "hint:  the user is berth: ssh berth@HOST\n")
+		fmt.Fprintf(&text, "hint:  use the user berth: ssh berth@HOST\n")
 	case len(a.strange) == 0:
 		fmt.Fprintf(&text, "error: no SSH key was offered ["+code.SSHKeyMissing+"]\n")
-		fmt.Fprintf(&text, "hint:  make one with: ssh-keygen -t ed25519\n")
+		fmt.Fprintf(&text, "hint:  create one: ssh-keygen -t ed25519\n")
 	default:
 		fmt.Fprintf(&text, "error: berth does not know this SSH key ["+code.SSHKeyUnknown+"]\n")
 		for _, key := range a.strange {
 			fmt.Fprintf(&text, "       %s\n", key)
 		}
-		fmt.Fprintf(&text, "hint:  let somebody who may enter add its public half:\n")
+		fmt.Fprintf(&text, "hint:  ask a user with access to add your public key:\n")
 		fmt.Fprintf(&text, "       berth ssh-keys:add NAME < id_ed25519.pub\n")
 	}
 	a.log.Info("SSH key refused", "remote", a.conn.RemoteAddr().String(), "as", git.Printable(user, 40), "keys", a.strange)

@@ -35,6 +35,6 @@ func (w *spaceWatch) Write(p []byte) (int, error) {
 // noSpace is a push that git could not take.
 func noSpace() error {
 	return fault.NoSpace("the disk is full: git could not store what was pushed").
-		Hint("free some space and push again; nothing was changed, and what runs is served").
-		Hint("berth builds:cache-clear APP and apps:destroy free some")
+		Hint("free some space and push again; nothing was changed, and running apps are served").
+		Hint("to free some: berth builds:cache-clear APP, or apps:destroy")
 }

@@ -205,7 +205,7 @@ func (p *push) lookAgain() error {
 
 func errDestroyed(app, when string) error {
 	return fault.New(fault.Conflict, code.PushAppDestroyed, "%s was destroyed or renamed %s", app, when).
-		Hint("push again to make it anew, or to the name that it has now")
+		Hint("push again to create it again, or push to its new name")
 }
 
 // decide is called by the repository while git waits with the updates.
@@ -241,7 +241,7 @@ func (p *push) tryDecide(ctx context.Context, in *git.Incoming, out io.Writer) e
 		return err
 	}
 	if p.missing && update == nil {
-		return fault.New(fault.Conflict, code.PushNoBranch, "%s is no app yet, and this push has no branch to make it from", p.app.Name).
+		return fault.New(fault.Conflict, code.PushNoBranch, "%s does not exist yet, and this push has no branch to create it from", p.app.Name).
 			Hint("git push berth main")
 	}
 	if p.missing {
@@ -359,14 +359,14 @@ func errDeletesDeployBranch(app store.App) error {
 func errNothingToDeploy(app store.App, u git.Update) error {
 	branch := git.Printable(app.Branch, 60)
 	if app.Branch == "" {
-		return fault.New(fault.Usage, code.PushNothing, "%s is no branch, so that nothing would be deployed", git.Printable(u.Ref, 60)).
+		return fault.New(fault.Usage, code.PushNothing, "%s is not a branch, so nothing would be deployed", git.Printable(u.Ref, 60)).
 			Hint("git push berth HEAD:main")
 	}
 	name, isBranch := git.Printable(u.Branch(), 60), u.Branch() != ""
 	if !isBranch {
 		name = git.Printable(u.Ref, 60)
 	}
-	f := fault.New(fault.Usage, code.PushNothing, "nothing would be deployed: %s deploys %s, and this push has %s", app.Name, branch, name)
+	f := fault.New(fault.Usage, code.PushNothing, "nothing would be deployed: %s deploys %s, but this push has %s", app.Name, branch, name)
 	if isBranch {
 		f.Hint("to deploy %s from now on: berth git:set %s deploy-branch %s", name, app.Name, name)
 		f.Hint("to deploy it once: git push berth %s:%s", name, branch)
@@ -391,7 +391,7 @@ func aside(others []git.Update, branch string) string {
 	case len(deleted) > 0:
 		return named(stored) + " stored, " + named(deleted) + " deleted"
 	case branch == "":
-		return named(stored) + " stored; nothing is deployed before a branch is pushed"
+		return named(stored) + " stored; nothing is deployed until a branch is pushed"
 	}
 	return named(stored) + " stored; only " + git.Printable(branch, 18) + " is deployed"
 }

@@ -199,8 +199,8 @@ func TestPush_WhatWouldDeployNothingIsRefused(t *testing.T) {
 		wantText(t, out, texts...)
 	}
 	c.git("tag", "v1")
-	refused("v1", "shop is no app yet", "[E409]")
-	refused("HEAD:refs/for/main", "is no branch", "[E404]", "git push berth HEAD:main")
+	refused("v1", "shop does not exist yet", "[E409]")
+	refused("HEAD:refs/for/main", "is not a branch", "[E404]", "git push berth HEAD:main")
 	if d.has("shop") {
 		t.Error("a refused push made the app")
 	}

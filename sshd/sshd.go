@@ -251,7 +251,7 @@ func (s *Server) serveConn(life context.Context, c *conn) {
 				s.serveSession(life, c, conn, channel, ctx)
 			},
 			"default": func(_ *ssh.Server, _ *gossh.ServerConn, channel gossh.NewChannel, _ ssh.Context) {
-				channel.Reject(gossh.Prohibited, "berth forwards nothing")
+				channel.Reject(gossh.Prohibited, "berth does not forward")
 			},
 		},
 		// No handlers: every global request, forwards among them, is refused.

@@ -523,7 +523,7 @@ func TestServe_RefusesAllButCommands(t *testing.T) {
 	if err == nil {
 		t.Error("-W (direct-tcpip, as -L uses) was accepted")
 	}
-	wantText(t, string(out), "administratively prohibited: berth forwards nothing")
+	wantText(t, string(out), "administratively prohibited: berth does not forward")
 	out, err = c.ssh([]string{"-s"}, "sftp").CombinedOutput()
 	if err == nil {
 		t.Error("sftp was accepted")

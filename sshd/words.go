@@ -19,7 +19,7 @@ func splitWords(line string) ([]string, error) {
 		c := line[i]
 		switch {
 		case c == 0:
-			return nil, fault.New(fault.Usage, code.SSHCommandInvalid, "the command holds a NUL byte")
+			return nil, fault.New(fault.Usage, code.SSHCommandInvalid, "the command contains a NUL byte")
 		case quote == '\'':
 			if c == '\'' {
 				quote = 0

@@ -89,7 +89,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 		if err != nil || len(builds) != 2 || builds[0].App != "new" {
 			t.Errorf("builds: got %+v, %v", builds, err)
 		}
-		runs, err := tx.JobRuns("new", "", 0)
+		runs, err := tx.CronRuns("new", "", 0)
 		if err != nil || len(runs) != 2 || runs[0].App != "new" {
 			t.Errorf("runs: got %+v, %v", runs, err)
 		}

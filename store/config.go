@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/berthd/berth/store/fault"
@@ -29,23 +28,9 @@ func ValidConfig(name, value string) error {
 		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s has %d bytes; at most %d fit", name, len(value), MaxConfigValue-len(name)-1)
 	}
 	if name == "PORT" {
-		if _, ok := ConfigPort(map[string]string{name: value}); !ok {
-			return fault.New(fault.Usage, code.ConfigPortInvalid, "PORT cannot be %.20q", value).
-				Hint("it is where the app listens, a number from 1 to 65535; config:unset removes it, and PORT is 5000 again")
-		}
+		return validPort(value)
 	}
 	return nil
-}
-
-// UsualPort is what PORT is unless the config sets it. Each container has a
-// network namespace of its own, so all can have the same.
-const UsualPort = 5000
-
-// ConfigPort returns the port that the variable PORT of a config names. ok is
-// false when it is not set or names none.
-func ConfigPort(config map[string]string) (port int, ok bool) {
-	n, err := strconv.ParseUint(config["PORT"], 10, 16)
-	return int(n), err == nil && n > 0
 }
 
 // Config returns an app's config. It is never nil.

@@ -2,11 +2,11 @@ package store
 
 import "time"
 
-// keptRuns is how many runs of an app's jobs are remembered.
-const keptRuns = 500
+// keptCronRuns is how many runs of an app's jobs are remembered.
+const keptCronRuns = 500
 
-// Job is one entry of app.json's cron: a command of the app run by schedule.
-type Job struct {
+// CronJob is one entry of app.json's cron: a command of the app run by schedule.
+type CronJob struct {
 	ID       string `json:"id"`       // stable for the same command and schedule
 	Schedule string `json:"schedule"` // five fields or @daily and its like, UTC
 	Command  string `json:"command"`
@@ -17,8 +17,8 @@ type Job struct {
 	Paused      bool   `json:"paused,omitempty"` // runs when asked to, not by schedule
 }
 
-// JobRun is one run of a job.
-type JobRun struct {
+// CronRun is one run of a job.
+type CronRun struct {
 	App        string    `json:"app"`
 	Job        string    `json:"job"`
 	Number     int       `json:"number"`
@@ -31,37 +31,37 @@ type JobRun struct {
 	By         string    `json:"by"`              // "schedule" or who asked
 }
 
-// PutJobRun stores a run; one with number 0 gets the next.
-func (tx *Tx) PutJobRun(run JobRun) (JobRun, error) {
+// PutCronRun stores a run; one with number 0 gets the next.
+func (tx *Tx) PutCronRun(run CronRun) (CronRun, error) {
 	b, err := tx.makeOf("runs", run.App)
 	if err != nil {
-		return JobRun{}, err
+		return CronRun{}, err
 	}
 	if run.Number == 0 {
 		n, err := b.NextSequence()
 		if err != nil {
-			return JobRun{}, err
+			return CronRun{}, err
 		}
 		run.Number = int(n)
 	}
 	stored := run
 	stored.App = "" // it hangs under the app, whatever the app is called
 	if err := put(b, number(run.Number), stored); err != nil {
-		return JobRun{}, err
+		return CronRun{}, err
 	}
-	return run, trim(b, keptRuns)
+	return run, trim(b, keptCronRuns)
 }
 
-// HasJobRun tells whether a run of a job of an app is remembered.
-func (tx *Tx) HasJobRun(app string, n int) bool {
+// HasCronRun tells whether a run of a job of an app is remembered.
+func (tx *Tx) HasCronRun(app string, n int) bool {
 	b := tx.of("runs", app)
 	return b != nil && b.Get(number(n)) != nil
 }
 
-// JobRuns returns up to limit runs of a job of an app ("" is every job), the
+// CronRuns returns up to limit runs of a job of an app ("" is every job), the
 // newest first; 0 is no limit.
-func (tx *Tx) JobRuns(app, job string, limit int) ([]JobRun, error) {
-	runs, err := newest(tx.of("runs", app), limit, func(r JobRun) bool { return job == "" || r.Job == job })
+func (tx *Tx) CronRuns(app, job string, limit int) ([]CronRun, error) {
+	runs, err := newest(tx.of("runs", app), limit, func(r CronRun) bool { return job == "" || r.Job == job })
 	for i := range runs {
 		runs[i].App = app
 	}

@@ -156,7 +156,7 @@ func (tx *Tx) Events(app string, limit int) ([]Event, error) {
 	for r, key := range newestOf(keys(audit), keys(happenings)) {
 		raw := tx.bucket([]string{audit.records, happenings.records}[r]).Get(key)
 		if id == "" && app != "" && !bytes.Contains(raw, mark) {
-			continue // passed over unread
+			continue // ignored unread
 		}
 		var e Event
 		if err := json.Unmarshal(raw, &e); err != nil {

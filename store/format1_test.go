@@ -132,7 +132,7 @@ func fillApp(tx *store.Tx, name string) error {
 			Language: "python", Summary: "Python 3.13", Layer: "layer", Base: "base",
 			Processes: []store.Process{{Type: "web", Command: "gunicorn web:app"}}, Env: map[string]string{"A": "b"},
 			Health: []store.HealthCheck{{Process: "web", Type: "startup", Path: "/"}},
-			Cron:   []store.Job{{ID: "1a2b3c4d", Schedule: "@daily", Command: "tidy"}},
+			Cron:   []store.CronJob{{ID: "1a2b3c4d", Schedule: "@daily", Command: "tidy"}},
 			Config: secret(fmt.Sprintf("v%d", n)),
 		}))
 	}
@@ -142,7 +142,7 @@ func fillApp(tx *store.Tx, name string) error {
 			App: name, Number: n, Status: store.BuildSucceeded, Commit: strings.Repeat("a", 40), Branch: "main", By: "alice",
 			StartedAt: at(n), FinishedAt: at(n + 1), Release: n, Layers: []string{"layer"}, Steps: []store.Step{{Name: "build", Took: time.Second}},
 		}))
-		_, err := tx.PutJobRun(store.JobRun{App: name, Job: "1a2b3c4d", Command: "tidy", Release: 2, StartedAt: at(n), FinishedAt: at(n + 1), By: "schedule"})
+		_, err := tx.PutCronRun(store.CronRun{App: name, Job: "1a2b3c4d", Command: "tidy", Release: 2, StartedAt: at(n), FinishedAt: at(n + 1), By: "schedule"})
 		errs = append(errs, err)
 	}
 	number := 5432
@@ -190,7 +190,7 @@ func nouns(t *testing.T, s *store.Store) string {
 			}
 			builds, err := tx.Builds.Of(app.Name, 0)
 			say("builds", builds, err)
-			runs, err := tx.JobRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns(app.Name, "", 0)
 			say("runs", runs, err)
 			domains, err := tx.Domains(app.Name)
 			say("domains", domains, err)

@@ -12,7 +12,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"apps":      decodes[App],
 	"releases":  decodes[sealedRelease],
 	"builds":    decodes[Build],
-	"runs":      decodes[JobRun],
+	"runs":      decodes[CronRun],
 	"resources": decodes[Resources],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],

@@ -69,7 +69,7 @@ type Release struct {
 	Processes []Process         `json:"processes"` // in the order of the Procfile
 	Env       map[string]string `json:"env,omitempty"`
 	Health    []HealthCheck     `json:"health,omitempty"`
-	Cron      []Job             `json:"cron,omitempty"`
+	Cron      []CronJob         `json:"cron,omitempty"`
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
 
 	// Config is the app's config as of this release. It is encrypted at rest

@@ -1,6 +1,6 @@
 // Package store remembers: the nouns of the house and their records, in one
 // bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
-// Job and Event, and nothing that runs.
+// CronJob and Event, and nothing that runs.
 //
 // An app is its id, the decimal of its user id. Its name is an index over the
 // ids: callers name an app, and what is kept of it is found under the id.
@@ -13,7 +13,7 @@
 //	config        ID              → sealed map of the app's config
 //	releases      ID / number     → Release, its config sealed beside it
 //	builds        ID / number     → Build
-//	runs          ID / number     → JobRun
+//	runs          ID / number     → CronRun
 //	domains       HOST PATH       → Domain, which says the ID of its app
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair

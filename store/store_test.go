@@ -365,7 +365,7 @@ func TestHistory_IsBounded(t *testing.T) {
 	for range 2 {
 		err := s.Update(func(tx *store.Tx) error {
 			for range more / 2 {
-				if _, err := tx.PutJobRun(store.JobRun{App: "shop", Job: "j"}); err != nil {
+				if _, err := tx.PutCronRun(store.CronRun{App: "shop", Job: "j"}); err != nil {
 					return err
 				}
 			}
@@ -376,7 +376,7 @@ func TestHistory_IsBounded(t *testing.T) {
 		}
 	}
 	s.View(func(tx *store.Tx) error {
-		runs, err := tx.JobRuns("shop", "j", 0)
+		runs, err := tx.CronRuns("shop", "j", 0)
 		if err != nil || len(runs) > 500 || runs[0].Number != more {
 			t.Errorf("got %d runs (newest %d), %v; want at most 500, the newest %d", len(runs), runs[0].Number, err, more)
 		}

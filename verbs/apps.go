@@ -31,8 +31,8 @@ func (n apps) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "apps:create", Role: newApp,
-			Short:   "make an empty app",
-			Long:    "Prints the address to push to. A git push to a new name makes the app too.",
+			Short:   "create an empty app",
+			Long:    "Prints the git URL to push to. A git push to a new name creates the app as well.",
 			Example: "apps:create shop",
 			Done:    "created {app}; to deploy to it:\n  git remote add berth {result.git_url}\n  git push berth main",
 			Prints:  "{result.git_url}",
@@ -51,23 +51,23 @@ func (n apps) verbs() []Verb {
 		}, n.info),
 		act(Verb{
 			Name: "apps:rename", Role: newApp,
-			Short:   "give an app another name",
+			Short:   "rename an app",
 			Example: "apps:rename shop store",
-			Done:    "{app} is called {to} now; to push to it:\n  git remote set-url berth {result.git_url}",
+			Done:    "renamed {app} to {to}; to push to it:\n  git remote set-url berth {result.git_url}",
 		}, n.rename),
 		act(Verb{
 			Name: "apps:clone", Role: newApp,
-			Short: "make an app as another one is",
-			Long: "It gets the config, the formation, what builder:set, ps:set, router:set and\n" +
-				"git:set have set, and the users of http-auth; then what is live is deployed.\n" +
-				"Domains, ports, certificates and releases stay with OLD.",
+			Short: "copy an app to a new app",
+			Long: "Copies the config, the formation, the properties of builder:set, ps:set,\n" +
+				"router:set and git:set, and the users of http-auth. Then deploys the live\n" +
+				"release. Domains, ports, certificates and releases are not copied.",
 			Example: "apps:clone shop shop-next\napps:clone --skip-deploy --ignore-existing shop review-42",
 			Done:    "to push to {to}:\n  git remote add {to} {result.git_url}",
 		}, n.clone),
 		act(Verb{
 			Name: "apps:destroy", Role: deploys,
-			Short:   "remove an app and all of its data",
-			Long:    "Asks for the app's name, unless --force is given.",
+			Short:   "destroy an app and all of its data",
+			Long:    "Asks you to confirm with the app's name, unless --force is given.",
 			Example: "apps:destroy shop --force",
 		}, n.destroy),
 	}
@@ -121,8 +121,8 @@ func (n apps) rename(ctx context.Context, c Call, args RenameArgs) (deploy.AppSt
 type CloneArgs struct {
 	App            string `json:"app" cli:"OLD"`
 	To             string `json:"to" cli:"NEW"`
-	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy what is set, and deploy nothing"`
-	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"an app named NEW is no error, and stays as it is"`
+	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy the settings, do not deploy"`
+	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"if NEW exists, change nothing and succeed"`
 }
 
 func (a CloneArgs) target() (string, bool) { return a.App, true }

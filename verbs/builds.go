@@ -38,18 +38,18 @@ func (n builds) verbs() []Verb {
 		}, n.list),
 		look(Verb{
 			Name: "builds:info", Role: reads,
-			Short:   "show one, the last by default",
+			Short:   "show a build, by default the latest",
 			Example: "builds:info shop 42",
 		}, n.info),
 		follow[string](Verb{
 			Name: "builds:output", Role: reads,
-			Short:   "print what a build said, as it says it",
+			Short:   "print or follow the output of a build",
 			Example: "builds:output shop",
 		}, n.output),
 		act(Verb{
 			Name: "builds:cancel", Role: deploys,
-			Short:   "end a build that waits or runs",
-			Long:    "Without N it is the build under way. What runs of the app is left as it is.",
+			Short:   "cancel a waiting or running build",
+			Long:    "Without N it cancels the current build. The running release does not change.",
 			Example: "builds:cancel shop",
 		}, n.cancel),
 		look(Verb{
@@ -60,7 +60,7 @@ func (n builds) verbs() []Verb {
 		act(Verb{
 			Name: "builds:cache-clear", Role: deploys,
 			Short:   "remove the build caches",
-			Long:    "The next build fetches what it needs anew. A build that goes on is waited for.",
+			Long:    "The next build downloads its dependencies again. Waits for a running build.",
 			Example: "builds:cache-clear shop",
 		}, n.clearCache),
 	}

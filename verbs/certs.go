@@ -32,39 +32,39 @@ func (n certs) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "certs:report", Role: seesHost,
-			Short:   "show what hosts are served with",
+			Short:   "show the certificates of hosts",
 			Example: "certs:report shop",
 			Aliases: []string{"certs"},
 		}, n.report),
 		act(Verb{
 			Name: "certs:add", Role: deploysHost,
-			Short: "serve a certificate of your own",
-			Long: "For an app it serves all hosts that it covers, for a host that one alone. It\n" +
-				"goes before what a CA gave. Without files, standard input is a tar of\n" +
-				"server.crt and server.key, or both as PEM. CRT holds the chain too.",
+			Short: "add your own certificate",
+			Long: "With APP it is used for all hosts of the app that it covers, with HOST for that\n" +
+				"host only, and in preference to a CA's. Without files, standard input is a tar of\n" +
+				"server.crt and server.key, or both as PEM. CRT includes the chain.",
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
 			Done:    "served from now on",
 		}, n.add),
 		act(Verb{
 			Name: "certs:remove", Role: deploysHost,
-			Short:   "undo certs:add",
-			Long:    "What the CA gave serves at once, or the appliance's own CA.",
+			Short:   "remove your own certificate",
+			Long:    "The hosts use the CA's certificate again at once, or one of berth's own CA.",
 			Example: "certs:remove shop",
 			Done:    "removed",
 		}, n.remove),
 		act(Verb{
 			Name: "certs:generate", Role: deploysHost,
-			Short:   "serve a self-signed certificate",
-			Long:    "Browsers warn of it. The appliance's own CA, which certifies hosts without being\nasked, can be trusted once for all of them: see certs:trust.",
+			Short:   "generate a self-signed certificate",
+			Long:    "Browsers warn about it. It is rarely needed: berth's own CA issues certificates\nfor all hosts, and can be trusted once for all of them: see certs:trust.",
 			Example: "certs:generate shop",
-			Done:    "served from now on, and vouched for by nobody",
+			Done:    "served from now on; browsers will warn about it",
 		}, n.generate),
 		look(Verb{
 			Name: "certs:root", Role: reads,
 			Short: "print the certificate of berth's own CA",
-			Long: "Whoever trusts it can open the apps without a warning, before Let's Encrypt is\n" +
-				"set up. It covers the machine's domain, its addresses and the hosts that there\n" +
-				"are now, and nothing else. certs:trust tells how it is trusted.",
+			Long: "A client that trusts it opens the apps without a warning, before Let's Encrypt is\n" +
+				"set up. It covers the machine's domain, its addresses and all current hosts, and\n" +
+				"nothing else. certs:trust explains how to trust it.",
 			Example: "certs:root >berth.pem",
 			Prints:  "{result.pem}",
 		}, n.root),
@@ -107,7 +107,7 @@ func (r records) tellUncovered(out io.Writer, hosts []string) error {
 		return coveredByDomain(settings, host) || settings.Email != "" && certificates.Public(host)
 	})
 	if len(hosts) > 0 {
-		fmt.Fprintf(out, "a root of berth's own CA that was fetched before does not cover %s\n  berth certs:root prints one that does; import it in place of the old one\n", strings.Join(hosts, ", "))
+		fmt.Fprintf(out, "a root of berth's own CA that you fetched earlier does not cover %s\n  print the new one with berth certs:root and import it in place of the old one\n", strings.Join(hosts, ", "))
 	}
 	return nil
 }

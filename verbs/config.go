@@ -32,7 +32,7 @@ func (n variables) verbs() []Verb {
 		}, n.show),
 		look(Verb{
 			Name: "config:keys", Role: reads,
-			Short:   "list the names, without the values",
+			Short:   "list the names of config variables",
 			Example: "config:keys shop",
 		}, n.keys),
 		act(Verb{
@@ -41,19 +41,19 @@ func (n variables) verbs() []Verb {
 		}, n.reveal),
 		look(Verb{
 			Name: "config:get", Role: deploys,
-			Short:   "print one value, as it is",
+			Short:   "print one value",
 			Example: "config:get shop DATABASE_URL",
 			Prints:  "{result.value}",
 		}, n.get),
 		act(Verb{
 			Name: "config:set", Role: deploys,
-			Short:   "set values and roll them out",
-			Long:    "With --stdin they are read as the lines of an .env file or as an object of\nJSON, which keeps them out of the shell's history. It reads what config:export\nprints, Dokku's too.",
+			Short:   "set config variables and roll them out",
+			Long:    "--stdin reads the lines of an .env file or a JSON object, which keeps values out\nof the shell's history. It reads the output of config:export, also Dokku's.",
 			Example: "config:set shop COLOR=blue 'MOTTO=two words'\nconfig:set shop --stdin <.env",
 		}, n.set),
 		act(Verb{
 			Name: "config:unset", Role: deploys,
-			Short:   "remove values and roll that out",
+			Short:   "unset config variables and roll that out",
 			Example: "config:unset shop COLOR",
 		}, n.unset),
 	}
@@ -136,7 +136,7 @@ func (n variables) reveal(ctx context.Context, c Call, args ConfigGetArgs) (Vari
 		return Variable{}, err
 	}
 	err = n.db.Update(func(tx *store.Tx) error {
-		return event(tx, c.User, args.App, "config", "looked at the value of %s", args.Name)
+		return event(tx, c.User, args.App, "config", "read the value of %s", args.Name)
 	})
 	if err != nil {
 		return Variable{}, fmt.Errorf("remember who looked at %s of %s: %w", args.Name, args.App, err)

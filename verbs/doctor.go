@@ -19,10 +19,10 @@ func (n doctor) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "doctor", Role: admins,
-			Short: "look for what is wrong on the machine",
-			Long: "Other firewalls that keep apps from the network or close berth's ports, a runc\n" +
-				"with ways out of containers, a missing IPv4 route, a flushed ruleset, AppArmor\n" +
-				"without a profile.",
+			Short: "check the machine for problems",
+			Long: "Checks: other firewalls that cut apps off or close berth's ports, a runc with\n" +
+				"container escapes, a missing IPv4 route, a flushed ruleset, AppArmor without a\n" +
+				"profile.",
 			Example: "doctor",
 		}, n.findings),
 	}

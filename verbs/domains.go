@@ -36,32 +36,31 @@ func (n domains) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "domains:add", Role: deploys,
-			Short: "lead domains to an app",
+			Short: "add domains to an app",
 			Long: "www.example.com   the host\n" +
-				"*.example.com     each host one part under it that has no app of its own\n" +
-				"example.com/blog  the path and what is under it; the rest of the host may be\n" +
+				"*.example.com     each host one level below it that has no app of its own\n" +
+				"example.com/blog  the path and everything below it; the rest of the host may be\n" +
 				"                  another app's. The longest path wins.",
 			Example: "domains:add shop www.example.com\ndomains:add blog example.com/blog --strip",
 		}, n.add),
 		act(Verb{
 			Name: "domains:redirect", Role: deploys,
-			Short: "send a host's visitors to another",
-			Long: "The path and the query are kept, and so is the method (308). domains:remove\n" +
-				"ends it.",
+			Short:   "redirect a host to another host",
+			Long:    "The redirect (308) keeps path, query and method. domains:remove removes it.",
 			Example: "domains:redirect shop www.example.com example.com",
 			Aliases: []string{"redirect:set"},
-			Done:    "{from} leads to {to}",
+			Done:    "{from} redirects to {to}",
 		}, n.redirect),
 		act(Verb{
 			Name: "domains:remove", Role: deploys,
-			Short:   "undo domains:add or domains:redirect",
+			Short:   "remove domains or redirects",
 			Example: "domains:remove shop www.example.com",
 			Aliases: []string{"redirect:unset"},
 		}, n.remove),
 		act(Verb{
 			Name: "domains:set-global", Role: admins,
-			Short:   "set the domain that all apps are under",
-			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to lead here.",
+			Short:   "set the global domain of all apps",
+			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to point to this machine.",
 			Example: "domains:set-global example.com",
 			Done:    "apps answer at APP.{result.global}, the admin page at https://berth.{result.global}",
 		}, n.setGlobal),
@@ -153,8 +152,8 @@ func (n domains) add(ctx context.Context, c Call, args DomainsAddArgs) (Domains,
 	}
 	for i := range domains {
 		if args.Strip && domains[i].Path == "" {
-			return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "%s has no path that could be stripped", domains[i].Host).
-				Hint("example.com/blog has one")
+			return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "%s has no path to strip", domains[i].Host).
+				Hint("--strip needs a path, as in example.com/blog")
 		}
 		domains[i].Strip = args.Strip
 	}
@@ -167,7 +166,7 @@ func (n domains) redirect(ctx context.Context, c Call, args RedirectArgs) (Domai
 		return Domains{}, err
 	}
 	if from.Path != "" {
-		return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "a whole host is redirected, not a path of it").Hint("the path of a request is kept")
+		return Domains{}, fault.New(fault.Usage, code.ArgumentsInvalid, "domains:redirect takes a host without a path").Hint("the redirect keeps the path of a request")
 	}
 	if from.Redirect, err = NormalHost(args.To); err != nil {
 		return Domains{}, err

@@ -23,7 +23,7 @@ func (n events) verbs() []Verb {
 // EventArgs choose events, of one app or of all.
 type EventArgs struct {
 	App   string `json:"app,omitempty" cli:"[APP]"`
-	Limit int    `json:"limit,omitempty" flag:"num,n" default:"50" help:"how many of the newest"` // 0 is 50
+	Limit int    `json:"limit,omitempty" flag:"num,n" default:"50" help:"number of newest events to show"` // 0 is 50
 }
 
 func (a EventArgs) target() (string, bool) { return a.App, false }

@@ -24,10 +24,10 @@ func (n repositories) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "git:set", Role: deploys,
-			Short: "say what pushes to an app do",
-			Long: "deploy-branch  the branch whose pushes are deployed: the app's first one, until\n" +
-				"               it is set. Nothing is deployed before the next push of it.\n" +
-				"\nNo VALUE takes it back: the next branch that is pushed becomes it.",
+			Short: "set the deploy branch of an app",
+			Long: "deploy-branch  the branch that is deployed when it is pushed. The default is the\n" +
+				"               first branch that was pushed. Setting it deploys nothing by itself.\n" +
+				"\nWithout VALUE it is unset: the next branch that is pushed becomes it.",
 			Example: "git:set shop deploy-branch main",
 			Values: func(words []string) []string {
 				if len(words) == 0 {
@@ -38,13 +38,13 @@ func (n repositories) verbs() []Verb {
 		}, n.set),
 		look(Verb{
 			Name: "git:report", Role: reads,
-			Short:   "show what pushes to an app do",
+			Short:   "show the deploy branch of an app",
 			Example: "git:report shop",
 		}, n.report),
 		act(Verb{
 			Name: "git:from-image", Role: deploys,
-			Short:   "deploy a ready image",
-			Long:    "It is pulled, checked and rolled out as a push is. A private one needs\nregistry:login first.",
+			Short:   "deploy a container image",
+			Long:    "It is pulled, checked and rolled out like a push. A private image needs\nregistry:login first.",
 			Example: "git:from-image shop registry.example.com/shop:1.4",
 		}, n.fromImage),
 	}

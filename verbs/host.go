@@ -27,11 +27,11 @@ func NormalHost(name string) (string, error) {
 	case !utf8.ValidString(host):
 		return "", no("it is not UTF-8")
 	case strings.Contains(host, "://"), strings.ContainsAny(host, "/?#@"), host == "https:", host == "http:":
-		return "", no("it is an address of a page").Hint("leave out the scheme and the path: shop.example.com")
+		return "", no("it is an address of a page").Hint("omit the scheme and the path: shop.example.com")
 	case ipErr == nil:
-		return "", no("it is an IP address").Hint("give a name that leads to it")
+		return "", no("it is an IP address").Hint("use a host name that points to it")
 	case strings.Contains(host, ":"):
-		return "", no("it has a port").Hint("leave out the port: apps answer on the ports of berth")
+		return "", no("it has a port").Hint("omit the port: apps answer on berth's ports")
 	case strings.Contains(host, "*"):
 		return "", no("it is not a host's whole name").Hint("a * stands for the whole first part, in a domain of an app: *.example.com")
 	}
@@ -85,13 +85,13 @@ func NormalDomain(name string) (store.Domain, error) {
 	}
 	no := func(why string) error {
 		return fault.New(fault.Usage, code.DomainInvalid, "%.120q cannot be a domain: %s", name, why).
-			Hint("its path is what requests begin with: example.com/blog")
+			Hint("write the path that requests begin with: example.com/blog")
 	}
 	switch {
 	case 1+len(path) > router.MaxPathBytes || 1+strings.Count(path, "/") > router.MaxPathSegments:
 		return store.Domain{}, no("its path is too long")
 	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`%?#\;`, r) }):
-		return store.Domain{}, no("its path has more in it than plain letters, digits and signs")
+		return store.Domain{}, no("its path has characters other than plain letters, digits and signs")
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if part == "" || part == "." || part == ".." {

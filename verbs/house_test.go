@@ -31,7 +31,7 @@ type everything interface {
 	GitRoom
 	RegistryRoom
 	LogRoom
-	JobRoom
+	CronRoom
 	DomainRoom
 	CertRoom
 	LetsEncryptRoom
@@ -56,7 +56,7 @@ func roomsOf(one everything) Rooms {
 		Git:         one,
 		Registries:  one,
 		Logs:        one,
-		Jobs:        one,
+		Cron:        one,
 		Domains:     one,
 		Certs:       one,
 		LetsEncrypt: one,
@@ -265,7 +265,7 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }
+func (p *puppet) CronJobs(context.Context, string) ([]jobs.CronStatus, error) { return nil, nil }
 
 func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
 	return p.runOnce(ctx, args, att)

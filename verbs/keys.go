@@ -31,23 +31,23 @@ func (n keys) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "ssh-keys:add", Role: admins,
-			Short: "let a public key in",
-			Long: "The key is read from standard input without FILE, and named by its comment\n" +
-				"without NAME. The role is admin, deploy or read: admin for the first key, deploy\n" +
-				"for those that follow, unless --role says otherwise.",
+			Short: "add an SSH public key",
+			Long: "Without FILE the key is read from standard input. Without NAME it is named after\n" +
+				"its comment. The role is admin, deploy or read. The default is admin for the\n" +
+				"first key and deploy for later ones.",
 			Example: "ssh-keys:add alice <alice.pub\nssh-keys:add ci --role deploy --app shop <ci.pub",
 		}, n.add),
 		look(Verb{
 			Name: "ssh-keys:list", Role: admins,
-			Short:   "list who may enter",
+			Short:   "list the SSH keys and their roles",
 			Example: "ssh-keys:list",
 			Aliases: []string{"ssh-keys"},
 		}, n.list),
 		act(Verb{
 			Name: "ssh-keys:remove", Role: admins,
-			Short:   "shut a key out, and its sessions",
+			Short:   "remove an SSH key and end its sessions",
 			Example: "ssh-keys:remove alice",
-			Done:    "{name} may not enter any more",
+			Done:    "removed the key {name} and ended its sessions",
 		}, n.remove),
 	}
 }
@@ -62,14 +62,14 @@ type KeyAddArgs struct {
 	// Role is admin for the first key and deploy after that when it is empty.
 	Role store.Role `json:"role,omitempty" flag:"role" help:"admin, deploy or read"`
 	// Apps are all that the key is for; empty is all apps.
-	Apps []string `json:"apps,omitempty" flag:"app,a" help:"this app alone; may be given again"`
+	Apps []string `json:"apps,omitempty" flag:"app,a" help:"only this app; can be repeated"`
 }
 
 // KeyRemoveArgs name a key.
 type KeyRemoveArgs struct {
 	NoArgs
 	Name  string `json:"name" cli:"NAME"`
-	Force bool   `json:"force,omitempty" flag:"force,f" help:"even the last key of an admin"`
+	Force bool   `json:"force,omitempty" flag:"force,f" help:"remove even the last key of an admin"`
 }
 
 // KeyAdded is a key that may enter now.
@@ -132,9 +132,9 @@ func (n keys) add(ctx context.Context, c Call, args KeyAddArgs) (key KeyAdded, e
 		if i := slices.IndexFunc(keys, func(k store.Key) bool { return k.Name == key.Name }); i >= 0 {
 			old := keys[i]
 			if old.Fingerprint != key.Fingerprint {
-				return fault.New(fault.Conflict, code.KeyNameTaken, "there is another key named %q", key.Name).
+				return fault.New(fault.Conflict, code.KeyNameTaken, "another key is named %q", key.Name).
 					With(old.Fingerprint).
-					Hint("choose another name, or give none and let the key's comment name it").
+					Hint("choose another name, or give none to use the key's comment").
 					Hint("berth ssh-keys:remove %s removes the other one", key.Name)
 			}
 			// The same key once more: what is not said stays.
@@ -200,7 +200,7 @@ func lastAdmin(keys []store.Key, name string) bool {
 func lastAdminStays(name string) error {
 	return fault.New(fault.Conflict, code.KeyLastAdmin, "%q is the last key of an admin", name).
 		Hint("without it, only root on the machine itself can change keys and settings").
-		Hint("berth ssh-keys:remove %s --force removes it all the same", name)
+		Hint("to remove it anyway: berth ssh-keys:remove %s --force", name)
 }
 
 // minRSA is what OpenSSH and NIST ask for since 2015.
@@ -210,18 +210,18 @@ const minRSA = 2048
 // order mark before it and a carriage return behind.
 func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, code.KeyInvalid, "this is no public key for SSH: %s", why)
+		return fault.New(fault.Usage, code.KeyInvalid, "this is not an SSH public key: %s", why)
 	}
 	if strings.Contains(line, "PRIVATE KEY") {
-		return nil, "", no("it is a private key").Hint("give the file that ends in .pub, and keep this one to yourself")
+		return nil, "", no("it is a private key").Hint("use the file that ends in .pub, and keep this one secret")
 	}
 	line = strings.TrimPrefix(line, "\ufeff")
 	if strings.HasPrefix(strings.TrimSpace(line), ssh.InsecureKeyAlgoDSA+" ") { // which x/crypto does not read
-		return nil, "", no("DSA keys are not safe").Hint("ssh-keygen -t ed25519 makes a better one")
+		return nil, "", no("DSA keys are not safe").Hint("create a better one: ssh-keygen -t ed25519")
 	}
 	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil {
-		return nil, "", no("it does not read as one").Hint(`it looks like "ssh-ed25519 AAAA… name", see ~/.ssh/id_ed25519.pub`)
+		return nil, "", no("it cannot be parsed").Hint(`it looks like "ssh-ed25519 AAAA… name", see ~/.ssh/id_ed25519.pub`)
 	}
 	if _, isCertificate := public.(*ssh.Certificate); isCertificate {
 		return nil, "", no("certificates are not supported")
@@ -234,7 +234,7 @@ func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	}
 	if crypto, ok := public.(ssh.CryptoPublicKey); ok {
 		if key, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
-			return nil, "", no("an RSA key this short is not safe").Hint("ssh-keygen -t ed25519 makes a better one")
+			return nil, "", no("an RSA key this short is not safe").Hint("create a better one: ssh-keygen -t ed25519")
 		}
 	}
 	return public, comment, nil

@@ -25,9 +25,9 @@ func (n logins) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "login", Role: reads,
-			Short:   "print a link to sign in with, once",
+			Short:   "print a one-time link to sign in",
 			Example: "login",
-			Done:    fmt.Sprintf("good once, for %d minutes:", LinkLife/time.Minute),
+			Done:    fmt.Sprintf("valid once, for %d minutes:", LinkLife/time.Minute),
 			Prints:  "{result.url}",
 		}, n.link),
 	}
@@ -121,8 +121,8 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 		if session {
 			return SignedOut()
 		}
-		return fault.New(fault.Denied, code.LinkInvalid, "this link is not good: it was used, it is older than %d minutes, or its user is gone", LinkLife/time.Minute).
-			Hint("ssh berth@HOST login makes a new one")
+		return fault.New(fault.Denied, code.LinkInvalid, "this link is not valid: it was used, it is older than %d minutes, or its user was removed", LinkLife/time.Minute).
+			Hint("ssh berth@HOST login prints a new one")
 	}
 	login, found, err := tx.Logins.Get(HashOf(token))
 	if err != nil {
@@ -188,7 +188,7 @@ func (n logins) link(_ context.Context, c Call, _ NoArgs) (Login, error) {
 	}
 	if settings.Domain == "" {
 		return Login{}, fault.New(fault.Conflict, code.ApplianceNoDomain, "the appliance has no domain yet").
-			Hint("berth domains:set-global DOMAIN sets it")
+			Hint("set one: berth domains:set-global DOMAIN")
 	}
 	token, expires, err := n.sessions.Link(c.User)
 	if err != nil {

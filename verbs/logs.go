@@ -20,7 +20,7 @@ func (n appLogs) verbs() []Verb {
 	return []Verb{
 		follow[logs.LogLine](Verb{
 			Name: "logs", Role: reads,
-			Short:   "show or follow what an app writes",
+			Short:   "show or follow the logs of an app",
 			Example: "logs shop -f\nlogs shop --ps worker -n 1000",
 		}, n.follow),
 	}

@@ -19,17 +19,17 @@ func (n metrics) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "metrics:token", Role: admins,
-			Short:   "let Prometheus in, by a new token",
-			Long:    "It reads figures of all apps at https://berth.DOMAIN/metrics and can do nothing\nelse. The token before it is not good any more.",
+			Short:   "create a metrics token for Prometheus",
+			Long:    "The token allows reading the metrics of all apps at https://berth.DOMAIN/metrics\nand nothing else. It replaces the token before it, which stops working.",
 			Example: "metrics:token",
-			Done:    "it is not shown again; send it as a bearer token to {result.url}",
+			Done:    "the token is not shown again; send it as a bearer token to {result.url}",
 			Prints:  "{result.token}",
 		}, n.token),
 		act(Verb{
 			Name: "metrics:off", Role: admins,
-			Short:   "let Prometheus in no more",
+			Short:   "revoke the metrics token",
 			Example: "metrics:off",
-			Done:    "no token is good any more",
+			Done:    "the metrics token is revoked",
 		}, n.off),
 	}
 }
@@ -46,7 +46,7 @@ func (n metrics) token(_ context.Context, c Call, _ NoArgs) (MetricsToken, error
 	raw := make([]byte, 32)
 	rand.Read(raw) // never fails
 	token := base64.RawURLEncoding.EncodeToString(raw)
-	settings, err := n.setToken(c.User, HashOf(token), "made a new token for metrics")
+	settings, err := n.setToken(c.User, HashOf(token), "created a metrics token")
 	if err != nil {
 		return MetricsToken{}, err
 	}
@@ -55,7 +55,7 @@ func (n metrics) token(_ context.Context, c Call, _ NoArgs) (MetricsToken, error
 
 // off lets nobody in.
 func (n metrics) off(_ context.Context, c Call, _ NoArgs) (struct{}, error) {
-	_, err := n.setToken(c.User, "", "took the token for metrics back")
+	_, err := n.setToken(c.User, "", "revoked the metrics token")
 	return struct{}{}, err
 }
 

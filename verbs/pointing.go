@@ -79,18 +79,18 @@ func (n domains) point(ctx context.Context, host string, own []netip.Addr) Point
 	var failure *net.DNSError
 	switch {
 	case errors.As(err, &failure) && failure.IsNotFound:
-		p.Text = host + " leads nowhere yet"
+		p.Text = host + " has no DNS records yet"
 		p.Hint = recordHint(own)
 	case err != nil:
-		p.Text = "the DNS does not tell now where " + host + " leads"
+		p.Text = "the DNS gives no answer for " + host + " at the moment"
 	case p.Here && len(elsewhere) > 0:
-		p.Text = fmt.Sprintf("%s leads here (%s), and to %s too", host, strings.Join(here, ", "), strings.Join(elsewhere, ", "))
-		p.Hint = "a CA that looks there finds no proof"
+		p.Text = fmt.Sprintf("%s points here (%s), and also to %s", host, strings.Join(here, ", "), strings.Join(elsewhere, ", "))
+		p.Hint = "a CA that checks the other address cannot validate the domain"
 	case p.Here:
-		p.Text = fmt.Sprintf("%s leads here (%s)", host, strings.Join(here, ", "))
+		p.Text = fmt.Sprintf("%s points here (%s)", host, strings.Join(here, ", "))
 	default:
-		p.Text = fmt.Sprintf("%s leads to %s, which is not this machine", host, strings.Join(elsewhere, ", "))
-		p.Hint = "right behind a load balancer or a NAT; else: " + recordHint(own)
+		p.Text = fmt.Sprintf("%s points to %s, which is not this machine", host, strings.Join(elsewhere, ", "))
+		p.Hint = "correct behind a load balancer or a NAT; otherwise: " + recordHint(own)
 	}
 	return p
 }
@@ -109,7 +109,7 @@ func recordHint(own []netip.Addr) string {
 		}
 	}
 	if len(records) == 0 {
-		return "its DNS records have to name the address that the world knows this machine by"
+		return "set its DNS records to the public address of this machine"
 	}
-	return "its DNS records have to be " + strings.Join(records, " and ")
+	return "set its DNS records: " + strings.Join(records, " and ")
 }

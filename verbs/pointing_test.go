@@ -61,13 +61,13 @@ func TestPointing_SaysWhereNamesLead(t *testing.T) {
 		here       bool
 		text, hint string
 	}{
-		"here.example.com":   {true, "leads here (1.2.3.4)", ""},
-		"six.example.com":    {true, "leads here (2606:4700::77)", ""},
-		"*.any.example.com":  {true, "leads here (1.2.3.4)", ""},
-		"both.example.com":   {true, "and to 9.9.9.9 too", "finds no proof"},
-		"there.example.com":  {false, "leads to 9.9.9.9, which is not this machine", "A 1.2.3.4 and AAAA 2606:4700::77"},
-		"absent.example.com": {false, "leads nowhere yet", "A 1.2.3.4"},
-		"silent.example.com": {false, "does not tell", ""},
+		"here.example.com":   {true, "points here (1.2.3.4)", ""},
+		"six.example.com":    {true, "points here (2606:4700::77)", ""},
+		"*.any.example.com":  {true, "points here (1.2.3.4)", ""},
+		"both.example.com":   {true, "and also to 9.9.9.9", "cannot validate the domain"},
+		"there.example.com":  {false, "points to 9.9.9.9, which is not this machine", "A 1.2.3.4 and AAAA 2606:4700::77"},
+		"absent.example.com": {false, "has no DNS records yet", "A 1.2.3.4"},
+		"silent.example.com": {false, "gives no answer", ""},
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()

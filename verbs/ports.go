@@ -30,22 +30,22 @@ func (n ports) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "ports:add", Role: deploys,
-			Short: "lead TCP ports to an app",
-			Long: "tcp:5432:5432  everything that comes to the port, as it is\n" +
-				"tls:993:143    berth ends TLS, with the certificate of the app's host that the\n" +
-				"               client names\n" +
-				"\nWithout checks of its own in app.json the app is healthy once it listens there.\n" +
-				"HTTP and HTTPS need no ports.",
+			Short: "map TCP ports to an app",
+			Long: "tcp:5432:5432  passes on everything unchanged\n" +
+				"tls:993:143    terminates TLS, with the certificate of the app's host that the\n" +
+				"               client asks for\n" +
+				"\nWithout healthchecks in app.json the app is healthy once it listens on the port.\n" +
+				"HTTP and HTTPS need no port mapping.",
 			Example: "ports:add db tcp:5432:5432\nports:add mail tls:993:143 tcp:25:2525",
 		}, n.add),
 		act(Verb{
 			Name: "ports:remove", Role: deploys,
-			Short:   "close TCP ports",
+			Short:   "remove TCP ports",
 			Example: "ports:remove db tcp:5432:5432",
 		}, n.remove),
 		act(Verb{
 			Name: "ports:clear", Role: deploys,
-			Short:   "close all TCP ports of an app",
+			Short:   "remove all TCP ports of an app",
 			Example: "ports:clear db",
 		}, n.clear),
 	}

@@ -23,25 +23,25 @@ func (n registries) verbs() []Verb {
 	return []Verb{
 		act(Verb{
 			Name: "registry:login", Role: ownLogin,
-			Short: "let berth in to a registry",
-			Long: "Without FILE the password is read from standard input. It is kept encrypted.\n" +
+			Short: "store registry credentials",
+			Long: "Without FILE the password is read from standard input. It is stored encrypted.\n" +
 				"berth uses it for git:from-image and for FROM in Dockerfiles: with --app for\n" +
 				"that app, else for all apps, except where a key that is bound to apps deploys.\n" +
-				"docker.io is the registry of images that name none.",
+				"docker.io is the registry of images whose name has no registry.",
 			Example: "registry:login registry.example.com deployer <token",
 			Done:    "logged in to {host} as {username}",
 		}, n.login),
 		act(Verb{
 			Name: "registry:logout", Role: ownLogin,
-			Short:   "delete the login of a registry",
-			Long:    "With --app it is that app's login.",
+			Short:   "delete registry credentials",
+			Long:    "With --app it deletes the credentials of that app.",
 			Example: "registry:logout registry.example.com",
 			Done:    "deleted",
 		}, n.logout),
 		look(Verb{
 			Name: "registry:report", Role: ownLogin,
-			Short:   "list the registries with a login",
-			Long:    "With --app those of that app.",
+			Short:   "list the registries with credentials",
+			Long:    "With --app it lists those of that app.",
 			Example: "registry:report",
 			Aliases: []string{"registry"},
 		}, n.report),

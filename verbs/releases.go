@@ -29,7 +29,7 @@ func (n releases) verbs() []Verb {
 		}, n.list),
 		look(Verb{
 			Name: "releases:info", Role: reads,
-			Short:   "show one, the live one by default",
+			Short:   "show a release, by default the live one",
 			Example: "releases:info shop v18",
 		}, n.info),
 		look(Verb{
@@ -38,8 +38,8 @@ func (n releases) verbs() []Verb {
 		}, n.compare),
 		act(Verb{
 			Name: "rollback", Role: deploys,
-			Short:   "go back to an earlier release",
-			Long:    "Without N it is the release before the live one. It becomes a new release.",
+			Short:   "roll back to an earlier release",
+			Long:    "Without N it rolls back to the release before the live one. The rollback\ncreates a new release.",
 			Example: "rollback shop v17",
 			Aliases: []string{"releases:rollback"},
 			Done:    "v{result.number} of {app}: {result.description}",
@@ -57,7 +57,7 @@ type NumberArgs struct {
 // LimitArgs name an app and how many of its records are wanted; 0 is all.
 type LimitArgs struct {
 	AppArgs
-	Limit int `json:"limit,omitempty" flag:"num,n" default:"15" help:"how many of the newest, 0 is all"`
+	Limit int `json:"limit,omitempty" flag:"num,n" default:"15" help:"number of newest releases to show, 0 for all"`
 }
 
 func (n releases) list(_ context.Context, _ Call, args LimitArgs) (releases []store.Release, err error) {

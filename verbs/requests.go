@@ -21,14 +21,14 @@ func (n requests) verbs() []Verb {
 		follow[edge.RequestLine](Verb{
 			Name: "router:logs", Role: seesRequests,
 			Short: "show or follow an app's requests",
-			Long: "Without APP it is what no app was asked for: unknown hosts and the admin page.\n" +
-				"--format json has more of each request than a line has room for.",
+			Long: "Without APP it shows requests for no app: unknown hosts and the admin page.\n" +
+				"--format json has more fields of each request.",
 			Example: "router:logs shop -f\nrouter:logs shop --status 5xx -n 20",
 			Aliases: []string{"nginx:access-logs"},
 		}, n.follow),
 		look(Verb{
 			Name: "router:traffic", Role: reads,
-			Short:   "show an app's last five minutes",
+			Short:   "show an app's traffic of 5 minutes",
 			Example: "router:traffic shop",
 		}, n.traffic),
 	}

@@ -24,15 +24,15 @@ func (n sessions) verbs() []Verb {
 	return []Verb{
 		look(Verb{
 			Name: "sessions:list", Role: admins,
-			Short:   "list who is in",
+			Short:   "list open sessions",
 			Long:    "Browsers that are signed in to the admin page, and SSH connections.",
 			Example: "sessions:list",
 			Aliases: []string{"sessions"},
 		}, n.list),
 		act(Verb{
 			Name: "sessions:end", Role: admins,
-			Short:   "end a session, or all of a user",
-			Long:    "It ends at once, with all that goes on in it but builds. A user whose key stays\nmay come back: ssh-keys:remove shuts the key out, and ends its sessions too.",
+			Short:   "end a session, or all of a user's",
+			Long:    "The session ends at once with everything that runs in it, except builds. The user\ncan sign in again until ssh-keys:remove removes the key.",
 			Example: "sessions:end --user root",
 			Usage:   "sessions:end [ID] [--user NAME]",
 			Done:    "ended {result.ended}",

@@ -40,12 +40,12 @@ type machine struct {
 	DoctorRoom
 }
 
-func (m machine) Jobs(ctx context.Context, app string) ([]jobs.JobStatus, error) {
-	return m.Deployer.Jobs().Jobs(ctx, app)
+func (m machine) CronJobs(ctx context.Context, app string) ([]jobs.CronStatus, error) {
+	return m.Deployer.Jobs().CronJobs(ctx, app)
 }
 
-func (m machine) RunJob(ctx context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
-	return m.Deployer.Jobs().RunJob(ctx, app, id, by, out)
+func (m machine) RunCron(ctx context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+	return m.Deployer.Jobs().RunCron(ctx, app, id, by, out)
 }
 
 func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {

@@ -59,7 +59,7 @@ type Rooms struct {
 	Git         GitRoom
 	Registries  RegistryRoom
 	Logs        LogRoom
-	Jobs        JobRoom
+	Cron        CronRoom
 	Domains     DomainRoom
 	Certs       CertRoom
 	LetsEncrypt LetsEncryptRoom
@@ -91,7 +91,7 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
-		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Jobs}.verbs()}},
+		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Cron}.verbs()}},
 		{"Domains and certificates", [][]Verb{
 			domains{r, rooms.Domains, cfg.Addresses, cfg.Resolver}.verbs(),
 			letsencrypt{r, rooms.LetsEncrypt, certs, cfg.Keeper}.verbs(), certs.verbs(),

@@ -206,4 +206,4 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func (p *puppet) Jobs(context.Context, string) ([]jobs.JobStatus, error) { return nil, nil }
+func (p *puppet) CronJobs(context.Context, string) ([]jobs.CronStatus, error) { return nil, nil }

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -92,10 +93,10 @@ func (a *api) readArguments(w http.ResponseWriter, r *http.Request, name string)
 	case r.Method == http.MethodPost:
 		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, fault.New(fault.Usage, code.ArgumentsTooLarge, "the arguments are larger than %d MiB", maxBody>>20)
+			return nil, fault.New(fault.Usage, code.ArgumentsTooLarge, "the arguments are larger than %s", units.Bytes(maxBody))
 		}
 		if err != nil {
-			return nil, verbs.BadArguments("the arguments broke off: %w", err)
+			return nil, verbs.BadArguments("the arguments are incomplete: %w", err)
 		}
 		if len(raw) == 0 {
 			raw = []byte("{}")
@@ -108,7 +109,7 @@ func (a *api) readArguments(w http.ResponseWriter, r *http.Request, name string)
 	case r.Method == http.MethodGet && v.Reads:
 		return v.FromQuery(r.URL.Query())
 	default:
-		return nil, verbs.WrongMethod("%s is not done by %s", name, r.Method).Hint("use POST")
+		return nil, verbs.WrongMethod("%s cannot be called by %s", name, r.Method).Hint("use POST")
 	}
 }
 

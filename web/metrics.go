@@ -38,7 +38,7 @@ func (s *Server) metrics() http.Handler {
 		}
 		if !strings.EqualFold(scheme, "Bearer") || !right {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="berth"`)
-			http.Error(w, "a token is needed: berth metrics:token makes one", http.StatusUnauthorized)
+			http.Error(w, "a token is required: create one with berth metrics:token", http.StatusUnauthorized)
 			return
 		}
 		// A registry for each scrape: what it collects hangs on the request.

@@ -73,7 +73,7 @@ func (s *Server) harden(next http.Handler) http.Handler {
 			h.Set("Strict-Transport-Security", fmt.Sprintf("max-age=%d", int(hstsAge.Seconds())))
 		}
 		if origin := r.Header.Get("Origin"); len(origin) >= 5 && strings.EqualFold(origin[:5], "http:") {
-			http.Error(w, "a page over plain HTTP may ask nothing here", http.StatusForbidden)
+			http.Error(w, "requests from pages over plain HTTP are not allowed", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

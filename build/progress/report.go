@@ -210,7 +210,7 @@ func (r *Report) UnderWay(began time.Time) {
 	if since := time.Since(began).Round(time.Second); since > 0 {
 		already = fmt.Sprintf("for %s already", since)
 	}
-	r.Detail("being made %s; this push waits for it", already)
+	r.Detail("in progress %s; this push waits for it", already)
 }
 
 // Steps returns the steps that were timed, and how long each took.

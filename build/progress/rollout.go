@@ -41,7 +41,7 @@ func (r *Report) Note(line string) {
 
 // Held says how long requests were held.
 func (r *Report) Held(d time.Duration) {
-	r.Step("Hold", "requests were held for %d ms", d.Milliseconds())
+	r.Step("Hold", "held requests for %d ms", d.Milliseconds())
 }
 
 // Back says that the release of before runs again.

@@ -25,25 +25,6 @@ func RightAligned(left, right string, width int) string {
 	return left + strings.Repeat(" ", gap) + right
 }
 
-// Bytes shows a number of bytes as messages about the disk do.
-func Bytes(n int64) string {
-	if n >= 1<<30 {
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
-}
-
-// Spoken is a limit as people say it: "15 minutes", "1 hour".
-func Spoken(d time.Duration) string {
-	if d >= time.Hour && d%time.Hour == 0 {
-		return Count(int(d/time.Hour), "hour")
-	}
-	if d >= time.Minute && d%time.Minute == 0 {
-		return Count(int(d/time.Minute), "minute")
-	}
-	return fmt.Sprint(d)
-}
-
 // Clip shortens a text to a number of letters.
 func Clip(text string, width int) string {
 	if letters := []rune(text); len(letters) > max(width, 4) {
@@ -58,7 +39,7 @@ func Seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) 
 // Reason says in an event why something ended before its time.
 func Reason(err error) string {
 	if errors.Is(err, context.Canceled) {
-		return "broken off, berth was stopped"
+		return "interrupted: berth was stopped"
 	}
 	return err.Error()
 }

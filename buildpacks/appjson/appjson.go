@@ -198,7 +198,7 @@ func (m *Manifest) env(v source.JSON) error {
 		return err
 	}
 	if len(vars) > maxEnv {
-		return v.Bad("has %d variables; %d is the most", len(vars), maxEnv)
+		return v.Bad("has %d variables; the maximum is %d", len(vars), maxEnv)
 	}
 	m.Env = map[string]string{}
 	for _, f := range vars {

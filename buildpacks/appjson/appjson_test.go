@@ -69,9 +69,9 @@ func TestManifest_WhatHerokuAndDokkuDocument(t *testing.T) {
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %+v\nwant %+v", m, want)
 	}
-	for i, want := range []string{"gives N no value", "buildpacks is passed over", "addons is passed over",
-		"formation.web.max_parallel is passed over", "scripts.pr-predestroy is passed over", "scripts.dokku.other is passed over",
-		"environments.review is passed over", "environments.test.formation is passed over"} {
+	for i, want := range []string{"gives N no value", "buildpacks is ignored", "addons is ignored",
+		"formation.web.max_parallel is ignored", "scripts.pr-predestroy is ignored", "scripts.dokku.other is ignored",
+		"environments.review is ignored", "environments.test.formation is ignored"} {
 		if len(notes) != 8 || !strings.Contains(notes[i], want) {
 			t.Errorf("notes: got %q, want %q as number %d", notes, want, i+1)
 		}
@@ -121,7 +121,7 @@ func TestManifest_MistakesNameLineAndColumn(t *testing.T) {
 		`{"formation": {"web": {"quantity": 1e9}}}`:                                                                      "from 0 to 100",
 		`{"formation": {"we b": {"quantity": 1}}}`:                                                                       "cannot name a process",
 		`{"formation": {"web": 2}}`:                                                                                      "formation.web is a number and should be an object",
-		"{\"formation\": {\"web\": {},\n\"web\": {}}}":                                                                   "line 2, column 1: formation.web is there twice",
+		"{\"formation\": {\"web\": {},\n\"web\": {}}}":                                                                   "line 2, column 1: formation.web appears twice",
 		`{"env": {"A": 5}}`:                                                                             `put it in quotes: "5"`,
 		`{"env": {"A-B": "x"}}`:                                                                         "cannot name a variable",
 		`{"env": {"A": {"generator": "uuid"}}}`:                                                         "one of secret",
@@ -193,14 +193,14 @@ func TestManifest_CommentsAndTrailingCommas(t *testing.T) {
 
 func TestManifest_AKeyThatIsNotReadIsTold(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"healthcheck": {}}`: "healthcheck is passed over; did you mean healthchecks?",
-		`{"formations": {}}`:  "formations is passed over; did you mean formation?",
-		`{"cron": [{"command": "x", "schedule": "@daily", "timeZone": "UTC"}, {"command": "y", "schedule": "@daily", "timeZone": "UTC"}]}`: "cron.timeZone is passed over; did you mean timezone?",
-		`{"healthchecks": {"web": [{"path": "/", "initial_delay": 5}]}}`:                                                                   "healthchecks.web.initial_delay is passed over; did you mean initialDelay?",
-		`{"env": {"A": {"value": "1", "genrator": "secret"}}}`:                                                                             "env.A.genrator is passed over; did you mean generator?",
-		`{"formation": {"web": {"quantity": 1, "size": "standard-1x"}}}`:                                                                   "formation.web.size is passed over: berth has no such key",
-		`{"stack": "heroku-24"}`:                           "stack is passed over: berth has no such key",
-		`{"\u001b[2Jx": 1}`:                                "is passed over: berth has no such key",
+		`{"healthcheck": {}}`: "healthcheck is ignored; did you mean healthchecks?",
+		`{"formations": {}}`:  "formations is ignored; did you mean formation?",
+		`{"cron": [{"command": "x", "schedule": "@daily", "timeZone": "UTC"}, {"command": "y", "schedule": "@daily", "timeZone": "UTC"}]}`: "cron.timeZone is ignored; did you mean timezone?",
+		`{"healthchecks": {"web": [{"path": "/", "initial_delay": 5}]}}`:                                                                   "healthchecks.web.initial_delay is ignored; did you mean initialDelay?",
+		`{"env": {"A": {"value": "1", "genrator": "secret"}}}`:                                                                             "env.A.genrator is ignored; did you mean generator?",
+		`{"formation": {"web": {"quantity": 1, "size": "standard-1x"}}}`:                                                                   "formation.web.size is ignored: berth has no such key",
+		`{"stack": "heroku-24"}`:                           "stack is ignored: berth has no such key",
+		`{"\u001b[2Jx": 1}`:                                "is ignored: berth has no such key",
 		`{"name": "x", "env": {"ANY": "1"}, "addons": []}`: "",
 	} {
 		_, notes, err := parseManifest(text)

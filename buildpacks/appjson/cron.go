@@ -78,7 +78,7 @@ func cronEntry(v source.JSON, want string) (CronEntry, error) {
 		return entry, nil
 	}
 	if strings.Contains(entry.Schedule, "TZ=") {
-		return entry, inZone.Bad("is %q, and the schedule names a time zone too", source.Printable(zone)).Hint("keep one of the two")
+		return entry, inZone.Bad("is %q, but the schedule also names a time zone", source.Printable(zone)).Hint("keep one of the two")
 	}
 	entry.Schedule = "CRON_TZ=" + zone + " " + entry.Schedule
 	return entry, schedule(inZone, entry.Schedule)
@@ -96,7 +96,7 @@ func timezone(v source.JSON) (string, error) {
 	}
 	// The machine's own zone is none that a repository can name.
 	if _, err := time.LoadLocation(name); err != nil || name == "Local" || strings.ContainsAny(name, " \t\r\n") {
-		return "", v.Bad("is %q, which is no time zone", source.Printable(name)).Hint(`write it as in "Europe/Berlin"; without it, schedules are in UTC`)
+		return "", v.Bad("is %q, which is not a time zone", source.Printable(name)).Hint(`write it as in "Europe/Berlin"; without it, schedules are in UTC`)
 	}
 	return name, nil
 }

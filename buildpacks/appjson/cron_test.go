@@ -73,12 +73,12 @@ func TestCron_TimeZoneOfAnEntry(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		`"schedule": "@daily", "timezone": "Mars/Olympus"`:                     `cron[0].timezone is "Mars/Olympus", which is no time zone`,
-		`"schedule": "@daily", "timezone": "../../etc/passwd"`:                 "no time zone",
-		`"schedule": "@daily", "timezone": "Local"`:                            "no time zone",
-		`"schedule": "@daily", "timezone": "Europe/Berlin 0"`:                  "no time zone",
+		`"schedule": "@daily", "timezone": "Mars/Olympus"`:                     `cron[0].timezone is "Mars/Olympus", which is not a time zone`,
+		`"schedule": "@daily", "timezone": "../../etc/passwd"`:                 "not a time zone",
+		`"schedule": "@daily", "timezone": "Local"`:                            "not a time zone",
+		`"schedule": "@daily", "timezone": "Europe/Berlin 0"`:                  "not a time zone",
 		`"schedule": "@daily", "timezone": 5`:                                  "should be a string",
-		`"schedule": "CRON_TZ=UTC 0 3 * * *", "timezone": "Europe/Berlin"`:     "names a time zone too",
+		`"schedule": "CRON_TZ=UTC 0 3 * * *", "timezone": "Europe/Berlin"`:     "also names a time zone",
 		`"timezone": "Europe/Berlin", "schedule": "TZ=Mars/Olympus 0 3 * * *"`: "Mars/Olympus",
 	} {
 		_, _, err := parseManifest(`{"cron": [{"command": "x", ` + text + `}]}`)

@@ -17,7 +17,7 @@ type keys map[string]keys
 var variables = keys{"*": {"value": nil, "required": nil, "generator": nil, "sync": nil, "description": nil}}
 
 // known are the names that are acted on, the ones that describe an app for
-// people, and those that are passed over with a note of their own.
+// people, and those that are ignored with a note of their own.
 var known = keys{
 	"$schema": nil, "name": nil, "description": nil, "keywords": nil, "website": nil, "repository": nil, "logo": nil, "success_url": nil,
 	"addons": nil, "buildpack": nil, "buildpacks": {"url": nil},
@@ -38,13 +38,13 @@ var known = keys{
 const mostUnread = 10
 
 // unread notes the names that berth does not read: one that is misspelt would
-// be passed over in silence.
+// be ignored in silence.
 func unread(root source.JSON) (notes []string) {
 	var all []string
 	gather(root, known, "", &all)
 	for n, note := range all {
 		if n == mostUnread {
-			return append(notes, fmt.Sprintf("app.json: %d more keys are passed over", len(all)-n))
+			return append(notes, fmt.Sprintf("app.json: %d more keys are ignored", len(all)-n))
 		}
 		notes = append(notes, note)
 	}
@@ -67,9 +67,9 @@ func gather(v source.JSON, below keys, path string, notes *[]string) {
 			continue
 		}
 		name := path + f.Name
-		note := fmt.Sprintf("app.json: %s is passed over: berth has no such key", source.Printable(source.Clip(name, 60)))
+		note := fmt.Sprintf("app.json: %s is ignored: berth has no such key", source.Printable(source.Clip(name, 60)))
 		if near := nearest(f.Name, below); near != "" {
-			note = fmt.Sprintf("app.json: %s is passed over; did you mean %s?", source.Printable(source.Clip(name, 60)), near)
+			note = fmt.Sprintf("app.json: %s is ignored; did you mean %s?", source.Printable(source.Clip(name, 60)), near)
 		}
 		if !slices.Contains(*notes, note) { // of each entry of a list
 			*notes = append(*notes, note)

@@ -132,9 +132,9 @@ func (m *Manifest) test(v source.JSON) (notes []string, err error) {
 				notes = append(notes, "app.json: environments.test.env gives "+name+" no value: tests run without it")
 			}
 		case "buildpacks":
-			notes = append(notes, "app.json: environments.test.buildpacks is passed over: tests have what the app has")
+			notes = append(notes, "app.json: environments.test.buildpacks is ignored: tests use those of the app")
 		case "addons":
-			notes = append(notes, "app.json: environments.test.addons is passed over: no service is started for tests")
+			notes = append(notes, "app.json: environments.test.addons is ignored: berth starts no services for tests")
 		}
 		if err != nil {
 			return nil, err

@@ -36,7 +36,7 @@ func Plan(p *plan.Plan, c *plan.Chain) error {
 		return err
 	}
 	if health != "" {
-		c.Tree.Note("HEALTHCHECK is passed over; healthchecks in app.json say how an app is checked")
+		c.Tree.Note("HEALTHCHECK is ignored; set healthchecks in app.json")
 	}
 	p.Summary = "Dockerfile (FROM " + source.Printable(base) + ")"
 	p.Dockerfile, p.Sealed = file, true
@@ -51,7 +51,7 @@ func Failed(at, why, line string) *source.Problem {
 
 // NoCommand is the problem (E202) of an image that nothing says how to start.
 func NoCommand() *source.Problem {
-	return source.Problemf(source.CodeNoProcess, "nothing says which process to start: the image has neither CMD nor ENTRYPOINT").
+	return source.Problemf(source.CodeNoProcess, "found no process to start: the image has neither CMD nor ENTRYPOINT").
 		Hint("give it one, or write a Procfile with a line such as: web: ./server")
 }
 

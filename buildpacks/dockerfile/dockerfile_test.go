@@ -27,7 +27,7 @@ func TestPlan_AHealthcheckOfTheLastStageIsNoted(t *testing.T) {
 		"FROM a\n# HEALTHCHECK CMD x\n":                                     false,
 	} {
 		p := packtest.Plan(t, Plan, packtest.Repo("Dockerfile", text))
-		if got := strings.Contains(strings.Join(p.Notes, "\n"), "HEALTHCHECK is passed over"); got != want {
+		if got := strings.Contains(strings.Join(p.Notes, "\n"), "HEALTHCHECK is ignored"); got != want {
 			t.Errorf("%q: notes %q", text, p.Notes)
 		}
 	}

@@ -106,7 +106,7 @@ func (p *project) generation(v version, found packages) (hook, commands string) 
 			what = found.lacks[0].what
 		}
 		if what != "" {
-			p.tree.Note("%s is not in the repository: %s makes it", source.Printable(what), path.Base(g.program))
+			p.tree.Note("%s is not in the repository: %s generates it", source.Printable(what), path.Base(g.program))
 			commands += run + g.args
 			// One of before the newest Go may not read what that compiles, and says
 			// nothing: gqlgen 0.17.85 does not with Go 1.27.
@@ -120,7 +120,7 @@ func (p *project) generation(v version, found packages) (hook, commands string) 
 	switch {
 	case commands != "" || len(found.lacks) == 0:
 	case p.generates(found.files):
-		p.tree.Note("%s is not in the repository: go generate is tried", source.Printable(found.lacks[0].what))
+		p.tree.Note("%s is not in the repository: trying go generate", source.Printable(found.lacks[0].what))
 		// The compiler says it better than most generators.
 		commands = `go generate ./... || echo "warning: go generate failed"` + "\n"
 	default:

@@ -217,13 +217,13 @@ func (p *project) nothingToRun(found packages) error {
 	case !found.any && p.mod != nil:
 		what = "go.mod has no package"
 	}
-	return source.Problemf(source.CodeNoProcess, "there is no program here: %s", what).
-		With("looked at every package that is built on Linux, but for testdata and other modules").
+	return source.Problemf(source.CodeNoProcess, "found no program to run: %s", what).
+		With("looked at every package that builds on Linux, except testdata and other modules").
 		Hint("a program is a package main with a function main, in the root or in cmd/NAME")
 }
 
 func severalPrograms(build []command) error {
-	return source.Problemf(source.CodeNoProcess, "nothing says which of %d programs answers requests", len(build)).
+	return source.Problemf(source.CodeNoProcess, "cannot tell which of %d programs answers requests", len(build)).
 		With("there are "+list(build)).
 		Hint("write a file named Procfile with the line: web: bin/%s", source.ShellWord(build[0].name)).
 		Hint("or call one of them web or server")
@@ -286,10 +286,10 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v version, build []comma
 	switch {
 	case len(p.members) == 0:
 		mode = "init"
-		p.tree.Note("no go.mod: versions are chosen while building; run go mod init and go mod tidy")
+		p.tree.Note("no go.mod: versions are chosen during the build; run go mod init and go mod tidy")
 	case p.work == nil && len(p.mod.requires) > 0 && !p.tree.Has(path.Join(p.base, "go.sum")) && !p.tree.IsDir(path.Join(p.base, "vendor")):
 		mode = "sum"
-		p.tree.Note("no go.sum: what is downloaded cannot be checked; run go mod tidy and commit go.sum")
+		p.tree.Note("no go.sum: downloads cannot be verified; run go mod tidy and commit go.sum")
 	}
 	link := ""
 	if linked {
@@ -416,7 +416,7 @@ const compile = `compile() {
 	{ go build "$@" 2>&1 || echo $? >/tmp/compile.status; } | tee /tmp/compile.log
 	if [ -e /tmp/compile.status ]; then status=$(cat /tmp/compile.status); rm /tmp/compile.status; fi
 	if [ "$status" != 0 ] && grep -q 'signal: killed' /tmp/compile.log; then
-		echo "warning: the memory of this build was not enough; once more, one package at a time"
+		echo "warning: the build ran out of memory; trying again, one package at a time"
 		GOGC=50 GOMAXPROCS=1 go build -p 1 "$@" || return
 		status=0
 	fi
@@ -440,7 +440,7 @@ func goEnv(goPath string) []string {
 func (p *project) versionFailure(v version) *source.Problem {
 	if v.known() {
 		return source.Problemf(source.CodeToolchain, "Go %s could not be installed", v).
-			Hint("it comes as a module: see whether this machine reaches its Go module proxy (GOPROXY)").
+			Hint("it is downloaded as a module: check that this machine can reach its Go module proxy (GOPROXY)").
 			Hint("then push the same commit again")
 	}
 	from := v.from
@@ -451,9 +451,9 @@ func (p *project) versionFailure(v version) *source.Problem {
 	for minor := newestMinor; minor > newestMinor-5; minor-- {
 		known = append(known, version{minor: minor, patch: newestPatch[minor]}.String())
 	}
-	return source.Problemf(source.CodeNoVersion, "Go %s could not be had", v).
+	return source.Problemf(source.CodeNoVersion, "Go %s could not be downloaded", v).
 		With(from+" asks for it").
-		Hint("known are %s and older ones", strings.Join(known, ", "))
+		Hint("known versions: %s and older", strings.Join(known, ", "))
 }
 
 // test plans `go test`. Its layer has the modules; what they are compiled to is

@@ -111,12 +111,12 @@ func TestPlan_WhatIsGenerated(t *testing.T) {
 		note     string
 		evidence string
 	}{
-		"gqlgen":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85 || ", "generated/schema is not in the repository: gqlgen makes it", "which is not"},
-		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen || ", "gqlgen makes it", "which is not"},
+		"gqlgen":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo run github.com/99designs/gqlgen@v0.17.85 || ", "generated/schema is not in the repository: gqlgen generates it", "which is not"},
+		"gqlgen, a tool":      {repo("go.mod", gql+"tool github.com/99designs/gqlgen\n", "go.sum", "", "gqlgen.yml", "", "main.go", main), "\ngo tool github.com/99designs/gqlgen || ", "gqlgen generates it", "which is not"},
 		"gqlgen, all there":   {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "generated/schema/x.go", "package schema\n"), "", "", ""},
 		"templ":               {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x"), "\ngo run github.com/a-h/templ/cmd/templ@v0.3.1 generate || ", "pages/a_templ.go is not in the repository", ""},
 		"templ, all there":    {repo("go.mod", goMod+"require github.com/a-h/templ v0.3.1\n", "go.sum", "", "main.go", tool, "pages/a.templ", "x", "pages/a_templ.go", "package pages\n"), "", "", ""},
-		"go generate":         {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", main), "\ngo generate ./... ||", "go generate is tried", "which is not"},
+		"go generate":         {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", main), "\ngo generate ./... ||", "trying go generate", "which is not"},
 		"go generate, unused": {repo("go.mod", goMod, "gen.go", "package main\n\n//go:generate go run ./gen\n", "main.go", tool), "", "", ""},
 		"a hook":              {repo("go.mod", gql, "go.sum", "", "gqlgen.yml", "", "main.go", main, "bin/go-pre-compile", "make"), "\nbash bin/go-pre-compile\n", "runs before the programs", "which is not"},
 		"nobody's":            {repo("go.mod", goMod, "main.go", main), "", "imports generated/schema, which is not", "which is not"},
@@ -282,7 +282,7 @@ func TestPlan_WhatCannotBeBuiltIsNamed(t *testing.T) {
 		"an empty use":      {repo("go.work", "use ./x\n", "main.go", tool), "E222", []string{"go.work uses x", "dropuse=x"}},
 		"no version":        {repo("go.mod", goMod, "main.go", tool, ".go-version", "\nnewest\n"), "E211", []string{".go-version, line 2", "1.27"}},
 		"too old":           {repo("go.mod", goMod, "main.go", tool, ".tool-versions", "golang 1.4.2"), "E212", []string{".tool-versions, line 1", "1.13 to 1.27"}},
-		"two that differ":   {repo("go.mod", goMod+"toolchain go1.25.3\n", "main.go", tool, ".go-version", "1.24.1"), "E211", []string{".go-version, line 1", "go.mod for 1.25.3"}},
+		"two that differ":   {repo("go.mod", goMod+"toolchain go1.25.3\n", "main.go", tool, ".go-version", "1.24.1"), "E211", []string{".go-version, line 1", "go.mod for at least 1.25.3"}},
 		"install of naught": {repo("go.mod", goMod+"// +heroku install ./srv\n", "main.go", tool), "E202", []string{"+heroku install", "./srv", "there are ."}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,7 +139,7 @@ func (p *project) readWorkspace() (dirs []string, least version, err error) {
 		}
 	}
 	if len(dirs) > maxModules {
-		return nil, least, source.Problemf(source.CodeProject, "go.work uses %d modules; %d is the most", len(dirs), maxModules)
+		return nil, least, source.Problemf(source.CodeProject, "go.work uses %d modules; the maximum is %d", len(dirs), maxModules)
 	}
 	slices.Sort(dirs)
 	return slices.Compact(dirs), atLeast("go.work", goLine, toolchain), nil

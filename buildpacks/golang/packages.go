@@ -56,7 +56,7 @@ func (p *project) scan(v version) (packages, error) {
 		}
 		if left--; left < 0 {
 			whole = true
-			p.tree.Note("the repository has more than %d entries; the rest was not looked at", maxEntries)
+			p.tree.Note("the repository has more than %d entries; the rest is not examined", maxEntries)
 			return fs.SkipAll
 		}
 		vendored := strings.HasPrefix(name, path.Join(p.base, "vendor")+"/")

@@ -51,7 +51,7 @@ func (p *project) chosen(all []command) (build []command, err error) {
 				}
 			}
 			if len(build) == before {
-				return nil, source.Problemf(source.CodeNoProcess, "%s names %q, and no package main is there", by, source.Printable(pattern)).
+				return nil, source.Problemf(source.CodeNoProcess, "%s names %q, which has no package main", by, source.Printable(pattern)).
 					With("there are " + list(all))
 			}
 		}
@@ -112,7 +112,7 @@ func (p *project) distinct(commands []command) (kept []command) {
 		case i < 0:
 			kept = append(kept, c)
 		case kept[i].dir != c.dir:
-			p.tree.Note("%s and %s would both be called %s; the first is built", kept[i].dir, c.dir, c.name)
+			p.tree.Note("%s and %s have the same name %s; only the first is built", kept[i].dir, c.dir, c.name)
 		}
 	}
 	return kept

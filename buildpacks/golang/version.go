@@ -102,13 +102,13 @@ func (p *project) pinned() (v version, ok bool, err error) {
 		}
 		v, ok := parseVersion(strings.TrimPrefix(text, "prefix:"))
 		if !ok {
-			return v, false, source.Problemf(source.CodeVersion, "%s: %q is no version of Go", from, source.Printable(text)).
+			return v, false, source.Problemf(source.CodeVersion, "%s: %q is not a Go version", from, source.Printable(text)).
 				Hint("write it as 1.%d or 1.%[1]d.%d", newestMinor, newestPatch[newestMinor])
 		}
 		v.from = from
 		if v.minor < oldestMinor {
-			return v, false, source.Problemf(source.CodeNoVersion, "%s: Go %s cannot be had; 1.%d to 1.%d can", from, v, oldestMinor, newestMinor).
-				Hint("programs for an old Go build with a new one")
+			return v, false, source.Problemf(source.CodeNoVersion, "%s: Go %s is not available; 1.%d to 1.%d are", from, v, oldestMinor, newestMinor).
+				Hint("programs for an older Go build with a newer one")
 		}
 		return p.full(v), true, nil
 	}
@@ -148,7 +148,7 @@ func (p *project) findVersion(remembered string) (version, error) {
 	if ok {
 		// Before 1.21 Go builds what is for a newer one as well as it can.
 		if v.less(least) && v.minor >= 21 {
-			return v, source.Problemf(source.CodeVersion, "%s asks for Go %s, and %s for %s at the least", v.from, v, least.from, least).
+			return v, source.Problemf(source.CodeVersion, "%s asks for Go %s, but %s for at least %s", v.from, v, least.from, least).
 				Hint("make the two agree")
 		}
 		return v, nil

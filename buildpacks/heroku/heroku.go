@@ -51,7 +51,7 @@ func Check(t *source.Tree, pack string) (string, *source.Problem) {
 	}
 	dir := path.Clean(pack)
 	if path.IsAbs(dir) || dir == ".." || strings.HasPrefix(dir, "../") || strings.HasPrefix(dir, "-") {
-		return "", source.Problemf(source.CodeBuildpacks, "%s is outside of the repository", source.Printable(pack))
+		return "", source.Problemf(source.CodeBuildpacks, "%s is outside the repository", source.Printable(pack))
 	}
 	if !t.Has(path.Join(dir, "bin/compile")) {
 		return "", source.Problemf(source.CodeBuildpacks, "there is no buildpack %s", source.Printable(pack)).
@@ -65,7 +65,7 @@ func Check(t *source.Tree, pack string) (string, *source.Problem) {
 func Plan(packs []string) func(*plan.Plan, *plan.Chain) error {
 	return func(p *plan.Plan, c *plan.Chain) error {
 		if len(packs) > maxPacks {
-			return source.Problemf(source.CodeBuildpacks, "%d buildpacks are more than the %d that one app may have", len(packs), maxPacks)
+			return source.Problemf(source.CodeBuildpacks, "%d buildpacks; an app can have at most %d", len(packs), maxPacks)
 		}
 		top, builder, err := c.Toolchain(plan.Toolchain{
 			Title:   "buildpack",
@@ -82,7 +82,7 @@ func Plan(packs []string) func(*plan.Plan, *plan.Chain) error {
 			Config:   plan.ConfigBakes,
 			Passes:   plan.NetPasses,
 			Failure: source.Problemf(source.CodeOutput, "the buildpacks did not build this app").
-				Hint("what they said stands above; %s ran as the app's user, on Debian 13", strings.Join(packs, ", ")),
+				Hint("their output is above; %s ran as the app's user, on Debian 13", strings.Join(packs, ", ")),
 		}, top)
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func readRelease(data []byte, p *plan.Plan) error {
 	for _, kind := range source.SortedKeys(release.Processes) {
 		command := strings.TrimSpace(release.Processes[kind])
 		if !source.ProcessType.MatchString(kind) || command == "" || source.Visible(command) != command {
-			return source.Problemf(source.CodeOutput, "the buildpack's bin/release names a process that cannot be: %s", source.Printable(kind+": "+command))
+			return source.Problemf(source.CodeOutput, "the buildpack's bin/release names an invalid process: %s", source.Printable(kind+": "+command))
 		}
 		p.Infer(kind, command)
 	}
@@ -123,7 +123,7 @@ func readRelease(data []byte, p *plan.Plan) error {
 		}
 	}
 	if len(p.Processes) == 0 {
-		return source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+		return source.Problemf(source.CodeNoProcess, "found no process to start").
 			With("looked for a Procfile, and at what the buildpack's bin/release names").
 			Hint("write a file named Procfile with a line such as: web: ./server")
 	}

@@ -61,7 +61,7 @@ func (p *project) archive(infer bool) error {
 	if war := Archive(p.tree); path.Ext(war) == ".war" {
 		return p.war(war)
 	}
-	return source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	return source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, and for a jar whose manifest has a Main-Class", "read "+strings.Join(tried, ", ")).
 		Hint("write a file named Procfile with the line: web: java -cp %s org.example.Main", source.ShellWord(tried[0]))
 }
@@ -164,7 +164,7 @@ func (p *project) unzip(name string, read func(*zip.Reader) error) error {
 		err = read(z)
 	}
 	if err != nil {
-		return source.Problemf(source.CodeFile, "%s is no archive of Java: %v", source.Printable(name), err).
+		return source.Problemf(source.CodeFile, "%s is not a Java archive: %v", source.Printable(name), err).
 			Hint("if it is kept in Git LFS, commit the file itself")
 	}
 	return nil

@@ -62,7 +62,7 @@ func (p *project) checked(a mirror.Archive, properties string, want []string) er
 	if strings.EqualFold(sum, want[1]) {
 		return nil
 	}
-	return source.Problemf(source.CodeMirror, "the mirror's %s is not what %s asks for", a.File(), source.Printable(properties)).
+	return source.Problemf(source.CodeMirror, "the mirror's %s does not match %s", a.File(), source.Printable(properties)).
 		With("distributionSha256Sum is "+strings.ToLower(want[1]), "the mirror's file has    "+sum)
 }
 

@@ -70,9 +70,9 @@ func (p *project) gradle(infer bool) error {
 			p.tree.Note("no Gradle wrapper: built with the mirror's Gradle %s; commit gradlew and gradle/wrapper", p.gradles[0].Version)
 			break
 		}
-		return source.Problemf(source.CodeProject, "%s needs a Gradle of its own, and there is no wrapper for it", p.app.file).
+		return source.Problemf(source.CodeProject, "%s needs a specific Gradle, but there is no wrapper", p.app.file).
 			With("looked for gradlew, gradle/wrapper/gradle-wrapper.properties and gradle-wrapper.jar").
-			Hint("commit the three: gradle wrapper makes them")
+			Hint("run gradle wrapper and commit the three files")
 	default:
 		program, p.newest = "/usr/bin/gradle", debianGradleRunsOn
 		p.tool.packages = []string{"gradle"}
@@ -214,7 +214,7 @@ func (k kind) of(s script) kind {
 
 // noGradleEntry says what was looked for, and found wanting.
 func (p *project) noGradleEntry(scripts []script) error {
-	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	e := source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, and for the plugins of Spring Boot, Quarkus and Micronaut, shadow, application or war")
 	var files []string
 	for _, s := range scripts[:min(len(scripts), 8)] {
@@ -273,7 +273,7 @@ func (p *project) catalogue() map[string]string {
 	}
 	if err := p.tree.TOML(source.CodeProject, "gradle/libs.versions.toml", source.MaxManifest, &file); err != nil {
 		if !source.Missing(err) {
-			p.tree.Note("gradle/libs.versions.toml is passed over: %v", err)
+			p.tree.Note("gradle/libs.versions.toml is ignored: %v", err)
 		}
 		return nil
 	}

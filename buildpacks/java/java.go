@@ -220,7 +220,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		chain.Build = slices.Concat(v.install("jdk-headless", slices.Concat(buildPackages, p.tool.packages)...),
 			[]plan.Command{home(v)}, p.tool.commands)
 		chain.Passes = p.tool.passes
-		chain.Hints = []string{"this part is berth's: see whether this machine reaches Debian's archive and Maven's repository",
+		chain.Hints = []string{"the app is not the cause: check that this machine can reach Debian's archive and Maven's repository",
 			"then push the same commit again"}
 	}
 	if v.archive != nil {
@@ -230,7 +230,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, v release) error {
 		chain.Tools = append(chain.Tools, *p.tool.mirrored)
 	}
 	if v.suite() != "" {
-		chain.Hints = []string{fmt.Sprintf("Java %d comes from Debian's %s: see whether this machine reaches it", v.major, v.suite()),
+		chain.Hints = []string{fmt.Sprintf("Java %d comes from Debian's %s: check that this machine can reach it", v.major, v.suite()),
 			fmt.Sprintf("the stack itself has %s", had(true))}
 	}
 	top, builder, err := c.Toolchain(chain)
@@ -294,7 +294,7 @@ func (p *project) unpack(chain *plan.Toolchain, v release) {
 	if len(p.tool.commands) > 0 {
 		chain.Tools = append(chain.Tools, plan.Tool{Name: p.tool.name, Commands: p.tool.commands,
 			Failure: source.Problemf(source.CodeToolchain, "%s could not be installed", p.tool.name).
-				Hint("this part is berth's: see whether this machine reaches Maven's repository")})
+				Hint("the app is not the cause: check that this machine can reach Maven's repository")})
 	}
 }
 
@@ -341,13 +341,13 @@ func (p *project) wrapper(script string, needs ...string) bool {
 	case source.Missing(err):
 		return false
 	case err != nil, strings.Contains(text, "\r\n"):
-		p.tree.Note("%s has the line ends of Windows and is passed over", script)
+		p.tree.Note("%s has the line ends of Windows and is ignored", script)
 		p.tree.Note(`"%s text eol=lf" in .gitattributes keeps it usable`, script)
 		return false
 	}
 	for _, file := range needs {
 		if !p.tree.Has(file) {
-			p.tree.Note("%s is passed over: %s is missing (is it ignored by git?)", script, file)
+			p.tree.Note("%s is ignored: %s is missing (is it ignored by git?)", script, file)
 			return false
 		}
 	}

@@ -205,7 +205,7 @@ func TestPlan_Modules(t *testing.T) {
 	if got, want := looksFor(t, made), "/opt/maven/bin/mvn jar apps/shop/target apps/admin/target"; got != want {
 		t.Errorf("builds: got %q, want %q", got, want)
 	}
-	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "2 modules can be started; apps/shop/pom.xml") || !strings.Contains(text, "gone/pom.xml is named") {
+	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "2 modules can be started; using apps/shop/pom.xml") || !strings.Contains(text, "gone/pom.xml is named") {
 		t.Errorf("notes: got %q", text)
 	}
 }
@@ -230,14 +230,14 @@ func TestPlan_Versions(t *testing.T) {
 		"sdkman":                     {repo("pom.xml", pom, ".sdkmanrc", "# sdk env\njava=25.0.1-tem\nmaven=3.9.9"), "Java 25", "25.0.1-tem"},
 		"asdf":                       {repo("pom.xml", pom, ".tool-versions", "nodejs 24\njava temurin-17.0.9+9\n"), "Java 17", "temurin-17.0.9+9"},
 		"mise":                       {repo("pom.xml", pom, "mise.toml", "[tools]\njava = \"corretto-21\"\n"), "Java 21", "corretto-21"},
-		"the first of two":           {repo("pom.xml", pom, "system.properties", "java.runtime.version=17", ".java-version", "21"), "Java 17", "the first counts"},
+		"the first of two":           {repo("pom.xml", pom, "system.properties", "java.runtime.version=17", ".java-version", "21"), "Java 17", "the first is used"},
 		"release":                    {repo("pom.xml", levelled("maven.compiler.release", "25")), "Java 25", ""},
 		"spring's":                   {repo("pom.xml", levelled("java.version", "17")), "Java 17", ""},
 		"old sources":                {repo("pom.xml", levelled("maven.compiler.source", "1.8")), "Java 17", "pom.xml is for Java 8; 17 is used"},
 		"between":                    {repo("pom.xml", levelled("maven.compiler.target", "22")), "Java 25", "22; 25 is used"},
 		"newer than what stays":      {repo("pom.xml", levelled("java.version", "26")), "Java 26", ""},
 		"no version at all":          {repo("pom.xml", levelled("java.version", "${elsewhere}")), "Java 21", ""},
-		"a pin below the sources":    {repo("pom.xml", levelled("java.version", "25"), "system.properties", "java.runtime.version=17"), "Java 17", "pom.xml is for 25"},
+		"a pin below the sources":    {repo("pom.xml", levelled("java.version", "25"), "system.properties", "java.runtime.version=17"), "Java 17", "pom.xml needs 25"},
 		"the compiler plugin's":      {repo("pom.xml", pomOf("<packaging>war</packaging><build><plugins><plugin><artifactId>maven-compiler-plugin</artifactId><configuration><release>25</release></configuration></plugin></plugins></build>")), "Java 25", ""},
 		"gradle's toolchain":         {repo("build.gradle", "plugins { id 'application' }\njava { toolchain { languageVersion = JavaLanguageVersion.of(17) } }"), "Java 17", ""},
 		"gradle's level":             {repo("build.gradle", "plugins { id 'application' }\nsourceCompatibility = JavaVersion.VERSION_1_8"), "Java 17", "for Java 8"},
@@ -268,7 +268,7 @@ func TestPlan_VersionsThatCannotBeHad(t *testing.T) {
 		code string
 		says string
 	}{
-		"none":             {repo("pom.xml", pom, "system.properties", "\njava.runtime.version=19"), source.CodeNoVersion, "system.properties, line 2: Java 19 cannot be had"},
+		"none":             {repo("pom.xml", pom, "system.properties", "\njava.runtime.version=19"), source.CodeNoVersion, "system.properties, line 2: Java 19 is not available"},
 		"what there is":    {repo("pom.xml", pom, ".java-version", "6"), source.CodeNoVersion, "8, 11, 17, 21, 25, 26 and 27"},
 		"no version":       {repo("pom.xml", pom, ".java-version", "latest greatest"), source.CodeVersion, ".java-version, line 1"},
 		"sources too new":  {repo("pom.xml", pomOf("<properties><java.version>40</java.version></properties>"+plugin("org.springframework.boot", "spring-boot-maven-plugin"))), source.CodeNoVersion, "pom.xml: Java 40"},
@@ -371,7 +371,7 @@ func TestPlan_GradleWrapper(t *testing.T) {
 
 func TestPlan_GradleWithoutItsWrapper(t *testing.T) {
 	p, text := problemOf(t, repo("build.gradle.kts", "plugins { application }"))
-	if p.Code != source.CodeProject || !strings.Contains(text, "gradle wrapper makes them") {
+	if p.Code != source.CodeProject || !strings.Contains(text, "run gradle wrapper and commit") {
 		t.Errorf("Kotlin: got %s: %s", p.Code, text)
 	}
 	tree := gradleRepo("8.5", "build.gradle", "plugins { id 'application' }")

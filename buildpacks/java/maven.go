@@ -108,7 +108,7 @@ func (p *project) modules() ([]*pom, error) {
 		next = next[1:]
 		m, err := reader.open(file, 0)
 		if source.Missing(err) {
-			p.tree.Note("%s is named as a module and is not there", source.Printable(file))
+			p.tree.Note("%s is named as a module and does not exist", source.Printable(file))
 			continue
 		}
 		if err != nil {
@@ -203,7 +203,7 @@ func (p *project) starts(all []*pom, found []module) ([]string, error) {
 	}
 	first := found[0]
 	if others := slices.DeleteFunc(slices.Clone(found), func(m module) bool { return m.rank != first.rank }); len(others) > 1 {
-		p.tree.Note("%d modules can be started; %s is the one, a Procfile names another", len(others), source.Printable(first.pom.file))
+		p.tree.Note("%d modules can be started; using %s; a Procfile can name another", len(others), source.Printable(first.pom.file))
 	}
 	if first.kind.form == formWar {
 		if first.jakarta {
@@ -225,7 +225,7 @@ func (p *project) starts(all []*pom, found []module) ([]string, error) {
 
 // noEntry says what was looked for, and found wanting.
 func (p *project) noEntry(all []*pom) error {
-	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	e := source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, and in each pom.xml for Spring Boot's, Quarkus' or Micronaut's plugin,",
 			"a war, or a mainClass of the jar, shade or assembly plugin")
 	var files []string
@@ -235,7 +235,7 @@ func (p *project) noEntry(all []*pom) error {
 	e.With("read " + strings.Join(files, ", "))
 	for _, m := range all {
 		if m.dependsOn("org.springframework.boot") {
-			return e.Hint("add the plugin spring-boot-maven-plugin to %s: it packs a jar that can be started", m.file)
+			return e.Hint("add the plugin spring-boot-maven-plugin to %s: it builds a runnable jar", m.file)
 		}
 	}
 	return e.Hint("tell maven-jar-plugin the mainClass, or write a file named Procfile with the line:").

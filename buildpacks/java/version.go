@@ -76,13 +76,13 @@ func (p *project) version(earlier map[string]string) (release, error) {
 	asks := p.asks
 	if pin != nil {
 		if asks != nil && asks.major > pin.major {
-			p.tree.Note("%s asks for Java %d, and %s is for %d, which that cannot do", pin.from, pin.major, asks.from, asks.major)
+			p.tree.Note("%s asks for Java %d, but %s needs %d", pin.from, pin.major, asks.from, asks.major)
 		}
 		asks = pin
 	}
 	if asks != nil && !asks.least {
 		if p.newest > 0 && asks.major > p.newest {
-			p.tree.Note("%s asks for Java %d; the %s that builds here runs on %d at most", asks.from, asks.major, p.tool.name, p.newest)
+			p.tree.Note("%s asks for Java %d; the %s used here runs on %d at most", asks.from, asks.major, p.tool.name, p.newest)
 		}
 		return p.available(*asks)
 	}
@@ -162,11 +162,11 @@ func (p *project) available(r release) (release, error) {
 	if m, ok := p.mirrored(&r); ok {
 		return m, nil
 	}
-	e := source.Problemf(source.CodeNoVersion, "%s: Java %s cannot be had", r.where(), source.Printable(r.text))
+	e := source.Problemf(source.CodeNoVersion, "%s: Java %s is not available", r.where(), source.Printable(r.text))
 	if r.line > 0 {
 		e.With(fmt.Sprintf("%d | %s", r.line, source.Printable(r.text)))
 	}
-	return r, p.jdks.Tell(e.Hint("there are %s, as Debian builds them", had(false)))
+	return r, p.jdks.Tell(e.Hint("%s are available, from Debian", had(false)))
 }
 
 // had lists the majors that can be had, or those of the stack alone.
@@ -202,7 +202,7 @@ func (p *project) pin() (*release, error) {
 	}
 	for _, other := range found[1:] {
 		if other.major != found[0].major {
-			p.tree.Note("%s asks for Java %d and %s for %d; the first counts", found[0].from, found[0].major, other.from, other.major)
+			p.tree.Note("%s asks for Java %d and %s for %d; the first is used", found[0].from, found[0].major, other.from, other.major)
 		}
 	}
 	return &found[0], nil
@@ -264,7 +264,7 @@ var releaseText = source.NewPattern(`^(?:[A-Za-z][A-Za-z0-9_]*-)*(\d{1,3})(?:\.(
 func parseRelease(text, file string, line int) (*release, error) {
 	m := releaseText.FindStringSubmatch(text)
 	if m == nil {
-		return nil, source.Problemf(source.CodeVersion, "%s, line %d: %q is no version of Java", file, line, source.Printable(text)).
+		return nil, source.Problemf(source.CodeVersion, "%s, line %d: %q is not a Java version", file, line, source.Printable(text)).
 			With(fmt.Sprintf("%d | %s", line, source.Printable(text))).
 			Hint("write the major alone: %d", defaultMajor)
 	}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/units"
 )
 
 // What of a mirror is read.
@@ -73,7 +74,7 @@ type Entry struct {
 	File    string `json:"file"`
 	Version string `json:"version,omitempty"`
 	Checked bool   `json:"checked"`       // SHA256SUMS names it
-	Why     string `json:"why,omitempty"` // it is passed over
+	Why     string `json:"why,omitempty"` // it is ignored
 }
 
 // Report is what the operator is told of the mirror.
@@ -82,7 +83,7 @@ type Report struct {
 	Entries []Entry `json:"entries"`
 }
 
-// Report lists all that is in the mirror, and what of it is passed over.
+// Report lists all that is in the mirror, and what of it is ignored.
 func (d *Dir) Report() (Report, error) {
 	r := Report{Entries: []Entry{}}
 	if d == nil {
@@ -143,18 +144,18 @@ func (d *Dir) entries(tool string) ([]fs.DirEntry, error) {
 }
 
 // usable returns the version that a file of a tool's folder is, or why it is
-// passed over. Links are: what they lead to may be anything of the machine's.
+// ignored. Links are: what they lead to may be anything of the machine's.
 func usable(tool string, e fs.DirEntry) (version, why string) {
 	version, ok := parse(tool, e.Name(), goruntime.GOARCH)
 	if !ok {
-		return "", "no name of upstream's for this machine"
+		return "", "not an upstream file name for this machine"
 	}
 	info, err := e.Info()
 	switch {
 	case err != nil || !info.Mode().IsRegular():
-		return "", "no plain file"
+		return "", "not a regular file"
 	case info.Size() > maxArchive:
-		return "", "larger than " + source.Size(maxArchive)
+		return "", "larger than " + units.Bytes(maxArchive)
 	}
 	return version, ""
 }

@@ -247,7 +247,7 @@ func TestReport(t *testing.T) {
 	name := goName("1.99.0")
 	d, dir := fill(t, "go/"+name, "x", "go/notes.txt", "", "go/"+SumsFile, sumOf("x")+"  "+name, "cobol/x", "")
 	r, err := d.Report()
-	want := []Entry{{"go", name, "1.99.0", true, ""}, {"go", "notes.txt", "", false, "no name of upstream's for this machine"}}
+	want := []Entry{{"go", name, "1.99.0", true, ""}, {"go", "notes.txt", "", false, "not an upstream file name for this machine"}}
 	if err != nil || r.Dir != dir || !slices.Equal(r.Entries, want) {
 		t.Errorf("got %+v, %v", r, err)
 	}

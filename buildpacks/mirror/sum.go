@@ -41,9 +41,9 @@ func (d *Dir) Sum(a Archive) (string, error) {
 		return "", err
 	}
 	if want := said[a.Name]; want != "" && want != now.sum {
-		return "", source.Problemf(source.CodeMirror, "the mirror's %s is not what its checksum says", a.File()).
+		return "", source.Problemf(source.CodeMirror, "the mirror's %s does not match its checksum", a.File()).
 			With(SumsFile+" says "+want, "the file has   "+now.sum).
-			Hint("copy the archive to %s again, or mend %s beside it", filepath.Join(d.path, a.Tool), SumsFile)
+			Hint("copy the archive to %s again, or correct %s beside it", filepath.Join(d.path, a.Tool), SumsFile)
 	}
 	return now.sum, nil
 }
@@ -56,20 +56,20 @@ func (d *Dir) Path(a Archive) (string, error) {
 		return "", err
 	}
 	if a.Sum != "" && a.Sum != sum {
-		return "", source.Problemf(source.CodeMirror, "the mirror's %s is another one than when this was planned", a.File()).
-			Hint("push the same commit again, once it is whole")
+		return "", source.Problemf(source.CodeMirror, "the mirror's %s changed after this build was planned", a.File()).
+			Hint("push the same commit again when the copy is complete")
 	}
 	return filepath.Join(d.path, a.File()), nil
 }
 
 // open returns what the archive's file is, and what opens it.
 func (d *Dir) open(a Archive) (info fs.FileInfo, open func() (io.ReadCloser, error), err error) {
-	gone := source.Problemf(source.CodeMirror, "the mirror has no %s any more", a.File())
+	gone := source.Problemf(source.CodeMirror, "the mirror no longer has %s", a.File())
 	if d == nil || d.path == "" {
 		return nil, nil, gone.Hint("this machine has no mirror: berth serve --mirror DIR")
 	}
 	gone.Hint("put it back: %s", filepath.Join(d.path, a.File())).
-		Hint("or ask for another version; builder:set APP versions latest chooses one where several will do")
+		Hint("or ask for another version; builder:set APP versions latest chooses one again")
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
 		return nil, nil, gone

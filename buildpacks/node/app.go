@@ -79,8 +79,8 @@ func (p *project) runningTool(out *plan.Plan, start string) string {
 	}
 	for _, command := range commands {
 		if pkg := p.file.needsDev(command); pkg != "" {
-			p.tree.Note("what runs needs %s, one of devDependencies: all of them stay in what runs", source.Printable(pkg))
-			p.tree.Note("move %s to dependencies to be without the others", source.Printable(pkg))
+			p.tree.Note("the app needs %s at run time, from devDependencies: all of them are kept", source.Printable(pkg))
+			p.tree.Note("move %s to dependencies to leave the others out", source.Printable(pkg))
 			return pkg
 		}
 	}
@@ -202,10 +202,10 @@ func inside(name string) bool {
 
 // noEntry says what was looked for.
 func (p *project) noEntry(f framework) error {
-	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	e := source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, for start, build and main in package.json, for server.js, index.js and app.js, and for index.html")
 	if p.file.scripts["start"] != "" {
-		e.With("start is " + source.Printable(p.file.scripts["start"]) + ", a server for development or one that the build does not leave")
+		e.With("start is " + source.Printable(p.file.scripts["start"]) + ", a development server, or a file that the build does not create")
 	}
 	if f.lacks != "" {
 		return e.Hint("%s", f.lacks)

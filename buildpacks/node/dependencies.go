@@ -43,7 +43,7 @@ func (p *project) dependencies(dev, prunedLater bool) plan.Layer {
 	whole = whole || more
 	if whole {
 		inputs = []string{"."}
-		p.tree.Note("an install script or a dependency is in the repository: each push installs anew")
+		p.tree.Note("an install script or a dependency is in the repository: each push installs again")
 	}
 	l := plan.Layer{
 		Name:        "dependencies",

@@ -124,7 +124,7 @@ func (p *project) svelteKit() framework {
 	case config.modules["@sveltejs/adapter-static"]:
 		f.site, f.fallback = []string{local(config.at("pages"), "build")}, local(config.at("fallback"), "")
 	default:
-		f.lacks = "SvelteKit needs an adapter that leaves a server or files: npm install -D @sveltejs/adapter-node, and name it in svelte.config.js"
+		f.lacks = "SvelteKit needs an adapter that creates a server or files: npm install -D @sveltejs/adapter-node, and name it in svelte.config.js"
 	}
 	return f
 }
@@ -160,7 +160,7 @@ func (p *project) expo() framework {
 		env: map[string]string{"EXPO_NO_TELEMETRY": "1"}}
 	if !p.file.has("react-dom") {
 		f.builds, f.site = "", nil
-		f.lacks = "an Expo app runs in browsers with react-dom and react-native-web: npx expo install react-dom react-native-web"
+		f.lacks = "an Expo app runs in a browser with react-dom and react-native-web: npx expo install react-dom react-native-web"
 	}
 	doc, err := p.tree.JSON(source.CodeProject, "app.json", source.MaxManifest)
 	if err == nil && doc.String("expo", "web", "output") == "static" {

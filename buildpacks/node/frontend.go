@@ -67,11 +67,11 @@ func FindFrontend(c *plan.Chain) (*Frontend, error) {
 	switch {
 	case len(folders) == 0:
 		if c.Asks("node") {
-			c.Tree.Note("the buildpack of Node is passed over: no %s has a build script", packageJSON)
+			c.Tree.Note("the Node buildpack is ignored: no %s has a build script", packageJSON)
 		}
 		return nil, nil
 	case !c.Wants("node"):
-		c.Tree.Note("%s is passed over: Node is not among the buildpacks that the repository names", source.Printable(path.Join(folders[0], packageJSON)))
+		c.Tree.Note("%s is ignored: Node is not among the buildpacks that the repository names", source.Printable(path.Join(folders[0], packageJSON)))
 		return nil, nil
 	case root:
 		return readFrontend(c, ".", true)
@@ -82,7 +82,7 @@ func FindFrontend(c *plan.Chain) (*Frontend, error) {
 	}
 	folders = slices.DeleteFunc(folders, func(dir string) bool { return dir == use.dir })
 	for _, dir := range folders[:min(len(folders), 3)] {
-		c.Tree.Note("%s is passed over: nothing in the source names what it builds", source.Printable(path.Join(dir, packageJSON)))
+		c.Tree.Note("%s is ignored: nothing in the source names what it builds", source.Printable(path.Join(dir, packageJSON)))
 	}
 	if use.dir == "" {
 		return nil, nil
@@ -125,7 +125,7 @@ func readFrontend(c *plan.Chain, dir string, whole bool) (*Frontend, error) {
 	f := p.findFramework()
 	p.app = app{title: f.title, build: p.buildScript(), caches: f.caches, env: f.env}
 	if name := p.embedding(); name != "" {
-		p.tree.Note("%s runs instead of build: it writes where the app serves from", source.Printable(name))
+		p.tree.Note("%s runs instead of build: it writes to the directory that the app serves", source.Printable(name))
 		p.app.build = p.manager.run(name)
 	}
 	if !whole {
@@ -274,7 +274,7 @@ func (f *Frontend) build(c *plan.Chain, g Ground) error {
 	words := l.Commands[0].Args
 	l.Commands = []plan.Command{{Args: slices.Concat([]string{"bash", "-c", bundle, "bash", f.dir, kept}, words)}}
 	l.Failure = source.Problemf(source.CodeOutput, "the frontend's build failed (%s, %s)", source.Printable(path.Join(f.dir, packageJSON)), strings.Join(f.app.build, " ")).
-		Hint("a file .buildpacks that names the other language alone leaves it out")
+		Hint("to leave it out, write a file .buildpacks that names only the other language")
 	f.tell(c)
 	f.made, err = c.Add(l, c.Stack)
 	return err

@@ -63,7 +63,7 @@ func (p *project) toolchain() plan.Toolchain {
 		Tools:  p.tools(),
 		Passes: registryPasses,
 		Files:  registryFiles,
-		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive",
+		Hints: []string{"the app is not the cause: check that this machine can reach Debian's archive",
 			"then push the same commit again"},
 	}
 }
@@ -82,8 +82,8 @@ func (p *project) files(out *plan.Plan, c *plan.Chain, deps plan.Layer, builder 
 	l.Keep = []string{site, static.Kept}
 	l.Commands = append(l.Commands, plan.Command{Args: append([]string{"bash", "-c", takeSite, "bash", site}, p.app.site...)}, static.Link())
 	if p.app.missing {
-		l.Failure.Hint("nothing starts a server here, so a folder with index.html was looked for").
-			Hint(`where there is a server, name it in package.json: "scripts": {"start": "node FILE"}`)
+		l.Failure.Hint("nothing starts a server, so berth looked for a folder with index.html").
+			Hint(`if there is a server, name it in package.json: "scripts": {"start": "node FILE"}`)
 	}
 	if _, err := c.Add(l, c.Stack); err != nil {
 		return err

@@ -81,7 +81,7 @@ func (p *project) findManager(earlier map[string]string) (m manager, err error) 
 		parts := packageManager.FindStringSubmatch(text)
 		if parts == nil {
 			return m, source.Problemf(source.CodeVersion, "%s: packageManager is %q", packageJSON, source.Printable(text)).
-				Hint(`name npm, pnpm, yarn or bun with a version: "pnpm@%s"`, known["pnpm"][2])
+				Hint(`write npm, pnpm, yarn or bun with a version: "pnpm@%s"`, known["pnpm"][2])
 		}
 		m.name, asked = parts[1], ask{text: parts[2], from: packageJSON + " (packageManager)"}
 	}
@@ -101,7 +101,7 @@ func (p *project) findManager(earlier map[string]string) (m manager, err error) 
 		m.name = "npm"
 	}
 	if len(there) > 1 && m.lock != "" && there[0] != there[len(there)-1] {
-		p.tree.Note("%s are there: %s counts", strings.Join(there, " and "), m.lock)
+		p.tree.Note("found %s: %s is used", strings.Join(there, " and "), m.lock)
 	}
 	if asked.text == "" {
 		asked = ask{text: p.file.doc.String("engines", m.name), from: fmt.Sprintf("%s (engines.%s)", packageJSON, m.name)}
@@ -145,12 +145,12 @@ func (p *project) managerVersion(m manager, a ask, earlier string) (string, erro
 		}
 	}
 	if newest := leastOf(known[m.name][0]).Major(); a.unlisted(newest) {
-		p.tree.Note("%s, and berth's list of releases has none: the registry's counts", a)
+		p.tree.Note("%s, and berth's list of releases has none: the registry decides", a)
 		return strings.TrimSpace(a.text), nil
 	}
-	return "", source.Problemf(source.CodeNoVersion, "%s, and no %s that is known is that", a, m.name).
+	return "", source.Problemf(source.CodeNoVersion, "%s, but berth knows no such version of %s", a, m.name).
 		With("known: "+strings.Join(known[m.name], ", ")).
-		Hint(`an exact version is taken whether it is known or not: "packageManager": "%s@%s"`, m.name, usual)
+		Hint(`an exact version is used even if berth does not know it: "packageManager": "%s@%s"`, m.name, usual)
 }
 
 // lockVersion is the first version that stands in a pnpm-lock.yaml, or the one

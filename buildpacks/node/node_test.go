@@ -188,7 +188,7 @@ func TestPlan_WhatCannotBeStartedIsSaid(t *testing.T) {
 		"sveltekit, auto":     {pkg(`{"scripts": {"start": "vite dev"}, "dependencies": {"@sveltejs/kit": "1"}}`, "svelte.config.js", `import adapter from '@sveltejs/adapter-auto'`), "E202", "adapter-node"},
 		"no object":           {pkg(`[]`), "E222", "an object"},
 		"a comma":             {pkg("{\n\"name\": \"x\",\n}"), "E222", "no comma"},
-		"a package manager":   {pkg(`{"packageManager": "pnpm@newest"}`), "E211", "no range of them"},
+		"a package manager":   {pkg(`{"packageManager": "pnpm@newest"}`), "E211", "not a version or a range"},
 		"another's":           {pkg(`{"packageManager": "pip@1.0.0"}`), "E211", "npm, pnpm, yarn or bun"},
 		"a shell":             {pkg(`{"packageManager": "npm@1.0.0;id"}`), "E211", "packageManager"},
 		"no such Node":        {pkg(`{"engines": {"node": ">=99"}}`), "E212", "known: 26.10.0, 24.21.0, 22.23.3"},

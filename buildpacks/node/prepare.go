@@ -34,7 +34,7 @@ func (p *project) legacyHashes() string {
 		spec := strings.TrimSpace(p.file.deps[b.pkg] + p.file.dev[b.pkg])
 		// A range's least version is what its lock file has, or near to it.
 		if spec != "" && rangeText.MatchString(spec) && versionText.MatchString(spec) && leastOf(spec).Major() < b.below {
-			p.tree.Note("%s is of the time before OpenSSL 3: Node is told %s", b.pkg, option)
+			p.tree.Note("%s is older than OpenSSL 3: Node runs with %s", b.pkg, option)
 			return option
 		}
 	}

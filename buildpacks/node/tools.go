@@ -52,7 +52,7 @@ func (p *project) tools() []plan.Tool {
 	}
 	node := "node-linux-" + cpu()
 	failure := func(what, version string) *source.Problem {
-		e := source.Problemf(source.CodeNoVersion, "%s %s could not be had from the npm registry", what, version)
+		e := source.Problemf(source.CodeNoVersion, "%s %s could not be downloaded from the npm registry", what, version)
 		if what == "Node" && p.node.asked != "" {
 			e.With(p.node.asked)
 			return p.mirror.Tell(e)
@@ -71,7 +71,7 @@ func (p *project) tools() []plan.Tool {
 		// The headers are for who builds.
 		Keep: []string{nodeLibraries(), "opt/node/bin", "opt/node/lib/node_modules/npm", "opt/node/lib/node_modules/" + node + "/bin"},
 		Failure: failure("Node", p.node.version).
-			Hint("known are %s", lines()).
+			Hint("known versions: %s", lines()).
 			Hint("or this machine does not reach the registry: npm_config_registry of berth says where it is"),
 	}}
 	switch {
@@ -87,7 +87,7 @@ func (p *project) tools() []plan.Tool {
 			Commands: []plan.Command{fetch("/opt/"+m.name, m.pkg+"@"+m.version)},
 			Keep:     []string{"opt/" + m.name},
 			Failure: failure(m.name, m.version).
-				Hint("known are %s", strings.Join(known[m.name], ", ")).
+				Hint("known versions: %s", strings.Join(known[m.name], ", ")).
 				Hint("or this machine does not reach the registry: npm_config_registry of berth says where it is"),
 		})
 	}

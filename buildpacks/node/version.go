@@ -164,12 +164,12 @@ func (p *project) findVersion(earlier string) (release, error) {
 			}
 		case len(accepted) == 0 && a.unlisted(releases()[0].Major()):
 			r.version, r.asked = strings.TrimSpace(a.text), a.String()
-			p.tree.Note("%s, and berth's list of releases has none: the registry's counts", a)
+			p.tree.Note("%s, and berth's list of releases has none: the registry decides", a)
 			return r, nil
 		case len(accepted) == 0:
 			return r, p.mirror.Tell(noSuchNode(a))
 		default:
-			p.tree.Note("%s, which does not fit: %s, and that counts", a, r.asked)
+			p.tree.Note("%s, which does not fit: %s, which is used", a, r.asked)
 		}
 	}
 	if exact != nil {
@@ -274,11 +274,11 @@ func (a ask) parse() (allows func(*semver.Version) bool, exact *semver.Version, 
 			Hint("write it as %d, %d.x or >=%d", defaultLine, defaultLine, defaultLine-2)
 	}
 	if len(text) > maxRange {
-		return nil, nil, bad("that is too long for a version")
+		return nil, nil, bad("it is too long for a version")
 	}
 	c, err := semver.NewConstraint(lower)
 	if err != nil {
-		return nil, nil, bad("that is no version and no range of them")
+		return nil, nil, bad("it is not a version or a range of versions")
 	}
 	return c.Check, nil, nil
 }
@@ -313,9 +313,9 @@ func better(a, b *semver.Version) bool {
 }
 
 func noSuchNode(a ask) *source.Problem {
-	return source.Problemf(source.CodeNoVersion, "%s, and no Node that is known is that", a).
+	return source.Problemf(source.CodeNoVersion, "%s, but berth knows no such version", a).
 		With("known: "+lines()).
-		Hint("an exact version, as in %s, is taken whether it is known or not", best(func(*semver.Version) bool { return true }))
+		Hint("an exact version, as in %s, is used even if berth does not know it", best(func(*semver.Version) bool { return true }))
 }
 
 // lines lists the newest release of each line, the newest first.

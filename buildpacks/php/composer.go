@@ -83,7 +83,7 @@ func readComposer(t *source.Tree) (*composer, error) {
 		return nil, err
 	}
 	if t.IsDir("vendor/composer") {
-		t.Note("vendor is in the repository and hides what is installed: git rm -r --cached vendor")
+		t.Note("vendor is in the repository and hides the installed packages: git rm -r --cached vendor")
 	}
 	return c, nil
 }
@@ -102,7 +102,7 @@ func (c *composer) readLock(t *source.Tree) error {
 	text, err := t.Text("composer.lock", source.MaxLock)
 	if source.Missing(err) {
 		if slices.ContainsFunc(source.SortedKeys(c.requires), isPackage) {
-			t.Note("no composer.lock: versions are chosen while building; run composer update")
+			t.Note("no composer.lock: versions are chosen during the build; run composer update")
 			t.Note("and commit it")
 		}
 		return nil

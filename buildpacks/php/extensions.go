@@ -70,7 +70,7 @@ func (p *project) findExtensions() ([]string, error) {
 			continue // a package may do without, or Composer says what it needs
 		}
 		if !ok {
-			return nil, source.Problemf(source.CodeNoVersion, "%s requires ext-%s, which cannot be had for PHP %s", ext.file, source.Printable(ext.name), p.version.series).
+			return nil, source.Problemf(source.CodeNoVersion, "%s requires ext-%s, which is not available for PHP %s", ext.file, source.Printable(ext.name), p.version.series).
 				Hint("berth installs extensions from Debian: apt-cache search php%s- lists them", p.version.series)
 		}
 		if name != "" && !slices.Contains(usual, name) {

@@ -115,7 +115,7 @@ func (p *project) packages(name, builder string, dev bool) plan.Layer {
 		Failure: source.Problemf(source.CodeInstall, "the packages could not be installed (composer.json)"),
 	}
 	if p.composer.lock != nil {
-		l.Failure.Hint("run composer update --lock and commit composer.lock, if it is behind composer.json")
+		l.Failure.Hint("run composer update --lock and commit composer.lock, if it is older than composer.json")
 	}
 	return l
 }
@@ -138,7 +138,7 @@ func (p *project) output(builder string) plan.Layer {
 	l := plan.Layer{
 		Name: "output", Builder: builder, Source: true, Config: plan.ConfigBakes, Passes: composerPasses,
 		Env:     slices.Clone(composerEnv),
-		Failure: source.Problemf(source.CodeOutput, "the app could not be made ready to run"),
+		Failure: source.Problemf(source.CodeOutput, "the app could not be prepared"),
 	}
 	for name, value := range p.env() {
 		l.Env = append(l.Env, name+"="+value)

@@ -100,10 +100,10 @@ func (p *project) findRoot() string {
 }
 
 func (p *project) noEntry() error {
-	return source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	return source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, and for index.php in "+strings.Join(roots[:len(roots)-1], ", ")+" and beside composer.json").
 		Hint("write a file named Procfile with the line: web: %s FOLDER, the folder with the pages", server).
-		Hint("or, where nothing is served: worker: php worker.php")
+		Hint("or, if it serves nothing: worker: php worker.php")
 }
 
 // herokuServer is Heroku's name for a server that comes with its package.
@@ -116,7 +116,7 @@ func (p *project) withOwnServer(proc plan.Process) string {
 		return proc.Command
 	}
 	if m[2] == "nginx" {
-		p.tree.Note("%s: served by Apache, whatever nginx was told to do is not done", proc.Type)
+		p.tree.Note("%s: served by Apache; the nginx configuration is not used", proc.Type)
 	}
 	return m[1] + server + proc.Command[len(m[0]):]
 }
@@ -153,7 +153,7 @@ func (p *project) laravel() bool { return p.requires("laravel/framework") && p.t
 // planLaravel is what Laravel needs besides its packages.
 func (p *project) planLaravel(out *plan.Plan, c *plan.Chain) error {
 	if p.tree.IsDir("database/migrations") && !out.Has("release") {
-		p.tree.Note("Laravel: migrations run when you say so; a line in Procfile does it with")
+		p.tree.Note("Laravel: migrations do not run by themselves; this Procfile line runs them with")
 		p.tree.Note("every release: release: php artisan migrate --force")
 	}
 	out.Env["APP_ENV"], out.Env["LOG_CHANNEL"] = "production", "stderr"
@@ -175,7 +175,7 @@ func (p *project) planLaravel(out *plan.Plan, c *plan.Chain) error {
 // planSymfony is what Symfony needs besides its packages.
 func (p *project) planSymfony(out *plan.Plan, c *plan.Chain) error {
 	if p.tree.IsDir("migrations") && !out.Has("release") {
-		p.tree.Note("Symfony: migrations run when you say so; a line in Procfile does it with")
+		p.tree.Note("Symfony: migrations do not run by themselves; this Procfile line runs them with")
 		p.tree.Note("every release: release: php bin/console doctrine:migrations:migrate -n")
 	}
 	// Signs links and forms; what .env has of it is for development.

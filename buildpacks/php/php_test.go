@@ -72,8 +72,8 @@ func TestPlan_WhatCannotBeBuiltIsSaid(t *testing.T) {
 		"malformed":      {[]string{"composer.json", "{\n\"require\": {},\n}"}, "E222", "line 3"},
 		"a list":         {[]string{"composer.json", "[]"}, "E222", "a list"},
 		"malformed lock": {[]string{"composer.json", "{}", "composer.lock", "{", "index.php", ""}, "E222", "composer.lock"},
-		"too new":        {[]string{"composer.json", `{"require": {"php": "^8.6"}}`, "index.php", ""}, "E212", "composer.json: PHP ^8.6 cannot be had"},
-		"not packed yet": {[]string{"composer.json", `{"require": {"php": ">=8.5", "ext-redis": "*"}}`, "index.php", ""}, "E212", "ext-redis, which cannot be had for PHP 8.5"},
+		"too new":        {[]string{"composer.json", `{"require": {"php": "^8.6"}}`, "index.php", ""}, "E212", "composer.json: PHP ^8.6 is not available"},
+		"not packed yet": {[]string{"composer.json", `{"require": {"php": ">=8.5", "ext-redis": "*"}}`, "index.php", ""}, "E212", "ext-redis, which is not available for PHP 8.5"},
 		"too old":        {[]string{"composer.json", `{"require": {"php": "~5.6"}}`, "index.php", ""}, "E212", "8.4, 8.2"},
 		"no constraint":  {[]string{"composer.json", `{"require": {"php": "new"}}`, "index.php", ""}, "E211", `"new"`},
 		"a pin":          {[]string{"index.php", "", ".php-version", "8.3.1"}, "E212", ".php-version: PHP 8.3.1"},
@@ -102,7 +102,7 @@ func TestVersion_ARefusalIsFollowed(t *testing.T) {
 		"Composer's":  {[]string{"composer.json", `{"require": {"php": "~8.3.0"}}`}, "composer require 'php:>=8.3'", []string{"composer.json", `{"require": {"php": ">=8.3"}}`}},
 		"either":      {[]string{"composer.json", `{"require": {"php": "8.1.* || 8.3.*"}}`}, "FROM php:8.1-apache, and COPY . /var/www/html", nil},
 		"to come":     {[]string{"composer.json", `{"require": {"php": "^8.6"}}`}, "FROM php:8.6-apache", nil},
-		"a major one": {[]string{".php-version", "7"}, "there are PHP 8.4, 8.2, 8.5, Debian's", nil},
+		"a major one": {[]string{".php-version", "7"}, "PHP 8.4, 8.2, 8.5 are available, from Debian", nil},
 		"another's":   {[]string{"composer.json", `{"require": {"php": "~5.6"}}`}, "FROM php:5.6-apache", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func (p *project) findVersion(before string) (debianPHP, error) {
 	if pin != "" {
 		m := pinText.FindStringSubmatch(pin)
 		if m == nil {
-			return debianPHP{}, noVersion(source.CodeVersion, where, "%q is no version of PHP", source.Printable(pin))
+			return debianPHP{}, noVersion(source.CodeVersion, where, "%q is not a PHP version", source.Printable(pin))
 		}
 		i := slices.IndexFunc(choices, func(v debianPHP) bool { return v.series == m[1] || m[1] == strings.Split(v.series, ".")[0] })
 		if i < 0 {
@@ -58,7 +58,7 @@ func (p *project) findVersion(before string) (debianPHP, error) {
 				series = "" // a major version, which no image need have
 			}
 			file, _, _ := strings.Cut(where, ",")
-			return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(pin)), series, file)
+			return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s is not available", source.Printable(pin)), series, file)
 		}
 		if m[2] != "" {
 			p.tree.Note("%s asks for PHP %s; it runs on Debian's %s, which gets the security fixes", where, pin, choices[i].series)
@@ -75,7 +75,7 @@ func (p *project) findVersion(before string) (debianPHP, error) {
 	}
 	choices = slices.DeleteFunc(choices, func(v debianPHP) bool { return !v.fits(fits) })
 	if len(choices) == 0 {
-		return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s cannot be had", source.Printable(own)), fits.series(), "")
+		return debianPHP{}, refused(noVersion(source.CodeNoVersion, where, "PHP %s is not available", source.Printable(own)), fits.series(), "")
 	}
 	// Packages that were locked for an older PHP may refuse a newer one.
 	for _, v := range choices {
@@ -92,7 +92,7 @@ func noVersion(code, where, format string, args ...any) *source.Problem {
 		have = append(have, v.series)
 	}
 	return source.Problemf(code, "%s: %s", where, fmt.Sprintf(format, args...)).
-		Hint("there are PHP %s, Debian's", strings.Join(have, ", "))
+		Hint("PHP %s are available, from Debian", strings.Join(have, ", "))
 }
 
 // refused says how an app gets on that asks for a series which no suite of
@@ -104,9 +104,9 @@ func refused(p *source.Problem, series, pin string) *source.Problem {
 	}
 	if next := nextTo(series); next != "" {
 		if pin == "" {
-			p.Hint("PHP %s runs most of what %s does: composer require 'php:>=%s', and commit both files", next, series, series)
+			p.Hint("PHP %s runs most code for %s: composer require 'php:>=%s', and commit both files", next, series, series)
 		} else {
-			p.Hint("PHP %s runs most of what %s does: write %s into %s", next, series, next, pin)
+			p.Hint("PHP %s runs most code for %s: write %s into %s", next, series, next, pin)
 		}
 	}
 	return p.Hint("or a Dockerfile with two lines: FROM php:%s-apache, and COPY . /var/www/html", series)
@@ -220,7 +220,7 @@ var (
 // ">=8.1 <8.5", "8.1 - 8.3". "" and "*" allow everything.
 func parseConstraint(s string) (constraint, error) {
 	if len(s) > maxConstraint {
-		return nil, fmt.Errorf("the constraint is %d letters long", len(s))
+		return nil, fmt.Errorf("the constraint is %d characters long", len(s))
 	}
 	var c constraint
 	for _, group := range orText.Split(strings.TrimSpace(s), -1) {
@@ -280,7 +280,7 @@ func parseHyphen(from, to string) ([]bound, error) {
 	most, given, also := numbersOf(to)
 	switch {
 	case ok == nil || also == nil:
-		return nil, fmt.Errorf("%q is no constraint on versions", source.Printable(from+" - "+to))
+		return nil, fmt.Errorf("%q is not a version constraint", source.Printable(from+" - "+to))
 	case given < 3:
 		return []bound{{">=", least}, below(most, given-1)}, nil
 	}
@@ -291,7 +291,7 @@ func parseHyphen(from, to string) ([]bound, error) {
 func parsePart(part string) ([]bound, error) {
 	v, given, m := numbersOf(part)
 	if m == nil {
-		return nil, fmt.Errorf("%q is no constraint on versions", source.Printable(part))
+		return nil, fmt.Errorf("%q is not a version constraint", source.Printable(part))
 	}
 	wild := strings.ContainsAny(part, "*xX")
 	switch op := m[1]; op {

@@ -134,13 +134,13 @@ func aptPackages(t *source.Tree) (packages []string, file string, err error) {
 				if !aptPackage.MatchString(word) || strings.HasSuffix(word, "-") {
 					return nil, "", source.Problemf(source.CodePackages, "%s, line %d: %q is not the name of a Debian package", name, i+1, source.Printable(word)).
 						With(fmt.Sprintf("%d | %s", i+1, source.Printable(line))).
-						Hint("one or more names a line, from Debian 13; addresses and other sources are not taken")
+						Hint("one or more names a line, from Debian 13; URLs and other sources are not accepted")
 				}
 				packages = append(packages, word)
 			}
 		}
 		if len(packages) > maxPackages {
-			return nil, "", source.Problemf(source.CodePackages, "%s lists %d packages; %d is the most", name, len(packages), maxPackages)
+			return nil, "", source.Problemf(source.CodePackages, "%s lists %d packages; the maximum is %d", name, len(packages), maxPackages)
 		}
 		if len(packages) > 0 {
 			slices.Sort(packages)

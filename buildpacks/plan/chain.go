@@ -10,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/buildpacks/appjson"
 	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/units"
 )
 
 // keyVersion is part of every key. A change of what layers mean, without a
@@ -152,7 +153,7 @@ func (c *Chain) digest(name string) (string, error) {
 		return "", err
 	}
 	if n > source.MaxInput {
-		return "", source.Problemf(source.CodeFile, "%s is larger than %s", source.Printable(name), source.Size(source.MaxInput))
+		return "", source.Problemf(source.CodeFile, "%s is larger than %s", source.Printable(name), units.Bytes(source.MaxInput))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -74,8 +74,8 @@ func FromMirror(name string, a mirror.Archive, commands ...Command) Tool {
 	return Tool{
 		Name: name + fromMirror, Archive: &a, Commands: commands,
 		Failure: source.Problemf(source.CodeToolchain, "%s could not be unpacked from the mirror's %s", name, a.File()).
-			Hint("is it the whole archive of that name? a %s beside it is checked", mirror.SumsFile).
-			Hint("builder:mirror lists what there is"),
+			Hint("is the archive complete? a %s beside it is checked", mirror.SumsFile).
+			Hint("builder:mirror lists the archives"),
 	}
 }
 

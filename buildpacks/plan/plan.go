@@ -166,7 +166,7 @@ func check(t *source.Tree) error {
 			Hint("add the app's files, commit them and push again")
 	}
 	if _, err := fs.Stat(t.FS, source.OwnDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return source.Problemf(source.CodeReserved, "the repository has an entry %s, the place of what berth installs", source.OwnDir).
+		return source.Problemf(source.CodeReserved, "the repository has an entry %s, which berth uses for what it installs", source.OwnDir).
 			Hint("git rm -r --cached %s", source.OwnDir)
 	}
 	return nil
@@ -197,7 +197,7 @@ func (p *Plan) End(c *Chain) {
 	}
 	for _, name := range source.SortedKeys(named) {
 		if !types[name] {
-			c.Tree.Note("app.json: %s names %q, which is no process of this app", named[name], name)
+			c.Tree.Note("app.json: %s names %q, which is not a process of this app", named[name], name)
 		}
 	}
 	p.Notes = c.Tree.Notes
@@ -217,7 +217,7 @@ func (p *Plan) endTest(c *Chain) {
 		p.Test = nil
 	}
 	if p.Test == nil && c.Test {
-		c.Tree.Note("tests are on, and nothing says how to run them: app.json can")
+		c.Tree.Note("tests are on, but app.json does not say how to run them")
 		c.Tree.Note(`(environments.test.scripts.test: "COMMAND")`)
 	}
 }

@@ -26,7 +26,7 @@ func readProcfile(t *source.Tree) ([]Process, error) {
 	}
 	procs, err := parseProcfile(s)
 	if err == nil && len(procs) == 0 {
-		t.Note("Procfile names no process and is passed over")
+		t.Note("Procfile names no process and is ignored")
 	}
 	return procs, err
 }

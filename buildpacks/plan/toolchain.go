@@ -66,7 +66,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	root.Failure = source.Problemf(source.CodeToolchain, "the %s toolchain could not be installed", t.Title)
 	root.Failure.Hints = t.Hints
 	if len(t.Hints) == 0 {
-		root.Failure.Hint("this part is berth's: see whether this machine reaches Debian's archive").
+		root.Failure.Hint("the app is not the cause: check that this machine can reach Debian's archive").
 			Hint("then push the same commit again")
 	}
 	top = c.Stack
@@ -122,7 +122,7 @@ func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	// are everybody's.
 	own := Layer{Name: file, Root: true, Listed: true, Commands: AptInstall(packages...), Env: AptEnv, Passes: NetPasses}
 	own.Failure = source.Problemf(source.CodeApt, "the packages of %s could not be installed", file).
-		Hint("are they named so in Debian 13? apt-cache search finds them")
+		Hint("check the names in Debian 13: apt-cache search WORD")
 	if !t.BuildOnly {
 		below := top
 		if top, err = c.Add(own, top); err != nil || builder == below {

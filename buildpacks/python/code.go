@@ -29,7 +29,7 @@ func readCode(tree *source.Tree) *code {
 			return
 		}
 		if files++; files > maxModules {
-			tree.Note("more than %d Python files; the rest was not read", maxModules)
+			tree.Note("more than %d Python files; the rest is not read", maxModules)
 			return
 		}
 		src, err := tree.Read(name, maxModule)

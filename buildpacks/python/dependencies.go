@@ -51,7 +51,7 @@ func (p *project) dependencies(v pythonVersion, m *manifest, entry entryPoint, f
 	switch {
 	case m == nil:
 		if list := p.imported(v, entry, found); len(list) > 0 {
-			p.tree.Note("no requirements.txt; installed by what is imported: %s", strings.Join(list, ", "))
+			p.tree.Note("no requirements.txt; installed what the source imports: %s", strings.Join(list, ", "))
 			p.tree.Note("write that list into requirements.txt to choose versions")
 			commands = append(commands, pipInstall(list...))
 		}
@@ -72,7 +72,7 @@ func (p *project) dependencies(v pythonVersion, m *manifest, entry entryPoint, f
 	if m != nil {
 		commands = append(commands, m.commands...)
 		if extra := p.servers(m.names); len(extra) > 0 {
-			p.tree.Note("%s does not list %s, which is installed too", m.name, strings.Join(extra, ", "))
+			p.tree.Note("%s does not list %s, which is installed as well", m.name, strings.Join(extra, ", "))
 			commands = append(commands, pipInstall(extra...))
 		}
 	}
@@ -154,7 +154,7 @@ func (p *project) libraries(c *plan.Chain, top string, m *manifest) (string, err
 	return c.Add(plan.Layer{
 		Name: "libraries", Root: true, Commands: plan.AptInstall(slices.Compact(packages)...), Env: plan.AptEnv, Passes: plan.NetPasses,
 		Failure: source.Problemf(source.CodeToolchain, "the libraries that the dependencies load could not be installed").
-			Hint("see whether this machine reaches Debian's archive, and push the same commit again"),
+			Hint("check that this machine can reach Debian's archive, and push the same commit again"),
 	}, top)
 }
 

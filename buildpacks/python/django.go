@@ -38,7 +38,7 @@ func (d *django) findFolders(p *project, file string) {
 	for _, m := range sqliteFile.FindAllStringSubmatch(text, -1) {
 		if dir := d.root() + m[1]; !p.tree.IsDir(dir) && !slices.Contains(d.folders, dir) {
 			d.folders = append(d.folders, dir)
-			p.tree.Note("%s, where the settings have SQLite's file, is not in the repository: it is made", source.Printable(dir))
+			p.tree.Note("%s, where the settings put SQLite's file, is not in the repository: it is created", source.Printable(dir))
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (d *django) migrate(p *project, out *plan.Plan) {
 		out.Infer("release", migrate)
 		return
 	}
-	p.tree.Note("SQLite: the database is in the container and begins anew with each release")
+	p.tree.Note("SQLite: the database is in the container and is empty after each release")
 	for i, proc := range out.Processes {
 		if proc.Type == "web" && proc.Inferred {
 			out.Processes[i].Command = migrate + " && exec " + proc.Command
@@ -247,9 +247,9 @@ func (d *django) static(env []string) plan.Layer {
 		Name: "static files", Source: true, Config: plan.ConfigBakes, Env: env,
 		Commands: []plan.Command{{Args: append(args, source.SortedKeys(secrets)...)}},
 		Failure: source.Problemf(source.CodeOutput, "collectstatic failed").
-			Hint("config that the settings need has to be set first, by config:set").
+			Hint("set the config that the settings need first, with config:set").
 			Hint("STATIC_ROOT has to be a folder of the app").
-			Hint("the config DISABLE_COLLECTSTATIC=1 leaves it out"),
+			Hint("to skip it, set the config DISABLE_COLLECTSTATIC=1"),
 	}
 }
 

@@ -197,7 +197,7 @@ func TestDjango_TheFolderOfSQLitesFileIsMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			made := detect(t, djangoProject(staticApp, staticRoot, c.settings))
 			script, _, _ := strings.Cut(packtest.Layer(t, made, "static files").Commands[0].Args[2], "if [")
-			if script != c.made || strings.Contains(strings.Join(made.Notes, "\n"), "it is made") != (c.made != "") {
+			if script != c.made || strings.Contains(strings.Join(made.Notes, "\n"), "it is created") != (c.made != "") {
 				t.Errorf("got %q, notes %q; want %q", script, made.Notes, c.made)
 			}
 		})

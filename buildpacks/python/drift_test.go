@@ -48,7 +48,7 @@ func TestPipfileLock_OfAnEarlierPipfileGetsWhatItLacks(t *testing.T) {
 	if got, want := installs(t, made), "Flask==3.0 gunicorn>=23"; got != want {
 		t.Errorf("installs %q, want what is locked as it is and what is missing (%q)", got, want)
 	}
-	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "of gunicorn the version is chosen anew") {
+	if notes := strings.Join(made.Notes, "\n"); !strings.Contains(notes, "the version of gunicorn is chosen again") {
 		t.Errorf("notes: got %q", notes)
 	}
 	if l := packtest.Layer(t, made, "dependencies"); strings.Join(l.Inputs, " ") != "Pipfile Pipfile.lock" {

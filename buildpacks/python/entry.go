@@ -371,13 +371,13 @@ func (c *code) factory(m *module) (name, maker string, ok bool) {
 			}
 			if maker, ok := m.made(want); ok {
 				if d.async {
-					c.tree.Note("%s: %s() is a coroutine, which no server calls without a Procfile", m.file, want)
+					c.tree.Note("%s: %s() is a coroutine: name its server in a Procfile", m.file, want)
 					continue
 				}
 				if d.bare {
 					return want, maker, true
 				}
-				c.tree.Note("%s: %s() needs arguments, so it cannot be called without a Procfile", m.file, want)
+				c.tree.Note("%s: %s() needs arguments: name the command in a Procfile", m.file, want)
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func programRank(m *module) int {
 // noEntry says what was looked for, and found wanting, and proposes lines of a
 // Procfile that would start something.
 func (p *project) noEntry(m *manifest) error {
-	e := source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	e := source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, and in the source for an app of Flask, Django, FastAPI",
 			"or another framework, for plain WSGI or ASGI, and for a script that serves")
 	var files []string

@@ -25,13 +25,13 @@ func (p *project) thirdParty(v pythonVersion, entry entryPoint) []string {
 			case i.level > 0, i.optional, own[top], p.code.sibling(file, top), standardLibrary[top]:
 			case removedModules[top]:
 				if v.minor > 11 {
-					p.tree.Note("%s imports %s, which Python dropped before 3.13; pin 3.11 in .python-version", file, top)
+					p.tree.Note("%s imports %s, which Python removed before 3.13; pin 3.11 in .python-version", file, top)
 				}
 			default:
 				if dist := distribution(i); dist != "" {
 					found[dist] = true
 				} else {
-					p.tree.Note("%s imports %s, which is not installed: unknown where it comes from", file, source.Printable(i.module))
+					p.tree.Note("%s imports %s, which is not installed: berth does not know its package", file, source.Printable(i.module))
 				}
 			}
 		}

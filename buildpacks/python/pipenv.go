@@ -64,7 +64,7 @@ func (p *project) notLocked(hash string, locked map[string]any) map[string]any {
 		}
 	}
 	if len(missing) > 0 {
-		p.tree.Note("Pipfile.lock does not fit Pipfile; of %s the version is chosen anew", source.Printable(strings.Join(source.SortedKeys(missing), ", ")))
+		p.tree.Note("Pipfile.lock does not fit Pipfile; the version of %s is chosen again", source.Printable(strings.Join(source.SortedKeys(missing), ", ")))
 		p.tree.Note("run pipenv lock and commit Pipfile.lock")
 	} else {
 		p.tree.Note("Pipfile.lock was made from another Pipfile; run pipenv lock and commit it")
@@ -113,7 +113,7 @@ func (p *project) pipfile() (*manifest, error) {
 	if err := p.tree.TOML(source.CodeProject, "Pipfile", source.MaxManifest, &file); err != nil {
 		return nil, err
 	}
-	p.tree.Note("no Pipfile.lock: versions are chosen while building; run pipenv lock and commit it")
+	p.tree.Note("no Pipfile.lock: versions are chosen during the build; run pipenv lock and commit it")
 	m, err := p.pipenv("Pipfile", file.Source, file.Packages)
 	if err == nil {
 		m.develop = file.Develop

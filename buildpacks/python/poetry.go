@@ -15,7 +15,7 @@ import (
 // package belongs to the app and which to its development is Poetry's to say.
 func (p *project) poetryLock(v pythonVersion) (*manifest, error) {
 	if p.file == nil {
-		p.tree.Note("poetry.lock without pyproject.toml is passed over")
+		p.tree.Note("poetry.lock without pyproject.toml is ignored")
 		return nil, nil
 	}
 	var lock struct {
@@ -54,7 +54,7 @@ if uv tool run --python "$python" --from "poetry>=2.1,<3" --with "poetry-plugin-
 fi
 cat /tmp/said
 [ $# -gt 0 ] && grep -q "poetry lock" /tmp/said || exit 1
-echo "warning: poetry.lock does not fit pyproject.toml; versions are chosen anew: run poetry lock, commit it"
+echo "warning: poetry.lock does not fit pyproject.toml; versions are chosen again: run poetry lock, commit it"
 exec uv pip install --compile-bytecode "$@"`
 
 // poetryInstall returns the command that installs what is locked, else what is
@@ -93,7 +93,7 @@ func (p *project) poetryTable(v pythonVersion) (*manifest, error) {
 	if len(args) > 0 {
 		m.commands = []plan.Command{pipInstall(args...)}
 	}
-	p.tree.Note("no poetry.lock: versions are chosen while building; run poetry lock and commit it")
+	p.tree.Note("no poetry.lock: versions are chosen during the build; run poetry lock and commit it")
 	return m, nil
 }
 

@@ -85,7 +85,7 @@ func (p *project) findManifest(v pythonVersion) (*manifest, error) {
 		}
 		if chosen != nil {
 			if maker.file != "pyproject.toml" && maker.file != "setup.py" && !slices.Contains(chosen.inputs, maker.file) {
-				p.tree.Note("%s is installed, %s is passed over", chosen.name, maker.file)
+				p.tree.Note("%s is used, %s is ignored", chosen.name, maker.file)
 			}
 			continue
 		}
@@ -103,7 +103,7 @@ func (p *project) findManifest(v pythonVersion) (*manifest, error) {
 // source alone is enough, and a change of it installs nothing.
 func (p *project) uvLock(v pythonVersion) (*manifest, error) {
 	if p.file == nil {
-		p.tree.Note("uv.lock without pyproject.toml is passed over")
+		p.tree.Note("uv.lock without pyproject.toml is ignored")
 		return nil, nil
 	}
 	var lock struct {
@@ -127,7 +127,7 @@ func (p *project) uvLock(v pythonVersion) (*manifest, error) {
 // more, what it would be now, and says so. The lock is written anew where it
 // can be, in a copy.
 const syncScript = `if uv lock --check --quiet --python "$1" 2>/dev/null; then exec uv sync --frozen --python "$@"; fi
-echo "warning: uv.lock does not fit pyproject.toml; versions are chosen anew: run uv lock, commit it"
+echo "warning: uv.lock does not fit pyproject.toml; versions are chosen again: run uv lock, commit it"
 [ -w . ] || { cp -r . /tmp/project; cd /tmp/project; }
 exec uv sync --python "$@"`
 

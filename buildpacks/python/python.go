@@ -149,7 +149,7 @@ func (p *project) shadows(entry entryPoint, found bool) error {
 		for _, maker := range appMakers {
 			imports := m.requires(name) || found && entry.framework.module == name
 			if maker.module == name && imports {
-				return source.Problemf(source.CodeShadow, "%s has the name of the package %s that the app imports", m.file, name).
+				return source.Problemf(source.CodeShadow, "%s has the same name as the package %s that the app imports", m.file, name).
 					With("Python looks in the app's own folder first and finds "+m.file).
 					Hint("git mv %s app.py", m.file)
 			}

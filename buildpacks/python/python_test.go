@@ -131,7 +131,7 @@ func TestPlan_SymlinksOutOfTheTreeCountAsAbsent(t *testing.T) {
 	if got := installs(t, made); strings.Contains(got, "secret") {
 		t.Errorf("installs %q, which stands outside of the tree", got)
 	}
-	if !slices.ContainsFunc(made.Notes, func(n string) bool { return strings.HasPrefix(n, "requirements.txt leads out") }) {
+	if !slices.ContainsFunc(made.Notes, func(n string) bool { return strings.HasPrefix(n, "requirements.txt points outside") }) {
 		t.Errorf("notes: got %q, want one about requirements.txt", made.Notes)
 	}
 }

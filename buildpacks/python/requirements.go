@@ -78,7 +78,7 @@ func (r *requirements) parse(t *source.Tree, file, text string) error {
 			}
 			target := path.Join(path.Dir(file), value)
 			if value == "" || path.IsAbs(value) || target == ".." || strings.HasPrefix(target, "../") {
-				return r.bad(file, number, line, "%s is outside of the repository", source.Printable(value))
+				return r.bad(file, number, line, "%s is outside the repository", source.Printable(value))
 			}
 			if err := r.include(t, target); source.Missing(err) {
 				return r.bad(file, number, line, "there is no file %s", source.Printable(target)).

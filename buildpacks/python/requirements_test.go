@@ -84,7 +84,7 @@ func TestManifests_LocksBeforeLists(t *testing.T) {
 	if !strings.Contains(last, "uv lock --check") || !strings.HasSuffix(last, "--no-dev --no-install-project") {
 		t.Errorf("got %q, want uv sync of what is locked", last)
 	}
-	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "requirements.txt is passed over") {
+	if text := strings.Join(made.Notes, "\n"); !strings.Contains(text, "requirements.txt is ignored") {
 		t.Errorf("notes: got %q", text)
 	}
 	for name, extra := range map[string]string{

@@ -36,7 +36,7 @@ func (v pythonVersion) toolchain() plan.Toolchain {
 	t := plan.Toolchain{
 		Title:  "Python",
 		Passes: indexPasses,
-		Hints: []string{"this part is berth's: see whether this machine reaches Debian's archive and PyPI",
+		Hints: []string{"the app is not the cause: check that this machine can reach Debian's archive and PyPI",
 			"then push the same commit again"},
 	}
 	switch {
@@ -137,10 +137,10 @@ func versionFailure(v pythonVersion) *source.Problem {
 	if from == "" {
 		from = "the release before"
 	}
-	return source.Problemf(source.CodeNoVersion, "Python %s could not be had", v).
+	return source.Problemf(source.CodeNoVersion, "Python %s could not be downloaded", v).
 		With(from+" asks for it; "+atHand()).
-		Hint("ask for 3.%d, which is at hand", stackMinor).
-		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, where uv's own host is out of reach").
+		Hint("ask for 3.%d, which is installed", stackMinor).
+		Hint("or set UV_PYTHON_INSTALL_MIRROR for berth, if uv's own host cannot be reached").
 		Hint("or put cpython-%s+DATE-%s-unknown-linux-gnu-install_only.tar.gz, of python-build-standalone,", whole, machine).
 		Hint("into the folder python of this server's mirror; berth builder:mirror says where that is")
 }

@@ -162,7 +162,7 @@ func (p *project) askedVersion(before string) (pythonVersion, error) {
 	}
 	v := pins[0]
 	if len(pins) > 1 && pins[1].String() != v.String() {
-		p.tree.Note("%s asks for Python %s and %s for %s; the first counts", v.from, v, pins[1].from, pins[1])
+		p.tree.Note("%s asks for Python %s and %s for %s; the first is used", v.from, v, pins[1].from, pins[1])
 	}
 	if own := (pythonVersion{minor: v.minor, exact: v.exact}); v.debian != nil && !required.allow(v) && required.allow(own) {
 		v.debian = nil // Debian's patch release is too old for the manifest
@@ -228,7 +228,7 @@ func (p *project) unpinned(required requirement, spec, file, before string) (pyt
 		}
 		if minor >= oldestMinor && minor <= newestMinor && required.allow(v) {
 			if file == "" && !v.stack() {
-				p.tree.Note("no file asks for a Python: it stays on %s; .python-version can ask for 3.%d", v, stackMinor)
+				p.tree.Note("no file asks for a Python version: it stays on %s; .python-version can ask for 3.%d", v, stackMinor)
 			}
 			return v, nil
 		}
@@ -263,11 +263,11 @@ func parseVersion(text, file string, line int, raw string) (v pythonVersion, ok 
 	}
 	m := versionLine.FindStringSubmatch(text)
 	if m == nil {
-		return v, false, bad(source.CodeVersion, "%q is no version of Python", source.Printable(text)).
+		return v, false, bad(source.CodeVersion, "%q is not a Python version", source.Printable(text)).
 			Hint("write it as %s", map[bool]string{true: "python-3.13", false: "3.13"}[file == "runtime.txt"])
 	}
 	if m[1] != "3" {
-		return v, false, bad(source.CodeNoVersion, "Python %s cannot be had; Python 3 can", source.Printable(strings.TrimLeft(text, "cCpPyYtThHoOnN-"))).
+		return v, false, bad(source.CodeNoVersion, "Python %s is not available; Python 3 is", source.Printable(strings.TrimLeft(text, "cCpPyYtThHoOnN-"))).
 			Hint("%s", atHand())
 	}
 	if m[2] == "" {
@@ -275,7 +275,7 @@ func parseVersion(text, file string, line int, raw string) (v pythonVersion, ok 
 	}
 	minor, _ := strconv.Atoi(m[2])
 	if minor < oldestMinor || minor > newestMinor {
-		return v, false, bad(source.CodeNoVersion, "Python 3.%d cannot be had; 3.%d to 3.%d can", minor, oldestMinor, newestMinor).
+		return v, false, bad(source.CodeNoVersion, "Python 3.%d is not available; 3.%d to 3.%d are", minor, oldestMinor, newestMinor).
 			Hint("%s", atHand())
 	}
 	v = pythonOf(minor, "", file)
@@ -306,7 +306,7 @@ func versionFor(required requirement, spec, file string) (pythonVersion, error) 
 			}
 		}
 	}
-	return pythonVersion{}, source.Problemf(source.CodeNoVersion, "%s requires Python %s, and none from 3.%d to 3.%d is that", file, source.Printable(spec), oldestMinor, newestMinor).
+	return pythonVersion{}, source.Problemf(source.CodeNoVersion, "%s requires Python %s, which none of 3.%d to 3.%d satisfies", file, source.Printable(spec), oldestMinor, newestMinor).
 		Hint("%s", atHand())
 }
 
@@ -354,7 +354,7 @@ func parseSpecifiers(spec string) ([]specifier, error) {
 		}
 		m := clauseText.FindStringSubmatch(clause)
 		if m == nil {
-			return nil, fmt.Errorf("%q is no version specifier", source.Printable(clause))
+			return nil, fmt.Errorf("%q is not a version specifier", source.Printable(clause))
 		}
 		s := specifier{op: m[1], prefix: m[3] != ""}
 		for part := range strings.SplitSeq(m[2], ".") {

@@ -92,7 +92,7 @@ func TestVersion_WhatCannotBeHadIsSaidWithItsLine(t *testing.T) {
 		"spelling":     {repo("a.py", "", "runtime.txt", "Python 3.8.5"), "E211", "python-3.13"},
 		"pypy":         {repo("a.py", "", ".python-version", "pypy3.10-7.3"), "E211", "line 1"},
 		"free threads": {repo("a.py", "", ".python-version", "3.13t"), "E211", "line 1"},
-		"Python 2":     {repo("a.py", "", "runtime.txt", "python-2.7.18"), "E212", "Python 2.7.18 cannot be had"},
+		"Python 2":     {repo("a.py", "", "runtime.txt", "python-2.7.18"), "E212", "Python 2.7.18 is not available"},
 		"too old":      {repo("a.py", "", ".python-version", "3.5"), "E212", "3.8 to 3.15"},
 		"too new":      {repo("a.py", "", ".python-version", "3.99"), "E212", "3.8 to 3.15"},
 		"empty":        {repo("a.py", "", ".python-version", "\n"), "E211", "is empty"},

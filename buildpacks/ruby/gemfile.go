@@ -68,13 +68,13 @@ func readBundle(t *source.Tree) (*bundle, error) {
 			b.gems[g.name] = true
 		}
 	case source.Missing(err):
-		t.Note("no %s: versions are chosen while building; run bundle lock and commit it", lock)
+		t.Note("no %s: versions are chosen during the build; run bundle lock and commit it", lock)
 	default:
 		return nil, err
 	}
 	b.readVendor(t)
 	if t.Has(".bundle/config") {
-		t.Note(".bundle/config is of the machine it was written on and is passed over")
+		t.Note(".bundle/config belongs to the machine that wrote it and is ignored")
 	}
 	return b, nil
 }

@@ -50,8 +50,8 @@ var bundlePasses = slices.Concat(plan.NetPasses, []string{"BUNDLE_MIRROR__ALL", 
 // layers stacks the app's layers: the toolchain, the gems, the assets.
 func (p *project) layers(out *plan.Plan, c *plan.Chain, entry entryPoint) error {
 	if p.bundle == nil && p.version.suite != "" {
-		return source.Problemf(source.CodeNoVersion, "config.ru without a Gemfile runs on Ruby %s alone", rubies[0].series).
-			Hint("write a Gemfile with rack and puma, bundle lock, and commit both")
+		return source.Problemf(source.CodeNoVersion, "config.ru without a Gemfile runs only on Ruby %s", rubies[0].series).
+			Hint("write a Gemfile with rack and puma, run bundle lock, and commit both files")
 	}
 	assets := entry.framework == rails && p.hasAssets()
 	top, builder, err := c.Toolchain(p.toolchain(assets && p.bundler == nil && p.tree.Has("package.json")))
@@ -218,7 +218,7 @@ func (p *project) install(name, builder string, whose gemsFor) plan.Layer {
 		l.Failure.With(b.lock+" was written for "+source.Printable(strings.Join(b.locked.platforms, ", "))).
 			Hint("bundle lock --add-platform x86_64-linux aarch64-linux, and commit %s", b.lock)
 	case b.lock != "":
-		l.Failure.Hint("run bundle install and commit %s, if it is behind %s", b.lock, b.gemfile)
+		l.Failure.Hint("run bundle install and commit %s, if it is older than %s", b.lock, b.gemfile)
 	}
 	return l
 }
@@ -256,7 +256,7 @@ func (p *project) assets(builder string) plan.Layer {
 bundle exec rake assets:precompile && rm -rf tmp/cache/assets node_modules`, "sh", assetsCache)},
 		Failure: source.Problemf(source.CodeOutput, "the assets could not be compiled (rake assets:precompile)").
 			Hint("does RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1 bundle exec rake assets:precompile work?").
-			Hint("it must do without a database"),
+			Hint("it must work without a database"),
 	}
 	for name, value := range p.env() {
 		l.Env = append(l.Env, name+"="+value)

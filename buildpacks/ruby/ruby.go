@@ -73,7 +73,7 @@ func Plan(out *plan.Plan, c *plan.Chain) (err error) {
 
 // noEntry says what was looked for, and found wanting.
 func (p *project) noEntry() error {
-	return source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+	return source.Problemf(source.CodeNoProcess, "found no process to start").
 		With("looked for a Procfile, for Rails (config/application.rb), for config.ru",
 			"and for a file beside Gemfile that requires sinatra").
 		Hint("write a file named Procfile with the line: web: bundle exec ruby app.rb")
@@ -82,7 +82,7 @@ func (p *project) noEntry() error {
 // rails is what Rails needs besides its gems.
 func (p *project) rails(out *plan.Plan, c *plan.Chain) error {
 	if p.tree.IsDir("db/migrate") && !out.Has("release") {
-		p.tree.Note("Rails: migrations run when you say so; a line in Procfile does it with")
+		p.tree.Note("Rails: migrations do not run by themselves; this Procfile line runs them with")
 		p.tree.Note("every release: release: bundle exec rails db:migrate")
 	}
 	if p.bundle.has("ruby-vips") {

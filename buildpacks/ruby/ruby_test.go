@@ -80,7 +80,7 @@ func TestPlan_WhatCannotBeBuiltIsSaid(t *testing.T) {
 		"no process":                {[]string{"Gemfile", "gem 'rake'", "app.rb", "# require 'sinatra'"}, "E202", "config.ru"},
 		"sinatra only in a comment": {[]string{"Gemfile", "gem 'sinatra'", "app.rb", "=begin\nrequire 'sinatra'\n=end\n"}, "E202", "sinatra"},
 		"conflict":                  {[]string{"Gemfile", "", "config.ru", "", "Gemfile.lock", "GEM\n<<<<<<< HEAD\n"}, "E222", "Gemfile.lock, line 2"},
-		"too new":                   {[]string{"Gemfile", "ruby '4.0.1'", "config.ru", ""}, "E212", "Gemfile: Ruby 4.0.1 cannot be had"},
+		"too new":                   {[]string{"Gemfile", "ruby '4.0.1'", "config.ru", ""}, "E212", "Gemfile: Ruby 4.0.1 is not available"},
 		"of no series":              {[]string{"Gemfile", "ruby '>= 3.2', '< 3.3'", "config.ru", ""}, "E212", "3.3, 3.1"},
 		"no version":                {[]string{"Gemfile", "", "config.ru", "", ".ruby-version", "trunk"}, "E211", `"trunk"`},
 		"jruby":                     {[]string{"Gemfile", "ruby '3.1.4', engine: 'jruby', engine_version: '9.4'", "config.ru", ""}, "E212", "jruby"},
@@ -319,7 +319,7 @@ func TestVersion_AFileOfAVersionManagerGivesWay(t *testing.T) {
 		series string
 		note   string
 	}{
-		".ruby-version":  {[]string{".ruby-version", "3.2.2\n"}, "3.3", ".ruby-version asks for Ruby 3.2.2, which cannot be had: it runs on 3.3"},
+		".ruby-version":  {[]string{".ruby-version", "3.2.2\n"}, "3.3", ".ruby-version asks for Ruby 3.2.2, which is not available: it runs on 3.3"},
 		"an older one":   {[]string{".ruby-version", "ruby-3.0.6"}, "3.1", "it runs on 3.1"},
 		".tool-versions": {[]string{".tool-versions", "ruby 3.2.1\n"}, "3.3", ".tool-versions, line 1 asks for Ruby 3.2.1"},
 	} {

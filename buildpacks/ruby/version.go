@@ -93,8 +93,8 @@ func (p *project) findVersion(before string) (version, error) {
 		return v, nil
 	}
 	if next, ok := asked.next(clauses); ok {
-		p.tree.Note("%s asks for Ruby %s, which cannot be had: it runs on %s, the next that can", asked.where(), source.Printable(strings.Join(asked.requires, ", ")), next.series)
-		p.tree.Note("to insist on it, write it into the Gemfile: ruby %q", strings.Join(asked.requires, ", "))
+		p.tree.Note("%s asks for Ruby %s, which is not available: it runs on %s, the next one that is", asked.where(), source.Printable(strings.Join(asked.requires, ", ")), next.series)
+		p.tree.Note("to require it, write it into the Gemfile: ruby %q", strings.Join(asked.requires, ", "))
 		return version{debianRuby: next}, nil
 	}
 	return version{}, p.mirror.Tell(asked.refused(exact))
@@ -151,8 +151,8 @@ func (d demand) next(clauses []clause) (found debianRuby, ok bool) {
 func (p *project) demand() (demand, error) {
 	if b := p.bundle; b != nil {
 		if b.engine != "" && b.engine != "ruby" {
-			return demand{}, source.Problemf(source.CodeNoVersion, "%s asks for %s, and there is the usual Ruby alone", b.gemfile, source.Printable(b.engine)).
-				Hint("take the engine out of the ruby statement, or build with a Dockerfile")
+			return demand{}, source.Problemf(source.CodeNoVersion, "%s asks for %s, but berth has only the standard Ruby", b.gemfile, source.Printable(b.engine)).
+				Hint("remove the engine from the ruby statement, or build with a Dockerfile")
 		}
 		if len(b.ruby) > 0 {
 			return demand{requires: b.ruby, file: b.gemfile, bundler: true}, nil
@@ -201,7 +201,7 @@ func (d demand) clauses() (clauses []clause, exact string, err error) {
 		for part := range strings.SplitSeq(s, ",") {
 			c, err := parseClause(part)
 			if err != nil {
-				return nil, "", d.bad(source.CodeVersion, "%q is no version of Ruby", source.Printable(all))
+				return nil, "", d.bad(source.CodeVersion, "%q is not a Ruby version", source.Printable(all))
 			}
 			clauses = append(clauses, c)
 		}
@@ -222,7 +222,7 @@ func (d demand) bad(code, format string, args ...any) *source.Problem {
 		have = append(have, r.series)
 	}
 	return source.Problemf(code, "%s: %s", d.where(), fmt.Sprintf(format, args...)).
-		Hint("there are Ruby %s, Debian's", strings.Join(have, ", "))
+		Hint("Ruby %s are available, from Debian", strings.Join(have, ", "))
 }
 
 // refused says how a Ruby that cannot be had can be.
@@ -230,7 +230,7 @@ func (d demand) refused(exact string) *source.Problem {
 	if exact == "" {
 		exact = "X.Y.Z"
 	}
-	return d.bad(source.CodeNoVersion, "Ruby %s cannot be had", source.Printable(strings.Join(d.requires, ", "))).
+	return d.bad(source.CodeNoVersion, "Ruby %s is not available", source.Printable(strings.Join(d.requires, ", "))).
 		Hint("or put ruby-%s.tar.gz, Ruby's source, into the folder ruby of this server's mirror:", exact).
 		Hint("it is built once, for all apps; berth builder:mirror says where the mirror is")
 }
@@ -274,7 +274,7 @@ var clauseText = source.NewPattern(`^(=|!=|>=|<=|~>|>|<)?\s*(?:ruby-)?(\d{1,4}(?
 func parseClause(s string) (clause, error) {
 	m := clauseText.FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil {
-		return clause{}, fmt.Errorf("%q is no requirement", source.Printable(s))
+		return clause{}, fmt.Errorf("%q is not a version requirement", source.Printable(s))
 	}
 	c := clause{op: m[1]}
 	if c.op == "" {

@@ -76,7 +76,7 @@ func (p *project) readCrates() error {
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {
 		if len(p.crates) == maxCrates {
-			p.tree.Note("the workspace has more than %d members; the rest was not read", maxCrates)
+			p.tree.Note("the workspace has more than %d members; the rest is not read", maxCrates)
 			break
 		}
 		c := crate{dir: dir}

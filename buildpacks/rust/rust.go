@@ -205,7 +205,7 @@ func summary(t toolchain, owner crate) string {
 }
 
 func (p *project) nothingToRun() error {
-	e := source.Problemf(source.CodeNoProcess, "there is no program here: no package has a src/main.rs or a [[bin]]")
+	e := source.Problemf(source.CodeNoProcess, "found no program to run: no package has a src/main.rs or a [[bin]]")
 	for _, c := range p.crates[:min(len(p.crates), 8)] {
 		e.With("read " + source.Printable(path.Join(c.dir, "Cargo.toml")))
 	}
@@ -217,7 +217,7 @@ func severalPrograms(build []crate) error {
 	for _, c := range build {
 		names = append(names, c.bins...)
 	}
-	e := source.Problemf(source.CodeNoProcess, "nothing says which of %d programs answers requests", len(names))
+	e := source.Problemf(source.CodeNoProcess, "cannot tell which of %d programs answers requests", len(names))
 	return e.With("there are "+source.Printable(strings.Join(names, ", "))).
 		Hint("write a file named Procfile with the line: web: target/release/%s", source.ShellWord(names[0])).
 		Hint("or set default-run in Cargo.toml")
@@ -242,7 +242,7 @@ func (p *project) layers(out *plan.Plan, c *plan.Chain, t toolchain, build []cra
 	if !p.tree.Has("Cargo.lock") {
 		// What was chosen once is kept with the cache.
 		lock = "keep"
-		p.tree.Note("no Cargo.lock: versions are chosen while building; commit it")
+		p.tree.Note("no Cargo.lock: versions are chosen during the build; commit it")
 	}
 	if !exists(p.tree, "target") {
 		link = "link"
@@ -287,7 +287,7 @@ shift 3
 cd ` + cache + `
 if [ "$(cat rust 2>/dev/null)" != "$rust" ]; then rm -rf target size; fi
 if [ -s size ] && [ "$(du -sm target | cut -f1)" -gt "$((2 * $(cat size) + 200))" ]; then
-	echo "what was built before has doubled and is removed"
+	echo "the cached build output has doubled in size and is removed"
 	rm -rf target size
 fi
 echo "$rust" >rust

@@ -97,7 +97,7 @@ func TestPlan_WhatCannotBeBuiltIsNamed(t *testing.T) {
 		"a library":     {repo("Cargo.toml", cargo, "src/lib.rs", ""), "E202", []string{"no package has a src/main.rs", "read Cargo.toml"}},
 		"which of them": {repo("Cargo.toml", cargo, "src/bin/a.rs", main, "src/bin/b.rs", main), "E202", []string{"2 programs", "a, b", "default-run"}},
 		"no version":    {repo("Cargo.toml", cargo, "src/main.rs", main, "rust-toolchain", "newest"), "E211", []string{"rust-toolchain", "newest"}},
-		"a path":        {repo("Cargo.toml", cargo, "src/main.rs", main, "rust-toolchain.toml", "[toolchain]\npath = '/x'\n"), "E211", []string{"another machine"}},
+		"a path":        {repo("Cargo.toml", cargo, "src/main.rs", main, "rust-toolchain.toml", "[toolchain]\npath = '/x'\n"), "E211", []string{"not in the repository"}},
 		"too old":       {repo("Cargo.toml", cargo+"rust-version = \"1.90\"\n", "src/main.rs", main, ".tool-versions", "rust 1.85.1"), "E211", []string{".tool-versions, line 1", "1.90"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -106,7 +106,7 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 	m := channelText.FindStringSubmatch(channel)
 	switch {
 	case channel != "" && m == nil:
-		return toolchain{}, source.Problemf(source.CodeVersion, "%s: %q is no version of Rust", from, source.Printable(channel)).
+		return toolchain{}, source.Problemf(source.CodeVersion, "%s: %q is not a Rust version", from, source.Printable(channel)).
 			Hint("write it as 1.%d, or as stable", usual)
 	case channel == "" || m[1] != "":
 		return p.newest(remembered), nil
@@ -115,7 +115,7 @@ func (p *project) choose(channel, from string, remembered string) (toolchain, er
 	}
 	minor, _ := strconv.Atoi(m[4])
 	if minor < p.least {
-		return toolchain{}, source.Problemf(source.CodeVersion, "%s asks for Rust 1.%d, and Cargo.toml for 1.%d at the least", from, minor, p.least).
+		return toolchain{}, source.Problemf(source.CodeVersion, "%s asks for Rust 1.%d, but Cargo.toml for at least 1.%d", from, minor, p.least).
 			Hint("make %s and rust-version agree", from)
 	}
 	t, ok := debian(minor, from)
@@ -189,11 +189,11 @@ func (p *project) pinned() (channel, from string, err error) {
 			return "", "", err
 		}
 		if path := file.Toolchain.Path; path != "" {
-			return "", "", source.Problemf(source.CodeVersion, "%s: the path %s is on another machine", name, source.Printable(path)).
+			return "", "", source.Problemf(source.CodeVersion, "%s: the path %s is not in the repository", name, source.Printable(path)).
 				Hint("name a channel, 1.%d or stable", usual)
 		}
 		if targets := file.Toolchain.Targets; len(targets) > 0 {
-			p.tree.Note("%s: no targets are installed but this machine's own", name)
+			p.tree.Note("%s: targets other than this machine's are not installed", name)
 		}
 		if file.Toolchain.Channel != "" {
 			return file.Toolchain.Channel, name, nil
@@ -210,18 +210,18 @@ func (p *project) pinned() (channel, from string, err error) {
 func (p *project) failure(t toolchain) *source.Problem {
 	if !t.download {
 		return source.Problemf(source.CodeToolchain, "Rust %s could not be installed", t.name).
-			Hint("this part is berth's: see whether this machine reaches Debian's archive").
+			Hint("the app is not the cause: check that this machine can reach Debian's archive").
 			Hint("then push the same commit again")
 	}
 	var names []string
 	for _, r := range releases {
 		names = append(names, fmt.Sprintf("1.%d", r.minor))
 	}
-	e := source.Problemf(source.CodeNoVersion, "Rust %s could not be had", t.name).
-		With(t.from+" asks for it; Debian has other versions, rustup has to download it").
+	e := source.Problemf(source.CodeNoVersion, "Rust %s could not be downloaded", t.name).
+		With(t.from+" asks for it; Debian has other versions, so rustup has to download it").
 		Hint("ask for one of Debian's: %s", strings.Join(names, ", "))
 	return p.mirror.Tell(e).
-		Hint("or set RUSTUP_DIST_SERVER for berth, where rustup's own host is out of reach")
+		Hint("or set RUSTUP_DIST_SERVER for berth, if rustup's own host cannot be reached")
 }
 
 // tool makes the toolchain.

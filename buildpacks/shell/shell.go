@@ -36,7 +36,7 @@ func Plan(out *plan.Plan, c *plan.Chain) error {
 	}
 	if len(out.Processes) == 0 {
 		if script == "" {
-			return source.Problemf(source.CodeNoProcess, "nothing says which process to start").
+			return source.Problemf(source.CodeNoProcess, "found no process to start").
 				With("looked for a Procfile, and for "+strings.Join(scripts, " and ")).
 				Hint("write a script named %s that starts the app", scripts[0])
 		}

@@ -234,7 +234,7 @@ func (v JSON) Object(want string) ([]Field, error) {
 	seen := map[string]bool{}
 	for _, f := range v.Fields {
 		if seen[f.Name] {
-			return nil, v.doc.problem(f.at, "%s is there twice", Printable(f.path)).Hint("keep one of the two")
+			return nil, v.doc.problem(f.at, "%s appears twice", Printable(f.path)).Hint("keep one of the two")
 		}
 		seen[f.Name] = true
 	}
@@ -250,7 +250,7 @@ func (v JSON) List(want string, most int) ([]JSON, error) {
 		return nil, v.Wrong("a list, as in " + want)
 	}
 	if len(v.Items) > most {
-		return nil, v.Items[most].Bad("is one too many: %d is the most", most)
+		return nil, v.Items[most].Bad("is one too many: the maximum is %d", most)
 	}
 	return v.Items, nil
 }

@@ -13,7 +13,7 @@ var toolFiles = []string{".tool-versions", "mise.toml", ".mise.toml", "mise/conf
 
 // ToolVersion returns the version of a tool that .tool-versions or mise.toml
 // asks for, and where it does; version is "" when none of them does. The tool
-// may have several names ("golang", "go"). Of several versions the first counts,
+// may have several names ("golang", "go"). Of several versions the first is used,
 // as it does for asdf and mise.
 func (t *Tree) ToolVersion(tool ...string) (version, file string, line int, err error) {
 	for _, file := range toolFiles {

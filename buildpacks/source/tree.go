@@ -15,6 +15,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/berthd/berth/units"
 )
 
 // What of a tree is read. A repository is somebody else's: nothing in it may
@@ -58,7 +60,7 @@ func (t *Tree) Has(name string) bool {
 	if err != nil {
 		// Not a missing file: a symlink that leaves the tree or leads nowhere.
 		if _, lerr := fs.Lstat(t.FS, name); lerr == nil {
-			t.Note("%s leads out of the repository or to nothing and is passed over", Printable(name))
+			t.Note("%s points outside the repository or to nothing and is ignored", Printable(name))
 		}
 		return false
 	}
@@ -96,7 +98,7 @@ func (t *Tree) Read(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if int64(len(data)) > limit {
-		return nil, Problemf(CodeFile, "%s is larger than %s", Printable(name), Size(limit))
+		return nil, Problemf(CodeFile, "%s is larger than %s", Printable(name), units.Bytes(limit))
 	}
 	return data, nil
 }
@@ -121,7 +123,7 @@ func plain(name string, data []byte) (string, error) {
 	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 		for i, line := range strings.Split(s, "\n") {
 			if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
-				return "", Problemf(CodeFile, "%s, line %d is no text in UTF-8", name, i+1).
+				return "", Problemf(CodeFile, "%s, line %d is not UTF-8 text", name, i+1).
 					With(fmt.Sprintf("%d | %s", i+1, Printable(line))).
 					Hint("save the file as UTF-8")
 			}
@@ -148,7 +150,7 @@ func (t *Tree) Walk(skip func(dir string) bool, fn func(name string)) {
 		for _, dir := range level {
 			for _, e := range t.Dir(dir) {
 				if left--; left < 0 {
-					t.Note("the repository has more than %d entries; the rest was not looked at", maxEntries)
+					t.Note("the repository has more than %d entries; the rest is not examined", maxEntries)
 					return
 				}
 				name := path.Join(dir, e.Name())
@@ -194,7 +196,7 @@ func (t *Tree) Glob(pattern string) (names []string, err error) {
 			}
 			for _, e := range t.Dir(dir) {
 				if t.globbed++; t.globbed > maxGlobbed {
-					t.Note("the repository's patterns fit more than %d entries; the rest was not looked at", maxGlobbed)
+					t.Note("the repository's patterns fit more than %d entries; the rest is not examined", maxGlobbed)
 					return found, nil
 				}
 				if ok, _ := path.Match(element, e.Name()); ok {
@@ -244,14 +246,6 @@ func Visible(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-}
-
-// Size returns a number of bytes as people read it.
-func Size(n int64) string {
-	if n >= 1<<20 {
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
 }
 
 func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

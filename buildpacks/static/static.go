@@ -79,7 +79,7 @@ func Site(out *plan.Plan, c *plan.Chain, built bool) (top string, err error) {
 		file = Pages(c.Tree)
 		s.root = path.Dir(file)
 		if file == "" {
-			return "", source.Problemf(source.CodeNoProcess, "there is no page to begin with").
+			return "", source.Problemf(source.CodeNoProcess, "found no start page").
 				With("looked for index.html, public/index.html and _site/index.html, and for a "+staticfile).
 				Hint("add index.html, or a %s with the line: root: FOLDER", staticfile)
 		}
@@ -104,7 +104,7 @@ func serve(out *plan.Plan, c *plan.Chain, flags ...string) (top string, err erro
 func Layer(c *plan.Chain, parent string) (key string, err error) {
 	return c.Add(plan.Layer{
 		Name: "file server", Commands: []plan.Command{Link()}, Offline: true,
-		Failure: source.Problemf(source.CodeOutput, "the file server could not be put in its place"),
+		Failure: source.Problemf(source.CodeOutput, "the file server could not be installed"),
 	}, parent)
 }
 

@@ -44,9 +44,9 @@ func TestPlan_MistakesAreNamed(t *testing.T) {
 		tree fstest.MapFS
 		says string
 	}{
-		"out of the tree": {packtest.Repo("Staticfile", "root: ../other\n", "index.html", "x"), "no path of the repository"},
-		"an option":       {packtest.Repo("Staticfile", "root: --x\n", "index.html", "x"), "no path of the repository"},
-		"no folder":       {packtest.Repo("Staticfile", "root: dist\n", "index.html", "x"), `the folder "dist", which there is not`},
+		"out of the tree": {packtest.Repo("Staticfile", "root: ../other\n", "index.html", "x"), "not a path in the repository"},
+		"an option":       {packtest.Repo("Staticfile", "root: --x\n", "index.html", "x"), "not a path in the repository"},
+		"no folder":       {packtest.Repo("Staticfile", "root: dist\n", "index.html", "x"), `the folder "dist", which does not exist`},
 		"no colon":        {packtest.Repo("Staticfile", "root dist\n", "index.html", "x"), "line 1"},
 		"bad JSON":        {packtest.Repo("static.json", "{", "index.html", "x"), "static.json"},
 		"no page":         {packtest.Repo("README.md", "x"), "index.html"},

@@ -39,8 +39,8 @@ func read(t *source.Tree, built bool) (s site, file string, err error) {
 			s.root = defaultRoot(t)
 		}
 		if !built && !t.IsDir(s.root) {
-			return site{}, "", source.Problemf(source.CodeStatic, "%s names the folder %q, which there is not", f.name, source.Printable(s.root)).
-				Hint("the folder has to be in the repository: nothing is built here").
+			return site{}, "", source.Problemf(source.CodeStatic, "%s names the folder %q, which does not exist", f.name, source.Printable(s.root)).
+				Hint("the folder must be in the repository: a static site is not built").
 				Hint("to build it, name heroku/nodejs and then heroku-community/static in .buildpacks")
 		}
 		return s, f.name, nil
@@ -58,7 +58,7 @@ func defaultRoot(t *source.Tree) string {
 }
 
 // readStaticfile reads lines of "root: public". What nginx alone can do is
-// named and passed over.
+// named and ignored.
 func readStaticfile(t *source.Tree) (site, error) {
 	text, err := t.Text(staticfile, source.MaxManifest)
 	if err != nil {
@@ -93,7 +93,7 @@ func readStaticfile(t *source.Tree) (site, error) {
 				}
 			}
 		default:
-			t.Note("%s: %s is not followed by berth's file server", staticfile, source.Printable(key))
+			t.Note("%s: %s is not supported by berth's file server", staticfile, source.Printable(key))
 		}
 	}
 	return s, nil
@@ -130,7 +130,7 @@ func readStaticJSON(t *source.Tree) (site, error) {
 func within(file, name string) (string, error) {
 	clean := path.Clean(strings.TrimLeft(name, "/"))
 	if clean == ".." || strings.HasPrefix(clean, "../") || strings.HasPrefix(clean, "-") || strings.ContainsAny(name, "\x00,") {
-		return "", source.Problemf(source.CodeStatic, "%s names %q, which is no path of the repository", file, source.Printable(name))
+		return "", source.Problemf(source.CodeStatic, "%s names %q, which is not a path in the repository", file, source.Printable(name))
 	}
 	return clean, nil
 }

@@ -34,26 +34,26 @@ func (c *cli) applianceCommands() []command {
 				case "fish":
 					return root.GenFishCompletion(c.out, true)
 				}
-				return usage("there is no completion for %.60q", words[0]).Hint("there is bash, zsh and fish")
+				return usage("there is no completion for %.60q", words[0]).Hint("the shells are bash, zsh and fish")
 			},
 		},
 		{
-			use: "serve", short: "be the appliance", local: true, noApp: true,
-			long:    "Every flag can be given as a variable too: --stack-cache as BERTH_STACK_CACHE.",
+			use: "serve", short: "run the berth daemon", local: true, noApp: true,
+			long:    "An environment variable can replace each flag: BERTH_STACK_CACHE for --stack-cache.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				return serving.serve(ctx, c.version, c.err)
 			},
 		},
 		{
-			use: "make-base DIR", short: "make the base filesystem of containers", local: true, noApp: true, min: 1, max: 1,
-			long:    "install.sh calls it while the rest installs. Its archive goes into DIR.",
+			use: "make-base DIR", short: "build the containers' base filesystem", local: true, noApp: true, min: 1, max: 1,
+			long:    "install.sh runs it in parallel with the installation. Writes the archive to DIR.",
 			example: "make-base /var/lib/berth/engine/stack",
 			run:     func(ctx context.Context, _ string, words []string) error { return stack.Make(ctx, words[0], c.out) },
 		},
 		{
 			use: "uninstall", short: "remove berth from this machine", local: true, noApp: true,
-			long:    "The data stays, unless --purge is given.",
+			long:    "Data is kept, unless --purge is given.",
 			example: "uninstall --purge",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&purge, "purge", false, "remove apps, certificates and all other data too")

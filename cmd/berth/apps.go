@@ -28,7 +28,7 @@ func (c *cli) appCommands() []command {
 	return []command{
 
 		{
-			after: "apps:info", use: "apps:exists APP", short: "exit with 0 if there is one, else 3", example: "apps:exists shop && echo yes",
+			after: "apps:info", use: "apps:exists APP", short: "exit with 0 if the app exists, else 3", example: "apps:exists shop && echo yes",
 			run: func(ctx context.Context, app string, _ []string) error {
 				return c.ask(ctx, "apps:info", verbs.AppArgs{App: app}, nil)
 			},
@@ -43,7 +43,7 @@ func (c *cli) appCommands() []command {
 			run: func(ctx context.Context, app string, _ []string) error {
 				confirm := app
 				if !force {
-					confirm = c.prompt("This removes %s with its releases, config, logs and repository.\nType its name to go on: ", app)
+					confirm = c.prompt("This removes %s with its releases, config, logs and repository.\nType its name to confirm: ", app)
 				}
 				args := verbs.DestroyArgs{AppArgs: verbs.AppArgs{App: app}, Confirm: confirm}
 				if err := c.ask(ctx, "apps:destroy", args, nil); err != nil {

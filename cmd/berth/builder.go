@@ -66,7 +66,7 @@ func printMirror(t *table, r mirror.Report) {
 		note := e.Why
 		switch {
 		case note != "":
-			note = "passed over: " + note
+			note = "ignored: " + note
 		case e.Checked:
 			note = "in " + mirror.SumsFile
 		}

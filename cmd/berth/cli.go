@@ -79,7 +79,7 @@ func (c *cli) run(ctx context.Context, words []string) int {
 func (c *cli) execute(ctx context.Context, words []string) error {
 	for _, word := range words {
 		if !utf8.ValidString(word) {
-			return usage("the command line holds text that is not UTF-8").Hint("encode binary values, as base64 say")
+			return usage("the command line holds text that is not UTF-8").Hint("encode binary values, for example as base64")
 		}
 	}
 	c.words = words
@@ -190,7 +190,7 @@ func (c *cli) tree() *cobra.Command {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
-	root.PersistentFlags().StringVarP(&c.app, "app", "a", "", "the app, in place of the first word")
+	root.PersistentFlags().StringVarP(&c.app, "app", "a", "", "the app, in place of the first argument")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if cmd.HasParent() {
 			return usage("%v", err).Hint("usage: berth %s", cmd.Use)
@@ -198,11 +198,11 @@ func (c *cli) tree() *cobra.Command {
 		if word := c.firstWord(c.words); word != "" { // its flags are not the matter
 			return c.unknown(word)
 		}
-		return usage("%v", err).Hint("usage: berth COMMAND [WORDS]; berth help lists the commands")
+		return usage("%v", err).Hint("usage: berth COMMAND [ARGS]; berth help lists the commands")
 	})
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { c.help(cmd) })
 	root.SetHelpCommand(&cobra.Command{
-		Use: "help [COMMAND]", Short: "tell what a command does", Args: cobra.MaximumNArgs(1),
+		Use: "help [COMMAND]", Short: "show help for a command", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return c.names(), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -272,7 +272,7 @@ func (c *cli) cobra(spec command) *cobra.Command {
 		case app == "" && !spec.noApp && !spec.maybeApp:
 			return usage("%s needs the name of an app", cmd.Name()).Hint("usage: berth %s", spec.use)
 		case len(words) < spec.min:
-			return usage("%s needs more words than these", cmd.Name()).Hint("usage: berth %s", spec.use)
+			return usage("%s is missing an argument", cmd.Name()).Hint("usage: berth %s", spec.use)
 		case spec.max >= 0 && len(words) > spec.max:
 			return usage("%s does not take %q", cmd.Name(), words[spec.max]).Hint("usage: berth %s", spec.use)
 		}
@@ -374,7 +374,7 @@ func (c *cli) help(cmd *cobra.Command) {
 		c.helpCommand(cmd)
 		return
 	}
-	fmt.Fprint(c.out, "berth: git push an app, and it runs\n\nusage: berth COMMAND [WORDS]      elsewhere: ssh berth@HOST COMMAND [WORDS]\n")
+	fmt.Fprint(c.out, "berth: git push an app, and it runs\n\nusage: berth COMMAND [ARGS]      elsewhere: ssh berth@HOST COMMAND [ARGS]\n")
 	for _, t := range c.topics() {
 		fmt.Fprintf(c.out, "\n%s\n", t.title)
 		for _, cmd := range t.commands {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/units"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -33,7 +34,7 @@ func (c *cli) configCommands() []command {
 	noRestart, fromStdin := false, false
 	form := ""
 	restarts := func(cmd *cobra.Command) {
-		cmd.Flags().BoolVar(&noRestart, "no-restart", false, "keep it for the next release")
+		cmd.Flags().BoolVar(&noRestart, "no-restart", false, "do not restart; apply it with the next release")
 	}
 	return []command{
 
@@ -87,7 +88,7 @@ func (c *cli) configCommands() []command {
 			},
 		},
 		{
-			after: "config:unset", use: "config:export APP", short: "print it for a shell or a file",
+			after: "config:unset", use: "config:export APP", short: "print the config for a shell or a file",
 			example: "config:export shop --format env >.env",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().StringVar(&form, "format", "shell", "shell, env (an .env file), json, json-list, docker-args or docker-args-keys")
@@ -178,10 +179,10 @@ func encodeJSON(w io.Writer, value any) error {
 
 func (c *cli) sayConfigured(app string, release store.Release, noRestart bool) {
 	if noRestart || release.Number == 0 {
-		c.say("kept for the next release of %s", app)
+		c.say("set for the next release of %s", app)
 		return
 	}
-	c.say("%s of %s has it", releaseName(release.Number), app) // an app that is stopped runs nothing
+	c.say("set in %s of %s", releaseName(release.Number), app) // an app that is stopped runs nothing
 }
 
 // readAtMost reads text to its end, and refuses more than limit bytes.
@@ -191,9 +192,9 @@ func readAtMost(r io.Reader, limit int64) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("read standard input: %w", err)
 	case int64(len(raw)) > limit:
-		return "", usage("standard input holds more than %d KiB", limit>>10)
+		return "", usage("standard input holds more than %s", units.Bytes(limit))
 	case !utf8.Valid(raw):
-		return "", usage("standard input holds text that is not UTF-8").Hint("encode binary values, as base64 say")
+		return "", usage("standard input holds text that is not UTF-8").Hint("encode binary values, for example as base64")
 	}
 	return string(raw), nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-var cronShows = map[string]printer{"cron:list": asTable(printJobs)}
+var cronShows = map[string]printer{"cron:list": asTable(printCron)}
 
 func (c *cli) cronCommands() []command {
 	return []command{
@@ -20,8 +20,8 @@ func (c *cli) cronCommands() []command {
 
 			min: 1, max: 1,
 			run: func(ctx context.Context, app string, words []string) error {
-				var ran store.JobRun
-				args := verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: words[0]}
+				var ran store.CronRun
+				args := verbs.CronArgs{AppArgs: verbs.AppArgs{App: app}, ID: words[0]}
 				if err := c.client.Call(ctx, "cron:run", args, &ran, c.out); err != nil {
 					return err
 				}
@@ -38,7 +38,7 @@ func (c *cli) cronCommands() []command {
 		}}
 }
 
-func printJobs(t *table, jobs []jobs.JobStatus) {
+func printCron(t *table, jobs []jobs.CronStatus) {
 	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
 	for _, job := range jobs {
 		last := ""

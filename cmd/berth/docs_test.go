@@ -57,7 +57,7 @@ func commandReference() string {
 	b.WriteString("<!-- Generated from the commands themselves: UPDATE_DOCS=1 go test ./cmd/berth -run TestDocs_CommandReference -->\n\n")
 	b.WriteString("The same on the server (`sudo berth …`) and from anywhere (`ssh -p 2222 berth@example.com …`), but for those marked *on the server only*.\n\n")
 	b.WriteString("- Data goes to stdout, messages to stderr. Lists and reports take `--format json`.\n")
-	b.WriteString("- `--app APP` (`-a`) names the app in place of the first word.\n")
+	b.WriteString("- `--app APP` (`-a`) names the app in place of the first argument.\n")
 	b.WriteString("- Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 timeout. `run` and `cron:run` end with the code of the command that they ran.\n")
 	b.WriteString("- `berth completion bash` prints a script for shell completion.\n")
 	c := &cli{in: strings.NewReader(""), out: io.Discard, err: io.Discard, local: true}

@@ -51,7 +51,7 @@ func (c *cli) readFile(name string) (string, error) {
 		return readAtMost(c.in, maxStdin)
 	}
 	if !c.local {
-		return "", usage("over SSH there are no files of yours to read").Hint("ssh berth@HOST COMMAND <%s, without the file's name", name)
+		return "", usage("over SSH berth cannot read your files").Hint("send it on standard input, without the file's name: ssh berth@HOST COMMAND <%s", name)
 	}
 	file, err := os.Open(name)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // may be the one of a daemon that does not run.
 func (c *cli) explainCommand() command {
 	return command{
-		after: "doctor", use: "explain [CODE]", short: "say what the code of an error means",
-		long:    "Without CODE it lists all codes. It asks nothing of the appliance.",
+		after: "doctor", use: "explain [CODE]", short: "explain an error code",
+		long:    "Without CODE it lists all codes. It works while berth does not run.",
 		example: "explain " + code.InstanceUnhealthy, noApp: true, max: 1, reads: true,
 		run: func(_ context.Context, _ string, words []string) error {
 			if len(words) == 0 {

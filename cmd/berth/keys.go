@@ -10,11 +10,11 @@ import (
 
 var keyShows = map[string]printer{
 	"ssh-keys:add": asText(func(c *cli, _ string, key verbs.KeyAdded) {
-		already := ""
+		done := "added"
 		if key.Known {
-			already = ", and was here already"
+			done = "updated"
 		}
-		c.say("%s may enter as %s%s (%s)", key.Name, scope(key.Key), already, key.Fingerprint)
+		c.say("%s the key %s with the role %s (%s)", done, key.Name, scope(key.Key), key.Fingerprint)
 	}),
 	"ssh-keys:list": asTable(func(t *table, keys []store.Key) {
 		t.row("NAME", "ROLE", "LAST USED", "FINGERPRINT")

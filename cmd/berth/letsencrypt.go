@@ -19,17 +19,17 @@ var letsencryptShows = map[string]printer{
 	"letsencrypt:disable": asTable(printCertificates),
 	"letsencrypt:cleanup": asText(func(c *cli, _ string, deleted verbs.Count) {
 		if deleted.Count == 0 {
-			c.say("nothing to forget")
+			c.say("no certificates to delete")
 			return
 		}
-		c.say("forgotten: %s", strings.Join(deleted.Names, ", "))
+		c.say("deleted: %s", strings.Join(deleted.Names, ", "))
 	}),
 	"letsencrypt:revoke": asText(func(c *cli, app string, revoked verbs.Count) {
 		if revoked.Count == 0 {
 			c.say("%s has no certificates of the CA", app)
 			return
 		}
-		c.say("revoked, and new ones are on their way: %s", strings.Join(revoked.Names, ", "))
+		c.say("revoked, and new ones are ordered: %s", strings.Join(revoked.Names, ", "))
 	}),
 }
 
@@ -42,7 +42,7 @@ func (c *cli) letsencryptCommands() []command {
 
 			noApp: true, min: 2, max: 2,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&global, "global", false, "for all apps; there is no other way")
+				cmd.Flags().BoolVar(&global, "global", false, "for all apps (required)")
 			},
 			run: func(ctx context.Context, _ string, words []string) error {
 				if !global {
@@ -89,24 +89,24 @@ func (c *cli) letsencryptCommands() []command {
 		},
 
 		{
-			after: "letsencrypt:cleanup", use: "letsencrypt:auto-renew [APP]", short: "renewing is always on", example: "letsencrypt:auto-renew",
+			after: "letsencrypt:cleanup", use: "letsencrypt:auto-renew [APP]", short: "renewal is always automatic", example: "letsencrypt:auto-renew",
 			maybeApp: true, max: 0,
 			run: func(context.Context, string, []string) error {
-				c.say("certificates renew themselves, always: when the CA says so, or when a third of\ntheir life is left. There is nothing to start.")
+				c.say("certificates are renewed automatically: when the CA says so, or when a third of\ntheir lifetime is left")
 				return nil
 			},
 		},
 		{
-			after: "letsencrypt:auto-renew", use: "letsencrypt:cron-job", short: "renewing needs no cron job", example: "letsencrypt:cron-job --add", noApp: true,
+			after: "letsencrypt:auto-renew", use: "letsencrypt:cron-job", short: "renewal needs no cron job", example: "letsencrypt:cron-job --add", noApp: true,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&cron[0], "add", false, "there is nothing to add")
-				cmd.Flags().BoolVar(&cron[1], "remove", false, "there is nothing to remove")
+				cmd.Flags().BoolVar(&cron[0], "add", false, "has no effect")
+				cmd.Flags().BoolVar(&cron[1], "remove", false, "is refused: renewal cannot be turned off")
 			},
 			run: func(context.Context, string, []string) error {
 				if cron[1] {
-					return usage("renewing cannot be turned off").Hint("berth letsencrypt:disable APP takes an app's hosts from the CA")
+					return usage("renewal cannot be turned off").Hint("berth letsencrypt:disable APP stops certificates of the CA for an app")
 				}
-				c.say("certificates renew themselves without a cron job")
+				c.say("certificates are renewed without a cron job")
 				return nil
 			},
 		},

@@ -24,14 +24,14 @@ type lastLines struct {
 func (l lastLines) goOn() bool { return l.follow || l.tail }
 
 func (l *lastLines) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&l.follow, "follow", "f", false, "go on until interrupted")
-	cmd.Flags().BoolVarP(&l.tail, "tail", "t", false, "the same, as Dokku and Heroku call it")
-	cmd.Flags().IntVarP(&l.lines, "num", "n", 100, "how many of the last lines, -1 is all")
+	cmd.Flags().BoolVarP(&l.follow, "follow", "f", false, "follow until interrupted")
+	cmd.Flags().BoolVarP(&l.tail, "tail", "t", false, "same as --follow, as in Dokku and Heroku")
+	cmd.Flags().IntVarP(&l.lines, "num", "n", 100, "number of last lines to show, -1 for all")
 }
 
 func (l lastLines) check() error {
 	if l.lines == 0 && !l.goOn() {
-		return usage("the last 0 lines are none").Hint("-n -1 shows all")
+		return usage("--num must be at least 1").Hint("--num -1 shows all lines")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ var networkShows = map[string]printer{
 func (c *cli) networkCommands() []command {
 	global := false
 	forAll := func(cmd *cobra.Command) {
-		cmd.Flags().BoolVar(&global, "global", false, "for all apps; there is no other way")
+		cmd.Flags().BoolVar(&global, "global", false, "for all apps (required)")
 	}
 	return []command{
 		{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/units"
 )
 
 // printFault shows a failure: what happened, what was seen, what to do.
@@ -123,17 +124,12 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// size says how many bytes, as people do.
+// size shows bytes in a table, where none is "-".
 func size(n int64) string {
-	switch {
-	case n <= 0:
+	if n <= 0 {
 		return "-"
-	case n < 1<<20:
-		return fmt.Sprintf("%d KB", (n+1023)>>10)
-	case n < 10<<30:
-		return fmt.Sprintf("%d MB", n>>20)
 	}
-	return fmt.Sprintf("%d GB", n>>30)
+	return units.Bytes(n)
 }
 
 // releaseName is how a release is called.

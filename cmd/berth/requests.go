@@ -25,7 +25,7 @@ func (c *cli) requestCommands() []command {
 			maybeApp: true, reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
-				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only these: 404, 5xx")
+				cmd.Flags().StringVarP(&args.Status, "status", "s", "", "only this status or class: 404, 5xx")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
 				if err := last.check(); err != nil {

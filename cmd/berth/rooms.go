@@ -22,7 +22,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Git:         d,
 		Registries:  d.Builder(),
 		Logs:        d.Logs(),
-		Jobs:        d.Jobs(),
+		Cron:        d.Jobs(),
 		Domains:     e,
 		Certs:       e,
 		LetsEncrypt: e,

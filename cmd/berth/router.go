@@ -13,9 +13,9 @@ import (
 var routerShows = map[string]printer{
 	"http-auth:remove-user": asText(func(c *cli, app string, now edge.RouterReport) {
 		if len(now.Users) == 0 {
-			c.say("everybody may enter %s", app)
+			c.say("%s no longer asks visitors for a password", app)
 		} else {
-			c.say("%s may enter %s", strings.Join(now.Users, ", "), app)
+			c.say("%s asks visitors for a password; users: %s", app, strings.Join(now.Users, ", "))
 		}
 	}),
 }
@@ -23,7 +23,7 @@ var routerShows = map[string]printer{
 func (c *cli) routerCommands() []command {
 	global := false
 	forAll := func(cmd *cobra.Command) {
-		cmd.Flags().BoolVar(&global, "global", false, "for all apps, in place of APP")
+		cmd.Flags().BoolVar(&global, "global", false, "set it for all apps instead of APP")
 	}
 	return []command{
 		{
@@ -36,9 +36,9 @@ func (c *cli) routerCommands() []command {
 				case global:
 					return c.setGlobalRouter(ctx, app, words)
 				case app == "":
-					return usage("router:set needs the name of an app").Hint("--global in its place is for all of them")
+					return usage("router:set needs the name of an app").Hint("--global instead of the name sets it for all apps")
 				case len(words) == 0:
-					return usage("router:set needs a property").Hint("there are %s", strings.Join(edge.RouterProperties(), ", "))
+					return usage("router:set needs a property").Hint("the properties are %s", strings.Join(edge.RouterProperties(), ", "))
 				}
 				args := verbs.RouterSetArgs{AppArgs: verbs.AppArgs{App: app}, Property: words[0], Value: strings.Join(words[1:], " ")}
 				if edge.RouterPage(args.Property) && args.Value != "" {
@@ -75,7 +75,7 @@ func (c *cli) routerCommands() []command {
 // app.
 func (c *cli) setGlobalRouter(ctx context.Context, first string, words []string) error {
 	if c.app != "" || first == "" {
-		return usage("router:set --global takes a property, and no app").Hint("there are %s", strings.Join(edge.GlobalRouterProperties(), ", "))
+		return usage("router:set --global needs a property and no app").Hint("the properties are %s", strings.Join(edge.GlobalRouterProperties(), ", "))
 	}
 	args := verbs.SetArgs{Property: first, Value: strings.Join(words, " ")}
 	if err := c.ask(ctx, "router:set-global", args, nil); err != nil {

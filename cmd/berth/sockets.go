@@ -85,7 +85,7 @@ func listen(passed map[string][]net.Listener, name, address string) ([]net.Liste
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fault.New(fault.Conflict, code.AddressTaken, "the %s address %s is taken by another program", name, address).
-			Hint("ss -ltnp shows by which").Hint("berth serve --%s ADDRESS takes another one", name)
+			Hint("ss -ltnp shows which one").Hint("berth serve --%s ADDRESS takes another one", name)
 	case err != nil:
 		return nil, fault.New(fault.Failed, code.AddressUnusable, "cannot listen for %s at %s: %w", name, address, err).With(err.Error())
 	}
@@ -117,7 +117,7 @@ func listenQUIC(given []net.PacketConn, https []net.Listener) ([]net.PacketConn,
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fault.New(fault.Conflict, code.AddressTaken, "the UDP address %s of HTTP/3 is taken by another program", l.Addr()).
-				Hint("ss -lunp shows by which").Hint("berth serve --http3 off goes without")
+				Hint("ss -lunp shows which one").Hint("berth serve --http3 off goes without")
 		}
 		return nil, fault.New(fault.Failed, code.AddressUnusable, "cannot listen for HTTP/3 at the UDP address %s: %w", l.Addr(), err).With(err.Error())
 	}

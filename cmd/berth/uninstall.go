@@ -73,7 +73,7 @@ func uninstall(ctx context.Context, purge bool, out io.Writer) error {
 		return err
 	}
 
-	fmt.Fprintln(out, "\nsuccess: berth is gone from this machine")
+	fmt.Fprintln(out, "\nsuccess: berth is removed from this machine")
 	if !purge {
 		fmt.Fprintf(out, "       kept: %s and /etc/berth; install.sh finds them again\n", settings.data())
 	} else if _, err := os.Stat(settings.data()); err == nil {
@@ -112,8 +112,8 @@ func (l leftovers) fault(purge bool) error {
 	if purge {
 		again += " --purge"
 	}
-	return fault.New(fault.Failed, code.UninstallIncomplete, "berth is stopped, and not all of it could be removed").With(l...).
-		Hint("all else is removed; see to what is named above and run it again: %s", again)
+	return fault.New(fault.Failed, code.UninstallIncomplete, "berth is stopped, but not all of it could be removed").With(l...).
+		Hint("everything else is removed; fix what is listed above and run it again: %s", again)
 }
 
 // item is one line of the manifest.

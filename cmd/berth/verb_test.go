@@ -133,7 +133,7 @@ func TestFromVerb_ReadsSecretsFromStdin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.as(t, store.Root, string(public), "ssh-keys:add"); got.code != 0 || !strings.Contains(got.err, "may enter as admin") {
+	if got := s.as(t, store.Root, string(public), "ssh-keys:add"); got.code != 0 || !strings.Contains(got.err, "with the role admin") {
 		t.Errorf("a key without a name: %+v", got)
 	}
 	s.berth(t, "apps:create", "shop")
@@ -142,7 +142,7 @@ func TestFromVerb_ReadsSecretsFromStdin(t *testing.T) {
 	}
 	var err2 bytes.Buffer
 	c := &cli{client: s.server.Client(store.Root), in: strings.NewReader(string(public)), out: io.Discard, err: &err2, term: &terminal{}}
-	if code := c.run(t.Context(), []string{"ssh-keys:add"}); code != 0 || !strings.Contains(err2.String(), "paste the public key, then press Ctrl-D") || !strings.Contains(err2.String(), "was here already") {
+	if code := c.run(t.Context(), []string{"ssh-keys:add"}); code != 0 || !strings.Contains(err2.String(), "paste the public key, then press Ctrl-D") || !strings.Contains(err2.String(), "updated the key") {
 		t.Errorf("at a terminal: %d %s", code, &err2)
 	}
 }

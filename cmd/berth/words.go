@@ -13,9 +13,9 @@ func parseFormation(words []string) (map[string]int, error) {
 		n, err := strconv.Atoi(count)
 		switch _, twice := formation[name]; {
 		case !ok || name == "":
-			return nil, usage("%.60q is not TYPE=N", word).Hint("web=2, for example")
+			return nil, usage("%.60q is not TYPE=N", word).Hint("write it as web=2")
 		case err != nil || n < 0:
-			return nil, usage("%.60q is not a number of instances", count).Hint("0 stops the type, 2 runs two of it")
+			return nil, usage("%.60q is not a number of instances", count).Hint("0 stops the type, 2 runs two instances")
 		case twice:
 			return nil, usage("%.60q is given twice", name)
 		}
@@ -28,7 +28,7 @@ func parseFormation(words []string) (map[string]int, error) {
 func parseNumber(word string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimPrefix(word, "v"))
 	if err != nil || n < 1 {
-		return 0, usage("%.60q is not the number of one", word).Hint("v18 and 18 are both right")
+		return 0, usage("%.60q is not a release or build number", word).Hint("write it as v18 or 18")
 	}
 	return n, nil
 }
@@ -48,7 +48,7 @@ func parseConfig(words []string) (map[string]string, error) {
 	for i, word := range words {
 		name, value, ok := strings.Cut(word, "=")
 		if !ok || name == "" {
-			return nil, usage("word %d is not NAME=VALUE", i+1).Hint("a value with spaces needs quotes: NAME='two words'")
+			return nil, usage("argument %d is not NAME=VALUE", i+1).Hint("a value with spaces needs quotes: NAME='two words'")
 		}
 		if _, twice := config[name]; twice {
 			return nil, usage("%.60q is given twice", name)

@@ -29,12 +29,12 @@ func newBook(t *testing.T) *Book {
 
 func TestNotice_StandsAmongTheLinesOfItsSource(t *testing.T) {
 	b, a := newBook(t), new(fleet.Fleet).NewApp(70000, "shop")
-	b.Note(a, 1, "web.1", "crashed: exit code 137, killed for the memory limit of 512 MB")
+	b.Note(a, 1, "web.1", "crashed: exit code 137, killed for the memory limit of 512 MiB")
 	b.Note(a, 1, "web.1", "two\nlines\x1b[2J")
 	b.Note(a, 1, "cron.1a2b3c4d.7", "failed")
 	for process, want := range map[string][]string{
-		"":      {"crashed: exit code 137, killed for the memory limit of 512 MB", "two", `lines\x1b[2J`},
-		"web.1": {"crashed: exit code 137, killed for the memory limit of 512 MB", "two", `lines\x1b[2J`},
+		"":      {"crashed: exit code 137, killed for the memory limit of 512 MiB", "two", `lines\x1b[2J`},
+		"web.1": {"crashed: exit code 137, killed for the memory limit of 512 MiB", "two", `lines\x1b[2J`},
 		"cron":  {"failed"},
 	} {
 		var got []string

@@ -17,7 +17,7 @@ func Of(record store.App, r store.Release) fleet.Release {
 	out := fleet.Release{
 		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
 		Limits: limits(record, store.AnyType),
-		Port:   Port(r.Config), Env: environment(r),
+		Port:   store.ListenPort(r.Config), Env: environment(r),
 	}
 	if r.Image != nil {
 		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
@@ -52,15 +52,6 @@ func Spec(record store.App, release store.Release, kind string, labels map[strin
 	return Of(record, release).Spec(record.Name, kind, labels)
 }
 
-// Port is the value of PORT with a config. Values that are no port are refused
-// when they are set; one from before there was that rule is passed over.
-func Port(config map[string]string) int {
-	if n, ok := store.ConfigPort(config); ok {
-		return n
-	}
-	return store.UsualPort
-}
-
 // Command is what a process of the release runs: the shell line of the Procfile,
 // with the release's config. name is the process's, "web.1" say.
 func Command(record store.App, r store.Release, line, name string) fleet.Command {
@@ -89,7 +80,7 @@ func environment(r store.Release) []string {
 		env = map[string]string{}
 	}
 	maps.Copy(env, r.Config)
-	env["PORT"] = fmt.Sprint(Port(r.Config)) // for every kind of process: all of them read the app's settings
+	env["PORT"] = fmt.Sprint(store.ListenPort(r.Config)) // for every kind of process: all of them read the app's settings
 	list := make([]string, 0, len(env)+8)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])

@@ -446,7 +446,7 @@ func (k *Keeper) State(host string) State {
 	if o := k.ordered[k.subject(host)]; o != nil {
 		s.Pending, s.LastError, s.LastErrorAt = true, o.lastError, o.lastErrorAt
 	} else if au := k.acme.Load(); au != nil && strings.HasPrefix(host, "*.") && au.wildcards == nil && !k.hosts.byName[host].Local && Public(host) {
-		s.LastError = "a wildcard is proved by DNS alone, and no DNS provider is set"
+		s.LastError = "a wildcard certificate needs a DNS provider, and none is set"
 	}
 	k.mu.Unlock()
 	leaf := k.local.peek(host)

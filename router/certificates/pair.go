@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -68,7 +70,7 @@ func LoadPair(chain, key []byte) (*Pair, error) {
 // not matter. chain and secret are what LoadPair wants.
 func ParsePair(certificates, key []byte, now time.Time) (pair *Pair, chain, secret []byte, err error) {
 	if len(certificates) > maxPairSize || len(key) > maxPairSize {
-		return nil, nil, nil, fmt.Errorf("more than %d KB is no certificate and no key", maxPairSize>>10)
+		return nil, nil, nil, fmt.Errorf("a certificate or key cannot be larger than %s", units.Bytes(maxPairSize))
 	}
 	signer, err := parseKey(key)
 	if err != nil {
@@ -94,7 +96,7 @@ func ParsePair(certificates, key []byte, now time.Time) (pair *Pair, chain, secr
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("the key is of a kind that TLS has no use for: %w", err)
+		return nil, nil, nil, fmt.Errorf("TLS does not support this kind of key: %w", err)
 	}
 	secret = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	pair, err = LoadPair(chain, secret)
@@ -127,7 +129,7 @@ func parseKey(key []byte) (crypto.Signer, error) {
 			sawCertificate = true
 			continue
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, errors.New("the key is encrypted, and nobody could type its passphrase at a restart; openssl pkey -in KEY -out PLAIN decrypts it")
+			return nil, errors.New("the key is encrypted, and berth cannot ask for its passphrase at a restart; decrypt it: openssl pkey -in KEY -out PLAIN")
 		case !strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			continue // EC PARAMETERS, which openssl writes before the key
 		}
@@ -143,7 +145,7 @@ func parseKey(key []byte) (crypto.Signer, error) {
 		}
 		signer, ok := parsed.(crypto.Signer)
 		if err != nil || !ok {
-			return nil, errors.New("the key is damaged, or of a kind that TLS has no use for")
+			return nil, errors.New("the key is damaged, or TLS does not support its kind")
 		}
 		return signer, nil
 	}
@@ -192,7 +194,7 @@ func sortChain(leaf *x509.Certificate, others []*x509.Certificate) (chain []*x50
 		return chain, nil
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{CurrentTime: leaf.NotBefore.Add(time.Second)}); err != nil {
-		return nil, fmt.Errorf("the chain is missing: the file does not hold the certificate of %q, which signed this one", leaf.Issuer.CommonName)
+		return nil, fmt.Errorf("the chain is missing: the file lacks the certificate of %q, which signed this one", leaf.Issuer.CommonName)
 	}
 	return chain, nil
 }
@@ -204,12 +206,12 @@ func usable(leaf *x509.Certificate, now time.Time) error {
 	case now.Before(leaf.NotBefore):
 		return fmt.Errorf("the certificate of %s is not valid before %s", nameOf(leaf), leaf.NotBefore.UTC().Format(time.DateTime))
 	case len(hostsOf(leaf)) == 0:
-		return fmt.Errorf("the certificate of %s names no host: browsers have read subject alternative names alone for years", nameOf(leaf))
+		return fmt.Errorf("the certificate of %s names no host: browsers only read subject alternative names", nameOf(leaf))
 	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return fmt.Errorf("the certificate of %s is not for servers", nameOf(leaf))
 	}
 	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSABits {
-		return fmt.Errorf("an RSA key of %d bits is too short, %d is the least", key.N.BitLen(), minRSABits)
+		return fmt.Errorf("an RSA key of %d bits is too short; the minimum is %d", key.N.BitLen(), minRSABits)
 	}
 	return nil
 }

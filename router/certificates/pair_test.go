@@ -104,7 +104,7 @@ func TestParsePair_RefusesWhatBrowsersWouldAndSaysWhy(t *testing.T) {
 		"mismatch":                  {join(crt, m.middlePEM), otherKey, "does not belong to the certificate of shop.example.com"},
 		"expired":                   {join(old, m.middlePEM), oldKey, "has expired on"},
 		"not yet":                   {join(future, m.middlePEM), futureKey, "not valid before"},
-		"no chain":                  {crt, key, `chain is missing: the file does not hold the certificate of "middle"`},
+		"no chain":                  {crt, key, `chain is missing: the file lacks the certificate of "middle"`},
 		"no names":                  {join(nameless, m.middlePEM), namelessKey, "names no host"},
 		"encrypted":                 {crt, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), "encrypted"},
 		"encrypted, the old way":    {crt, []byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"), "encrypted"},
@@ -114,7 +114,7 @@ func TestParsePair_RefusesWhatBrowsersWouldAndSaysWhy(t *testing.T) {
 		"damaged certificate":       {[]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), key, "damaged"},
 		"damaged key":               {crt, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "damaged"},
 		"nothing":                   {nil, nil, "not in PEM"},
-		"absurd size":               {bytes.Repeat(crt, 200), key, "64 KB"},
+		"absurd size":               {bytes.Repeat(crt, 200), key, "64 KiB"},
 		"a short RSA key":           {weakCrt, weakKey, "1024 bits is too short"},
 		"for clients":               {clientPair, clientPair, "not for servers"},
 	} {

@@ -41,11 +41,11 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	switch {
 	case err != nil:
-		return prefix, fmt.Errorf("%.60q is neither an address nor a network", text)
+		return prefix, fmt.Errorf("%.60q is not an address or a network", text)
 	case prefix.Bits() == 0:
-		return prefix, fmt.Errorf("%s is everybody, and everybody could claim to be anybody", text)
+		return prefix, fmt.Errorf("%s is every address: any client could then forge its address", text)
 	case prefix != prefix.Masked():
-		return prefix, fmt.Errorf("%s is an address in a network; the network is %s", text, prefix.Masked())
+		return prefix, fmt.Errorf("%s has host bits set; the network is %s", text, prefix.Masked())
 	}
 	return prefix, nil
 }

@@ -53,7 +53,7 @@ var (
 	ErrName        = errors.New("not the name of an image")
 	ErrNotFound    = errors.New("the registry has no such image")
 	ErrDenied      = errors.New("the registry refuses access")
-	ErrAddress     = errors.New("apps do not reach its registry")
+	ErrAddress     = errors.New("apps cannot reach its registry")
 	ErrUnreachable = errors.New("the registry cannot be reached")
 	ErrPlatform    = errors.New("the image is not made for this kind of machine")
 )

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/internal/lines"
 	"github.com/berthd/berth/runtime/internal/outage"
+	"github.com/berthd/berth/units"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -157,7 +158,7 @@ func (p *pull) report(next images.Handler) images.Handler {
 	return images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		if images.IsLayerType(desc.MediaType) {
 			mu.Lock()
-			fmt.Fprintf(p.out, "layer %s %.1f MB\n", desc.Digest.Encoded()[:12], float64(desc.Size)/1e6)
+			fmt.Fprintf(p.out, "layer %s %s\n", desc.Digest.Encoded()[:12], units.Bytes(desc.Size))
 			mu.Unlock()
 		}
 		return next.Handle(ctx, desc)

@@ -19,7 +19,7 @@ type Everything interface {
 	verbs.GitRoom
 	verbs.RegistryRoom
 	verbs.LogRoom
-	verbs.JobRoom
+	verbs.CronRoom
 	verbs.DomainRoom
 	verbs.CertRoom
 	verbs.LetsEncryptRoom
@@ -46,7 +46,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Git:         one,
 		Registries:  one,
 		Logs:        one,
-		Jobs:        one,
+		Cron:        one,
 		Domains:     one,
 		Certs:       one,
 		LetsEncrypt: one,

@@ -27,6 +27,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 	"github.com/berthd/berth/verbs"
 	"github.com/berthd/berth/web"
 )
@@ -252,8 +253,8 @@ func (a *admin) parseTemplates() error {
 	shared, err := template.New("").Funcs(template.FuncMap{
 		"asset": a.assets.URL,
 		"when":  func(t time.Time) template.HTML { return when(t, time.Now()) },
-		"bytes": byteSize,
-		"rate":  func(n float64) string { return byteSize(int64(n+.5)) + "/s" },
+		"bytes": units.Bytes,
+		"rate":  func(n float64) string { return units.Bytes(int64(n+.5)) + "/s" },
 		"plain": plainText,
 		"join":  strings.Join,
 
@@ -262,7 +263,7 @@ func (a *admin) parseTemplates() error {
 		"latency": latency,
 		"output":  outputHTML,
 		"result":  runResultText,
-		"source":  jobSource,
+		"source":  cronSource,
 	}).ParseFS(templateFiles, "templates/shared/*.html")
 	if err != nil {
 		return err

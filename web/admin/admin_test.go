@@ -39,7 +39,7 @@ type harbour struct {
 
 	mu       sync.Mutex // guards what follows
 	apps     map[string]deploy.AppStatus
-	jobs     map[string][]jobs.JobStatus
+	jobs     map[string][]jobs.CronStatus
 	logs     map[string][]logs.LogLine
 	requests map[string][]edge.RequestLine
 	traffic  map[string]edge.Traffic
@@ -61,7 +61,7 @@ type growing struct {
 
 func newHarbour(db *store.Store) *harbour {
 	return &harbour{
-		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]jobs.JobStatus{},
+		db: db, apps: map[string]deploy.AppStatus{}, jobs: map[string][]jobs.CronStatus{},
 		logs: map[string][]logs.LogLine{}, requests: map[string][]edge.RequestLine{}, traffic: map[string]edge.Traffic{}, builds: map[string]*growing{}, grown: make(chan struct{}), watchers: map[chan string]bool{},
 	}
 }
@@ -124,7 +124,7 @@ func (h *harbour) Statuses(context.Context) ([]deploy.AppStatus, error) {
 	return slices.Collect(maps.Values(h.apps)), nil
 }
 
-func (h *harbour) Jobs(_ context.Context, app string) ([]jobs.JobStatus, error) {
+func (h *harbour) CronJobs(_ context.Context, app string) ([]jobs.CronStatus, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.jobs[app], nil
@@ -273,8 +273,8 @@ func (h *harbour) Rollback(_ context.Context, app string, number int, by store.U
 	return store.Release{App: app, Number: number + 1}, h.do(out, "rollback %s v%d by %s", app, number, by.Name)
 }
 
-func (h *harbour) RunJob(_ context.Context, app, id string, by store.User, out io.Writer) (store.JobRun, error) {
-	return store.JobRun{App: app, Job: id, FinishedAt: time.Now(), ExitCode: 3}, h.do(out, "run job %s of %s by %s", id, app, by.Name)
+func (h *harbour) RunCron(_ context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+	return store.CronRun{App: app, Job: id, FinishedAt: time.Now(), ExitCode: 3}, h.do(out, "run job %s of %s by %s", id, app, by.Name)
 }
 
 // quay is an admin host that answers, with the deployer behind it.
@@ -518,7 +518,7 @@ func TestAdmin_LinkSignsInOnceAfterConfirmation(t *testing.T) {
 		if again.status != http.StatusForbidden {
 			t.Errorf("a used link: %d, want 403", again.status)
 		}
-		again.mustContain(t, "This link does not work any more", "ssh -p 2222 berth@127.0.0.1 login")
+		again.mustContain(t, "This link is no longer valid", "ssh -p 2222 berth@127.0.0.1 login")
 		again.mustNotContain(t, "alice")
 	}
 	v.post("/logout", nil)
@@ -586,9 +586,9 @@ func TestAdmin_PageOfAnAppShowsAllOfIt(t *testing.T) {
 			tx.PutRouting("shop", store.Routing{Maintenance: true, Users: map[string]string{"alice": "secrethash"}}),
 		)
 	})
-	h.harbour.jobs["shop"] = []jobs.JobStatus{{
-		Job: store.Job{ID: "j1", Schedule: "@daily", Command: "python report.py"}, Next: time.Now().Add(time.Hour),
-		Last: &store.JobRun{Job: "j1", StartedAt: time.Now(), FinishedAt: time.Now(), ExitCode: 3},
+	h.harbour.jobs["shop"] = []jobs.CronStatus{{
+		CronJob: store.CronJob{ID: "j1", Schedule: "@daily", Command: "python report.py"}, Next: time.Now().Add(time.Hour),
+		Last: &store.CronRun{Job: "j1", StartedAt: time.Now(), FinishedAt: time.Now(), ExitCode: 3},
 	}}
 	h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: "web.1", Release: 2, Stream: "stdout", Text: "listening at 8000"})
 	got := h.enter(h.user("alice", store.RoleDeploy)).get("/apps/shop")
@@ -608,7 +608,7 @@ func TestAdmin_RolesBoundWhatIsShownAndDone(t *testing.T) {
 			t.Errorf("a reader's GET %s: %d, want 403", path, got.status)
 		}
 	}
-	for _, action := range []string{"restart", "stop", "start", "scale", "rollback", "run-job", "cancel-build"} {
+	for _, action := range []string{"restart", "stop", "start", "scale", "rollback", "run-cron", "cancel-build"} {
 		got := reader.post("/apps/shop/actions/"+action, url.Values{"process.web": {"1"}, "release": {"1"}, "id": {"j1"}, "number": {"1"}})
 		if got.status != http.StatusForbidden {
 			t.Errorf("a reader's %s: %d, want 403", action, got.status)
@@ -637,9 +637,9 @@ func TestAdmin_ActionsAreTheVerbsOfTheAPI(t *testing.T) {
 	h.app("shop")
 	v := h.enter(h.user("dora", store.RoleDeploy))
 	v.get("/apps/shop/confirm/scale").mustContain(t, `name="process.web" value="2"`)
-	v.get("/apps/shop/confirm/rollback?release=1").mustContain(t, "v1", "goes back too: COLOR")
+	v.get("/apps/shop/confirm/rollback?release=1").mustContain(t, "v1", "also rolled back: COLOR")
 	for action, form := range map[string]url.Values{
-		"restart": nil, "scale": {"process.web": {"3"}}, "rollback": {"release": {"1"}}, "run-job": {"id": {"j1"}}, "start": nil, "cancel-build": {"number": {"9"}},
+		"restart": nil, "scale": {"process.web": {"3"}}, "rollback": {"release": {"1"}}, "run-cron": {"id": {"j1"}}, "start": nil, "cancel-build": {"number": {"9"}},
 	} {
 		if got := v.post("/apps/shop/actions/"+action, form); got.status != http.StatusOK {
 			t.Errorf("%s: %d\n%s", action, got.status, got.body)
@@ -748,7 +748,7 @@ func TestAdmin_HostileTextStaysText(t *testing.T) {
 		s.Instances[0].Detail = hostile
 		s.Waiting = hostile
 	})
-	h.harbour.jobs["shop"] = []jobs.JobStatus{{Job: store.Job{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.JobRun{Job: hostile, Error: hostile}}}
+	h.harbour.jobs["shop"] = []jobs.CronStatus{{CronJob: store.CronJob{ID: "j1", Command: hostile, Schedule: hostile}, Last: &store.CronRun{Job: hostile, Error: hostile}}}
 	h.harbour.write("shop", logs.LogLine{Time: time.Now(), Source: hostile, Text: hostile, Stream: hostile})
 	h.harbour.say("shop", 2, hostile, true)
 	v := h.enter(h.user("alice", store.RoleAdmin))

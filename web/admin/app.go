@@ -31,7 +31,7 @@ type appPage struct {
 	Builds      []buildRow
 	Domains     []domainRow
 	Maintenance bool
-	Jobs        []jobs.JobStatus
+	Cron        []jobs.CronStatus
 	Config      []string // names
 	Events      []store.Event
 	Log         logView
@@ -78,7 +78,7 @@ func groupInstances(app deploy.AppStatus, live *store.Release) (groups []process
 
 // appParts are the parts of the page that are sent again when they change. The
 // log has a stream of its own.
-var appParts = []string{"head", "actions", "processes", "traffic", "releases", "builds", "domains", "jobs", "config", "history"}
+var appParts = []string{"head", "actions", "processes", "traffic", "releases", "builds", "domains", "cron", "config", "history"}
 
 // serveApp shows one app.
 func (a *admin) serveApp(w http.ResponseWriter, r *http.Request, user store.User) error {
@@ -120,7 +120,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 		},
 		func() (err error) { page.Traffic, err = a.readTraffic(ctx, user, name); return err },
 		func() (err error) {
-			page.Jobs, err = verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", of)
+			page.Cron, err = verbs.Ask[[]jobs.CronStatus](ctx, a.table, user, "cron:list", of)
 			return err
 		},
 		func() (err error) {

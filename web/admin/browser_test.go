@@ -487,7 +487,7 @@ func browserActions(t *testing.T, b *tab) {
 	b.click("#dialog button.primary")
 	b.sees("#notice", "shop was rolled back to v17")
 
-	b.click(".jobs button")
+	b.click(".cron button")
 	b.sees("#notice", "exit code 3")
 
 	// The buttons change under the hands of the one who presses.
@@ -527,7 +527,7 @@ func browserReveal(t *testing.T, b *tab) {
 	b.send(".config li:nth-child(1) button")
 	b.sees(".config li:nth-child(1)", "postgres://")
 	b.open("/apps/shop")
-	b.sees(".events", "looked at the value of DATABASE_URL")
+	b.sees(".events", "read the value of DATABASE_URL")
 }
 
 func browserRevoked(t *testing.T, b *tab) {
@@ -592,7 +592,7 @@ func browserKeyboard(t *testing.T, b *tab) {
 	b.until("!document.querySelector('#dialog').open && document.activeElement.id === 'do-stop'")
 	// A part that is sent again keeps the focus.
 	b.h.harbour.change("shop", func(s *deploy.AppStatus) { s.Building = 43 })
-	b.sees("main", "Build 43 runs now")
+	b.sees("main", "Build 43 is running")
 	b.until("document.activeElement.id === 'do-stop'")
 	if got := b.h.harbour.asked(); got != "" {
 		t.Errorf("it did %q", got)

@@ -61,15 +61,15 @@ func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.U
 			return fault.New(fault.Usage, code.FormInvalid, "%.20q is not the number of a build", r.PostFormValue("number"))
 		}
 		verb, args, what = "builds:cancel", verbs.NumberArgs{AppArgs: verbs.AppArgs{App: app}, Number: number}, fmt.Sprintf("Build %d of %s was cancelled", number, app)
-	case "run-job":
+	case "run-cron":
 		id := r.PostFormValue("id")
-		verb, args, what = "cron:run", verbs.JobArgs{AppArgs: verbs.AppArgs{App: app}, ID: id}, "The job "+id+" has run"
+		verb, args, what = "cron:run", verbs.CronArgs{AppArgs: verbs.AppArgs{App: app}, ID: id}, "The job "+id+" has run"
 	default:
 		return fault.New(fault.NotFound, code.PageUnknown, "there is no such page")
 	}
 	var out bytes.Buffer
 	if verb == "cron:run" {
-		var run store.JobRun
+		var run store.CronRun
 		if err := a.table.Call(r.Context(), user, verb, args, &run, &out); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func formationOf(form url.Values) (map[string]int, error) {
 }
 
 // runResultText says how a job's run ended, in a word.
-func runResultText(run *store.JobRun) string {
+func runResultText(run *store.CronRun) string {
 	switch {
 	case run.FinishedAt.IsZero():
 		return "running"

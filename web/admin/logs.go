@@ -61,18 +61,18 @@ func (a *admin) logSources(ctx context.Context, user store.User, app string) (so
 		sources = append(sources, i.Process, i.Name)
 	}
 	slices.Sort(sources)
-	jobs, err := verbs.Ask[[]jobs.JobStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
+	jobs, err := verbs.Ask[[]jobs.CronStatus](ctx, a.table, user, "cron:list", verbs.AppArgs{App: app})
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs of %s: %w", app, err)
 	}
 	for _, job := range jobs {
-		sources = append(sources, jobSource(job.ID))
+		sources = append(sources, cronSource(job.ID))
 	}
 	return slices.Compact(sources), nil
 }
 
-// jobSource is what the log of a cron job is called.
-func jobSource(id string) string { return "cron." + id }
+// cronSource is what the log of a cron job is called.
+func cronSource(id string) string { return "cron." + id }
 
 // readLog reads the last lines of a log.
 func (a *admin) readLog(ctx context.Context, user store.User, q verbs.LogArgs) (logView, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/units"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -188,11 +189,11 @@ func requestLineHTML(line edge.RequestLine) template.HTML {
 		look = "warn"
 	}
 	text := func(s string) string { return html.EscapeString(plainText(s)) }
-	by := `<span class="soft">nobody</span>`
+	by := `<span class="soft">berth</span>`
 	if line.Instance != "" {
 		by = fmt.Sprintf(`<span class="s s%d" title="%s of v%d">%s</span>`, colourOf(line.Instance), text(line.Instance), line.Release, text(line.Instance))
 	}
 	return template.HTML(fmt.Sprintf(`<span class="l out">%s<span class="l %s">%d</span> %s %s%s %s <span class="soft" title="%s %s">%s, %s, %s</span></span>`,
 		stamp, look, line.Status, text(line.Method), text(line.Host), text(line.Path), by,
-		text(line.ID), text(line.UserAgent), latency(line.Duration), byteSize(line.BytesOut), text(line.Client)))
+		text(line.ID), text(line.UserAgent), latency(line.Duration), units.Bytes(line.BytesOut), text(line.Client)))
 }

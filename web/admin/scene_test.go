@@ -40,11 +40,11 @@ func (h *quay) scene() {
 		deploy.Instance{Name: "worker.1", Process: "worker", Number: 1, Release: 11, State: "crashed", Since: now.Add(-40 * time.Second), Restarts: 6, Detail: "exit code 1"})
 	h.harbour.change("wiki", func(s *deploy.AppStatus) { s.Formation = map[string]int{"worker": 1} })
 
-	h.harbour.jobs["shop"] = []jobs.JobStatus{
-		{Job: store.Job{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
-			Last: &store.JobRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
-		{Job: store.Job{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),
-			Last: &store.JobRun{Job: "carts", StartedAt: now.Add(-6 * time.Minute), FinishedAt: now.Add(-6 * time.Minute), ExitCode: 1}},
+	h.harbour.jobs["shop"] = []jobs.CronStatus{
+		{CronJob: store.CronJob{ID: "nightly", Schedule: "30 2 * * *", Command: "python report.py --mail"}, Next: now.Add(9*time.Hour + 20*time.Minute),
+			Last: &store.CronRun{Job: "nightly", StartedAt: now.Add(-15 * time.Hour), FinishedAt: now.Add(-15 * time.Hour)}},
+		{CronJob: store.CronJob{ID: "carts", Schedule: "*/10 * * * *", Command: "python sweep_carts.py"}, Next: now.Add(4 * time.Minute),
+			Last: &store.CronRun{Job: "carts", StartedAt: now.Add(-6 * time.Minute), FinishedAt: now.Add(-6 * time.Minute), ExitCode: 1}},
 	}
 	h.update(func(tx *store.Tx) error {
 		for _, b := range []store.Build{

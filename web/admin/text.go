@@ -239,19 +239,3 @@ func span(d time.Duration) string {
 	}
 	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
 }
-
-// byteSize says an amount of memory or disk in binary units.
-func byteSize(n int64) string {
-	const units = "KMGT"
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	size, unit := float64(n)/(1<<10), 0
-	for size >= 1000 && unit < len(units)-1 {
-		size, unit = size/(1<<10), unit+1
-	}
-	if size < 10 {
-		return fmt.Sprintf("%.1f %ciB", size, units[unit])
-	}
-	return fmt.Sprintf("%.0f %ciB", size, units[unit])
-}

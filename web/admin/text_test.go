@@ -23,7 +23,7 @@ func TestOutputHTML(t *testing.T) {
 		{"unending string", "a\x1bPnever", "a"},
 		{"cursor", "a\x1b[2K\x1b[1Gb", "ab"},
 		{"charset", "\x1b(Bx", "x"},
-		{"broken off", "x\x1b[31", "x"},
+		{"interrupted", "x\x1b[31", "x"},
 		{"ESC alone", "x\x1b", "x"},
 		{"ESC before a letter of another script", "\x1bé", "é"},
 		{"controls", "a\x00\x08\x7f\u0085b\tc", "ab\tc"},
@@ -65,14 +65,6 @@ func TestAgo(t *testing.T) {
 	} {
 		if got := ago(now.Add(-d), now); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestByteSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 48 << 20: "48 MiB", 1000 << 20: "1.0 GiB", 3 << 40: "3.0 TiB"} {
-		if got := byteSize(n); got != want {
-			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}
 }

@@ -120,10 +120,10 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("%q is too much", f.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if n, err := strconv.ParseUint(o.port, 10, 16); err != nil {
-		return o, fmt.Errorf("%q is no port", o.port)
+		return o, fmt.Errorf("%q is not a port", o.port)
 	} else {
 		o.port = strconv.FormatUint(n, 10)
 	}

@@ -10,18 +10,17 @@ const (
 
 var configs = []Entry{
 	{ConfigInvalid, "A config variable cannot have this name or value.",
-		"A name has letters, digits and _, and does not begin with a digit. A value holds no NUL byte, and " +
+		"A name has letters, digits and _, and does not begin with a digit. A value contains no NUL byte, and " +
 			"name and value together have less than 128 KiB, which is the kernel's limit. Nothing was set. Encode " +
 			"binary data as base64, and put large data into files."},
 	{ConfigRequired, "app.json requires a config variable that is not set.",
-		"The env section of app.json marks the variable as required and gives it no value. The release would " +
-			"not work without it, so it was not made. Set it with `berth config:set APP NAME=VALUE`, then push " +
-			"again."},
-	{ConfigUnknown, "The app has no config variable of this name.",
+		"The env section of app.json marks the variable as required without a default. The release would not " +
+			"work without it, so it was not made. Set it with `berth config:set APP NAME=VALUE`, then push again."},
+	{ConfigUnknown, "The app has no config variable with this name.",
 		"Names are case-sensitive. The variable was never set, or it was unset. `berth config:show APP` lists " +
 			"the variables of the app, and `berth config:set APP NAME=VALUE` sets one."},
 	{ConfigPortInvalid, "The variable PORT has no valid value.",
-		"PORT says on which port the app listens, so it is a number from 1 to 65535. Without it the app gets " +
-			"PORT=5000. Set a number with `berth config:set APP PORT=8080`, or remove it with " +
-			"`berth config:unset APP PORT`."},
+		"PORT is the port on which the app listens, a number from 1 to 65535. Without it the app gets " +
+			"PORT=5000. Set a number with `berth config:set APP PORT=8080`, or remove it with `berth config:unset " +
+			"APP PORT`."},
 }
