@@ -182,7 +182,7 @@ func (f *Fleet) StopLeftOvers(ctx context.Context, wanted []Wanted, left []Conta
 			continue
 		}
 		all.Go(func() {
-			if err := stop(ctx, c); err != nil {
+			if err := stop(ctx, c, 0); err != nil {
 				f.warn("what is left of a rollout did not stop", err, "app", app.Name(), "container", about.ID)
 				app.mu.Lock()
 				app.strays = append(app.strays, c)

@@ -75,6 +75,10 @@ type Container interface {
 
 	Usage(ctx context.Context) (Usage, error)
 
+	// DiskUsed returns how many bytes of disk the program has written outside of
+	// mounts since its launch.
+	DiskUsed(ctx context.Context) (int64, error)
+
 	// SetLimits gives the container other limits while its program runs, but for
 	// those that Limits.Live leaves out. It is an error, and changes nothing, when
 	// more is in use than the new ones allow.

@@ -17,6 +17,7 @@ type Limits struct {
 	Pids   int64
 	Files  int64 // that one process may have open
 	Shm    int64 // bytes of /dev/shm
+	Disk   int64 // bytes written outside of mounts; the fleet keeps it, no host does
 }
 
 // Live are those limits that a container can be given while its program runs.
@@ -28,7 +29,7 @@ func (l Limits) Live() Limits {
 
 // String is how limits are kept in a label.
 func (l Limits) String() string {
-	return fmt.Sprintf("%d %g %d %d %d %d", l.Memory, l.CPUs, l.Pids, l.Swap, l.Files, l.Shm)
+	return fmt.Sprintf("%d %g %d %d %d %d %d", l.Memory, l.CPUs, l.Pids, l.Swap, l.Files, l.Shm, l.Disk)
 }
 
 // limitsOf reads the limits that a container was made with. One that an older
@@ -36,7 +37,7 @@ func (l Limits) String() string {
 // as wanted.
 func limitsOf(c Container, wanted Limits) Limits {
 	l := wanted
-	n, _ := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d %d %d %d", &l.Memory, &l.CPUs, &l.Pids, &l.Swap, &l.Files, &l.Shm)
+	n, _ := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d %d %d %d %d", &l.Memory, &l.CPUs, &l.Pids, &l.Swap, &l.Files, &l.Shm, &l.Disk)
 	if n < 3 {
 		return wanted
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/berthd/berth/store"
 )
@@ -35,8 +36,9 @@ type Release struct {
 
 	// Of an image that berth did not build.
 	Foreign    bool
-	StopSignal string
-	Exposes    []string // ports that it says it listens on: "80/tcp"
+	StopSignal string        // what asks a program to end; "" is SIGTERM
+	Grace      time.Duration // between that and SIGKILL; 0 is StopGrace
+	Exposes    []string      // ports that it says it listens on: "80/tcp"
 
 	Language string   // what it was built as: "python"
 	Port     int      // the value of PORT

@@ -151,7 +151,7 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 			continue
 		}
 		all.Go(func() {
-			f.warn("an instance that did not come up did not stop", stop(f.life, container), "instance", i.name())
+			f.warn("an instance that did not come up did not stop", i.stop(f.life, container), "instance", i.name())
 			a.removeLater(container)
 		})
 	}

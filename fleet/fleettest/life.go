@@ -319,6 +319,12 @@ func (c container) OOMKills() (kills, limit int64) {
 	return c.b.kills, c.b.limits.Memory
 }
 
+func (c container) DiskUsed(context.Context) (int64, error) {
+	c.b.m.mu.Lock()
+	defer c.b.m.mu.Unlock()
+	return c.b.written, nil
+}
+
 func (c container) SetLimits(_ context.Context, l fleet.Limits) error {
 	return c.l.Step("limit "+c.b.Name(), func() error { return c.b.limit(l) })
 }

@@ -118,6 +118,7 @@ type Box struct {
 	kills    int64
 	limits   fleet.Limits
 	uses     int64
+	written  int64
 }
 
 // Limits returns what the container is bound to now.
@@ -132,6 +133,13 @@ func (b *Box) Uses(memory int64) {
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
 	b.uses = memory
+}
+
+// Writes says how much the program has written to its disk.
+func (b *Box) Writes(bytes int64) {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.written = bytes
 }
 
 // limit is Container.SetLimits.

@@ -41,7 +41,7 @@ type Slot = fleet.Slot
 // limits are those of each instance of a process type.
 func limits(record store.App, process string) fleet.Limits {
 	r := record.Limit(process)
-	return fleet.Limits{Memory: r.Memory, Swap: r.Swap, CPUs: float64(r.CPU) / 1000, Pids: r.Pids, Files: r.Files, Shm: r.Shm}
+	return fleet.Limits{Memory: r.Memory, Swap: r.Swap, CPUs: float64(r.CPU) / 1000, Pids: r.Pids, Files: r.Files, Shm: r.Shm, Disk: r.Disk}
 }
 
 // Slots lists what is to run of an app, by the names of the instances.
