@@ -65,7 +65,7 @@ func (d *Apps) createApp(ctx context.Context, name string, by store.User, set fu
 	}
 	if _, err = d.cfg.Git.Open(ctx, record.ID()); err != nil {
 		undo := d.db.Update(func(tx *store.Tx) error {
-			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be made"}
+			e := store.Event{App: name, By: by.Name, Kind: "destroy", Text: "destroyed: its repository could not be created"}
 			return errors.Join(tx.AddEvent(e), tx.DeleteApp(name))
 		})
 		return record, fault.ExplainDiskFull(errors.Join(fmt.Errorf("make the repository of %s: %w", name, err), undo))
@@ -165,7 +165,7 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 	}
 	defer done()
 	if now != a {
-		return fault.New(fault.Conflict, code.AppReplaced, "another app has the name %s by now", name)
+		return fault.New(fault.Conflict, code.AppReplaced, "another app has the name %s now", name)
 	}
 	record, _, leave, err := d.hold(ctx, name, t, waiting)
 	if err != nil {

@@ -114,7 +114,7 @@ type brokenRelease struct {
 }
 
 // whyBroken is what the records say.
-const whyBroken = "interrupted: berth was stopped meanwhile"
+const whyBroken = "interrupted: berth was stopped"
 
 func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) == 0 }
 

@@ -43,8 +43,8 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 		return err
 	}
 	if branch != "" && !repo.ValidBranch(ctx, branch) {
-		return fault.New(fault.Usage, code.BranchInvalid, "%.60q cannot be the name of a branch", branch).
-			Hint("give it as git branch lists it: main")
+		return fault.New(fault.Usage, code.BranchInvalid, "%.60q is not a branch name", branch).
+			Hint("write it as git branch lists it: main")
 	}
 	if before.Branch == branch {
 		return nil
@@ -81,8 +81,8 @@ func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by s
 // errBranchChanged is what ends an operation that began with another deploy
 // branch than the app has now.
 func errBranchChanged(record store.App) error {
-	return fault.New(fault.Conflict, code.BranchChanged, "the deploy branch of %s was changed meanwhile", record.Name).
-		Hint("see which one it has, then try again: berth git:report %s", record.Name)
+	return fault.New(fault.Conflict, code.BranchChanged, "the deploy branch of %s was changed in the meantime", record.Name).
+		Hint("check the branch, then try again: berth git:report %s", record.Name)
 }
 
 // GitProperties are those that SetGit takes.
@@ -95,7 +95,7 @@ func (d *Deployer) SetGit(ctx context.Context, app, property, value string, by s
 	}
 	if !slices.Contains(GitProperties, property) {
 		return GitReport{}, fault.New(fault.Usage, code.GitPropertyUnknown, "git has no property %.60q", property).
-			Hint("it has deploy-branch: berth git:set %s deploy-branch main", app)
+			Hint("the property is deploy-branch: berth git:set %s deploy-branch main", app)
 	}
 	if err := d.SetDeployBranch(ctx, app, value, by); err != nil {
 		return GitReport{}, fmt.Errorf("set the deploy branch: %w", err)

@@ -42,5 +42,5 @@ func (d *Deployer) unbegun(p Push, commit git.Commit, why error) {
 		return tx.Builds.Put(build)
 	})
 	d.publish(p.App)
-	d.warn("a push that was sent away was not recorded", err, "app", p.App)
+	d.warn("a refused push was not recorded", err, "app", p.App)
 }

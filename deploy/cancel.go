@@ -23,8 +23,8 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 	}
 	what := fmt.Sprintf("build %d", u.number)
 	if !u.stop(errCancelled(what, by)) {
-		return build, fault.New(fault.Conflict, code.BuildPastCancel, "%s of %s cannot be cancelled any more: its release goes live", what, name).
-			Hint("berth rollback %s goes back to the one before", name)
+		return build, fault.New(fault.Conflict, code.BuildPastCancel, "%s of %s can no longer be cancelled: its release is going live", what, name).
+			Hint("to roll back afterwards: berth rollback %s", name)
 	}
 	d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: what + " cancelled"})
 	select {
@@ -43,11 +43,11 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 // of its app goes on.
 func (d *Deployer) cancelWaiting(name string, a *app, number int, by store.User) error {
 	if number == 0 && a.builds.dismiss(errCancelled("the push", by)) {
-		d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: "a push that waited was cancelled"})
+		d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: "a waiting push was cancelled"})
 		return nil
 	}
 	if number == 0 {
-		return fault.New(fault.Conflict, code.BuildNotRunning, "nothing is being built for %s", name)
+		return fault.New(fault.Conflict, code.BuildNotRunning, "%s has no running build", name)
 	}
 	return d.db.View(func(tx *store.Tx) error {
 		build, err := tx.Builds.Get(name, number)
@@ -66,5 +66,5 @@ func endedAs(s store.BuildStatus) string {
 }
 
 func errCancelled(what string, by store.User) *fault.Error {
-	return fault.New(fault.Failed, code.PushCancelled, "%s was cancelled by %s", what, by.Name).Hint("push again to have it built")
+	return fault.New(fault.Failed, code.PushCancelled, "%s was cancelled by %s", what, by.Name).Hint("push again to build it")
 }

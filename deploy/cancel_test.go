@@ -16,7 +16,7 @@ func TestCancelBuild_NothingIsBuilt(t *testing.T) {
 	update(t, d, func(tx *store.Tx) error {
 		return tx.Builds.Put(store.Build{App: "shop", Number: 3, Status: store.BuildSucceeded})
 	})
-	for number, want := range map[int]string{0: "nothing is being built", 3: "build 3 of shop has ended: it succeeded", 4: "no build 4"} {
+	for number, want := range map[int]string{0: "has no running build", 3: "build 3 of shop has ended: it succeeded", 4: "no build 4"} {
 		_, err := d.CancelBuild(t.Context(), "shop", number, store.User{Name: "bob"})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("build %d: got %v, want %q", number, err, want)

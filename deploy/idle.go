@@ -37,7 +37,7 @@ func printLive(ssh string, out *progress.Report, record store.App, release store
 	}
 	switch {
 	case record.Stopped:
-		out.Line("success: v%d is released, and %s stays stopped", release.Number, record.Name)
+		out.Line("success: v%d is released, but %s stays stopped", release.Number, record.Name)
 		out.Detail("start it: %s ps:start %s", ssh, record.Name)
 		return false
 	case len(formation.Slots(record, release)) > 0:
@@ -47,10 +47,10 @@ func printLive(ssh string, out *progress.Report, record store.App, release store
 		}
 		return true
 	case len(all) == 0:
-		out.Line("warning: v%d is released, and nothing runs; it has no process", release.Number)
+		out.Line("warning: v%d is released, but nothing runs: it has no process", release.Number)
 		out.Detail("add a line to the Procfile, as in web: COMMAND")
 	default:
-		out.Line("warning: v%d is released, and nothing runs; at 0: %s", release.Number, strings.Join(all, ", "))
+		out.Line("warning: v%d is released, but nothing runs: %s scaled to 0", release.Number, strings.Join(all, ", "))
 		out.Detail("start it: %s", start(all))
 	}
 	return false

@@ -56,9 +56,9 @@ func TestRoll_SaysWhatDoesNotRunAndHowToStartIt(t *testing.T) {
 		want      []string
 		not       string
 	}{
-		{types: []string{"worker", "clock"}, want: []string{"warning: v1 is released, and nothing runs; at 0: worker, clock", "ps:scale shop worker=1 clock=1"}, not: "success"},
-		{types: []string{"web"}, formation: map[string]int{"web": 0}, want: []string{"nothing runs; at 0: web", "ps:scale shop web=1"}, not: "https://"},
-		{types: []string{"release"}, want: []string{"nothing runs; it has no process", "Procfile"}, not: "success"},
+		{types: []string{"worker", "clock"}, want: []string{"warning: v1 is released, but nothing runs: worker, clock scaled to 0", "ps:scale shop worker=1 clock=1"}, not: "success"},
+		{types: []string{"web"}, formation: map[string]int{"web": 0}, want: []string{"nothing runs: web scaled to 0", "ps:scale shop web=1"}, not: "https://"},
+		{types: []string{"release"}, want: []string{"nothing runs: it has no process", "Procfile"}, not: "success"},
 		{types: []string{"web"}, stopped: true, want: []string{"shop stays stopped", "ps:start shop"}, not: "live"},
 	} {
 		d := newDeployer(t)

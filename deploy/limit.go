@@ -37,7 +37,7 @@ func EffectiveLimits(record store.App) store.Limits {
 // not have.
 func NoProcessProperty(name string) *fault.Error {
 	return fault.New(fault.Usage, code.ProcessPropertyInvalid, "processes have no property %.60q", name).
-		Hint("they have rollout, %s", strings.Join(LimitProperties(), ", "))
+		Hint("the properties are rollout, %s", strings.Join(LimitProperties(), ", "))
 }
 
 // SetLimit sets a limit of every process type of an app, by the name that ps:set

@@ -88,8 +88,8 @@ func (l *line) call(what string) {
 func (l *line) supersede() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	why := fault.New(fault.Conflict, code.PushSuperseded, "a newer push took the place of this one: %s", l.holder.what).
-		Hint("look at what is live, then push again to replace it")
+	why := fault.New(fault.Conflict, code.PushSuperseded, "a newer push replaced this one: %s", l.holder.what).
+		Hint("check what is live, then push again to replace it")
 	l.sendAway(why, func(w *ticket) bool { return w.number < l.holder.number })
 }
 

@@ -140,7 +140,7 @@ func (d *phases) postdeploy(ctx context.Context, record store.App, release store
 			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
 		}
 		out.Warn(f.Error(),
-			fmt.Sprintf("v%d serves all the same; %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
+			fmt.Sprintf("v%d is live anyway; see %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
 	}
 }
 
@@ -160,8 +160,8 @@ func (d *phases) inPhase(ctx context.Context, release store.Release, name, scrip
 	if err != nil {
 		e.Text = fmt.Sprintf("v%d: %s", release.Number, progress.Reason(err))
 	} else {
-		out.Detail("%s went through in %s", name, progress.Seconds(time.Since(began)))
-		e.Text = fmt.Sprintf("v%d: went through in %s", release.Number, progress.Seconds(time.Since(began)))
+		out.Detail("%s succeeded in %s", name, progress.Seconds(time.Since(began)))
+		e.Text = fmt.Sprintf("v%d: succeeded in %s", release.Number, progress.Seconds(time.Since(began)))
 	}
 	d.happened(e)
 	return err

@@ -75,8 +75,8 @@ func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log
 		err := repositories.Adopt(app.Name, app.ID())
 		if err != nil && db.Unwritable() == nil && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.ENOSPC) {
 			// A push would make another one. A disk that takes nothing takes no push.
-			return fault.New(fault.Failed, code.FilesNotMoved, "the repository of %s cannot be moved to where this berth looks for it: %w", app.Name, err).
-				Hint("nothing is lost: mend that, and start berth again")
+			return fault.New(fault.Failed, code.FilesNotMoved, "the repository of %s cannot be moved to its new place: %w", app.Name, err).
+				Hint("nothing is lost: fix that, and start berth again")
 		}
 		if err == nil {
 			err = merge(filepath.Join(logs, app.Name), filepath.Join(logs, app.ID()))

@@ -36,7 +36,7 @@ func (d *Processes) Scale(ctx context.Context, app string, formation map[string]
 	for _, name := range names {
 		n := formation[name]
 		if n < 0 || n > MaxInstances {
-			return fault.New(fault.Usage, code.ScaleInvalid, "%s=%d is not possible", name, n).Hint("between 0 and %d instances can run", MaxInstances)
+			return fault.New(fault.Usage, code.ScaleInvalid, "%s=%d is not valid", name, n).Hint("a process type can have 0 to %d instances", MaxInstances)
 		}
 		parts = append(parts, fmt.Sprintf("%s=%d", name, n))
 	}
@@ -78,7 +78,7 @@ func (d *Processes) Restart(ctx context.Context, app, process string, by store.U
 		if !slices.ContainsFunc(formation.Slots(*record, release), func(s fleet.Slot) bool {
 			return process == "" || process == s.Process.Type || process == s.String()
 		}) {
-			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs nothing called %q", app, process).
+			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs no process named %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
 		}
 		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
@@ -109,7 +109,7 @@ func (d *Processes) Start(ctx context.Context, app string, by store.User, out io
 func (d *Processes) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
 	orders := []store.Rollout{store.StartFirst, store.StopFirst}
 	if rollout != "" && !slices.Contains(orders, rollout) {
-		return fault.New(fault.Usage, code.ProcessPropertyInvalid, "a rollout cannot be %.60q", rollout).Hint("it is start-first or stop-first")
+		return fault.New(fault.Usage, code.ProcessPropertyInvalid, "rollout cannot be %.60q", rollout).Hint("use start-first or stop-first")
 	}
 	text := "unset rollout"
 	if rollout != "" {

@@ -88,8 +88,8 @@ func (p Push) fits(record store.App) error {
 	if p.UID == 0 || p.UID == record.UID {
 		return nil
 	}
-	return fault.New(fault.Conflict, code.PushNameTaken, "the name %s went to another app during your push", p.App).
-		Hint("see which apps there are, and push to the name that yours has now: berth apps:list")
+	return fault.New(fault.Conflict, code.PushNameTaken, "another app got the name %s during your push", p.App).
+		Hint("find the new name of your app, and push to it: berth apps:list")
 }
 
 // accept moves the refs of the push.
@@ -287,12 +287,12 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 		return release, err
 	}
 	if by := build.stopper(); by != "" {
-		out.Warn(fmt.Sprintf("%s stopped %s during the build, and it stays stopped", by, record.Name),
-			fmt.Sprintf("%s ps:start %s starts v%d", d.sshCommand(), record.Name, release.Number))
+		out.Warn(fmt.Sprintf("%s stopped %s during the build; it stays stopped", by, record.Name),
+			fmt.Sprintf("start v%[3]d: %[1]s ps:start %[2]s", d.sshCommand(), record.Name, release.Number))
 	}
 	if made.ReadsConfig() && !maps.Equal(before, release.Config) {
 		out.Warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
-			"what the build itself read of it stays as it was until the next push")
+			"the build used the old config; the next push uses the new one")
 	}
 	return release, nil
 }

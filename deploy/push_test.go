@@ -54,7 +54,7 @@ func TestPush_IsOfTheAppThatItBeganWith(t *testing.T) {
 			var out bytes.Buffer
 			push.Out, push.UID = &out, record.UID+1
 			push.Accept = func(context.Context) error { t.Error("the refs were moved"); return nil }
-			if err := d.Push(t.Context(), push); !errors.Is(err, ErrReported) || !strings.Contains(out.String(), "error: the name shop went to another app during your push [E416]\n") {
+			if err := d.Push(t.Context(), push); !errors.Is(err, ErrReported) || !strings.Contains(out.String(), "error: another app got the name shop during your push [E416]\n") {
 				t.Errorf("got %v, and said %q", err, &out)
 			}
 			if record, _, err := d.find("shop"); err != nil || record.LastBuild != 0 {

@@ -265,5 +265,5 @@ func restarted(ctx context.Context, err error) error {
 	if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
 		return err
 	}
-	return fault.New(fault.Failed, code.PushInterrupted, "berth is being restarted, and this push with it").Hint("push again in a moment")
+	return fault.New(fault.Failed, code.PushInterrupted, "berth is restarting and interrupted this push").Hint("push again in a moment")
 }

@@ -195,7 +195,7 @@ func (d *Processes) knows(record store.App, release store.Release, a Allotting) 
 // noProcess returns the fault (E115) of a process type that a release does not have.
 func noProcess(app, process string, release store.Release) error {
 	return fault.New(fault.NotFound, code.ProcessUnknown, "%s has no process type %.60q", app, process).
-		Hint("it has %s", strings.Join(processTypes(release), ", "))
+		Hint("the process types are %s", strings.Join(processTypes(release), ", "))
 }
 
 // clear takes back all limits or reservations. A key that is bound to apps does

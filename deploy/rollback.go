@@ -86,7 +86,7 @@ func rollbackTarget(db *store.Store, record store.App, number int) (target store
 				return err
 			}
 			if target.Status == store.ReleaseFailed {
-				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose one that has served")
+				return fault.New(fault.Conflict, code.ReleaseFailed, "v%d of %s failed", number, record.Name).Hint("choose a release that has served: berth releases %s", record.Name)
 			}
 			return nil
 		}
@@ -99,7 +99,7 @@ func rollbackTarget(db *store.Store, record store.App, number int) (target store
 				return err
 			}
 		}
-		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to go back to", record.Name)
+		return fault.New(fault.Conflict, code.NoEarlierRelease, "%s has no earlier release to roll back to", record.Name)
 	})
 	return target, err
 }

@@ -203,7 +203,7 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 				if err != nil || after.Stopped != test.wantStopped || after.Versions["node"] != test.wantVersion || after.Release != b.release.Number {
 					t.Errorf("got stopped %t, node %q, v%d (%v); want %t, %q", after.Stopped, after.Versions["node"], after.Release, err, test.wantStopped, test.wantVersion)
 				}
-				if told := strings.Contains(b.out.String(), "warning: bob stopped shop during the build, and it stays stopped"); told != test.wantStopped {
+				if told := strings.Contains(b.out.String(), "warning: bob stopped shop during the build; it stays stopped"); told != test.wantStopped {
 					t.Errorf("the pusher reads\n%s", &b.out)
 				}
 			})

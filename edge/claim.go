@@ -68,7 +68,7 @@ func (c *claim) check(domain store.Domain) error {
 		}
 	}
 	if owner != "" && owner != c.app && domain.Path == "" && domain.Host == defaultHost(owner, c.settings) {
-		return store.DomainTaken(domain.Host, fmt.Sprintf("the app %q already", owner))
+		return store.DomainTaken(domain.Host, fmt.Sprintf("the app %q", owner))
 	}
 	if !bound {
 		return nil
@@ -244,7 +244,7 @@ func checkFree(tx *store.Tx, host, what, app string) error {
 	for _, domain := range domains {
 		if domain.App != app {
 			return fault.New(fault.Conflict, code.DefaultHostTaken, "the default host of %s is %s, which belongs to the app %q", what, domain.Address(), domain.App).
-				Hint("berth domains:remove %s %s frees it", domain.App, domain.Address())
+				Hint("to free it: berth domains:remove %s %s", domain.App, domain.Address())
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/units"
 )
 
 // How long an instance gets to become healthy when app.json says nothing.
@@ -160,7 +161,7 @@ func (i *instance) awaitSteady(ctx context.Context, c Container, up time.Duratio
 	if wait(ctx, c, up) {
 		return nil
 	}
-	return i.unhealthy(ctx, c, "stay up for "+up.String(), nil)
+	return i.unhealthy(ctx, c, "stay up for "+units.Duration(up), nil)
 }
 
 // awaitCheck makes one check of app.json, as often as it says.

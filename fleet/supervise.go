@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -146,7 +148,7 @@ func (i *instance) heal(ctx context.Context, old Container) {
 // startsAgain says when a program is started after the nth crash in a row.
 func startsAgain(crashes int) string {
 	if delay := restartDelay(crashes); delay > 0 {
-		return fmt.Sprintf("starting it again in %s", delay)
+		return fmt.Sprintf("starting it again in %s", units.Elapsed(delay))
 	}
 	return "starting it again"
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 // tally counts what went wrong, so that a hundred refused connections are one line.
@@ -50,12 +51,12 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 	}
 	var f *fault.Error
 	if t, ok := tried.(tally); ok {
-		f = fault.New(fault.Failed, code.InstanceUnhealthy, "%s did not become healthy in %s", i.name(), i.age())
+		f = fault.New(fault.Failed, code.InstanceUnhealthy, "%s did not become healthy in %s", i.name(), units.Elapsed(i.age()))
 		for _, text := range t.order {
 			f.With(fmt.Sprintf("%s : %d x %s", what, t.counts[text], text))
 		}
 	} else {
-		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, i.age())
+		f = fault.New(fault.Failed, code.InstanceNotListening, "%s did not %s in %s", i.name(), what, units.Elapsed(i.age()))
 		f.Hint("listen on the port in the variable PORT")
 		if i.process.Type == "web" {
 			f.Hint("or, if it answers no requests, make it a worker in a Procfile: worker: %s", i.process.Command)

@@ -266,7 +266,7 @@ func (rs Repositories) Remove(name string) error {
 
 func (rs Repositories) path(name string) (string, error) {
 	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "/\x00") {
-		return "", fmt.Errorf("%q is no name of a repository", Printable(name, 80))
+		return "", fmt.Errorf("%q is not a repository name", Printable(name, 80))
 	}
 	return filepath.Join(rs.Dir, name+".git"), nil
 }

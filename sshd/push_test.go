@@ -447,7 +447,7 @@ func (c *client) startPush(app, ref string) (kill func()) {
 func TestPush_LinesFitTheScreen(t *testing.T) {
 	var b strings.Builder
 	say(&b, fault.New(fault.Conflict, "E401", "a newer push took the place of this one: the push by %s", strings.Repeat("n", 40)).
-		Hint("look at what is live, then push again to replace it, or do not; this hint is long").Hint("second"))
+		Hint("check what is live, then push again to replace it, or do not; this hint is long").Hint("second"))
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	for _, line := range append(lines, "       "+aside([]git.Update{{Ref: "refs/heads/" + strings.Repeat("b", 99), New: "1"}}, strings.Repeat("d", 99))) {
 		if len(line) > columns {

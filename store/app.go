@@ -139,14 +139,14 @@ var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 func ValidAppName(name string) error {
 	switch {
 	case name == "berth":
-		return fault.New(fault.Usage, code.AppNameInvalid, "the name %q is the appliance's own", name)
+		return fault.New(fault.Usage, code.AppNameInvalid, "the name %q is reserved", name)
 	case len(name) > MaxAppName, !appName.MatchString(name):
 		shown := name
 		if len(shown) > MaxAppName {
 			shown = shown[:MaxAppName] + "…"
 		}
-		return fault.New(fault.Usage, code.AppNameInvalid, "%q cannot be the name of an app", shown).
-			Hint("use a-z, 0-9 and -, begin with a letter, at most %d characters", MaxAppName)
+		return fault.New(fault.Usage, code.AppNameInvalid, "%q is not a valid app name", shown).
+			Hint("use a-z, 0-9 and -, with a letter first, at most %d characters", MaxAppName)
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (tx *Tx) CreateApp(app App) (_ App, err error) {
 }
 
 func errNoIDs() error {
-	return fault.New(fault.Conflict, code.AppIDsExhausted, "all %d user ids for apps have been given", lastUID-firstUID+1)
+	return fault.New(fault.Conflict, code.AppIDsExhausted, "all %d user ids for apps are used up", lastUID-firstUID+1)
 }
 
 // nextUID is the lowest id that was never given and is above all that were.
@@ -300,7 +300,7 @@ func (tx *Tx) Given(uid int) (bool, error) {
 
 func (tx *Tx) free(name string) error {
 	if tx.bucket("appnames").Get([]byte(name)) != nil {
-		return fault.New(fault.Conflict, code.AppExists, "there is an app named %q already", name)
+		return fault.New(fault.Conflict, code.AppExists, "an app named %q already exists", name)
 	}
 	return nil
 }

@@ -20,12 +20,12 @@ var configName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func ValidConfig(name, value string) error {
 	switch {
 	case !configName.MatchString(name):
-		return fault.New(fault.Usage, code.ConfigInvalid, "%.60q cannot be the name of a config variable", name).
-			Hint("use letters, digits and _, and no digit first")
+		return fault.New(fault.Usage, code.ConfigInvalid, "%.60q is not a valid name of a config variable", name).
+			Hint("use letters, digits and _, without a digit first")
 	case strings.ContainsRune(value, 0):
 		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s contains a NUL byte", name)
 	case len(name)+1+len(value) > MaxConfigValue:
-		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s has %d bytes; at most %d fit", name, len(value), MaxConfigValue-len(name)-1)
+		return fault.New(fault.Usage, code.ConfigInvalid, "the value of %s has %d bytes; the maximum is %d", name, len(value), MaxConfigValue-len(name)-1)
 	}
 	if name == "PORT" {
 		return validPort(value)

@@ -163,7 +163,7 @@ func (tx *Tx) indexDomain(d Domain) error {
 
 // DomainTaken returns the fault (E104) of an address that leads elsewhere.
 func DomainTaken(address, elsewhere string) *fault.Error {
-	return fault.New(fault.Conflict, code.DomainTaken, "%s leads to %s", address, elsewhere)
+	return fault.New(fault.Conflict, code.DomainTaken, "%s belongs to %s", address, elsewhere)
 }
 
 // PutDomain stores a domain, or returns a fault (E104) when another app has it.
@@ -173,8 +173,8 @@ func (tx *Tx) PutDomain(d Domain) error {
 		return err
 	}
 	if found && old.App != d.App {
-		return DomainTaken(d.Address(), fmt.Sprintf("the app %q already", old.App)).
-			Hint("berth domains:remove %s %s frees it", old.App, d.Address())
+		return DomainTaken(d.Address(), fmt.Sprintf("the app %q", old.App)).
+			Hint("to free it: berth domains:remove %s %s", old.App, d.Address())
 	}
 	if err := tx.indexDomain(d); err != nil {
 		return err

@@ -37,7 +37,7 @@ func restorable(f *fault.Error, path string) *fault.Error {
 	if err != nil {
 		return f.Hint("restore it from a backup")
 	}
-	return f.Hint("%s is its state of %s; while berth is stopped, this puts it in place:", good, info.ModTime().UTC().Format("2006-01-02 15:04 UTC")).
+	return f.Hint("%s is its state of %s; to restore it, while berth is stopped:", good, info.ModTime().UTC().Format("2006-01-02 15:04 UTC")).
 		Hint("sudo cp -p %s %s", good, path)
 }
 
@@ -61,7 +61,7 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		switch err := s.Unwritable(); {
 		case err != nil && told == nil:
-			log.Error("nothing can be changed for the moment; what runs is served", "err", err)
+			log.Error("nothing can be changed at the moment; running apps are served", "err", err)
 			told = err
 		case err == nil && told != nil:
 			log.Info("the state file can be written again")

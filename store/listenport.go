@@ -25,7 +25,7 @@ func ListenPort(config map[string]string) int {
 func validPort(value string) error {
 	if _, ok := parsePort(value); !ok {
 		return fault.New(fault.Usage, code.ConfigPortInvalid, "PORT cannot be %.20q", value).
-			Hint("it is where the app listens, a number from 1 to 65535; config:unset removes it, and PORT is 5000 again")
+			Hint("use a number from 1 to 65535, the port on which the app listens; config:unset resets it to 5000")
 	}
 	return nil
 }

@@ -58,9 +58,9 @@ func (tx *records) checkFormat() error {
 	}
 	path := tx.bolt.DB().Path()
 	f := fault.New(fault.Failed, code.StateNewer, "the state file has the format %d, which is newer than this berth's %d", format, formatVersion).
-		Hint("install the berth that wrote it, or a newer one")
+		Hint("install the version that wrote it, or a newer one")
 	if _, err := os.Stat(formatCopy(path, formatVersion)); err == nil {
-		f.Hint("%s is the state as this berth left it; while berth is stopped, this puts it in place:", formatCopy(path, formatVersion)).
+		f.Hint("%s is the last state of this berth; to restore it, while berth is stopped:", formatCopy(path, formatVersion)).
 			Hint("sudo cp -p %s %s", formatCopy(path, formatVersion), path)
 	}
 	return f
@@ -131,9 +131,9 @@ func (s *Store) migrateInMemory(format int, cause error) error {
 	}
 	f := fault.New(fault.Failed, code.StateNotMigrated, "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)
 	if diskFull(cause) {
-		f.Hint("nothing was changed and what runs is served; free some space, then restart berth: systemctl restart berth")
+		f.Hint("nothing was changed and running apps are served; free some space, then restart berth: systemctl restart berth")
 	} else {
-		f.Hint("nothing was changed and what runs is served; mount its filesystem writable, then restart berth: systemctl restart berth")
+		f.Hint("nothing was changed and running apps are served; mount its filesystem writable, then restart berth: systemctl restart berth")
 	}
 	s.migrated = f
 	s.trouble.written(s.path, f)

@@ -38,7 +38,7 @@ func (p Port) String() string {
 // ParsePorts reads one word or more. None is a fault (E166).
 func ParsePorts(words []string) (ports []Port, err error) {
 	if len(words) == 0 {
-		return nil, fault.New(fault.Usage, code.PortInvalid, "no port is named").Hint("tcp:5432:5432 is one")
+		return nil, fault.New(fault.Usage, code.PortInvalid, "no port was given").Hint("write it as tcp:5432:5432")
 	}
 	for _, word := range words {
 		p, err := ParsePort(word)
@@ -53,17 +53,17 @@ func ParsePorts(words []string) (ports []Port, err error) {
 // ParsePort reads what String writes. What is none is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
-		return fault.New(fault.Usage, code.PortInvalid, "%.60q is not a port of an app: %s", word, why)
+		return fault.New(fault.Usage, code.PortInvalid, "%.60q is not a port mapping: %s", word, why)
 	}
 	parts := strings.Split(word, ":")
 	switch scheme := parts[0]; {
 	case scheme == "http" || scheme == "https":
-		return p, no("HTTP and HTTPS lead to the app without being asked for").
-			Hint("berth finds where the app listens: at $PORT, or where it does").
-			Hint("tcp:PORT:CONTAINERPORT and tls:PORT:CONTAINERPORT lead other protocols to it")
+		return p, no("HTTP and HTTPS need no mapping").
+			Hint("berth detects the port on which the app listens, $PORT or another").
+			Hint("for other protocols use tcp:PORT:CONTAINERPORT or tls:PORT:CONTAINERPORT")
 	case len(parts) != 3 || scheme != "tcp" && scheme != "tls":
-		return p, no("it is written SCHEME:PORT:CONTAINERPORT").
-			Hint("tcp:5432:5432 passes everything, tls:993:143 ends TLS here")
+		return p, no("the form is SCHEME:PORT:CONTAINERPORT").
+			Hint("tcp:5432:5432 passes everything, tls:993:143 terminates TLS")
 	default:
 		p.TLS = scheme == "tls"
 	}
@@ -125,11 +125,11 @@ func (tx Ports) Put(p Port) error {
 	case err != nil:
 		return err
 	case found && old.App != p.App:
-		return fault.New(fault.Conflict, code.PortTaken, "port %d leads to the app %q already", p.Number, old.App).
-			Hint("berth ports:remove %s %s frees it", old.App, old)
+		return fault.New(fault.Conflict, code.PortTaken, "port %d already belongs to the app %q", p.Number, old.App).
+			Hint("to free it: berth ports:remove %s %s", old.App, old)
 	case found && (old.Container != p.Container || old.TLS != p.TLS):
-		return fault.New(fault.Conflict, code.PortTaken, "port %d leads to this app already, as %s", p.Number, old).
-			Hint("berth ports:remove %s %s frees it", old.App, old)
+		return fault.New(fault.Conflict, code.PortTaken, "port %d already belongs to this app, as %s", p.Number, old).
+			Hint("to free it: berth ports:remove %s %s", old.App, old)
 	case found:
 		return nil
 	}
@@ -145,9 +145,9 @@ func (tx Ports) Put(p Port) error {
 	}
 	switch {
 	case mine >= MaxAppPorts:
-		return fault.New(fault.Conflict, code.PortsFull, "%s has %d ports, and may have no more", p.App, MaxAppPorts)
+		return fault.New(fault.Conflict, code.PortsFull, "%s has %d ports, which is the maximum", p.App, MaxAppPorts)
 	case len(every) >= MaxPorts:
-		return fault.New(fault.Conflict, code.PortsFull, "the apps of this machine have %d ports, and may have no more", MaxPorts)
+		return fault.New(fault.Conflict, code.PortsFull, "the apps of this machine have %d ports, which is the maximum", MaxPorts)
 	}
 	uid, err := tx.uid(p.App)
 	if err != nil {

@@ -79,7 +79,7 @@ func (s sealer) open(place string, sealed []byte) ([]byte, error) {
 	plain, err := s.aead.Open(nil, nil, sealed, []byte(place))
 	if err != nil {
 		return nil, fault.New(fault.Failed, code.StateDamaged, "the record %q of the state file is damaged: %w", place, err).
-			Hint("set it anew, or restore the state file from a backup")
+			Hint("set it again, or restore the state file from a backup")
 	}
 	return plain, nil
 }
@@ -108,8 +108,8 @@ func (tx *records) checkKey() error {
 		}
 	}
 	if !belongs {
-		return fault.New(fault.Failed, code.StateKeyUnusable, "the key %s is another machine's: it does not open this state file", filepath.Join(filepath.Dir(tx.bolt.DB().Path()), keyFile)).
-			Hint("restore the %s that was made with this state file", keyFile)
+		return fault.New(fault.Failed, code.StateKeyUnusable, "the key %s belongs to another machine: it does not decrypt this state file", filepath.Join(filepath.Dir(tx.bolt.DB().Path()), keyFile)).
+			Hint("restore the %s of this state file", keyFile)
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func findState(path, marker string) (made bool, err error) {
 		}
 		f := fault.New(fault.Failed, code.StateMissing, "the state file %s is missing or empty, but this machine has had one", path)
 		return false, restorable(f, path).
-			Hint("to start afresh and forget every app, remove %s and %s", marker, goodCopy(path))
+			Hint("to start without any app, remove %s and %s", marker, goodCopy(path))
 	case err != nil:
 		return false, unusable(path, err)
 	case !info.Mode().IsRegular():
@@ -171,7 +171,7 @@ func findState(path, marker string) (made bool, err error) {
 func unusable(path string, cause error) error {
 	f := fault.New(fault.Failed, code.StateUnusable, "the state file %s cannot be used: %w", path, cause)
 	if errors.Is(cause, fs.ErrPermission) {
-		f.Hint("root has to be able to write it: lsattr %s shows whether it is immutable (i), chattr -i takes that back", path)
+		f.Hint("root must be able to write it: lsattr %s shows whether it is immutable (i), chattr -i removes that", path)
 	}
 	return f
 }
@@ -196,7 +196,7 @@ func openBolt(path string) (db *bolt.DB, file *os.File, err error) {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, nil, InUse("another process has the state file %s open", path).
-			Hint("is berth running already?")
+			Hint("check whether berth is already running")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, nil, damaged(path, err)
 	case errors.Is(err, fs.ErrPermission):

@@ -64,11 +64,11 @@ func unwritable(path string, err error) error {
 	}
 	if diskFull(err) {
 		return fault.NoSpace("the disk is full: the state file %s cannot be written: %w", path, err).
-			Hint("nothing was changed and what runs is served; free some space and try again")
+			Hint("nothing was changed and running apps are served; free some space and try again")
 	}
 	f := fault.New(fault.Failed, code.StateUnwritable, "the state file %s cannot be written: %w", path, err)
 	if errors.Is(err, bolterrors.ErrDatabaseReadOnly) || errors.Is(err, syscall.EROFS) {
-		return f.Hint("its filesystem is read-only: mount it writable, and berth goes on; what runs is served meanwhile")
+		return f.Hint("its filesystem is read-only: mount it writable, and berth continues; running apps are served meanwhile")
 	}
-	return f.Hint("nothing was changed and what runs is served; dmesg may say what the disk has")
+	return f.Hint("nothing was changed and running apps are served; dmesg may show the disk error")
 }

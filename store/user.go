@@ -36,7 +36,7 @@ var Root = User{Name: "root", Role: RoleAdmin}
 func (u User) May(role Role, app string) error {
 	rank := []Role{RoleRead, RoleDeploy, RoleAdmin}
 	if slices.Index(rank, u.Role) < slices.Index(rank, role) {
-		return fault.New(fault.Denied, code.RoleTooLow, "%s has the role %q and this needs %q", u.Name, u.Role, role)
+		return fault.New(fault.Denied, code.RoleTooLow, "%s has the role %q, but this needs %q", u.Name, u.Role, role)
 	}
 	if len(u.Apps) == 0 {
 		return nil
@@ -45,7 +45,7 @@ func (u User) May(role Role, app string) error {
 		return u.NoAccess(fmt.Sprintf("the app %q", app))
 	}
 	if app == "" && role != RoleRead {
-		return fault.New(fault.Denied, code.AppForbidden, "%s has access to its own apps alone", u.Name)
+		return fault.New(fault.Denied, code.AppForbidden, "%s has access only to its own apps", u.Name)
 	}
 	return nil
 }
@@ -181,8 +181,8 @@ func (tx Keys) Put(key Key) error {
 		return err
 	}
 	if found && other.Name != key.Name {
-		return fault.New(fault.Conflict, code.KeyExists, "this key is here already, as %q", other.Name).
-			Hint("berth ssh-keys:add %s --role ROLE changes what it may do", other.Name)
+		return fault.New(fault.Conflict, code.KeyExists, "this key already exists as %q", other.Name).
+			Hint("to change its role: berth ssh-keys:add %s --role ROLE", other.Name)
 	}
 	return put(tx.bucket("keys"), []byte(key.Name), storedKey{key, tx.idsFor(key.Apps)})
 }

@@ -85,3 +85,15 @@ func Duration(d time.Duration) string {
 	}
 	return d.String()
 }
+
+// Elapsed shows a time in short: "30s", "1m", "1h30m".
+func Elapsed(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

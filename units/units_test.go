@@ -63,3 +63,14 @@ func TestDuration_IsSaidAsPeopleSayIt(t *testing.T) {
 		}
 	}
 }
+
+func TestElapsed_HasNoUnitOfNothing(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		30 * time.Second: "30s", time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", time.Hour: "1h",
+		90 * time.Minute: "1h30m", time.Hour + time.Second: "1h0m1s", 0: "0s", 100 * time.Millisecond: "100ms", 20 * time.Hour: "20h",
+	} {
+		if got := Elapsed(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -208,7 +209,7 @@ func (r *Report) Timed(name string, work func() error) error {
 func (r *Report) UnderWay(began time.Time) {
 	already := "already"
 	if since := time.Since(began).Round(time.Second); since > 0 {
-		already = fmt.Sprintf("for %s already", since)
+		already = fmt.Sprintf("for %s already", units.Elapsed(since))
 	}
 	r.Detail("in progress %s; this push waits for it", already)
 }

@@ -169,7 +169,7 @@ func TestCommands_OutputAndExitCodes(t *testing.T) {
 		err   string // in stderr
 	}{
 		{"apps:create shop", 0, "berth@example.com:shop\n", "created shop"},
-		{"apps:create shop", 5, "", "error: there is an app named \"shop\" already [E102]"},
+		{"apps:create shop", 5, "", "error: an app named \"shop\" already exists [E102]"},
 		{"apps:create Shop", 2, "", "[E100]"},
 		{"apps:create -- -rf", 2, "", "[E100]"},
 		{"apps:create", 2, "", "usage: berth apps:create NAME"},

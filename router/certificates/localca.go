@@ -80,7 +80,7 @@ func newLocalCA(ctx context.Context, storage certmagic.Storage, log *slog.Logger
 		if err == nil {
 			return ca, nil
 		}
-		log.Error("the local CA is replaced; its root must be trusted anew", "err", err)
+		log.Error("the local CA is replaced; its root must be trusted again", "err", err)
 	}
 	fresh, err := newRoot(time.Now())
 	if err != nil {

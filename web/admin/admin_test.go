@@ -715,7 +715,7 @@ func TestAdmin_RevealShowsOneValueAndRemembersWho(t *testing.T) {
 	got := v.post("/apps/shop/config/SECRET", nil)
 	got.mustContain(t, "hunter2")
 	got.mustNotContain(t, "blue1")
-	v.get("/apps/shop").mustContain(t, "looked at the value of SECRET")
+	v.get("/apps/shop").mustContain(t, "read the value of SECRET")
 	if got := v.post("/apps/shop/config/NONE", nil); got.status != http.StatusNotFound {
 		t.Errorf("a variable that is not there: %d, want 404", got.status)
 	}

@@ -38,7 +38,7 @@ func open(o options) (*site, error) {
 	}
 	if s.fallback != "" && !s.isFile(s.fallback) {
 		root.Close()
-		return nil, fmt.Errorf("the fallback %s is no file of %s", s.fallback, o.root)
+		return nil, fmt.Errorf("the fallback %s is not a file in %s", s.fallback, o.root)
 	}
 	return s, nil
 }

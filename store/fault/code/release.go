@@ -19,7 +19,7 @@ var releases = []Entry{
 	{ReleaseFailed, "The release failed and cannot be rolled back to.",
 		"This release never served, or it was rolled back because it failed. Rolling back to it would take " +
 			"the app down. Choose a release that has served: `berth releases APP` shows the status of each."},
-	{NoEarlierRelease, "There is no earlier release to go back to.",
+	{NoEarlierRelease, "There is no earlier release to roll back to.",
 		"`berth rollback APP` without a number rolls back to the release before the live one. The live " +
 			"release is the first that has served, or all earlier ones failed. `berth releases APP` lists them. " +
 			"To change what runs, fix the app and push again."},
