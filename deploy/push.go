@@ -263,6 +263,9 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
 	}
+	for _, line := range rescaled(record, made) {
+		out.Line("note: %s", line)
+	}
 	build := a.building(release.Build)
 	with.build, with.phase = build, true
 	with.config = func(now map[string]string) (map[string]string, error) {

@@ -161,7 +161,7 @@ func TestWatch_WhatIsNotUndone(t *testing.T) {
 			}},
 		"stopped meanwhile": {after: 20 * time.Second, layers: everyLayer{}, live: 2, config: map[string]string{"COLOR": "blue"},
 			do: func(t *testing.T, d *Deployer, l *fleettest.Life) {
-				if err := d.Stop(l.Context, "shop", store.Root, io.Discard); err != nil {
+				if err := d.Stop(l.Context, "shop", "", store.Root, io.Discard); err != nil {
 					t.Fatal(err)
 				}
 			}},

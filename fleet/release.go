@@ -56,6 +56,10 @@ type Process struct {
 	Dir     string
 	Limits  Limits // of each instance
 
+	// Unchecked is set when an instance counts as healthy once it runs and, where it
+	// is web, listens.
+	Unchecked bool
+
 	// Checks are what an instance has to pass. Those of another type are
 	// allowed and have no effect.
 	Checks []store.HealthCheck

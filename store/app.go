@@ -50,6 +50,15 @@ type App struct {
 	// Stopped is set by ps:stop: the release stays, nothing runs.
 	Stopped bool `json:"stopped,omitempty"`
 
+	// StoppedTypes are those process types that ps:stop has stopped by themselves.
+	StoppedTypes []string `json:"stopped_types,omitempty"`
+
+	// UncheckedTypes are those process types whose checks are not waited for when
+	// their instances start (checks:skip); Unchecked is all of them, also those of
+	// releases to come.
+	UncheckedTypes []string `json:"unchecked_types,omitempty"`
+	Unchecked      bool     `json:"unchecked,omitempty"`
+
 	// Rollout is the order in which releases follow one another; empty is StartFirst.
 	Rollout Rollout `json:"rollout,omitempty"`
 
@@ -84,6 +93,11 @@ type Watch struct {
 	Release int       `json:"release"`
 	Before  int       `json:"before"`
 	Since   time.Time `json:"since"`
+}
+
+// SkipsChecks tells whether the checks of a process type are not waited for.
+func (a App) SkipsChecks(process string) bool {
+	return a.Unchecked || slices.Contains(a.UncheckedTypes, process)
 }
 
 // Rollout is an order of the old and the new in a rollout.
@@ -121,7 +135,7 @@ func (a App) ID() string { return strconv.Itoa(a.UID) }
 
 // Instances returns how many instances of a process type should run.
 func (a App) Instances(process string) int {
-	if a.Stopped {
+	if a.Stopped || slices.Contains(a.StoppedTypes, process) {
 		return 0
 	}
 	if n, ok := a.Formation[process]; ok {

@@ -69,6 +69,7 @@ type Release struct {
 	Processes []Process         `json:"processes"` // in the order of the Procfile
 	Env       map[string]string `json:"env,omitempty"`
 	Health    []HealthCheck     `json:"health,omitempty"`
+	Formation map[string]int    `json:"formation,omitempty"` // app.json's, and one of the sole process
 	Cron      []CronJob         `json:"cron,omitempty"`
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
 

@@ -20,8 +20,9 @@ type ProcessRoom interface {
 	SetLimit(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
 	SetRollout(ctx context.Context, app string, rollout store.Rollout, by store.User) error
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
-	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
-	Start(ctx context.Context, app string, by store.User, out io.Writer) error
+	Unscale(ctx context.Context, app string, by store.User, out io.Writer) error
+	Stop(ctx context.Context, app, process string, by store.User, out io.Writer) error
+	Start(ctx context.Context, app, process string, by store.User, out io.Writer) error
 }
 
 // OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
@@ -45,8 +46,9 @@ func (n processes) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "ps:scale", Role: deploys,
-			Short:   "set how many of each type run",
-			Long:    "Without TYPE=N it shows them.",
+			Short: "set how many of each type run",
+			Long: "Without TYPE=N it shows them. What app.json says of a type counts again from the\n" +
+				"next push on; --clear takes back at once what was scaled by hand.",
 			Example: "ps:scale shop web=2 worker=1",
 			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
@@ -105,6 +107,7 @@ func (n processes) verbs() []Verb {
 type ScaleArgs struct {
 	AppArgs
 	Formation map[string]int `json:"formation"`
+	Clear     bool           `json:"clear,omitempty"` // as app.json says, or as is usual
 }
 
 // RestartArgs name an app and perhaps one of its process types.
@@ -137,7 +140,13 @@ func (n processes) report(ctx context.Context, _ Call, args AppArgs) (Report, er
 }
 
 func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, error) {
-	if len(args.Formation) == 0 {
+	if args.Clear && len(args.Formation) == 0 {
+		if err := n.Unscale(ctx, args.App, c.User, c.Out); err != nil {
+			return Report{}, err
+		}
+		return n.reportOf(ctx, args.App)
+	}
+	if len(args.Formation) == 0 || args.Clear {
 		return Report{}, fault.New(fault.Usage, code.ArgumentsInvalid, "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
 	if err := n.Scale(ctx, args.App, args.Formation, c.User, c.Out); err != nil {
@@ -169,15 +178,15 @@ func (n processes) restart(ctx context.Context, c Call, args RestartArgs) (Repor
 	return n.reportOf(ctx, args.App)
 }
 
-func (n processes) stop(ctx context.Context, c Call, args AppArgs) (Report, error) {
-	if err := n.Stop(ctx, args.App, c.User, c.Out); err != nil {
+func (n processes) stop(ctx context.Context, c Call, args RestartArgs) (Report, error) {
+	if err := n.Stop(ctx, args.App, args.Process, c.User, c.Out); err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)
 }
 
-func (n processes) start(ctx context.Context, c Call, args AppArgs) (Report, error) {
-	if err := n.Start(ctx, args.App, c.User, c.Out); err != nil {
+func (n processes) start(ctx context.Context, c Call, args RestartArgs) (Report, error) {
+	if err := n.Start(ctx, args.App, args.Process, c.User, c.Out); err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)

@@ -49,6 +49,8 @@ type Config struct {
 type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
+	Inspect     InspectRoom
+	Checks      CheckRoom
 	Resources   ResourceRoom
 	OneOffs     OneOffRoom
 	Config      ConfigRoom
@@ -85,7 +87,8 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs(), resources{r, rooms.Resources}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs(), inspect{rooms.Inspect}.verbs(),
+			checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),

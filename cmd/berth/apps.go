@@ -123,21 +123,25 @@ func label(i int, name string) string {
 }
 
 func (c *cli) processCommands() []command {
+	var unscale bool
 	return []command{
 
 		{
 			use: "ps:scale APP [TYPE=N ...]",
 
 			max: -1, reads: true,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVar(&unscale, "clear", false, "as many as app.json says, or as is usual")
+			},
 			run: func(ctx context.Context, app string, words []string) error {
-				if len(words) == 0 {
+				if len(words) == 0 && !unscale {
 					return read(ctx, c, "ps:report", verbs.AppArgs{App: app}, printFormation)
 				}
 				formation, err := parseFormation(words)
 				if err != nil {
 					return err
 				}
-				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation}
+				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation, Clear: unscale}
 				var report verbs.Report
 				if err := c.ask(ctx, "ps:scale", args, &report); err != nil {
 					return err

@@ -11,6 +11,7 @@ import (
 )
 
 var resourceShows = map[string]printer{
+	"ps:inspect":             func(c *cli, _ string, raw json.RawMessage) error { return c.printJSON(raw) },
 	"resource:report":        asTable(printResources),
 	"resource:limit":         asAllotted(),
 	"resource:limit-clear":   asAllotted(),

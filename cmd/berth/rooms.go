@@ -12,6 +12,8 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		Inspect:     d,
+		Checks:      d.Checks(),
 		Resources:   d.Resources(),
 		OneOffs:     d.Jobs(),
 		Config:      d,

@@ -29,7 +29,7 @@ func Of(record store.App, r store.Release) fleet.Release {
 		cmd := ProcessCommand(record, r, p, "")
 		out.Processes = append(out.Processes, fleet.Process{
 			Type: p.Type, Count: record.Instances(p.Type), Command: p.Command, Args: cmd.Args, Dir: cmd.Dir, Checks: r.Health,
-			Limits: limits(record, p.Type),
+			Limits: limits(record, p.Type), Unchecked: record.SkipsChecks(p.Type),
 		})
 	}
 	return out

@@ -9,6 +9,8 @@ import "github.com/berthd/berth/verbs"
 type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
+	verbs.InspectRoom
+	verbs.CheckRoom
 	verbs.ResourceRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
@@ -36,6 +38,8 @@ func Rooms(one Everything) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        one,
 		Processes:   one,
+		Inspect:     one,
+		Checks:      one,
 		Resources:   one,
 		OneOffs:     one,
 		Config:      one,

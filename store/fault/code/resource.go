@@ -2,13 +2,12 @@ package code
 
 // Resources: what the instances of apps may take of the machine.
 const (
-	ResourceInvalid    = "E625"
-	ResourceUnfit      = "E626"
-	ResourcesTooMany   = "E627"
-	ReserveAboveLimit  = "E628"
-	DiskLimitExceeded  = "E629"
-	CheckUnknown       = "E630"
-	InspectNotPossible = "E631"
+	ResourceInvalid   = "E625"
+	ResourceUnfit     = "E626"
+	ResourcesTooMany  = "E627"
+	ReserveAboveLimit = "E628"
+	DiskLimitExceeded = "E629"
+	CheckFailed       = "E630"
 )
 
 var resources = []Entry{
@@ -33,10 +32,8 @@ var resources = []Entry{
 			"disk of its process type. This one wrote more, so it was stopped, and a new one is started with an " +
 			"empty disk. Write less or remove what is no longer needed, keep what has to stay in a volume, or " +
 			"raise the limit with `berth resource:limit --disk 2g APP`."},
-	{CheckUnknown, "There is no such check.",
-		"`berth checks:report APP` lists the process types and their checks. Checks come from app.json; a web " +
-			"process without one is asked for `GET /`."},
-	{InspectNotPossible, "There is nothing to inspect.",
-		"Of this app, nothing runs that could be inspected. `berth ps:report APP` shows what should run, and " +
-			"`berth ps:start APP` starts it."},
+	{CheckFailed, "A check of an instance did not pass.",
+		"`berth checks:run` made the checks of what runs once, and the evidence shows which did not pass and why. " +
+			"Nothing was changed: an instance that fails a readiness check is asked last, and one that fails its " +
+			"liveness check is replaced, both by themselves. `berth checks:report APP` lists the checks."},
 }
