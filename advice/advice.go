@@ -138,7 +138,7 @@ func Settings(f *fault.Error, ssh, app string, lines []string) *fault.Error {
 		if m := nowhereSays.FindStringSubmatch(line); m != nil && m[1] != "localhost" {
 			hintOnce(f, "there is no host "+m[1]+" here, unlike in a compose file: set one that the app can reach with config:set")
 		}
-		adviseFiles(f, line)
+		adviseFiles(f, ssh, app, line)
 	}
 	return f
 }
@@ -148,16 +148,28 @@ func hintSetting(f *fault.Error, ssh, app, name string) {
 	hintOnce(f, ssh+" config:set "+app+" "+name+"=VALUE")
 }
 
-// adviseFiles says where an app can write.
-func adviseFiles(f *fault.Error, line string) {
+// adviseFiles says where an app can write, and how what it writes lasts.
+func adviseFiles(f *fault.Error, ssh, app, line string) {
 	m := absolutePath.FindStringSubmatch(strings.TrimPrefix(line, "| "))
 	outside := m != nil && m[1] != "/app" && !strings.HasPrefix(m[1], "/app/") && !strings.HasPrefix(m[1], "/proc/")
 	if unwritable.MatchString(line) && outside {
-		hintOnce(f, "an app can write only below /app and /tmp, not to "+m[1]+"; the next release starts without what it wrote")
+		hintOnce(f, "an app can write only below /app and /tmp, not to "+m[1]+"; the next release starts without what it wrote. A volume keeps it:")
+		dir := m[1]
+		if path.Ext(dir) != "" && strings.Count(dir, "/") > 1 {
+			dir = path.Dir(dir)
+		}
+		hintVolume(f, ssh, app, dir)
 	}
 	if strings.Contains(line, "unable to open database file") || strings.Contains(line, "SQLITE_CANTOPEN") {
-		hintOnce(f, "SQLite's file must be in an existing directory below /app or /tmp; the next release starts without it")
+		hintOnce(f, "SQLite's file must be in an existing directory below /app or /tmp; the next release starts without it. A volume keeps it:")
+		hintVolume(f, ssh, app, "/app/data")
 	}
+}
+
+// hintVolume says how a directory is made one that lasts.
+func hintVolume(f *fault.Error, ssh, app, dir string) {
+	hintOnce(f, ssh+" storage:create data --app "+app)
+	hintOnce(f, ssh+" storage:mount "+app+" data --container-dir "+dir)
 }
 
 // hintOnce adds a hint that is not there yet.

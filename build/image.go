@@ -122,7 +122,7 @@ func adoptImage(made *plan.Plan, img images.Image, ref string) (Image, error) {
 	}
 	return Image{Base: img.Layer, Top: img.Layer, Args: args, Foreign: &store.Image{
 		Ref: ref, Digest: img.Digest, Entrypoint: img.Config.Entrypoint, Dir: img.Config.Dir,
-		Ports: slices.Clone(img.Config.Ports), StopSignal: img.Config.StopSignal,
+		Ports: slices.Clone(img.Config.Ports), Volumes: slices.Clone(img.Config.Volumes), StopSignal: img.Config.StopSignal,
 	}}, nil
 }
 

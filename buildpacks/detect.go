@@ -114,7 +114,9 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 		if err == nil {
 			noteIgnored(chain.Tree, lang.name)
 			if !slices.ContainsFunc(chain.Tree.Notes, func(note string) bool { return strings.HasPrefix(note, "SQLite:") }) {
-				noteFiles(chain.Tree) // Django's settings have said it
+				p.Keeps = noteFiles(chain.Tree)
+			} else { // Django's settings have said it
+				p.Keeps = []plan.Keep{{What: "the settings keep data in SQLite", Dir: "/app/data", Guess: true}}
 			}
 			p.End(chain)
 			return p, nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
 )
 
@@ -38,7 +39,7 @@ var writers = []string{".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rs", ".rb",
 
 // noteFiles notes what an app seems to keep in files: they are gone with the
 // next release.
-func noteFiles(t *source.Tree) {
+func noteFiles(t *source.Tree) (keeps []plan.Keep) {
 	found := make([]bool, len(writings))
 	files, bytes := 0, 0
 	t.Walk(notOwn, func(name string) {
@@ -56,11 +57,41 @@ func noteFiles(t *source.Tree) {
 			if !found[i] && w.fits(text) {
 				found[i] = true
 				t.Note("%s %s: files are lost with each release, and not shared by", source.Printable(name), w.what)
-				t.Note("instances; keep lasting data in a database or an object store")
+				t.Note("instances; a volume keeps them")
+				dir, guess := w.place(text)
+				keeps = append(keeps, plan.Keep{What: source.Printable(name) + " " + w.what, Dir: dir, Guess: guess})
 			}
 		}
 	})
+	return keeps
 }
+
+// place returns the directory in containers in which a text keeps files. Where it
+// does not say, or has them beside the source, it is one where they could be.
+func (w writing) place(text string) (dir string, guess bool) {
+	for _, groups := range w.text.FindAllStringSubmatch(text, 20) {
+		for _, file := range groups[1:] {
+			dir := path.Join("/app", path.Dir(file))
+			if path.IsAbs(file) {
+				dir = path.Dir(file)
+			}
+			switch {
+			case file == "/data" || strings.HasPrefix(file, "/data/"):
+				return "/data", false
+			case strings.Contains(file, ":memory:") || !strings.Contains(file, "/") || !placeName.MatchString(dir) || strings.Contains(dir, ".."):
+			case dir != "/app" && strings.Count(dir, "/") > 1 && !strings.HasPrefix(dir, "/tmp"):
+				return dir, false
+			}
+		}
+	}
+	if strings.Contains(w.what, "upload") {
+		return "/app/uploads", true
+	}
+	return "/app/data", true
+}
+
+// placeName is a directory that can be named in a command as it is.
+var placeName = source.NewPattern(`^/[A-Za-z0-9._/-]+$`)
 
 // fits tells whether a text writes so, into a file that is one.
 func (w writing) fits(text string) bool {

@@ -1,10 +1,12 @@
 package buildpacks
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/berthd/berth/buildpacks/packtest"
+	"github.com/berthd/berth/buildpacks/plan"
 )
 
 // What an app keeps in files is gone with the next release, and that is said.
@@ -70,6 +72,31 @@ func TestDetect_NotesWhatIsPassedOver(t *testing.T) {
 			notes := strings.Join(made.Notes, "\n")
 			if c.want == "" && strings.Contains(notes, "ignored") || !strings.Contains(notes, c.want) {
 				t.Errorf("notes: got %q, want %q", notes, c.want)
+			}
+		})
+	}
+}
+
+func TestDetect_SaysWhereAVolumeWouldKeepFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		want       plan.Keep
+	}{
+		"beside the source":   {"store.py", "db = sqlite3.connect('shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"below it":            {"store.py", "db = sqlite3.connect('var/db/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/var/db"}},
+		"elsewhere":           {"store.py", "db = sqlite3.connect('/app/files/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/files"}},
+		"no name for a shell": {"store.py", "db = sqlite3.connect('$(id)/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"out of the tree":     {"store.py", "db = sqlite3.connect('../../etc/shop.db')\n", plan.Keep{What: "store.py keeps data in SQLite", Dir: "/app/data", Guess: true}},
+		"uploads":             {"up.py", "app.config['UPLOAD_FOLDER'] = 'static/x'\n", plan.Keep{What: "up.py keeps uploads in files", Dir: "/app/uploads", Guess: true}},
+		"/data":               {"up.py", "ROOT = '/data/files'\n", plan.Keep{What: "up.py keeps data below /data", Dir: "/data"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := Detect(packtest.Request(repo("requirements.txt", "flask\ngunicorn", "web.py", flaskApp, c.file, c.text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(made.Keeps, []plan.Keep{c.want}) {
+				t.Errorf("got %+v, want %+v", made.Keeps, c.want)
 			}
 		})
 	}

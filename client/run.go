@@ -13,9 +13,10 @@ import (
 )
 
 // A one-off command needs its streams both ways, so it is a WebSocket at
-// /api/v1/run. The asker speaks first:
+// /api/v1/run, and so are the other verbs that are attached. The asker speaks
+// first:
 //
-//	text    RunArgs
+//	text    RunArgs, or the arguments of the verb
 //	binary  what goes to the program's stdin
 //	text    RunControl: a new size of the terminal, a signal, the end of stdin
 //
@@ -39,6 +40,7 @@ type RunControl struct {
 	Resize *runtime.Size `json:"resize,omitempty"`
 	Signal string        `json:"signal,omitempty"` // "INT"
 	EOF    bool          `json:"eof,omitempty"`
+	Broken bool          `json:"broken,omitempty"` // beside EOF: stdin could not be read to its end
 }
 
 // RunResult is how it ended.
@@ -59,13 +61,19 @@ const (
 // Run runs a one-off command with its streams attached to att and returns its
 // exit code. Cancelling ctx kills it.
 func (c *Client) Run(ctx context.Context, app string, args []string, att runtime.Attachment) (int, error) {
-	conn, _, err := websocket.Dial(ctx, "ws://"+c.host+Path+"run", &websocket.DialOptions{HTTPClient: c.http})
+	return c.Attach(ctx, "run", RunArgs{App: app, Args: args, Terminal: att.Terminal, Size: att.Size}, att)
+}
+
+// Attach calls a verb that has streams both ways, with those of att, and returns
+// its exit code. Cancelling ctx ends it.
+func (c *Client) Attach(ctx context.Context, verb string, args any, att runtime.Attachment) (int, error) {
+	conn, _, err := websocket.Dial(ctx, "ws://"+c.host+Path+verb, &websocket.DialOptions{HTTPClient: c.http})
 	if err != nil {
 		return 0, c.unreachable(err)
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(RunMessage + 64<<10)
-	raw, err := json.Marshal(RunArgs{App: app, Args: args, Terminal: att.Terminal, Size: att.Size})
+	raw, err := json.Marshal(args)
 	if err != nil {
 		return 0, err
 	}
@@ -114,8 +122,12 @@ func sendStdin(ctx context.Context, conn *websocket.Conn, stdin io.Reader) {
 		if n > 0 && conn.Write(ctx, websocket.MessageBinary, chunk[:n]) != nil {
 			return
 		}
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err != nil {
+			sendControl(ctx, conn, RunControl{EOF: true, Broken: true})
+			return
 		}
 	}
 	sendControl(ctx, conn, RunControl{EOF: true})

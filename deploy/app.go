@@ -182,7 +182,11 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 	}
 	defer d.edge.HoldPorts()() // its ports are free for others only when they are closed
 	var freed []string
+	var volumes []store.Volume
 	err = d.db.Update(func(tx *store.Tx) error {
+		if volumes, err = tx.Volumes.Of(name); err != nil {
+			return err
+		}
 		domains, err := tx.Domains(name)
 		if err != nil {
 			return err
@@ -194,6 +198,9 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 	})
 	if err != nil {
 		return fault.ExplainDiskFull(err)
+	}
+	for _, v := range volumes {
+		out.Line("the volume %s stays, with its files; berth storage:destroy %s --force removes it", v.Name, v.Name)
 	}
 	d.jobs.End(a.fleet)
 	wait := a.fleet.End()

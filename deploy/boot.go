@@ -29,6 +29,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
+	d.volumes.Thaw(containers)
 	if err := d.closeInterrupted(containers); err != nil {
 		return fmt.Errorf("close the records of what was interrupted: %w", err)
 	}
@@ -80,7 +81,7 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 		w := fleet.Wanted{App: d.app(record).fleet, StopFirst: record.Rollout == store.StopFirst}
 		if release, err := d.liveRelease(record); err == nil {
 			r := formation.Of(record, release)
-			w.Release = &r
+			w.Release, w.StopFirst = &r, stopsFirst(record, release)
 			w.Trial = trialOf(record)
 		}
 		list = append(list, w)

@@ -20,8 +20,9 @@ import (
 // stay with the other one, and the clone is not under maintenance. Unless
 // deploy is false, it then runs what is live of the other: the commit is built
 // again, since layers hold files of the app's own user, or the image is pulled.
-// A clone whose deploy fails stays, without a release.
-func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, w io.Writer) error {
+// A clone whose deploy fails stays, without a release. With storage it gets the
+// volumes too, as they are at one moment each; else they stay with the other one.
+func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, w io.Writer) error {
 	old, _, err := d.find(from)
 	if err != nil {
 		return err
@@ -50,6 +51,9 @@ func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy bool, b
 		return tx.AddEvent(store.Event{App: to, By: by.Name, Kind: "create", Text: fmt.Sprintf("cloned from %s", from)})
 	})
 	if err != nil {
+		return err
+	}
+	if err := d.Mounts.clone(ctx, from, to, storage, by, w); err != nil {
 		return err
 	}
 	switch {

@@ -30,7 +30,7 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 			tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{{App: "shop", Host: "r.test"}: {Username: "u"}, {App: "blog", Host: "r.test"}: {Username: "b"}}),
 		)
 	})
-	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, false, store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	err := d.db.View(func(tx *store.Tx) error {
@@ -62,10 +62,10 @@ func TestCloneApp_CopiesSettingsAndNoDomains(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err == nil {
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, false, store.Root, io.Discard); err == nil {
 		t.Error("a clone took the place of an app")
 	}
-	if err := d.CloneApp(t.Context(), "none", "other", false, store.Root, io.Discard); err == nil {
+	if err := d.CloneApp(t.Context(), "none", "other", false, false, store.Root, io.Discard); err == nil {
 		t.Error("there was nothing to clone")
 	}
 }
@@ -108,7 +108,7 @@ func TestCloneApp_IsThereWithItsSettingsOrNotAtAll(t *testing.T) {
 	record, _ := shop(t, d)
 	record.LocalCertificates = true
 	update(t, d, func(tx *store.Tx) error { return tx.PutApp(record) })
-	if err := d.CloneApp(t.Context(), "shop", "copy", false, store.Root, io.Discard); err != nil {
+	if err := d.CloneApp(t.Context(), "shop", "copy", false, false, store.Root, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if len(told.hosts) == 0 {
@@ -143,7 +143,7 @@ func TestCloneApp_OfACommitThatIsGoneMakesNothing(t *testing.T) {
 	update(t, d, func(tx *store.Tx) error {
 		return tx.PutRelease(store.Release{App: "shop", Number: 1, Status: store.ReleaseLive, Config: map[string]string{}, Commit: strings.Repeat("1", 40)})
 	})
-	err := d.CloneApp(t.Context(), "shop", "copy", true, store.Root, io.Discard)
+	err := d.CloneApp(t.Context(), "shop", "copy", true, false, store.Root, io.Discard)
 	if f := fault.From(err); f == nil || f.Code != "E117" {
 		t.Errorf("got %v, want E117", err)
 	}

@@ -13,6 +13,7 @@ package deploy
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/buildpacks/mirror"
@@ -26,6 +27,7 @@ import (
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/runtime/images"
+	"github.com/berthd/berth/storage"
 	"github.com/berthd/berth/store"
 )
 
@@ -43,6 +45,11 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Volumes is the directory of the apps' volumes. Own are berth's directories:
+	// nothing of them is mounted into an app.
+	Volumes string
+	Own     []string
 
 	// Caches is the directory of the apps' build caches.
 	Caches string
@@ -66,18 +73,20 @@ type Deployer struct {
 	*Apps
 	*Releases
 	*Processes
+	Mounts    *Mounts
 	phases    *phases
 	resources *Resources
 	checks    *Checks
 
-	cfg    Config
-	engine *runtime.Engine
-	build  *build.Builder
-	edge   *edge.Edge
-	jobs   *jobs.Jobs
-	logs   *logs.Book
-	lan    *edge.Network
-	boxes  fleet.Host // of what is no instance: jobs and phases
+	cfg     Config
+	engine  *runtime.Engine
+	build   *build.Builder
+	edge    *edge.Edge
+	jobs    *jobs.Jobs
+	logs    *logs.Book
+	volumes *storage.Room
+	lan     *edge.Network
+	boxes   fleet.Host // of what is no instance: jobs and phases
 
 	routed chan struct{} // closed when what ran before is routed
 	booted chan struct{}
@@ -97,9 +106,12 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
-	d.boxes = local.Host(engine)
+	d.volumes = d.newVolumes()
+	boxes := local.New(engine, d.volumes)
+	d.volumes.Watch(boxes.Containers)
+	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
-	d.jobs = d.newJobs(engine)
+	d.jobs = d.newJobs(boxes)
 	d.join()
 	return d
 }
@@ -109,6 +121,7 @@ func (d *Deployer) join() {
 	d.phases = &phases{turns: d.turns, boxes: d.boxes, logs: d.logs, ssh: d.sshCommand}
 	d.Releases = &Releases{turns: d.turns, phases: d.phases, build: d.build, jobs: d.jobs, layers: d.engine, ssh: d.sshCommand}
 	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
+	d.Mounts = &Mounts{turns: d.turns, releases: d.Releases, jobs: d.jobs, volumes: d.volumes}
 	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
 	d.resources = &Resources{Processes: d.Processes, apps: d.Apps}
 	d.checks = &Checks{d.Processes}
@@ -120,6 +133,7 @@ func (d *Deployer) join() {
 func (d *Deployer) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, d.end)
 	defer stop()
+	d.warn("the volumes are not all swept", d.volumes.Sweep(time.Now()))
 	if err := d.boot(d.life); err != nil && ctx.Err() == nil {
 		d.end()
 		d.rest()
@@ -127,6 +141,7 @@ func (d *Deployer) Run(ctx context.Context) error {
 	}
 	close(d.booted)
 	d.background(d.build.MakeAhead)
+	d.background(d.volumes.Run)
 	d.jobs.Run(ctx)
 	d.rest()
 	return nil
@@ -153,6 +168,9 @@ func (d *Deployer) Checks() *Checks { return d.checks }
 
 // Resources is what the apps may take of the machine.
 func (d *Deployer) Resources() *Resources { return d.resources }
+
+// Storage is the volumes of the apps.
+func (d *Deployer) Storage() *storage.Room { return d.volumes }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }

@@ -54,7 +54,7 @@ func (d *Processes) Scale(ctx context.Context, app string, formation map[string]
 				record.StoppedTypes = allBut(record.StoppedTypes, name)
 			}
 		}
-		return change{by: by}, nil
+		return change{by: by}, oneWriter(*record, release)
 	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
 }
 

@@ -297,6 +297,7 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 		out.Warn(fmt.Sprintf("the config of %s changed during the build", record.Name),
 			"the build used the old config; the next push uses the new one")
 	}
+	d.warn("what an app loses with its next release is not told", d.Mounts.warnUnkept(out, release, made.Keeps), "app", record.Name)
 	return release, nil
 }
 

@@ -44,6 +44,11 @@ type rollout struct {
 	edit    func(*store.App)         // changes the app's record, with the swap
 	also    func(tx *store.Tx) error // stored with the swap
 
+	// mounts are those that the release gets, and the app with the swap; nil leaves
+	// the app's own. kept leaves those that the release has.
+	mounts *[]store.Mount
+	kept   bool
+
 	// config makes the release's config of the app's, which becomes the same at
 	// the swap; nil leaves both as they are.
 	config func(now map[string]string) (map[string]string, error)
@@ -52,7 +57,7 @@ type rollout struct {
 // roll records a release, rolls it out and tells how it went. It returns the
 // config that the release has. The caller holds the app.
 func (d *Releases) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
-	config, err := d.record(&record, &release, with.config)
+	config, err := d.record(&record, &release, with)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +74,13 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	trial := with.trial(release, before)
 	if with.edit != nil {
 		with.edit(&record)
+	}
+	if err := oneWriter(record, release); err != nil {
+		d.forsake(record.Name, release, err)
+		return nil, err
+	}
+	if mount, one := alone(release); one && record.Rollout != store.StopFirst && before != 0 {
+		out.Step("Storage", "%s is for one writer: v%d stops before v%d starts", mount.Path, before, release.Number)
 	}
 	kept, err := d.promise(record, release, with.by)
 	if err != nil {
@@ -116,7 +128,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
-	case record.Rollout == store.StopFirst:
+	case stopsFirst(record, release):
 		out.Step("Switch", "v%d -> v%d", before, release.Number)
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
@@ -128,8 +140,9 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 }
 
 // record stores a release as pending, with the config that it brings or that
-// configure makes of the app's own, and says how that differs from the live one's.
-func (d *Releases) record(record *store.App, release *store.Release, configure func(map[string]string) (map[string]string, error)) (config string, err error) {
+// with.config makes of the app's own, and says how that differs from the live one's.
+func (d *Releases) record(record *store.App, release *store.Release, with rollout) (config string, err error) {
+	configure := with.config
 	err = d.db.Update(func(tx *store.Tx) error {
 		fresh, err := tx.App(record.Name)
 		if err != nil {
@@ -142,6 +155,14 @@ func (d *Releases) record(record *store.App, release *store.Release, configure f
 		}
 		if configure != nil {
 			if release.Config, err = configure(release.Config); err != nil {
+				return err
+			}
+		}
+		switch {
+		case with.mounts != nil:
+			release.Mounts = *with.mounts
+		case !with.kept:
+			if release.Mounts, err = tx.Volumes.Mounts(record.Name); err != nil {
 				return err
 			}
 		}

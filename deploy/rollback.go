@@ -54,7 +54,7 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 	if why != "" {
 		text += ": " + why
 	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, back: true, also: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, kept: fallen != 0, back: true, also: func(tx *store.Tx) error {
 		config := target.Config
 		if fallen != 0 {
 			last, err := tx.Release(app, fallen)
@@ -66,6 +66,9 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 				return err
 			}
 			config = without(now, last.Config, target.Config)
+			if err := tx.Volumes.PutMounts(app, there(tx, release.Mounts)); err != nil {
+				return err
+			}
 			if err := tx.MarkRelease(app, fallen, store.ReleaseFailed, why); err != nil {
 				return err
 			}

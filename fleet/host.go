@@ -100,6 +100,7 @@ type Spec struct {
 	Hostname string
 	Labels   map[string]string // kept with the container
 	Limits   Limits
+	Mounts   []Mount
 
 	// Foreign is set when the root filesystem is an image that berth did not build.
 	Foreign bool
@@ -110,6 +111,16 @@ type Spec struct {
 	// LogFile is the file that gets the output of the program. Two containers
 	// never share one.
 	LogFile string
+}
+
+// Mount is where the programs of a container find a volume, or a directory of
+// the host.
+type Mount struct {
+	Volume   string // its id
+	Host     string // a directory of the host, in the place of a volume
+	Path     string // in the container
+	ReadOnly bool
+	Process  string // the process type whose instances have it; "" is every one
 }
 
 // NewID returns an id for a container that was never used before.

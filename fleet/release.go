@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -19,6 +20,9 @@ const (
 	LabelNumber  = "berth.number"
 	labelLimits  = "berth.limits"
 
+	// LabelVolumes has the ids of the volumes that the container has, between spaces.
+	LabelVolumes = "berth.volumes"
+
 	// KindInstance is the kind of the containers of instances. Others have
 	// other kinds, and the fleet does not touch them.
 	KindInstance = "instance"
@@ -30,6 +34,7 @@ type Release struct {
 	Number int
 	UID    int    // Unix user of its processes
 	Limits Limits // of what runs in its image and is no process: one-offs, jobs
+	Mounts []Mount
 
 	Layer string // key of the root filesystem
 	Base  string // key of the layer below it, which holds all but the source
@@ -70,12 +75,34 @@ func (r Release) exposes(port string) bool {
 	return slices.Contains(r.Exposes, port+"/tcp") || slices.Contains(r.Exposes, port)
 }
 
+// mounts are those that a container of a kind has: an instance the ones of its
+// process type, everything else all of them.
+func (r Release) mounts(kind, process string) (list []Mount) {
+	for _, m := range r.Mounts {
+		if kind != KindInstance || m.Process == "" || m.Process == process {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
 // Spec describes the container of something that runs in the release's image.
 func (r Release) Spec(app, kind string, labels map[string]string) Spec {
 	all := map[string]string{LabelApp: strconv.Itoa(r.UID), LabelKind: kind}
 	maps.Copy(all, labels)
+	mounts := r.mounts(kind, all[LabelProcess])
+	var volumes []string
+	for _, m := range mounts {
+		if m.Volume != "" {
+			volumes = append(volumes, m.Volume)
+		}
+	}
+	if len(volumes) > 0 {
+		all[LabelVolumes] = strings.Join(volumes, " ")
+	}
 	return Spec{
 		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: app, Labels: all, Limits: r.Limits,
+		Mounts:  mounts,
 		Foreign: r.Foreign, StopSignal: r.StopSignal,
 	}
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type Standby struct {
 	base    string            // the layer they stand on
 	release int               // the number they were made for
 	limits  map[string]Limits // by process type
+	mounts  []Mount
 	cancel  context.CancelFunc
 
 	mu    sync.Mutex          // guards what follows
@@ -43,7 +45,7 @@ const (
 func (a *App) Expect(r Release) (cancel func()) {
 	f := a.fleet
 	ctx, stop := context.WithTimeout(f.life, readiedFor)
-	s := &Standby{fleet: f, base: r.Base, release: r.Number, limits: map[string]Limits{}, cancel: stop, ready: map[string]*readied{}}
+	s := &Standby{fleet: f, base: r.Base, release: r.Number, limits: map[string]Limits{}, mounts: r.Mounts, cancel: stop, ready: map[string]*readied{}}
 	slots := r.Slots()
 	slots = slots[:min(len(slots), mostReadied)]
 	for _, slot := range slots {
@@ -103,7 +105,7 @@ func (a *App) Claim(base string) *Standby {
 
 // Fits tells whether the containers are what a release would have made for
 // itself: during the build another release may have taken its number, or the
-// app's limits may have changed.
+// app's limits or mounts may have changed.
 func (s *Standby) Fits(r Release) bool {
 	if s == nil {
 		return true
@@ -113,7 +115,7 @@ func (s *Standby) Fits(r Release) bool {
 			return false
 		}
 	}
-	return s.base == r.Base && s.release == r.Number
+	return s.base == r.Base && s.release == r.Number && slices.Equal(s.mounts, r.Mounts)
 }
 
 // take hands out the container readied for a slot, waiting for it if it is

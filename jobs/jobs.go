@@ -54,7 +54,7 @@ type Config struct {
 
 // Engine runs commands at a terminal.
 type Engine interface {
-	Attach(ctx context.Context, spec runtime.Spec, cmd runtime.Command, att runtime.Attachment) (runtime.Exit, error)
+	Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
 }
 
 // Remover removes containers that may be nil.

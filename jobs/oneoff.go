@@ -9,7 +9,6 @@ import (
 	"github.com/berthd/berth/advice"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
-	"github.com/berthd/berth/fleet/local"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -36,14 +35,39 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 	if p, found := release.Process(args[0]); found && len(args) == 1 {
 		cmd = formation.ProcessCommand(record, release, p, "run")
 	}
+	return j.runOnce(ctx, app, formation.Spec(record, release, "one-off", nil), cmd, att, by)
+}
+
+// RunBeside runs a one-off command as RunOnce does, with a mount besides those of
+// the release, in which it begins.
+func (j *Jobs) RunBeside(ctx context.Context, app string, mount fleet.Mount, args []string, att runtime.Attachment, by store.User) (int, error) {
+	record, _, err := j.find(app)
+	if err != nil {
+		return 0, err
+	}
+	release, err := j.cfg.Apps.Live(record)
+	if err != nil {
+		return 0, err
+	}
+	cmd := formation.Command(record, release, "", "run")
+	cmd.Args, cmd.Dir = args, mount.Path
+	spec := formation.Spec(record, release, "one-off", nil)
+	spec.Mounts = append(spec.Mounts, mount)
+	return j.runOnce(ctx, app, spec, cmd, att, by)
+}
+
+// runOnce runs a command in a container of its own.
+func (j *Jobs) runOnce(ctx context.Context, app string, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment, by store.User) (int, error) {
 	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()
-	var exit runtime.Exit
+	var exit fleet.Exit
+	var err error
 	for {
-		exit, err = j.cfg.Engine.Attach(ctx, local.Spec(formation.Spec(record, release, "one-off", nil)), runtime.Command(cmd), att)
-		if !errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil {
+		spec.ID = fleet.NewID()
+		exit, err = j.cfg.Engine.Attach(ctx, spec, cmd, att)
+		if !errors.Is(err, fleet.ErrInterrupted) || ctx.Err() != nil {
 			break // else containerd died before the command ran
 		}
 	}
@@ -62,9 +86,9 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 // sayKilled tells a one-off's terminal, or its stderr, that the memory limit
 // ended it or a child of it: its exit code alone, which is the command's own,
 // does not.
-func (j *Jobs) sayKilled(app string, exit runtime.Exit, att runtime.Attachment) {
+func (j *Jobs) sayKilled(app string, exit fleet.Exit, att runtime.Attachment) {
 	what := "a process of the command was"
-	if fleet.Exit(exit).Killed() {
+	if exit.Killed() {
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).

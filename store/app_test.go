@@ -34,6 +34,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
 			tx.AddEvent(store.Event{App: name, By: "alice", Kind: "scale"}),
 			tx.AddEvent(store.Event{App: name, By: "berth", Kind: "crash"}),
+			tx.Volumes.PutMounts(name, []store.Mount{{Volume: "v-of-" + name, Path: "/app/data", Access: store.AccessOne}}),
 		)
 	})
 }
@@ -136,7 +137,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 var notOfApps = []string{"meta", "hostkeys", "certificates"}
 
 // ofThePast are those whose records outlive the app that they tell of.
-var ofThePast = []string{"audit", "auditof", "events", "eventsof"}
+var ofThePast = []string{"audit", "auditof", "events", "eventsof", "volumes"}
 
 func TestDeleteApp_LeavesNothing(t *testing.T) {
 	for _, bucket := range store.Buckets() {

@@ -23,6 +23,7 @@ var hanging = []struct {
 	{"runs", removeUnder},
 	{"pairs", removeUnder},
 	{"routing", removeUnder},
+	{"mounts", removeUnder},
 	{"registries", removeUnder},
 	{"resources", removeUnder},
 	{"domainsof", removeUnder},
@@ -34,11 +35,15 @@ var hanging = []struct {
 	{"apps", removeUnder},
 }
 
-// DeleteApp removes an app and all that hangs on it. Its events stay.
+// DeleteApp removes an app and all that hangs on it. Its events stay, and its
+// volumes, which are nobody's then.
 func (tx *Tx) DeleteApp(name string) error {
 	app, err := tx.App(name)
 	if err != nil {
 		return err
+	}
+	if err := orphanVolumes(tx, app); err != nil {
+		return fmt.Errorf("leave the volumes of %s to nobody: %w", name, err)
 	}
 	for _, h := range hanging {
 		if err := h.remove(tx.bucket(h.bucket), app); err != nil {

@@ -16,6 +16,8 @@ var recordKinds = map[string]func(raw []byte) error{
 	"resources": decodes[Resources],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],
+	"volumes":   decodes[storedVolume],
+	"mounts":    decodes[Mount],
 	"keys":      decodes[storedKey],
 	"logins":    decodes[storedLogin],
 	"audit":     decodes[Event],

@@ -72,6 +72,7 @@ type Release struct {
 	Formation map[string]int    `json:"formation,omitempty"` // app.json's, and one of the sole process
 	Cron      []CronJob         `json:"cron,omitempty"`
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
+	Mounts    []Mount           `json:"mounts,omitempty"`
 
 	// Config is the app's config as of this release. It is encrypted at rest
 	// and never part of what the API shows of a release. Only Tx.Release reads
@@ -247,7 +248,8 @@ type Image struct {
 	Digest     string   `json:"digest"`
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Dir        string   `json:"dir"`
-	Ports      []string `json:"ports,omitempty"` // EXPOSE: "80/tcp"
+	Ports      []string `json:"ports,omitempty"`   // EXPOSE: "80/tcp"
+	Volumes    []string `json:"volumes,omitempty"` // VOLUME: "/data"
 	StopSignal string   `json:"stop_signal,omitempty"`
 }
 

@@ -20,6 +20,7 @@ type Tx struct {
 	Ports      Ports
 	Registries Registries
 	Resources  AppResources
+	Volumes    Volumes
 
 	*records
 	ids *reservations
@@ -37,6 +38,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Ports:      Ports{r},
 		Registries: Registries{r},
 		Resources:  AppResources{r},
+		Volumes:    Volumes{r},
 
 		records: r,
 		ids:     &s.ids,

@@ -15,7 +15,7 @@ import (
 // *deploy.Deployer CloneApp.
 type AppRoom interface {
 	CreateApp(ctx context.Context, name string, by store.User) (store.App, error)
-	CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error
+	CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, out io.Writer) error
 	RenameApp(ctx context.Context, from, to string, by store.User, out io.Writer) (store.App, error)
 	DestroyApp(ctx context.Context, name string, by store.User, out io.Writer) error
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
@@ -60,7 +60,8 @@ func (n apps) verbs() []Verb {
 			Short: "copy an app to a new app",
 			Long: "Copies the config, the formation, the properties of builder:set, ps:set,\n" +
 				"router:set and git:set, and the users of http-auth. Then deploys the live\n" +
-				"release. Domains, ports, certificates and releases are not copied.",
+				"release. Domains, ports, certificates and releases are not copied. Volumes are\n" +
+				"copied with --with-storage.",
 			Example: "apps:clone shop shop-next\napps:clone --skip-deploy --ignore-existing shop review-42",
 			Done:    "to push to {to}:\n  git remote add {to} {result.git_url}",
 		}, n.clone),
@@ -122,6 +123,7 @@ type CloneArgs struct {
 	App            string `json:"app" cli:"OLD"`
 	To             string `json:"to" cli:"NEW"`
 	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy the settings, do not deploy"`
+	WithStorage    bool   `json:"with_storage,omitempty" flag:"with-storage" help:"copy the volumes, as they are now"`
 	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"if NEW exists, change nothing and succeed"`
 }
 
@@ -132,7 +134,7 @@ func (n apps) clone(ctx context.Context, c Call, args CloneArgs) (deploy.AppStat
 	if err == nil && args.IgnoreExisting {
 		return there, n.exists(args.App)
 	}
-	if err := n.CloneApp(ctx, args.App, args.To, !args.SkipDeploy, c.User, c.Out); err != nil {
+	if err := n.CloneApp(ctx, args.App, args.To, !args.SkipDeploy, args.WithStorage, c.User, c.Out); err != nil {
 		return deploy.AppStatus{}, err
 	}
 	return n.Status(ctx, args.To)

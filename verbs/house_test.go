@@ -41,6 +41,8 @@ type everything interface {
 	KeyRoom
 	NetworkRoom
 	DoctorRoom
+	StorageRoom
+	MountRoom
 }
 
 func roomsOf(one everything) Rooms {
@@ -66,6 +68,8 @@ func roomsOf(one everything) Rooms {
 		Keys:        one,
 		Network:     one,
 		Doctor:      one,
+		Storage:     one,
+		Mounts:      one,
 	}
 }
 

@@ -7,7 +7,10 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/storage"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // Role says who may call a verb.
@@ -48,6 +51,12 @@ var (
 			}
 			return nil
 		}}
+
+	// Volumes belong to apps. Who is bound to some apps sees those of theirs alone;
+	// one of no app is for whoever is bound to none.
+	seesVolume    = Role{Least: store.RoleRead, Also: "for the app that the volume belongs to", rule: ofVolume(store.RoleRead)}
+	deploysVolume = Role{Least: store.RoleRead, Also: "deploy for the app that the volume belongs to", rule: ofVolume(store.RoleDeploy)}
+	mountsVolume  = Role{Least: store.RoleDeploy, Also: "admin for a directory of the machine", rule: mayMount}
 
 	seesHost    = Role{Least: store.RoleRead, Also: "for the app that the host leads to; the admin page's for who is bound to none", rule: ofHost(store.RoleRead)}
 	deploysHost = Role{Least: store.RoleRead, Also: "deploy for the app that the host leads to, admin for the admin page's", rule: ofHost(store.RoleDeploy)}
@@ -132,4 +141,116 @@ func (r records) maySpeakFor(user store.User, app, host string) error {
 		}
 		return err
 	})
+}
+
+// volumed are arguments that name a volume.
+type volumed interface{ volumeName() string }
+
+// ofVolume asks for the role on the app whose volume the arguments name. A user
+// who is bound to some apps gets the same answer (E601) for another's volume and
+// for one that does not exist.
+func ofVolume(role store.Role) rule {
+	return func(r records, c *Call, app string, args any) error {
+		v, err := r.volume(c.User, app, args.(volumed).volumeName())
+		if err != nil {
+			return err
+		}
+		c.volume = v.ID
+		return c.User.May(role, v.App)
+	}
+}
+
+// seesVolumeOf tells whether a user sees the volumes of an app; "" is of none.
+func seesVolumeOf(user store.User, app string) bool {
+	if app == "" {
+		return seesAppliance(user)
+	}
+	return sees(user, app)
+}
+
+// volume finds a volume that a user may see, by its name within an app. Without an
+// app it is the one that there is of the name; of several it is a fault (E606).
+func (r records) volume(user store.User, app, name string) (v store.Volume, err error) {
+	var found []store.Volume
+	err = r.db.View(func(tx *store.Tx) error {
+		if app != "" {
+			if _, err := tx.App(app); err != nil {
+				return err
+			}
+		}
+		every, err := tx.Volumes.All()
+		for _, v := range every {
+			if v.Name == name && (app == "" || v.App == app) && seesVolumeOf(user, v.App) {
+				found = append(found, v)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return v, err
+	}
+	switch len(found) {
+	case 0:
+		return v, store.NoVolume(name)
+	case 1:
+		return found[0], nil
+	}
+	if found[0].App == "" { // they come first
+		found = found[1:]
+	}
+	var apps []string
+	for _, v := range found {
+		apps = append(apps, v.App)
+	}
+	return v, fault.New(fault.Conflict, code.VolumeAmbiguous, "several apps have a volume named %q", name).
+		Hint("say which one is meant: --app %s", strings.Join(apps, ", or --app "))
+}
+
+// mayMount finds the volume that is to be mounted: the app's own of the name, or
+// one of no app for whoever is bound to none. A directory of the machine is for
+// admins.
+func mayMount(r records, c *Call, app string, args any) error {
+	w, err := parseMount(args.(MountArgs).What, args.(MountArgs).ContainerDir)
+	if err != nil {
+		return err
+	}
+	if w.host != "" {
+		if len(c.User.Apps) > 0 {
+			return c.User.NoAccess("directories of the machine").Hint("berth storage:create NAME --app %s makes a volume", app)
+		}
+		return c.User.May(store.RoleAdmin, "")
+	}
+	v, err := r.volume(c.User, app, w.volume)
+	if fault.CodeOf(err) == code.VolumeUnknown && len(c.User.Apps) == 0 {
+		err = r.db.View(func(tx *store.Tx) error {
+			free, found, err := tx.Volumes.Find("", w.volume)
+			if v = free; err == nil && !found {
+				err = store.NoVolume(w.volume)
+			}
+			return err
+		})
+	}
+	if f := fault.From(err); f != nil && f.Code == code.VolumeUnknown {
+		return f.Hint("berth storage:create %s --app %s makes it", w.volume, app)
+	}
+	c.volume = v.ID
+	return err
+}
+
+// usualSize is the limit of a volume for which none is given; 0 is none.
+func usualSize(user store.User) int64 {
+	if len(user.Apps) > 0 {
+		return storage.BoundSize
+	}
+	return 0
+}
+
+// maySize returns nil if the user may give a volume that limit: a key that is
+// bound to apps takes no more than its share of the disk.
+func maySize(user store.User, size int64) error {
+	if len(user.Apps) > 0 && (size == 0 || size > storage.BoundSize) {
+		return user.NoAccess("volumes of more than " + storage.Size(storage.BoundSize)).
+			Hint("somebody who is bound to no app can set more: berth storage:set NAME --size SIZE")
+	}
+	return nil
 }

@@ -67,6 +67,8 @@ type Call struct {
 
 	app string // in the arguments
 	on  place  // what a rule found the arguments to be about
+
+	volume string // the id of the volume that a rule found them to be about
 }
 
 // Do finds the verb, reads the arguments, checks that the user may call it, and

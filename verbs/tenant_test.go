@@ -3,6 +3,7 @@ package verbs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -38,6 +39,8 @@ type machine struct {
 	OneOffRoom
 	RequestRoom
 	DoctorRoom
+	StorageRoom
+	MountRoom
 }
 
 func (m machine) CronJobs(ctx context.Context, app string) ([]jobs.CronStatus, error) {
@@ -58,11 +61,11 @@ func newTenancy(t *testing.T) *house {
 	t.Helper()
 	h := newHouse(t)
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
-	cfg := deploy.Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
+	cfg := deploy.Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Volumes: filepath.Join(dir, "volumes"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}, d.Storage(), d.Mounts})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}
@@ -85,6 +88,15 @@ func newTenancy(t *testing.T) *house {
 			if err := tx.AddEvent(store.Event{Time: time.Now(), App: app, By: "alice", Kind: "create", Text: "created " + app}); err != nil {
 				return err
 			}
+			if err := tx.Volumes.Create(store.Volume{ID: "id-of-" + app, Name: app + "-data", App: app}); err != nil {
+				return err
+			}
+			if err := tx.Volumes.Create(store.Volume{ID: "cache-of-" + app, Name: "cache", App: app}); err != nil {
+				return err
+			}
+			if err := tx.Volumes.PutMounts(app, []store.Mount{{Volume: "id-of-" + app, Path: "/app/" + app}}); err != nil {
+				return err
+			}
 			if err := tx.Builds.Put(store.Build{App: app, Number: 1, Summary: app}); err != nil {
 				return err
 			}
@@ -92,6 +104,9 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.Registries.Replace(map[store.RegistryPlace]store.RegistryLogin{
 			{Host: "hidden.test"}: {Username: "u", Password: "p"}, {App: "hidden", Host: "r.test"}: {Username: "hidden", Password: "p"},
 		}); err != nil {
+			return err
+		}
+		if err := tx.Volumes.Create(store.Volume{ID: "hidden-id", Name: "hidden-free"}); err != nil {
 			return err
 		}
 		return tx.AddEvent(store.Event{Time: time.Now(), By: "alice", Kind: "settings", Text: "hidden"})
@@ -117,6 +132,8 @@ func TestVerbs_ABoundKeyReadsNothingOfOthers(t *testing.T) {
 				{}, {"app": "shop"}, {"app": "hidden"}, {"app": "nothing"}, {"app": "hidde"},
 				{"target": "shop"}, {"target": "hidden"}, {"target": "hidden.test"}, {"target": "hidden.example.com"}, {"target": "berth.example.com"},
 				{"app": "shop", "number": 1}, {"app": "hidden", "number": 1}, {"app": "hidden", "name": "x"},
+				{"name": "shop-data"}, {"name": "hidden-data"}, {"name": "cache"}, {"name": "cache", "app": "hidden"}, {"name": "hidden-free"},
+				{"name": "cache", "path": "../cache-of-hidden"},
 			} {
 				var result json.RawMessage
 				err := h.Call(t.Context(), user, name, args, &result, nil)
@@ -126,7 +143,7 @@ func TestVerbs_ABoundKeyReadsNothingOfOthers(t *testing.T) {
 				if err == nil {
 					answered++
 				}
-				if f := fromError(err); f != "" && args["target"] == nil && args["app"] != "hidden" && args["app"] != "hidde" && strings.Contains(f, "hidden") {
+				if f := fromError(err); f != "" && args["target"] == nil && args["app"] != "hidden" && args["app"] != "hidde" && !strings.Contains(fmt.Sprint(args["name"], args["path"]), "hidden") && strings.Contains(f, "hidden") {
 					t.Errorf("%s by %s (%s) with %v: the error is %s", name, user.Name, user.Role, args, f)
 				}
 				if strings.Contains(string(result), "hidden") {
@@ -157,7 +174,7 @@ func TestVerbs_ABoundKeyCannotTellWhatIsThere(t *testing.T) {
 		if !v.Reads {
 			continue
 		}
-		for key, words := range map[string][2]string{"app": {"hidden", "absent"}, "target": {"hidden", "absent"}, "host": {"hidden.test", "absent.test"}} {
+		for key, words := range map[string][2]string{"app": {"hidden", "absent"}, "target": {"hidden", "absent"}, "name": {"hidden-data", "absent-data"}, "host": {"hidden.test", "absent.test"}} {
 			if key == "host" {
 				key = "target"
 			}

@@ -70,6 +70,8 @@ type Rooms struct {
 	Ports       PortRoom
 	Keys        KeyRoom
 	Network     NetworkRoom
+	Storage     StorageRoom
+	Mounts      MountRoom
 	Doctor      DoctorRoom
 }
 
@@ -89,6 +91,7 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
 		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs(), inspect{rooms.Inspect}.verbs(),
 			checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
+		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),

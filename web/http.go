@@ -24,7 +24,7 @@ import (
 //
 //	POST /api/v1/VERB   arguments as a JSON object
 //	GET  /api/v1/VERB   arguments as query parameters, for verbs that change nothing
-//	GET  /api/v1/run    a WebSocket, see run.go
+//	GET  /api/v1/run    a WebSocket, see run.go; likewise what else is attached
 //	GET  /api/v1/openapi.json   all of this for programs, see openapi.go
 //
 // The answer is the result as JSON, or {"error": FAULT} with a status that fits.
@@ -57,8 +57,8 @@ func (a *api) handler(who func(*http.Request) (store.User, error)) http.Handler 
 			answerError(w, a.Fault(err, name, user))
 			return
 		}
-		if name == "run" {
-			a.serveRun(w, r, user)
+		if v, err := a.Verb(name); err == nil && v.Attached {
+			a.serveAttached(w, r, user, name)
 			return
 		}
 		if name == openAPI && r.Method == http.MethodGet {

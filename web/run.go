@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/coder/websocket"
 
@@ -18,9 +19,10 @@ import (
 // runQueue is how many messages wait for a program that does not read its stdin yet.
 const runQueue = 64
 
-func (a *api) serveRun(w http.ResponseWriter, r *http.Request, user store.User) {
+// serveAttached serves a verb that has the asker's streams.
+func (a *api) serveAttached(w http.ResponseWriter, r *http.Request, user store.User, name string) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		answerError(w, verbs.WrongMethod("run is a WebSocket"))
+		answerError(w, verbs.WrongMethod("%s is a WebSocket", name))
 		return
 	}
 	conn, err := websocket.Accept(w, r, nil) // refuses other origins, and has answered when it fails
@@ -32,8 +34,8 @@ func (a *api) serveRun(w http.ResponseWriter, r *http.Request, user store.User) 
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	result := client.RunResult{}
-	if result.Exit, err = a.run(ctx, cancel, conn, user); err != nil {
-		result.Error = a.Fault(err, "run", user)
+	if result.Exit, err = a.attach(ctx, cancel, conn, user, name); err != nil {
+		result.Error = a.Fault(err, name, user)
 	}
 	raw, err := json.Marshal(result)
 	if err == nil {
@@ -43,12 +45,12 @@ func (a *api) serveRun(w http.ResponseWriter, r *http.Request, user store.User) 
 		err = conn.Close(websocket.StatusNormalClosure, "")
 	}
 	if err != nil {
-		a.log.Debug("nobody waited for the end of a one-off", "user", user.Name, "err", err)
+		a.log.Debug("nobody waited for the end", "verb", name, "user", user.Name, "err", err)
 	}
 }
 
-// run does it. gone is called when the asker has left.
-func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user store.User) (int, error) {
+// attach does it. gone is called when the asker has left.
+func (a *api) attach(ctx context.Context, gone func(), conn *websocket.Conn, user store.User, name string) (int, error) {
 	_, raw, err := conn.Read(ctx)
 	if err != nil {
 		return 0, err
@@ -56,6 +58,7 @@ func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user s
 	stdin, feed := io.Pipe()
 	defer stdin.Close() // whoever still feeds the program stops
 	input := make(chan []byte, runQueue)
+	var ended atomic.Bool // the asker has said that the input ends
 	resize, signals := make(chan runtime.Size, 1), make(chan string, 8)
 	go func() {
 		for chunk := range input {
@@ -63,13 +66,17 @@ func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user s
 				break
 			}
 		}
-		feed.Close()
+		if ended.Load() {
+			feed.Close()
+		} else {
+			feed.CloseWithError(io.ErrUnexpectedEOF) // the asker left: what came is not all
+		}
 		for range input { // the program reads no more; the asker may go on writing
 		}
 	}()
 	go func() {
 		defer gone()
-		readRun(ctx, conn, input, resize, signals)
+		readRun(ctx, conn, input, &ended, resize, signals)
 	}()
 	att := runtime.Attachment{
 		Stdin:   stdin,
@@ -78,7 +85,7 @@ func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user s
 		Resize:  resize,
 		Signals: signals,
 	}
-	exit, err := a.Do(ctx, verbs.Call{User: user, Streams: &att}, "run", raw)
+	exit, err := a.Do(ctx, verbs.Call{User: user, Streams: &att}, name, raw)
 	if err != nil {
 		return 0, err
 	}
@@ -86,7 +93,7 @@ func (a *api) run(ctx context.Context, gone func(), conn *websocket.Conn, user s
 }
 
 // readRun hands on what the asker sends until the asker or ctx is gone.
-func readRun(ctx context.Context, conn *websocket.Conn, input chan<- []byte, resize chan runtime.Size, signals chan<- string) {
+func readRun(ctx context.Context, conn *websocket.Conn, input chan<- []byte, ended *atomic.Bool, resize chan runtime.Size, signals chan<- string) {
 	eof := false
 	end := func() {
 		if !eof {
@@ -129,6 +136,7 @@ func readRun(ctx context.Context, conn *websocket.Conn, input chan<- []byte, res
 			}
 		}
 		if control.EOF {
+			ended.Store(!control.Broken)
 			end()
 		}
 	}

@@ -69,6 +69,7 @@ type Plan struct {
 	Language  string            `json:"language"`        // "python"
 	Summary   string            `json:"summary"`         // "Python 3.13, Flask (web.py imports flask)"
 	Notes     []string          `json:"notes,omitempty"` // hints for the push's output
+	Keeps     []Keep            `json:"keeps,omitempty"` // what the app seems to keep in files
 	Layers    []Layer           `json:"layers"`
 	Processes []Process         `json:"processes"`
 	Env       map[string]string `json:"env,omitempty"` // for the running processes; the app's config goes above it
@@ -91,6 +92,14 @@ type Plan struct {
 	Late *Late
 
 	stack string
+}
+
+// Keep is data that an app keeps in files, which are gone with the next release.
+type Keep struct {
+	What string `json:"what"` // "store.py keeps data in SQLite"
+	Dir  string `json:"dir"`  // where a volume would keep it
+	// Guess is set where Dir is a place for it, and not where it is now.
+	Guess bool `json:"guess,omitempty"`
 }
 
 // ReadsConfig tells whether the build may take values of the app's config into

@@ -132,7 +132,7 @@ func (c *cli) written() []command {
 	return slices.Concat(
 		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
 		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(),
-		c.networkCommands(), c.applianceCommands(),
+		c.networkCommands(), c.storageCommands(), c.applianceCommands(),
 	)
 }
 

@@ -25,7 +25,7 @@ var floors = map[string]int{
 	"sshd": 8, "web": 8,
 	"verbs": 7, "client": 7,
 	"deploy": 6, "services": 6,
-	"edge": 5, "jobs": 5,
+	"edge": 5, "jobs": 5, "storage": 5,
 	"fleet": 4, "build": 4,
 	"advice": 3, "git": 3,
 	"buildpacks": 2, "store": 2,

@@ -33,6 +33,8 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Ports:       e,
 		Keys:        d,
 		Network:     d.Network(),
+		Storage:     d.Storage(),
+		Mounts:      d.Mounts,
 		Doctor:      doctor,
 	}
 }

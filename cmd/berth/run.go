@@ -43,6 +43,12 @@ func (c *cli) runCommand() command {
 }
 
 func (c *cli) runOnce(ctx context.Context, app string, words []string, terminal bool) error {
+	return c.atTerminal(terminal, func(att runtime.Attachment) (int, error) { return c.client.Run(ctx, app, words, att) })
+}
+
+// atTerminal runs a program with the streams of the command line, at its terminal
+// or not, and ends with its exit code.
+func (c *cli) atTerminal(terminal bool, run func(runtime.Attachment) (int, error)) error {
 	att := runtime.Attachment{Stdin: c.in, Stdout: c.out, Stderr: c.err, Signals: c.signals}
 	if terminal {
 		att.Stdout, att.Stderr = c.term.out, c.term.out
@@ -53,7 +59,7 @@ func (c *cli) runOnce(ctx context.Context, app string, words []string, terminal 
 		}
 		defer restore()
 	}
-	code, err := c.client.Run(ctx, app, words, att)
+	code, err := run(att)
 	if err != nil {
 		return err
 	}

@@ -189,6 +189,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Logs:      logs,
 		AccessLog: requests,
 		Caches:    filepath.Join(s.data, "caches"),
+		Volumes:   filepath.Join(s.data, "volumes"),
+		Own:       []string{s.data, s.engine, s.state, s.mirror},
 		Mirror:    mirror.Open(s.mirror),
 		Git:       repositories,
 		HTTPSPort: port(doors.https),

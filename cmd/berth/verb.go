@@ -53,7 +53,7 @@ func shows() map[string]printer {
 	all := map[string]printer{}
 	for _, of := range []map[string]printer{
 		appShows, processShows, resourceShows, configShows, releaseShows, builderShows, gitShows, registryShows, eventShows, cronShows, domainShows,
-		certsShows, letsencryptShows, routerShows, requestShows, portShows, keyShows, networkShows,
+		certsShows, letsencryptShows, routerShows, storageShows, requestShows, portShows, keyShows, networkShows,
 	} {
 		maps.Copy(all, of)
 	}
@@ -200,6 +200,9 @@ func (c *cli) fromVerb(v verbs.Verb) command {
 
 // do calls a verb and prints its result.
 func (c *cli) do(ctx context.Context, v verbs.Verb, app string, args map[string]any) error {
+	if v.Attached {
+		return c.attach(ctx, v.Name, args)
+	}
 	if v.Streams {
 		return client.Follow(ctx, c.client, v.Name, args, func(item json.RawMessage) error {
 			line := string(item)

@@ -24,7 +24,7 @@ type clones struct {
 	made *[]string
 }
 
-func (c clones) CloneApp(ctx context.Context, from, to string, deploy bool, by store.User, out io.Writer) error {
+func (c clones) CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, out io.Writer) error {
 	*c.made = append(*c.made, fmt.Sprintf("%s to %s, deployed: %v", from, to, deploy))
 	_, err := c.CreateApp(ctx, to, by)
 	return err

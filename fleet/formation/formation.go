@@ -19,6 +19,9 @@ func Of(record store.App, r store.Release) fleet.Release {
 		Limits: limits(record, store.AnyType),
 		Port:   store.ListenPort(r.Config), Env: environment(r),
 	}
+	for _, m := range r.Mounts {
+		out.Mounts = append(out.Mounts, fleet.Mount{Volume: m.Volume, Host: m.Host, Path: m.Path, ReadOnly: m.ReadOnly, Process: m.Process})
+	}
 	if r.Image != nil {
 		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
 	}

@@ -11,13 +11,32 @@ import (
 	"github.com/berthd/berth/runtime"
 )
 
-// Host returns the engine as the host of a fleet.
-func Host(engine *runtime.Engine) fleet.Host { return host{engine} }
+// Host is the engine as the host of a fleet.
+type Host struct {
+	engine *runtime.Engine
+	mounts Mounts
+}
 
-type host struct{ engine *runtime.Engine }
+// Mounts says where what containers have mounted lies on the machine, when one
+// is about to be made.
+type Mounts interface {
+	// Hold returns where the mounts are, and keeps them there until release is
+	// called: when the container is made, or has ended where it is not kept.
+	Hold(mounts []fleet.Mount) (bound []runtime.Mount, release func(), err error)
+}
 
-func (h host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, error) {
-	c, err := h.engine.Create(ctx, Spec(spec))
+// New returns the engine as the host of a fleet. mounts may be nil where no
+// container has any.
+func New(engine *runtime.Engine, mounts Mounts) Host { return Host{engine, mounts} }
+
+// Create is for the fleet.
+func (h Host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, error) {
+	described, release, err := h.spec(spec)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	c, err := h.engine.Create(ctx, described)
 	if errors.Is(err, runtime.ErrInterrupted) {
 		return nil, fmt.Errorf("%w: %w", fleet.ErrInterrupted, err)
 	}
@@ -27,7 +46,23 @@ func (h host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, err
 	return container{c}, nil
 }
 
-func (h host) Containers(ctx context.Context) (list []fleet.Container, err error) {
+// Attach runs a program in a container of its own with its streams attached; see
+// runtime.Engine.Attach. The error is fleet.ErrInterrupted as that of Create is.
+func (h Host) Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error) {
+	described, release, err := h.spec(spec)
+	if err != nil {
+		return fleet.Exit{}, err
+	}
+	defer release()
+	exit, err := h.engine.Attach(ctx, described, runtime.Command(cmd), att)
+	if errors.Is(err, runtime.ErrInterrupted) {
+		err = fmt.Errorf("%w: %w", fleet.ErrInterrupted, err)
+	}
+	return fleet.Exit(exit), err
+}
+
+// Containers is for the fleet.
+func (h Host) Containers(ctx context.Context) (list []fleet.Container, err error) {
 	all, err := h.engine.Containers(ctx)
 	return Containers(all), err
 }
@@ -40,13 +75,22 @@ func Containers(all []*runtime.Container) (list []fleet.Container) {
 	return list
 }
 
-// Spec is a container's description in the engine's words.
-func Spec(s fleet.Spec) runtime.Spec {
+// spec is a container's description in the engine's words. release is called
+// when its mounts need not be held any more.
+func (h Host) spec(s fleet.Spec) (_ runtime.Spec, release func(), err error) {
+	var mounts []runtime.Mount
+	release = func() {}
+	if len(s.Mounts) > 0 {
+		if mounts, release, err = h.mounts.Hold(s.Mounts); err != nil {
+			return runtime.Spec{}, nil, err
+		}
+	}
 	return runtime.Spec{
 		ID: s.ID, Layer: s.Layer, UID: s.UID, Hostname: s.Hostname, Labels: s.Labels,
 		Limits:  limits(s.Limits),
+		Mounts:  mounts,
 		Foreign: s.Foreign, StopSignal: s.StopSignal, LogFile: s.LogFile,
-	}
+	}, release, nil
 }
 
 func limits(l fleet.Limits) runtime.Limits {

@@ -31,6 +31,8 @@ type Everything interface {
 	verbs.KeyRoom
 	verbs.NetworkRoom
 	verbs.DoctorRoom
+	verbs.StorageRoom
+	verbs.MountRoom
 }
 
 // Rooms has one value in the place of all rooms.
@@ -60,5 +62,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Keys:        one,
 		Network:     one,
 		Doctor:      one,
+		Storage:     one,
+		Mounts:      one,
 	}
 }

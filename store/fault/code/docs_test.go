@@ -40,6 +40,7 @@ var classes = map[byte]string{
 	'3': "E300 to E399: start and health",
 	'4': "E400 to E499: pushes and sessions",
 	'5': "E500 to E599: the machine",
+	'6': "E600 to E699: storage, resources and networks",
 }
 
 func TestDocs_AreCurrent(t *testing.T) {

@@ -1,0 +1,240 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
+)
+
+const (
+	// measureEvery is how often volumes with a limit are measured: a fast disk
+	// writes some gigabytes meanwhile, and a walk over a million files takes seconds.
+	measureEvery = 30 * time.Second
+
+	// measureShare is how much of the time may go into measuring one volume, as a
+	// part of one: a volume of very many small files is measured less often.
+	measureShare = 20
+
+	// leastSize is the least that a limit may be.
+	leastSize = 1 << 20
+
+	// BoundSize is the limit that a key which is bound to apps gets for its volumes,
+	// and the most that it may set: the disk is everybody's.
+	BoundSize = 10 << 30
+)
+
+// reading is what a volume took when it was measured last.
+type reading struct {
+	used int64
+	at   time.Time
+	took time.Duration
+}
+
+// due tells whether a volume is to be measured again.
+func (r reading) due(now time.Time) bool {
+	return now.Sub(r.at) >= max(measureEvery-time.Second, r.took*measureShare)
+}
+
+// verdict is what is to be done about a volume.
+type verdict int
+
+const (
+	leave verdict = iota
+	shut          // no more may be written to it
+	reopen
+)
+
+// judge decides what is to be done about a volume that takes used bytes. One that
+// was shut is opened again when it is below its limit by a twentieth, so that it
+// does not go to and fro.
+func judge(v store.Volume, used int64) verdict {
+	switch {
+	case v.Full && (v.Size == 0 || used <= v.Size-v.Size/20):
+		return reopen
+	case !v.Full && v.Size > 0 && used > v.Size:
+		return shut
+	}
+	return leave
+}
+
+// mostSeen bounds how many files with several names are counted once: those
+// beyond count under each name.
+const mostSeen = 1_000_000
+
+// Measure returns what the files of a tree take on the disk, in bytes. A file
+// with several names counts once. A tree that is too deep to be measured takes
+// more than any limit.
+func Measure(ctx context.Context, dir string) (used int64, err error) {
+	type inode struct{ dev, ino uint64 }
+	seen := map[inode]bool{}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	err = walk(ctx, root, func(f found) error {
+		st := f.stat()
+		if st.Nlink > 1 && !f.info.IsDir() && len(seen) < mostSeen {
+			at := inode{uint64(st.Dev), st.Ino}
+			if seen[at] {
+				return nil
+			}
+			seen[at] = true
+		}
+		used += st.Blocks * 512
+		return nil
+	})
+	if errors.Is(err, errTooDeep) {
+		return math.MaxInt64, nil
+	}
+	return used, err
+}
+
+// Used returns what a volume takes now, and remembers it.
+func (r *Room) Used(ctx context.Context, v store.Volume) (int64, error) {
+	began := time.Now()
+	used, err := r.measure(ctx, r.files(v.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, r.missing(v, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("measure the volume %s: %w", v.Name, err)
+	}
+	r.mu.Lock()
+	r.readings[v.ID] = reading{used: used, at: time.Now(), took: time.Since(began)}
+	r.mu.Unlock()
+	return used, nil
+}
+
+// Watchdog measures the volumes with a limit that are due, and sees to it that
+// what is over its limit is written to no more.
+func (r *Room) Watchdog(ctx context.Context) {
+	var volumes []store.Volume
+	err := r.db.View(func(tx *store.Tx) (err error) {
+		volumes, err = tx.Volumes.All()
+		return err
+	})
+	r.warn("the volumes are not measured", err)
+	for _, v := range volumes {
+		r.mu.Lock()
+		last, measured := r.readings[v.ID]
+		r.mu.Unlock()
+		if v.Size == 0 && !v.Full || measured && !last.due(time.Now()) {
+			continue
+		}
+		used, err := r.Used(ctx, v)
+		if err == nil {
+			err = r.enforce(ctx, v, used)
+		}
+		r.warn("the limit of a volume is not held", err, "app", v.App, "volume", v.Name)
+	}
+}
+
+// enforce acts upon what a volume takes. A volume that is over its limit is
+// mounted for reading alone from now on; what has it for writing is replaced, and
+// stopped where what is to replace it does not come up.
+func (r *Room) enforce(ctx context.Context, v store.Volume, used int64) error {
+	what := judge(v, used)
+	if what == leave {
+		return nil
+	}
+	mounted := ""
+	err := r.db.Update(func(tx *store.Tx) error {
+		now, found, err := tx.Volumes.Get(v.ID)
+		if err != nil || !found {
+			return err
+		}
+		if judge(now, used) != what {
+			what = leave // somebody changed the limit meanwhile
+			return nil
+		}
+		now.Full = what == shut
+		mounted, err = tx.Volumes.MountedBy(now)
+		text := fmt.Sprintf("the volume %s takes %s of %s, and is mounted for reading alone", now.Name, Bytes(used), Size(now.Size))
+		if what == reopen {
+			text = fmt.Sprintf("the volume %s can be written to again", now.Name)
+		}
+		return errors.Join(err, tx.Volumes.Put(now), tx.AddEvent(store.Event{App: now.App, By: "berth", Kind: "storage", Text: text}))
+	})
+	if err != nil || what == leave || mounted == "" {
+		return err
+	}
+	return r.cfg.Restart(ctx, mounted, what == shut)
+}
+
+// SetSize changes the limit of a volume; 0 is none.
+func (r *Room) SetSize(ctx context.Context, id string, size int64, by store.User) (v store.Volume, err error) {
+	err = r.db.Update(func(tx *store.Tx) error {
+		var found bool
+		if v, found, err = tx.Volumes.Get(id); err != nil {
+			return err
+		}
+		if !found {
+			return store.NoVolume(id)
+		}
+		v.Size = size
+		text := fmt.Sprintf("set the limit of the volume %s to %s", v.Name, Size(size))
+		return errors.Join(tx.Volumes.Put(v), tx.AddEvent(store.Event{App: v.App, By: by.Name, Kind: "storage", Text: text}))
+	})
+	if err != nil {
+		return v, fault.ExplainDiskFull(err)
+	}
+	used, err := r.Used(ctx, v)
+	if err != nil {
+		return v, err
+	}
+	return v, r.enforce(ctx, v, used)
+}
+
+// ParseSize reads 500m, 10g, 1t and the like, always powers of two; "none" is 0.
+// What is none is a fault (E609).
+func ParseSize(text string) (int64, error) {
+	if text == "none" {
+		return 0, nil
+	}
+	number := strings.ToLower(text)
+	unit := strings.TrimLeft(number, "0123456789")
+	n, err := strconv.ParseInt(strings.TrimSuffix(number, unit), 10, 64)
+	shift, known := map[string]int{
+		"m": 20, "mb": 20, "mi": 20, "mib": 20, "g": 30, "gb": 30, "gi": 30, "gib": 30, "t": 40, "tb": 40, "ti": 40, "tib": 40,
+	}[unit]
+	if err != nil || !known || n > 1<<20 || n<<shift < leastSize || n<<shift > 1<<50 {
+		return 0, fault.New(fault.Usage, code.VolumeSizeInvalid, "%.40q is not a size of a volume", text).Hint("write it as 500m, 10g or 1t; none is no limit")
+	}
+	return n << shift, nil
+}
+
+// Size writes a limit; 0 is none.
+func Size(n int64) string {
+	if n == 0 {
+		return "none"
+	}
+	return Bytes(n)
+}
+
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string {
+	switch {
+	case n >= 1<<40 && n%(1<<40) == 0:
+		return fmt.Sprintf("%d TiB", n>>40)
+	case n >= 1<<30 && n%(1<<30) == 0:
+		return fmt.Sprintf("%d GiB", n>>30)
+	case n >= 10<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", (n+1023)>>10)
+}
