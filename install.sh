@@ -185,7 +185,7 @@ check_address_family() {
 	command -v ip >/dev/null || return 0
 	ip -4 route get 198.41.0.4 >/dev/null 2>&1 && return
 	if ip -6 route get 2001:503:ba3e::2:30 >/dev/null 2>&1; then
-		problem "this machine reaches the internet by IPv6 alone; apps and builds have IPv4 and would reach nothing [E506]"
+		problem "this machine has internet access only over IPv6; apps and builds use IPv4 and would reach nothing [E506]"
 	else
 		note "this machine has no route to the internet: builds cannot fetch anything"
 	fi
@@ -205,12 +205,12 @@ check_runc() {
 	esac
 	# A candidate of the release is older than it; sort does not know.
 	[[ -n $version && $version != "$fixed-rc"* && $(printf '%s\n%s\n' "$fixed" "$version" | sort -V | head -n 1) == "$fixed" ]] ||
-		note "runc is ${version:-of an unknown version}; 1.2.8, 1.3.3 and later mend ways out of containers (CVE-2025-31133, -52565, -52881). Dockerfiles are built one step at a time [E508]"
+		note "runc is ${version:-of an unknown version}; 1.2.8, 1.3.3 and later fix container escapes (CVE-2025-31133, -52565, -52881). Dockerfiles are built one step at a time [E508]"
 }
 
 check_machine() {
 	local free memory kernel name number who
-	command -v apt-get >/dev/null || problem "this is not Debian or a system like it: there is no apt-get"
+	command -v apt-get >/dev/null || problem "this is not Debian or a derivative: there is no apt-get"
 	[[ -n $arch ]] || problem "berth runs on amd64 and arm64; this machine is $(uname -m)"
 
 	kernel=$(uname -r)
@@ -247,40 +247,40 @@ check_machine() {
 		elif have_systemd && held "${name%:*}" "$number"; then
 			continue
 		elif who=$(holder "$number") && ! { running && [[ $who == "berth ("* ]]; }; then
-			problem "port $number is taken by $who; stop it or choose another with --${name%:*}-port"
+			problem "port $number is in use by $who; stop it or choose another with --${name%:*}-port"
 		fi
 	done
 
 	number=$(port https 443)
 	if [[ $number =~ ^[0-9]{1,5}$ ]] && ! { have_systemd && held quic "$number" udp; } &&
 		who=$(holder "$number" udp) && ! { running && [[ $who == "berth ("* ]]; }; then
-		note "UDP port $number is taken by $who: sites are served without HTTP/3"
+		note "UDP port $number is in use by $who: sites are served without HTTP/3"
 	fi
 
 	free=$(df --output=avail -k /var/lib | tail -n 1)
 	if ((free < 3 << 20)); then
-		problem "$((free >> 10)) MB are free in /var/lib; 3 GB are needed"
+		problem "$((free >> 10)) MiB are free in /var/lib; 3 GiB are needed"
 	elif ((free < 10 << 20)); then
-		note "$((free >> 20)) GB are free in /var/lib; 10 GB are comfortable"
+		note "$((free >> 20)) GiB are free in /var/lib; 10 GiB are recommended"
 	fi
 	memory=$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)
 	# The kernel takes its part first: a machine of 512 MB shows 455 to 490.
 	if ((memory < 440 << 10)); then
-		problem "the machine has $((memory >> 10)) MB of memory; 512 MB are needed"
+		problem "the machine has $((memory >> 10)) MiB of memory; 512 MiB are needed"
 	elif ((memory < 960 << 10)); then
-		note "the machine has $((memory >> 10)) MB of memory; builds want 1 GB"
+		note "the machine has $((memory >> 10)) MiB of memory; 1 GiB is recommended for builds"
 	fi
 
 	if [[ -n $ssh_key ]]; then
-		ssh_key_lines "$ssh_key" >/dev/null 2>&1 || problem "$ssh_key holds no SSH public key without options"
+		ssh_key_lines "$ssh_key" >/dev/null 2>&1 || problem "$ssh_key has no SSH public key without options"
 	fi
 	if id berth >/dev/null 2>&1 && ! made user berth; then
-		note "a user called berth is here already and will be used as it is"
+		note "the user berth already exists and is used"
 	fi
 	if ! [[ $domain =~ ^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.|$))*$ ]]; then
 		problem "\"$domain\" is not a domain name"
 	fi
-	have_systemd || note "systemd does not run here: berth is started in the background and watched by nobody"
+	have_systemd || note "systemd does not run here: berth is started in the background and not supervised"
 }
 
 # --- other firewalls. An accept in berth's own table does not bring back what
@@ -412,7 +412,7 @@ check_chains() {
 		if [[ $hook == forward ]]; then
 			note "the chain $family $table $chain drops forwarded packets, so apps and builds have no network: add iifname \"$bridge\" accept and oifname \"$bridge\" ct state established,related accept to it [E507]"
 		else
-			note "the chain $family $table $chain drops what comes in; it has to accept $(wanted_ports | paste -sd ' ')"
+			note "the chain $family $table $chain drops incoming packets; it has to accept $(wanted_ports | paste -sd ' ')"
 		fi
 	done < <(nft list chains 2>/dev/null | awk '
 		$1 == "table" { table = $2 " " $3 }
@@ -435,7 +435,7 @@ check_firewall() {
 	[[ ${#closed[@]} -gt 0 ]] || return 0
 	for line in "${closed[@]}"; do note "$line"; done
 	if [[ -n $check || -z $open_firewall ]]; then
-		note "these commands open it, or --open-firewall runs them and uninstall takes them back:"
+		note "these commands open it; --open-firewall runs them, and uninstall reverts them:"
 		for line in "${openers[@]}"; do note "    $line"; done
 	fi
 }
@@ -455,7 +455,7 @@ firewall() {
 	[[ ${#openers[@]} -gt 0 ]] || return 0
 	begin firewall "Firewall"
 	if ! may_open; then
-		say "       left as it is: apps, builds or visitors are kept out, see above"
+		say "       not changed: apps, builds or visitors are blocked, see above"
 		return
 	fi
 	for opener in "${openers[@]}"; do
@@ -625,16 +625,16 @@ make_base() {
 await_base() {
 	[[ -n $base_pid ]] || return 0
 	local made
-	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers, being made for $((SECONDS - base_began))s already"
+	! kill -0 "$base_pid" 2>/dev/null || say "       waiting for the base filesystem of containers, in progress for $((SECONDS - base_began))s"
 	if wait "$base_pid"; then
-		say "       the base filesystem of containers is made ($((SECONDS - base_began))s)"
+		say "       the base filesystem of containers is built ($((SECONDS - base_began))s)"
 		made=$(engine)
 		install -d -m 0711 "$made"
 		install -d -m 0700 "$made/stack"
 		mv /var/cache/berth/stack/*.tar "$made/stack/"
 	else
 		cat /var/cache/berth/base.log >>"$log"
-		say "       note: the base filesystem of containers is not made yet; berth tries again"
+		say "       note: the base filesystem of containers is not built yet; berth tries again"
 	fi
 	base_pid=''
 }

@@ -1,6 +1,5 @@
-// Package access knows who is in: the connections and requests that are open
-// in somebody's name, so that they end when the right to them does. It asks
-// nobody for anything; the doors enter what they let in.
+// Package access is the register of open connections and requests by user, so
+// that they end when the user's access is revoked. The doors add what they admit.
 package access
 
 import (
@@ -19,7 +18,7 @@ type Connection struct {
 	Since   time.Time `json:"since"`
 }
 
-// Register holds what is open. The zero value is an empty one; it is safe for
+// Register holds open connections. The zero value is empty; it is safe for
 // concurrent use.
 type Register struct {
 	mu   sync.Mutex // guards what follows
@@ -32,10 +31,10 @@ type entry struct {
 	end func()
 }
 
-// Enter notes a connection until leave is called. end closes it; it is called
-// from elsewhere, at most once, and must not wait for the closing. Whoever enters
-// looks the user up afterwards: a right that is taken away in between is seen
-// by one of the two.
+// Enter registers a connection until leave is called. end closes it; it is
+// called from another goroutine, at most once, and must not wait for the close.
+// The caller looks the user up again after Enter: then a right that is revoked
+// in between is seen by the caller or by the register.
 func (r *Register) Enter(c Connection, end func()) (leave func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +68,7 @@ func (r *Register) End(which func(Connection) bool) (ended int) {
 	return len(ends)
 }
 
-// Open returns what is open, the oldest first.
+// Open returns the open connections, the oldest first.
 func (r *Register) Open() []Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()

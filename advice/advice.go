@@ -1,7 +1,7 @@
-// Package advice reads out of what a program printed what is missing: a module, a
-// library of the system, a variable, a service, a directory that can be written.
-// It adds to a fault the hints that say how it is had. It knows programs of builds
-// and of apps alike, by their output and by how they ended.
+// Package advice detects from a program's output what is missing: a module, a
+// system library, a variable, a service, a writable directory. It adds hints to a
+// fault that say how to fix it. It works for programs of builds and of apps, by
+// their output and their exit.
 package advice
 
 import (
@@ -153,7 +153,7 @@ func adviseFiles(f *fault.Error, ssh, app, line string) {
 	m := absolutePath.FindStringSubmatch(strings.TrimPrefix(line, "| "))
 	outside := m != nil && m[1] != "/app" && !strings.HasPrefix(m[1], "/app/") && !strings.HasPrefix(m[1], "/proc/")
 	if unwritable.MatchString(line) && outside {
-		hintOnce(f, "an app can write only below /app and /tmp, not to "+m[1]+"; the next release starts without what it wrote. A volume keeps it:")
+		hintOnce(f, "an app can write only below /app and /tmp, not to "+m[1]+"; the next release starts without what it wrote, a volume keeps it:")
 		dir := m[1]
 		if path.Ext(dir) != "" && strings.Count(dir, "/") > 1 {
 			dir = path.Dir(dir)
@@ -161,7 +161,7 @@ func adviseFiles(f *fault.Error, ssh, app, line string) {
 		hintVolume(f, ssh, app, dir)
 	}
 	if strings.Contains(line, "unable to open database file") || strings.Contains(line, "SQLITE_CANTOPEN") {
-		hintOnce(f, "SQLite's file must be in an existing directory below /app or /tmp; the next release starts without it. A volume keeps it:")
+		hintOnce(f, "SQLite's file must be in an existing directory below /app or /tmp; the next release starts without it, a volume keeps it:")
 		hintVolume(f, ssh, app, "/app/data")
 	}
 }

@@ -1,5 +1,5 @@
-// Package build makes of a commit what a release of an app runs in: layers and
-// an image, or says why it cannot.
+// Package build turns a commit into the layers and the image of a release, or
+// says why it cannot.
 //
 //	checkout ──> detect ──> layers, one on the other ──> tests
 //	(git)        (a plan)     │
@@ -7,10 +7,9 @@
 //	                          └ the app's own: in its turn among the builds
 //	                            of the machine, with the app's caches
 //
-// It knows apps as far as the store does, and nothing of what runs of them. When
-// an app may be built, and what becomes of what was made, is decided by whoever
-// asks (see Deploys). What a build stands on stays until it is closed; what no
-// release names any more is collected.
+// It knows the store's apps, but not their instances. The caller decides when an
+// app may be built and what happens to the result (see Deploys). The layers of a
+// build are kept until it is closed; layers that no release names are collected.
 package build
 
 import (
@@ -37,7 +36,7 @@ const (
 	labelKind = "berth.kind"
 )
 
-// Config says where builds keep what is not in the store.
+// Config has the directories and limits of builds.
 type Config struct {
 	Logs   string // directory of the apps' logs, the output of builds among them
 	Caches string // directory of the apps' build caches
@@ -54,8 +53,8 @@ type Config struct {
 	KeepReleases int
 }
 
-// Deploys is what builds need of whoever deploys what they make. Its methods are
-// safe for concurrent use.
+// Deploys is what builds need of the deployer. Its methods are safe for
+// concurrent use.
 type Deploys interface {
 	// Turn waits until nothing else is built for an app, then returns its record
 	// as it is by then and what gives the turn up. waiting, if not nil, is called
@@ -68,7 +67,7 @@ type Deploys interface {
 	// Background runs fn beside the caller, and returns false at the end of life.
 	Background(fn func(ctx context.Context)) bool
 	// Happened remembers an event that tells of nothing in the store.
-	Happened(e store.Event)
+	RecordEvent(e store.Event)
 	// Changed wakes those who watch an app.
 	Changed(app string)
 	// Collected is called when what the releases of an app no longer need has
@@ -167,8 +166,8 @@ func (b *Builder) warn(what string, err error, args ...any) {
 	}
 }
 
-// Pin keeps layers until release is called. Whoever pins a layer and then looks
-// for it finds it, and keeps it, or finds that it is not there.
+// Pin keeps layers until release is called. A caller that pins a layer before
+// it looks for it either finds it and keeps it, or does not find it.
 func (b *Builder) Pin(keys ...string) (release func()) { return b.pins.pin(keys...) }
 
 var _ Engine = (*runtime.Engine)(nil)

@@ -50,8 +50,8 @@ func (b *Builder) Caches(ctx context.Context, app string) (Caches, error) {
 	return b.caches(ctx, record)
 }
 
-// ClearCaches removes the build caches of an app and returns what they were. A
-// build that goes on is waited for.
+// ClearCaches removes the build caches of an app and returns what they were. It
+// waits for a running build.
 func (b *Builder) ClearCaches(ctx context.Context, app string, by store.User, w io.Writer) (Caches, error) {
 	ctx, record, leave, err := b.deploys.Turn(ctx, app, "the clearing of its caches by "+by.Name, waits(progress.New(w)))
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *Builder) ClearCaches(ctx context.Context, app string, by store.User, w 
 	if err := b.RemoveCaches(ctx, record.ID()); err != nil {
 		return Caches{}, fmt.Errorf("remove the caches of %s: %w", app, err)
 	}
-	b.deploys.Happened(store.Event{App: app, By: by.Name, Kind: "build", Text: "caches cleared"})
+	b.deploys.RecordEvent(store.Event{App: app, By: by.Name, Kind: "build", Text: "caches cleared"})
 	return cleared, nil
 }
 

@@ -15,9 +15,8 @@ import (
 // pushed again after a holiday.
 const keptUnused = 30 * 24 * time.Hour
 
-// Collect removes what no release refers to any more: layers, and the logs of
-// an app's releases older than those that are kept. Layers that are shared by
-// all apps stay for a while.
+// Collect removes layers that no release refers to, and the logs of releases
+// that are no longer kept. Layers that all apps share stay for a while.
 func (b *Builder) Collect(ctx context.Context, name string) {
 	if b.collecting.TryLock() { // else what is left lying now goes with the next rollout
 		defer b.collecting.Unlock()

@@ -26,8 +26,8 @@ type Job struct {
 	Record *store.Build
 }
 
-// Built is what came of a build. Its layers stay until it is closed, or a release
-// that names them is recorded.
+// Built is the result of a build. Its layers are kept until it is closed, or
+// until a release that names them is recorded.
 type Built struct {
 	Plan   *plan.Plan
 	Image  Image
@@ -41,8 +41,8 @@ type Built struct {
 	pins  []func()
 }
 
-// Run builds a commit: checkout, detection, layers, tests. It returns the fault
-// that the one who waits can act on.
+// Run builds a commit: checkout, detection, layers, tests. An error is a fault
+// that the pusher can act on.
 func (b *Builder) Run(ctx context.Context, job Job, out *progress.Report) (_ *Built, err error) {
 	made := &Built{b: b, app: job.App, named: func() {}}
 	defer func() {
@@ -83,14 +83,14 @@ func (b *Builder) Run(ctx context.Context, job Job, out *progress.Report) (_ *Bu
 	return made, nil
 }
 
-// Root is the source of what was built.
+// Root is the source tree of the build.
 func (m *Built) Root() *os.Root { return m.tree.root }
 
 // Path is the directory of the source.
 func (m *Built) Path() string { return m.tree.path }
 
 // AddSource makes the layer of the source, if the image has one; a second call
-// waits for the first. It takes the tree, so Path has nothing any more.
+// waits for the first. It moves the tree, so Path is empty afterwards.
 func (m *Built) AddSource() error { return m.added() }
 
 // Named lets go of the layers of the build: a release names them.
@@ -101,9 +101,9 @@ func (m *Built) Place(ctx context.Context, out *progress.Report) (leave func(), 
 	return m.b.awaitPlace(ctx, out)
 }
 
-// Extend runs a command in what was built, and keeps what it changes below /app as
-// the layer on top, of that kind. The failure of the command is a
-// runtime.CommandError. The caller has a place among the builds.
+// Extend runs a command in the built image, and keeps its changes below /app as
+// the top layer, of that kind. A failure of the command is a
+// runtime.CommandError. The caller must have a place among the builds.
 func (m *Built) Extend(ctx context.Context, kind string, command runtime.Command, out io.Writer) error {
 	key := newKey(kind)
 	m.pins = append(m.pins, m.b.pins.pin(key))

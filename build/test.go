@@ -43,12 +43,12 @@ func (b *Builder) test(ctx context.Context, record store.App, build store.Build,
 		})
 	})
 	if err == nil {
-		b.deploys.Happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, count.text())})
+		b.deploys.RecordEvent(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, count.text())})
 		out.Step("Test", "%s", progress.RightAligned(title+" ... "+count.text(), progress.Seconds(time.Since(began)), progress.Columns-len("-----> Test     ")))
 		return nil
 	}
 	err = b.testFault(ctx, record, made.Test, err)
-	b.deploys.Happened(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, progress.Reason(err))})
+	b.deploys.RecordEvent(store.Event{App: record.Name, By: build.By, Kind: "test", Text: fmt.Sprintf("build %d: %s", build.Number, progress.Reason(err))})
 	return err
 }
 

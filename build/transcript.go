@@ -32,8 +32,8 @@ type Transcripts struct {
 	running map[buildID]*Transcript // those of builds that run now
 }
 
-// Transcript is the output of a build: a file that lasts, and while the build
-// runs a way to be told that it has grown.
+// Transcript is the output of a build: a file, and a notification when it grows
+// while the build runs.
 type Transcript struct {
 	of   *Transcripts
 	id   buildID

@@ -62,7 +62,7 @@ func (w *world) rest() {
 	w.work.Wait()
 }
 
-func (w *world) Happened(e store.Event) {
+func (w *world) RecordEvent(e store.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)

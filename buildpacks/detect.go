@@ -1,7 +1,7 @@
-// Package buildpacks turns a source tree into a plan: what language it is, the
-// chain of layers to build and the processes to run. It runs nothing, and it
-// knows no apps and no containers. Each language has a package of its own; here
-// it is decided which one a tree is for.
+// Package buildpacks turns a source tree into a plan: the language, the chain of
+// layers to build and the processes to run. It runs nothing, and it knows no apps
+// and no containers. Each language has its own package; this one decides which
+// language a tree has.
 package buildpacks
 
 import (

@@ -57,7 +57,7 @@ func noteFiles(t *source.Tree) (keeps []plan.Keep) {
 			if !found[i] && w.fits(text) {
 				found[i] = true
 				t.Note("%s %s: files are lost with each release, and not shared by", source.Printable(name), w.what)
-				t.Note("instances; a volume keeps them")
+				t.Note("instances; keep lasting data in a volume, a database or an object store")
 				dir, guess := w.place(text)
 				keeps = append(keeps, plan.Keep{What: source.Printable(name) + " " + w.what, Dir: dir, Guess: guess})
 			}

@@ -1,4 +1,4 @@
-// Package client asks berth's HTTP API, over whatever connection it is given: the
+// Package client is the client of berth's HTTP API, over a given connection: the
 // machine's own socket, or a pair of sockets within the daemon.
 package client
 

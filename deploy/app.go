@@ -78,9 +78,9 @@ func (d *Apps) createApp(ctx context.Context, name string, by store.User, set fu
 }
 
 // RenameApp gives an app and its default host a new name. A name whose default
-// host leads to another app is a fault (E189). Its processes go on. What is kept
-// of it hangs under its id and stays where it is. A build is waited for, since it
-// names the app, and so is a push until its refs have moved.
+// host belongs to another app is a fault (E189). The processes keep running,
+// and the records stay where they are, under the app's id. It waits for a
+// running build, which uses the name, and for a push until its refs have moved.
 func (d *Apps) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := progress.New(w)
 	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
@@ -140,8 +140,8 @@ func (d *Apps) DestroyUnused(ctx context.Context, name string, by store.User) er
 	return d.DestroyApp(ctx, name, by, io.Discard)
 }
 
-// DestroyApp removes an app and everything that is its own. What is being done
-// to the app, a build above all, is cancelled and not waited for.
+// DestroyApp removes an app and everything of it. It cancels running work on
+// the app, in particular a build, and does not wait for it.
 func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.Writer) (err error) {
 	if err := d.ready(ctx); err != nil {
 		return err
@@ -150,10 +150,10 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 	if err != nil {
 		return err
 	}
-	spare := a.condemn(fault.New(fault.Conflict, code.AppDestroyed, "%s was destroyed by %s", name, by.Name))
+	unmark := a.markDestroyed(fault.New(fault.Conflict, code.AppDestroyed, "%s was destroyed by %s", name, by.Name))
 	defer func() {
 		if err != nil {
-			spare()
+			unmark()
 		}
 	}()
 	out := progress.New(w)
@@ -200,7 +200,7 @@ func (d *Apps) DestroyApp(ctx context.Context, name string, by store.User, w io.
 		return fault.ExplainDiskFull(err)
 	}
 	for _, v := range volumes {
-		out.Line("the volume %s stays, with its files; berth storage:destroy %s --force removes it", v.Name, v.Name)
+		out.Line("the volume %s is kept; berth storage:destroy %s --force removes it", v.Name, v.Name)
 	}
 	d.jobs.End(a.fleet)
 	wait := a.fleet.End()

@@ -274,6 +274,6 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)
-		d.happened(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
+		d.recordEvent(store.Event{App: record.Name, By: "berth", Kind: "crash", Text: "could not be started: " + err.Error()})
 	}
 }

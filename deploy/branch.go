@@ -29,10 +29,10 @@ func (d *Deployer) GitReport(_ context.Context, app string) (report GitReport, e
 	return GitReport{App: app, DeployBranch: record.Branch, Commit: live.Commit, URL: d.edge.GitURL(app)}, err
 }
 
-// SetDeployBranch says which branch's pushes are deployed; "" is that of the
-// next push. Nothing is deployed by it. What the repository has of the branch
-// is dropped from it: git would call a push of the same commit up to date, and
-// berth never hear of it.
+// SetDeployBranch sets the branch that is deployed when it is pushed; "" is the
+// branch of the next push. It deploys nothing. It deletes the branch from the
+// repository: otherwise git would call a push of the same commit up to date,
+// and berth would not see it.
 func (d *Deployer) SetDeployBranch(ctx context.Context, app, branch string, by store.User) error {
 	before, _, err := d.find(app)
 	if err != nil {

@@ -41,7 +41,7 @@ func (b builds) Config(app store.App, manifest appjson.Manifest) (map[string]str
 
 func (b builds) Background(fn func(ctx context.Context)) bool { return b.d.background(fn) }
 
-func (b builds) Happened(e store.Event) { b.d.happened(e) }
+func (b builds) RecordEvent(e store.Event) { b.d.recordEvent(e) }
 
 func (b builds) Changed(app string) { b.d.publish(app) }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// CancelBuild ends a build, whether it waits for its turn, builds or starts the
-// release that came of it, and returns its record; 0 is the one under way, or
-// else the push that waits for the app. What runs stays as it is.
+// CancelBuild ends a build, whether it waits, builds or starts its release, and
+// returns its record. Number 0 is the current build, or else the push that
+// waits for the app. The running release does not change.
 func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by store.User) (build store.Build, err error) {
 	_, a, err := d.find(name)
 	if err != nil {
@@ -26,7 +26,7 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 		return build, fault.New(fault.Conflict, code.BuildPastCancel, "%s of %s can no longer be cancelled: its release is going live", what, name).
 			Hint("to roll back afterwards: berth rollback %s", name)
 	}
-	d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: what + " cancelled"})
+	d.recordEvent(store.Event{App: name, By: by.Name, Kind: "build", Text: what + " cancelled"})
 	select {
 	case <-u.ended:
 	case <-ctx.Done():
@@ -43,7 +43,7 @@ func (d *Deployer) CancelBuild(ctx context.Context, name string, number int, by 
 // of its app goes on.
 func (d *Deployer) cancelWaiting(name string, a *app, number int, by store.User) error {
 	if number == 0 && a.builds.dismiss(errCancelled("the push", by)) {
-		d.happened(store.Event{App: name, By: by.Name, Kind: "build", Text: "a waiting push was cancelled"})
+		d.recordEvent(store.Event{App: name, By: by.Name, Kind: "build", Text: "a waiting push was cancelled"})
 		return nil
 	}
 	if number == 0 {

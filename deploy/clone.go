@@ -14,14 +14,14 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-// CloneApp makes an app as another one is: with its config, formation, limits,
-// order of rollouts, way of building and of treating requests, logins to
-// registries and deploy branch. Domains, ports, certificates and what happened
-// stay with the other one, and the clone is not under maintenance. Unless
-// deploy is false, it then runs what is live of the other: the commit is built
-// again, since layers hold files of the app's own user, or the image is pulled.
-// A clone whose deploy fails stays, without a release. With storage it gets the
-// volumes too, as they are at one moment each; else they stay with the other one.
+// CloneApp creates an app with the config, formation, limits, rollout order,
+// builder and router properties, registry logins and deploy branch of another
+// one. Domains, ports, certificates and events are not copied, and the clone is
+// not under maintenance. Unless deploy is false, it then deploys the live
+// release of the other app: it builds the commit again, since layers hold files
+// of the app's own user, or pulls the image. A clone whose deploy fails stays,
+// without a release. With storage it copies the volumes too, each as it is at
+// one moment.
 func (d *Deployer) CloneApp(ctx context.Context, from, to string, deploy, storage bool, by store.User, w io.Writer) error {
 	old, _, err := d.find(from)
 	if err != nil {

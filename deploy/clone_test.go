@@ -79,7 +79,7 @@ func TestCloneApp_OfAnAppWithoutADeployBranch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.app(record).condemn(fault.New(fault.Conflict, code.AppDestroyed, "before anything is built"))
+	d.app(record).markDestroyed(fault.New(fault.Conflict, code.AppDestroyed, "before anything is built"))
 	err = d.deployClone(t.Context(), p.Repo, record, p.Commit, store.Root, io.Discard)
 	if f := fault.From(err); f == nil || f.Code != code.AppDestroyed {
 		t.Errorf("it does not come to the build: %v", err)

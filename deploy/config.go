@@ -68,7 +68,7 @@ func (d *Releases) SetConfig(ctx context.Context, app string, set map[string]str
 	release.Config = after
 	// The config is stored with the swap alone: one that the app cannot start
 	// with is not kept.
-	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, also: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{phase: true, inSwapTx: func(tx *store.Tx) error {
 		e := store.Event{App: app, By: by.Name, Kind: "config", Text: fmt.Sprintf("v%d: %s", release.Number, text)}
 		return errors.Join(tx.PutConfig(app, after), tx.AddEvent(e))
 	}})

@@ -1,13 +1,13 @@
 // Package deploy turns a push into a running release and keeps it running: push,
-// release, rollback, config, scale. Below it, build makes what a release runs in, the
-// fleet runs the instances, edge leads requests to them, and jobs run cron jobs and
+// release, rollback, config, scale. Below it, build makes the image of a release,
+// fleet runs the instances, edge routes requests to them, and jobs runs cron jobs and
 // one-offs.
 //
 // A release is recorded as pending, then rolled out by the fleet (see package
 // fleet), which calls back when all of it is healthy: the store names the release,
-// then the router leads to it. Until then, a failure or a crash leaves the old
-// release as it was. Boot, scaling, restarting and rolling back walk the same
-// steps (see converge).
+// then the router switches to it. Until then, a failure or a crash does not change
+// the old release. Boot, scaling, restarting and rolling back take the same steps
+// (see converge).
 package deploy
 
 import (
@@ -31,7 +31,7 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// Config says where deploys keep what is not in the store.
+// Config has the directories and limits of deploys.
 type Config struct {
 	Logs string // directory of the apps' logs
 	Git  git.Repositories
@@ -107,8 +107,8 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
 	d.volumes = d.newVolumes()
+	d.volumes.Watch(func(ctx context.Context) ([]fleet.Container, error) { return d.boxes.Containers(ctx) })
 	boxes := local.New(engine, d.volumes)
-	d.volumes.Watch(boxes.Containers)
 	d.boxes = boxes
 	d.fleet = d.newFleet(d.boxes, d.edge.Routes())
 	d.jobs = d.newJobs(boxes)
@@ -147,8 +147,8 @@ func (d *Deployer) Run(ctx context.Context) error {
 	return nil
 }
 
-// Routed is closed when Run has routed what runs, and holds the requests of what
-// is still to be started.
+// Routed is closed when Run has routed the running apps and holds the requests
+// of those that it has yet to start.
 func (d *Deployer) Routed() <-chan struct{} { return d.routed }
 
 // Booted is closed when Run has routed every app that can be.

@@ -63,7 +63,7 @@ func newDeployerWith(t testing.TB, hosts edge.Hosts) (*Deployer, *router.Router)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
+	cfg := Config{Logs: filepath.Join(dir, "logs"), Caches: filepath.Join(dir, "caches"), Volumes: filepath.Join(dir, "volumes"), Git: git.Repositories{Dir: filepath.Join(dir, "git")}}
 	log := slog.New(slog.DiscardHandler)
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)

@@ -25,7 +25,7 @@ var findingCodes = map[runtime.FindingKind]string{
 	runtime.FindingAppArmor: code.AppArmorMissing,
 }
 
-// Doctor looks for what is wrong on the machine.
+// Doctor checks the machine for problems.
 type Doctor struct {
 	Engine *runtime.Engine
 

@@ -15,7 +15,7 @@ import (
 // runs instances; deploy tells it what to run, in its words, and keeps the
 // record of it.
 
-// Instance is one running copy of a process type, as it is seen now.
+// Instance is one running copy of a process type, in its current state.
 type Instance = fleet.Instance
 
 // The states of an instance.
@@ -64,7 +64,7 @@ func (d *Deployer) newJobs(engine jobs.Engine) *jobs.Jobs {
 // events is where the fleet's events go.
 type events struct{ d *Deployer }
 
-func (n events) Happened(e store.Event) { n.d.happened(e) }
+func (n events) RecordEvent(e store.Event) { n.d.recordEvent(e) }
 
 func (n events) Changed(app string) { n.d.publish(app) }
 

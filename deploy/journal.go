@@ -23,7 +23,7 @@ type journal struct {
 // happened remembers an event that tells of nothing in the store, as a crash, and
 // wakes those who watch. One of a change in the store is added in the change's
 // own transaction.
-func (j *journal) happened(e store.Event) {
+func (j *journal) recordEvent(e store.Event) {
 	if err := j.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) }); err != nil {
 		j.log.Error("an event was not remembered", "app", e.App, "event", e.Text, "err", err)
 	}
@@ -77,8 +77,8 @@ func (j *journal) warn(what string, err error, args ...any) {
 	}
 }
 
-// refer logs an internal error and returns the ref it can be found under.
-func (j *journal) refer(err error) string {
+// logInternal logs an internal error and returns the ref it can be found under.
+func (j *journal) logInternal(err error) string {
 	ref := fault.NewRef()
 	j.log.Error("internal error", "ref", ref, "err", err)
 	return ref

@@ -73,7 +73,7 @@ func (d *Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRes
 	}
 	mount.Access = cmp.Or(mount.Access, store.AccessOne)
 	if mount.Access != store.AccessOne && mount.Access != store.AccessMany {
-		return store.Release{}, fault.New(fault.Usage, code.MountInvalid, "access cannot be %.40q", mount.Access).Hint("it is one or many")
+		return store.Release{}, store.BadMount("access cannot be %.40q", mount.Access).Hint("it is one or many")
 	}
 	var volume store.Volume
 	what := fmt.Sprintf("Mount %s at %s", mount.Host, mount.Path)
@@ -95,14 +95,14 @@ func (d *Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRes
 				now[i] = mount
 				return now, what, nil
 			case other.Path == mount.Path:
-				return nil, "", fault.New(fault.Conflict, code.MountTaken, "%s has something mounted at %s already", app, mount.Path).
-					Hint("berth storage:unmount %s %s takes it from there", app, mount.Path)
+				return nil, "", fault.New(fault.Conflict, code.MountTaken, "%s already has a mount at %s", app, mount.Path).
+					Hint("berth storage:unmount %s %s removes that mount", app, mount.Path)
 			case same:
-				return nil, "", fault.New(fault.Conflict, code.MountTaken, "%s has it mounted at %s already", app, other.Path).
-					Hint("berth storage:unmount %s %s takes it from there", app, other.Path)
+				return nil, "", fault.New(fault.Conflict, code.MountTaken, "%s already has it mounted at %s", app, other.Path).
+					Hint("berth storage:unmount %s %s removes that mount", app, other.Path)
 			case below(mount.Path, other.Path) || below(other.Path, mount.Path):
-				return nil, "", fault.New(fault.Conflict, code.MountInvalid, "%s is within the mount at %s, or holds it", mount.Path, other.Path).
-					Hint("mount it beside that one")
+				return nil, "", store.BadMount("%s and the mount at %s contain one another", mount.Path, other.Path).
+					Hint("choose a path outside of that mount")
 			}
 		}
 		now = append(now, mount)
@@ -121,10 +121,10 @@ func (d *Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRes
 		case v.App == app:
 			return nil
 		case v.App != "":
-			return fault.New(fault.Conflict, code.VolumeOfAnother, "the volume %s belongs to another app", v.Name)
+			return storage.OfAnother(v, app)
 		}
 		if _, taken, err := tx.Volumes.Find(app, v.Name); err != nil || taken {
-			return cmp.Or(err, error(fault.New(fault.Conflict, code.VolumeExists, "%s has a volume named %q already", app, v.Name)))
+			return cmp.Or(err, error(store.VolumeTaken(v.Name)))
 		}
 		v.App, v.Former = app, ""
 		return tx.Volumes.Put(v)
@@ -183,7 +183,7 @@ func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, b
 		return store.Release{}, err
 	}
 	if len(after) > store.MaxMounts {
-		return store.Release{}, fault.New(fault.Conflict, code.VolumesFull, "%s has %d mounts, and may have no more", app, store.MaxMounts)
+		return store.Release{}, store.TooManyVolumes("%s has %d mounts, which is the maximum", app, store.MaxMounts)
 	}
 	live, err := d.liveReleaseOrNone(record)
 	if err != nil {
@@ -213,7 +213,7 @@ func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, b
 		return live, nil
 	}
 	release := successor(record, live, by.Name, what)
-	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, also: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
+	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, inSwapTx: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -234,20 +234,20 @@ var ownFiles = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.
 // validTarget checks a path in containers; what may not be there is a fault (E611).
 func validTarget(target string) error {
 	no := func(why string) error {
-		return fault.New(fault.Usage, code.MountInvalid, "nothing can be mounted at %.100q: %s", target, why).
-			Hint("as in --container-dir /app/data")
+		return store.BadMount("nothing can be mounted at %.100q: %s", target, why).
+			Hint("for example --container-dir /app/data")
 	}
 	switch {
 	case !path.IsAbs(target) || path.Clean(target) != target:
-		return no("it is no absolute path, or has .. or a / too many in it")
+		return no("it must be an absolute path without .. and without an extra /")
 	case len(target) > 1024 || strings.ContainsFunc(target, unicode.IsControl) || strings.Contains(target, ":"):
-		return no("it is too long, or has characters that it may not have")
+		return no("it is too long, or has a character that is not allowed")
 	case slices.Contains(closedTops, target):
-		return no("it would hide what is there; a directory below it can be had")
+		return no("it would hide what the app needs; choose a directory below it")
 	case slices.ContainsFunc(closedTargets, func(dir string) bool { return target == dir || below(target, dir) }):
-		return no("it is the system's")
+		return no("it belongs to the system")
 	case slices.ContainsFunc(ownFiles, func(file string) bool { return target == file || below(target, file) }):
-		return no("it is berth's")
+		return no("it belongs to berth")
 	}
 	return nil
 }
@@ -283,13 +283,13 @@ func oneWriter(record store.App, r store.Release) error {
 			}
 		}
 		if len(names) > 1 {
-			f := fault.New(fault.Conflict, code.OneWriter, "%s would all write to %s, which is for one instance", strings.Join(names, ", "), m.Path)
+			f := fault.New(fault.Conflict, code.OneWriter, "%s would all write to %s, which is mounted for one writer", strings.Join(names, ", "), m.Path)
 			if kind := slots[0].Process.Type; m.Process == "" && strings.HasPrefix(names[len(names)-1], kind+".") {
 				f.Hint("berth ps:scale %s %s=1 keeps one", record.Name, kind)
 			} else {
-				f.Hint("mount it again with --process %s, for the instances of one process type", kind)
+				f.Hint("mount it again with --process %s to give it to one process type", kind)
 			}
-			return f.Hint("mount it again with --access many, if the files stand several writers")
+			return f.Hint("mount it again with --access many if several instances may write to the files")
 		}
 	}
 	return nil
@@ -313,7 +313,7 @@ func (d *Mounts) Exec(ctx context.Context, volume string, args []string, att run
 		return 0, err
 	}
 	if v.App == "" {
-		return 0, fault.New(fault.Conflict, code.NothingToRunIn, "the volume %s belongs to no app yet", v.Name).
+		return 0, fault.New(fault.Conflict, code.NothingToRunIn, "the volume %s does not belong to an app yet", v.Name).
 			Hint("berth storage:ls %s lists its files", v.Name)
 	}
 	return d.jobs.RunBeside(ctx, v.App, fleet.Mount{Volume: v.ID, Path: execPath}, args, att, by)
@@ -332,7 +332,7 @@ func (d *Mounts) clone(ctx context.Context, from, to string, storage bool, by st
 		return err
 	}
 	if !storage {
-		out.Line("the storage of %s stays with it, and %s has none; --with-storage copies it", from, to)
+		out.Line("the volumes of %s are not copied to %s; --with-storage copies them", from, to)
 		return nil
 	}
 	var copied []store.Mount
@@ -392,10 +392,10 @@ func unkept(ssh string, r store.Release, keeps []plan.Keep) (warnings [][]string
 		}
 		keeps := "a volume keeps it:"
 		if keep.Guess {
-			keeps = "a volume keeps what is written to " + keep.Dir + ":"
+			keeps = "a volume keeps what the app writes to " + keep.Dir + ":"
 		}
 		warnings = append(warnings, []string{
-			keep.What + ": it is gone with the next release", keeps,
+			keep.What + ": the next release starts without it", keeps,
 			fmt.Sprintf("  %s storage:create %s --app %s", ssh, name, r.App),
 			fmt.Sprintf("  %s storage:mount %s %s --container-dir %s", ssh, r.App, name, keep.Dir),
 		})

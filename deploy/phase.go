@@ -137,7 +137,7 @@ func (d *phases) postdeploy(ctx context.Context, record store.App, release store
 			f = fault.New(fault.Failed, code.PostdeployFailed, "%s was %s", phasePostdeploy, progress.Reason(err))
 		}
 		if f == nil {
-			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.refer(err))
+			f = fault.New(fault.Failed, code.PostdeployFailed, "%s could not be run (ref %s)", phasePostdeploy, d.logInternal(err))
 		}
 		out.Warn(f.Error(),
 			fmt.Sprintf("v%d is live anyway; see %s logs %s --ps %s", release.Number, d.ssh(), record.Name, phasePostdeploy))
@@ -163,7 +163,7 @@ func (d *phases) inPhase(ctx context.Context, release store.Release, name, scrip
 		out.Detail("%s succeeded in %s", name, progress.Seconds(time.Since(began)))
 		e.Text = fmt.Sprintf("v%d: succeeded in %s", release.Number, progress.Seconds(time.Since(began)))
 	}
-	d.happened(e)
+	d.recordEvent(e)
 	return err
 }
 

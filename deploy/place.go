@@ -50,11 +50,11 @@ func (d *Apps) clearPlace(id string) error {
 	return errors.Join(err, d.build.RemoveCaches(d.life, id))
 }
 
-// AdoptFiles gives what an earlier berth has left under the names of apps the
-// names of their ids, and removes what is left of apps that were destroyed by
-// halves. It is for the start, before anything reads or writes there, and may be
-// ended and called again at any time. Once all is moved, the state says so, and
-// no more is looked for: a name may be another app's by then.
+// AdoptFiles renames files that an earlier berth has named by apps' names to
+// their ids, and removes the files of apps that were destroyed incompletely. It
+// runs at the start, before anything reads or writes there, and can be
+// interrupted and called again. Once all is moved, the state file records that,
+// and it does nothing more: a name may then belong to another app.
 func AdoptFiles(db *store.Store, repositories git.Repositories, logs string, log *slog.Logger) error {
 	if err := sweepLogs(db, logs); err != nil {
 		log.Warn("logs of destroyed apps are left", "err", err)

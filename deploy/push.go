@@ -47,9 +47,9 @@ type Push struct {
 // ErrReported is what a push ends with when its reason has been written to Out.
 var ErrReported = errors.New("the push was refused")
 
-// Push builds, releases and rolls out. It returns once the new release serves,
-// or with ErrReported, when the reason has been written to Out. The build goes
-// on when ctx ends: a dropped connection does not stop it.
+// Push builds, releases and rolls out. It returns once the new release is live,
+// or with ErrReported when the reason has been written to Out. The build
+// continues when ctx ends: a dropped connection does not stop it.
 func (d *Deployer) Push(ctx context.Context, p Push) error {
 	if p.Commit == "" {
 		return d.storeRefs(ctx, p)
@@ -158,7 +158,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	}
 	build.Status, build.Release, build.Layers = store.BuildSucceeded, release.Number, nil // the release names them
 	d.endBuild(build)
-	d.applaud(out, record, release, out.Live.Sub(began))
+	d.printSuccess(out, record, release, out.Live.Sub(began))
 	return p.accept(ctx)
 }
 
@@ -230,8 +230,8 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 	defer made.AddSource() // before the tree is removed
 	go made.AddSource()
 	release, err = d.releaseBuild(ctx, a, record, release, made.Plan, rollout{
-		standby: ready, layered: made.AddSource, named: made.Named, by: p.By,
-		also: func(tx *store.Tx) error {
+		standby: ready, waitForLayer: made.AddSource, onRecorded: made.Named, by: p.By,
+		inSwapTx: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.Pages.PutCarried(record.Name, content); err != nil {
 					return err
@@ -271,12 +271,12 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	with.config = func(now map[string]string) (map[string]string, error) {
 		return completed(d.sshCommand(), record.Name, now, made.Manifest, before)
 	}
-	with.edit = func(app *store.App) {
+	with.updateApp = func(app *store.App) {
 		settle(app, began, made)
 		app.Stopped = build.stopper() != ""
 	}
-	also := with.also
-	with.also = func(tx *store.Tx) error {
+	also := with.inSwapTx
+	with.inSwapTx = func(tx *store.Tx) error {
 		if also != nil {
 			if err := also(tx); err != nil {
 				return err
@@ -327,16 +327,16 @@ func (d *Deployer) refusePush(p Push, out *progress.Report, err error) error {
 // refuse reports why a push is refused, and what is still running.
 func (d *Deployer) refuse(out *progress.Report, name string, err error) error {
 	err = restarted(context.Background(), err)
-	still := d.still(name)
+	still := d.servingNote(name)
 	if f := fault.From(err); f != nil && f.Code == code.AppDestroyed {
 		still = ""
 	}
-	out.Fail(err, d.refer, still)
+	out.Fail(err, d.logInternal, still)
 	return fmt.Errorf("%w: %w", ErrReported, err)
 }
 
-// still says what serves while a new release does not.
-func (d *Deployer) still(name string) string {
+// servingNote says what serves while a new release does not.
+func (d *Deployer) servingNote(name string) string {
 	record, a, err := d.find(name)
 	if err != nil || record.Release == 0 {
 		return ""
@@ -347,8 +347,8 @@ func (d *Deployer) still(name string) string {
 	return fmt.Sprintf("v%d still serves all traffic", record.Release)
 }
 
-// applaud prints how a deploy that went well ends.
-func (d *Deployer) applaud(out *progress.Report, record store.App, release store.Release, took time.Duration) {
+// printSuccess prints how a deploy that went well ends.
+func (d *Deployer) printSuccess(out *progress.Report, record store.App, release store.Release, took time.Duration) {
 	now, _, err := d.find(record.Name)
 	if err != nil { // destroyed meanwhile
 		return

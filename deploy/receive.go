@@ -34,19 +34,19 @@ type Turn struct {
 	untidy func(ctx context.Context) error
 }
 
-// Untidy has work done on the app's repository once nobody is at the app: it does
-// not begin when somebody is, and its context ends when somebody comes, who then
-// waits for its end.
+// Untidy runs work on the app's repository while nobody uses the app: it does
+// not start when somebody does, and its context ends when somebody comes, who
+// then waits for its end.
 func (t *Turn) Untidy(tidy func(ctx context.Context) error) {
 	if t != nil {
 		t.untidy = tidy
 	}
 }
 
-// Receive does the work of a push in its turn at the app, or at the name when
-// there is no app of it yet. It waits as long as ctx goes on, and tells out for
-// whom. The context of work outlives ctx, and ends with the deployer, or with why
-// the app is about to be destroyed.
+// Receive runs work in the push's turn at the app, or at the name if the app
+// does not exist yet. It waits until ctx ends, and writes to out for whom it
+// waits. The context of work outlives ctx, and ends with the deployer, or when
+// the app is to be destroyed.
 func (s *turns) Receive(ctx context.Context, name string, by store.User, out io.Writer, work func(ctx context.Context, turn *Turn) error) error {
 	if err := s.ready(ctx); err != nil {
 		return restarted(ctx, err)

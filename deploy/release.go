@@ -34,15 +34,15 @@ type layers interface {
 
 // rollout is what comes with a release that is rolled out.
 type rollout struct {
-	build   *underway                // that it comes of; nil when it was not built
-	standby *fleet.Standby           // containers that were readied for it
-	layered func() error             // waits for its layer
-	named   func()                   // called once the record names its layers
-	by      store.User               // who wants it, where that may be refused
-	back    bool                     // it is a copy of an earlier release
-	phase   bool                     // the Procfile's release command is run before it starts
-	edit    func(*store.App)         // changes the app's record, with the swap
-	also    func(tx *store.Tx) error // stored with the swap
+	build        *underway                // that it comes of; nil when it was not built
+	standby      *fleet.Standby           // containers that were readied for it
+	waitForLayer func() error             // until the layer of the source is stored
+	onRecorded   func()                   // called once the record names its layers
+	by           store.User               // who wants it, where that may be refused
+	back         bool                     // it is a copy of an earlier release
+	phase        bool                     // the Procfile's release command is run before it starts
+	updateApp    func(*store.App)         // changes the app's record, with the swap
+	inSwapTx     func(tx *store.Tx) error // stored with the swap
 
 	// mounts are those that the release gets, and the app with the swap; nil leaves
 	// the app's own. kept leaves those that the release has.
@@ -65,18 +65,18 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 		with.standby.Dismiss()
 		with.standby = nil
 	}
-	if with.named != nil {
-		with.named()
+	if with.onRecorded != nil {
+		with.onRecorded()
 	}
 	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	trial := with.trial(release, before)
-	if with.edit != nil {
-		with.edit(&record)
+	if with.updateApp != nil {
+		with.updateApp(&record)
 	}
 	if err := oneWriter(record, release); err != nil {
-		d.forsake(record.Name, release, err)
+		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
 	if mount, one := alone(release); one && record.Rollout != store.StopFirst && before != 0 {
@@ -84,13 +84,13 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	kept, err := d.promise(record, release, with.by)
 	if err != nil {
-		d.forsake(record.Name, release, err)
+		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
 	defer kept()
 	if with.phase {
-		if err := d.phases.release(ctx, record, release, with.layered, out); err != nil {
-			d.forsake(record.Name, release, err)
+		if err := d.phases.release(ctx, record, release, with.waitForLayer, out); err != nil {
+			d.markFailed(record.Name, release, err)
 			return nil, err
 		}
 	}
@@ -98,7 +98,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 		return d.converge(ctx, a, change{
 			record: record, release: release, by: with.by,
 			Change: fleet.Change{
-				Standby: with.standby, Layered: with.layered, Progress: out,
+				Standby: with.standby, Layered: with.waitForLayer, Progress: out,
 				Trial: trial,
 			},
 			commit: func(tx *store.Tx) error {
@@ -106,23 +106,23 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 					return err
 				}
 				err := makeLive(tx, record.Name, release.Number, func(app *store.App) {
-					if with.edit != nil {
-						with.edit(app)
+					if with.updateApp != nil {
+						with.updateApp(app)
 					}
 					app.Watch = watchOf(trial)
 				})
 				if err == nil && with.config != nil {
 					err = tx.PutConfig(record.Name, release.Config)
 				}
-				if err == nil && with.also != nil {
-					err = with.also(tx)
+				if err == nil && with.inSwapTx != nil {
+					err = with.inSwapTx(tx)
 				}
 				return err
 			},
 		})
 	})
 	if err != nil {
-		d.forsake(record.Name, release, err)
+		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
 	out.Live = time.Now()
@@ -223,8 +223,8 @@ func makeLive(tx *store.Tx, name string, n int, edit func(*store.App)) error {
 	return tx.PutApp(app)
 }
 
-// forsake notes that a release never came to serve.
-func (d *Releases) forsake(app string, release store.Release, why error) {
+// markFailed notes that a release never came to serve.
+func (d *Releases) markFailed(app string, release store.Release, why error) {
 	err := d.db.Update(func(tx *store.Tx) error {
 		return tx.MarkRelease(app, release.Number, store.ReleaseFailed, why.Error())
 	})

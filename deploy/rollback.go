@@ -12,9 +12,9 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// Rollback rolls out a copy of an earlier release, its config included; 0 is
-// the one that served before the live one. Its release command is not run: it
-// has been, and one that migrates a database does not do so backwards.
+// Rollback rolls out a copy of an earlier release, with its config; 0 is the
+// release that served before the live one. It does not run the release command:
+// it ran already, and a migration of a database does not run backwards.
 func (d *Releases) Rollback(ctx context.Context, app string, number int, by store.User, w io.Writer) (store.Release, error) {
 	return d.rollback(ctx, app, number, 0, by.Name, "", progress.New(w))
 }
@@ -54,7 +54,7 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 	if why != "" {
 		text += ": " + why
 	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{named: named, kept: fallen != 0, back: true, also: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{onRecorded: named, kept: fallen != 0, back: true, inSwapTx: func(tx *store.Tx) error {
 		config := target.Config
 		if fallen != 0 {
 			last, err := tx.Release(app, fallen)

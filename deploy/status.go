@@ -20,7 +20,7 @@ const (
 	StateDeploying AppState = "deploying" // first deploy under way
 )
 
-// AppStatus is an app and what is seen of it now.
+// AppStatus is an app and its current state.
 type AppStatus struct {
 	store.App
 	State     AppState   `json:"state"`

@@ -216,9 +216,9 @@ func (s *turns) begun(ctx context.Context, a *app) (_ context.Context, end func(
 	}
 }
 
-// condemn ends what is being done to the app and sends away the pushes that
+// markDestroyed ends what is being done to the app and sends away the pushes that
 // wait. Until spare is called, nothing else begins.
-func (a *app) condemn(why *fault.Error) (spare func()) {
+func (a *app) markDestroyed(why *fault.Error) (unmark func()) {
 	a.mu.Lock()
 	a.doomed = append(a.doomed, why)
 	for cancel := range maps.Values(a.work) {

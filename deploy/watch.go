@@ -53,7 +53,7 @@ func (n events) FellOver(a *fleet.App, t fleet.Trial, why string) {
 		}
 		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
 		if app := a.NameUnlessGone(); app != "" {
-			d.happened(store.Event{App: app, By: "berth", Kind: "rollback", Text: why + "; the release before does not come back: " + err.Error()})
+			d.recordEvent(store.Event{App: app, By: "berth", Kind: "rollback", Text: why + "; the release before does not come back: " + err.Error()})
 		}
 	})
 }

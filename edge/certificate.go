@@ -26,7 +26,7 @@ func (e *Edge) AnnounceHosts() {
 	e.warn("a part of the settings for certificates is not used", err)
 	var hosts []certificates.Host
 	err = e.db.View(func(tx *store.Tx) error {
-		own, err := e.certified(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
+		own, err := e.certHosts(tx, store.App{Name: store.AdminPairs}, AdminHosts(settings.Domain))
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (e *Edge) AnnounceHosts() {
 			if err != nil {
 				return err
 			}
-			certified, err := e.certified(tx, app, names)
+			certified, err := e.certHosts(tx, app, names)
 			if err != nil {
 				return err
 			}
@@ -55,8 +55,8 @@ func (e *Edge) AnnounceHosts() {
 	e.hosts.SetHosts(settings.Domain, hosts, acme)
 }
 
-// AnnounceHostsOf is AnnounceHosts for what has changed of one app alone; one
-// that is gone has none.
+// AnnounceHostsOf is AnnounceHosts for the changes of one app; a destroyed app
+// has no hosts.
 func (e *Edge) AnnounceHostsOf(a *fleet.App) {
 	e.announcing.Lock()
 	defer e.announcing.Unlock()
@@ -74,28 +74,28 @@ func (e *Edge) AnnounceHostsOf(a *fleet.App) {
 		if err != nil {
 			return err
 		}
-		hosts, err = e.certified(tx, record, names)
+		hosts, err = e.certHosts(tx, record, names)
 		return err
 	})
 	if err != nil {
 		e.warn("the hosts of an app cannot be read", err, "app", name)
 		return
 	}
-	e.hosts.SetHostsFor(behalf(a.UID()), hosts)
+	e.hosts.SetHostsFor(certOwner(a.UID()), hosts)
 }
 
-// behalf is on whose behalf an app's hosts are certified: its user id outlives
-// a change of its name, and its certificates with it.
-func behalf(uid int) string {
+// certOwner names the owner of certificates by the app's user id, which does not
+// change when the app is renamed.
+func certOwner(uid int) string {
 	if uid == 0 {
 		return "" // the admin page
 	}
 	return strconv.Itoa(uid)
 }
 
-// certified adds to the names what is to be known of their certificates. A pair
-// for one host goes before the app's.
-func (e *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
+// certHosts adds to each name how it gets its certificate. A pair for one host
+// takes precedence over the app's.
+func (e *Edge) certHosts(tx *store.Tx, app store.App, names []string) ([]certificates.Host, error) {
 	stored, err := tx.Pairs.Of(app.Name)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (e *Edge) certified(tx *store.Tx, app store.App, names []string) ([]certifi
 	}
 	hosts := make([]certificates.Host, len(names))
 	for i, name := range names {
-		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name], For: behalf(app.UID)}
+		hosts[i] = certificates.Host{Name: name, Local: app.LocalCertificates, Own: of[name], For: certOwner(app.UID)}
 		if hosts[i].Own != nil || whole == nil || !whole.Covers(name) {
 			continue
 		}
@@ -150,9 +150,9 @@ func Sharers(tx *store.Tx, app, host string) (apps []string, err error) {
 	return apps, err
 }
 
-// ACME says in the router's words how the settings want names certified. What
-// is not complete yet, the credentials of a DNS provider say, is left out; the
-// error says what is missing.
+// ACME translates the settings of certificates into the router's terms. An
+// incomplete part, for example missing credentials of a DNS provider, is left
+// out; the error says what is missing.
 func ACME(s store.Settings) (acme certificates.ACME, incomplete error) {
 	acme = certificates.ACME{Email: s.Email, Addresses: s.ACMEAddresses}
 	account := func(name, keyID, secret string) (string, string) {

@@ -196,8 +196,8 @@ func sharingWith(tx *store.Tx, app string) (others []string, err error) {
 	return others, err
 }
 
-// GiveBack routes those apps that have their default host back, now that nobody
-// has it as a domain any more.
+// GiveBack routes the default hosts of apps again that no app has as a domain
+// any longer.
 func (e *Edge) GiveBack(freed []string) {
 	global := e.settings().Domain
 	for _, address := range freed {

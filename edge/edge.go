@@ -1,15 +1,15 @@
-// Package edge is where requests come in: it says which hosts, paths and ports
-// lead to an app, which certificates the hosts have, how requests are treated,
-// and what apps reach of the network.
+// Package edge configures how requests reach apps: the hosts, paths and ports of
+// an app, the certificates of the hosts, how requests are handled, and the access
+// of apps to the network.
 //
-// The store has what was set. The router and the keeper of certificates are told
-// of it, in the order in which it was written:
+// The store has the settings. The router and the keeper of certificates get them
+// in the order in which they were written:
 //
 //	domains:add ──> store ──> App.Reroute ──> Routes.Swap ──> router
 //	                      └─> AnnounceHosts ──> Hosts ──> certificates
 //
-// The package does not know releases and builds. It finds what runs of an app by
-// the interface Apps.
+// The package does not know releases and builds. It finds the instances of an app
+// by the interface Apps.
 package edge
 
 import (
@@ -46,9 +46,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Hosts is told which hosts are to have certificates, and how. SetHosts is
-// called with all of them when the settings change, SetHostsFor with those of
-// one app when they do. Neither waits for a certificate. domain is the global one.
+// Hosts gets the hosts that need certificates. SetHosts is called with all of
+// them when the settings change, SetHostsFor with those of one app when they
+// change. Neither waits for a certificate. domain is the global one.
 type Hosts interface {
 	SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME)
 	SetHostsFor(whom string, hosts []certificates.Host)

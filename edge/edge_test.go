@@ -52,7 +52,7 @@ func (w *world) All() (all []*fleet.App) {
 	return all
 }
 
-func (w *world) Happened(e store.Event) {
+func (w *world) RecordEvent(e store.Event) {
 	w.db.Update(func(tx *store.Tx) error { return tx.AddEvent(e) })
 }
 

@@ -54,8 +54,8 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 	return content, err
 }
 
-// PageOf returns a page as it is shown: the one that was set by hand, else the
-// one that the live release carries, nil when there is neither.
+// PageOf returns the page to show: the one that was set by hand, else the one
+// of the live release; nil when there is neither.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
 	if content := tx.Pages.Get(app, page); content != nil {
 		return content, false, nil

@@ -150,7 +150,7 @@ type PortsReport struct {
 	Ports []PortReport `json:"ports"`
 }
 
-// PortReport is one port, and what is wrong with it.
+// PortReport is one port and its problem, if any.
 type PortReport struct {
 	store.Port
 	Error  string   `json:"error,omitempty"`  // why it is not open; berth goes on trying

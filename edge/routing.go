@@ -225,8 +225,8 @@ func (e *Edge) SetMaintenance(_ context.Context, app string, on bool, by store.U
 // maxUsers bounds the users of an app.
 const maxUsers = 100
 
-// AddHTTPUser lets a user in by a password, and from now on nobody without one.
-// A user who is there gets the new password.
+// AddHTTPUser adds a user with a password. From now on all visitors need one.
+// An existing user gets the new password.
 func (e *Edge) AddHTTPUser(_ context.Context, app, name, password string, by store.User) error {
 	switch {
 	case name == "" || len(name) > 100 || strings.Contains(name, ":") || strings.ContainsFunc(name, unicode.IsControl):

@@ -71,8 +71,8 @@ func (r *Requests) Counters() map[string]router.Stats {
 // LostRequestLines is how many lines of access logs could not be written.
 func (r *Requests) LostRequestLines() uint64 { return r.log.Dropped() }
 
-// RefusedConnections is how many connections the router did not take, because
-// their address had too many.
+// RefusedConnections is the number of connections that the router refused
+// because their address had too many.
 func (r *Requests) RefusedConnections() uint64 { return r.table.ConnectionsRefused() }
 
 // Run reads the counters at every step until ctx ends.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Wanted is what is to run of an app after a start of berth.
+// Wanted is what should run of an app after a start of berth.
 type Wanted struct {
 	App       *App
 	Release   *Release // nil when nothing is to run
@@ -17,10 +17,10 @@ type Wanted struct {
 	Trial     *Trial   // which began in an earlier life; nil when there was none
 }
 
-// Adopt takes back the containers that belong to what should run, and routes
-// the web instances among them at once: they have been serving all along. It
-// returns the containers in which nothing should run. Containers of other kinds
-// are among these: the caller takes out beforehand what it knows of itself.
+// Adopt adopts the containers of what should run, and routes their web
+// instances at once, since they have been serving all along. It returns the
+// containers that should not run. Containers of other kinds are among these:
+// the caller removes the ones that it knows beforehand.
 //
 // What the apps lack is started by Converge with a patient change.
 func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container) {

@@ -88,7 +88,7 @@ func (a *App) set() []*instance {
 // Instances returns the instances of the app as they are seen now.
 func (a *App) Instances(ctx context.Context) (list []Instance) {
 	for _, i := range a.set() {
-		list = append(list, i.seen(ctx))
+		list = append(list, i.snapshot(ctx))
 	}
 	return list
 }
@@ -188,9 +188,9 @@ func (a *App) tryRoute() (Drain, error) {
 	return drain, nil
 }
 
-// Reroute routes the app anew, after a change of its hosts or of its instances'
-// states. It does not wait for a drain: what left the set is dead already, or
-// stays in it under other hosts.
+// Reroute routes the app again, after a change of its hosts or of its
+// instances' states. It does not wait for a drain: an instance that left the
+// set is dead already, or stays in it under other hosts.
 func (a *App) Reroute() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -245,9 +245,9 @@ func (a *App) blocked() error {
 	return errStuck(labels[LabelProcess]+"."+labels[LabelNumber], release)
 }
 
-// left waits until everything that was replaced, scaled down or given up is gone.
+// waitForLeaving waits until everything that was replaced, scaled down or given up is gone.
 // Converge alone makes more leave, so nothing is added meanwhile.
-func (a *App) left(ctx context.Context) error {
+func (a *App) waitForLeaving(ctx context.Context) error {
 	for {
 		a.mu.Lock()
 		if len(a.leaving) == 0 {

@@ -34,7 +34,7 @@ func (i *instance) attend(ctx context.Context, c Container) {
 				return
 			}
 			i.fleet().cfg.Log.Warn("stopping an instance: its liveness check failed", "app", i.app.Name(), "instance", i.name(), "err", why)
-			i.happened("crash", "stopped %s of v%d: %v", i.name(), i.release.Number, why)
+			i.recordEvent("crash", "stopped %s of v%d: %v", i.name(), i.release.Number, why)
 			i.notice("stopped, its liveness check failed: %v", why)
 			i.fleet().warn("an instance whose liveness fails did not stop", i.stop(ctx, c), "instance", i.name())
 		})

@@ -25,7 +25,7 @@ func (a *App) Check(ctx context.Context, process string) (results []Checked) {
 		}
 		c, state, _ := i.running()
 		if state != Up {
-			results = append(results, Checked{i.name(), "runs", fmt.Errorf("it is %s: %s", state, i.said())})
+			results = append(results, Checked{i.name(), "runs", fmt.Errorf("it is %s: %s", state, i.lastDetail())})
 			continue
 		}
 		for _, check := range i.everyCheck() {

@@ -66,7 +66,7 @@ func (i *instance) wroteTooMuch(used, limit int64) error {
 // stopFor stops a program that goes on, for a reason. The supervisor starts another.
 func (i *instance) stopFor(ctx context.Context, c Container, why error) {
 	i.fleet().cfg.Log.Warn("an instance is stopped", "app", i.app.Name(), "instance", i.name(), "err", why)
-	i.happened("crash", "%s of v%d is stopped: %v", i.name(), i.release.Number, why)
+	i.recordEvent("crash", "%s of v%d is stopped: %v", i.name(), i.release.Number, why)
 	i.notice("stopped: %v", why)
 	i.fleet().warn("an instance that is to stop did not", i.stop(ctx, c), "instance", i.name())
 }

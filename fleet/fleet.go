@@ -11,12 +11,12 @@
 //	drained    the old instances have finished what they were at
 //	retired    and are gone
 //
-// Until committed, a failure or a crash leaves the old instances as they were.
-// After it, the new ones are what a restart comes back to (see Fleet.Adopt).
+// Until committed, a failure or a crash does not change the old instances. After
+// it, a restart continues with the new ones (see Fleet.Adopt).
 //
-// The package knows neither the engine nor the router nor where records are
-// kept. It asks for them by four interfaces: Host runs containers, Router leads
-// requests to them, Journal hears what happens, Logs keeps what is printed.
+// The package knows neither the engine nor the router nor the store. It uses four
+// interfaces: Host runs containers, Router routes requests to them, Journal records
+// events, Logs keeps output.
 package fleet
 
 import (
@@ -57,8 +57,8 @@ func New(life context.Context, cfg Config) *Fleet {
 	return &Fleet{cfg: cfg, life: life}
 }
 
-// Rest waits for all work in the background and lets no more begin. The life of
-// the fleet has to end first.
+// Rest waits for all background work and allows no more. The life of the fleet
+// has to end first.
 func (f *Fleet) Rest() {
 	f.working.Lock()
 	f.rested = true

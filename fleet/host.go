@@ -29,8 +29,8 @@ type Host interface {
 // died meanwhile.
 var ErrInterrupted = errors.New("the engine of the containers died meanwhile")
 
-// Container is one container of a host, with a network of its own. It is safe
-// for concurrent use.
+// Container is one container of a host, with its own network. It is safe for
+// concurrent use.
 type Container interface {
 	About() About
 

@@ -25,7 +25,7 @@ const (
 	Stopping State = "stopping" // replaced; finishing what it was at
 )
 
-// Instance is one running copy of a process type, as it is seen now.
+// Instance is one running copy of a process type, in its current state.
 type Instance struct {
 	Name      string    `json:"name"` // "web.1"
 	Process   string    `json:"process"`
@@ -97,8 +97,8 @@ func (i *instance) set(state State, detail string) {
 	i.state, i.detail = state, detail
 }
 
-// said returns the last detail of the instance's state.
-func (i *instance) said() string {
+// lastDetail returns the last detail of the instance's state.
+func (i *instance) lastDetail() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.detail
@@ -125,8 +125,8 @@ func (i *instance) fill(c Container) {
 	i.container, i.address = c, ""
 }
 
-// seen returns the instance as it is now.
-func (i *instance) seen(ctx context.Context) Instance {
+// snapshot returns the instance as it is now.
+func (i *instance) snapshot(ctx context.Context) Instance {
 	i.mu.Lock()
 	seen := Instance{
 		Name: i.name(), Process: i.process.Type, Number: i.number, Release: i.release.Number,

@@ -66,7 +66,7 @@ func (i *instance) watchMemory(ctx context.Context, c Container) {
 		app, text := i.app.Name(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), advice.MemoryLimit(limit))
 		i.fleet().cfg.Log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
 		i.notice("%s", text)
-		i.happened("oom", "%s of v%d: %s; raise the limit: %s", i.name(), i.release.Number, text, i.raise(limit))
+		i.recordEvent("oom", "%s of v%d: %s; raise the limit: %s", i.name(), i.release.Number, text, i.raise(limit))
 		i.fleet().cfg.Journal.Changed(app)
 	}}.run(ctx)
 }

@@ -117,7 +117,7 @@ func (a *App) converge(ctx context.Context, c Change) error {
 	a.alone = c.StopFirst
 	a.mu.Unlock()
 	if c.StopFirst && len(missing) > 0 {
-		if err := a.left(ctx); err != nil {
+		if err := a.waitForLeaving(ctx); err != nil {
 			return err
 		}
 		if err := a.blocked(); err != nil && !c.Patient {
@@ -240,7 +240,7 @@ func (i *instance) postpone(why error) {
 	i.set(Crashed, why.Error())
 	f.cfg.Log.Warn("an instance could not be started", "app", app, "instance", i.name(), "err", why)
 	i.notice("could not be started: %v; %s", why, startsAgain(2))
-	i.happened("crash", "%s of v%d could not be started: %v", i.name(), i.release.Number, why)
+	i.recordEvent("crash", "%s of v%d could not be started: %v", i.name(), i.release.Number, why)
 }
 
 // bringUp fills an instance's slot with a container and waits until it is healthy.
@@ -260,7 +260,7 @@ func (i *instance) bringUp(ctx context.Context, c Change) error {
 	if err := i.awaitHealthy(ctx, c.Patient, c.Progress.Note); err != nil {
 		return err
 	}
-	i.set(Up, i.said())
+	i.set(Up, i.lastDetail())
 	if address, odd := i.oddAddress(); odd {
 		c.Progress.Note(fmt.Sprintf("%s listens on %s; apps should listen on 0.0.0.0:$PORT", i.name(), address))
 	}
@@ -317,8 +317,8 @@ func (a *App) swap(set []*instance) (left []*instance, drain Drain, late *overdu
 }
 
 // happened records an event of the instance.
-func (i *instance) happened(kind, format string, args ...any) {
-	i.fleet().cfg.Journal.Happened(store.Event{App: i.app.Name(), By: "berth", Kind: kind, Text: fmt.Sprintf(format, args...)})
+func (i *instance) recordEvent(kind, format string, args ...any) {
+	i.fleet().cfg.Journal.RecordEvent(store.Event{App: i.app.Name(), By: "berth", Kind: kind, Text: fmt.Sprintf(format, args...)})
 }
 
 // notice writes a line of berth's own to the instance's log.

@@ -69,8 +69,8 @@ type Drain interface {
 
 // Journal hears what happens to instances. Its methods do not call back.
 type Journal interface {
-	// Happened is an event for the app's history.
-	Happened(e store.Event)
+	// RecordEvent is an event for the app's history.
+	RecordEvent(e store.Event)
 
 	// Changed says that something about an app looks different now.
 	Changed(app string)

@@ -165,7 +165,7 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 			continue
 		}
 		if stuck([]*instance{i}) != nil {
-			i.set(Up, i.said())
+			i.set(Up, i.lastDetail())
 		} else {
 			before[n] = i.again()
 			again = append(again, before[n])

@@ -91,7 +91,7 @@ func (i *instance) crashed(ctx context.Context, c Container) {
 		return
 	}
 	i.fleet().cfg.Log.Warn("an instance crashed", "app", i.app.Name(), "instance", i.name(), "how", how, "crashes", crashes)
-	i.happened("crash", "%s of v%d crashed: %s", i.name(), i.release.Number, how)
+	i.recordEvent("crash", "%s of v%d crashed: %s", i.name(), i.release.Number, how)
 	i.notice("crashed: %s; %s", how, startsAgain(crashes))
 	if crashes >= fallsOver {
 		i.app.fallBack(i, how)
@@ -115,12 +115,12 @@ func (i *instance) heal(ctx context.Context, old Container) {
 	}
 	if err == nil {
 		i.app.Reroute()
-		i.happened("heal", "%s is up again", i.name())
+		i.recordEvent("heal", "%s is up again", i.name())
 		i.notice("up again")
 		return
 	}
 	if isStuck(err) { // no fault of this release's: what is in the way ends by itself
-		if i.said() != err.Error() {
+		if i.lastDetail() != err.Error() {
 			i.set(Crashed, err.Error())
 			i.fleet().cfg.Log.Warn("an instance waits for another one's end", "app", i.app.Name(), "instance", i.name(), "err", err)
 			i.notice("could not be started: %v; starting it again when that one has ended", err)
@@ -179,12 +179,12 @@ func (i *instance) replace(ctx context.Context, old Container) error {
 	}); err != nil {
 		return err
 	}
-	i.set(Up, i.said())
+	i.set(Up, i.lastDetail())
 	return nil
 }
 
-// Trial is the first time of a release, in which it may fall back to the one
-// before it.
+// Trial is the first time of a release, in which berth may fall back to the
+// release before it.
 type Trial struct {
 	Release int
 	Before  int           // 0 when there was none

@@ -43,8 +43,8 @@ func (r Repository) TreeID(ctx context.Context, id string) (string, error) {
 	return commit.Tree, err
 }
 
-// Resolve returns the id of the commit that a name stands for: a branch, a tag
-// or the beginning of an id. ok is false when there is none.
+// Resolve returns the id of the commit that a name means: a branch, a tag or
+// the beginning of an id. ok is false when there is none.
 func (r Repository) Resolve(ctx context.Context, name string) (id string, ok bool, err error) {
 	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsRune(name, 0) {
 		return "", false, nil

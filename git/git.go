@@ -1,6 +1,6 @@
 // Package git runs the system's git: bare repositories, receiving and sending
 // packs, and reading a commit's tree safely onto disk. It knows no apps and no
-// SSH; whoever calls it brings the streams.
+// SSH; the caller supplies the streams.
 //
 // A push, from left to right:
 //
@@ -9,8 +9,8 @@
 //	stdout <─ side band <───── stderr of hook    <──text─────────┘   │
 //	          report    <───── stdout of hook    <──answer── move refs
 //
-// Git itself moves no ref. The locks are taken before the decision, so that
-// nothing that git may refuse comes after it.
+// Git itself moves no ref. The locks are taken before the decision, so that git
+// cannot refuse anything after it.
 package git
 
 import (

@@ -110,10 +110,10 @@ func (in *Incoming) peel(ctx context.Context) error {
 	return nil
 }
 
-// Accept moves the refs, once. What they name serves already, so that an
-// obstacle is worked around where there is a way. Until Accept returns, nobody
-// may move the repository: git has the locks by their path. An error has been
-// written to out.
+// Accept moves the refs, once. Their commits are live already, so Accept works
+// around obstacles where it can. Until Accept returns, nobody may move the
+// repository: git has the locks by their path. An error has been written to
+// out.
 func (in *Incoming) Accept(ctx context.Context, out io.Writer) error {
 	if in.accepted {
 		return nil

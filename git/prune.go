@@ -67,10 +67,10 @@ func removeLocks(dir string) error {
 	})
 }
 
-// Prune removes what a killed push left, the objects that nothing refers to,
-// and packs what has become many files. It may take minutes, and yields the
-// machine to whoever else wants it. Killed by the end of ctx, it leaves a
-// repository that is whole, and files for Sweep. No push may run beside it.
+// Prune removes leftovers of killed pushes and unreferenced objects, and packs
+// repositories with many files. It may take minutes, at low priority. If ctx
+// ends, it leaves a valid repository, and files for Sweep. No push may run at
+// the same time.
 func (r Repository) Prune(ctx context.Context) error {
 	if err := r.Sweep(); err != nil {
 		return err

@@ -200,8 +200,8 @@ func (r Repository) DropBranch(ctx context.Context, name string) error {
 	return r.run(ctx, "update-ref", "-d", "refs/heads/"+name)
 }
 
-// SetAside gives a repository that nobody owns a name that none has. A missing
-// one is no error.
+// SetAside renames a repository without an owner to a name that no app has. A
+// missing one is no error.
 func (rs Repositories) SetAside(name string) error {
 	path, err := rs.path(name)
 	if err != nil {

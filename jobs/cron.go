@@ -190,8 +190,9 @@ func (j *Jobs) endRun(a *app, run store.CronRun, exit fleet.Exit, err error) sto
 	return run
 }
 
-// RunOf returns the job and the number of the run that a container is for, or is
-// false for other containers. The run goes on, or nobody has seen its end.
+// RunOf returns the cron job and the number of the run of a container; it is
+// false for other containers. The run still goes on, or its end has not been
+// recorded.
 func RunOf(c fleet.Container) (job string, number int, is bool) {
 	labels := c.About().Labels
 	number, _ = strconv.Atoi(labels[labelRun])

@@ -1,14 +1,14 @@
-// Package jobs runs what runs once in the image of an app's live release: cron
-// jobs by their schedule or by hand, and one-off commands at a terminal.
+// Package jobs runs commands once in the image of an app's live release: cron jobs
+// by their schedule or by hand, and one-off commands at a terminal.
 //
-// A run of a job has a container and a record. It goes on when berth ends, and
-// is taken back at the next start:
+// A run of a cron job has a container and a record. It continues when berth stops,
+// and the next start adopts it:
 //
 //	schedule, cron:run ──> admit ──> record ──> container ──> end of the record
 //	start of berth     ──> Adopt ─────────────────────────────┘
 //
-// The package does not know how a release comes about. It is told which one is
-// live by Schedule.
+// The package does not know how a release is made. Schedule tells it which one is
+// live.
 package jobs
 
 import (
@@ -62,7 +62,7 @@ type Remover interface {
 	Remove(c fleet.Container)
 }
 
-// Apps finds apps and what is live of them.
+// Apps finds apps and their live releases.
 type Apps interface {
 	// Running returns the instances of an app, which may be none.
 	Running(record store.App) *fleet.App
@@ -74,8 +74,8 @@ type Apps interface {
 
 // Journal hears what happens. Its methods do not call back.
 type Journal interface {
-	// Happened is an event for the app's history.
-	Happened(e store.Event)
+	// RecordEvent is an event for the app's history.
+	RecordEvent(e store.Event)
 
 	// Changed says that something about an app looks different now.
 	Changed(app string)

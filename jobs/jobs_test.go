@@ -53,7 +53,7 @@ func (w *world) Live(record store.App) (release store.Release, err error) {
 	return release, err
 }
 
-func (w *world) Happened(store.Event) {}
+func (w *world) RecordEvent(store.Event) {}
 
 func (w *world) Changed(string) {}
 

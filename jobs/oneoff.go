@@ -16,8 +16,8 @@ import (
 )
 
 // RunOnce runs a one-off command in a fresh container of the live release, with
-// its streams attached, and returns its exit code. One word that is the name
-// of a process type runs that one's command, as on Heroku.
+// its streams attached, and returns its exit code. One word that is the name of
+// a process type runs that type's command, as on Heroku.
 func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error) {
 	if len(args) == 0 {
 		return 0, fault.New(fault.Usage, code.OneOffNoCommand, "there is no command to run").Hint("berth run %s bash", app)
@@ -58,7 +58,7 @@ func (j *Jobs) RunBeside(ctx context.Context, app string, mount fleet.Mount, arg
 
 // runOnce runs a command in a container of its own.
 func (j *Jobs) runOnce(ctx context.Context, app string, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment, by store.User) (int, error) {
-	j.cfg.Journal.Happened(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
+	j.cfg.Journal.RecordEvent(store.Event{App: app, By: by.Name, Kind: "run", Text: "ran a one-off command"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.life, cancel)()

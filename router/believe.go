@@ -20,8 +20,8 @@ const (
 // connection. p has been validated.
 func (r *Router) SetPeers(p peer.Policy) { r.peers.Set(p) }
 
-// ConnectionsRefused is how many connections were refused since the router
-// started, because their address had too many.
+// ConnectionsRefused is the number of connections that were refused since the
+// router started, because their address had too many.
 func (r *Router) ConnectionsRefused() uint64 { return r.peers.Refused() }
 
 // believed is what a trusted proxy has said of the client. What it has not

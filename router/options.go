@@ -18,9 +18,9 @@ const (
 	DefaultMinBodyRate = 500       // bytes a second: below every modem, above a client that holds a place on purpose
 )
 
-// Options are how a route treats its requests. The zero value is the default.
+// Options say how a route handles its requests. The zero value is the default.
 // They are compiled once, when the route is swapped in: changing them drops no
-// request, and backends keep what is known of them.
+// request, and backends keep their state.
 type Options struct {
 	// Plain answers plain HTTP too, in place of sending it to HTTPS.
 	Plain bool

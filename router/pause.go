@@ -34,8 +34,8 @@ func (r *Router) Pause(route string, p Pause) error {
 	return nil
 }
 
-// Resume lets the requests of a route go on. Resuming what is not paused is
-// done already.
+// Resume releases the held requests of a route. Resuming a route that is not
+// paused does nothing.
 func (r *Router) Resume(route string) {
 	r.write.Lock()
 	defer r.write.Unlock()

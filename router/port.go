@@ -23,8 +23,8 @@ const (
 	maxPortStreams = maxStreams / 4
 )
 
-// Port is a TCP port of the machine that leads to a route. What is said on it
-// is between client and backend, but for TLS where that ends here.
+// Port is a TCP port of the machine that belongs to a route. Its protocol is
+// between client and backend, except for TLS if the router terminates it.
 type Port struct {
 	Number int  // of the machine
 	To     int  // at the backends
@@ -115,9 +115,9 @@ type entrance struct {
 	streams map[*stream]struct{}
 }
 
-// OpenPort opens a port that no route has yet, so that whoever is about to
-// give it to one hears first whether it can be had. Until release it stays
-// open even if none has it; connections wait.
+// OpenPort opens a port that no route has yet, so that the caller knows whether
+// it is available before giving it to a route. Until release it stays open even
+// if no route has it; connections wait.
 func (r *Router) OpenPort(number int) (release func(), err error) {
 	p := &r.ports
 	p.mu.Lock()

@@ -100,20 +100,20 @@ func (rt Route) validate() error {
 }
 
 // places lists where the route can be reached, and what leads there.
-func (rt Route) places(to *route) iter.Seq2[place, target] {
-	return func(yield func(place, target) bool) {
+func (rt Route) places(to *route) iter.Seq2[location, target] {
+	return func(yield func(location, target) bool) {
 		for _, host := range rt.Hosts {
-			if !yield(place{host: host}, target{route: to}) {
+			if !yield(location{host: host}, target{route: to}) {
 				return
 			}
 		}
 		for _, p := range rt.Paths {
-			if !yield(place{p.Host, p.Prefix}, target{route: to, strip: p.Strip}) {
+			if !yield(location{p.Host, p.Prefix}, target{route: to, strip: p.Strip}) {
 				return
 			}
 		}
 		for _, r := range rt.Redirects {
-			if !yield(place{host: r.From}, target{route: to, redirect: r.To}) {
+			if !yield(location{host: r.From}, target{route: to, redirect: r.To}) {
 				return
 			}
 		}
@@ -144,7 +144,7 @@ func checkPath(path string) error {
 type route struct {
 	name     string
 	label    string
-	places   []place
+	places   []location
 	backends []*backend
 	tokens   []string // of the backends, in cookies; nil when none are set
 	options  *options

@@ -1,7 +1,7 @@
-// Package router is the door of the appliance: it finds the route of a request
-// by its host and path, or that of a connection by its port, spreads them over
-// the route's healthy backends, and swaps and drains backends without failing a
-// request. It knows no apps: a route has a name, hosts, ports and backends.
+// Package router is the reverse proxy: it finds the route of a request by its host
+// and path, or of a connection by its port, balances over the route's healthy
+// backends, and swaps and drains backends without failing a request. It knows no
+// apps: a route has a name, hosts, ports and backends.
 //
 //	listener ─ peers ─ front ─ door ─ table ─┬─ route ─ claim ─ backend ─ its connections
 //	(plain, TLS, QUIC)             (by host) ├─ handler (the admin page)
@@ -10,15 +10,15 @@
 //
 //	listener of a port ─ stream ─ table ─ route ─ claim ─ backend
 //
-// Plain HTTP/1.1 takes a short way, in (package front) and out (pass); net/http
-// does the rest. Both come through the same door as the same exchange.
+// Plain HTTP/1.1 takes a fast path, in (package front) and out (pass); net/http
+// does the rest. Both become the same exchange.
 //
-// Requests read the table through an atomic pointer and never lock it. What
-// makes a swap safe is the claim: a request is counted by the backend that it
-// goes to in the same step that finds the backend not draining. Whoever comes
-// too late reads the table again, and finds the new one.
+// Requests read the table through an atomic pointer and never lock it. The claim
+// makes a swap safe: one step checks that the backend is not draining and counts
+// the request there. A request that comes too late reads the table again, and
+// finds the new one.
 //
-// Who the router is in a handshake, the package certificates below it knows.
+// The package certificates answers TLS handshakes.
 package router
 
 import (

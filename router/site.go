@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// place is where a request can arrive: a host, exact or *.example.com, and a
+// location is where a request can arrive: a host, exact or *.example.com, and a
 // path with everything under it; "" is all of the host.
-type place struct {
+type location struct {
 	host, path string
 }
 
-func (p place) String() string { return p.host + p.path }
+func (p location) String() string { return p.host + p.path }
 
 // target is what a place leads to: a route, or a handler in the process.
 type target struct {
@@ -33,7 +33,7 @@ type site struct {
 }
 
 // enter adds a place, unless it leads elsewhere already.
-func (t *table) enter(at place, to target) error {
+func (t *table) enter(at location, to target) error {
 	sites, key := t.sites(at.host)
 	old := sites.get(key)
 	s := &site{name: at.host}

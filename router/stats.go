@@ -119,7 +119,7 @@ func (s Stats) Since(before Stats) Stats {
 	return s.each(before, func(a, b uint64) uint64 { return a - min(a, b) }, s.LatencySum-before.LatencySum)
 }
 
-// Plus adds what was counted at another time.
+// Plus adds the counts of another time.
 func (s Stats) Plus(other Stats) Stats {
 	return s.each(other, func(a, b uint64) uint64 { return a + b }, s.LatencySum+other.LatencySum)
 }

@@ -56,7 +56,7 @@ func (r *Router) Handle(hosts []string, h http.Handler) error {
 	}
 	next.own = slices.Clone(hosts)
 	for _, host := range hosts {
-		if err := next.enter(place{host: host}, target{handler: h}); err != nil {
+		if err := next.enter(location{host: host}, target{handler: h}); err != nil {
 			return err
 		}
 	}
@@ -124,8 +124,8 @@ func (r *Router) Swap(rt Route) (*Drain, error) {
 	return drain(left), nil // … then the old backends refuse
 }
 
-// Remove takes the route out of the table and returns the drain of its
-// backends. Removing what is not there is done already.
+// Remove removes the route from the table and returns the drain of its
+// backends. Removing a missing route does nothing.
 func (r *Router) Remove(name string) *Drain {
 	r.write.Lock()
 	defer r.write.Unlock()

@@ -122,7 +122,7 @@ func (w *responseWriter) close() {
 	}
 }
 
-// Hijack hands out the connection of an upgrade, which goes on being counted.
+// Hijack returns the connection of an upgrade, which is still counted.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {

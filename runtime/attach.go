@@ -25,7 +25,7 @@ import (
 // Size is a terminal's size in character cells.
 type Size struct{ Rows, Cols uint16 }
 
-// Attachment connects a one-off's standard streams to whoever asked for it.
+// Attachment connects a one-off's standard streams to the caller.
 type Attachment struct {
 	Stdin          io.Reader // nil is empty
 	Stdout, Stderr io.Writer // may be the same; Stderr is not used with a terminal
@@ -35,8 +35,8 @@ type Attachment struct {
 	Signals        <-chan string // "INT", "TERM", …; may be nil
 }
 
-// Attach runs a program in a container of its own with its streams attached,
-// waits for its end and removes the container. Cancelling ctx kills it.
+// Attach runs a program in its own container with its streams attached, waits
+// for its end and removes the container. Cancelling ctx kills it.
 func (e *Engine) Attach(ctx context.Context, spec Spec, cmd Command, att Attachment) (Exit, error) {
 	if att.Terminal {
 		cmd.Env = slices.Insert(slices.Clone(cmd.Env), 0, "TERM=xterm-256color")
@@ -136,7 +136,7 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 		return exit, err
 	}
 	step("prepared")
-	return e.perform(ctx, performance{
+	return e.runOCI(ctx, ociRun{
 		spec: spec, oci: s, snapshot: j.snapshot, att: j.att,
 		address: func() (string, error) {
 			err := join()
@@ -145,9 +145,9 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 	})
 }
 
-// performance is an OCI process that is run to its end, in a container that
+// ociRun is an OCI process that is run to its end, in a container that
 // the caller discards.
-type performance struct {
+type ociRun struct {
 	spec     Spec
 	oci      *specs.Spec
 	snapshot string                 // its root, or
@@ -156,7 +156,7 @@ type performance struct {
 	att      Attachment
 }
 
-func (e *Engine) perform(ctx context.Context, p performance) (exit Exit, err error) {
+func (e *Engine) runOCI(ctx context.Context, p ociRun) (exit Exit, err error) {
 	step := e.timer("run", p.spec.ID)
 	record, err := e.record(ctx, p.spec, kindRun, p.snapshot, p.oci)
 	if err != nil {

@@ -100,7 +100,7 @@ func (e *Engine) buildRoot(ctx context.Context, spec LayerSpec, active string, o
 	if err != nil {
 		return err
 	}
-	writes := []place{{name: "/", dir: layerDirs(mounts)[0], own: true}}
+	writes := []writeDir{{name: "/", dir: layerDirs(mounts)[0], own: true}}
 	if err := e.runCommands(ctx, spec, active, mounts, spec.Mounts, writes, out); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		defer cancel()
 		err = errors.Join(err, outage.Retry(ctx, func() error { return e.Snapshots().Remove(ctx, scratch) }))
 	}()
-	writes := []place{{name: "outside " + HomeDir, dir: layerDirs(below)[0], own: true}}
+	writes := []writeDir{{name: "outside " + HomeDir, dir: layerDirs(below)[0], own: true}}
 	err = e.Mounted(active, mounts, func(root string) error {
 		app, err := OwnHome(root, spec.UID)
 		if err != nil {
@@ -134,7 +134,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 		}
 		if len(spec.Keep) > 0 {
 			writes[0].name = "the build"
-			kept := place{name: HomeDir, dir: layerDirs(mounts)[0], own: true}
+			kept := writeDir{name: HomeDir, dir: layerDirs(mounts)[0], own: true}
 			return e.buildAndKeep(ctx, spec, scratch, below, root, writes, kept, out)
 		}
 		if spec.Source != "" {
@@ -143,7 +143,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 			}
 		}
 		binds := slices.Concat([]Mount{{Source: app, Target: HomeDir, Writable: true}}, spec.Mounts)
-		writes = append(writes, place{name: HomeDir, dir: layerDirs(mounts)[0], own: true})
+		writes = append(writes, writeDir{name: HomeDir, dir: layerDirs(mounts)[0], own: true})
 		return e.runCommands(ctx, spec, scratch, below, binds, writes, out)
 	})
 	if err != nil {
@@ -154,7 +154,7 @@ func (e *Engine) buildApp(ctx context.Context, spec LayerSpec, active string, ou
 
 // buildAndKeep runs the commands in the scratch filesystem's own /app and
 // copies what is to be kept into the layer's, which is mounted at root.
-func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []place, kept place, out io.Writer) error {
+func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch string, mounts []mount.Mount, root string, writes []writeDir, kept writeDir, out io.Writer) error {
 	if err := e.readySource(ctx, spec, scratch, mounts); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (e *Engine) buildAndKeep(ctx context.Context, spec LayerSpec, scratch strin
 		return err
 	}
 	// A copy may be larger than what it is of: holes and hard links are written out.
-	ctx, unwatch := spec.Disk.watch(ctx, []place{kept})
+	ctx, unwatch := spec.Disk.watch(ctx, []writeDir{kept})
 	return unwatch(e.Mounted(scratch, mounts, func(from string) error { return keep(ctx, from, root, HomeDir, spec.Keep, spec.UID) }))
 }
 
@@ -234,7 +234,7 @@ func OwnHome(root string, uid int) (string, error) {
 // runCommands runs the commands one after the other, each in a container of
 // its own, on the same filesystem. writes is where what they write lies, but
 // for the mounts of the spec.
-func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []place, out io.Writer) (err error) {
+func (e *Engine) runCommands(ctx context.Context, spec LayerSpec, snapshot string, prepared []mount.Mount, binds []Mount, writes []writeDir, out io.Writer) (err error) {
 	done, err := e.BeginBuild(ctx)
 	if err != nil {
 		return err

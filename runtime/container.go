@@ -300,8 +300,8 @@ func (c *Container) awaitInit(ctx context.Context) error {
 // control returns the path of a file in the container's control directory.
 func (c *Container) control(name string) string { return c.engine.state("c", c.ID, name) }
 
-// Containers lists every container of ours, those that have ended included, but
-// for those that an earlier life left unfinished: they are being swept.
+// Containers lists every container of this installation, including ended ones,
+// except for unfinished ones of an earlier life, which are being removed.
 func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 	records, running, err := e.inventory(ctx)
 	if err != nil {

@@ -82,18 +82,18 @@ const (
 	diskRecount = 2 * time.Second
 )
 
-// place is a directory that a build writes to.
-type place struct {
+// writeDir is a directory that a build writes to.
+type writeDir struct {
 	name string // what the build calls it
 	dir  string // on the host
 	own  bool   // all in it is this build's; else only what it changed
 }
 
 // writable returns the places of the mounts that commands may write to.
-func writable(mounts []Mount) (places []place) {
+func writable(mounts []Mount) (places []writeDir) {
 	for _, m := range mounts {
 		if m.Writable {
-			places = append(places, place{name: m.Target, dir: m.Source})
+			places = append(places, writeDir{name: m.Target, dir: m.Source})
 		}
 	}
 	return places
@@ -102,7 +102,7 @@ func writable(mounts []Mount) (places []place) {
 // watch returns a context that ends when what is written to the places goes
 // beyond the bounds, and what ends the watch: that takes the error the commands
 // ended with and returns a *DiskError in its stead, when that was the reason.
-func (d *Disk) watch(ctx context.Context, places []place) (context.Context, func(error) error) {
+func (d *Disk) watch(ctx context.Context, places []writeDir) (context.Context, func(error) error) {
 	if d == nil {
 		return ctx, func(err error) error { return err }
 	}
@@ -139,7 +139,7 @@ func (d *Disk) watch(ctx context.Context, places []place) (context.Context, func
 // diskWatch is the watch over one layer that is made.
 type diskWatch struct {
 	disk   *Disk
-	places []place
+	places []writeDir
 	since  time.Time
 	high   int64     // the most that was free since the last count
 	again  time.Time // when to count again, whatever is free
@@ -285,7 +285,7 @@ func DiskUsed(ctx context.Context, dir string, since time.Time) (sum int64, err 
 // Guard is watch for one directory in which all is this build's. name is what
 // the build calls it.
 func (d *Disk) Guard(ctx context.Context, name, dir string) (context.Context, func(error) error) {
-	return d.watch(ctx, []place{{name: name, dir: dir, own: true}})
+	return d.watch(ctx, []writeDir{{name: name, dir: dir, own: true}})
 }
 
 // DiskUsed returns how many bytes of disk the files take that the container's

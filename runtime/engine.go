@@ -1,6 +1,6 @@
 // Package runtime runs processes in containers and keeps their files in layers,
-// on containerd. It knows no apps: it speaks of specs, containers, processes
-// and layers, and whoever lifts it out gets a small container engine.
+// on containerd. It knows no apps, only specs, containers, processes and layers, so
+// that it could be used alone as a small container engine.
 //
 // What it keeps, and where:
 //
@@ -22,8 +22,8 @@
 // In containerd everything lies in the namespace "berth" and carries the
 // installation's id, so that two installations on one containerd leave each
 // other alone. Snapshots carry containerd's label for garbage collection roots
-// from the moment they are prepared: nothing of ours is ever collected under
-// our feet, and Open sweeps what nobody uses.
+// from the moment they are prepared: containerd never collects one that is in use,
+// and Open removes unused ones.
 package runtime
 
 import (
@@ -95,7 +95,7 @@ type Config struct {
 	StackCache string
 }
 
-// Validate tells what is wrong with the configuration, all of it.
+// Validate returns all errors of the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Containerd != "embedded" && c.Containerd != "auto" && !filepath.IsAbs(c.Containerd) {

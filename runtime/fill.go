@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Fill copies the directory tree of the host into dir in the container, owned
-// by the container's user. It is for containers that were created before the
-// tree was known.
+// Fill copies a directory tree of the host into dir in the container, owned by
+// the container's user. It is for containers that were created before the tree
+// existed.
 func (c *Container) Fill(ctx context.Context, tree, dir string) error {
 	// The first process's root is the container's filesystem, as it is mounted.
 	err := copyTree(ctx, tree, fmt.Sprintf("/proc/%d/root", c.pid), dir, c.uid)

@@ -210,8 +210,8 @@ func (s *LayerStore) Collect(ctx context.Context) error {
 	return service.Delete(ctx, l, leases.SynchronousDelete)
 }
 
-// Touch writes down that something stands on a layer now, at most once an hour:
-// it costs a synced write.
+// Touch records that a layer is in use, at most once an hour: it costs a synced
+// write.
 func (s *LayerStore) Touch(ctx context.Context, key string) {
 	now := time.Now()
 	s.mu.Lock()
@@ -305,8 +305,8 @@ func (s *LayerStore) MakeLayer(ctx context.Context, key string, fn func(ctx cont
 	return nil
 }
 
-// Hold waits until nobody else works on what has this name, a layer's key or
-// an owner's cache, and returns the function that lets go of it.
+// Hold locks a name, a layer's key or an owner's cache, and returns the
+// function that releases it.
 func (s *LayerStore) Hold(ctx context.Context, name string) (release func(), err error) {
 	for {
 		s.mu.Lock()

@@ -23,8 +23,8 @@ const (
 	LogFiles    = logline.Files    // rotated files that are kept
 )
 
-// LogLine is one line of a log. Its text holds no control characters but tab:
-// it may be shown as it is.
+// LogLine is one line of a log. Its text has no control characters except tab:
+// it is safe to show.
 type LogLine = logline.Line
 
 const (

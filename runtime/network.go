@@ -402,8 +402,8 @@ func (n *network) given() map[string]string {
 	return out
 }
 
-// known returns the ids of all containers the network has anything of.
-func (n *network) known() map[string]bool {
+// containerIDs returns the ids of all containers the network has anything of.
+func (n *network) containerIDs() map[string]bool {
 	ids := make(map[string]bool)
 	for _, id := range n.given() {
 		ids[id] = true

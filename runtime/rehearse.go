@@ -31,6 +31,6 @@ func (e *Engine) Rehearse(ctx context.Context, spec LayerSpec, out io.Writer) (e
 	if err != nil {
 		return fmt.Errorf("rehearse on layer %s: %w", below, err)
 	}
-	writes := []place{{name: "/", dir: layerDirs(mounts)[0], own: true}}
+	writes := []writeDir{{name: "/", dir: layerDirs(mounts)[0], own: true}}
 	return e.runCommands(ctx, spec, scratch, mounts, spec.Mounts, writes, out)
 }

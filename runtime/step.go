@@ -89,7 +89,7 @@ func (e *Engine) RunStep(ctx context.Context, step Step) (exit Exit, err error) 
 	if err := e.tighten(s, spec, step); err != nil {
 		return exit, err
 	}
-	return e.perform(ctx, performance{
+	return e.runOCI(ctx, ociRun{
 		spec: spec, oci: s,
 		rootfs: []mount.Mount{{Type: "bind", Source: dir, Options: []string{"rbind"}}},
 		att:    Attachment{Stdout: step.Output},

@@ -124,7 +124,7 @@ func (e *Engine) takeStock(ctx context.Context) (leftovers, error) {
 			doomed[filepath.Base(path)] = true
 		}
 	}
-	for id := range e.net.known() {
+	for id := range e.net.containerIDs() {
 		doomed[id] = true
 	}
 	for id := range doomed {

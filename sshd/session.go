@@ -78,7 +78,7 @@ func (d *desk) sort(in <-chan *gossh.Request, out chan<- *gossh.Request) {
 	}
 }
 
-// ErrUnread is why a command cannot write any more.
+// ErrUnread says that nobody reads the command's output any longer.
 var ErrUnread = errors.New("nobody reads the output any more")
 
 // output is what a command writes to. It breaks as a pipe does when nobody reads

@@ -1,6 +1,6 @@
 // Package sshd is the SSH door: git pushes, clones and berth's own commands.
-// Everything else that SSH offers is refused. It knows who is there by the key
-// that signed, and hands on what they want:
+// Everything else that SSH offers is refused. It identifies users by their keys, and
+// passes on what they ask for:
 //
 //	listener ─ lobby ─ handshake ─ key ─┬─ git-receive-pack ─ Pushes ─ deploy
 //	 (caps)   (deadline)  (auth.go)     ├─ git-upload-pack ── Pushes

@@ -19,6 +19,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -147,6 +148,9 @@ func (r *Room) Import(ctx context.Context, id string, in io.Reader, by store.Use
 	if err != nil {
 		return 0, err
 	}
+	if err := r.mayDiscard(v, by); err != nil {
+		return 0, err
+	}
 	if err := r.idle(ctx, v); err != nil { // before gigabytes are sent in vain
 		return 0, err
 	}
@@ -225,7 +229,7 @@ func (r *Room) replace(ctx context.Context, v store.Volume, dir string, by store
 	if err := syncDir(r.place(v.ID)); err != nil {
 		return err
 	}
-	r.warn("the files that an import replaced are left", r.discard(old, v.ID, time.Now()), "volume", v.Name)
+	r.warn("the files that an import replaced are left", r.discard(old, v, "an import replaced it", time.Now()), "volume", v.Name)
 	return fault.ExplainDiskFull(r.db.Update(func(tx *store.Tx) error {
 		return tx.AddEvent(store.Event{App: v.App, By: by.Name, Kind: "storage", Text: what})
 	}))
@@ -258,7 +262,7 @@ func (r *Room) roomFor(v store.Volume, used int64) *quota {
 func (q *quota) take(n int64) error {
 	q.used += n
 	if q.volume.Size > 0 && q.used > q.volume.Size {
-		return fault.New(fault.Conflict, code.VolumeOverLimit, "the volume %s may take %s, and this is more", q.volume.Name, Size(q.volume.Size)).
+		return fault.New(fault.Conflict, code.VolumeOverLimit, "the volume %s is limited to %s, and this does not fit", q.volume.Name, Size(q.volume.Size)).
 			Hint("berth storage:set %s --size SIZE raises the limit", q.volume.Name)
 	}
 	if q.since += n; q.since < lookEvery {
@@ -271,7 +275,7 @@ func (q *quota) take(n int64) error {
 	}
 	block := uint64(disk.Bsize)
 	if free := disk.Bavail * block; free < min(reserve, disk.Blocks*block/reserveShare)+uint64(n) {
-		return fault.NoSpace("the disk has no room for this: %d MiB are free, and some are kept so", free>>20)
+		return fault.NoSpace("the disk has too little room for this: %s are free, and berth keeps some of it", units.Bytes(int64(free)))
 	}
 	return nil
 }
@@ -363,9 +367,9 @@ func (r *Room) unreadable(ctx context.Context, err error, files int, source *wat
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return brokenOff(err)
 	case errors.Is(err, tar.ErrHeader) && files == 0:
-		return badArchive("it is no plain tar").Hint("make it with tar -C DIRECTORY -c . , and send it as it is, not compressed")
+		return badArchive("it is not a plain tar").Hint("make it with tar -C DIRECTORY -c . and do not compress it")
 	case errors.Is(err, tar.ErrHeader):
-		return badArchive("after %d entries it is no tar any more", files)
+		return badArchive("after %d entries it is not a tar", files)
 	}
 	return err
 }
@@ -408,7 +412,7 @@ func (r *Room) unpackOne(root *os.Root, archive io.Reader, head *tar.Header, roo
 	case tar.TypeXGlobalHeader:
 		return nil
 	default:
-		return badArchive("%.100q is no file, directory or link", name)
+		return badArchive("%.100q is neither a file nor a directory nor a link", name)
 	}
 	if err := errors.Join(makeParent(root, name), clearName(root, name)); err != nil {
 		return refused(err)
@@ -429,7 +433,7 @@ func entryName(name string) (string, error) {
 	clean := path.Clean(name)
 	switch {
 	case name == "" || len(name) > 4096 || strings.ContainsRune(name, 0):
-		return "", badArchive("an entry has no name that a file can have")
+		return "", badArchive("an entry has a name that a file cannot have")
 	case path.IsAbs(name) || !filepath.IsLocal(name) || hasDots(name):
 		return "", badArchive("%.100q leads out of the volume", name)
 	case strings.Count(clean, "/") >= deepest:

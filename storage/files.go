@@ -39,7 +39,7 @@ type File struct {
 // filePath checks a path within a volume, and returns it clean.
 func filePath(name string) (string, error) {
 	bad := func(why string) error {
-		return fault.New(fault.Usage, code.FilePathInvalid, "%.100q is no path of a file in a volume: %s", name, why)
+		return fault.New(fault.Usage, code.FilePathInvalid, "%.100q is not the path of a file in a volume: %s", name, why)
 	}
 	switch {
 	case name == "":
@@ -47,7 +47,7 @@ func filePath(name string) (string, error) {
 	case len(name) > 4096:
 		return "", bad("it is longer than 4096 bytes")
 	case path.IsAbs(name):
-		return "", bad("it is relative to the volume, without a / in front")
+		return "", bad("it must be relative to the volume, without a leading /")
 	case hasDots(name) || !filepath.IsLocal(name):
 		return "", bad("it leads out of the volume")
 	case strings.ContainsFunc(name, unicode.IsControl):
@@ -64,11 +64,11 @@ func explain(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.New(fault.NotFound, code.FileUnknown, "the volume has no %.100q", name)
 	case errors.Is(err, syscall.ENOTDIR):
-		return fault.New(fault.NotFound, code.FileUnknown, "the volume has no %.100q: a file is in the way", name)
+		return fault.New(fault.NotFound, code.FileUnknown, "the volume has no %.100q: a parent of it is a file", name)
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
-		return fault.New(fault.Conflict, code.FileNotRegular, "%.100q is no plain file", name)
+		return fault.New(fault.Conflict, code.FileNotRegular, "%.100q is not a plain file", name)
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ELOOP), isEscape(err):
-		return fault.New(fault.Usage, code.FilePathInvalid, "%.100q leads nowhere in the volume: %w", name, err)
+		return fault.New(fault.Usage, code.FilePathInvalid, "%.100q does not lead to a file in the volume: %w", name, err)
 	}
 	return fault.ExplainDiskFull(err)
 }
@@ -81,7 +81,7 @@ func isEscape(err error) bool {
 }
 
 func notRegular(name string, info fs.FileInfo) error {
-	what := "no plain file"
+	what := "not a plain file"
 	if info.IsDir() {
 		what = "a directory"
 	}
@@ -187,7 +187,7 @@ func (r *Room) Put(ctx context.Context, id, name string, in io.Reader, by store.
 	}
 	defer root.Close()
 	if name == "." {
-		return 0, fault.New(fault.Usage, code.FilePathInvalid, "a file needs a name")
+		return 0, fault.New(fault.Usage, code.FilePathInvalid, "the path must name a file")
 	}
 	uid, err := r.uidOf(v.App)
 	if err != nil {
@@ -272,7 +272,7 @@ func (r *Room) Remove(ctx context.Context, id, name string, recursive bool, by s
 	}
 	defer root.Close()
 	if name == "." {
-		return fault.New(fault.Usage, code.FilePathInvalid, "the volume itself is removed by storage:destroy")
+		return fault.New(fault.Usage, code.FilePathInvalid, "storage:destroy removes the volume itself")
 	}
 	info, err := root.Lstat(name)
 	if err != nil {
@@ -280,7 +280,7 @@ func (r *Room) Remove(ctx context.Context, id, name string, recursive bool, by s
 	}
 	if info.IsDir() && !recursive {
 		return fault.New(fault.Conflict, code.FileNotRegular, "%.100q is a directory", name).
-			Hint("--recursive removes it with all that is in it")
+			Hint("--recursive removes it with its contents")
 	}
 	if info.IsDir() {
 		err = root.RemoveAll(name)

@@ -25,31 +25,31 @@ var (
 // when it may not be mounted. It is asked again whenever a container is made.
 func (r *Room) HostPath(dir string) (string, error) {
 	no := func(why string, args ...any) error {
-		return fault.New(fault.Denied, code.HostPathForbidden, "%.100q may not be mounted: "+why, append([]any{dir}, args...)...).
-			Hint("berth storage:create NAME makes a volume, which needs no directory of the machine")
+		return fault.New(fault.Denied, code.HostPathForbidden, "%.100q cannot be mounted: "+why, append([]any{dir}, args...)...).
+			Hint("berth storage:create NAME makes a volume instead")
 	}
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || strings.ContainsAny(dir, "\x00\n:") {
-		return "", no("it is not an absolute path, without .. and without : in it")
+		return "", no("it must be an absolute path without .. and without :")
 	}
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return "", no("it cannot be found on the machine")
+		return "", no("it does not exist on the machine")
 	}
 	info, err := os.Stat(real)
 	if err != nil || !info.IsDir() {
-		return "", no("it is no directory")
+		return "", no("it is not a directory")
 	}
 	for _, tree := range closedTrees {
 		if within(real, tree) {
-			return "", no("%s is the system's", tree)
+			return "", no("%s belongs to the system", tree)
 		}
 	}
 	if slices.Contains(closedPlaces, real) {
-		return "", no("it holds what belongs to others; name a directory in it")
+		return "", no("other programs use it too; name a directory below it")
 	}
 	for _, own := range append(slices.Clone(r.cfg.Own), r.cfg.Dir) {
 		if own, err := filepath.EvalSymlinks(own); err == nil && (within(real, own) || within(own, real)) {
-			return "", no("it is or holds berth's own")
+			return "", no("it is a directory of berth's, or contains one")
 		}
 	}
 	return real, nil

@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -26,11 +25,12 @@ const (
 	measureShare = 20
 
 	// leastSize is the least that a limit may be.
-	leastSize = 1 << 20
+	leastSize = 1 * units.MiB
+	mostSize  = 1024 * units.TiB
 
 	// BoundSize is the limit that a key which is bound to apps gets for its volumes,
 	// and the most that it may set: the disk is everybody's.
-	BoundSize = 10 << 30
+	BoundSize = 10 * units.GiB
 )
 
 // reading is what a volume took when it was measured last.
@@ -71,6 +71,10 @@ func judge(v store.Volume, used int64) verdict {
 // beyond count under each name.
 const mostSeen = 1_000_000
 
+// inodeSize is what a file counts besides its blocks: a file of nothing takes room
+// too, and a filesystem has so many and no more.
+const inodeSize = 1 << 10
+
 // Measure returns what the files of a tree take on the disk, in bytes. A file
 // with several names counts once. A tree that is too deep to be measured takes
 // more than any limit.
@@ -91,7 +95,7 @@ func Measure(ctx context.Context, dir string) (used int64, err error) {
 			}
 			seen[at] = true
 		}
-		used += st.Blocks * 512
+		used += st.Blocks*512 + inodeSize
 		return nil
 	})
 	if errors.Is(err, errTooDeep) {
@@ -160,9 +164,9 @@ func (r *Room) enforce(ctx context.Context, v store.Volume, used int64) error {
 		}
 		now.Full = what == shut
 		mounted, err = tx.Volumes.MountedBy(now)
-		text := fmt.Sprintf("the volume %s takes %s of %s, and is mounted for reading alone", now.Name, Bytes(used), Size(now.Size))
+		text := fmt.Sprintf("the volume %s uses %s of %s and is read-only now", now.Name, units.Bytes(used), Size(now.Size))
 		if what == reopen {
-			text = fmt.Sprintf("the volume %s can be written to again", now.Name)
+			text = fmt.Sprintf("the volume %s is writable again", now.Name)
 		}
 		return errors.Join(err, tx.Volumes.Put(now), tx.AddEvent(store.Event{App: now.App, By: "berth", Kind: "storage", Text: text}))
 	})
@@ -197,44 +201,23 @@ func (r *Room) SetSize(ctx context.Context, id string, size int64, by store.User
 }
 
 // ParseSize reads 500m, 10g, 1t and the like, always powers of two; "none" is 0.
-// What is none is a fault (E609).
+// Anything else is a fault (E609).
 func ParseSize(text string) (int64, error) {
 	if text == "none" {
 		return 0, nil
 	}
-	number := strings.ToLower(text)
-	unit := strings.TrimLeft(number, "0123456789")
-	n, err := strconv.ParseInt(strings.TrimSuffix(number, unit), 10, 64)
-	shift, known := map[string]int{
-		"m": 20, "mb": 20, "mi": 20, "mib": 20, "g": 30, "gb": 30, "gi": 30, "gib": 30, "t": 40, "tb": 40, "ti": 40, "tib": 40,
-	}[unit]
-	if err != nil || !known || n > 1<<20 || n<<shift < leastSize || n<<shift > 1<<50 {
-		return 0, fault.New(fault.Usage, code.VolumeSizeInvalid, "%.40q is not a size of a volume", text).Hint("write it as 500m, 10g or 1t; none is no limit")
+	n, err := units.ParseBytes(text, 0)
+	if err != nil || n < leastSize || n > mostSize {
+		return 0, fault.New(fault.Usage, code.VolumeSizeInvalid, "%.40q is not a size for a volume", text).
+			Hint("write it as 500m, 10g or 1t; none is no limit")
 	}
-	return n << shift, nil
+	return n, nil
 }
 
-// Size writes a limit; 0 is none.
+// Size shows a limit; 0 is none.
 func Size(n int64) string {
 	if n == 0 {
 		return "none"
 	}
-	return Bytes(n)
-}
-
-// Bytes writes a number of bytes for people.
-func Bytes(n int64) string {
-	switch {
-	case n >= 1<<40 && n%(1<<40) == 0:
-		return fmt.Sprintf("%d TiB", n>>40)
-	case n >= 1<<30 && n%(1<<30) == 0:
-		return fmt.Sprintf("%d GiB", n>>30)
-	case n >= 10<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%d KiB", (n+1023)>>10)
+	return units.Bytes(n)
 }

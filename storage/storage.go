@@ -20,10 +20,8 @@ package storage
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -111,7 +109,7 @@ func (r *Room) open(v store.Volume) (*os.Root, error) {
 
 func (r *Room) missing(v store.Volume, cause error) error {
 	return fault.New(fault.Failed, code.VolumeMissing, "the files of the volume %s are missing: %w", v.Name, cause).
-		Hint("they belong to %s", r.files(v.ID))
+		Hint("berth expects them in %s", r.files(v.ID))
 }
 
 // Create makes an empty volume of an app; of no app, when that is "".
@@ -205,12 +203,8 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 		return v, err
 	}
 	defer release()
-	raw, err := json.Marshal(v)
-	if err != nil {
+	if err := r.mayDiscard(v, by); err != nil {
 		return v, err
-	}
-	if err := os.WriteFile(filepath.Join(r.place(id), note), raw, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return v, fault.ExplainDiskFull(err)
 	}
 	err = r.db.Update(func(tx *store.Tx) error {
 		now, found, err := tx.Volumes.Get(id)
@@ -240,7 +234,10 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 	r.mu.Lock()
 	delete(r.readings, id)
 	r.mu.Unlock()
-	return v, r.discard(r.place(id), id, time.Now())
+	if err := r.discard(r.files(id), v, "destroyed by "+by.Name, time.Now()); err != nil {
+		return v, err
+	}
+	return v, os.RemoveAll(r.place(id))
 }
 
 // claim keeps containers from getting a volume until release is called. While
@@ -250,11 +247,11 @@ func (r *Room) claim(v store.Volume) (release func(), err error) {
 	defer r.mu.Unlock()
 	if r.replaced[v.ID] {
 		return nil, fault.New(fault.Conflict, code.VolumeBusy, "the files of the volume %s are being replaced", v.Name).
-			Hint("wait until that is done")
+			Hint("wait until that has finished")
 	}
 	if r.held[v.ID] > 0 {
-		return nil, fault.New(fault.Conflict, code.VolumeBusy, "a container that has the volume %s is being made, or a one-off runs with it", v.Name).
-			Hint("end it, or wait until it has ended")
+		return nil, fault.New(fault.Conflict, code.VolumeBusy, "a container with the volume %s is being created, or a one-off command runs with it", v.Name).
+			Hint("stop it, or wait until it has ended")
 	}
 	r.replaced[v.ID] = true
 	return func() {
@@ -310,11 +307,11 @@ func (r *Room) bind(m fleet.Mount) (runtime.Mount, error) {
 	r.mu.Unlock()
 	if busy {
 		return runtime.Mount{}, fault.New(fault.Conflict, code.VolumeBusy, "the files of the volume %s are being replaced", v.Name).
-			Hint("wait until that is done")
+			Hint("wait until that has finished")
 	}
 	info, err := os.Lstat(r.files(v.ID))
 	if err == nil && !info.IsDir() {
-		err = errors.New("it is no directory")
+		err = errors.New("it is not a directory")
 	}
 	if err != nil {
 		r.mu.Lock()
@@ -342,6 +339,13 @@ func (r *Room) running(ctx context.Context, id string) (list []fleet.Container, 
 	return list, nil
 }
 
+// OfAnother returns the fault (E605) of a volume that belongs to another app than
+// the one that is to have it.
+func OfAnother(v store.Volume, app string) *fault.Error {
+	return fault.New(fault.Conflict, code.VolumeOfAnother, "the volume %s belongs to another app", v.Name).
+		Hint("berth storage:create NAME --app %s makes one for this app", app)
+}
+
 // Give makes a volume that is of no app an app's, with all its files. One of
 // another app is a fault (E605). The record is the caller's to change.
 func (r *Room) Give(ctx context.Context, v store.Volume, app store.App) error {
@@ -350,8 +354,7 @@ func (r *Room) Give(ctx context.Context, v store.Volume, app store.App) error {
 		return nil
 	case "":
 	default:
-		return fault.New(fault.Conflict, code.VolumeOfAnother, "the volume %s belongs to another app", v.Name).
-			Hint("berth storage:create NAME --app %s makes one for this app", app.Name)
+		return OfAnother(v, app.Name)
 	}
 	release, err := r.claim(v)
 	if err != nil {

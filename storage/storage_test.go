@@ -10,12 +10,15 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
@@ -182,7 +185,7 @@ func TestImport_WhatWasExportedIsThereAgain(t *testing.T) {
 	if st := a.Sys().(*syscall.Stat_t); st.Uid != uint32(shop.UID) || st.Gid != uint32(shop.UID) || a.Mode().Perm() != 0o750 {
 		t.Errorf("it is %d:%d's, %v", st.Uid, st.Gid, a.Mode())
 	}
-	trash, _ := filepath.Glob(filepath.Join(r.cfg.Dir, trashDir, w.ID+"-*", "before"))
+	trash, _ := filepath.Glob(filepath.Join(r.cfg.Dir, trashDir, w.ID+"-*", filesDir, "before"))
 	if len(trash) != 1 {
 		t.Errorf("the files of before are in %q", trash)
 	}
@@ -434,7 +437,7 @@ func TestSweep_EndsWhatACrashBrokeOff(t *testing.T) {
 	if entries, _ := os.ReadDir(r.place(v.ID)); len(entries) != 1 {
 		t.Errorf("left: %v", entries)
 	}
-	for _, one := range []string{"orphan-*/a", swapped.ID + "-*/a"} {
+	for _, one := range []string{"orphan-*/files/a", swapped.ID + "-*/files/a"} {
 		if kept, _ := filepath.Glob(at(trashDir, one)); len(kept) != 1 {
 			t.Errorf("%s: %q", one, kept)
 		}
@@ -665,14 +668,99 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"none": 0, "500m": 500 << 20, "10G": 10 << 30, "1TiB": 1 << 40} {
+	for text, want := range map[string]int64{"none": 0, "500m": 500 << 20, "10G": 10 << 30, "1TiB": 1 << 40, "1.5g": 3 << 29} {
 		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%s: got %d, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "0", "10", "-1g", "1.5g", "0m", "9999999999999g", "99999t", "1k", "g"} {
+	for _, text := range []string{"", "0", "10", "-1g", "0m", "9999999999999g", "99999t", "1k", "g"} {
 		if _, err := ParseSize(text); fault.CodeOf(err) != "E609" {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// A key that is bound to apps does not fill the disk with what is kept.
+func TestDiscard_IsBoundedForBoundKeys(t *testing.T) {
+	r, _ := newRoom(t)
+	app(t, r, "shop")
+	app(t, r, "blog")
+	dora := store.User{Name: "dora", Role: store.RoleDeploy, Apps: []string{"shop", "blog"}}
+	destroy := func(app string, by store.User) error {
+		v := volume(t, r, store.Volume{Name: "data", App: app})
+		_, err := r.Destroy(t.Context(), v.ID, by)
+		if err != nil {
+			_, again := r.Destroy(t.Context(), v.ID, store.Root)
+			if again != nil {
+				t.Error(again)
+			}
+		}
+		return err
+	}
+	for range mostDiscarded {
+		if err := destroy("shop", dora); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, destroy("shop", dora), "E603")
+	wantCode(t, destroy("shop", store.Root), "")
+	wantCode(t, destroy("blog", dora), "")
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	_, err := r.Import(t.Context(), v.ID, archive(t), dora)
+	wantCode(t, err, "E603")
+	if err := r.Sweep(time.Now().Add(Kept + time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, destroy("blog", dora), "")
+}
+
+// Where the filesystem can, a snapshot shares the blocks of the files.
+func TestSnapshot_SharesBlocks(t *testing.T) {
+	r, _ := newRoom(t)
+	app(t, r, "shop")
+	if _, err := exec.LookPath("mkfs.btrfs"); err != nil {
+		t.Log("NOT TRIED: files that share blocks: there is no mkfs.btrfs (Debian: btrfs-progs)")
+		return
+	}
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"truncate", "-s", "256M", image}, {"mkfs.btrfs", "-q", image}, {"mount", "-o", "loop", image, r.cfg.Dir},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Logf("NOT TRIED: files that share blocks: %s: %v: %s", args[0], err, out)
+			return
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", r.cfg.Dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	text := strings.Repeat("0123456789abcdef", 4<<20) // 64 MB, more than half of what is free
+	write(t, r, v, "large", text+text)
+	before := free(t, r.cfg.Dir)
+	clone := volume(t, r, store.Volume{Name: "clone", App: "shop"})
+	if err := r.Snapshot(t.Context(), v.ID, r.files(clone.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if took := before - free(t, r.cfg.Dir); took > 8<<20 {
+		t.Errorf("the copy of %d bytes takes %d", 2*len(text), took)
+	}
+	if read(t, r, clone, "large") != text+text {
+		t.Error("the copy is another one")
+	}
+}
+
+func free(t *testing.T, dir string) int64 {
+	t.Helper()
+	unix.Sync()
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Bavail) * st.Bsize
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,24 +27,77 @@ const (
 	sweepEvery = time.Hour
 )
 
-// discard moves a directory to the trash, under the name of a volume. One that
-// is not there is no error.
-func (r *Room) discard(dir, id string, now time.Time) error {
+// discarded is the note beside files in the trash.
+type discarded struct {
+	store.Volume
+	UID int       `json:"uid,omitempty"` // of the app that it was of
+	At  time.Time `json:"discarded_at"`
+	Why string    `json:"why"`
+}
+
+// discard moves the files of a volume, or what an import replaced of it, to the
+// trash, with a note of what they were. A directory that is not there is no error.
+func (r *Room) discard(dir string, v store.Volume, why string, now time.Time) error {
 	trash := filepath.Join(r.cfg.Dir, trashDir)
 	if err := os.MkdirAll(trash, 0o700); err != nil {
 		return err
 	}
-	name := filepath.Join(trash, id+"-"+now.UTC().Format(trashTime))
-	for n := 1; ; n++ {
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		name = filepath.Join(trash, fmt.Sprintf("%s-%s.%d", id, now.UTC().Format(trashTime), n))
+	stamp := v.ID + "-" + now.UTC().Format(trashTime)
+	name := filepath.Join(trash, stamp)
+	err := os.Mkdir(name, 0o700)
+	for n := 1; errors.Is(err, fs.ErrExist); n++ {
+		name = filepath.Join(trash, fmt.Sprintf("%s.%d", stamp, n))
+		err = os.Mkdir(name, 0o700)
 	}
-	if err := os.Rename(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
+		return err
+	}
+	uid, _ := r.uidOf(v.App)
+	raw, err := json.MarshalIndent(discarded{v, uid, now.UTC(), why}, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(name, note), raw, 0o600)
+	}
+	r.warn("files in the trash have no note", err, "volume", v.Name) // on a full disk, as one where room is made
+	if err := os.Rename(dir, filepath.Join(name, filesDir)); errors.Is(err, fs.ErrNotExist) {
+		return os.RemoveAll(name)
+	} else if err != nil {
 		return fmt.Errorf("move the files to the trash: %w", err)
 	}
-	return errors.Join(syncDir(r.cfg.Dir), syncDir(trash))
+	return errors.Join(syncDir(filepath.Dir(dir)), syncDir(name), syncDir(trash))
+}
+
+// mostDiscarded is how often a key that is bound to apps may destroy a volume of
+// an app or replace its files within the time that they are kept: what is in the
+// trash takes room on everybody's disk.
+const mostDiscarded = 16
+
+// mayDiscard returns a fault (E603) when the trash holds as much of an app as
+// somebody who is bound to apps may put there.
+func (r *Room) mayDiscard(v store.Volume, by store.User) error {
+	if len(by.Apps) == 0 {
+		return nil
+	}
+	uid, err := r.uidOf(v.App)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(r.cfg.Dir, trashDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	n := 0
+	for _, entry := range entries {
+		var was discarded
+		raw, err := os.ReadFile(filepath.Join(r.cfg.Dir, trashDir, entry.Name(), note))
+		if err == nil && json.Unmarshal(raw, &was) == nil && was.UID == uid {
+			n++
+		}
+	}
+	if n >= mostDiscarded {
+		return store.TooManyVolumes("volumes of %s were destroyed or replaced %d times within 7 days, and berth keeps their files for 7 days", v.App, n).
+			Hint("wait until the oldest is deleted, or ask an administrator")
+	}
+	return nil
 }
 
 // Sweep makes the disk equal to the state: it ends what a crash broke off, moves
@@ -75,7 +129,7 @@ func (r *Room) Sweep(now time.Time) error {
 		case known[entry.Name()]:
 			errs = append(errs, r.mend(entry.Name()))
 		case now.Sub(info.ModTime()) > orphanAge:
-			errs = append(errs, r.discard(r.place(entry.Name()), entry.Name(), now))
+			errs = append(errs, r.discard(r.place(entry.Name()), store.Volume{ID: entry.Name()}, "it had no record", now))
 		}
 	}
 	return errors.Join(append(errs, r.empty(now))...)
@@ -95,7 +149,9 @@ func (r *Room) mend(id string) error {
 		if _, err := os.Lstat(r.files(id)); errors.Is(err, fs.ErrNotExist) {
 			err = os.Rename(old, r.files(id))
 		} else {
-			err = r.discard(old, id, time.Now())
+			v, _ := r.Volume(id)
+			v.ID = id
+			err = r.discard(old, v, "an import replaced it", time.Now())
 		}
 		if err != nil {
 			return err
@@ -138,14 +194,14 @@ func (r *Room) Run(ctx context.Context) {
 	defer sweep.Stop()
 	look := time.NewTicker(measureEvery)
 	defer look.Stop()
-	r.warn("the volumes are not all swept", r.Sweep(time.Now()))
+	r.warn("not all volumes were swept", r.Sweep(time.Now()))
 	for {
 		r.Watchdog(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			r.warn("the volumes are not all swept", r.Sweep(time.Now()))
+			r.warn("not all volumes were swept", r.Sweep(time.Now()))
 		case <-look.C:
 		}
 	}

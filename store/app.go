@@ -186,7 +186,8 @@ func (tx *records) app(name string) (App, error) {
 	return App{}, missing
 }
 
-// AppByID returns the app of that id; found is false when there is none any more.
+// AppByID returns the app with that id; found is false when it does not exist
+// any longer.
 func (tx *Tx) AppByID(uid int) (app App, found bool, err error) { return tx.appByID(uid) }
 
 func (tx *records) appByID(uid int) (app App, found bool, err error) {
@@ -306,7 +307,7 @@ func (tx *Tx) nextUID() (int, error) {
 	return n, nil
 }
 
-// Given tells whether an app has had the id, whether it is still there or not.
+// Given reports whether an app has or had the id.
 func (tx *Tx) Given(uid int) (bool, error) {
 	next, err := tx.nextUID()
 	return uid >= firstUID && uid < next, err

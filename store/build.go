@@ -11,7 +11,7 @@ import (
 // keptBuilds is how many builds of an app are remembered.
 const keptBuilds = 200
 
-// BuildStatus is where a build stands.
+// BuildStatus is the state of a build.
 type BuildStatus string
 
 // The life of a build.

@@ -21,7 +21,7 @@ type Domain struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Address is what a domain is known by: no two have the same.
+// Address identifies a domain: no two have the same.
 func (d Domain) Address() string { return d.Host + d.Path }
 
 // Wildcard tells whether the domain is of many hosts.

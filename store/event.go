@@ -140,8 +140,8 @@ func (r ring) drop(tx *Tx, of *bolt.Bucket) error {
 }
 
 // Events returns up to limit events of an app ("" is all), the newest first; 0
-// is no limit. Of a name that no app has they are those of apps that had it and
-// are gone.
+// is no limit. For the name of a destroyed app it returns the events of the
+// apps that had that name.
 func (tx *Tx) Events(app string, limit int) ([]Event, error) {
 	id := tx.id(app)
 	keys := func(r ring) *bolt.Bucket {

@@ -7,13 +7,13 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// UsualPort is what PORT is unless the config sets it. Each container has a
-// network namespace of its own, so all can have the same.
+// UsualPort is the value of PORT unless the config sets it. Each container has
+// its own network namespace, so all can have the same port.
 const UsualPort = 5000
 
-// ListenPort is the value of PORT with a config: where an app is to listen. Values
-// that are no port are refused when they are set; one from before there was that
-// rule is passed over.
+// ListenPort returns the port on which an app with this config should listen.
+// config:set refuses a value that is not a port; one that was set before that rule
+// is ignored.
 func ListenPort(config map[string]string) int {
 	if n, ok := parsePort(config["PORT"]); ok {
 		return n

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// AdminPairs stands in the place of an app's name for the pairs of the admin
-// page's hosts; no app may have it.
+// AdminPairs replaces an app's name for the pairs of the admin page's hosts; no
+// app may have it.
 const AdminPairs = machine
 
 // wholeApp is the key of a pair that is for all hosts of an app; no host has it.

@@ -50,7 +50,7 @@ func ParsePorts(words []string) (ports []Port, err error) {
 	return ports, nil
 }
 
-// ParsePort reads what String writes. What is none is a fault (E166).
+// ParsePort reads what String writes. Anything else is a fault (E166).
 func ParsePort(word string) (p Port, err error) {
 	no := func(why string) *fault.Error {
 		return fault.New(fault.Usage, code.PortInvalid, "%.60q is not a port mapping: %s", word, why)

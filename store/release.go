@@ -25,7 +25,7 @@ const (
 	forgottenAtOnce = 100
 )
 
-// ReleaseStatus is where a release stands in its life.
+// ReleaseStatus is the state of a release.
 type ReleaseStatus string
 
 // The life of a release.
@@ -172,7 +172,7 @@ func (tx *Tx) Releases(app string, limit int) (releases []Release, err error) {
 	return releases, nil
 }
 
-// MarkRelease says where a release stands, and why it failed if it did.
+// MarkRelease sets the state of a release, and why it failed if it did.
 func (tx *Tx) MarkRelease(app string, n int, status ReleaseStatus, why string) error {
 	b := tx.of("releases", app)
 	sealed, found, err := get[sealedRelease](b, number(n))

@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// Reserve chooses the id that the next app of that name gets, so that what
-// arrives before the app is made, as the objects of its first push do, has its
-// place. Whoever reserves the same name meanwhile gets the same id; fresh tells
-// whoever was first. Until all have called release no other app gets it; after
-// that, an id that no app was made with is free again. Nothing is stored.
+// Reserve chooses the id of the next app with that name, so that files that
+// arrive before the app is created, such as the objects of its first push, can
+// be stored under it. Concurrent calls for the same name get the same id; fresh
+// is true for the first one. Until all of them have called release, no other
+// app gets the id; after that, an id without an app is free again. Nothing is
+// stored.
 func (s *Store) Reserve(name string) (uid int, fresh bool, release func(), err error) {
 	if err := ValidAppName(name); err != nil {
 		return 0, false, nil, err

@@ -72,7 +72,7 @@ func (tx Pages) Put(app, page string, content []byte) error {
 // carriedPrefix begins the keys of pages that releases carry, each once.
 const carriedPrefix = "page:sha256:"
 
-// PageKey is what a page that a release carries is known by.
+// PageKey identifies a page that a release carries.
 func PageKey(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])

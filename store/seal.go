@@ -114,8 +114,8 @@ func (tx *records) checkKey() error {
 	return nil
 }
 
-// Fingerprint returns a text that stands for a config: the same for the same
-// one, and of no use to whoever would guess at its values without the key.
+// Fingerprint returns a text that identifies a config: equal configs have the
+// same one, and it does not help to guess values without the key.
 func (s *Store) Fingerprint(config map[string]string) string {
 	h := hmac.New(sha256.New, s.seal.mac)
 	for _, name := range slices.Sorted(maps.Keys(config)) {

@@ -1,9 +1,9 @@
-// Package store remembers: the nouns of the house and their records, in one
-// bbolt file. It owns the shape of App, Release, Build, Domain, Port, Key,
-// CronJob and Event, and nothing that runs.
+// Package store keeps the state: the nouns of berth and their records, in one bbolt
+// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob and
+// Event, and nothing that runs.
 //
-// An app is its id, the decimal of its user id. Its name is an index over the
-// ids: callers name an app, and what is kept of it is found under the id.
+// An app is identified by its id, its user id in decimal. Its name is an index over
+// the ids: callers name an app, and its records are stored under the id.
 //
 // The file's buckets:
 //

@@ -19,7 +19,7 @@ const (
 	RoleRead   Role = "read"   // look
 )
 
-// User is who asks. It comes from the SSH key that signed, from the session
+// User is the caller. It comes from the SSH key that signed, from the session
 // of the admin page, or is root on the machine's own socket.
 type User struct {
 	Name string   `json:"name"`
@@ -31,8 +31,8 @@ type User struct {
 var Root = User{Name: "root", Role: RoleAdmin}
 
 // May returns nil if the user may act as role on app, else a fault that says
-// what is missing. An empty app stands for what is no app's own: creating one,
-// listing, settings.
+// what is missing. An empty app means actions that concern no app: creating
+// one, listing, settings.
 func (u User) May(role Role, app string) error {
 	rank := []Role{RoleRead, RoleDeploy, RoleAdmin}
 	if slices.Index(rank, u.Role) < slices.Index(rank, role) {

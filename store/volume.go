@@ -93,6 +93,21 @@ func NoVolume(name string) *fault.Error {
 		Hint("berth storage:list shows the volumes there are")
 }
 
+// TooManyVolumes returns the fault (E603) of a volume, mount or kept copy too many.
+func TooManyVolumes(format string, args ...any) *fault.Error {
+	return fault.New(fault.Conflict, code.VolumesFull, format, args...)
+}
+
+// VolumeTaken returns the fault (E602) of a name that another volume has.
+func VolumeTaken(name string) *fault.Error {
+	return fault.New(fault.Conflict, code.VolumeExists, "a volume named %q exists already", name)
+}
+
+// BadMount returns the fault (E611) of a mount that cannot be.
+func BadMount(format string, args ...any) *fault.Error {
+	return fault.New(fault.Usage, code.MountInvalid, format, args...)
+}
+
 // All returns the volumes by app and name, those of no app first.
 func (tx Volumes) All() ([]Volume, error) {
 	stored, err := all[storedVolume](tx.bucket("volumes"))
@@ -151,15 +166,15 @@ func (tx Volumes) Create(v Volume) error {
 		if other.App == v.App {
 			mine++
 			if other.Name == v.Name {
-				return fault.New(fault.Conflict, code.VolumeExists, "there is a volume named %q already", v.Name)
+				return VolumeTaken(v.Name)
 			}
 		}
 	}
 	switch {
 	case v.App != "" && mine >= MaxAppVolumes:
-		return fault.New(fault.Conflict, code.VolumesFull, "%s has %d volumes, and may have no more", v.App, MaxAppVolumes)
+		return TooManyVolumes("%s has %d volumes, which is the maximum", v.App, MaxAppVolumes)
 	case len(every) >= MaxVolumes:
-		return fault.New(fault.Conflict, code.VolumesFull, "this machine has %d volumes, and may have no more", MaxVolumes)
+		return TooManyVolumes("this machine has %d volumes, which is the maximum", MaxVolumes)
 	}
 	return tx.Put(v)
 }
@@ -187,7 +202,7 @@ func (tx Volumes) Mounts(app string) ([]Mount, error) { return all[Mount](tx.of(
 // fault (E603).
 func (tx Volumes) PutMounts(app string, mounts []Mount) error {
 	if len(mounts) > MaxMounts {
-		return fault.New(fault.Conflict, code.VolumesFull, "%s has %d mounts, and may have no more", app, MaxMounts)
+		return TooManyVolumes("%s has %d mounts, which is the maximum", app, MaxMounts)
 	}
 	id, err := tx.mustID(app)
 	if err != nil {

@@ -69,8 +69,8 @@ func ParseBytes(text string, alone int64) (int64, error) {
 	return int64(n * float64(unit)), nil
 }
 
-// Duration shows a limit as people say it: "15 minutes", "1 hour", "90 seconds".
-// What is no whole number of seconds is shown as Go does.
+// Duration shows a limit as people say it: "15 minutes", "1 hour", "90
+// seconds". Other durations than whole seconds are shown as Go does.
 func Duration(d time.Duration) string {
 	for _, unit := range []struct {
 		name string

@@ -60,8 +60,8 @@ func (n apps) verbs() []Verb {
 			Short: "copy an app to a new app",
 			Long: "Copies the config, the formation, the properties of builder:set, ps:set,\n" +
 				"router:set and git:set, and the users of http-auth. Then deploys the live\n" +
-				"release. Domains, ports, certificates and releases are not copied. Volumes are\n" +
-				"copied with --with-storage.",
+				"release. Domains, ports, certificates and releases are not copied,\n" +
+				"volumes only with --with-storage.",
 			Example: "apps:clone shop shop-next\napps:clone --skip-deploy --ignore-existing shop review-42",
 			Done:    "to push to {to}:\n  git remote add {to} {result.git_url}",
 		}, n.clone),
@@ -118,12 +118,12 @@ func (n apps) rename(ctx context.Context, c Call, args RenameArgs) (deploy.AppSt
 	return n.Status(ctx, args.To)
 }
 
-// CloneArgs name an app, and one that is to be as it is.
+// CloneArgs name an app, and the copy to create.
 type CloneArgs struct {
 	App            string `json:"app" cli:"OLD"`
 	To             string `json:"to" cli:"NEW"`
 	SkipDeploy     bool   `json:"skip_deploy,omitempty" flag:"skip-deploy" help:"copy the settings, do not deploy"`
-	WithStorage    bool   `json:"with_storage,omitempty" flag:"with-storage" help:"copy the volumes, as they are now"`
+	WithStorage    bool   `json:"with_storage,omitempty" flag:"with-storage" help:"also copy the volumes"`
 	IgnoreExisting bool   `json:"ignore_existing,omitempty" flag:"ignore-existing" help:"if NEW exists, change nothing and succeed"`
 }
 

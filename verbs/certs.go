@@ -124,7 +124,7 @@ type CertsArgs struct {
 	Target string `json:"target" cli:"APP|HOST"`
 }
 
-// CertsReportArgs name one, or with "" all that one may see.
+// CertsReportArgs name an app or a host; "" is all that the caller may see.
 type CertsReportArgs struct {
 	NoArgs
 	Target string `json:"target,omitempty" cli:"[APP|HOST]"`
@@ -174,10 +174,10 @@ func (n certs) report(_ context.Context, c Call, args CertsReportArgs) ([]Certif
 }
 
 // at returns those of an app, or of one host of it.
-func (n certs) at(place place) ([]Certificate, error) {
-	rows, err := n.of(place.app)
-	if place.host != "" {
-		rows = slices.DeleteFunc(rows, func(row Certificate) bool { return row.Host != place.host })
+func (n certs) at(on appHost) ([]Certificate, error) {
+	rows, err := n.of(on.app)
+	if on.host != "" {
+		rows = slices.DeleteFunc(rows, func(row Certificate) bool { return row.Host != on.host })
 	}
 	return list(rows, err)
 }

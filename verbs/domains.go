@@ -80,7 +80,7 @@ type DomainsAddArgs struct {
 	Strip bool `json:"strip,omitempty" flag:"strip" help:"the app sees /post for /blog/post, and /blog in X-Forwarded-Prefix"`
 }
 
-// RedirectArgs name a host and the one that its clients are sent to.
+// RedirectArgs name a host and the target of its redirect.
 type RedirectArgs struct {
 	AppArgs
 	From string `json:"from" cli:"HOST"`

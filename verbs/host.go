@@ -13,8 +13,9 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// NormalHost returns a host name as the router knows it: lower case, ASCII
-// (punycode), no dot at the end. What is no plain host name is a fault (E152).
+// NormalHost returns a host name in the router's form: lower case, ASCII
+// (punycode), no dot at the end. Anything but a plain host name is a fault
+// (E152).
 func NormalHost(name string) (string, error) {
 	no := func(why string) *fault.Error {
 		return fault.New(fault.Usage, code.DomainInvalid, "%.80q cannot be a domain: %s", name, why)
@@ -66,9 +67,9 @@ func number(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// NormalDomain returns what somebody wants to lead to an app: a host, or
-// *.example.com for each host one part under it, perhaps with a path. What is
-// none of these is a fault (E152).
+// NormalDomain returns a domain of an app: a host, or *.example.com for each
+// host one level below it, optionally with a path. Anything else is a fault
+// (E152).
 func NormalDomain(name string) (store.Domain, error) {
 	name = strings.TrimSpace(name)
 	host, path, _ := strings.Cut(name, "/")

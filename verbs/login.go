@@ -39,8 +39,8 @@ const (
 	SessionLife = 30 * 24 * time.Hour // an operator who looks in monthly stays signed in
 )
 
-// Sessions makes links for signing in and the sessions that come of them. A
-// token is 256 random bits; only its SHA-256 is stored.
+// Sessions makes sign-in links and the sessions that result. A token is 256
+// random bits; only its SHA-256 is stored.
 type Sessions struct{ db *store.Store }
 
 // Link makes a single-use link's token for the user.
@@ -141,7 +141,7 @@ func holder(tx *store.Tx, token string, session bool) (store.User, error) {
 	return key.User(), err
 }
 
-// SignedOut is the fault of whoever has no session (E148).
+// SignedOut is the fault for a caller without a session (E148).
 func SignedOut() *fault.Error {
 	return fault.New(fault.Denied, code.SignInRequired, "sign in first").Hint("ssh berth@HOST login prints a link")
 }
@@ -169,7 +169,7 @@ func deleteLogins(tx *store.Tx, which func(store.Login) bool) error {
 	return nil
 }
 
-// HashOf is what is kept of a token.
+// HashOf is the stored form of a token.
 func HashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])

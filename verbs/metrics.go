@@ -73,7 +73,7 @@ func (n metrics) setToken(by store.User, hash, text string) (settings store.Sett
 	return settings, err
 }
 
-// MayScrape tells whether a token is the one that lets a scraper in.
+// MayScrape reports whether a token allows reading the metrics.
 func (t *Table) MayScrape(token string) (bool, error) {
 	settings, err := t.settings()
 	return subtle.ConstantTimeCompare([]byte(HashOf(token)), []byte(settings.MetricsToken)) == 1, err

@@ -211,6 +211,9 @@ func (n processes) reportOf(ctx context.Context, app string) (Report, error) {
 	}
 	return r, n.db.View(func(tx *store.Tx) error {
 		release, err := tx.ReleaseWithoutConfig(app, status.Release)
+		if slices.ContainsFunc(release.Mounts, store.Mount.Alone) {
+			r.Rollout = store.StopFirst // whatever ps:set says
+		}
 		for _, p := range release.Processes {
 			r.Formation[p.Type] = wanted.Instances(p.Type)
 		}

@@ -94,8 +94,8 @@ func seesAppliance(user store.User) bool {
 // hosted are arguments that name an app or a host, and mean its certificates.
 type hosted interface{ certTarget() string }
 
-// place is an app, or one host of it.
-type place struct{ app, host string }
+// appHost is an app, or one host of it.
+type appHost struct{ app, host string }
 
 // ofHost asks for the role on the app that the target names or whose host it is.
 // Where a host leads to no app, the apps that have paths of it decide together.
@@ -120,13 +120,13 @@ func ofHost(role store.Role) rule {
 		case len(owners) == 0:
 			return edge.NoCertTarget(target)
 		case slices.Contains(owners, store.AdminPairs):
-			c.on = place{store.AdminPairs, host}
+			c.on = appHost{store.AdminPairs, host}
 			if role == store.RoleDeploy {
 				return user.May(store.RoleAdmin, "")
 			}
 			return user.May(role, "")
 		}
-		c.on = place{owners[0], host}
+		c.on = appHost{owners[0], host}
 		return user.May(role, owners[0])
 	}
 }
@@ -203,7 +203,7 @@ func (r records) volume(user store.User, app, name string) (v store.Volume, err 
 		apps = append(apps, v.App)
 	}
 	return v, fault.New(fault.Conflict, code.VolumeAmbiguous, "several apps have a volume named %q", name).
-		Hint("say which one is meant: --app %s", strings.Join(apps, ", or --app "))
+		Hint("add --app %s", strings.Join(apps, ", or --app "))
 }
 
 // mayMount finds the volume that is to be mounted: the app's own of the name, or
@@ -250,7 +250,7 @@ func usualSize(user store.User) int64 {
 func maySize(user store.User, size int64) error {
 	if len(user.Apps) > 0 && (size == 0 || size > storage.BoundSize) {
 		return user.NoAccess("volumes of more than " + storage.Size(storage.BoundSize)).
-			Hint("somebody who is bound to no app can set more: berth storage:set NAME --size SIZE")
+			Hint("an administrator can set more: berth storage:set NAME --size SIZE")
 	}
 	return nil
 }

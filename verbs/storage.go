@@ -51,8 +51,8 @@ func (n volumes) verbs() []Verb {
 		act(Verb{
 			Name: "storage:create", Role: deploys,
 			Short: "make a volume",
-			Long: "A volume is a directory that outlives releases. With --app it is that app's,\n" +
-				"else of the first app that mounts it. --size bounds what its files may take.",
+			Long: "A volume is a directory that outlives releases. With --app it belongs to that\n" +
+				"app, else to the first app that mounts it. --size limits the size of its files.",
 			Example: "storage:create data --app shop --size 10g",
 			Done:    "created the volume {name}; to give it to an app:\n  berth storage:mount APP {name} --container-dir /app/data",
 			Prints:  "{result.name}",
@@ -60,19 +60,19 @@ func (n volumes) verbs() []Verb {
 		act(Verb{
 			Name: "storage:ensure-directory", Role: deploys,
 			Short: "make a volume unless it is there",
-			Long: "As storage:create, for scripts of Dokku. --chown is taken and not needed: the\n" +
+			Long: "Like storage:create, for scripts written for Dokku. --chown has no effect: the\n" +
 				"files of a volume belong to the app that mounts it.",
 			Example: "storage:ensure-directory --chown heroku data",
-			Done:    "the volume {name} is there",
+			Done:    "the volume {name} exists",
 		}, n.ensure),
 		act(Verb{
 			Name: "storage:mount", Role: mountsVolume,
 			Short: "give a volume to an app",
-			Long: "It makes a release, as config:set does: instances, one-offs, cron jobs and the\n" +
-				"release phase have the volume from then on, builds never. Dokku's form\n" +
-				"VOLUME:PATH works too; a directory of the machine (/srv/x:/x) needs an admin.\n" +
-				"--access one (usual) is for files that one instance writes, as SQLite's: the\n" +
-				"old instance stops before the new one starts. many is for as many as run.",
+			Long: "It makes a release, as config:set does. Instances, one-offs, cron jobs and the\n" +
+				"release command then have the volume, builds never. VOLUME:PATH works too, as in\n" +
+				"Dokku. Only an admin can mount a directory of the machine (/srv/x:/x).\n" +
+				"--access one (default) is for files that only one instance may write, such as\n" +
+				"SQLite's: the old instance stops before the new one starts.",
 			Example: "storage:mount shop data --container-dir /app/data\nstorage:mount shop uploads:/app/uploads --access many",
 			Done:    "mounted in {app}",
 		}, n.mount),
@@ -101,23 +101,23 @@ func (n volumes) verbs() []Verb {
 		}, n.info),
 		act(Verb{
 			Name: "storage:set", Role: deploysVolume,
-			Short: "change what a volume may take",
-			Long: "--size none takes the limit back. What is over its limit is mounted for reading\n" +
-				"alone until there is room again: storage:info says how it is measured.",
+			Short: "change the size limit of a volume",
+			Long: "--size none removes the limit. A volume over its limit is read-only until it has\n" +
+				"room again; storage:info shows how the limit is enforced.",
 			Example: "storage:set data --size 20g",
 			Done:    "set for {name}",
 		}, n.set),
 		act(Verb{
 			Name: "storage:destroy", Role: deploysVolume,
 			Short:   "remove a volume and its files",
-			Long:    "It is refused while an app has it mounted. The files are kept for 7 days, for\nroot on the machine.",
+			Long:    "An app that has it mounted must unmount it first. The files are kept for 7 days,\nwhere root on the machine finds them.",
 			Example: "storage:destroy data --force",
 			Done:    "destroyed {name}; its files are kept for 7 days",
 		}, n.destroyVolume),
 		act(Verb{
 			Name: "storage:exec", Role: deploysVolume, Attached: true,
 			Short:   "run a command beside a volume",
-			Long:    "It runs in the image of the app that the volume belongs to, as run does, with\nthe volume at /storage, where it begins.",
+			Long:    "It runs like run, in the image of the app that owns the volume. The volume is at\n/storage, which is the working directory.",
 			Example: "storage:exec data -- du -sh .",
 		}, n.exec),
 		act(Verb{
@@ -128,8 +128,8 @@ func (n volumes) verbs() []Verb {
 		act(Verb{
 			Name: "storage:import", Role: deploysVolume, Attached: true,
 			Short: "replace a volume's files by a tar's",
-			Long: "Nothing may run with the volume: see ps:stop. Until all of the tar has come the\n" +
-				"old files stay, and then they are kept for 7 days, for root on the machine.",
+			Long: "The app must be stopped (ps:stop). The old files stay until the whole tar has\n" +
+				"arrived, and are then kept for 7 days, where root on the machine finds them.",
 			Example: "storage:import data <data.tar",
 		}, n.import_),
 		look(Verb{
@@ -146,7 +146,7 @@ func (n volumes) verbs() []Verb {
 		act(Verb{
 			Name: "storage:put", Role: deploysVolume, Attached: true,
 			Short:   "write a file into a volume",
-			Long:    "It comes from standard input, and takes the place of what has the name.",
+			Long:    "The content comes from standard input and replaces an existing file.",
 			Example: "storage:put data settings.json <settings.json",
 		}, n.put),
 		act(Verb{
@@ -171,36 +171,36 @@ func (a VolumeArgs) volumeName() string { return a.Name }
 // VolumeCreateArgs name a volume that is not there yet.
 type VolumeCreateArgs struct {
 	VolumeArgs
-	Size string `json:"size,omitempty" flag:"size" help:"what its files may take: 500m, 10g"`
+	Size string `json:"size,omitempty" flag:"size" help:"size limit: 500m, 10g"`
 }
 
 // EnsureDirectoryArgs are Dokku's.
 type EnsureDirectoryArgs struct {
 	VolumeArgs
-	Chown string `json:"chown,omitempty" flag:"chown" help:"taken, and not needed"`
+	Chown string `json:"chown,omitempty" flag:"chown" help:"has no effect"`
 }
 
 // VolumeSetArgs change a volume.
 type VolumeSetArgs struct {
 	VolumeArgs
-	Size string `json:"size" flag:"size" help:"what its files may take: 500m, 10g, none"`
+	Size string `json:"size" flag:"size" help:"size limit: 500m, 10g, none"`
 }
 
 // VolumeDestroyArgs name a volume that is to go.
 type VolumeDestroyArgs struct {
 	VolumeArgs
-	Force bool `json:"force,omitempty" flag:"force" help:"do it"`
+	Force bool `json:"force,omitempty" flag:"force" help:"confirm it"`
 }
 
 // MountArgs say what an app has where.
 type MountArgs struct {
 	App          string `json:"app" cli:"APP"`
 	What         string `json:"what" cli:"VOLUME[:PATH]"`
-	ContainerDir string `json:"container_dir,omitempty" flag:"container-dir" help:"where the app finds it: /app/data"`
-	Access       string `json:"access,omitempty" flag:"access" help:"who may write at once: one (usual) or many instances"`
-	ReadOnly     bool   `json:"readonly,omitempty" flag:"readonly" help:"nobody writes"`
-	Process      string `json:"process,omitempty" flag:"process" help:"the process type that has it; every one has it without"`
-	NoRestart    bool   `json:"no_restart,omitempty" flag:"no-restart" help:"from the next release on"`
+	ContainerDir string `json:"container_dir,omitempty" flag:"container-dir" help:"path in the app: /app/data"`
+	Access       string `json:"access,omitempty" flag:"access" help:"instances that may write at once: one (default) or many"`
+	ReadOnly     bool   `json:"readonly,omitempty" flag:"readonly" help:"mount it read-only"`
+	Process      string `json:"process,omitempty" flag:"process" help:"mount it for this process type only"`
+	NoRestart    bool   `json:"no_restart,omitempty" flag:"no-restart" help:"take effect with the next release"`
 }
 
 func (a MountArgs) target() (string, bool) { return a.App, true }
@@ -209,8 +209,8 @@ func (a MountArgs) target() (string, bool) { return a.App, true }
 type UnmountArgs struct {
 	App          string `json:"app" cli:"APP"`
 	What         string `json:"what" cli:"VOLUME[:PATH]"`
-	ContainerDir string `json:"container_dir,omitempty" flag:"container-dir" help:"the mount at this path"`
-	NoRestart    bool   `json:"no_restart,omitempty" flag:"no-restart" help:"from the next release on"`
+	ContainerDir string `json:"container_dir,omitempty" flag:"container-dir" help:"the mount at this path only"`
+	NoRestart    bool   `json:"no_restart,omitempty" flag:"no-restart" help:"take effect with the next release"`
 }
 
 func (a UnmountArgs) target() (string, bool) { return a.App, true }
@@ -237,7 +237,7 @@ type VolumeFileArgs struct {
 // VolumeRemoveArgs name what is to go.
 type VolumeRemoveArgs struct {
 	VolumeFileArgs
-	Recursive bool `json:"recursive,omitempty" flag:"recursive,r" help:"a directory, with all that is in it"`
+	Recursive bool `json:"recursive,omitempty" flag:"recursive,r" help:"remove a directory with its contents"`
 }
 
 // VolumeExecArgs say what to run beside a volume.
@@ -306,7 +306,7 @@ var chowns = []string{"", "herokuish", "heroku", "packeto", "paketo", "root", "f
 
 func (n volumes) ensure(ctx context.Context, c Call, args EnsureDirectoryArgs) (store.Volume, error) {
 	if !slices.Contains(chowns, args.Chown) && strings.Trim(args.Chown, "0123456789:") != "" {
-		return store.Volume{}, BadArguments("--chown cannot be %.40q", args.Chown).Hint("it is not needed: the files belong to the app that mounts the volume")
+		return store.Volume{}, BadArguments("--chown cannot be %.40q", args.Chown).Hint("omit it: the files belong to the app that mounts the volume")
 	}
 	v, err := n.volume(c.User, args.App, args.Name)
 	if fault.CodeOf(err) != code.VolumeUnknown {
@@ -374,7 +374,7 @@ type mountWord struct {
 // Dokku has it, or in two. What is none is a fault (E611).
 func parseMount(word, dir string) (w mountWord, err error) {
 	no := func(why string) error {
-		return fault.New(fault.Usage, code.MountInvalid, "%.100q is no mount: %s", word, why).
+		return store.BadMount("%.100q does not say what to mount: %s", word, why).
 			Hint("berth storage:mount APP data --container-dir /app/data")
 	}
 	parts := strings.Split(word, ":")
@@ -385,7 +385,7 @@ func parseMount(word, dir string) (w mountWord, err error) {
 	if strings.HasPrefix(name, "/") || parts[0] == "/" {
 		w.host = path.Clean(parts[0])
 		if w.host != strings.TrimSuffix(parts[0], "/") && parts[0] != "/" {
-			return w, no("the directory of the machine has .. or a / too many in it")
+			return w, no("the directory of the machine has .. or an extra /")
 		}
 	} else if err := store.ValidVolumeName(name); err != nil {
 		return w, err
@@ -395,7 +395,7 @@ func parseMount(word, dir string) (w mountWord, err error) {
 	w.path = dir
 	if len(parts) > 1 {
 		if w.path = parts[1]; dir != "" && dir != w.path {
-			return w, no("it has a path, and --container-dir says another one")
+			return w, no("it has one path and --container-dir another one")
 		}
 	}
 	if len(parts) > 3 {
@@ -408,12 +408,12 @@ func parseMount(word, dir string) (w mountWord, err error) {
 				w.readOnly = true
 			case "rw", "z", "Z":
 			default:
-				return w, no("the option " + fault.Printable(option) + " is not known; ro is")
+				return w, no("the option " + fault.Printable(option) + " is unknown; ro is possible")
 			}
 		}
 	}
 	if w.path == "" {
-		return w, no("it says not where the app finds it")
+		return w, no("the path in the app is missing")
 	}
 	if w.path != "/" {
 		w.path = strings.TrimSuffix(w.path, "/")
@@ -528,7 +528,7 @@ func (n volumes) infoOf(ctx context.Context, v store.Volume) (VolumeInfo, error)
 		Limit: storage.Size(v.Size), Enforced: "no limit", Full: v.Full, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
 	}
 	if v.Size > 0 {
-		info.Enforced = "measured every 30s; over it the volume is mounted for reading alone"
+		info.Enforced = "measured every 30 seconds; the volume is read-only while it is over the limit"
 	}
 	entries, err := n.entries(v.App)
 	for _, e := range entries {
@@ -585,7 +585,7 @@ func (n volumes) export(ctx context.Context, c Call, _ VolumeArgs) (int, error) 
 func (n volumes) import_(ctx context.Context, c Call, args VolumeArgs) (int, error) {
 	files, err := n.Import(ctx, c.volume, stdin(c), c.User)
 	if err == nil {
-		fmt.Fprintf(c.Streams.Stderr, "%d files are in the volume %s; those that it had are kept for 7 days\n", files, args.Name)
+		fmt.Fprintf(c.Streams.Stderr, "imported %d files into the volume %s; its old files are kept for 7 days\n", files, args.Name)
 	}
 	return 0, err
 }

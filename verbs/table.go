@@ -65,8 +65,8 @@ type Call struct {
 	// Streams are the program's, of a verb that is attached to one.
 	Streams *runtime.Attachment
 
-	app string // in the arguments
-	on  place  // what a rule found the arguments to be about
+	app string  // in the arguments
+	on  appHost // what a rule found the arguments to be about
 
 	volume string // the id of the volume that a rule found them to be about
 }
@@ -187,8 +187,8 @@ func Follow[T any](ctx context.Context, t *Table, user store.User, name string, 
 	return err
 }
 
-// Fault returns the fault that the asker gets for err. What is no fault is
-// logged under a reference, and the asker gets that.
+// Fault returns the caller's fault for err. An error that is not a fault is
+// logged under a reference, and the caller gets the reference.
 func (t *Table) Fault(err error, verb string, user store.User) *fault.Error {
 	if f := fault.From(err); f != nil {
 		if f.Code == code.AppUnknown && len(user.Apps) > 0 {

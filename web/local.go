@@ -21,10 +21,10 @@ import (
 // idleTimeout closes connections that a client forgot.
 const idleTimeout = 2 * time.Minute
 
-// Serve answers on the machine's own socket, whose other end the kernel names,
-// and to the clients of Client, until ctx ends. Then those who follow logs are
-// let go, and what is under way may finish for up to grace. It closes the
-// listener, and is called once.
+// Serve answers on the machine's own socket, whose peer the kernel names, and
+// to the clients of Client, until ctx ends. Then it ends the followers of logs,
+// and running requests may finish for up to grace. It closes the listener, and
+// is called once.
 func (s *Server) Serve(ctx context.Context, socket net.Listener, grace time.Duration) error {
 	server := &http.Server{
 		Handler:           s.api.handler(userOfConn),

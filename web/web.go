@@ -2,8 +2,8 @@
 // in browsers, and the metrics. The admin pages are a room of their own (admin),
 // the client of the API is package client.
 //
-// The package knows how to ask and answer. What can be asked, and by whom, is
-// package verbs' business.
+// The package only handles requests and answers. Package verbs decides what can be
+// asked, and by whom.
 package web
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
-// Config is what the door has to be told.
+// Config has the settings of the door.
 type Config struct {
 	Version string
 	// Certificate returns what is known of a host's certificate; may be nil.
@@ -42,7 +42,7 @@ func New(cfg Config, table *verbs.Table, log *slog.Logger) *Server {
 	return &Server{cfg: cfg, api: &api{table, cfg.Version, log}, log: log, inside: newInsideListener()}
 }
 
-// Handler serves the admin host: the pages, and the API to whoever has a
+// Handler serves the admin host: the pages, and the API for callers with a
 // session. A browser's request that changes something must come from the admin
 // host's own pages, over HTTPS.
 func (s *Server) Handler(pages http.Handler) http.Handler {

@@ -1,7 +1,6 @@
-// Package progress is what the one who waits for slow work reads, and what is
-// kept of it with a build: plain lines of steps, what programs print between
-// them without the secrets of the app's config, and the words for numbers,
-// sizes and times in them.
+// Package progress is the output of slow work for the person who waits, and the
+// transcript that is kept with a build: lines for the steps, and between them the
+// output of programs without the secrets of the app's config.
 package progress
 
 import (
@@ -29,9 +28,9 @@ const (
 // silence is how long a step may say nothing before its elapsed time is shown.
 const silence = 15 * time.Second
 
-// Report is what the one who waits for slow work reads: plain lines, no cursor
-// codes. It is safe for concurrent use, and a reader that has gone does not
-// disturb the work.
+// Report is the output of slow work: plain lines without cursor codes. It is
+// safe for concurrent use, and a reader that disconnects does not disturb the
+// work.
 type Report struct {
 	mu      sync.Mutex
 	outs    []io.Writer
@@ -62,12 +61,12 @@ func (r *Report) Step(name, format string, args ...any) {
 	r.print(fmt.Sprintf("-----> %-8s ", name) + fmt.Sprintf(format, args...))
 }
 
-// Detail prints a line that belongs to the step above it.
+// Detail prints a line below the current step.
 func (r *Report) Detail(format string, args ...any) {
 	r.print(Indent + fmt.Sprintf(format, args...))
 }
 
-// Line prints a line as it is: one that git colours by its first word.
+// Line prints a line unchanged: git colours it by its first word.
 func (r *Report) Line(format string, args ...any) { r.print(fmt.Sprintf(format, args...)) }
 
 func (r *Report) print(line string) {
@@ -138,8 +137,8 @@ func (r *Report) PrintWarnings() {
 	r.warnings = nil
 }
 
-// RecordOnly takes the output of berth's own tools, line by line: it is for the
-// build's record, and says nothing to the one who waits.
+// RecordOnly writes the output of berth's own tools, line by line, to the
+// build's record and not to the person who waits.
 func (r *Report) RecordOnly() io.Writer { return recordWriter{r} }
 
 // Keep adds to the build's record what another report has recorded.

@@ -19,7 +19,7 @@ func Count(n int, noun string) string {
 // OneLine is a text without its line breaks.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// RightAligned puts what belongs to the right of a line there, if there is room.
+// RightAligned puts right at the end of the line, if there is room.
 func RightAligned(left, right string, width int) string {
 	gap := max(2, width-len([]rune(left))-len([]rune(right)))
 	return left + strings.Repeat(" ", gap) + right

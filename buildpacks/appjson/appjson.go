@@ -1,5 +1,5 @@
-// Package appjson reads app.json: what Heroku and Dokku document of it, as far
-// as berth acts on it.
+// Package appjson reads app.json: the fields that Heroku and Dokku document and
+// berth supports.
 package appjson
 
 import (

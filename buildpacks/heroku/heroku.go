@@ -39,8 +39,8 @@ var (
 // address is what a buildpack is fetched from: https with a path, and #REF.
 var address = source.NewPattern(`^https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~%+-]+)+/?(#[A-Za-z0-9._/-]+)?$`)
 
-// Check returns the buildpack as it is run: an address, or a directory of the
-// tree. Its problem names no place; the caller knows the line.
+// Check returns the buildpack to run: an address, or a directory of the tree.
+// Its problem has no position; the caller knows the line.
 func Check(t *source.Tree, pack string) (string, *source.Problem) {
 	if strings.Contains(pack, "://") {
 		if !address.MatchString(pack) {

@@ -40,7 +40,7 @@ type release struct {
 
 func (r release) suite() string { return suites[r.major] }
 
-// String returns the version as it is told of: "21", "23.0.1_11".
+// String returns the version for messages: "21", "23.0.1_11".
 func (r release) String() string {
 	if r.archive != nil {
 		return r.archive.Version

@@ -1,14 +1,14 @@
-// Package mirror reads the directory in which an operator keeps archives of
-// tools for versions that no registry has, or that a machine does not reach. A
-// tool has a folder of its name, and an archive the name that upstream gives it:
+// Package mirror reads the directory in which an operator keeps archives of tools,
+// for versions that no registry has or that a machine cannot download. Each tool
+// has a folder, and archives have their upstream names:
 //
 //	node/node-v22.9.0-linux-x64.tar.xz
 //	go/go1.23.4.linux-amd64.tar.gz
 //	go/SHA256SUMS                          checked where it is there
 //
-// It knows what archives are called, and neither asks a network nor unpacks
-// anything. The directory is the operator's; but whoever may write into it
-// cannot lead out of it, and what is in it costs no more than its bounds.
+// It knows the names of archives, and neither uses a network nor unpacks anything.
+// The operator owns the directory; still, its content cannot point outside of it,
+// and reading it is bounded.
 package mirror
 
 import (
@@ -51,7 +51,7 @@ type summed struct {
 	sum      string
 }
 
-// Open returns the mirror of a directory, which is read anew each time.
+// Open returns the mirror of a directory, which is read again each time.
 func Open(dir string) *Dir { return &Dir{path: dir, sums: map[string]summed{}} }
 
 // List returns what the mirror has of a tool for this machine, the newest
@@ -68,7 +68,7 @@ func (d *Dir) List(tool string) (list Archives, err error) {
 	return list, err
 }
 
-// Entry is a file of the mirror, as the operator is told of it.
+// Entry is a file of the mirror, as operators see it.
 type Entry struct {
 	Tool    string `json:"tool"`
 	File    string `json:"file"`
@@ -77,7 +77,7 @@ type Entry struct {
 	Why     string `json:"why,omitempty"` // it is ignored
 }
 
-// Report is what the operator is told of the mirror.
+// Report describes the mirror for operators.
 type Report struct {
 	Dir     string  `json:"dir"`
 	Entries []Entry `json:"entries"`

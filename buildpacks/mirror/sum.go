@@ -15,10 +15,10 @@ import (
 	"github.com/berthd/berth/buildpacks/source"
 )
 
-// Sum returns the archive's digest, which what is made of it goes by: a file
-// that is copied anew is the same, one that was mended is another, whatever
-// their times say. It is read once, until it changes. What SHA256SUMS says
-// otherwise, and a file that is gone, are problems.
+// Sum returns the archive's digest, which identifies the toolchain made of it:
+// a copy of the same file is the same toolchain, a changed file is another one,
+// whatever their times are. The file is read once, until it changes. A digest
+// that contradicts SHA256SUMS, and a missing file, are problems.
 func (d *Dir) Sum(a Archive) (string, error) {
 	info, open, err := d.open(a)
 	if err != nil {
@@ -48,8 +48,8 @@ func (d *Dir) Sum(a Archive) (string, error) {
 	return now.sum, nil
 }
 
-// Path returns where the archive is on this machine, if it is there and is what
-// was planned with.
+// Path returns the path of the archive on this machine, if it exists and has
+// not changed since it was planned.
 func (d *Dir) Path(a Archive) (string, error) {
 	sum, err := d.Sum(a)
 	if err != nil {

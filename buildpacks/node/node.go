@@ -1,6 +1,5 @@
-// Package node plans Node apps: which Node, which package manager, what is
-// built and what is started; or, when a build leaves nothing but files, what is
-// served.
+// Package node plans Node apps: the Node version, the package manager, what to
+// build and what to start, or, if the build only creates files, what to serve.
 package node
 
 import (

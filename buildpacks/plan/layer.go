@@ -84,7 +84,7 @@ type Layer struct {
 	Failure *source.Problem `json:"-"`
 }
 
-// Shared tells that the layer is berth's own, and nobody's build.
+// Shared reports whether the layer is berth's own, and not of an app's build.
 func (l Layer) Shared() bool { return l.Root && !l.Listed }
 
 // ConfigUse is what the app's config is to a layer's commands. It reaches them

@@ -1,10 +1,10 @@
-// Package plan is what a source tree is turned into: the chain of layers to
+// Package plan is the result of planning a source tree: the chain of layers to
 // build and the processes to run. It runs nothing, and it knows no languages,
 // no apps and no containers.
 //
-// The layers of a plan form a tree of two branches. What runs stands on the
-// left one; the commands of its later layers see the right one, so that
-// compilers are there to build and absent from what runs:
+// The layers of a plan form a tree of two branches. The app runs on the left
+// one; the commands of its later layers also see the right one, so that compilers
+// are available to the build and absent at run time:
 //
 //	stack
 //	└─ toolchain            root, shared by all
@@ -32,8 +32,7 @@ import (
 	"github.com/berthd/berth/buildpacks/source"
 )
 
-// Request is what a plan is made from: the tree, and what is known of whom it
-// is for.
+// Request is the input of a plan: the tree, and facts about the app.
 type Request struct {
 	FS     fs.FS  // the tree; it cannot be left, as os.Root's
 	Digest string // of the whole tree: same content, same digest
@@ -108,7 +107,7 @@ func (p *Plan) ReadsConfig() bool {
 	return p.Dockerfile != "" || slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Config == ConfigBakes })
 }
 
-// Late is what a build leaves for its plan: what could not be known before.
+// Late is the part of a plan that is only known after the build.
 type Late struct {
 	File string // in the topmost layer, from the root
 	Read func(data []byte, p *Plan) error
@@ -231,8 +230,8 @@ func (p *Plan) endTest(c *Chain) {
 	}
 }
 
-// Base returns the key of the layer that the source is to be stacked on, or,
-// when the plan is Sealed, of the one that runs.
+// Base returns the key of the layer under the source, or, when the plan is
+// Sealed, of the layer that runs.
 func (p *Plan) Base() string {
 	for _, l := range slices.Backward(p.Layers) {
 		if !l.Build {

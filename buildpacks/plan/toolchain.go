@@ -55,8 +55,8 @@ type Tool struct {
 }
 
 // Toolchain adds the layers of a toolchain, and the repository's own packages
-// (apt-packages, Aptfile) to both branches: what runs stands on top, and
-// builder is what later layers are built with.
+// (apt-packages, Aptfile), to both branches: later layers are built with
+// builder, and the app runs on the top.
 func (c *Chain) Toolchain(t Toolchain) (top, builder string, err error) {
 	packages, file, err := aptPackages(c.Tree)
 	if err != nil {

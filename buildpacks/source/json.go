@@ -154,8 +154,8 @@ func (d *jsonDocument) problem(at int64, format string, args ...any) *Problem {
 	return p.With(fmt.Sprintf("%d | %s", line, Printable(strings.TrimSpace(d.text[start:end]))))
 }
 
-// Get returns the value at a path of names, and whether there is one. Of a name
-// that stands twice, the last counts, as for every reader of JSON.
+// Get returns the value at a path of names, and whether there is one. If a name
+// appears twice, the last one is used, as by every reader of JSON.
 func (v JSON) Get(names ...string) (JSON, bool) {
 	for _, name := range names {
 		found := false

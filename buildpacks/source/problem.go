@@ -2,7 +2,7 @@ package source
 
 import "fmt"
 
-// Problem is a source tree that cannot be built as it is.
+// Problem says why a source tree cannot be built.
 type Problem struct {
 	Code     string // "E201"
 	Message  string

@@ -7,8 +7,8 @@ import (
 // ProcessType is what may name a type of process.
 var ProcessType = NewPattern(`^[A-Za-z0-9_-]{1,63}$`)
 
-// Words splits a command at blanks, as far as it is needed to see which
-// programs it starts: assignments and exec in front of them are left out.
+// Words splits a command at blanks, as far as needed to see which programs it
+// starts: leading assignments and exec are left out.
 func Words(command string) [][]string {
 	var cmds [][]string
 	for _, part := range commandEnd.Split(command, -1) {

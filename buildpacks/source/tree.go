@@ -1,6 +1,6 @@
-// Package source reads a repository's tree: files within bounds, JSON and TOML
-// with the lines of their mistakes, and what is wrong with a tree in words that
-// its owner can act on. It knows no language.
+// Package source reads a repository's tree: files of bounded size, JSON and TOML
+// with the line of each error, and problems in words that the owner can act on.
+// It knows no language.
 package source
 
 import (

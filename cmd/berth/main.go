@@ -1,6 +1,6 @@
 // Command berth turns one Linux machine into a platform for web apps. `berth
-// serve` is the appliance; every other command asks it, through the socket on
-// the machine itself or, from elsewhere, over SSH.
+// serve` is the daemon; every other command is its client, through the socket on
+// the machine itself or over SSH.
 package main
 
 import (

@@ -184,7 +184,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	}
 	opened.add(engine.Close)
 
-	plate := &plate{table: table, certificates: keeper, log: log}
+	hosts := &hostAnnouncer{table: table, certificates: keeper, log: log}
 	deployer := deploy.New(deploy.Config{
 		Logs:      logs,
 		AccessLog: requests,
@@ -197,7 +197,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		SSHPort:   port(doors.ssh),
 		Ports:     doors.ports(),
 		Builds:    builds, KeepReleases: keepReleases,
-	}, db, engine, table, plate, log)
+	}, db, engine, table, hosts, log)
 	asked := edge.NewRequests(db, table, requests)
 	if err := repositories.Sweep(); err != nil {
 		log.Warn("what killed pushes left in the repositories is not all removed", "err", err)
@@ -213,7 +213,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Register:    register,
 	}, rooms(deployer, asked, deploy.Doctor{Engine: engine, Outside: doors.outside()}), db, log)
 	api := web.New(web.Config{Version: version, Certificate: keeper.State, Meter: asked}, commands, log)
-	plate.admin = api.Handler(admin.New(admin.Config{SSHPort: port(doors.ssh)}, api, commands, deployer, log))
+	hosts.admin = api.Handler(admin.New(admin.Config{SSHPort: port(doors.ssh)}, api, commands, deployer, log))
 	ssh, err := newSSH(db, repositories, deployer, api, register, version, log)
 	if err != nil {
 		return err
@@ -528,9 +528,9 @@ func (s *serve) engineConfig(db *store.Store, log *slog.Logger) (cfg runtime.Con
 	return cfg, nil
 }
 
-// plate is what hangs at the door: which hosts are the admin page's, and which
-// have certificates.
-type plate struct {
+// hostAnnouncer tells the router which hosts are the admin page's, and the keeper
+// of certificates which hosts need one.
+type hostAnnouncer struct {
 	table        *router.Router
 	certificates *certificates.Keeper
 	admin        http.Handler
@@ -538,7 +538,7 @@ type plate struct {
 }
 
 // SetHosts is one of edge.Hosts.
-func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
+func (p *hostAnnouncer) SetHosts(domain string, hosts []certificates.Host, acme certificates.ACME) {
 	own := edge.AdminHosts(domain)
 	if err := p.table.Handle(own, p.admin); err != nil {
 		p.log.Error("the admin page has no host", "hosts", own, "err", err)
@@ -548,8 +548,8 @@ func (p *plate) SetHosts(domain string, hosts []certificates.Host, acme certific
 	}
 }
 
-// SetHostsFor is likewise.
-func (p *plate) SetHostsFor(whom string, hosts []certificates.Host) {
+// SetHostsFor is one of edge.Hosts too.
+func (p *hostAnnouncer) SetHostsFor(whom string, hosts []certificates.Host) {
 	if err := p.certificates.SetHostsFor(context.Background(), whom, hosts); err != nil {
 		p.log.Error("certificates of an app are not kept", "err", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/storage"
+	"github.com/berthd/berth/units"
 	"github.com/berthd/berth/verbs"
 )
 
@@ -28,6 +29,9 @@ var storageShows = map[string]printer{
 
 // attach calls a verb that has the streams of the command line.
 func (c *cli) attach(ctx context.Context, verb string, args any) error {
+	if verb == "storage:export" && c.term != nil {
+		return usage("a tar cannot be shown at a terminal").Hint("berth storage:export NAME >FILE")
+	}
 	code, err := c.client.Attach(ctx, verb, args, runtime.Attachment{Stdin: c.in, Stdout: c.out, Stderr: c.err, Signals: c.signals})
 	if err != nil {
 		return err
@@ -105,17 +109,17 @@ func printVolume(t *table, v verbs.VolumeInfo) {
 	t.row("name", v.Name)
 	t.row("app", v.App)
 	if v.Former != "" {
-		t.row("was of", v.Former+", which is gone")
+		t.row("former app", v.Former)
 	}
 	t.row("mounted", strings.Join(v.Mounts, ", "))
 	t.row("files", v.Path)
-	t.row("used", storage.Bytes(v.Used))
+	t.row("used", units.Bytes(v.Used))
 	t.row("limit", v.Limit)
-	t.row("held by", v.Enforced)
+	t.row("enforced", v.Enforced)
 	if v.Full {
-		t.row("full", "it is over its limit, and can be read alone")
+		t.row("full", "over its limit, so it is read-only")
 	}
-	t.row("made", fmt.Sprintf("%s by %s", ago(v.CreatedAt), v.CreatedBy))
+	t.row("created", fmt.Sprintf("%s by %s", ago(v.CreatedAt), v.CreatedBy))
 	t.row("id", v.ID)
 }
 
@@ -128,7 +132,7 @@ func printFiles(t *table, r verbs.VolumeFiles) {
 		case "link":
 			name += " -> " + f.Link
 		}
-		t.row(f.Mode, storage.Bytes(f.Size), ago(f.At), name)
+		t.row(f.Mode, units.Bytes(f.Size), ago(f.At), name)
 	}
 	if r.More {
 		t.line("and more")

@@ -1,5 +1,5 @@
-// Package logs keeps what the programs of apps print, and lines of berth's own
-// among it. Each container has a file, beside those of its release:
+// Package logs keeps the output of apps, with berth's own lines about them. Each
+// container has a file in the directory of its release:
 //
 //	DIR/ID/v7/web.1.CONTAINER.log     the lines of a container, and .log.1
 //	DIR/ID/v7/web.1.berth.log         lines of berth's own about web.1
@@ -69,8 +69,8 @@ func (b *Book) Last(file string, n int) (texts []string, err error) {
 	return texts, err
 }
 
-// Remove removes the logs of an app that is gone. What is being written to them
-// ends before, and nothing is written after.
+// Remove removes the logs of a destroyed app. Writers end before, and nothing
+// is written after.
 func (b *Book) Remove(id string) error { return b.notices.remove(filepath.Join(b.cfg.Dir, id)) }
 
 // warn logs the failure of work that nobody waits for.

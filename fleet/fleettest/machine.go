@@ -1,10 +1,10 @@
 // Package fleettest has a host, a router and a journal for tests of what runs
 // instances. They keep time under testing/synctest, and start no program.
 //
-// A Machine is what outlives berth: containers. A Life is one run of berth on it,
-// with a router of its own. Everything that a life does to the machine is a step.
-// Any step can be made to fail, and any moment before or after a step can be the
-// one at which the life ends without a word.
+// A Machine has the containers, which outlive berth. A Life is one run of berth on
+// it, with its own router. Everything that a life does to the machine is a step.
+// Any step can be made to fail, and a life can be made to crash before or after
+// any step.
 package fleettest
 
 import (

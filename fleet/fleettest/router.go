@@ -145,8 +145,8 @@ func (j *Journal) Events(kind string) (texts []string) {
 	return texts
 }
 
-// Happened is fleet.Journal's.
-func (j *Journal) Happened(e store.Event) {
+// RecordEvent is fleet.Journal's.
+func (j *Journal) RecordEvent(e store.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.events = append(j.events, e)
@@ -157,7 +157,7 @@ func (j *Journal) Changed(string) {}
 
 // FellOver is fleet.Journal's.
 func (j *Journal) FellOver(a *fleet.App, t fleet.Trial, why string) {
-	j.Happened(store.Event{App: a.Name(), Kind: "fell", Text: why})
+	j.RecordEvent(store.Event{App: a.Name(), Kind: "fell", Text: why})
 	if j.Fell != nil {
 		go j.Fell(a, t, why)
 	}

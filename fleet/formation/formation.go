@@ -1,5 +1,5 @@
-// Package formation says in the fleet's words what runs of an app: the processes
-// of a release with its config, and the commands that are run in its image.
+// Package formation translates a release into the fleet's terms: its processes
+// with their config, and the commands that run in its image.
 package formation
 
 import (
@@ -11,8 +11,9 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// Of returns what is to run of an app: the release with its config, and how many
-// of each process. A process of type release is not one to be kept running.
+// Of returns what should run of an app: the release with its config, and the
+// number of instances of each process. A process of type release is not kept
+// running.
 func Of(record store.App, r store.Release) fleet.Release {
 	out := fleet.Release{
 		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
@@ -47,7 +48,7 @@ func limits(record store.App, process string) fleet.Limits {
 	return fleet.Limits{Memory: r.Memory, Swap: r.Swap, CPUs: float64(r.CPU) / 1000, Pids: r.Pids, Files: r.Files, Shm: r.Shm, Disk: r.Disk}
 }
 
-// Slots lists what is to run of an app, by the names of the instances.
+// Slots lists the names of the instances that should run of an app.
 func Slots(record store.App, r store.Release) []fleet.Slot { return Of(record, r).Slots() }
 
 // Spec describes the container of something that runs in a release's image.

@@ -1,14 +1,14 @@
-// Package accesslog keeps what the router tells of finished requests: a file of
-// JSON Lines for each route, DIR/ROUTE/access.log, and one for what no route
-// has, DIR/access.log.
+// Package accesslog logs finished requests of the router: a file of JSON Lines for
+// each route, DIR/ROUTE/access.log, and one for requests without a route,
+// DIR/access.log.
 //
 //	request ─ Add ─ pending lines ─ Run ─┬─ access.log, rotated to access.log.1
 //	                (memory, bounded)    └─ followers
 //
-// It is never a brake. Add costs the request the making of its line and the
-// copying of it; one goroutine writes. When that one cannot keep up, or the disk
-// is full, lines are dropped, counted, and the count stands in the log as a line
-// of its own ({"dropped":12}) as soon as something can be written again.
+// It never delays a request. Add formats and copies the line; another goroutine
+// writes. If that one cannot keep up, or the disk is full, lines are dropped and
+// counted, and the log gets a line with the count ({"dropped":12}) as soon as it
+// can be written again.
 //
 // Files are opened for each writing and closed after it: thousands of apps need
 // no thousands of descriptors, and a directory that is removed takes its log
@@ -98,8 +98,8 @@ func (l *Log) Keep(route string) {
 	}
 }
 
-// Forget takes no more lines of a route, and ends its followers. Once it has
-// returned nothing is written for it; its files are the caller's to remove.
+// Forget stops the log of a route, and ends its followers. Once it has
+// returned, nothing is written for the route; the caller removes the files.
 func (l *Log) Forget(route string) {
 	l.disk.Lock()
 	defer l.disk.Unlock()
@@ -154,8 +154,8 @@ func (l *Log) add(route string, line []byte) {
 	}
 }
 
-// Run writes until ctx ends, and then what is left. What it cannot write it
-// tells its own log, once for each time that the disk stops taking lines.
+// Run writes until ctx ends, and then the rest. It logs a failure to write once
+// for each time that the disk refuses lines.
 func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()

@@ -1,13 +1,14 @@
-// Package certificates answers TLS handshakes for the router: with a
-// certificate of an ACME CA where a host has one, else with one of the
-// appliance's own CA, which serves from the first minute and needs nobody. It
-// knows hosts, and neither routes nor apps.
+// Package certificates answers TLS handshakes for the router: with a certificate of
+// an ACME CA if a host has one, else with one of the appliance's own CA, which
+// works from the first minute and without a network. It knows hosts, and neither
+// routes nor apps.
 //
 //	handshake ─ keeper ─┬─ pairs of the hosts' own
 //	  (by name)         ├─ ACME CAs ─ certmagic ─ orders, renewals ─ dns
 //	                    └─ local CA ─ leaves, made in the handshake
 //
-// Whatever an order comes to, a handshake is answered by what there is.
+// A handshake is always answered with an available certificate, even if an order
+// fails.
 package certificates
 
 import (
@@ -425,7 +426,7 @@ func (k *Keeper) own(names ...string) *Pair {
 	return nil
 }
 
-// State is what is known of a host's certificate.
+// State is the state of a host's certificate.
 type State struct {
 	Host      string
 	Issuer    string    // name of the CA of the certificate that is served; empty before the first handshake
@@ -439,7 +440,7 @@ type State struct {
 	LastErrorAt time.Time // zero without an error
 }
 
-// State returns what is known of a host's certificate.
+// State returns the state of a host's certificate.
 func (k *Keeper) State(host string) State {
 	s := State{Host: host, Local: true}
 	k.mu.Lock()

@@ -209,8 +209,8 @@ func (k *Keeper) Revoke(ctx context.Context, host string) (revoked int, err erro
 	return revoked, nil
 }
 
-// Cleanup deletes stored certificates of ACME CAs that nobody has ordered any
-// more, and returns their subjects.
+// Cleanup deletes stored certificates of ACME CAs for hosts that no longer
+// exist, and returns their subjects.
 func (k *Keeper) Cleanup(ctx context.Context) (deleted []string, err error) {
 	k.set.Lock()
 	defer k.set.Unlock()

@@ -45,7 +45,7 @@ func (p *Pair) Covers(host string) bool {
 // Hosts are the names and addresses that the certificate is for.
 func (p *Pair) Hosts() []string { return hostsOf(p.cert.Leaf) }
 
-// SelfSigned tells whether nobody but its owner vouches for the certificate.
+// SelfSigned reports whether the certificate is signed by its own key.
 func (p *Pair) SelfSigned() bool { return selfSigned(p.cert.Leaf) }
 
 func selfSigned(c *x509.Certificate) bool {
@@ -103,8 +103,7 @@ func ParsePair(certificates, key []byte, now time.Time) (pair *Pair, chain, secr
 	return pair, chain, secret, err
 }
 
-// SelfSigned makes a certificate for hosts that nobody but itself vouches for,
-// and its key, both PEM.
+// SelfSigned makes a self-signed certificate for hosts, and its key, both PEM.
 func SelfSigned(hosts []string, now time.Time) (certificate, key []byte, err error) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

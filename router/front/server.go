@@ -1,13 +1,13 @@
 // Package front serves plain HTTP/1.1 exchanges with little more work than
-// reading and writing them, and leaves all else to net/http's server: HTTP/2,
-// upgrades, chunked requests, and every request that is not certainly plain.
+// reading and writing them, and leaves everything else to net/http's server:
+// HTTP/2, upgrades, chunked requests, and every request that may not be plain.
 //
 //	listener ─ TLS ─┬─ HTTP/1.1 ─ plain request ─ handler ─ next request
 //	                │                └ any other ─┐
 //	                └─ HTTP/2 ───────────────────┴─ net/http, for good
 //
-// A handler meets the same http.Request and http.ResponseWriter either way. It
-// cannot hijack a plain exchange: those who want to, ask for an upgrade.
+// A handler gets the same http.Request and http.ResponseWriter either way. It
+// cannot hijack a plain exchange; only upgrades can be hijacked.
 package front
 
 import (

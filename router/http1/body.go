@@ -35,7 +35,7 @@ type Body struct {
 // Trailer returns the fields after a chunked body, once Read has told its end.
 func (b *Body) Trailer() []Field { return b.trailer }
 
-// Arrived tells whether all of the body is known to be in the buffer.
+// Arrived reports whether all of the body is in the buffer.
 func (b *Body) Arrived() bool {
 	return b.ended || b.kind == sized && b.left <= int64(b.r.Buffered())
 }

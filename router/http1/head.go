@@ -2,7 +2,7 @@
 // strictest reading and with few allocations. It is for the plain exchange;
 // what it refuses is either wrong, or for net/http to read.
 //
-// It knows no connections and no time: who calls it sets the deadlines.
+// It knows no connections and no time: the caller sets the deadlines.
 package http1
 
 import (

@@ -1,13 +1,13 @@
-// Package peer knows who is at the other end of a connection. It counts the
-// connections of each address, and has those proxies that it is told to trust
-// say on whose behalf they come, by the PROXY protocol.
+// Package peer finds the client of a connection. It counts the connections of each
+// address, and reads the client's address from the PROXY headers of trusted
+// proxies.
 //
 //	accept ─ counted by address ─┬─ everybody ───────────────── TLS or HTTP
 //	            └ too many: reset └─ trusted: PROXY header ─ counted by the
 //	                                                         client's address
 //
-// It knows no HTTP: what a proxy says in headers the router reads, for those
-// whom Trusts tells it to believe.
+// It knows no HTTP: the router reads the HTTP headers of proxies, for those that
+// Trusts accepts.
 package peer
 
 import (
@@ -30,8 +30,8 @@ const (
 	HeaderOptional Header = "optional"
 )
 
-// Policy is how far peers are believed, and how much they may take. The zero
-// value trusts nobody and limits nothing.
+// Policy says which peers are trusted, and the limits for each. The zero value
+// trusts nobody and limits nothing.
 type Policy struct {
 	Trusted []netip.Prefix // proxies that are believed
 	Header  Header         // … and whether they send PROXY headers

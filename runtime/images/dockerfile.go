@@ -71,11 +71,11 @@ func (e *DockerfileError) Unwrap() error { return e.Err }
 
 const defaultDockerfile = "Dockerfile"
 
-// BuildImage makes the image that a Dockerfile describes, and a layer of it.
-// Steps that were made before, by the same owner, are not made again; when all
-// were, the layer is the one that is there. Steps are reported as they begin,
-// with their output. What the pusher of the Dockerfile can mend is a
-// *DockerfileError. Cancelling ctx ends the step that runs.
+// BuildImage builds the image of a Dockerfile, and a layer of it. Cached steps
+// of the same owner are not run again; if all steps are cached, the existing
+// layer is returned. Steps are reported as they begin, with their output. An
+// error that the author of the Dockerfile can fix is a *DockerfileError.
+// Cancelling ctx ends the running step.
 func (m *Maker) Build(ctx context.Context, spec BuildSpec, out io.Writer) (Image, error) {
 	if spec.Dockerfile == "" {
 		spec.Dockerfile = defaultDockerfile

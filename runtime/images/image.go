@@ -18,8 +18,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Image is an image that has become a layer: what a registry had, or what a
-// Dockerfile has made. Its configuration stays with the layer.
+// Image is an image as a layer: from a registry or from a Dockerfile. Its
+// configuration is stored with the layer.
 type Image struct {
 	Layer  string // key of the layer that is its filesystem
 	Digest string // of the manifest in the registry; of the configuration, when it was built here
@@ -58,9 +58,9 @@ var (
 	ErrPlatform    = errors.New("the image is not made for this kind of machine")
 )
 
-// Error is an image that cannot be had, of one of the kinds above. A
-// registry may say of an image that does not exist that access is refused, so
-// that nobody learns which ones exist.
+// Error says why an image is not available, by one of the kinds above. A
+// registry may refuse access to an image that does not exist, so that nobody
+// learns which ones exist.
 type Error struct {
 	Ref   string // the image, with its registry and tag written out
 	Kind  error
@@ -84,7 +84,7 @@ const (
 	labelHolds = "containerd.io/gc.ref.content.config"
 )
 
-// Image returns what is known of a layer that PullImage or BuildImage has made.
+// Image returns the image of a layer that PullImage or BuildImage has made.
 func (m *Maker) Image(ctx context.Context, layer string) (Image, error) {
 	img, config, err := m.image(ctx, layer)
 	if err == nil {

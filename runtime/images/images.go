@@ -1,6 +1,6 @@
-// Package images makes layers of images: what a registry has, and what a
-// Dockerfile describes. It pulls by containerd and builds by BuildKit, both as
-// libraries in this process, and leaves a layer of package runtime with the
+// Package images turns images into layers: images of a registry, and images that a
+// Dockerfile describes. It pulls with containerd and builds with BuildKit, both as
+// libraries in this process. The result is a layer of package runtime with the
 // image's configuration.
 package images
 

@@ -43,7 +43,7 @@ type PullSpec struct {
 	Foreign bool
 }
 
-// Login is a registry's user; the zero Login is nobody.
+// Login is a registry's user; the zero Login is anonymous.
 type Login struct {
 	Username, Password string
 

@@ -1,15 +1,14 @@
-// Package pid1 is the first process of every container: it waits to be told
-// what to run, runs it, writes its output to a rotated log file, passes signals
-// on, reaps orphans and leaves with the program's exit code.
+// Package pid1 is the first process of every container: it waits for the command,
+// runs it, writes its output to a rotated log file, forwards signals, reaps
+// orphans and exits with the program's exit code.
 //
 //	listen on control.sock ──launch──▶ program runs ──ends──▶ drain its output
 //	        │                         signals, orphans          kill what is left
 //	        └─ nobody for 10 min ─▶ exit                        exit.json, exit
 //
-// It lives inside the container so that nothing outside can block the app or
-// take its output away: berth and containerd may die, and when this process
-// dies the kernel ends the container with it, which is an event that the
-// house handles already.
+// It runs inside the container so that nothing outside can block the app or lose
+// its output: berth and containerd may die, and if this process dies, the kernel
+// ends the container, which berth handles like any other end.
 //
 // It knows nothing of the house but three things in its environment and file
 // system: BERTH_CONTROL, the directory where it listens and leaves word (see

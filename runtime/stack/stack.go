@@ -1,5 +1,5 @@
-// Package stack says what the base filesystem of every container is made of.
-// It is apart from the engine for the sake of install.sh, which makes one while
+// Package stack defines the content of the base filesystem of every container. It
+// is separate from the engine because install.sh builds a base filesystem while
 // the engine is still being compiled.
 package stack
 

@@ -8,8 +8,8 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// ExplainDiskFull makes a clear fault of an error that a full disk caused, and
-// returns any other as it is.
+// ExplainDiskFull turns an error that a full disk caused into a clear fault,
+// and returns any other error unchanged.
 func ExplainDiskFull(err error) error {
 	if f := From(err); f != nil && f.Code == code.DiskFull {
 		return f // the state file's own words

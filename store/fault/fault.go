@@ -1,9 +1,9 @@
-// Package fault is how the house says no: one sentence of what happened,
-// a stable code, the evidence and a hint, in a shape that every door (CLI, SSH,
-// git push, HTTP) can show.
+// Package fault has the errors that a user can act on: a sentence that says what
+// happened, a stable code, the evidence and a hint, in a form that every door
+// (CLI, SSH, git push, HTTP) can show.
 //
-// A room that must not know this package returns an error with the methods of
-// Detailed; From finds it wherever it stands in the chain.
+// A package that must not import this one returns an error with the methods of
+// Detailed; From finds it anywhere in the chain.
 package fault
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// Kind sorts a fault for whoever answers: it is the exit code of the command
-// and the status of the HTTP answer.
+// Kind is the class of a fault: it decides the exit code of the command and the
+// status of the HTTP answer.
 type Kind int
 
 // The kinds, numbered as the exit codes of berth's commands.
@@ -66,15 +66,15 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// NewRef returns what an internal error is called where it must not be shown:
-// to whoever asked, and in the log, where its whole chain stands.
+// NewRef returns a reference for an internal error: the user sees the
+// reference, and the log has the whole error under it.
 func NewRef() string {
 	raw := make([]byte, 4)
 	rand.Read(raw)
 	return hex.EncodeToString(raw)
 }
 
-// Internal is what a user gets in place of an error that is none of theirs and
+// Internal is the fault that a user gets instead of an internal error, which
 // was logged under ref.
 func Internal(ref string) *Error {
 	return New(Failed, code.Internal, "internal error (ref %s)", ref).Hint("berth's log has the cause under that ref")

@@ -2,7 +2,7 @@ package fault
 
 import "strings"
 
-// Nearest returns the one of names that word was probably meant to be, or "".
+// Nearest returns the name that word was probably meant to be, or "".
 func Nearest(word string, names []string) string {
 	best, bound := "", max(1, len(word)/3)+1
 	for _, name := range names {

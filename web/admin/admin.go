@@ -1,10 +1,10 @@
-// Package admin is the admin pages. A page is a file in templates/ that fills
-// the layout's "main", and a file of the same name here. Pages are whole without
-// JavaScript; with it, the parts of a page that change are sent again as they
-// change (live.go), and what programs write is followed (follow.go).
+// Package admin has the admin pages. A page is a file in templates/ that fills the
+// layout's "main", and a file of the same name here. Pages work without JavaScript;
+// with it, the changed parts of a page are sent again (live.go), and logs are
+// followed (follow.go).
 //
-// The pages read and change everything by the verbs, in the name of who looks,
-// and know nothing of the rooms below them.
+// The pages read and change everything by verbs, in the name of the signed-in user,
+// and know nothing of the rooms below.
 package admin
 
 import (
@@ -35,7 +35,7 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-// Config is what the pages have to be told.
+// Config has the settings of the pages.
 type Config struct {
 	// SSHPort stands in commands when it is neither 0 nor 22.
 	SSHPort int

@@ -128,10 +128,10 @@ func colourOf(source string) int {
 	return int(h.Sum32() % sourceColours)
 }
 
-// place says which lines of a log a browser has: for each source the time of
+// cursor says which lines of a log a browser has: for each source the time of
 // the last one, and how many it has of that very time. Lines of one source
 // come in the order of their times; those of several sources need not.
-type place struct {
+type cursor struct {
 	marks  map[string]mark
 	again  map[string]int // lines of a mark's time seen while catching up
 	newest time.Time
@@ -144,42 +144,42 @@ type mark struct {
 }
 
 const (
-	maxPlace     = 4 << 10         // bytes that a place is written in
+	maxCursor    = 4 << 10         // bytes that a place is written in
 	maxMarks     = 60              // sources that it remembers
 	sourceJitter = 2 * time.Second // by how much a source may lag behind another
 )
 
-func newPlace() *place {
-	return &place{marks: map[string]mark{}, again: map[string]int{}, first: true}
+func newCursor() *cursor {
+	return &cursor{marks: map[string]mark{}, again: map[string]int{}, first: true}
 }
 
 func keyOf(line logs.LogLine) string {
 	return line.Source + "@" + strconv.Itoa(line.Release)
 }
 
-// parsePlace reads what String wrote. What makes no sense is no place at all:
+// parseCursor reads what String wrote. What makes no sense is no place at all:
 // the log is then shown from its tail.
-func parsePlace(s string) *place {
-	p := newPlace()
-	if s == "" || len(s) > 2*maxPlace {
+func parseCursor(s string) *cursor {
+	p := newCursor()
+	if s == "" || len(s) > 2*maxCursor {
 		return p
 	}
 	for entry := range strings.SplitSeq(s, ",") {
 		fields := strings.Split(entry, ":")
 		if len(fields) != 3 {
-			return newPlace()
+			return newCursor()
 		}
 		key, err := url.QueryUnescape(fields[0])
 		if err != nil {
-			return newPlace()
+			return newCursor()
 		}
 		at, err := strconv.ParseInt(fields[1], 36, 64)
 		if err != nil {
-			return newPlace()
+			return newCursor()
 		}
 		n, err := strconv.Atoi(fields[2])
 		if err != nil {
-			return newPlace()
+			return newCursor()
 		}
 		m := mark{time.Unix(0, at), n}
 		p.marks[key] = m
@@ -190,7 +190,7 @@ func parsePlace(s string) *place {
 	return p
 }
 
-func (p *place) String() string {
+func (p *cursor) String() string {
 	var entries []string
 	for key, m := range p.marks {
 		entries = append(entries, url.QueryEscape(key)+":"+strconv.FormatInt(m.at.UnixNano(), 36)+":"+strconv.Itoa(m.n))
@@ -199,13 +199,13 @@ func (p *place) String() string {
 	return strings.Join(entries, ",")
 }
 
-// known tells whether there is a place to go on from.
-func (p *place) known() bool { return len(p.marks) > 0 }
+// started tells whether there is a place to go on from.
+func (p *cursor) started() bool { return len(p.marks) > 0 }
 
 // passed tells whether the browser has the line already. Lines that come again
 // are passed in the order they came in before.
-func (p *place) passed(line logs.LogLine) bool {
-	if !p.known() {
+func (p *cursor) passed(line logs.LogLine) bool {
+	if !p.started() {
 		return false
 	}
 	key := keyOf(line)
@@ -223,7 +223,7 @@ func (p *place) passed(line logs.LogLine) bool {
 }
 
 // advance notes that the browser gets the line.
-func (p *place) advance(line logs.LogLine) {
+func (p *cursor) advance(line logs.LogLine) {
 	key := keyOf(line)
 	m, known := p.marks[key]
 	switch {

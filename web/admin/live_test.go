@@ -272,7 +272,7 @@ func TestFollow_BuildGoesOnWhereTheBrowserStoppedAndEnds(t *testing.T) {
 }
 
 func TestPlace_SurvivesBeingWrittenDown(t *testing.T) {
-	p := newPlace()
+	p := newCursor()
 	now := time.Now()
 	for i := range 100 {
 		p.advance(logs.LogLine{Source: fmt.Sprintf("cron.a:b,%d", i), Release: 3, Time: now.Add(time.Duration(i) * time.Second)})
@@ -280,15 +280,15 @@ func TestPlace_SurvivesBeingWrittenDown(t *testing.T) {
 	last := logs.LogLine{Source: "cron.a:b,99", Release: 3, Time: now.Add(99 * time.Second)}
 	p.advance(last)
 	text := p.String()
-	if len(text) > maxPlace || strings.ContainsAny(text, " \n\x00") {
+	if len(text) > maxCursor || strings.ContainsAny(text, " \n\x00") {
 		t.Errorf("the place is %d bytes: %q", len(text), text)
 	}
-	q := parsePlace(text)
+	q := parseCursor(text)
 	if !q.passed(last) || !q.passed(last) || q.passed(last) {
 		t.Error("of a line that was there twice, not just two are passed")
 	}
 	for _, bad := range []string{"x", "a:b", "a:b:c:d", "%zz:1:1", "a:1:x", strings.Repeat("a:1:1,", 5000)} {
-		if parsePlace(bad).known() {
+		if parseCursor(bad).started() {
 			t.Errorf("%.20q is taken for a place", bad)
 		}
 	}

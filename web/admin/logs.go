@@ -77,7 +77,7 @@ func cronSource(id string) string { return "cron." + id }
 // readLog reads the last lines of a log.
 func (a *admin) readLog(ctx context.Context, user store.User, q verbs.LogArgs) (logView, error) {
 	var shown []template.HTML
-	at := newPlace()
+	at := newCursor()
 	err := verbs.Follow(ctx, a.table, user, "logs", q, func(line logs.LogLine) error {
 		at.advance(line)
 		shown = append(shown, logLineHTML(line))
@@ -100,15 +100,15 @@ func (a *admin) serveLogsFollow(w http.ResponseWriter, r *http.Request, user sto
 	if _, err := a.logSources(r.Context(), user, q.App); err != nil {
 		return err // while an error page can still be the answer
 	}
-	at := parsePlace(cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after")))
-	if at.known() {
+	at := parseCursor(cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after")))
+	if at.started() {
 		q.Lines = replayLog
 	}
 	gap := false
 	return a.stream(w, r, func(ctx context.Context, s *eventStream) error {
 		show := func(line logs.LogLine) (template.HTML, bool) {
 			// The replay begins before the browser's place, or it does not reach it.
-			gap = at.first && at.known() && line.Time.After(at.newest)
+			gap = at.first && at.started() && line.Time.After(at.newest)
 			at.first = false
 			if at.passed(line) {
 				return "", false

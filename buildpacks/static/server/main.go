@@ -1,6 +1,6 @@
-// Package server is berth's file server: what serves static sites and
-// single-page apps. It is the berth binary under another name, which stands in
-// every container already, so that a site needs no web server of its own.
+// Package server is berth's file server for static sites and single-page apps. It
+// is the berth binary under another name, which every container has already, so
+// that a site needs no web server of its own.
 //
 // A request is answered with the first of these that there is:
 //
@@ -37,7 +37,7 @@ const Name = "static-server"
 // Invoked tells whether this process was started as the file server.
 func Invoked() bool { return len(os.Args) > 0 && filepath.Base(os.Args[0]) == Name }
 
-// Main serves until it is told to stop. It returns the exit code.
+// Main serves until it is stopped. It returns the exit code.
 func Main() int { return start(os.Args[1:], os.Stdout, os.Stderr) }
 
 // The bounds of a server.

@@ -1,12 +1,12 @@
-// Package dns proves to a CA that a name is ours, by records: it puts the TXT
-// record of a challenge into the zone at whoever hosts it, and takes it away.
-// That is all it can do; a token for it may be scoped to that.
+// Package dns solves DNS challenges of a CA: it puts the TXT record of a challenge
+// into the zone at its provider, and removes it. It does nothing else; a token for
+// it can be scoped to that.
 //
 //	certmagic ─ Provider ─ Cloudflare, Route 53, DigitalOcean, Hetzner, Gandi
 //	                     └ RFC 2136 (BIND, Knot, PowerDNS, ...)
 //
-// Settings bear the names that lego gives them in its environment, so that what
-// people have written down for other tools fits.
+// Settings have the names of lego's environment variables, so that settings for
+// other tools can be reused.
 package dns
 
 import (
@@ -45,7 +45,7 @@ type zone interface {
 	remove(ctx context.Context, zone, name, value string) error
 }
 
-// Setting is something that a provider has to be told.
+// Setting is a setting of a provider.
 type Setting struct {
 	Name     string
 	Aliases  []string
@@ -73,8 +73,8 @@ func Names() (names []string) {
 	return names
 }
 
-// Settings lists what a provider has to be told; ok is false when there is no
-// such provider.
+// Settings lists the settings of a provider; ok is false when there is no such
+// provider.
 func Settings(name string) (settings []Setting, ok bool) {
 	k, ok := find(name)
 	return k.settings, ok

@@ -1,6 +1,6 @@
-// Package outage calls containerd across its absences. containerd may be
-// restarted or killed at any moment, while the containers run on: a call that
-// failed for this reason is made again until containerd answers.
+// Package outage retries calls of containerd while it is down. containerd may be
+// restarted or killed at any moment, while the containers keep running: a call
+// that failed for this reason is repeated until containerd answers.
 package outage
 
 import (
@@ -66,7 +66,7 @@ func RetryGone(ctx context.Context, fn func() error) error {
 	}
 }
 
-// Retry is RetryGone for removals: what is gone is as it should be.
+// Retry is RetryGone for removals: a missing object is a success.
 func Retry(ctx context.Context, fn func() error) error {
 	if err := RetryGone(ctx, fn); !errors.Is(err, ErrGone) {
 		return err

@@ -1,5 +1,5 @@
-// Package code has the codes of faults: a constant for each, one sentence of
-// what it means, and a paragraph of help for whoever reads it in a message.
+// Package code has the codes of faults: for each a constant, a sentence that says
+// what it means, and a paragraph of help for the reader of a message.
 // `berth explain` prints them, and docs/errors.md lists them.
 //
 // A code is stable: pages and scripts refer to it. The number of one that is no
