@@ -39,7 +39,7 @@ func (d *Apps) Inspect(ctx context.Context, app string) ([]Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	record := status.App
+	record := d.counts(status.App)
 	list := []Inspection{}
 	if record.Release == 0 {
 		return list, nil

@@ -2,62 +2,55 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"io"
-	"strings"
 
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/store/fault/code"
 )
 
-// limitProperties are the limits that ps:set has for every process type: what
-// resource:limit sets under another name.
-var limitProperties = []struct{ name, resource string }{
-	{"memory", "memory"},
-	{"processes", "pids"},
+// SetProcesses sets a property of how an app's processes are run, or with "" of
+// those of all apps that have no value of their own; an empty value takes it
+// back. A limit of an app is one of resource:limit, for every process type; see
+// Resources.Allot. What is set for all apps counts for each from its next start or
+// deploy.
+func (d *Processes) SetProcesses(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
+	set, err := formation.Properties.Check(app, name, value)
+	if err != nil {
+		return err
+	}
+	if app != "" && formation.IsLimit(name) {
+		value := set.Value
+		if value == "" {
+			value = clearWord
+		}
+		_, err := d.allot(ctx, app, Allotting{Limit: map[string]string{formation.ResourceOf(name): value}}, by, out)
+		return err
+	}
+	event := store.Event{App: app, By: by.Name, Kind: "ps", Text: set.Text()}
+	err = d.db.Update(func(tx *store.Tx) error { return errors.Join(set.Keep(tx), tx.AddEvent(event)) })
+	if err != nil {
+		return fault.ExplainDiskFull(err)
+	}
+	d.publish(app)
+	return nil
 }
 
-// LimitProperties are the names of the limits that SetLimit takes.
-func LimitProperties() (names []string) {
-	for _, p := range limitProperties {
-		names = append(names, p.name)
-	}
-	return names
+// counts returns a record with the limits, the order of rollouts and the rest of
+// ps:set that count for it; see formation.Counts.
+func (j *journal) counts(record store.App) store.App {
+	counts, err := formation.Counts(j.db, record)
+	j.warn("what is set for all apps cannot be read", err, "app", record.Name)
+	return counts
 }
 
 // EffectiveLimits are what an instance of an app may take that has no limits of
 // its process type.
-func EffectiveLimits(record store.App) store.Limits {
-	l := usually(record.Limit(store.AnyType))
+func EffectiveLimits(counts store.App) store.Limits {
+	l := usually(counts.Limit(store.AnyType))
 	return store.Limits{Memory: l.Memory, CPUs: float64(l.CPU) / 1000, Pids: l.Pids}
-}
-
-// NoProcessProperty returns the fault (E188) of a property that processes do
-// not have.
-func NoProcessProperty(name string) *fault.Error {
-	return fault.New(fault.Usage, code.ProcessPropertyInvalid, "processes have no property %.60q", name).
-		Hint("the properties are rollout, %s", strings.Join(LimitProperties(), ", "))
-}
-
-// SetLimit sets a limit of every process type of an app, by the name that ps:set
-// has for it. An empty value is the usual one.
-func (d *Processes) SetLimit(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
-	for _, p := range limitProperties {
-		if p.name != name {
-			continue
-		}
-		if value == "" {
-			value = clearWord
-		} else if _, err := resourceOf(p.resource).parse(value); err != nil || strings.Trim(value, "0123456789") == "" && p.resource == "memory" {
-			// A number alone says no unit, and means another thing to everybody.
-			return fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", name, value).
-				Hint("%s", resourceOf(p.resource).bounds())
-		}
-		_, err := d.allot(ctx, app, Allotting{Process: store.AnyType, Limit: map[string]string{p.resource: value}}, by, out)
-		return err
-	}
-	return NoProcessProperty(name)
 }
 
 // usually fills in the limits that every instance has.

@@ -159,32 +159,6 @@ func allBut(list []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 
-// SetRollout says in which order an app's releases follow one another; "" is
-// the usual one.
-func (d *Processes) SetRollout(_ context.Context, app string, rollout store.Rollout, by store.User) error {
-	orders := []store.Rollout{store.StartFirst, store.StopFirst}
-	if rollout != "" && !slices.Contains(orders, rollout) {
-		return fault.New(fault.Usage, code.ProcessPropertyInvalid, "rollout cannot be %.60q", rollout).Hint("use start-first or stop-first")
-	}
-	text := "unset rollout"
-	if rollout != "" {
-		text = "set rollout to " + string(rollout)
-	}
-	err := d.db.Update(func(tx *store.Tx) error {
-		record, err := tx.App(app)
-		if err != nil {
-			return err
-		}
-		record.Rollout = rollout
-		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "ps", Text: text}))
-	})
-	if err != nil {
-		return fault.ExplainDiskFull(err)
-	}
-	d.publish(app)
-	return nil
-}
-
 // reshape changes how the live release runs: edit changes the record and says
 // what else is to change, and the new record is stored at the swap.
 func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {

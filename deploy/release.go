@@ -61,7 +61,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.Fits(formation.Of(record, release)) {
+	if !with.standby.Fits(formation.Of(d.counts(record), release)) {
 		with.standby.Dismiss()
 		with.standby = nil
 	}
@@ -71,7 +71,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
-	trial := with.trial(release, before)
+	trial := with.trial(d.counts(record), release, before)
 	if with.updateApp != nil {
 		with.updateApp(&record)
 	}
@@ -128,7 +128,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
-	case stopsFirst(record, release):
+	case stopsFirst(d.counts(record), release):
 		out.Step("Switch", "v%d -> v%d", before, release.Number)
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())

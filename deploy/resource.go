@@ -135,19 +135,20 @@ func (d *Processes) allot(ctx context.Context, app string, a Allotting, by store
 		if err := d.knows(*record, release, a); err != nil {
 			return change{}, err
 		}
-		before := *record
+		before, machine := *record, d.counts(store.App{}).Limits
 		record.Resources = record.Resources.Clone()
 		a.clear(record, len(by.Apps) > 0)
 		for key, n := range parsed {
 			kind, name, _ := strings.Cut(key, " ")
-			if err := setResource(record, done.Process, kind, name, n, by); err != nil {
+			if err := setResource(record, done.Process, kind, name, n, by, machine); err != nil {
 				return change{}, err
 			}
 		}
-		if err := consistent(*record, release); err != nil {
+		counts := d.counts(*record)
+		if err := consistent(counts, release); err != nil {
 			return change{}, err
 		}
-		done.Now, done.Later = differing(before, *record, release)
+		done.Now, done.Later = differing(d.counts(before), counts, release)
 		return change{by: by}, nil
 	}, e)
 }
@@ -222,8 +223,10 @@ func (a Allotting) clear(record *store.App, bound bool) {
 }
 
 // setResource sets a limit or a reservation of a process type; 0 takes it back.
-func setResource(record *store.App, process, kind, name string, n int64, by store.User) error {
+func setResource(record *store.App, process, kind, name string, n int64, by store.User, machine store.Limits) error {
 	r := resourceOf(name)
+	all := store.Resource{Memory: machine.Memory, Pids: machine.Pids}
+	r.usual = cmp.Or(*all.Of(name), r.usual) // what is set for all apps
 	allotted := record.Resources[process]
 	bound := len(by.Apps) > 0
 	if bound {
@@ -362,10 +365,10 @@ func (d *Resources) ResourceReport(ctx context.Context, app string) (ResourceRep
 	if err != nil {
 		return ResourceReport{}, err
 	}
-	report := ResourceReport{App: app}
+	report, counts := ResourceReport{App: app}, d.counts(status.App)
 	for _, process := range allotees(status.App, release) {
 		t := TypeResources{
-			Process: process, Limit: usually(status.App.Limit(process)), Reserve: status.App.Resources.Reserve(process),
+			Process: process, Limit: usually(counts.Limit(process)), Reserve: status.App.Resources.Reserve(process),
 			Instances: status.App.Instances(process),
 		}
 		for _, i := range status.Instances {

@@ -19,11 +19,11 @@ import (
 
 // trial is the watch over a release that takes the place of another one; nil is
 // none.
-func (r rollout) trial(release store.Release, before int) *fleet.Trial {
-	if r.back || before == 0 || before == release.Number {
+func (r rollout) trial(counts store.App, release store.Release, before int) *fleet.Trial {
+	if r.back || before == 0 || before == release.Number || counts.WatchSeconds == 0 {
 		return nil
 	}
-	return &fleet.Trial{Release: release.Number, Before: before}
+	return &fleet.Trial{Release: release.Number, Before: before, Window: time.Duration(counts.WatchSeconds) * time.Second}
 }
 
 // watchOf is how a trial that begins is recorded.
@@ -35,12 +35,12 @@ func watchOf(t *fleet.Trial) *store.Watch {
 }
 
 // trialOf is the trial that a start of berth finds.
-func trialOf(record store.App) *fleet.Trial {
-	w := record.Watch
-	if w == nil || w.Release != record.Release {
+func trialOf(counts store.App) *fleet.Trial {
+	w := counts.Watch
+	if w == nil || w.Release != counts.Release || counts.WatchSeconds == 0 {
 		return nil
 	}
-	return &fleet.Trial{Release: w.Release, Before: w.Before, Since: w.Since}
+	return &fleet.Trial{Release: w.Release, Before: w.Before, Since: w.Since, Window: time.Duration(counts.WatchSeconds) * time.Second}
 }
 
 // FellOver rolls back to the release before, in the background.

@@ -69,6 +69,12 @@ type App struct {
 	// Resources are kept beside the record: see AppResources.
 	Resources Resources `json:"-"`
 
+	// What ps:set says of it, once formation.Counts has read that. Zero seconds
+	// until a kill, and no signal, are the usual ones.
+	StopSignal   string `json:"-"`
+	StopSeconds  int    `json:"-"`
+	WatchSeconds int    `json:"-"`
+
 	Builder Builder `json:"builder,omitzero"`
 
 	// LocalCertificates keeps the app's hosts from the ACME CA (letsencrypt:disable).
@@ -114,6 +120,7 @@ type Builder struct {
 	Selected string `json:"selected,omitempty"`  // the language; "" is what the source tells
 	BuildDir string `json:"build_dir,omitempty"` // the directory of the repository that is built; "" is all of it
 	Test     bool   `json:"test,omitempty"`      // run the language's usual tests where app.json names none
+	NoTest   bool   `json:"no_test,omitempty"`   // do not, though it is set for all apps
 }
 
 // Limits bound what one instance of an app may take. Zero is the default.

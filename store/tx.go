@@ -18,6 +18,7 @@ type Tx struct {
 	Pages      Pages
 	Pairs      Pairs
 	Ports      Ports
+	Properties Properties
 	Registries Registries
 	Resources  AppResources
 	Volumes    Volumes
@@ -36,6 +37,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Pages:      Pages{r},
 		Pairs:      Pairs{r},
 		Ports:      Ports{r},
+		Properties: Properties{r},
 		Registries: Registries{r},
 		Resources:  AppResources{r},
 		Volumes:    Volumes{r},

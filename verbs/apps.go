@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 
@@ -48,6 +49,9 @@ func (n apps) verbs() []Verb {
 			Short:   "show one app",
 			Example: "apps:info shop",
 			Aliases: []string{"apps:report"},
+			Keys: keysOf(func(s deploy.AppStatus) []Key {
+				return []Key{{"app-created-at", fmt.Sprint(s.CreatedAt.Unix())}}
+			}),
 		}, n.info),
 		act(Verb{
 			Name: "apps:rename", Role: newApp,

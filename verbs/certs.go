@@ -34,6 +34,8 @@ func (n certs) verbs() []Verb {
 			Name: "certs:report", Role: seesHost,
 			Short:   "show the certificates of hosts",
 			Example: "certs:report shop",
+			Whole:   true,
+			Keys:    keysOf(certKeys),
 			Aliases: []string{"certs"},
 		}, n.report),
 		act(Verb{
@@ -68,6 +70,32 @@ func (n certs) verbs() []Verb {
 			Example: "certs:root >berth.pem",
 			Prints:  "{result.pem}",
 		}, n.root),
+	}
+}
+
+// certKeys are the values of Dokku's report: of the certificate that serves an
+// app's first host, unless it is one of the appliance's own CA.
+func certKeys(rows []Certificate) []Key {
+	var first Certificate
+	var hosts []string
+	for _, row := range rows {
+		if row.Source == "local" {
+			continue
+		}
+		if len(hosts) == 0 {
+			first = row
+		}
+		hosts = append(hosts, row.Host)
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format("Jan _2 15:04:05 2006 GMT") // as openssl writes it
+	}
+	return []Key{
+		{"ssl-enabled", fmt.Sprint(len(hosts) > 0)}, {"ssl-hostnames", strings.Join(hosts, " ")}, {"ssl-issuer", first.Issuer},
+		{"ssl-starts-at", at(first.NotBefore)}, {"ssl-expires-at", at(first.NotAfter)},
 	}
 }
 

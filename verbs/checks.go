@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 )
 
@@ -89,13 +90,13 @@ func (n checks) skip(ctx context.Context, c Call, args CheckTypesArgs) (struct{}
 
 func (n checks) disable(ctx context.Context, c Call, args AppArgs) (struct{}, error) {
 	return struct{}{}, errors.Join(
-		n.SkipChecks(ctx, args.App, nil, false, c.User, c.Out), n.SetRollout(ctx, args.App, store.StopFirst, c.User))
+		n.SkipChecks(ctx, args.App, nil, false, c.User, c.Out), n.SetProcesses(ctx, args.App, formation.Rollout, string(store.StopFirst), c.User, c.Out))
 }
 
 func (n checks) enable(ctx context.Context, c Call, args CheckTypesArgs) (struct{}, error) {
 	err := n.SkipChecks(ctx, args.App, args.types(), true, c.User, c.Out)
 	if err == nil && args.Types == "" {
-		err = n.SetRollout(ctx, args.App, "", c.User)
+		err = n.SetProcesses(ctx, args.App, formation.Rollout, "", c.User, c.Out)
 	}
 	return struct{}{}, err
 }

@@ -2,9 +2,11 @@ package verbs
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
@@ -31,8 +33,18 @@ func (n domains) verbs() []Verb {
 		look(Verb{
 			Name: "domains:report", Role: reads,
 			Short:   "show the domains",
-			Example: "domains:report shop",
+			Example: "domains:report shop\ndomains:report shop --domains-app-vhosts",
 			Aliases: []string{"domains"},
+			Keys: keysOf(func(d Domains) []Key {
+				hosts := d.Domains
+				if d.Default != "" {
+					hosts = append([]string{d.Default}, hosts...)
+				}
+				return []Key{
+					{"domains-app-enabled", fmt.Sprint(len(hosts) > 0)}, {"domains-app-vhosts", strings.Join(hosts, " ")},
+					{"domains-global-enabled", fmt.Sprint(d.Global != "")}, {"domains-global-vhosts", d.Global},
+				}
+			}),
 		}, n.report),
 		act(Verb{
 			Name: "domains:add", Role: deploys,

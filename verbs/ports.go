@@ -3,6 +3,7 @@ package verbs
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/store"
@@ -26,6 +27,14 @@ func (n ports) verbs() []Verb {
 			Name: "ports:report", Role: reads,
 			Short:   "show the TCP ports",
 			Example: "ports:report shop",
+			Whole:   true,
+			Keys: keysOf(func(r edge.PortsReport) []Key {
+				var list []string
+				for _, p := range r.Ports {
+					list = append(list, p.String())
+				}
+				return []Key{{"ports-map", strings.Join(list, " ")}}
+			}),
 			Aliases: []string{"ports", "ports:list"},
 		}, n.report),
 		act(Verb{

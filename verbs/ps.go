@@ -1,12 +1,15 @@
 package verbs
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -17,8 +20,7 @@ import (
 type ProcessRoom interface {
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
 	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error
-	SetLimit(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
-	SetRollout(ctx context.Context, app string, rollout store.Rollout, by store.User) error
+	SetProcesses(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
 	Unscale(ctx context.Context, app string, by store.User, out io.Writer) error
 	Stop(ctx context.Context, app, process string, by store.User, out io.Writer) error
@@ -38,11 +40,11 @@ type processes struct {
 
 func (n processes) verbs() []Verb {
 	return []Verb{
-		look(Verb{
-			Name: "ps:report", Role: reads,
+		reporter(formation.Properties, Verb{
 			Short:   "show what runs",
-			Example: "ps:report shop",
+			Example: "ps:report shop\nps:report shop --running",
 			Aliases: []string{"ps"},
+			Keys:    keysOf(Report.keys),
 		}, n.report),
 		act(Verb{
 			Name: "ps:scale", Role: deploys,
@@ -52,27 +54,10 @@ func (n processes) verbs() []Verb {
 			Example: "ps:scale shop web=2 worker=1",
 			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
-		act(Verb{
-			Name: "ps:set", Role: deploys,
-			Short: "say how processes are run",
-			Long: "rollout  start-first  the new release is up before the old one stops (usual)\n" +
-				"         stop-first   the old one stops before the new one starts, and requests\n" +
-				"                      wait: for an app of which two must not run at once\n" +
-				"memory     of each instance, job and one-off: 512MB (usual), 2GB\n" +
-				"processes  and threads, likewise: 1024 (usual)\n" +
-				"\nNo VALUE takes a property back. rollout counts from the next rollout, the\n" +
-				"limits at once. resource:limit sets them by process type, and more of them.",
-			Example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
+		setter(formation.Properties, Verb{
+			Short:   "say how processes are run",
+			Example: "ps:set shop rollout stop-first\nps:set shop memory 1g\nps:set --global memory 256m",
 			Done:    "set for {app}",
-			Values: func(words []string) []string {
-				if len(words) == 0 {
-					return append([]string{"rollout"}, deploy.LimitProperties()...)
-				}
-				if words[0] != "rollout" {
-					return nil
-				}
-				return []string{string(store.StartFirst), string(store.StopFirst)}
-			},
 		}, n.set),
 		act(Verb{
 			Name: "ps:restart", Role: deploys,
@@ -116,15 +101,8 @@ type RestartArgs struct {
 	Process string `json:"process,omitempty" cli:"[TYPE]"`
 }
 
-// PSSetArgs name a property of how an app's processes are run; an empty value
-// takes it back.
-type PSSetArgs struct {
-	AppArgs
-	Property string `json:"property" cli:"PROPERTY"`
-	Value    string `json:"value,omitempty" cli:"[VALUE]"`
-}
-
-// Report is what should run of an app, and what does.
+// Report is what should run of an app, and what does; with no app it is what is
+// set for all of them.
 type Report struct {
 	App       string            `json:"app"`
 	State     deploy.AppState   `json:"state"`
@@ -133,9 +111,36 @@ type Report struct {
 	Rollout   store.Rollout     `json:"rollout"`
 	Limits    store.Limits      `json:"limits"` // of each instance, the usual ones filled in
 	Instances []deploy.Instance `json:"instances"`
+
+	Properties []property.Row `json:"properties"`
 }
 
-func (n processes) report(ctx context.Context, _ Call, args AppArgs) (Report, error) {
+// keys are the values of Dokku's report.
+func (r Report) keys() []Key {
+	up := 0
+	for _, i := range r.Instances {
+		if i.State == deploy.InstanceUp {
+			up++
+		}
+	}
+	running := "false"
+	switch {
+	case up > 0 && up == len(r.Instances):
+		running = "true"
+	case up > 0:
+		running = "mixed"
+	}
+	keys := []Key{
+		{"deployed", fmt.Sprint(r.Release > 0)}, {"processes", fmt.Sprint(len(r.Instances))}, {"running", running},
+		{"ps-can-scale", "true"}, {"restore", fmt.Sprint(r.State != deploy.StateStopped)},
+	}
+	for _, i := range r.Instances {
+		keys = append(keys, Key{"status-" + strings.ReplaceAll(i.Name, ".", "-"), string(i.State)})
+	}
+	return keys
+}
+
+func (n processes) report(ctx context.Context, _ Call, args ReportArgs) (Report, error) {
 	return n.reportOf(ctx, args.App)
 }
 
@@ -155,17 +160,8 @@ func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, e
 	return n.reportOf(ctx, args.App)
 }
 
-func (n processes) set(ctx context.Context, c Call, args PSSetArgs) (Report, error) {
-	var err error
-	switch {
-	case args.Property == "rollout":
-		err = n.SetRollout(ctx, args.App, store.Rollout(args.Value), c.User)
-	case slices.Contains(deploy.LimitProperties(), args.Property):
-		err = n.SetLimit(ctx, args.App, args.Property, args.Value, c.User, c.Out)
-	default:
-		err = deploy.NoProcessProperty(args.Property)
-	}
-	if err != nil {
+func (n processes) set(ctx context.Context, c Call, args PropertyArgs) (Report, error) {
+	if err := n.SetProcesses(ctx, args.App, args.Property, args.Value, c.User, c.Out); err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)
@@ -192,15 +188,28 @@ func (n processes) start(ctx context.Context, c Call, args RestartArgs) (Report,
 	return n.reportOf(ctx, args.App)
 }
 
-func (n processes) reportOf(ctx context.Context, app string) (Report, error) {
-	status, err := n.Status(ctx, app)
+// reportOf is the report on an app, or with "" on what is set for all of them.
+func (n processes) reportOf(ctx context.Context, app string) (r Report, err error) {
+	r = Report{App: app, Formation: map[string]int{}, Instances: []deploy.Instance{}}
+	err = n.db.View(func(tx *store.Tx) error {
+		r.Properties, err = formation.Properties.Report(tx, app)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	var status deploy.AppStatus
+	if app != "" {
+		if status, err = n.Status(ctx, app); err != nil {
+			return Report{}, err
+		}
+	}
+	counts, err := formation.Counts(n.db, status.App)
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{
-		App: app, State: status.State, Release: status.Release,
-		Rollout: cmp.Or(status.Rollout, store.StartFirst), Limits: deploy.EffectiveLimits(status.App), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
-	}
+	r.State, r.Release, r.Rollout, r.Limits = status.State, status.Release, counts.Rollout, deploy.EffectiveLimits(counts)
+	r.Instances = append(r.Instances, status.Instances...)
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started
 	for process, n := range status.Formation {

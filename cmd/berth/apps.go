@@ -156,6 +156,10 @@ func (c *cli) processCommands() []command {
 }
 
 func printReport(t *table, r verbs.Report) {
+	if r.App == "" {
+		printRows(t, r.Properties)
+		return
+	}
 	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "PEAK", "LIMIT", "DETAIL")
 	for _, i := range r.Instances {
 		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), size(i.Peak), size(cmp.Or(i.Limit, r.Limits.Memory)), i.Detail)

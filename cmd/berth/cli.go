@@ -111,6 +111,7 @@ type command struct {
 	literal  bool // flags end at the first word, the rest is another program's
 
 	flags    func(*cobra.Command)
+	keys     func() []string               // of a report: its flags that print one value
 	complete func(words []string) []string // what may follow the words after the app; may be nil
 	run      func(ctx context.Context, app string, words []string) error
 }
@@ -131,7 +132,7 @@ type topic struct {
 func (c *cli) written() []command {
 	return slices.Concat(
 		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
-		c.letsencryptCommands(), c.certsCommands(), c.routerCommands(), c.requestCommands(),
+		c.letsencryptCommands(), c.certsCommands(), c.requestCommands(),
 		c.networkCommands(), c.storageCommands(), c.applianceCommands(),
 	)
 }
@@ -163,7 +164,13 @@ func (c *cli) topics() (topics []topic) {
 			continue
 		}
 		cmd, ok := written[v.Name]
-		if !ok {
+		switch {
+		case ok:
+		case v.Properties != nil && !v.Reads:
+			cmd = c.setCommand(v)
+		case isReport(v):
+			cmd = c.reportCommand(v)
+		default:
 			cmd = c.fromVerb(v)
 		}
 		cmd.short, cmd.long, cmd.example, cmd.aliases, cmd.complete = v.Short, v.Long, v.Example, v.Aliases, v.Values
@@ -229,7 +236,11 @@ func (c *cli) tree() *cobra.Command {
 	for _, t := range c.topics() {
 		for _, cmd := range t.commands {
 			if c.local || !cmd.local {
-				root.AddCommand(c.cobra(cmd))
+				made := c.cobra(cmd)
+				if cmd.keys != nil {
+					c.addKeys(root, made, cmd.keys)
+				}
+				root.AddCommand(made)
 			}
 		}
 	}

@@ -3,9 +3,11 @@
 package formation
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
@@ -26,6 +28,7 @@ func Of(record store.App, r store.Release) fleet.Release {
 	if r.Image != nil {
 		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
 	}
+	out.StopSignal, out.Grace = cmp.Or(record.StopSignal, out.StopSignal), time.Duration(record.StopSeconds)*time.Second
 	for _, p := range r.Processes {
 		if p.Type == "release" {
 			continue
