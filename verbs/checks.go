@@ -28,7 +28,7 @@ func (n checks) verbs() []Verb {
 		look(Verb{
 			Name: "checks:report", Role: reads,
 			Short:   "show the health checks of an app",
-			Long:    "They come from the healthchecks of app.json. A process type that has none there is\nchecked in the usual way: web is asked for GET /, others have to stay up.",
+			Long:    "They come from the healthchecks of app.json. A process type without any has the\nusual check: web is asked for GET /, others have to stay up.",
 			Example: "checks:report shop",
 			Aliases: []string{"checks"},
 		}, n.report),
@@ -48,7 +48,7 @@ func (n checks) verbs() []Verb {
 		act(Verb{
 			Name: "checks:disable", Role: deploys,
 			Short:   "skip checks, and stop before starting",
-			Long:    "It is checks:skip and ps:set rollout stop-first: the old instances stop before the\nnew ones start, and requests wait meanwhile.",
+			Long:    "It is checks:skip and ps:set rollout stop-first: the old instances stop before\nthe new ones start, and requests wait meanwhile.",
 			Example: "checks:disable shop",
 			Done:    "checks of {app} are disabled: the old stops before the new starts",
 		}, n.disable),

@@ -43,7 +43,7 @@ func (n resources) verbs() []Verb {
 			Short: "keep memory and CPUs for instances",
 			Long: "So much is kept for each instance of a process type, or of every one that has no\n" +
 				"reservation of its own. All reservations have to fit into the machine: what does\n" +
-				"not is refused before it starts. A key that is bound to apps can only lower them.",
+				"not is refused before it starts. A key that is bound to apps can only lower it.",
 			Example: "resource:reserve --memory 256m --process-type web shop\nresource:reserve --memory clear shop",
 		}, n.reserve),
 		act(Verb{
