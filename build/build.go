@@ -137,7 +137,7 @@ func (b *Builder) buildLayers(ctx context.Context, record store.App, build *stor
 	if err := b.roomToBuild(ctx, record); err != nil {
 		return err
 	}
-	if err := networkToBuild(runtime.IPv6Only()); err != nil {
+	if err := networkToBuild(b.engine.Stranded()); err != nil {
 		return err
 	}
 	if err := b.noteLayers(build, made); err != nil {

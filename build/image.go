@@ -55,7 +55,7 @@ func (b *Builder) makeImage(ctx context.Context, record store.App, by store.User
 	if err := b.roomToBuild(ctx, record); err != nil {
 		return err
 	}
-	if err := networkToBuild(runtime.IPv6Only()); err != nil {
+	if err := networkToBuild(b.engine.Stranded()); err != nil {
 		return err
 	}
 	logins, err := b.logins(record.Name, by)

@@ -127,8 +127,8 @@ func (b *Builder) outgrown(layer plan.Layer, record store.App, short *runtime.Di
 }
 
 // networkToBuild says why a build could fetch nothing here.
-func networkToBuild(ipv6Only bool) error {
-	if !ipv6Only {
+func networkToBuild(stranded bool) error {
+	if !stranded {
 		return nil
 	}
 	return IPv6Only()
@@ -136,6 +136,6 @@ func networkToBuild(ipv6Only bool) error {
 
 // IPv6Only returns the fault (E506) of a machine on which builds can fetch nothing.
 func IPv6Only() *fault.Error {
-	return fault.New(fault.Failed, code.IPv6Only, "this machine has internet access only over IPv6, and builds use IPv4").
-		Hint("give it an IPv4 address or a route by NAT or CLAT; running apps are not affected")
+	return fault.New(fault.Failed, code.IPv6Only, "this machine has internet access only over IPv6, and builds could not get IPv6").
+		Hint("berth's log says why; an IPv4 address or a route by NAT or CLAT helps too; running apps are not affected")
 }

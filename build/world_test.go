@@ -79,6 +79,7 @@ type noEngine struct{ Engine }
 
 func (noEngine) Layers(context.Context) ([]runtime.Layer, error) { return nil, nil }
 
+func (noEngine) Stranded() bool              { return false }
 func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 
 // madeBy is an engine whose layers another one makes.

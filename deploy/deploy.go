@@ -13,6 +13,7 @@ package deploy
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/berthd/berth/build"
@@ -45,6 +46,9 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Containers are the networks of the containers.
+	Containers []netip.Prefix
 
 	// Volumes is the directory of the apps' volumes. Own are berth's directories:
 	// nothing of them is mounted into an app.
@@ -86,6 +90,7 @@ type Deployer struct {
 	logs    *logs.Book
 	volumes *storage.Room
 	lan     *edge.Network
+	calls   *edge.Consents
 	boxes   fleet.Host // of what is no instance: jobs and phases
 
 	routed chan struct{} // closed when what ran before is routed
@@ -103,9 +108,11 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 	d.logs = logs.New(logs.Config{Dir: cfg.Logs, Store: db, Aside: isPhase, Log: log})
 	d.edge = edge.New(edge.Config{
 		Store: db, Router: table, Hosts: hosts, Apps: running{d}, Journal: events{d}, AccessLog: cfg.AccessLog,
-		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports, Log: log,
+		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports,
+		Containers: cfg.Containers, Log: log,
 	})
 	d.lan = edge.NewNetwork(db, engine, events{d})
+	d.calls = edge.NewConsents(db, engine, running{d}, events{d}, log)
 	d.volumes = d.newVolumes()
 	d.volumes.Watch(func(ctx context.Context) ([]fleet.Container, error) { return d.boxes.Containers(ctx) })
 	boxes := local.New(engine, d.volumes)
@@ -174,3 +181,6 @@ func (d *Deployer) Storage() *storage.Room { return d.volumes }
 
 // Network is what the apps reach.
 func (d *Deployer) Network() *edge.Network { return d.lan }
+
+// Consents are which apps may call which.
+func (d *Deployer) Consents() *edge.Consents { return d.calls }

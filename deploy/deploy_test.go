@@ -39,6 +39,7 @@ func (noEngine) HasLayer(context.Context, string) (bool, error) {
 
 func (noEngine) Room() (runtime.Room, error) { return runtime.Room{Size: 1 << 40, Free: 1 << 40}, nil }
 
+func (noEngine) Stranded() bool              { return false }
 func (noEngine) Load() (runtime.Load, error) { return runtime.Load{}, errors.New("no engine") }
 
 // noImages are no images and no steps of Dockerfiles.

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"github.com/berthd/berth/fleet"
@@ -42,6 +43,9 @@ type Config struct {
 
 	// Ports are those of the machine that berth itself listens on.
 	Ports []int
+
+	// Containers are the networks of the containers, in which no proxy is believed.
+	Containers []netip.Prefix
 
 	Log *slog.Logger
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"testing"
 
@@ -31,7 +32,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{apps: map[int]*fleet.App{}, log: slog.New(slog.DiscardHandler)}
 	w.Edge = New(Config{
 		Store: db, Router: router.New(router.Config{}, w.log), Hosts: noHosts{}, Apps: w, Journal: w,
-		AccessLog: accesslog.New(filepath.Join(dir, "logs"), w.log), Log: w.log,
+		AccessLog: accesslog.New(filepath.Join(dir, "logs"), w.log), Log: w.log, Containers: []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16")},
 	})
 	w.fleet = fleet.New(t.Context(), fleet.Config{Router: w.Routes(), Journal: w, Log: w.log})
 	update(t, w, func(tx *store.Tx) error { return tx.PutSettings(store.Settings{Domain: "example.com"}) })

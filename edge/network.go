@@ -21,6 +21,9 @@ import (
 // each is a rule in every container.
 const maxExceptions = 100
 
+// maxPublic bounds the addresses that lead to the machine from outside.
+const maxPublic = 20
+
 // networkProperty is one thing that can be set of the network of all apps.
 type networkProperty struct {
 	name   string
@@ -43,6 +46,33 @@ var networkProperties = []networkProperty{
 		lan.Except, wrong = parseExceptions(value)
 		return wrong
 	}},
+	{name: "public-addresses", usual: "none", values: []string{"none"}, set: func(lan *runtime.LAN, value string) (wrong string) {
+		lan.Public, wrong = parsePublic(value)
+		return wrong
+	}},
+}
+
+// parsePublic reads the addresses at which others reach the machine.
+func parsePublic(value string) (list []netip.Addr, wrong string) {
+	if value == "none" {
+		return nil, ""
+	}
+	for word := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		addr, err := netip.ParseAddr(word)
+		switch {
+		case err != nil || addr.Zone() != "" || addr.Is4In6():
+			return nil, fmt.Sprintf("%.60q is not an address such as 203.0.113.7", word)
+		case !addr.IsGlobalUnicast():
+			return nil, fmt.Sprintf("%s is not an address at which others reach this machine", addr)
+		}
+		if !slices.Contains(list, addr) {
+			list = append(list, addr)
+		}
+	}
+	if len(list) == 0 || len(list) > maxPublic {
+		return nil, fmt.Sprintf("it is a list of 1 to %d addresses, as 203.0.113.7,2001:db8::7, or none", maxPublic)
+	}
+	return list, ""
 }
 
 // parseExceptions reads addresses and networks, with commas or spaces between them.

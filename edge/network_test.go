@@ -27,14 +27,18 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 	n := NewNetwork(d.db, book, d)
 	by := store.User{Name: "alice", Role: store.RoleAdmin}
 	for _, row := range []struct{ name, value, want string }{
-		{"lan", "deny", "{deny []}"},
-		{"lan-allow", "192.168.1.10 10.8.0.0/24,192.168.1.10", "{deny [192.168.1.10/32 10.8.0.0/24]}"},
-		{"lan", "allow", "{allow [192.168.1.10/32 10.8.0.0/24]}"},
-		{"lan", "auto", "{ [192.168.1.10/32 10.8.0.0/24]}"},
-		{"lan-allow", "fd00::1", "{ [fd00::1/128]}"},
-		{"lan-allow", "none", "{ []}"},
-		{"lan", "", "{ []}"},
-		{"lan-allow", "", "{ []}"},
+		{"lan", "deny", "{deny [] []}"},
+		{"lan-allow", "192.168.1.10 10.8.0.0/24,192.168.1.10", "{deny [192.168.1.10/32 10.8.0.0/24] []}"},
+		{"lan", "allow", "{allow [192.168.1.10/32 10.8.0.0/24] []}"},
+		{"lan", "auto", "{ [192.168.1.10/32 10.8.0.0/24] []}"},
+		{"lan-allow", "fd00::1", "{ [fd00::1/128] []}"},
+		{"lan-allow", "none", "{ [] []}"},
+		{"public-addresses", "203.0.113.7 2001:db8::7,203.0.113.7", "{ [] [203.0.113.7 2001:db8::7]}"},
+		{"public-addresses", "none", "{ [] []}"},
+		{"public-addresses", "192.168.1.9", "{ [] [192.168.1.9]}"},
+		{"public-addresses", "", "{ [] []}"},
+		{"lan", "", "{ [] []}"},
+		{"lan-allow", "", "{ [] []}"},
 	} {
 		if _, err := n.SetNetwork(t.Context(), row.name, row.value, by); err != nil {
 			t.Fatal(err)
@@ -51,13 +55,15 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := n.NetworkReport(t.Context())
-	if got := fmt.Sprint(report.Properties); err != nil || got != "[{lan deny true   false} {lan-allow none false   false}]" {
+	if got := fmt.Sprint(report.Properties); err != nil || got != "[{lan deny true   false} {lan-allow none false   false} {public-addresses none false   false}]" {
 		t.Errorf("the report says %s, %v", got, err)
 	}
 	told := len(book.told)
 	for _, row := range [][2]string{
 		{"lan", "off"}, {"lan-allow", "example.com"}, {"lan-allow", ","}, {"lan-allow", "10.0.0.1/8"}, {"lan-allow", "fe80::1%eth0"}, {"lan-allow", "::ffff:10.0.0.1"},
 		{"lan-allow", "10.0.0.0/33"}, {"lan-allow", strings.Repeat("x", 5000)}, {"lan-allow", manyAddresses()}, {"wan", "allow"}, {"", "deny"},
+		{"public-addresses", "127.0.0.1"}, {"public-addresses", "169.254.169.254"}, {"public-addresses", "fe80::1%eth0"}, {"public-addresses", "203.0.113.0/24"},
+		{"public-addresses", "0.0.0.0"}, {"public-addresses", "224.0.0.1"}, {"public-addresses", "::ffff:203.0.113.7"}, {"public-addresses", ","}, {"public-addresses", manyAddresses()},
 	} {
 		if _, err := n.SetNetwork(t.Context(), row[0], row[1], by); codeOf(err) != "E194" {
 			t.Errorf("%s %.40q: got %v, want E194", row[0], row[1], err)

@@ -54,9 +54,8 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 	return content, err
 }
 
-// PageOf returns a page as it is shown: the one that was set of the app by hand,
-// else the one that the live release carries, else the one that was set for all
-// apps, nil when there is none.
+// PageOf returns the page to show: the one that was set for the app, else the one
+// of the live release, else the one for all apps; nil when there is none.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
 	if content := tx.Pages.Get(app, page); content != nil {
 		return content, false, nil

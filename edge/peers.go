@@ -70,7 +70,7 @@ var peerProperties = []peerProperty{
 // peersOf translates the settings into the router's words. What a later berth
 // has set is left out, which trusts nobody too many.
 func (e *Edge) peersOf(s store.Settings) (p peer.Policy) {
-	p.MaxConnections = defaultConnections
+	p.MaxConnections, p.Strangers = defaultConnections, e.cfg.Containers
 	for _, name := range slices.Sorted(maps.Keys(s.Router)) {
 		if _, err := routerPropertyNamed(name); err == nil {
 			continue // of apps that have no value of their own

@@ -14,19 +14,19 @@ import (
 func TestSetRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
 	d := newWorld(t)
 	by := store.User{Name: "alice", Role: store.RoleAdmin}
-	if got := fmt.Sprint(d.peersOf(d.settings())); got != fmt.Sprint(peer.Policy{MaxConnections: defaultConnections}) {
+	if got := fmt.Sprint(d.peersOf(d.settings())); got != fmt.Sprint(peer.Policy{MaxConnections: defaultConnections, Strangers: d.cfg.Containers}) {
 		t.Errorf("before anything is set: %s", got)
 	}
 	for _, row := range []struct{ name, value, want string }{
-		{"trusted-proxies", "192.0.2.1, 2001:db8::/32", "{[192.0.2.1/32 2001:db8::/32]  1000}"},
-		{"proxy-protocol", "on", "{[192.0.2.1/32 2001:db8::/32] required 1000}"},
-		{"max-connections-per-address", "50", "{[192.0.2.1/32 2001:db8::/32] required 50}"},
-		{"max-connections-per-address", "off", "{[192.0.2.1/32 2001:db8::/32] required 0}"},
-		{"proxy-protocol", "optional", "{[192.0.2.1/32 2001:db8::/32] optional 0}"},
-		{"trusted-proxies", "loopback", "{[127.0.0.0/8 ::1/128] optional 0}"},
-		{"trusted-proxies", "none", "{[] optional 0}"},
-		{"proxy-protocol", "", "{[]  0}"},
-		{"max-connections-per-address", "", "{[]  1000}"},
+		{"trusted-proxies", "192.0.2.1, 2001:db8::/32", "{[192.0.2.1/32 2001:db8::/32] [10.213.0.0/16]  1000}"},
+		{"proxy-protocol", "on", "{[192.0.2.1/32 2001:db8::/32] [10.213.0.0/16] required 1000}"},
+		{"max-connections-per-address", "50", "{[192.0.2.1/32 2001:db8::/32] [10.213.0.0/16] required 50}"},
+		{"max-connections-per-address", "off", "{[192.0.2.1/32 2001:db8::/32] [10.213.0.0/16] required 0}"},
+		{"proxy-protocol", "optional", "{[192.0.2.1/32 2001:db8::/32] [10.213.0.0/16] optional 0}"},
+		{"trusted-proxies", "loopback", "{[127.0.0.0/8 ::1/128] [10.213.0.0/16] optional 0}"},
+		{"trusted-proxies", "none", "{[] [10.213.0.0/16] optional 0}"},
+		{"proxy-protocol", "", "{[] [10.213.0.0/16]  0}"},
+		{"max-connections-per-address", "", "{[] [10.213.0.0/16]  1000}"},
 	} {
 		if _, err := d.SetRouter(t.Context(), "", row.name, row.value, by); err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestSetRouter_TellsTheRouterWhomToBelieve(t *testing.T) {
 func TestPeersOf_LeavesOutWhatALaterBerthHasSet(t *testing.T) {
 	d := newWorld(t)
 	got := d.peersOf(store.Settings{Router: map[string]string{"trusted-proxies": "the moon", "proxy-protocol": "on", "tomorrow": "1"}})
-	if want := (peer.Policy{Header: peer.HeaderRequired, MaxConnections: defaultConnections}); fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := (peer.Policy{Strangers: d.cfg.Containers, Header: peer.HeaderRequired, MaxConnections: defaultConnections}); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -98,6 +98,34 @@ func (a *App) Serving() bool {
 	return slices.ContainsFunc(a.set(), func(i *instance) bool { _, state, _ := i.running(); return state == Up })
 }
 
+// Endpoint is a healthy instance as other programs on the machine may call it.
+type Endpoint struct {
+	Type      string
+	Number    int
+	Container string
+	Listening []string // TCP addresses, in the order of their ports
+	Serving   string   // the one of them that takes requests; "" but of web
+}
+
+// Endpoints returns the healthy instances of the app.
+func (a *App) Endpoints() (list []Endpoint) {
+	for _, i := range a.set() {
+		c, state, address := i.running()
+		i.mu.Lock()
+		failing := i.failing != ""
+		i.mu.Unlock()
+		if c == nil || state != Up || failing {
+			continue
+		}
+		listening, err := c.Listening()
+		if err != nil { // it has ended
+			continue
+		}
+		list = append(list, Endpoint{i.process.Type, i.number, c.About().ID, listening, address})
+	}
+	return list
+}
+
 // Silent returns the names of the web instances that do not listen on a port.
 func (a *App) Silent(port int) (names []string) {
 	for _, i := range a.set() {

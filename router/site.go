@@ -157,6 +157,9 @@ func (r *Router) knows(host string) bool {
 	return ok
 }
 
+// Serves tells whether requests for a host lead anywhere, by a wildcard too.
+func (r *Router) Serves(host string) bool { return r.knows(host) }
+
 // shared tells whether two hosts are under the same wildcard and no more: one
 // certificate is for both, and browsers use its connections for both.
 func (t *table) shared(one, other string) bool {

@@ -218,7 +218,7 @@ func (a *attachment) begin(ctx context.Context, n *network, spec Spec) func() er
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		a.address, a.err = n.attach(ctx, spec.ID)
+		a.address, a.err = n.attach(ctx, spec.ID, spec.UID)
 	}()
 	return func() error {
 		<-done

@@ -90,6 +90,8 @@ type Config struct {
 	// LAN says whether containers reach the private networks around the machine,
 	// until SetLAN does.
 	LAN LAN
+	// Entrances are ports of the machine that containers reach.
+	Entrances []Entrance
 	// StackCache is a directory where made base filesystems are kept and
 	// looked for, so that a reinstallation need not bootstrap again; "" is none.
 	StackCache string
@@ -182,8 +184,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err err
 
 // newEngine returns an engine that is connected to nothing.
 func newEngine(cfg Config, log *slog.Logger) *Engine {
-	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
-	id := hex.EncodeToString(sum[:4])
+	id := installationID(cfg)
 	return &Engine{
 		LayerStore: newLayerStore(cfg, id, log),
 		pacer:      &pacer{cgroups: cgroups{id}, logger: log},
@@ -191,6 +192,25 @@ func newEngine(cfg Config, log *slog.Logger) *Engine {
 		containers: make(map[string]*Container),
 		doomed:     make(map[string]bool),
 	}
+}
+
+// installationID tells installations on one machine apart.
+func installationID(cfg Config) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(cfg.Root)))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Gateways are the machine's own addresses in the containers' networks.
+func (e *Engine) Gateways() []netip.Addr {
+	if !e.net.hasSix() {
+		return e.net.gateways()[:1]
+	}
+	return e.net.gateways()
+}
+
+// Networks are the ranges in which containers have addresses, or may get them.
+func (e *Engine) Networks() []netip.Prefix {
+	return []netip.Prefix{e.net.subnet, e.net.six.subnet(true)}
 }
 
 // ErrNoContainerd is what Open fails with while containerd does not answer. It

@@ -32,9 +32,9 @@ const (
 
 // Findings looks at the machine.
 func (e *Engine) Findings(ctx context.Context) (found []Finding) {
-	if IPv6Only() {
-		found = append(found, Finding{FindingIPv6Only, "this machine has internet access only over IPv6; apps and builds use IPv4 and reach nothing",
-			"give the machine an IPv4 address or a route by NAT or CLAT"})
+	if e.Stranded() {
+		found = append(found, Finding{FindingIPv6Only, "this machine has internet access only over IPv6; apps and builds could not get IPv6 and reach nothing",
+			"berth's log says why; an IPv4 address or a route by NAT or CLAT helps too"})
 	}
 	for _, f := range otherFirewalls(ctx, e.cfg.Bridge) {
 		found = append(found, Finding{FindingClosed, fmt.Sprintf("%s (%s) drops the packets of apps and builds; they have no network", f.name, f.chain), f.remedy})
@@ -56,9 +56,13 @@ func (e *Engine) Findings(ctx context.Context) (found []Finding) {
 // routing table. Nothing is sent to them.
 var internetIPv4, internetIPv6 = net.ParseIP("198.41.0.4"), net.ParseIP("2001:503:ba3e::2:30")
 
-// IPv6Only tells whether the machine has a route to the internet by IPv6 and
-// none by IPv4, which is all that containers have.
-func IPv6Only() bool { return !routed(internetIPv4) && routed(internetIPv6) }
+// Stranded tells whether the machine reaches the internet only over IPv6, and
+// containers have none.
+func (e *Engine) Stranded() bool { return !e.net.hasSix() && ipv6Only() }
+
+// ipv6Only tells whether the machine has a route to the internet over IPv6 and
+// none over IPv4.
+func ipv6Only() bool { return !routed(internetIPv4) && routed(internetIPv6) }
 
 func routed(to net.IP) bool {
 	routes, err := netlink.RouteGet(to)

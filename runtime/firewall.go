@@ -38,7 +38,7 @@ import (
 // them back (otherfirewall.go).
 //
 // Metadata services answer on link-local addresses, and on a few of their own
-// invention. Containers have no IPv6 beyond their own loopback, so none of it
+// invention. Where containers have no IPv6 beyond their own loopback, none of it
 // is forwarded.
 var hostRules = template.Must(reachRules().New("host").Parse(`
 table inet {{.Table}}
@@ -51,30 +51,76 @@ table inet {{.Table}} {
 	chain from_containers {
 		ct state established,related accept
 {{- template "resolvers" .Reach}}
+		meta l4proto { tcp, udp } ct original proto-dst 53 ct status dnat fib daddr type local accept comment "names"
+{{- range .Admissions}}
+		{{.}}
+{{- end}}
 		meta l4proto tcp reject with tcp reset
 		reject
 	}
+	set passages {
+		type ipv4_addr . ipv4_addr . inet_service
+{{- with .Passages}}
+		elements = { {{.}} }
+{{- end}}
+	}
+	set passages6 {
+		type ipv6_addr . ipv6_addr . inet_service
+{{- with .Passages6}}
+		elements = { {{.}} }
+{{- end}}
+	}
+	chain between {
+		ip saddr . ip daddr . tcp dport @passages accept
+		ip daddr . ip saddr . tcp sport @passages ct state established accept
+{{- if .Subnet6.IsValid}}
+		ip6 saddr . ip6 daddr . tcp dport @passages6 accept
+		ip6 daddr . ip6 saddr . tcp sport @passages6 ct state established accept
+{{- end}}
+		drop
+	}
 	chain forward {
 		type filter hook forward priority filter - 10; policy accept;
-		iifname "{{.Bridge}}" oifname "{{.Bridge}}" drop
+		iifname "{{.Bridge}}" oifname "{{.Bridge}}" goto between
 		oifname "{{.Bridge}}" ct state established,related accept
 		oifname "{{.Bridge}}" drop
 		iifname != "{{.Bridge}}" accept
+{{- if .Subnet6.IsValid}}
+		ip6 saddr != {{.Subnet6}} drop
+{{- else}}
 		meta nfproto ipv6 drop
+{{- end}}
 		ip saddr != {{.Subnet}} drop
 {{- template "resolvers" .Reach}}
 {{- template "reach" .Reach}}
 	}
+	chain output {
+		type filter hook output priority filter - 10; policy accept;
+		oifname "{{.Bridge}}" icmp type redirect drop
+		oifname "{{.Bridge}}" icmpv6 type nd-redirect drop
+	}
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname "{{.Bridge}}" jump leads
+	}
+	chain leads {
+{{- range .Leads}}
+		{{.}}
+{{- end}}
+	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr {{.Subnet}} oifname != "{{.Bridge}}" masquerade
+{{- if .Subnet6.IsValid}}
+		ip6 saddr {{.Subnet6}} oifname != "{{.Bridge}}" masquerade
+{{- end}}
 	}
 }
 `))
 
 // bridgeRules let from a container's port only what has its own addresses.
-// ARP is compared inside too. IPv6, and with it neighbour discovery, has no
-// business on the bridge.
+// ARP is compared inside too. Neighbour discovery of IPv6 has no business on the
+// bridge: all entries are fixed.
 var bridgeRules = template.Must(template.New("bridge").Parse(`
 table bridge {{.Table}}
 delete table bridge {{.Table}}
@@ -91,12 +137,20 @@ table bridge {{.Table}} {
 		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p}}{{end}} }
 {{- end}}
 	}
+	set addresses6 {
+		type ifname . ether_addr . ipv6_addr
+{{- if .Ports}}
+		elements = { {{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p.String6}}{{end}} }
+{{- end}}
+	}
 	chain prerouting {
 		type filter hook prerouting priority -300; policy accept;
 		iifname @ports jump from_port
 	}
 	chain from_port {
 		ether type ip iifname . ether saddr . ip saddr @addresses accept
+		ether type ip6 icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect } drop
+		ether type ip6 iifname . ether saddr . ip6 saddr @addresses6 accept
 		ether type arp iifname . ether saddr . arp saddr ip @addresses iifname . arp saddr ether . arp saddr ip @addresses accept
 		drop
 	}
@@ -109,20 +163,27 @@ type firewall struct {
 	bridge string
 	table  string
 	subnet netip.Prefix
+	six    six
+
+	directory directory // of ports
 
 	turn   sync.Mutex // held while nft runs: one transaction at a time; guards what follows
 	reach  reach
 	ports  map[string]port // of containers, by id
-	plain  bool            // the kernel filters no bridges, as far as the last transaction found
-	listed string          // the tables as nft listed them after the last transaction; "" if that failed
-	closed bool            // removed for good
+	owners map[string]int  // of containers, by id; those of nobody's are left out
+	// passages are those that are set, ways what the kernel has of them.
+	passages []Passage
+	ways     []way
+	plain    bool   // the kernel filters no bridges, as far as the last transaction found
+	listed   string // the tables as nft listed them after the last transaction; "" if that failed
+	closed   bool   // removed for good
 
 	repairs    int // how often the tables were put back
 	lastRepair time.Time
 }
 
-func newFirewall(bridge, id string, subnet netip.Prefix, log *slog.Logger) *firewall {
-	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, ports: make(map[string]port)}
+func newFirewall(bridge, id string, subnet netip.Prefix, six six, log *slog.Logger) *firewall {
+	return &firewall{log: log, bridge: bridge, table: "berth_" + id, subnet: subnet, six: six, ports: make(map[string]port), owners: make(map[string]int)}
 }
 
 // setReach replaces the tables, in one transaction. A reach that was not
@@ -148,8 +209,11 @@ func (f *firewall) current() reach {
 // container may forge frames.
 func (f *firewall) apply(ctx context.Context, r reach) error {
 	var host bytes.Buffer
+	ways := f.findWays()
 	if err := hostRules.Execute(&host, map[string]any{
-		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Reach": r.lists(),
+		"Table": f.table, "Bridge": f.bridge, "Subnet": f.subnet, "Subnet6": f.six.subnet(r.six), "Reach": r.lists(),
+		"Passages": elementsOf(ways, "ip"), "Passages6": elementsOf(ways, "ip6"),
+		"Admissions": r.admissions(), "Leads": r.leads([]netip.Addr{gatewayOf(f.subnet), f.six.address(gatewayOf(f.subnet))}),
 	}); err != nil {
 		return err
 	}
@@ -166,7 +230,7 @@ func (f *firewall) apply(ctx context.Context, r reach) error {
 			return err
 		}
 	}
-	f.reach = r
+	f.reach, f.ways = r, ways
 	f.setPlain(failed)
 	f.listed, err = f.list(ctx)
 	return err
@@ -231,19 +295,34 @@ func (f *firewall) list(ctx context.Context) (string, error) {
 	return tables.String(), nil
 }
 
-// admit lets a container's port speak.
-func (f *firewall) admit(ctx context.Context, id string, p port) error {
+// admit lets a container's port speak, and opens the ways of its owner's
+// containers.
+func (f *firewall) admit(ctx context.Context, id string, p port, owner int) error {
 	f.turn.Lock()
 	defer f.turn.Unlock()
-	f.ports[id] = p
-	if f.plain {
+	f.add(id, p, owner)
+	ways := f.findWays()
+	script := f.waysScript(ways)
+	if !f.plain {
+		script += fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s addresses6 { %[4]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name, p.String6())
+	}
+	if script == "" {
 		return nil
 	}
-	err := nft(ctx, fmt.Sprintf("add element bridge %[1]s addresses { %[2]s }\nadd element bridge %[1]s ports { %[3]q }\n", f.table, p, p.Name))
-	if err != nil { // somebody has removed the table, and the watch has not been here yet
+	if err := nft(ctx, script); err != nil { // somebody has removed the table, and the watch has not been here yet
 		return f.apply(ctx, f.reach)
 	}
+	f.ways = ways
 	return nil
+}
+
+// add notes a container. Nobody's have the owner 0.
+func (f *firewall) add(id string, p port, owner int) {
+	f.ports[id] = p
+	f.directory.add(id, p, owner)
+	if owner != 0 {
+		f.owners[id] = owner
+	}
 }
 
 // admitted returns the ports of all containers on the bridge, by id.
@@ -253,8 +332,8 @@ func (f *firewall) admitted() map[string]port {
 	return maps.Clone(f.ports)
 }
 
-// dismiss takes back what admit has let in, and returns it. The elements go
-// with the next transaction if they cannot go now: the port is gone by then.
+// dismiss takes back what admit has let in, and returns it. If the elements
+// cannot go now they go with the next transaction.
 func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -263,12 +342,29 @@ func (f *firewall) dismiss(ctx context.Context, id string) (port, bool) {
 		return p, false
 	}
 	delete(f.ports, id)
-	if !f.plain && !f.closed {
-		err := nft(ctx, fmt.Sprintf("delete element bridge %[1]s ports { %[3]q }\ndelete element bridge %[1]s addresses { %[2]s }\n", f.table, p, p.Name))
-		if err != nil {
-			f.log.Debug("a port's rules are left until the next transaction", "port", p.Name, "err", err)
-		}
+	delete(f.owners, id)
+	f.directory.remove(id)
+	if f.closed {
+		return p, true
 	}
+	ways := f.findWays()
+	script := f.waysScript(ways)
+	if !f.plain {
+		script += fmt.Sprintf("delete element bridge %[1]s ports { %[3]q }\ndelete element bridge %[1]s addresses6 { %[4]s }\ndelete element bridge %[1]s addresses { %[2]s }\n", f.table, p, p.Name, p.String6())
+	}
+	if script == "" {
+		return p, true
+	}
+	if err := nft(ctx, script); err != nil {
+		// Its address may be another's soon.
+		f.log.Debug("a port's rules are made again", "port", p.Name, "err", err)
+		if err := f.apply(ctx, f.reach); err != nil {
+			f.log.Warn("the rules of a container that is gone are left until the next look", "port", p.Name, "err", err)
+			f.listed = ""
+		}
+		return p, true
+	}
+	f.ways = ways
 	return p, true
 }
 

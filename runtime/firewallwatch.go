@@ -31,9 +31,11 @@ func (n *network) run(ctx context.Context) error {
 	g.Go(func() error {
 		return n.listen(ctx, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES, n.firewall.touches, changed)
 	})
-	g.Go(func() error {
-		return n.listen(ctx, unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR, func(syscall.NetlinkMessage) bool { return true }, changed)
-	})
+	for _, family := range []uint{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR} {
+		g.Go(func() error {
+			return n.listen(ctx, unix.NETLINK_ROUTE, family, func(syscall.NetlinkMessage) bool { return true }, changed)
+		})
+	}
 	g.Go(func() error {
 		tick := time.NewTicker(repairInterval)
 		defer tick.Stop()

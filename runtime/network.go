@@ -12,8 +12,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berthd/berth/runtime/internal/outage"
@@ -45,7 +47,9 @@ type network struct {
 	cfg    Config
 	id     string // of the installation
 	subnet netip.Prefix
-	host   *os.File // the host's network namespace
+	six    six
+	sixUp  atomic.Bool // containers have IPv6
+	host   *os.File    // the host's network namespace
 	cni    *libcni.CNIConfig
 	list   *libcni.NetworkConfigList
 
@@ -56,13 +60,16 @@ type network struct {
 	lan    LAN
 	resolv []byte          // what resolvConf holds
 	stale  map[string]bool // containers whose wall may be of another reach than the firewall's
+
+	mu     sync.Mutex        // guards raised
+	raised map[string]string // what lets containers out by their passages, as their walls have it
 }
 
 // containerInterface is a container's leg on the bridge.
 const containerInterface = "eth0"
 
 func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (_ *network, err error) {
-	n := &network{log: log, cfg: cfg, id: id, lan: cfg.LAN}
+	n := &network{log: log, cfg: cfg, id: id, lan: cfg.LAN, raised: make(map[string]string)}
 	if n.host, err = os.Open("/proc/self/ns/net"); err != nil {
 		return nil, err
 	}
@@ -80,14 +87,12 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
 		return nil, err
 	}
-	n.firewall = newFirewall(cfg.Bridge, id, n.subnet, log)
+	n.six = sixOf(id, n.subnet)
+	n.firewall = newFirewall(cfg.Bridge, id, n.subnet, n.six, log)
 	n.adopt()
 	r, err := n.lookAround(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if len(r.resolvers) == 0 {
-		log.Warn("the host's resolvers are on loopback alone: containers will not resolve names")
 	}
 	if err := n.firewall.setReach(ctx, r); err != nil {
 		return nil, fmt.Errorf("firewall: %w", err)
@@ -99,9 +104,22 @@ func openNetwork(ctx context.Context, cfg Config, id string, log *slog.Logger) (
 // lookAround finds out what containers may reach, and writes their resolv.conf.
 // The caller has the turn.
 func (n *network) lookAround(ctx context.Context) (reach, error) {
-	resolv, servers, err := hostResolvers()
+	had := n.hasSix()
+	if err := n.openSix(); err != nil {
+		n.log.Warn("containers have no IPv6", "err", err)
+	}
+	if n.hasSix() && !had {
+		n.warn("containers that run have no IPv6", n.giveSixToAll())
+	}
+	resolv, servers, err := hostResolvers(n.hasSix())
 	if err != nil {
 		return reach{}, err
+	}
+	if len(servers) == 0 {
+		// The machine's resolvers are at loopback addresses. Whoever serves names
+		// asks them for the containers.
+		servers = []netip.Addr{n.gateway()}
+		resolv = append(resolv, "nameserver "+n.gateway().String()+"\n"...)
 	}
 	if !bytes.Equal(resolv, n.resolv) || n.resolv == nil {
 		// Written in place: running containers see this very file.
@@ -110,7 +128,7 @@ func (n *network) lookAround(ctx context.Context) (reach, error) {
 		}
 		n.resolv = resolv
 	}
-	return findReach(ctx, n.lan, servers)
+	return findReach(ctx, n.lan, n.cfg.Entrances, servers, n.hasSix())
 }
 
 // refresh makes the rules anew if the machine has other addresses or resolvers
@@ -131,7 +149,7 @@ func (n *network) refresh(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.raiseWalls(ctx)
+	return n.raiseChangedWalls(ctx)
 }
 
 // setLAN changes whether containers reach the private networks. The work ends
@@ -152,14 +170,16 @@ func (n *network) adopt() {
 	for _, entry := range entries {
 		p, err := n.portOf(entry.Name())
 		if err == nil {
-			err = n.fasten(p)
+			err = errors.Join(n.fasten(p), n.leadOut(entry.Name()))
 		}
 		if err != nil {
 			n.log.Debug("a container's port is not fastened", "id", entry.Name(), "err", err)
 			continue
 		}
-		n.firewall.ports[entry.Name()] = p
+		kept, _ := readNote(filepath.Join(n.cfg.State, "e", entry.Name(), noteFile)) // what has none is swept
+		n.firewall.add(entry.Name(), p, kept.UID)
 	}
+	n.firewall.passages = n.keptPassages()
 }
 
 func (n *network) close() error { return n.host.Close() }
@@ -229,9 +249,7 @@ func (n *network) openBridge() error {
 		return err
 	}
 	if len(addrs) > 0 {
-		ones, _ := addrs[0].Mask.Size()
-		ip, _ := netip.AddrFromSlice(addrs[0].IP.To4())
-		n.subnet = netip.PrefixFrom(ip, ones).Masked()
+		n.subnet = prefixOf(addrs[0].IPNet)
 		if n.cfg.Subnet != "" && n.subnet != netip.MustParsePrefix(n.cfg.Subnet).Masked() {
 			return fmt.Errorf("it has the subnet %s, not the configured %s: remove it (ip link del %s)", n.subnet, n.cfg.Subnet, n.cfg.Bridge)
 		}
@@ -247,15 +265,44 @@ func (n *network) openBridge() error {
 		}
 	}
 	// Without IPv6 on it, no port of the host's is at a link-local address, and
-	// there are no neighbours to be forged.
-	err = os.WriteFile("/proc/sys/net/ipv6/conf/"+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+	// there are no neighbours to be forged. Where the machine has IPv6, openSix
+	// turns it on.
+	if on, err := hasUniqueLocal(link); err != nil {
 		return err
+	} else if !on {
+		err := os.WriteFile(conf6+n.cfg.Bridge+"/disable_ipv6", []byte("1"), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+			return err
+		}
 	}
 	return netlink.LinkSetUp(link)
 }
 
-func (n *network) gateway() netip.Addr { return n.subnet.Addr().Next() }
+// hasUniqueLocal tells whether the bridge has the IPv6 address that an earlier
+// berth gave it: turning IPv6 off would take the entries of the containers.
+func hasUniqueLocal(bridge netlink.Link) (bool, error) {
+	addrs, err := netlink.AddrList(bridge, netlink.FAMILY_V6)
+	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.IsPrivate() }), err
+}
+
+func (n *network) gateway() netip.Addr { return gatewayOf(n.subnet) }
+
+func gatewayOf(subnet netip.Prefix) netip.Addr { return subnet.Addr().Next() }
+
+// gateways are the bridge's own addresses.
+func (n *network) gateways() []netip.Addr {
+	return []netip.Addr{n.gateway(), n.six.address(n.gateway())}
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	ones, _ := n.Mask.Size()
+	ip, _ := netip.AddrFromSlice(n.IP)
+	return netip.PrefixFrom(ip.Unmap(), ones).Masked()
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
 
 // bridgeMAC is fixed: a bridge without one takes a port's, and changes it when
 // that port goes, which costs every container its ARP entry.
@@ -325,8 +372,8 @@ func (n *network) runtimeConf(id string) *libcni.RuntimeConf {
 }
 
 // attach connects a container's network namespace to the bridge and returns
-// its address.
-func (n *network) attach(ctx context.Context, id string) (string, error) {
+// its address. The owner is whose passages it has; 0 is nobody.
+func (n *network) attach(ctx context.Context, id string, owner int) (string, error) {
 	res, err := n.cni.AddNetworkList(ctx, n.list, n.runtimeConf(id))
 	if err != nil {
 		return "", fmt.Errorf("attach to the network: %w", err)
@@ -345,8 +392,11 @@ func (n *network) attach(ctx context.Context, id string) (string, error) {
 	if err := n.fasten(p); err != nil {
 		return "", err
 	}
-	if err := n.firewall.admit(ctx, id, p); err != nil {
+	if err := n.firewall.admit(ctx, id, p, owner); err != nil {
 		return "", fmt.Errorf("admit to the network: %w", err)
+	}
+	if err := errors.Join(n.leadOut(id), n.giveSix(id, p)); err != nil {
+		return "", err
 	}
 	if err := n.raiseWall(ctx, id, p.Address); err != nil {
 		return "", err
@@ -361,6 +411,9 @@ func (n *network) drop(ctx context.Context, id string) error {
 	if p, ok := n.firewall.dismiss(ctx, id); ok {
 		errs = append(errs, n.unfasten(p))
 	}
+	n.mu.Lock()
+	delete(n.raised, id)
+	n.mu.Unlock()
 	if n.attached(id) {
 		if err := n.cni.DelNetworkList(ctx, n.list, n.runtimeConf(id)); err != nil {
 			errs = append(errs, fmt.Errorf("detach from the network: %w", err))
@@ -418,7 +471,7 @@ func (n *network) containerIDs() map[string]bool {
 // hostResolvers returns a resolv.conf for containers and the servers in it.
 // A stub on loopback (systemd-resolved's) is not there in a container's
 // network; what stands behind it is.
-func hostResolvers() (resolv []byte, servers []netip.Addr, err error) {
+func hostResolvers(six bool) (resolv []byte, servers []netip.Addr, err error) {
 	for _, name := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
 		data, err := os.ReadFile(name)
 		if errors.Is(err, os.ErrNotExist) {
@@ -432,7 +485,7 @@ func hostResolvers() (resolv []byte, servers []netip.Addr, err error) {
 			fields := strings.Fields(line)
 			if len(fields) > 1 && fields[0] == "nameserver" {
 				addr, err := netip.ParseAddr(fields[1])
-				if err != nil || addr.IsLoopback() || addr.Is6() { // containers have IPv4
+				if err != nil || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.Is6() && !six {
 					continue
 				}
 				servers = append(servers, addr)

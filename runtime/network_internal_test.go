@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,8 +72,9 @@ const (
 // machine is a network namespace with berth's network in it.
 type machine struct {
 	*network
-	log *strings.Builder
-	mu  *sync.Mutex // guards log
+	owner int // of the containers that are made
+	log   *strings.Builder
+	mu    *sync.Mutex // guards log
 }
 
 func (m machine) said() string {
@@ -97,14 +99,32 @@ func command(t *testing.T, args ...string) string {
 }
 
 // buildMachine makes the machine around the test, which is in a network of its own.
-func buildMachine(t *testing.T, lan LAN) machine {
+func buildMachine(t *testing.T, lan LAN, entrances ...Entrance) machine {
+	t.Helper()
+	return buildMachineBy(t, v4World, Config{LAN: lan, Entrances: entrances}, lanResolver)
+}
+
+// v4World gives the machine its addresses, and makes the world behind them.
+var v4World = []string{
+	"address add " + publicAddress + "/24 dev uplink",
+	"address add " + lanAddress + "/24 dev lan",
+	"-n world address add 11.0.0.1/24 dev uplink",
+	"-n world address add " + lanServer + "/24 dev lan",
+	"-n world address add " + lanResolver + "/24 dev lan",
+	"-n world address add " + internetServer + "/32 dev lo",
+	"-n world address add " + metadataServer + "/32 dev lo",
+	"route add default via 11.0.0.1",
+}
+
+// buildMachineBy makes a machine whose addresses these lines of ip give.
+func buildMachineBy(t *testing.T, world []string, cfg Config, resolver string) machine {
 	t.Helper()
 	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	command(t, "mount", "-t", "tmpfs", "tmpfs", "/run/netns")
 	resolv := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(resolv, []byte("nameserver "+lanResolver+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(resolv, []byte("nameserver "+resolver+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	target, err := filepath.EvalSymlinks("/etc/resolv.conf")
@@ -112,25 +132,17 @@ func buildMachine(t *testing.T, lan LAN) machine {
 		t.Fatal(err)
 	}
 	command(t, "mount", "--bind", resolv, target)
-	for _, line := range []string{
+	for _, line := range slices.Concat([]string{
 		"link set lo up",
 		"netns add world",
 		"-n world link set lo up",
 		"link add uplink type veth peer name uplink netns world",
 		"link add lan type veth peer name lan netns world",
-		"address add " + publicAddress + "/24 dev uplink",
-		"address add " + lanAddress + "/24 dev lan",
 		"link set uplink up",
 		"link set lan up",
-		"-n world address add 11.0.0.1/24 dev uplink",
-		"-n world address add " + lanServer + "/24 dev lan",
-		"-n world address add " + lanResolver + "/24 dev lan",
-		"-n world address add " + internetServer + "/32 dev lo",
-		"-n world address add " + metadataServer + "/32 dev lo",
 		"-n world link set uplink up",
 		"-n world link set lan up",
-		"route add default via 11.0.0.1",
-	} {
+	}, world) {
 		command(t, append([]string{"ip"}, strings.Fields(line)...)...)
 	}
 	m := machine{log: &strings.Builder{}, mu: &sync.Mutex{}}
@@ -138,13 +150,16 @@ func buildMachine(t *testing.T, lan LAN) machine {
 	if err := os.MkdirAll(filepath.Join(state, "netns"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	m.network, err = openNetwork(t.Context(), Config{Root: t.TempDir(), State: state, Bridge: "berth0", LAN: lan}, "00c0ffee", slog.New(slog.NewTextHandler(m, nil)))
+	cfg.Root, cfg.State, cfg.Bridge = t.TempDir(), state, "berth0"
+	m.network, err = openNetwork(t.Context(), cfg, "00c0ffee", slog.New(slog.NewTextHandler(m, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.close() })
-	for _, at := range []string{internetServer + ":80", metadataServer + ":80", lanServer + ":80", lanResolver + ":53"} {
-		m.serve(t, "/run/netns/world", at)
+	if resolver == lanResolver {
+		for _, at := range []string{internetServer + ":80", metadataServer + ":80", lanServer + ":80", lanResolver + ":53"} {
+			m.serve(t, "/run/netns/world", at)
+		}
 	}
 	return m
 }
@@ -152,8 +167,14 @@ func buildMachine(t *testing.T, lan LAN) machine {
 // serve accepts connections in a network namespace; "" is the machine's own.
 func (m machine) serve(t *testing.T, ns, at string) {
 	t.Helper()
+	m.welcome(t, ns, at)
+}
+
+// welcome is serve; it tells who has come.
+func (m machine) welcome(t *testing.T, ns, at string) <-chan netip.AddrPort {
+	t.Helper()
 	listen := func() net.Listener {
-		l, err := net.Listen("tcp4", at)
+		l, err := net.Listen("tcp", at)
 		if err != nil {
 			t.Fatalf("listen at %s: %v", at, err)
 		}
@@ -173,15 +194,21 @@ func (m machine) serve(t *testing.T, ns, at string) {
 			t.Fatal(err)
 		}
 	}
+	came := make(chan netip.AddrPort, 100)
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
+			select {
+			case came <- conn.RemoteAddr().(*net.TCPAddr).AddrPort():
+			default:
+			}
 			conn.Close()
 		}
 	}()
+	return came
 }
 
 // container is a network namespace on the bridge, as a container's.
@@ -196,7 +223,7 @@ func (m machine) container(t *testing.T) (id, address string) {
 			t.Error(err)
 		}
 	})
-	address, err := m.attach(t.Context(), id)
+	address, err := m.attach(t.Context(), id, m.owner)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func TestIPv6Only(t *testing.T) {
 	}
 	expect := func(when string, want bool) {
 		t.Helper()
-		if got := IPv6Only(); got != want {
+		if got := ipv6Only(); got != want {
 			t.Errorf("%s: %v, want %v", when, got, want)
 		}
 	}

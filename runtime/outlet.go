@@ -26,7 +26,7 @@ type Outlet struct {
 // Outlet returns a new one, which the caller closes.
 func (e *Engine) Outlet() *Outlet { return &Outlet{engine: e} }
 
-// DialContext connects to a host and port by TCP over IPv4: the bridge has no IPv6.
+// DialContext connects to a host and port by TCP.
 func (o *Outlet) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -40,7 +40,7 @@ func (o *Outlet) DialContext(ctx context.Context, _, addr string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	found, err := net.DefaultResolver.LookupNetIP(ctx, familiesOf(o.engine.net.hasSix()), host)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (o *Outlet) namespace(ctx context.Context) (*os.File, error) {
 	if err := network.makeNetns(network.path(id)); err != nil {
 		return nil, err
 	}
-	if _, err := network.attach(ctx, id); err != nil {
+	if _, err := network.attach(ctx, id, 0); err != nil {
 		return nil, err
 	}
 	ns, err := os.Open(network.path(id))

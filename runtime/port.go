@@ -17,10 +17,15 @@ type port struct {
 	Name    string
 	MAC     net.HardwareAddr
 	Address netip.Addr
+	// Address6 is there whether or not containers have IPv6 now.
+	Address6 netip.Addr
 }
 
 // String is the port as an element of the firewall's set.
 func (p port) String() string { return fmt.Sprintf("%q . %s . %s", p.Name, p.MAC, p.Address) }
+
+// String6 is likewise, of its IPv6 address.
+func (p port) String6() string { return fmt.Sprintf("%q . %s . %s", p.Name, p.MAC, p.Address6) }
 
 // portOf finds the port of a container that is attached, by looking into its
 // network namespace: that is true of a container of an earlier berth too.
@@ -46,6 +51,7 @@ func (n *network) portOf(id string) (port, error) {
 		}
 		p.MAC, peer = link.Attrs().HardwareAddr, link.Attrs().ParentIndex
 		p.Address, _ = netip.AddrFromSlice(addrs[0].IP.To4())
+		p.Address6 = n.six.address(p.Address)
 		return nil
 	}); err != nil {
 		return port{}, err
@@ -81,7 +87,13 @@ func (n *network) fasten(p port) error {
 			return netlink.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, Family: unix.AF_BRIDGE, HardwareAddr: p.MAC,
 				State: netlink.NUD_NOARP, Flags: netlink.NTF_MASTER})
 		}},
-		{"fix its neighbour entry", func() error { return netlink.NeighSet(n.neighbour(bridge, p)) }},
+		{"fix its neighbour entry", func() error { return netlink.NeighSet(n.neighbour(bridge, p.Address, p.MAC)) }},
+		{"fix its neighbour entry of IPv6", func() error {
+			if !n.hasSix() {
+				return nil
+			}
+			return netlink.NeighSet(n.neighbour(bridge, p.Address6, p.MAC))
+		}},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("bridge's port %s: %s: %w", p.Name, step.what, err)
@@ -90,11 +102,15 @@ func (n *network) fasten(p port) error {
 	return nil
 }
 
-func (n *network) neighbour(bridge netlink.Link, p port) *netlink.Neigh {
-	return &netlink.Neigh{LinkIndex: bridge.Attrs().Index, Family: unix.AF_INET, IP: p.Address.AsSlice(), HardwareAddr: p.MAC, State: netlink.NUD_PERMANENT}
+func (n *network) neighbour(link netlink.Link, addr netip.Addr, mac net.HardwareAddr) *netlink.Neigh {
+	family := unix.AF_INET
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	return &netlink.Neigh{LinkIndex: link.Attrs().Index, Family: family, IP: addr.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT}
 }
 
-// unfasten removes the neighbour entry; the rest goes with the port.
+// unfasten removes the neighbour entries; the rest goes with the port.
 func (n *network) unfasten(p port) error {
 	bridge, err := netlink.LinkByName(n.cfg.Bridge)
 	if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone {
@@ -102,8 +118,13 @@ func (n *network) unfasten(p port) error {
 	} else if err != nil {
 		return err
 	}
-	if err := netlink.NeighDel(n.neighbour(bridge, p)); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove the neighbour entry of %s: %w", p.Address, err)
+	for _, addr := range []netip.Addr{p.Address, p.Address6} {
+		if addr.Is6() && !n.hasSix() {
+			continue
+		}
+		if err := netlink.NeighDel(n.neighbour(bridge, addr, p.MAC)); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove the neighbour entry of %s: %w", addr, err)
+		}
 	}
 	return nil
 }

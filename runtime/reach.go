@@ -13,10 +13,13 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// LAN says whether containers reach the private networks around the machine.
+// LAN says what containers reach of the networks around the machine.
 type LAN struct {
-	Mode   LANMode
+	Mode   LANMode        // whether they reach private networks
 	Except []netip.Prefix // what containers reach in any mode, but for the machine itself
+	// Public are addresses that lead to this machine though it does not have
+	// them: those of a translation of addresses in front of it.
+	Public []netip.Addr
 }
 
 // LANMode is LANAllow, LANDeny or LANAuto.
@@ -37,8 +40,9 @@ var (
 	privateNetworks = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 
 	// metadataAddresses are where clouds hand out credentials: link-local
-	// addresses, and two of providers' own invention (Alibaba's and Azure's).
-	metadataAddresses = prefixes("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32")
+	// addresses, and some of providers' own invention (Alibaba's and Azure's of
+	// IPv4, Amazon's and Google's of IPv6).
+	metadataAddresses = prefixes("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128")
 
 	// unroutedNetworks are special ranges of IANA that are no public address of
 	// a machine.
@@ -69,52 +73,89 @@ type reach struct {
 	own       []netip.Addr     // the machine's addresses, loopback and link-local left out
 	denied    []netip.Prefix   // private networks that containers do not reach
 	except    []netip.Prefix   // what they reach all the same
+	entrances []Entrance       // ports of the machine that they reach
+	public    []netip.Addr     // addresses beside own that lead to those
+	six       bool             // they have IPv6
 }
 
 // reachRules are the parts of a ruleset that say what containers may reach, for
 // the host's table and for the walls, which are to say the same of it.
 func reachRules() *template.Template {
-	return template.Must(template.New("parts").Parse(`
+	return template.Must(template.New("parts").Funcs(template.FuncMap{"family": familyOf}).Parse(`
 {{- define "resolvers"}}
 {{- range .Resolvers}}
-		ip daddr {{.}} udp dport 53 accept
-		ip daddr {{.}} tcp dport 53 accept
+		{{family .}} daddr {{.}} udp dport 53 accept
+		{{family .}} daddr {{.}} tcp dport 53 accept
 {{- end}}
 {{- end}}
 {{- define "reach"}}
 {{- range .Metadata}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
+		{{family .Addr}} daddr {{.}} reject with icmpx type admin-prohibited
 {{- end}}
 {{- range .Except}}
-		ip daddr {{.}} accept
+		{{family .Addr}} daddr {{.}} accept
 {{- end}}
 {{- range .Proxies}}
-		ip daddr {{.Addr}} tcp dport {{.Port}} accept
+		{{family .Addr}} daddr {{.Addr}} tcp dport {{.Port}} accept
 {{- end}}
 {{- range .Denied}}
-		ip daddr {{.}} reject with icmp type admin-prohibited
+		{{family .Addr}} daddr {{.}} reject with icmpx type admin-prohibited
 {{- end}}
 {{- end}}`))
 }
 
 // lists are what reachRules need.
 func (r reach) lists() map[string]any {
+	metadata := r.spoken(metadataAddresses)
+	if r.six {
+		metadata = append(metadata, embeddingNetworks...)
+	}
 	return map[string]any{
-		"Resolvers": r.resolvers, "Metadata": metadataAddresses,
-		"Except": only4(r.except), "Proxies": r.proxies, "Denied": only4(r.denied),
+		"Resolvers": r.resolvers, "Metadata": metadata,
+		"Except": r.spoken4(r.except), "Proxies": r.proxies, "Denied": r.spoken(r.denied),
 	}
 }
 
+// spoken are the networks in the families that containers have. With IPv6 come
+// the addresses that lead to the networks by a translation.
+func (r reach) spoken(list []netip.Prefix) []netip.Prefix {
+	out := r.spoken4(list)
+	if !r.six {
+		return out
+	}
+	for _, p := range list {
+		if p.Addr().Is4() {
+			out = append(out, embedded(p))
+		}
+	}
+	return out
+}
+
+// spoken4 leaves out IPv6 where containers have none.
+func (r reach) spoken4(list []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return !r.six && !p.Addr().Is4() })
+}
+
+// embedded is where an IPv4 network is in the range of NAT64.
+func embedded(p netip.Prefix) netip.Prefix {
+	whole, four := nat64.Addr().As16(), p.Addr().As4()
+	copy(whole[12:], four[:])
+	return netip.PrefixFrom(netip.AddrFrom16(whole), 96+p.Bits())
+}
+
 // findReach reads from the machine what containers may reach.
-func findReach(ctx context.Context, lan LAN, resolvers []netip.Addr) (reach, error) {
-	own, err := ownAddresses()
+func findReach(ctx context.Context, lan LAN, entrances []Entrance, resolvers []netip.Addr, six bool) (reach, error) {
+	own, networks, err := ownAddresses()
 	if err != nil {
 		return reach{}, err
 	}
-	r := reach{resolvers: resolvers, own: own, except: lan.Except}
+	r := reach{resolvers: resolvers, own: own, except: lan.Except, entrances: entrances, public: lan.Public, six: six}
 	if lan.denies(own) {
 		r.denied = privateNetworks
-		r.proxies = proxyAddresses(ctx)
+		r.proxies = proxyAddresses(ctx, six)
+	}
+	if lan.Mode == LANDeny { // what is in the LAN may have public addresses of IPv6
+		r.denied = slices.Concat(r.denied, networks)
 	}
 	return r, nil
 }
@@ -136,11 +177,12 @@ func publicIPv4(addr netip.Addr) bool {
 	return addr.Is4() && addr.IsGlobalUnicast() && !inAny(addr, privateNetworks) && !inAny(addr, unroutedNetworks)
 }
 
-// ownAddresses lists the machine's addresses in order.
-func ownAddresses() (own []netip.Addr, err error) {
+// ownAddresses lists the machine's addresses in order, and the networks of IPv6
+// that it is in.
+func ownAddresses() (own []netip.Addr, networks []netip.Prefix, err error) {
 	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, a := range addrs {
 		addr, ok := netip.AddrFromSlice(a.IP)
@@ -149,13 +191,19 @@ func ownAddresses() (own []netip.Addr, err error) {
 			continue
 		}
 		own = append(own, addr)
+		if ones, _ := a.Mask.Size(); addr.Is6() && ones < 128 && !inAny(addr, privateNetworks) {
+			if network := netip.PrefixFrom(addr, ones).Masked(); !slices.Contains(networks, network) {
+				networks = append(networks, network)
+			}
+		}
 	}
 	slices.SortFunc(own, netip.Addr.Compare)
-	return own, nil
+	slices.SortFunc(networks, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	return own, networks, nil
 }
 
 // proxyAddresses are where the host's HTTP proxies listen.
-func proxyAddresses(ctx context.Context) (list []netip.AddrPort) {
+func proxyAddresses(ctx context.Context, six bool) (list []netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a start does not wait for a resolver that is away
 	defer cancel()
 	for _, host := range proxyHosts() {
@@ -164,7 +212,7 @@ func proxyAddresses(ctx context.Context) (list []netip.AddrPort) {
 		if err != nil {
 			continue
 		}
-		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+		found, err := net.DefaultResolver.LookupNetIP(ctx, familiesOf(six), name)
 		if err != nil {
 			continue
 		}
@@ -200,16 +248,24 @@ func proxyHosts() (hosts []string) {
 // equal tells whether the same rules come of both.
 func (r reach) equal(o reach) bool {
 	return slices.Equal(r.resolvers, o.resolvers) && slices.Equal(r.proxies, o.proxies) &&
-		slices.Equal(r.own, o.own) && slices.Equal(r.denied, o.denied) && slices.Equal(r.except, o.except)
+		slices.Equal(r.own, o.own) && slices.Equal(r.denied, o.denied) && slices.Equal(r.except, o.except) &&
+		slices.Equal(r.entrances, o.entrances) && slices.Equal(r.public, o.public) && r.six == o.six
 }
 
-// own4 are the machine's IPv4 addresses: rules for containers have no others.
-func (r reach) own4() []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(r.own), func(a netip.Addr) bool { return !a.Is4() })
+// closed are the machine's addresses in the families that containers have.
+func (r reach) closed() []netip.Addr {
+	if r.six {
+		return r.own
+	}
+	return ofFamily(r.own, "ip")
 }
 
-func only4(list []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return !p.Addr().Is4() })
+// familiesOf is what a resolver is asked for on behalf of containers.
+func familiesOf(six bool) string {
+	if six {
+		return "ip"
+	}
+	return "ip4"
 }
 
 // allows tells whether a container may connect to the address. What the host

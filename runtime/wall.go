@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"text/template"
 )
 
 // wallRules stand in a container's own network namespace, so that a host whose
 // rules are flushed still has its ports closed to containers. They say again
 // what the host's table says of what a container may begin, of the addresses
-// that the host has now; and that it sends from its own address alone.
+// that the host has now; and that it sends from its own addresses alone.
 //
 // They keep no state: connection tracking here would count every request that
 // the router brings to the app's loopback. A segment that begins no connection
@@ -25,14 +27,28 @@ table inet berth {
 	chain output {
 		type filter hook output priority filter; policy accept;
 		oifname "lo" accept
+{{- if .Subnet6.IsValid}}
+		ip6 saddr != {{.Address6}} drop
+{{- else}}
 		meta nfproto ipv6 drop
+{{- end}}
 		ip saddr != {{.Address}} drop
 		tcp flags & (fin | syn | rst | ack) != syn accept
 		icmp type echo-reply accept
+		icmpv6 type echo-reply accept
 {{- template "resolvers" .Reach}}
+{{- range .Knocks}}
+		{{.}}
+{{- end}}
+{{- range .Exits}}
+		{{.}}
+{{- end}}
 		ip daddr {{.Subnet}} reject
+{{- if .Subnet6.IsValid}}
+		ip6 daddr {{.Subnet6}} reject
+{{- end}}
 {{- range .Own}}
-		ip daddr {{.}} reject
+		{{family .}} daddr {{.}} reject
 {{- end}}
 {{- template "reach" .Reach}}
 	}
@@ -47,20 +63,24 @@ func (n *network) raiseWall(ctx context.Context, id string, address netip.Addr) 
 	}
 	defer ns.Close()
 	for {
-		r := n.firewall.current()
-		if err := n.raiseWallOf(ctx, ns, address, r); err != nil {
+		r, exits := n.firewall.current(), n.firewall.exits(id)
+		if err := n.raiseWallOf(ctx, ns, address, r, exits); err != nil {
 			return fmt.Errorf("rules of container %s: %w", id, err)
 		}
-		if r.equal(n.firewall.current()) { // else ours may have come after newer ones
+		if r.equal(n.firewall.current()) && slices.Equal(exits, n.firewall.exits(id)) { // else ours may have come after newer ones
+			n.mu.Lock()
+			n.raised[id] = strings.Join(exits, "\n")
+			n.mu.Unlock()
 			return nil
 		}
 	}
 }
 
-func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach) error {
+func (n *network) raiseWallOf(ctx context.Context, ns *os.File, address netip.Addr, r reach, exits []string) error {
 	var rules bytes.Buffer
 	if err := wallRules.Execute(&rules, map[string]any{
-		"Address": address, "Subnet": n.subnet, "Own": r.own4(), "Reach": r.lists(),
+		"Address": address, "Subnet": n.subnet, "Address6": n.six.address(address), "Subnet6": n.six.subnet(r.six),
+		"Knocks": r.knocks(), "Exits": exits, "Own": r.closed(), "Reach": r.lists(),
 	}); err != nil {
 		return err
 	}

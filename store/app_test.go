@@ -29,6 +29,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		return errors.Join(
 			fillApp(tx, name),
 			allot(tx, name),
+			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
 			tx.Properties.Put(name, "builder", map[string]string{"colour": "red"}),
 			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
@@ -48,6 +49,11 @@ func allot(tx *store.Tx, name string) error {
 	}
 	app.Resources = store.Resources{"web": {Limit: store.Resource{Memory: 1 << 30}}}
 	return tx.Resources.Put(app)
+}
+
+func consentToItself(tx *store.Tx, name string) error {
+	_, err := tx.Consents.Put(store.Consent{From: name, To: name, Port: store.UsualConsent, By: "alice"})
+	return err
 }
 
 func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {

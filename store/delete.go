@@ -30,6 +30,7 @@ var hanging = []struct {
 	{"domainsof", removeUnder},
 	{"domains", removeOf},
 	{"ports", removeOf},
+	{"consents", removeConsents},
 	{"keys", removeAccess[storedKey]},
 	{"logins", removeAccess[storedLogin]},
 	{"appnames", removeName},

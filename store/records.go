@@ -16,6 +16,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"resources": decodes[Resources],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],
+	"consents":  decodes[storedConsent],
 	"volumes":   decodes[storedVolume],
 	"mounts":    decodes[Mount],
 	"keys":      decodes[storedKey],

@@ -24,6 +24,7 @@
 //	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
 //	mounts        ID / PATH       → Mount
 //	ports         number          → Port, which says the ID of its app
+//	consents      ID ID port      → Consent, which says the IDs of its apps
 //	keys          NAME            → Key, with the IDs of its apps
 //	logins        HASH            → Login, likewise
 //	audit         number          → Event of what somebody did
@@ -76,7 +77,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "pairs",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "consents", "pairs",
 	"registries", "resources", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
 }
 

@@ -12,6 +12,7 @@ import (
 // has a field here is read and stored by it, as in tx.Keys.Put(key).
 type Tx struct {
 	Builds     Builds
+	Consents   Consents
 	HostKeys   HostKeys
 	Keys       Keys
 	Logins     Logins
@@ -31,6 +32,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 	r := &records{bolt, s.seal}
 	return &Tx{
 		Builds:     Builds{r},
+		Consents:   Consents{r},
 		HostKeys:   HostKeys{r},
 		Keys:       Keys{r},
 		Logins:     Logins{r},

@@ -37,9 +37,9 @@ func (n builder) verbs() []Verb {
 		look(Verb{
 			Name: "builder:mirror", Role: reads,
 			Short: "list the mirror's archives of tools",
-			Long: "They are what the operator has put into folders of berth serve --mirror, under\n" +
-				"the names that upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. What is\n" +
-				"skipped is listed with the reason.",
+			Long: "An operator puts them into folders of berth serve --mirror, under the names that\n" +
+				"upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. Ignored files are\n" +
+				"listed with the reason.",
 			Example: "builder:mirror",
 		}, n.mirror),
 		look(Verb{

@@ -41,8 +41,8 @@ func (n certs) verbs() []Verb {
 		act(Verb{
 			Name: "certs:add", Role: deploysHost,
 			Short: "add your own certificate",
-			Long: "With APP it is used for all hosts of the app that it covers, with HOST for that\n" +
-				"host only, and in preference to a CA's. Without files, standard input is a tar of\n" +
+			Long: "With APP it is used for all hosts of the app that it covers, with HOST only for\n" +
+				"that one, and in preference to a CA's. Without files, standard input is a tar of\n" +
 				"server.crt and server.key, or both as PEM. CRT includes the chain.",
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
 			Done:    "served from now on",
@@ -64,7 +64,7 @@ func (n certs) verbs() []Verb {
 		look(Verb{
 			Name: "certs:root", Role: reads,
 			Short: "print the certificate of berth's own CA",
-			Long: "A client that trusts it opens the apps without a warning, before Let's Encrypt is\n" +
+			Long: "A client that trusts it opens apps without a warning, before Let's Encrypt is\n" +
 				"set up. It covers the machine's domain, its addresses and all current hosts, and\n" +
 				"nothing else. certs:trust explains how to trust it.",
 			Example: "certs:root >berth.pem",

@@ -43,6 +43,24 @@ var (
 			return c.User.May(store.RoleDeploy, app)
 		}}
 
+	// consents is for what one app may do to another: it needs deploy for both.
+	consents = Role{Least: store.RoleDeploy, Also: "deploy for the app that is called too",
+		rule: func(_ records, c *Call, _ string, args any) error {
+			_, to := args.(ended).ends()
+			return c.User.May(store.RoleDeploy, to)
+		}}
+
+	// endsConsent is for taking that back: each of both may.
+	endsConsent = Role{Least: store.RoleRead, Also: "deploy for one of both apps",
+		rule: func(_ records, c *Call, _ string, args any) error {
+			from, to := args.(ended).ends()
+			err := c.User.May(store.RoleDeploy, from)
+			if err == nil || c.User.May(store.RoleDeploy, to) == nil {
+				return nil
+			}
+			return err
+		}}
+
 	// setsProperty is for what can be set of an app, and by admins for all apps.
 	setsProperty = Role{Least: store.RoleDeploy, Also: "admin where no app is named",
 		rule: func(_ records, c *Call, app string, _ any) error {
@@ -102,6 +120,9 @@ func sees(user store.User, app string) bool { return user.May(store.RoleRead, ap
 func seesAppliance(user store.User) bool {
 	return len(user.Apps) == 0 && user.May(store.RoleRead, "") == nil
 }
+
+// ended are arguments that name two apps.
+type ended interface{ ends() (from, to string) }
 
 // hosted are arguments that name an app or a host, and mean its certificates.
 type hosted interface{ certTarget() string }

@@ -33,6 +33,7 @@ type machine struct {
 	*deploy.Deployer
 	*edge.Edge
 	*edge.Network
+	*edge.Consents
 	BuildRoom
 	BuilderRoom
 	RegistryRoom
@@ -65,7 +66,7 @@ func newTenancy(t *testing.T) *house {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}, d.Storage(), d.Mounts})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Consents(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}, d.Storage(), d.Mounts})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

@@ -39,7 +39,7 @@ func (c *cli) applianceCommands() []command {
 		},
 		{
 			use: "serve", short: "run the berth daemon", local: true, noApp: true,
-			long:    "An environment variable can replace each flag: BERTH_STACK_CACHE for --stack-cache.",
+			long:    "Each flag can be set by the environment: BERTH_STACK_CACHE for --stack-cache.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				return serving.serve(ctx, c.version, c.err)

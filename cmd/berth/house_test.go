@@ -29,7 +29,7 @@ var floors = map[string]int{
 	"fleet": 4, "build": 4,
 	"advice": 3, "git": 3, "property": 3,
 	"buildpacks": 2, "store": 2,
-	"router": 1, "runtime": 1, "access": 1,
+	"router": 1, "runtime": 1, "access": 1, "names": 1,
 	"units": 0,
 }
 

@@ -27,10 +27,26 @@ var networkShows = map[string]printer{
 	}),
 }
 
+// printConsents shows a consent on a line, and what is wrong with it beneath.
+func printConsents(t *table, consents []edge.ConsentReport) {
+	if len(consents) == 0 {
+		t.row("no app may call another one")
+		return
+	}
+	t.row("FROM", "TO", "WHAT", "NAME", "REACHED")
+	for _, c := range consents {
+		reached := strings.Join(c.Reached, " ")
+		if reached == "" {
+			reached = c.Trouble
+		}
+		t.row(c.From, c.To, c.Port, c.Name, reached)
+	}
+}
+
 func (c *cli) networkCommands() []command {
 	global := false
 	forAll := func(cmd *cobra.Command) {
-		cmd.Flags().BoolVar(&global, "global", false, "for all apps (required)")
+		cmd.Flags().BoolVar(&global, "global", false, "what holds for all apps")
 	}
 	return []command{
 		{
@@ -39,9 +55,14 @@ func (c *cli) networkCommands() []command {
 				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
 				"           auto denies on a machine with a public IPv4 address\n" +
 				"lan-allow  addresses and networks that they reach all the same, or none\n" +
-				"\nThe machine itself, other apps and metadata addresses are never reached; its DNS\n" +
-				"servers always are. No VALUE takes a property back. It counts at once, for apps\nthat run too.",
-			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24",
+				"public-addresses\n" +
+				"           addresses that lead to this machine from outside though it does not\n" +
+				"           have them, as behind a router at home, or none\n" +
+				"\nThe sites of this machine are always reached, by its own addresses and by the\n" +
+				"public ones; nothing else of the machine is, nor are metadata addresses, nor apps\n" +
+				"that have not been opened (network:allow). Its DNS servers always are. No VALUE\n" +
+				"takes a property back. It counts at once, for apps that run too.",
+			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24\nnetwork:set --global public-addresses 203.0.113.7",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
 				if len(words) == 0 {
@@ -62,11 +83,17 @@ func (c *cli) networkCommands() []command {
 			},
 		},
 		{
-			after: "network:report-global", use: "network:report --global", short: "show what apps reach", example: "network:report --global",
-			noApp: true, reads: true, flags: forAll,
-			run: func(ctx context.Context, _ string, _ []string) error {
+			after: "network:report-global", use: "network:report [APP]", short: "show which apps may call which",
+			long: "Without APP it is of all apps. With --global it is what apps reach beside the\n" +
+				"internet instead: what network:set has set.",
+			example:  "network:report\nnetwork:report shop\nnetwork:report --global",
+			maybeApp: true, reads: true, flags: forAll,
+			run: func(ctx context.Context, app string, _ []string) error {
 				if !global {
-					return usage("the network is the same for all apps").Hint("berth network:report --global")
+					return read(ctx, c, "network:report", verbs.ConsentsArgs{App: app}, printConsents)
+				}
+				if app != "" {
+					return usage("what apps reach beside the internet is the same for all").Hint("berth network:report --global")
 				}
 				return read(ctx, c, "network:report-global", nil, func(t *table, r edge.NetworkReport) {
 					printRouter(t, edge.RouterReport{Properties: r.Properties})

@@ -6,6 +6,12 @@ import (
 	"github.com/berthd/berth/verbs"
 )
 
+// network is what has both parts of the noun.
+type network struct {
+	*edge.Network
+	*edge.Consents
+}
+
 // rooms says who does what the verbs ask for.
 func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs.Rooms {
 	e := d.Edge()
@@ -32,7 +38,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Requests:    asked,
 		Ports:       e,
 		Keys:        d,
-		Network:     d.Network(),
+		Network:     network{d.Network(), d.Consents()},
 		Storage:     d.Storage(),
 		Mounts:      d.Mounts,
 		Doctor:      doctor,

@@ -53,6 +53,7 @@ const (
 type serve struct {
 	data, engine, state, containerd string
 	http, https, ssh, http3         string
+	entrances                       []runtime.Entrance
 	domain, stackCache, mirror      string
 	bridge, subnet, gitUser         string
 	builds, keepReleases            string
@@ -175,6 +176,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return runtime.Survivors(cfg, log)
 	}
 	opened.add(closed.close)
+	s.entrances = doors.entrances()
 	engine, err := awaitEngine(ctx, func(ctx context.Context) (*runtime.Engine, error) { return s.openEngine(ctx, db, log) }, closed.serve, log)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // asked to stop during the wait
@@ -183,6 +185,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(engine.Close)
+	forContainers := doors.within(engine.Gateways(), log)
+	opened.add(forContainers.close)
 
 	hosts := &hostAnnouncer{table: table, certificates: keeper, log: log}
 	deployer := deploy.New(deploy.Config{
@@ -195,8 +199,8 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
-		Ports:     doors.ports(),
-		Builds:    builds, KeepReleases: keepReleases,
+		Ports:     doors.ports(), Containers: engine.Networks(),
+		Builds: builds, KeepReleases: keepReleases,
 	}, db, engine, table, hosts, log)
 	asked := edge.NewRequests(db, table, requests)
 	if err := repositories.Sweep(); err != nil {
@@ -225,6 +229,19 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 	jobs.run("engine", engine.Run)
 	jobs.run("deployer", deployer.Run)
 	jobs.run("traffic", asked.Run)
+	jobs.run("consents", func(ctx context.Context) error {
+		// What ran before has its passages still: they are not to be closed
+		// before it is known what runs.
+		select {
+		case <-deployer.Routed():
+		case <-ctx.Done():
+			return nil
+		}
+		return deployer.Consents().Run(ctx, deployer.Subscribe(ctx))
+	})
+	jobs.run("names", func(ctx context.Context) error {
+		return serveNames(ctx, engine, deployer.Consents(), &sites{engine: engine, table: table, certificates: keeper, db: db}, log)
+	})
 	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
 	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })
 	jobs.run("router", func(ctx context.Context) error {
@@ -235,7 +252,9 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		case <-ctx.Done():
 			return nil
 		}
-		return table.Serve(ctx, router.Listeners{Plain: doors.http, Secure: doors.https, QUIC: doors.quic})
+		return table.Serve(ctx, router.Listeners{
+			Plain: slices.Concat(doors.http, forContainers.http), Secure: slices.Concat(doors.https, forContainers.https), QUIC: doors.quic,
+		})
 	})
 	jobs.run("stored sockets", func(ctx context.Context) error {
 		select {
@@ -453,6 +472,67 @@ func (d doors) outside() (ports []runtime.InputPort) {
 	return ports
 }
 
+// entrances are the doors of the sites as containers reach them: at the ports
+// that URLs name, and at those where the doors are.
+func (d doors) entrances() (list []runtime.Entrance) {
+	add := func(at net.Addr, usual int) {
+		where, err := netip.ParseAddrPort(at.String())
+		if err != nil {
+			return
+		}
+		where = netip.AddrPortFrom(where.Addr().Unmap().WithZone(""), where.Port())
+		for _, number := range []int{usual, int(where.Port())} {
+			e := runtime.Entrance{InputPort: runtime.InputPort{Number: number, Protocol: at.Network()}, Listens: where}
+			if !slices.Contains(list, e) {
+				list = append(list, e)
+			}
+		}
+	}
+	for _, l := range d.http {
+		add(l.Addr(), 80)
+	}
+	for _, l := range d.https {
+		add(l.Addr(), 443)
+	}
+	for _, c := range d.quic {
+		if at, ok := c.LocalAddr().(*net.UDPAddr); ok && !at.IP.IsLoopback() { // within opens none there
+			add(at, 443)
+		}
+	}
+	return list
+}
+
+// within opens, for containers, the doors that are at loopback addresses, where
+// a proxy on the machine has them. What fails is a door that containers do not
+// have.
+func (d doors) within(gateways []netip.Addr, log *slog.Logger) (inside doors) {
+	open := func(into *[]net.Listener, from []net.Listener) {
+		taken := map[netip.AddrPort]bool{}
+		for _, l := range from {
+			at, ok := l.Addr().(*net.TCPAddr)
+			if !ok || !at.IP.IsLoopback() {
+				continue
+			}
+			for _, gateway := range gateways {
+				where := netip.AddrPortFrom(gateway, uint16(at.Port))
+				if taken[where] {
+					continue
+				}
+				taken[where] = true
+				another, err := net.Listen("tcp", where.String())
+				if err != nil {
+					log.Warn("apps do not reach the sites of this machine", "at", where, "err", err)
+					continue
+				}
+				*into = append(*into, another)
+			}
+		}
+	}
+	open(&inside.http, d.http)
+	open(&inside.https, d.https)
+	return inside
+}
+
 // close closes what nobody has closed yet.
 func (d doors) close() (err error) {
 	var all []io.Closer
@@ -508,7 +588,7 @@ func (s *serve) engineConfig(db *store.Store, log *slog.Logger) (cfg runtime.Con
 	}
 	cfg = runtime.Config{
 		Containerd: s.containerd, Root: s.engine, State: s.state, Init: self,
-		Bridge: s.bridge, Subnet: s.subnet, StackCache: s.stackCache,
+		Bridge: s.bridge, Subnet: s.subnet, StackCache: s.stackCache, Entrances: s.entrances,
 	}
 	if err := db.View(func(tx *store.Tx) error {
 		settings, err := tx.Settings()

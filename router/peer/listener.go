@@ -59,7 +59,7 @@ func (l *listener) admit(nc net.Conn) net.Conn {
 		return nil
 	}
 	c := &conn{Conn: nc, gate: l.gate, sending: l.patience.Sending, counted: from}
-	if r := l.gate.rules.Load(); r != nil && r.header != HeaderNone && r.trusted.contain(from) {
+	if r := l.gate.rules.Load(); r != nil && r.header != HeaderNone && r.trusts(from) {
 		c.greeting = &greeting{wait: l.patience.Greeting, required: r.header == HeaderRequired, log: l.log}
 	}
 	return c

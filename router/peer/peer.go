@@ -34,7 +34,10 @@ const (
 // trusts nobody and limits nothing.
 type Policy struct {
 	Trusted []netip.Prefix // proxies that are believed
-	Header  Header         // … and whether they send PROXY headers
+	// Strangers are networks in which nobody is believed, whatever Trusted says:
+	// those of the containers on this machine, which anybody may write programs for.
+	Strangers []netip.Prefix
+	Header    Header // … and whether they send PROXY headers
 
 	// MaxConnections is how many connections one address may have open at all
 	// doors together: an IPv4 address, or the /64 of an IPv6 address. 0 is any.
@@ -71,15 +74,20 @@ type Gate struct {
 
 // rules are a Policy as connections and requests read it.
 type rules struct {
-	trusted networks
-	header  Header
-	most    int
+	trusted   networks
+	strangers networks
+	header    Header
+	most      int
+}
+
+func (r *rules) trusts(addr netip.Addr) bool {
+	return r.trusted.contain(addr) && !r.strangers.contain(addr)
 }
 
 // Set changes the policy for what comes from now on; p has been validated.
 // Connections that are open stay, and go on being counted.
 func (g *Gate) Set(p Policy) {
-	g.rules.Store(&rules{trusted: compile(p.Trusted), header: p.Header, most: p.MaxConnections})
+	g.rules.Store(&rules{trusted: compile(p.Trusted), strangers: compile(p.Strangers), header: p.Header, most: p.MaxConnections})
 }
 
 // Greets tells whether trusted proxies begin connections with a PROXY header.
@@ -97,7 +105,7 @@ func (g *Gate) TrustsAny() bool {
 // Trusts tells whether a peer is a proxy that is believed.
 func (g *Gate) Trusts(addr netip.Addr) bool {
 	r := g.rules.Load()
-	return r != nil && r.trusted.contain(addr)
+	return r != nil && r.trusts(addr)
 }
 
 // Enter counts a connection in, unless its address has too many. Who entered
@@ -107,7 +115,7 @@ func (g *Gate) Enter(addr netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	// Those who are not limited are counted, too: they may be from the next Set on.
-	if r != nil && r.most > 0 && g.inside[key] >= r.most && !r.trusted.contain(addr) {
+	if r != nil && r.most > 0 && g.inside[key] >= r.most && !r.trusts(addr) {
 		g.refused.Add(1)
 		return false
 	}

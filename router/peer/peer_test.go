@@ -59,6 +59,30 @@ func TestGate_TrustsItsNetworksAlone(t *testing.T) {
 	}
 }
 
+func TestGate_NeverTrustsStrangers(t *testing.T) {
+	var g Gate
+	trusted, err := ParseNetworks("private loopback 10.213.0.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Set(Policy{Trusted: trusted, MaxConnections: 1, Strangers: []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16"), netip.MustParsePrefix("fd01:2:ad5::/48")}})
+	for text, want := range map[string]bool{
+		"10.212.255.255": true, "10.213.0.0": false, "10.213.0.9": false, "::ffff:10.213.0.9": false, "10.214.0.0": true,
+		"fd01:2:ad4::1": true, "fd01:2:ad5:7::1": false, "fd01:2:ad6::1": true, "127.0.0.1": true,
+	} {
+		if got := g.Trusts(addr(text)); got != want {
+			t.Errorf("%s: trusted %v, want %v", text, got, want)
+		}
+	}
+	if !g.Enter(addr("10.213.0.9")) || g.Enter(addr("10.213.0.9")) || !g.Enter(addr("10.213.0.10")) {
+		t.Error("a stranger may have as many connections as a proxy, or takes another's place")
+	}
+	// Containers have a /64 each.
+	if !g.Enter(addr("fd01:2:ad5:7::1")) || g.Enter(addr("fd01:2:ad5:7::1")) || !g.Enter(addr("fd01:2:ad5:8::1")) {
+		t.Error("IPv6: a stranger may have as many connections as a proxy, or takes another's place")
+	}
+}
+
 func TestGate_CountsByAddressAndForgetsThoseWhoLeft(t *testing.T) {
 	var g Gate
 	if !g.Enter(addr("192.0.2.1")) { // before there is a limit
@@ -227,6 +251,17 @@ func TestListener_ReadsHeadersOfTrustedProxies(t *testing.T) {
 			}
 			s.Close()
 		}
+	}
+}
+
+func TestListener_StrangersGreetWithNoHeader(t *testing.T) {
+	_, l := listen(t, Policy{Header: HeaderRequired, Strangers: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, 10*time.Second)
+	c, s := connect(t, l)
+	const forged = "PROXY TCP4 192.0.2.1 10.0.0.1 12345 443\r\n"
+	io.WriteString(c, forged)
+	c.CloseWrite()
+	if got, err := io.ReadAll(s); string(got) != forged || err != nil || s.RemoteAddr().String() != c.LocalAddr().String() {
+		t.Errorf("a stranger's header is read as a proxy's: %q, %v, of %s", got, err, s.RemoteAddr())
 	}
 }
 

@@ -10,8 +10,6 @@ const (
 	UninstallIncomplete   = "E136"
 	ContainerdUnavailable = "E137"
 	UninstallNoManifest   = "E160"
-	NetworkPending        = "E193"
-	NetworkInvalid        = "E194"
 )
 
 var appliance = []Entry{
@@ -46,11 +44,4 @@ var appliance = []Entry{
 		"`berth uninstall` removes the files in install.sh's manifest, and there is none. berth was copied " +
 			"here by hand, or it is already uninstalled. Remove a copy by hand: stop the service, then delete the " +
 			"program and its data."},
-	{NetworkPending, "The property is stored, but not yet applied.",
-		"`berth network:set` stored the value, but the machine's firewall could not be changed for all " +
-			"containers. The evidence has its output. berth retries within a minute. `berth network:report " +
-			"--global` shows the applied values, and `berth doctor` checks for problems with the machine."},
-	{NetworkInvalid, "The network has no such property or value.",
-		"`berth network:set --global` takes lan, which is allow, deny or auto, and lan-allow, which is a list " +
-			"of addresses and networks. Nothing was changed. `berth help network:set` shows examples."},
 }

@@ -25,12 +25,11 @@ type Entry struct {
 
 var nouns = [][]Entry{
 	apps, releases, processes, resources, oneOffs, crons, configs, domains, certificates, requests, ports,
-	access, asking, appliance, state, git, source, images, builds, machine, storage, properties,
+	access, asking, appliance, state, git, source, images, builds, machine, storage, networks, properties,
 }
 
 // scripts names the shell scripts that print codes.
 var scripts = map[string]string{
-	IPv6Only:       "install.sh",
 	FirewallClosed: "install.sh",
 	RuncVulnerable: "install.sh",
 }

@@ -27,9 +27,9 @@ var machine = []Entry{
 			"that builds it failed, and the evidence has its output. Usually the machine cannot reach the " +
 			"archive, or its clock is wrong. Fix that, then push the same commit again."},
 	{IPv6Only, "The machine has internet access only over IPv6.",
-		"Apps and builds have IPv4 addresses, so they cannot reach the internet. Give the machine an IPv4 " +
-			"address, or IPv4 connectivity by NAT64 with CLAT. Running apps are not affected meanwhile. `berth " +
-			"doctor` checks again."},
+		"Apps and builds get IPv6 addresses where the machine has IPv6. Here that failed, so they cannot reach " +
+			"the internet. berth's log says why: `journalctl -u berth`. An IPv4 address, or IPv4 connectivity by " +
+			"NAT64 with CLAT, helps too. Running apps are not affected meanwhile. `berth doctor` checks again."},
 	{FirewallClosed, "Another firewall drops what apps send.",
 		"A firewall of this machine, for example ufw, firewalld or Docker's rules, drops the packets that are " +
 			"forwarded from apps and builds, so they have no network. The finding names the chain and the " +
