@@ -1,10 +1,13 @@
 package deploy
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 )
@@ -141,6 +144,37 @@ func TestSetLimit_OfAnEarlierBerthGivesWay(t *testing.T) {
 		record, _, _ := d.find("shop")
 		if fault.CodeOf(err) != step.code || record.Limit("web") != step.want {
 			t.Errorf("step %d: got %+v, %v; want %+v, %q", n, record.Limit("web"), err, step.want, step.code)
+		}
+	}
+}
+
+func TestSetProcesses_HowItStopsAndIsWatched(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	for n, step := range []struct {
+		app, name, value string
+		code             string
+		want             string
+	}{
+		{"shop", "watch-seconds", "", "", " 0 60"},
+		{"", "watch-seconds", "120", "", " 0 120"},
+		{"shop", "watch-seconds", "0", "", " 0 0"},
+		{"shop", "stop-signal", "int", "", "SIGINT 0 0"},
+		{"shop", "stop-signal", "KILL", "E188", "SIGINT 0 0"},
+		{"shop", "stop-timeout-seconds", "90", "", "SIGINT 90 0"},
+		{"shop", "stop-timeout-seconds", "601", "E188", "SIGINT 90 0"},
+		{"shop", "stop-timeout-seconds", "-1", "E188", "SIGINT 90 0"},
+		{"shop", "watch-seconds", "", "", "SIGINT 90 120"},
+	} {
+		err := d.SetProcesses(t.Context(), step.app, step.name, step.value, operator, io.Discard)
+		record, _, _ := d.find("shop")
+		c := d.counts(record)
+		if got := fmt.Sprint(c.StopSignal, " ", c.StopSeconds, " ", c.WatchSeconds); got != step.want || fault.CodeOf(err) != step.code {
+			t.Errorf("step %d: got %q, %v; want %q, %q", n, got, err, step.want, step.code)
+		}
+		release := formation.Of(c, store.Release{})
+		if release.StopSignal != c.StopSignal || release.Grace != time.Duration(c.StopSeconds)*time.Second {
+			t.Errorf("step %d: what runs has %s, %v", n, release.StopSignal, release.Grace)
 		}
 	}
 }

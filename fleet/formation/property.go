@@ -3,6 +3,7 @@ package formation
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -173,7 +174,15 @@ func checkLimit(name string) func(string) (string, error) {
 // its own values alone.
 func Counts(db *store.Store, record store.App) (store.App, error) {
 	err := db.View(func(tx *store.Tx) error {
-		values, err := Properties.ComputedOf(tx, Properties.Kept.(property.Fields).ValuesOf(record))
+		own, err := tx.Properties.Of(record.Name, Properties.Noun)
+		if err != nil {
+			return err
+		}
+		if record.Name == "" { // no app: what is set for all of them
+			clear(own)
+		}
+		maps.Copy(own, Properties.Kept.(property.Fields).ValuesOf(record))
+		values, err := Properties.ComputedOf(tx, own)
 		if err != nil {
 			return err
 		}
