@@ -83,6 +83,7 @@ func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 		if release, err := d.liveRelease(record); err == nil {
 			r := formation.Of(record, release)
 			w.Release, w.StopFirst = &r, stopsFirst(record, release)
+			w.Trial = trialOf(record)
 		}
 		list = append(list, w)
 	}

@@ -474,7 +474,7 @@ func (j *Jobs) sayKilled(app string, exit fleet.Exit, att runtime.Attachment) {
 		what = "the command was"
 	}
 	f := fault.New(fault.Failed, code.OneOffKilled, "%s killed for %s", what, advice.MemoryLimit(exit.MemoryLimit)).
-		Hint("raise the limit: %s ps:set %s memory 1GB", j.cfg.SSHCommand(), app)
+		Hint("raise the limit: %s", fleet.RaiseMemory(j.cfg.SSHCommand(), app, "", exit.MemoryLimit))
 	w, end := att.Stderr, "\n"
 	if att.Terminal {
 		w, end = att.Stdout, "\r\n"

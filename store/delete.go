@@ -29,6 +29,7 @@ var hanging = []struct {
 	{"properties", removeUnder},
 	{"mounts", removeUnder},
 	{"registries", removeUnder},
+	{"resources", removeUnder},
 	{"domainsof", removeUnder},
 	{"domains", removeOf},
 	{"ports", removeOf},

@@ -16,6 +16,7 @@ var recordKinds = map[string]func(raw []byte) error{
 	"cron":      decodes[CronPlan],
 	"cronslots": decodes[CronSlots],
 	"oneoffs":   decodes[OneOff],
+	"resources": decodes[Resources],
 	"domains":   decodes[storedDomain],
 	"ports":     decodes[storedPort],
 	"consents":  decodes[storedConsent],

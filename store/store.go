@@ -21,6 +21,7 @@
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
 //	registries    ID / HOST       → sealed RegistryLogin
+//	resources     ID              → Resources
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
 //	properties    ID / NOUN       → what is set of the noun's properties, by name
 //	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
@@ -80,7 +81,7 @@ const (
 
 var buckets = []string{
 	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "consents", "pairs",
-	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
+	"registries", "resources", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process

@@ -25,6 +25,7 @@ type Tx struct {
 	Ports      Ports
 	Properties Properties
 	Registries Registries
+	Resources  AppResources
 	Volumes    Volumes
 
 	*records
@@ -48,6 +49,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Ports:      Ports{r},
 		Properties: Properties{r},
 		Registries: Registries{r},
+		Resources:  AppResources{r},
 		Volumes:    Volumes{r},
 
 		records: r,

@@ -50,6 +50,9 @@ type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
 	Rebuilds    RebuildRoom
+	Inspect     InspectRoom
+	Checks      CheckRoom
+	Resources   ResourceRoom
 	OneOffs     OneOffRoom
 	Config      ConfigRoom
 	Releases    ReleaseRoom
@@ -87,7 +90,8 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps, rooms.Domains}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.Rebuilds}.verbs(), oneOffs{r, rooms.OneOffs, rooms.Logs}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.Rebuilds}.verbs(), oneOffs{r, rooms.OneOffs, rooms.Logs}.verbs(),
+			inspect{rooms.Inspect}.verbs(), checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
 		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{

@@ -97,10 +97,14 @@ func (h Host) spec(s fleet.Spec) (_ runtime.Spec, release func(), err error) {
 	}
 	return runtime.Spec{
 		ID: s.ID, Layer: s.Layer, UID: s.UID, Hostname: s.Hostname, Labels: s.Labels,
-		Limits:  runtime.Limits{Memory: s.Limits.Memory, CPUs: s.Limits.CPUs, Pids: s.Limits.Pids},
+		Limits:  limits(s.Limits),
 		Mounts:  mounts,
 		Foreign: s.Foreign, StopSignal: s.StopSignal, LogFile: s.LogFile,
 	}, release, nil
+}
+
+func limits(l fleet.Limits) runtime.Limits {
+	return runtime.Limits{Memory: l.Memory, Swap: l.Swap, CPUs: l.CPUs, Pids: l.Pids, Files: l.Files, Shm: l.Shm}
 }
 
 // container is the engine's, in the fleet's words. What is not translated here
@@ -125,4 +129,8 @@ func (c container) Exec(ctx context.Context, cmd fleet.Command, out io.Writer) (
 func (c container) Usage(ctx context.Context) (fleet.Usage, error) {
 	u, err := c.Container.Usage(ctx)
 	return fleet.Usage(u), err
+}
+
+func (c container) SetLimits(ctx context.Context, l fleet.Limits) error {
+	return c.Container.SetLimits(ctx, limits(l))
 }

@@ -253,12 +253,12 @@ func (h *harbour) CancelBuild(_ context.Context, app string, number int, by stor
 	return store.Build{App: app, Number: number}, h.do(nil, "cancel build %d of %s by %s", number, app, by.Name)
 }
 
-func (h *harbour) Stop(_ context.Context, app string, by store.User, out io.Writer) error {
+func (h *harbour) Stop(_ context.Context, app, _ string, by store.User, out io.Writer) error {
 	h.change(app, func(s *deploy.AppStatus) { s.Stopped, s.State, s.Instances = true, deploy.StateStopped, nil })
 	return h.do(out, "stop %s by %s", app, by.Name)
 }
 
-func (h *harbour) Start(_ context.Context, app string, by store.User, out io.Writer) error {
+func (h *harbour) Start(_ context.Context, app, _ string, by store.User, out io.Writer) error {
 	return h.do(out, "start %s by %s", app, by.Name)
 }
 
