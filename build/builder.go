@@ -66,7 +66,7 @@ type Deploys interface {
 	Config(app store.App, manifest appjson.Manifest) (map[string]string, error)
 	// Background runs fn beside the caller, and returns false at the end of life.
 	Background(fn func(ctx context.Context)) bool
-	// Happened remembers an event that tells of nothing in the store.
+	// RecordEvent stores an event of something that is not in the store.
 	RecordEvent(e store.Event)
 	// Changed wakes those who watch an app.
 	Changed(app string)

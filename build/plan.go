@@ -72,7 +72,11 @@ func (b *Builder) PlanBuild(ctx context.Context, app, ref string) (Planned, erro
 	if err != nil {
 		return Planned{}, err
 	}
-	planned := Planned{App: app, Commit: commit.ID, Subject: commit.Subject, BuildDir: record.Builder.BuildDir, Plan: made, Layers: []PlannedLayer{}}
+	how, err := b.of(record)
+	if err != nil {
+		return Planned{}, err
+	}
+	planned := Planned{App: app, Commit: commit.ID, Subject: commit.Subject, BuildDir: how.BuildDir, Plan: made, Layers: []PlannedLayer{}}
 	for _, l := range made.Layers {
 		have, err := b.engine.HasLayer(ctx, l.Key)
 		if err != nil {
@@ -104,9 +108,13 @@ func NeverDeployed(app string) error {
 
 // detect turns the tree into a plan, with the config that a release of it has.
 func (b *Builder) detect(record store.App, tree *source, stack string) (made *plan.Plan, config map[string]string, err error) {
+	how, err := b.of(record)
+	if err != nil {
+		return nil, nil, err
+	}
 	made, err = buildpacks.Detect(plan.Request{
 		FS: tree.root.FS(), Digest: tree.digest, Stack: stack, Owner: strconv.Itoa(record.UID),
-		Language: record.Builder.Selected, Versions: record.Versions, Test: record.Builder.Test,
+		Language: how.Selected, Versions: record.Versions, Test: how.Test,
 		Mirror: b.cfg.Mirror,
 		Config: func(manifest appjson.Manifest) (string, error) {
 			config, err = b.deploys.Config(record, manifest)

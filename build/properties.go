@@ -3,20 +3,61 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/berthd/berth/buildpacks"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// BuilderProperties are what of an app's builds can be set by hand.
-var BuilderProperties = []string{"selected", "build-dir", "test", "versions"}
+// BuilderProperties are what can be set of how apps are built.
+var BuilderProperties = property.List{
+	Noun: "builder", Has: "a builder has", Code: code.BuilderInvalid,
+	Note: "It counts from the next push on.",
+	Properties: []property.Property{
+		{Name: "selected", Scope: property.Both, Values: buildpacks.Languages(), Check: checkBuilder,
+			Meaning: "the builder, in the place of the one that the source tells"},
+		{Name: "build-dir", Scope: property.Both, Check: checkBuildDir,
+			Meaning: "the directory of the repository that is built, apps/api say; . is all of it"},
+		{Name: "test", Usual: "off", Scope: property.Both, Values: property.OnOff, Check: property.OneOf(property.OnOff...),
+			Meaning: "on runs the language's usual tests, where app.json names none"},
+		{Name: "versions", Values: []string{"latest"}, Check: checkVersions,
+			Meaning: "latest forgets which versions of tools were resolved"},
+	},
+	Kept: property.Fields{Noun: "builder", Of: map[string]property.Field{
+		"selected": {
+			Get: func(app store.App) string { return app.Builder.Selected },
+			Set: func(app *store.App, value string) { app.Builder.Selected = value },
+		},
+		"build-dir": {
+			Get: func(app store.App) string { return app.Builder.BuildDir },
+			Set: func(app *store.App, value string) { app.Builder.BuildDir = value },
+		},
+		"test": {
+			Get: func(app store.App) string {
+				switch {
+				case app.Builder.Test:
+					return "on"
+				case app.Builder.NoTest:
+					return "off"
+				}
+				return ""
+			},
+			Set: func(app *store.App, value string) {
+				app.Builder.Test, app.Builder.NoTest = value == "on", value == "off"
+			},
+		},
+		"versions": { // it is done, and not kept
+			Get: func(store.App) string { return "" },
+			Set: func(app *store.App, _ string) { app.Versions = nil },
+		},
+	}},
+}
 
 // Properties say how apps are built.
 type Properties struct {
@@ -24,55 +65,62 @@ type Properties struct {
 	changed func(app string)
 }
 
-// BuilderReport is how an app is built.
+// BuilderReport is how an app is built, or with "" as its name what is set for
+// all apps.
 type BuilderReport struct {
 	App      string            `json:"app"`
-	Selected string            `json:"selected"`  // "" is what the source tells
-	BuildDir string            `json:"build_dir"` // "" is the whole repository
-	Test     bool              `json:"test"`
-	Versions map[string]string `json:"versions"` // of tools, as builds have resolved them
+	Selected string            `json:"selected"`  // as it was set of the app; "" is what the source tells
+	BuildDir string            `json:"build_dir"` // likewise; "" is the whole repository
+	Test     bool              `json:"test"`      // as it counts
+	Versions map[string]string `json:"versions"`  // of tools, as builds have resolved them
 
 	// What the live release was built as.
 	Language string `json:"language,omitempty"`
 	Summary  string `json:"summary,omitempty"`
 
-	Builders []string `json:"builders"` // that can be selected
+	Properties []property.Row `json:"properties"`
+	Builders   []string       `json:"builders"` // that can be selected
 }
 
-// BuilderReport tells how an app is built.
-func (p Properties) BuilderReport(_ context.Context, app string) (BuilderReport, error) {
-	record, err := find(p.db, app)
-	if err != nil {
-		return BuilderReport{}, err
+// BuilderReport tells how an app is built, or with "" what is set for all apps.
+func (p Properties) BuilderReport(_ context.Context, app string) (r BuilderReport, err error) {
+	r = BuilderReport{App: app, Versions: map[string]string{}, Builders: buildpacks.Languages()}
+	var record store.App
+	err = p.db.View(func(tx *store.Tx) error {
+		if r.Properties, err = BuilderProperties.Report(tx, app); err != nil || app == "" {
+			return err
+		}
+		record, err = tx.App(app)
+		return err
+	})
+	if err != nil || app == "" {
+		return r, err
 	}
 	built, err := live(p.db, record)
 	if err != nil {
 		return BuilderReport{}, err
 	}
-	r := BuilderReport{
-		App: app, Selected: record.Builder.Selected, BuildDir: record.Builder.BuildDir, Test: record.Builder.Test,
-		Versions: maps.Clone(record.Versions), Language: built.Language, Summary: built.Summary, Builders: buildpacks.Languages(),
-	}
-	if r.Versions == nil {
-		r.Versions = map[string]string{}
-	}
-	return r, nil
+	counts, err := p.of(record)
+	r.Selected, r.BuildDir, r.Test = record.Builder.Selected, record.Builder.BuildDir, counts.Test
+	r.Language, r.Summary = built.Language, built.Summary
+	maps.Copy(r.Versions, record.Versions)
+	return r, err
 }
 
-// SetBuilder sets a property of an app's builds, for the pushes to come; an
-// empty value takes it back.
-func (p Properties) SetBuilder(ctx context.Context, app, property, value string, by store.User) (BuilderReport, error) {
-	change, text, err := builderChange(property, value)
+// SetBuilder sets a property of an app's builds, or with "" of those of all apps
+// that have no value of their own. It counts for the pushes to come; an empty
+// value takes it back.
+func (p Properties) SetBuilder(ctx context.Context, app, name, value string, by store.User) (BuilderReport, error) {
+	change, err := BuilderProperties.Check(app, name, value)
 	if err != nil {
 		return BuilderReport{}, err
 	}
+	text := change.Text()
+	if name == "versions" {
+		text = "forgot the resolved versions"
+	}
 	err = p.db.Update(func(tx *store.Tx) error {
-		record, err := tx.App(app)
-		if err != nil {
-			return err
-		}
-		change(&record)
-		return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "builder", Text: text}))
+		return errors.Join(change.Keep(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "builder", Text: text}))
 	})
 	if err != nil {
 		return BuilderReport{}, fault.ExplainDiskFull(err)
@@ -81,60 +129,45 @@ func (p Properties) SetBuilder(ctx context.Context, app, property, value string,
 	return p.BuilderReport(ctx, app)
 }
 
-// builderChange returns what a property's value changes of an app's record.
-func builderChange(property, value string) (change func(*store.App), text string, err error) {
-	text = "unset " + property
-	if value != "" {
-		text = fmt.Sprintf("set %s to %.100s", property, value)
+// of returns how an app is built, what is set for all apps included.
+func (p Properties) of(record store.App) (b store.Builder, err error) {
+	err = p.db.View(func(tx *store.Tx) error {
+		values, err := BuilderProperties.ComputedOf(tx, BuilderProperties.Kept.(property.Fields).ValuesOf(record))
+		b = store.Builder{Selected: values["selected"], BuildDir: values["build-dir"], Test: values["test"] == "on"}
+		return err
+	})
+	return b, err
+}
+
+func checkBuilder(value string) (string, error) {
+	names := buildpacks.Languages()
+	if slices.Contains(names, value) {
+		return value, nil
 	}
-	switch property {
-	case "selected":
-		names := buildpacks.Languages()
-		if value != "" && !slices.Contains(names, value) {
-			f := fault.New(fault.Usage, code.BuilderInvalid, "there is no builder %.60q", value)
-			if near := fault.Nearest(value, names); near != "" {
-				f.Hint("did you mean %q?", near)
-			}
-			return nil, "", f.Hint("there are %s", strings.Join(names, ", "))
-		}
-		return func(app *store.App) { app.Builder.Selected = value }, text, nil
-	case "build-dir":
-		if err := checkBuildDir(value); err != nil {
-			return nil, "", err
-		}
-		dir := strings.TrimSuffix(value, "/")
-		if dir == "." {
-			dir = ""
-		}
-		return func(app *store.App) { app.Builder.BuildDir = dir }, text, nil
-	case "test":
-		if !slices.Contains([]string{"on", "off", ""}, value) {
-			return nil, "", fault.New(fault.Usage, code.BuilderInvalid, "test is on or off, and not %.60q", value)
-		}
-		return func(app *store.App) { app.Builder.Test = value == "on" }, text, nil
-	case "versions":
-		if value != "latest" && value != "" {
-			return nil, "", fault.New(fault.Usage, code.BuilderInvalid, "versions takes no value but latest, and not %.60q", value).
-				Hint("a version is pinned in the repository: .python-version, .nvmrc, .tool-versions, ...")
-		}
-		return func(app *store.App) { app.Versions = nil }, "forgot the resolved versions", nil
-	}
-	f := fault.New(fault.Usage, code.BuilderInvalid, "a builder has no property %.60q", property)
-	if near := fault.Nearest(property, BuilderProperties); near != "" {
+	f := fault.New(fault.Usage, code.BuilderInvalid, "there is no builder %.60q", value)
+	if near := fault.Nearest(value, names); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
-	return nil, "", f.Hint("it has %s", strings.Join(BuilderProperties, ", "))
+	return "", f.Hint("there are %s", strings.Join(names, ", "))
+}
+
+func checkVersions(value string) (string, error) {
+	if value == "latest" {
+		return "", nil
+	}
+	return "", fault.New(fault.Usage, code.BuilderInvalid, "versions takes no value but latest, and not %.60q", value).
+		Hint("a version is pinned in the repository: .python-version, .nvmrc, .tool-versions, ...")
 }
 
 // checkBuildDir takes the path of a directory of a repository, as git writes it.
-func checkBuildDir(dir string) error {
-	bad := func(why string) error {
-		return fault.New(fault.Usage, code.BuilderInvalid, "%.100q cannot be a build-dir: %s", dir, why).
+func checkBuildDir(dir string) (string, error) {
+	bad := func(why string) (string, error) {
+		return "", fault.New(fault.Usage, code.BuilderInvalid, "%.100q cannot be a build-dir: %s", dir, why).
 			Hint("name a directory of the repository, from its root: apps/api")
 	}
 	switch trimmed := strings.TrimSuffix(dir, "/"); {
-	case dir == "" || dir == ".":
-		return nil
+	case trimmed == ".":
+		return ".", nil // said by itself: in the place of a directory that is set for all apps
 	case len(dir) > 1000:
 		return bad("it is too long")
 	case strings.HasPrefix(dir, "/"):
@@ -146,5 +179,5 @@ func checkBuildDir(dir string) error {
 	case path.Clean(trimmed) != trimmed:
 		return bad("it could be written as " + path.Clean(trimmed))
 	}
-	return nil
+	return strings.TrimSuffix(dir, "/"), nil
 }

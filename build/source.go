@@ -34,6 +34,10 @@ func (s *source) remove() {
 // checkout writes the directory of the commit that is built to disk: the whole
 // tree, unless the app's build-dir says otherwise.
 func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Commit, repo git.Repository, out *progress.Report) (s *source, err error) {
+	how, err := b.of(record)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := b.engine.Scratch()
 	if err != nil {
 		return nil, fault.ExplainDiskFull(fmt.Errorf("make a directory for the source: %w", err))
@@ -55,7 +59,7 @@ func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Com
 	}
 	err = out.Timed("checkout", func() error {
 		var notes []string
-		s.digest, notes, err = repo.ExtractDir(ctx, commit.ID, cmp.Or(record.Builder.BuildDir, "."), s.root, git.DefaultTreeLimits)
+		s.digest, notes, err = repo.ExtractDir(ctx, commit.ID, cmp.Or(how.BuildDir, "."), s.root, git.DefaultTreeLimits)
 		for _, note := range notes {
 			out.Line("warning: %s", note)
 		}
@@ -80,5 +84,5 @@ func (b *Builder) noBuildDir(record store.App, missing *git.NoDirError) error {
 	f := fault.New(fault.Failed, code.BuildDirMissing, "the commit has no directory %s", missing.Path).
 		With(fmt.Sprintf("it is the build-dir of %s; %s there are %s", record.Name, where, what))
 	return f.Hint("to choose another: %s builder:set %s build-dir PATH", b.deploys.SSHCommand(), record.Name).
-		Hint("to build the whole repository: %s builder:set %s build-dir (without a value)", b.deploys.SSHCommand(), record.Name)
+		Hint("to build the whole repository: %s builder:set %s build-dir .", b.deploys.SSHCommand(), record.Name)
 }

@@ -78,6 +78,7 @@ func (d *Deployer) boot(ctx context.Context) error {
 // wanted says what is to run of every app.
 func (d *Deployer) wanted(records []store.App) (list []fleet.Wanted) {
 	for _, record := range records {
+		record = d.counts(record)
 		w := fleet.Wanted{App: d.app(record).fleet, StopFirst: record.Rollout == store.StopFirst}
 		if release, err := d.liveRelease(record); err == nil {
 			r := formation.Of(record, release)

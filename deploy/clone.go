@@ -91,6 +91,9 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	if err := tx.PutRouting(to, routing); err != nil {
 		return err
 	}
+	if err := tx.Properties.Copy(from, to); err != nil {
+		return err
+	}
 	for _, page := range edge.RouterPages {
 		if content := tx.Pages.Get(from, page); len(content) > 0 {
 			if err := tx.Pages.Put(to, page, content); err != nil {

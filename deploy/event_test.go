@@ -53,7 +53,7 @@ func TestEvents_AreWrittenInTheTransactionOfWhatTheyTell(t *testing.T) {
 		}},
 		{"builder", func() error { _, err := d.build.SetBuilder(ctx, "shop", "selected", "python", by); return err }},
 		{"git", func() error { return d.SetDeployBranch(ctx, "shop", "main", by) }},
-		{"ps", func() error { return d.SetRollout(ctx, "shop", store.StopFirst, by) }},
+		{"ps", func() error { return d.SetProcesses(ctx, "shop", "rollout", "stop-first", by, io.Discard) }},
 		{"router", func() error { return d.edge.SetMaintenance(ctx, "shop", true, by) }},
 		{"domains", func() error { return d.edge.AddDomains(ctx, "shop", []store.Domain{{Host: "shop.test"}}, by) }},
 		{"certs", func() error { return d.edge.SetLocalCertificates(ctx, "shop", true, by) }},

@@ -97,7 +97,8 @@ func (d *Deployer) sshCommand() string { return d.edge.SSHCommand() }
 // converge makes an app run what the change says; see fleet.App.Converge. The
 // caller holds the app's line.
 func (s *turns) converge(ctx context.Context, a *app, c change) error {
-	c.Release, c.StopFirst = formation.Of(c.record, c.release), stopsFirst(c.record, c.release)
+	counts := s.counts(c.record)
+	c.Release, c.StopFirst = formation.Of(counts, c.release), stopsFirst(counts, c.release)
 	if c.commit != nil {
 		c.Commit = func() error {
 			if err := s.db.Update(c.commit); err != nil {

@@ -3,141 +3,68 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"io"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/berthd/berth/fleet"
-	"github.com/berthd/berth/runtime"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
-	"github.com/berthd/berth/store/fault/code"
-	"github.com/berthd/berth/units"
 )
 
-// The least that a limit may be: below, hardly a program starts.
-const (
-	leastMemory = 16 << 20
-	leastPids   = 8
-)
-
-// limitProperty is one limit of each instance of an app.
-type limitProperty struct {
-	name  string
-	usual int64
-	least int64
-	most  func() int64 // what the machine has
-	of    func(*store.Limits) *int64
-	read  func(value string) (n int64, ok bool)
-	show  func(n int64) string
-	form  string // of a value, for the hint
-}
-
-var limitProperties = []limitProperty{
-	{
-		name: "memory", usual: runtime.DefaultMemory, least: leastMemory, most: machineMemory,
-		of: func(l *store.Limits) *int64 { return &l.Memory }, read: readMemory, show: units.Bytes, form: "512m or 2g",
-	},
-	{
-		name: "processes", usual: runtime.DefaultPids, least: leastPids, most: machinePids,
-		of:   func(l *store.Limits) *int64 { return &l.Pids },
-		read: func(value string) (int64, bool) { n, err := strconv.ParseInt(value, 10, 64); return n, err == nil },
-		show: func(n int64) string { return strconv.FormatInt(n, 10) }, form: "2048",
-	},
-}
-
-// LimitProperties are the names of the limits that SetLimit takes.
-func LimitProperties() (names []string) {
-	for _, p := range limitProperties {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-// EffectiveLimits are an app's limits with the usual ones where none is set.
-func EffectiveLimits(l store.Limits) store.Limits {
-	for _, p := range limitProperties {
-		n := p.of(&l)
-		*n = cmp.Or(*n, p.usual)
-	}
-	return l
-}
-
-// NoProcessProperty returns the fault (E188) of a property that processes do
-// not have.
-func NoProcessProperty(name string) *fault.Error {
-	return fault.New(fault.Usage, code.ProcessPropertyInvalid, "processes have no property %.60q", name).
-		Hint("the properties are rollout, %s", strings.Join(LimitProperties(), ", "))
-}
-
-// SetLimit sets a limit of each instance of an app, of its jobs and its one-offs,
-// and replaces what runs. An empty value is the usual one. What does not come up
-// within the limit leaves the app as it was. More than is usual takes from other
-// apps: it needs access to all of them (E111).
-func (d *Processes) SetLimit(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
-	i := slices.IndexFunc(limitProperties, func(p limitProperty) bool { return p.name == name })
-	if i < 0 {
-		return NoProcessProperty(name)
-	}
-	p := limitProperties[i]
-	n, err := p.parse(value)
+// SetProcesses sets a property of how an app's processes are run, or with "" of
+// those of all apps that have no value of their own; an empty value takes it
+// back. A limit of an app replaces what runs, and what does not come up within it
+// leaves the app as it was. More than the app would have without a value of its
+// own takes from other apps: it needs access to all of them (E111). What is set
+// for all apps counts for each from its next start or deploy.
+func (d *Processes) SetProcesses(ctx context.Context, app, name, value string, by store.User, out io.Writer) error {
+	set, err := formation.Properties.Check(app, name, value)
 	if err != nil {
 		return err
 	}
-	if n > p.usual {
-		if err := by.May(store.RoleDeploy, ""); err != nil {
-			return fault.From(err).Hint("a key with access to the app may set up to %s", p.show(p.usual))
+	event := store.Event{App: app, By: by.Name, Kind: "ps", Text: set.Text()}
+	if app != "" && formation.IsLimit(name) {
+		if err := mayTake(d.db, set, by); err != nil {
+			return err
 		}
+		return d.reshape(ctx, app, "the change of limits by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
+			before := record.Limits
+			processFields.Of[name].Set(record, set.Value)
+			return change{Change: fleet.Change{Fresh: record.Limits != before}}, nil
+		}, event)
 	}
-	text := fmt.Sprintf("set %s to %s", name, p.show(cmp.Or(n, p.usual)))
-	return d.reshape(ctx, app, "the change of limits by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
-		unchanged := *p.of(&record.Limits) == n
-		*p.of(&record.Limits) = n
-		return change{Change: fleet.Change{Fresh: !unchanged}}, nil
-	}, store.Event{App: app, By: by.Name, Kind: "ps", Text: text})
+	err = d.db.Update(func(tx *store.Tx) error { return errors.Join(set.Keep(tx), tx.AddEvent(event)) })
+	if err != nil {
+		return fault.ExplainDiskFull(err)
+	}
+	d.publish(app)
+	return nil
 }
 
-// parse reads a value; an empty one is 0.
-func (p limitProperty) parse(value string) (int64, error) {
-	if value == "" {
-		return 0, nil
+// processFields are where an app's record has the properties of its processes.
+var processFields = formation.Properties.Kept.(property.Fields)
+
+// mayTake returns nil if the user may give an app as much as a limit says.
+func mayTake(db *store.Store, set property.Change, by store.User) error {
+	without, err := formation.Counts(db, store.App{})
+	if err != nil {
+		return err
 	}
-	n, ok := p.read(value)
-	if !ok {
-		return 0, fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", p.name, value).Hint("write it as %s", p.form)
+	usual := cmp.Or(processFields.Of[set.Name].Get(without), set.Usual)
+	n, _ := formation.ReadLimit(set.Name, set.Value)
+	most, _ := formation.ReadLimit(set.Name, usual)
+	if err := by.May(store.RoleDeploy, ""); err != nil && n > most {
+		return fault.From(err).Hint("a key with access to the app may set up to %s", usual)
 	}
-	if most := p.most(); n < p.least || n > most {
-		return 0, fault.New(fault.Usage, code.ProcessPropertyInvalid, "%s cannot be %.60q", p.name, value).
-			Hint("from %s to %s, the maximum of this machine", p.show(p.least), p.show(most))
-	}
-	return n, nil
+	return nil
 }
 
-// readMemory refuses a number alone, which means another thing to everybody.
-func readMemory(value string) (int64, bool) {
-	n, err := units.ParseBytes(value, 0)
-	return n, err == nil
-}
-
-// machineMemory is how much memory the machine has, in bytes.
-func machineMemory() int64 {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 1 << 50
-	}
-	return int64(info.Totalram) * int64(info.Unit)
-}
-
-// machinePids is how many processes and threads the machine can have.
-func machinePids() int64 {
-	text, err := os.ReadFile("/proc/sys/kernel/threads-max")
-	if n, bad := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && bad == nil {
-		return n
-	}
-	return 1 << 15 // the kernel's usual pid_max
+// counts returns a record with the limits and the order of rollouts that count
+// for it; see formation.Counts.
+func (j *journal) counts(record store.App) store.App {
+	counts, err := formation.Counts(j.db, record)
+	j.warn("what is set for all apps cannot be read", err, "app", record.Name)
+	return counts
 }

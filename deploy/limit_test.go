@@ -9,7 +9,7 @@ import (
 	"github.com/berthd/berth/store/fault"
 )
 
-func TestSetLimit_WithinTheMachine(t *testing.T) {
+func TestSetProcesses_WithinTheMachine(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
 	by := store.User{Name: "alice", Role: store.RoleDeploy}
@@ -33,30 +33,81 @@ func TestSetLimit_WithinTheMachine(t *testing.T) {
 		{"processes", "2048", store.Limits{Pids: 2048}},
 		{"processes", "", store.Limits{}},
 	} {
-		if err := d.SetLimit(t.Context(), "shop", tt.name, tt.value, by, io.Discard); err != nil || limits() != tt.want {
+		if err := d.SetProcesses(t.Context(), "shop", tt.name, tt.value, by, io.Discard); err != nil || limits() != tt.want {
 			t.Errorf("%s %q: got %+v, %v; want %+v", tt.name, tt.value, limits(), err, tt.want)
 		}
 	}
 	for _, bad := range [][2]string{
 		{"memory", "1"}, {"memory", "0"}, {"memory", "-1GB"}, {"memory", "15MB"}, {"memory", "100000GB"}, {"memory", "99999999999999999999GB"},
 		{"memory", "9999999999GB"}, {"memory", "1TB"}, {"memory", "GB"}, {"memory", "lots"},
-		{"processes", "0"}, {"processes", "7"}, {"processes", "-1"}, {"processes", "999999999"}, {"processes", "many"}, {"cpus", "1"}, {"", "1"},
+		{"processes", "0"}, {"processes", "7"}, {"processes", "-1"}, {"processes", "999999999"}, {"processes", "many"}, {"cpus", "1"}, {"", "1"}, {"rollout", "sideways"},
 	} {
-		err := d.SetLimit(t.Context(), "shop", bad[0], bad[1], by, io.Discard)
+		err := d.SetProcesses(t.Context(), "shop", bad[0], bad[1], by, io.Discard)
 		if f := fault.From(err); f == nil || f.Code != "E188" || limits() != (store.Limits{}) {
 			t.Errorf("%s %q: got %v, limits %+v; want E188", bad[0], bad[1], err, limits())
 		}
 	}
 }
 
-func TestSetLimit_AKeyOfOneAppTakesNothingFromOthers(t *testing.T) {
+func TestSetProcesses_AKeyOfOneAppTakesNothingFromOthers(t *testing.T) {
 	d := newDeployer(t)
 	shop(t, d)
 	bound := store.User{Name: "ci", Role: store.RoleDeploy, Apps: []string{"shop"}}
-	for value, code := range map[string]string{"513MB": "E111", "1GB": "E111", "512MB": "", "64MB": "", "": ""} {
-		err := d.SetLimit(t.Context(), "shop", "memory", value, bound, io.Discard)
-		if f := fault.From(err); (f == nil) != (code == "") || f != nil && (f.Code != code || !strings.Contains(f.Hints[0], "512 MiB")) {
-			t.Errorf("%q: got %v, want %q", value, err, code)
+	for _, usual := range []struct {
+		all, shown string // what is set for all apps, and what an app has by it
+		codes      map[string]string
+	}{
+		{"", "512m", map[string]string{"513MB": "E111", "1GB": "E111", "512MB": "", "64MB": "", "": ""}},
+		{"256MB", "256m", map[string]string{"257MB": "E111", "512MB": "E111", "256MB": "", "": ""}},
+		{"600MB", "600m", map[string]string{"601MB": "E111", "600MB": "", "513MB": ""}},
+	} {
+		if err := d.SetProcesses(t.Context(), "", "memory", usual.all, store.Root, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		for value, code := range usual.codes {
+			err := d.SetProcesses(t.Context(), "shop", "memory", value, bound, io.Discard)
+			if f := fault.From(err); (f == nil) != (code == "") || f != nil && (f.Code != code || !strings.Contains(f.Hints[0], usual.shown)) {
+				t.Errorf("%q with %q for all apps: got %v, want %q", value, usual.all, err, code)
+			}
 		}
 	}
+}
+
+// What is set for all apps counts for what runs of those that have no value of
+// their own, and no record has it.
+func TestSetProcesses_ForAllApps(t *testing.T) {
+	d := newDeployer(t)
+	shop(t, d)
+	set := func(app, name, value string) {
+		t.Helper()
+		if err := d.SetProcesses(t.Context(), app, name, value, store.Root, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(rollout store.Rollout, limits store.Limits) {
+		t.Helper()
+		record, _, err := d.find("shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.counts(record); got.Rollout != rollout || got.Limits != limits {
+			t.Errorf("got %s, %+v; want %s, %+v", got.Rollout, got.Limits, rollout, limits)
+		}
+	}
+	check(store.StartFirst, store.Limits{})
+	set("", "memory", "256MB")
+	set("", "processes", "100")
+	set("", "rollout", "stop-first")
+	check(store.StopFirst, store.Limits{Memory: 256 << 20, Pids: 100})
+	if record, _, _ := d.find("shop"); record.Limits != (store.Limits{}) || record.Rollout != "" {
+		t.Errorf("the record has what is set for all apps: %+v", record)
+	}
+	set("shop", "memory", "64MB")
+	set("shop", "rollout", "start-first")
+	check(store.StartFirst, store.Limits{Memory: 64 << 20, Pids: 100})
+	set("shop", "memory", "")
+	set("shop", "rollout", "")
+	set("", "memory", "")
+	set("", "rollout", "")
+	check(store.StartFirst, store.Limits{Pids: 100})
 }

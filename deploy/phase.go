@@ -171,7 +171,7 @@ func (d *phases) inPhase(ctx context.Context, release store.Release, name, scrip
 // limits, and copies its output to out.
 func (d *phases) run(ctx context.Context, record store.App, release store.Release, code, name, script string, out *progress.Report) error {
 	spec, c, err := fleet.Create(ctx, d.boxes, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
+		spec := formation.Spec(d.counts(record), release, kindPhase, map[string]string{labelRelease: strconv.Itoa(release.Number), labelProcess: name})
 		spec.LogFile = d.logs.Path(record.ID(), release.Number, name, spec.ID)
 		return spec
 	})

@@ -254,7 +254,7 @@ func (s *turns) Expect(name string) (cancel func()) {
 	if err != nil || live.Base == "" || live.Base == live.Layer {
 		return func() {}
 	}
-	next := formation.Of(record, live)
+	next := formation.Of(s.counts(record), live)
 	next.Number, next.Layer = record.LastRelease+1, live.Base
 	next.Foreign, next.StopSignal = false, ""
 	return a.fleet.Expect(next)

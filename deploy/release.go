@@ -59,7 +59,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.Fits(formation.Of(record, release)) {
+	if !with.standby.Fits(formation.Of(d.counts(record), release)) {
 		with.standby.Dismiss()
 		with.standby = nil
 	}
@@ -114,7 +114,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
-	case stopsFirst(record, release):
+	case stopsFirst(d.counts(record), release):
 		out.Step("Switch", "v%d -> v%d", before, release.Number)
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -137,7 +138,7 @@ func TestSetRouter_TakesWhatMakesSenseAndNothingElse(t *testing.T) {
 			t.Errorf("%s %s: %v", row.name, row.value, err)
 			continue
 		}
-		if i := slices.IndexFunc(report.Properties, func(p RouterProperty) bool { return p.Name == row.name }); i < 0 || !report.Properties[i].Set {
+		if i := slices.IndexFunc(report.Properties, func(p property.Row) bool { return p.Name == row.name }); i < 0 || !report.Properties[i].Set {
 			t.Errorf("%s %s: the report is %+v", row.name, row.value, report)
 		}
 		if got := options(); !reflect.DeepEqual(got, row.want) {
@@ -214,5 +215,59 @@ func TestRouting_GoesWithItsApp(t *testing.T) {
 	})
 	if route, err := d.routeOf("store"); err != nil || !reflect.DeepEqual(route.Options, router.Options{}) {
 		t.Errorf("a new app of the name has %+v, %v", route.Options, err)
+	}
+}
+
+// What is set for all apps counts for those that have no value of their own.
+func TestSetRouter_ForAllApps(t *testing.T) {
+	d := newWorld(t)
+	create(t, d, "shop")
+	create(t, d, "blog")
+	by := store.User{Name: "alice", Role: store.RoleAdmin}
+	for _, set := range [][3]string{
+		{"", "max-body", "2g"}, {"shop", "max-body", "1k"}, {"", "stream-grace", "5m"}, {"", "header:X-Frame-Options", "DENY"},
+		{"shop", "header:x-frame-options", "SAMEORIGIN"}, {"", "maintenance-page", "<p>all</p>"}, {"shop", "maintenance-page", "<p>shop</p>"},
+		{"", "trusted-proxies", "192.0.2.1"}, {"", "https-only", "off"}, {"shop", "https-only", "on"},
+	} {
+		if _, err := d.SetRouter(t.Context(), set[0], set[1], set[2], by); err != nil {
+			t.Fatalf("%q: %v", set, err)
+		}
+	}
+	for app, want := range map[string]router.Options{
+		"shop": {MaxBody: 1024, Headers: []router.Header{{Name: "x-frame-options", Value: "SAMEORIGIN"}}, MaintenancePage: []byte("<p>shop</p>")},
+		"blog": {MaxBody: 2 << 30, Headers: []router.Header{{Name: "X-Frame-Options", Value: "DENY"}}, MaintenancePage: []byte("<p>all</p>"), Plain: true},
+	} {
+		route, err := d.routeOf(app)
+		if err != nil || !reflect.DeepEqual(route.Options, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", app, route.Options, err, want)
+		}
+		if got := d.streamGrace(app); got != 5*time.Minute {
+			t.Errorf("%s: the grace of streams is %v", app, got)
+		}
+	}
+	report, err := d.RouterReport(t.Context(), "blog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []property.Row{
+		{Name: "max-body", Value: "2g", Global: "2g"}, {Name: "maintenance-page", Value: "10 bytes", Global: "10 bytes"},
+		{Name: "header:X-Frame-Options", Value: "DENY", Global: "DENY"}, {Name: "protocol", Value: "http", Usual: true},
+	} {
+		if !slices.Contains(report.Properties, want) {
+			t.Errorf("the report has no %+v: %+v", want, report.Properties)
+		}
+	}
+	for _, set := range [][3]string{{"", "protocol", "h2c"}, {"shop", "proxy-protocol", "on"}} {
+		if _, err := d.SetRouter(t.Context(), set[0], set[1], set[2], by); codeOf(err) != "E217" {
+			t.Errorf("%q: got %v, want E217", set, err)
+		}
+	}
+	for _, name := range []string{"max-body", "https-only", "header:X-Frame-Options", "maintenance-page", "stream-grace"} {
+		if _, err := d.SetRouter(t.Context(), "", name, "", by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if route, err := d.routeOf("blog"); err != nil || !reflect.DeepEqual(route.Options, router.Options{}) {
+		t.Errorf("taken back: got %+v, %v", route.Options, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -174,7 +175,7 @@ func NewNetwork(db *store.Store, engine lanSetter, journal Journal) *Network {
 
 // NetworkReport tells what apps reach.
 type NetworkReport struct {
-	Properties []RouterProperty `json:"properties"`
+	Properties []property.Row `json:"properties"`
 }
 
 // NetworkReport tells what apps reach beside the internet.
@@ -186,7 +187,7 @@ func (n *Network) NetworkReport(context.Context) (r NetworkReport, err error) {
 			if !isSet {
 				value = p.usual
 			}
-			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
+			r.Properties = append(r.Properties, property.Row{Name: p.name, Value: value, Set: isSet})
 		}
 		return err
 	})

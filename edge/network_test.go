@@ -55,7 +55,7 @@ func TestSetNetwork_IsKeptAndTheEngineIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := n.NetworkReport(t.Context())
-	if got := fmt.Sprint(report.Properties); err != nil || got != "[{lan deny true} {lan-allow none false} {public-addresses none false}]" {
+	if got := fmt.Sprint(report.Properties); err != nil || got != "[{lan deny true   false} {lan-allow none false   false} {public-addresses none false   false}]" {
 		t.Errorf("the report says %s, %v", got, err)
 	}
 	told := len(book.told)

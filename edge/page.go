@@ -54,19 +54,24 @@ func readPage(root *os.Root, name string) ([]byte, error) {
 	return content, err
 }
 
-// PageOf returns the page to show: the one that was set by hand, else the one
-// of the live release; nil when there is neither.
+// PageOf returns the page to show: the one that was set for the app, else the one
+// of the live release, else the one for all apps; nil when there is none.
 func PageOf(tx *store.Tx, app, page string) (content []byte, carried bool, err error) {
 	if content := tx.Pages.Get(app, page); content != nil {
 		return content, false, nil
 	}
 	record, err := tx.App(app)
-	if err != nil || record.Release == 0 {
+	if err != nil {
 		return nil, false, err
 	}
-	release, err := tx.ReleaseWithoutConfig(app, record.Release)
-	if err != nil || release.Pages[page] == "" {
-		return nil, false, err
+	var release store.Release
+	if record.Release != 0 {
+		if release, err = tx.ReleaseWithoutConfig(app, record.Release); err != nil {
+			return nil, false, err
+		}
+	}
+	if release.Pages[page] == "" {
+		return tx.Pages.Get(store.Machine, page), false, nil
 	}
 	return tx.Pages.Carried(app, release.Pages[page]), true, nil
 }

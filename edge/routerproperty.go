@@ -1,7 +1,10 @@
 package edge
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -10,7 +13,9 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/router"
+	"github.com/berthd/berth/router/peer"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -18,97 +23,227 @@ import (
 
 // routerProperty is one thing that can be set of an app's requests.
 type routerProperty struct {
-	name   string
-	usual  string   // what it is when nobody has set it
-	values []string // to complete; nil when there are too many
-	// set reads a value, never an empty one. It returns what is wrong with it as
-	// the end of a sentence, "" when nothing is.
-	set func(r *routing, value string) (wrong string)
+	property.Property
+	// set reads a value, never an empty one. Its error says what is wrong with
+	// the value as the end of a sentence.
+	set func(r *routing, value string) error
 }
 
+// routerProperties are those of an app that have one name each.
 var routerProperties = []routerProperty{
-	{name: "https-only", usual: "on", values: onOff, set: func(r *routing, value string) (wrong string) {
-		r.Plain = !isOn(value, &wrong)
-		return wrong
+	{property.Property{Name: "https-only", Usual: "on", Values: property.OnOff, Scope: property.Both,
+		Meaning: "off answers plain HTTP too, in place of sending it to HTTPS",
+	}, func(r *routing, value string) (err error) {
+		r.Plain, err = isOff(value)
+		return err
 	}},
-	{name: "balance", usual: string(router.RoundRobin), values: balances, set: func(r *routing, value string) string {
-		if !slices.Contains(balances, value) {
-			return "it is one of " + strings.Join(balances, ", ")
-		}
+	{property.Property{Name: "balance", Usual: string(router.RoundRobin), Values: balances, Scope: property.Both,
+		Meaning: "round-robin, least-connections, or sticky by a cookie",
+	}, func(r *routing, value string) error {
 		r.Balance = router.Balance(value)
-		return ""
+		return oneOf(value, balances)
 	}},
-	{name: "protocol", usual: string(router.HTTP), values: protocols, set: func(r *routing, value string) string {
-		if !slices.Contains(protocols, value) {
-			return "it is one of " + strings.Join(protocols, ", ")
-		}
+	{property.Property{Name: "protocol", Usual: string(router.HTTP), Values: protocols,
+		Meaning: "http (gRPC included) or h2c",
+	}, func(r *routing, value string) error {
 		r.Protocol = router.Protocol(value)
-		return ""
+		return oneOf(value, protocols)
 	}},
-	{name: "max-body", usual: "100m", values: []string{"unlimited"}, set: func(r *routing, value string) (wrong string) {
+	{property.Property{Name: "max-body", Usual: "100m", Values: []string{"unlimited"}, Scope: property.Both,
+		Meaning: "how long a request may be: 64k, 100m, 2g, unlimited",
+	}, func(r *routing, value string) (err error) {
 		if r.MaxBody = -1; value != "unlimited" {
-			r.MaxBody, wrong = parseSize(value)
+			r.MaxBody, err = parseSize(value)
 		}
-		return wrong
+		return err
 	}},
-	{name: "min-body-rate", usual: strconv.Itoa(router.DefaultMinBodyRate), values: []string{"off"}, set: func(r *routing, value string) (wrong string) {
+	{property.Property{Name: "min-body-rate", Usual: strconv.Itoa(router.DefaultMinBodyRate), Values: []string{"off"}, Scope: property.Both,
+		Meaning: "bytes a second that it has to come with, or off",
+	}, func(r *routing, value string) (err error) {
 		if r.MinBodyRate = -1; value != "off" {
-			r.MinBodyRate, wrong = parseSize(value)
+			r.MinBodyRate, err = parseSize(value)
 		}
-		return wrong
+		return err
 	}},
-	{name: "rate-limit", usual: "off", values: []string{"off", "10/s", "100/m"}, set: func(r *routing, value string) (wrong string) {
+	{property.Property{Name: "rate-limit", Usual: "off", Values: []string{"off", "10/s", "100/m"}, Scope: property.Both,
+		Meaning: "requests of one address: 10/s, 100/m, 1000/h, off",
+	}, func(r *routing, value string) (err error) {
 		if value != "off" {
-			r.Rate, r.Burst, wrong = parseRate(value)
+			r.Rate, r.Burst, err = parseRate(value)
 		}
-		return wrong
+		return err
 	}},
-	{name: "max-in-flight", usual: "off", values: []string{"off"}, set: func(r *routing, value string) string {
+	{property.Property{Name: "max-in-flight", Usual: "off", Values: []string{"off"}, Scope: property.Both,
+		Meaning: "requests of one address at once, or off",
+	}, func(r *routing, value string) error {
 		if value == "off" {
-			return ""
+			return nil
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 {
-			return "it is a number from 1, or off"
+			return errors.New("it is a number from 1, or off")
 		}
 		r.InFlight = n
-		return ""
+		return nil
 	}},
-	{name: "response-timeout", usual: "60s", values: []string{"60s", "5m", "1h"}, set: func(r *routing, value string) string {
+	{property.Property{Name: "response-timeout", Usual: "60s", Values: []string{"60s", "5m", "1h"}, Scope: property.Both,
+		Meaning: "how long the app may take to begin its response: 5m",
+	}, func(r *routing, value string) error {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < time.Second || d > maxResponseTimeout {
-			return "it is a time from 1s to 24h, as 90s or 5m"
+			return errors.New("it is a time from 1s to 24h, as 90s or 5m")
 		}
 		r.ResponseTimeout = d
-		return ""
+		return nil
 	}},
-	{name: "stream-grace", usual: drainUpgraded.String(), values: []string{"0s", "30s", "5m"}, set: func(r *routing, value string) string {
+	{property.Property{Name: "stream-grace", Usual: drainUpgraded.String(), Values: []string{"0s", "30s", "5m"}, Scope: property.Both,
+		Meaning: "how long WebSockets go on when a release replaces theirs: 5m",
+	}, func(r *routing, value string) error {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < 0 || d > maxStreamGrace {
-			return "it is a time from 0s to " + strings.TrimSuffix(maxStreamGrace.String(), "0m0s") + ", as 90s or 5m"
+			return errors.New("it is a time from 0s to " + strings.TrimSuffix(maxStreamGrace.String(), "0m0s") + ", as 90s or 5m")
 		}
 		r.streamGrace = d
-		return ""
+		return nil
 	}},
-	{name: "hsts", usual: "off", values: []string{"off", "on"}, set: func(r *routing, value string) (wrong string) {
-		r.HSTS, wrong = parseHSTS(value)
-		return wrong
+	{property.Property{Name: "hsts", Usual: "off", Values: []string{"off", "on"}, Scope: property.Both, Words: true,
+		Meaning: "on, off or SECONDS, then perhaps subdomains and preload",
+	}, func(r *routing, value string) (err error) {
+		r.HSTS, err = parseHSTS(value)
+		return err
 	}},
-	{name: "access-log", usual: string(router.LogAll), values: logged, set: func(r *routing, value string) string {
-		if !slices.Contains(logged, value) {
-			return "it is one of " + strings.Join(logged, ", ")
-		}
+	{property.Property{Name: "compress", Usual: "on", Values: property.OnOff, Scope: property.Both,
+		Meaning: "off passes responses as the app makes them",
+	}, func(r *routing, value string) (err error) {
+		r.Uncompressed, err = isOff(value)
+		return err
+	}},
+	{property.Property{Name: "access-log", Usual: string(router.LogAll), Values: logged, Scope: property.Both,
+		Meaning: "off, or paths to leave out queries, which may hold secrets",
+	}, func(r *routing, value string) error {
 		r.Log = router.Logged(value)
-		return ""
-	}},
-	{name: "compress", usual: "on", values: onOff, set: func(r *routing, value string) (wrong string) {
-		r.Uncompressed = !isOn(value, &wrong)
-		return wrong
+		return oneOf(value, logged)
 	}},
 }
 
+// RouterProperties are what can be set of how requests are treated.
+var RouterProperties = property.List{
+	Noun: "router", Has: "the router has", Code: code.RouterInvalid,
+	Note:       "It counts at once and fails no request.",
+	Properties: listRouterProperties(),
+	Kept:       routerKeeper{},
+}
+
+func listRouterProperties() (all []property.Property) {
+	for _, p := range routerProperties {
+		one, set := p.Property, p.set
+		one.Check = func(value string) (string, error) { return value, set(new(routing), value) }
+		all = append(all, one)
+	}
+	all = append(all,
+		property.Property{Name: store.PageMaintenance, Usual: "berth's own", Scope: property.Both, File: true, Check: checkPage,
+			Meaning: "FILE of HTML, - is standard input"},
+		property.Property{Name: store.PageError, Usual: "berth's own", Scope: property.Both, File: true, Check: checkPage,
+			Meaning: "the same, for when the app does not answer (502, 503, 504)"},
+		property.Property{Name: headerPrefix, Rest: "NAME", Scope: property.Both, Words: true,
+			Meaning: "a header of every response, in place of the app's own",
+			Family: func(header string) (property.Property, error) {
+				p, err := headerProperty(header)
+				return p.Property, err
+			}},
+	)
+	for _, p := range peerProperties {
+		one, set := p.Property, p.set
+		one.Scope = property.Global
+		one.Check = func(value string) (string, error) { return value, set(new(peer.Policy), value) }
+		all = append(all, one)
+	}
+	return all
+}
+
+func checkPage(content string) (string, error) {
+	if len(content) > store.MaxPage {
+		return "", fault.New(fault.Usage, code.RouterInvalid, "a page has %d bytes, and may have %d", len(content), store.MaxPage).
+			Hint("pictures can be addressed elsewhere")
+	}
+	return content, nil
+}
+
+// routerKeeper keeps an app's values in its routing, the machine's in the
+// settings, and the pages of both beside the routing.
+type routerKeeper struct{}
+
+// Values implements property.Keeper.
+func (routerKeeper) Values(tx *store.Tx, app string) (map[string]string, error) {
+	values := map[string]string{}
+	if app == "" {
+		settings, err := tx.Settings()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(values, settings.Router)
+	} else {
+		set, err := tx.Routing(app)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(values, set.Properties)
+	}
+	for _, page := range RouterPages {
+		if content := tx.Pages.Get(pagesOf(app), page); len(content) > 0 {
+			values[page] = string(content)
+		}
+	}
+	return values, nil
+}
+
+// pagesOf is whose pages the store has for an app, or with "" for the machine.
+func pagesOf(app string) string { return cmp.Or(app, store.Machine) }
+
+// Keep implements property.Keeper.
+func (routerKeeper) Keep(tx *store.Tx, app, name, value string) error {
+	if slices.Contains(RouterPages, name) {
+		return tx.Pages.Put(pagesOf(app), name, []byte(value))
+	}
+	if app == "" {
+		settings, err := tx.Settings()
+		if err == nil {
+			err = keepRouterProperty(&settings.Router, "the machine", name, value)
+		}
+		if err != nil {
+			return err
+		}
+		return tx.PutSettings(settings)
+	}
+	set, err := tx.Routing(app)
+	if err == nil {
+		err = keepRouterProperty(&set.Properties, app, name, value)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.PutRouting(app, set)
+}
+
+// maxRouterProperties bounds what an app can have set, headers included.
+const maxRouterProperties = 100
+
+func keepRouterProperty(values *map[string]string, whose, name, value string) error {
+	if value == "" {
+		delete(*values, name)
+		return nil
+	}
+	if _, there := (*values)[name]; !there && len(*values) >= maxRouterProperties {
+		return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d properties of the router, which is the maximum", whose, maxRouterProperties)
+	}
+	if *values == nil {
+		*values = map[string]string{}
+	}
+	(*values)[name] = value
+	return nil
+}
+
 var (
-	onOff     = []string{"on", "off"}
 	balances  = []string{string(router.RoundRobin), string(router.LeastConnections), string(router.Sticky)}
 	logged    = []string{string(router.LogAll), string(router.LogPaths), string(router.LogNothing)}
 	protocols = []string{string(router.HTTP), string(router.H2C)}
@@ -132,46 +267,20 @@ const (
 	hstsUsual = 365 * 24 * 60 * 60
 )
 
-// RouterProperties are the names of what can be set of an app's requests.
-func RouterProperties() (names []string) {
-	for _, p := range routerProperties {
-		names = append(names, p.name)
-	}
-	return append(append(names, RouterPages...), headerPrefix)
-}
-
-// RouterPage tells whether a property's value is a page, which is read from a
-// file.
-func RouterPage(name string) bool { return slices.Contains(RouterPages, name) }
-
-// RouterValues are values that a property may have, to complete a command line.
-func RouterValues(name string) []string {
-	for _, p := range routerProperties {
-		if p.name == name {
-			return p.values
-		}
-	}
-	return nil
-}
-
+// routerPropertyNamed returns the property of an app's requests of that name.
 func routerPropertyNamed(name string) (routerProperty, error) {
 	for _, p := range routerProperties {
-		if p.name == name {
+		if p.Name == name {
 			return p, nil
 		}
 	}
 	if header, ok := strings.CutPrefix(name, headerPrefix); ok {
-		return headerProperty(name, header)
+		return headerProperty(header)
 	}
-	names := RouterProperties()
-	f := fault.New(fault.Usage, code.RouterInvalid, "the router has no property %.60q", name)
-	if near := fault.Nearest(name, names); near != "" {
-		f.Hint("did you mean %q?", near)
-	}
-	return routerProperty{}, f.Hint("it has %s", strings.Join(names, ", "))
+	return routerProperty{}, fmt.Errorf("there is no property %q of requests", name)
 }
 
-func headerProperty(name, header string) (routerProperty, error) {
+func headerProperty(header string) (routerProperty, error) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(header) || len(header) > 100:
 		return routerProperty{}, fault.New(fault.Usage, code.RouterInvalid, "%.60q is not the name of a header", header).Hint("header:X-Frame-Options has one")
@@ -182,32 +291,27 @@ func headerProperty(name, header string) (routerProperty, error) {
 		}
 		return routerProperty{}, f
 	}
-	return routerProperty{name: name, set: func(r *routing, value string) string {
-		if !httpguts.ValidHeaderFieldValue(value) || len(value) > 4000 {
-			return "it is too long, or has a control character in it"
+	set := func(r *routing, value string) error {
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return errors.New("it has a control character in it")
 		}
+		r.Headers = slices.DeleteFunc(r.Headers, func(h router.Header) bool { return strings.EqualFold(h.Name, header) })
 		r.Headers = append(r.Headers, router.Header{Name: header, Value: value})
-		return ""
-	}}, nil
+		return nil
+	}
+	check := func(value string) (string, error) { return value, set(new(routing), value) }
+	return routerProperty{property.Property{Name: headerPrefix + header, Words: true, Check: check}, set}, nil
 }
 
-// apply sets the property in r, or returns a fault (E181).
-func (p routerProperty) apply(r *routing, name, value string) error {
-	if wrong := p.set(r, value); wrong != "" {
-		return fault.New(fault.Usage, code.RouterInvalid, "%s cannot be %.60q: %s", name, value, wrong)
-	}
-	return nil
-}
+func isOff(value string) (bool, error) { return value == "off", oneOf(value, property.OnOff) }
 
-func isOn(value string, wrong *string) bool {
-	if !slices.Contains(onOff, value) {
-		*wrong = "it is on or off"
-	}
-	return value == "on"
+func oneOf(value string, values []string) error {
+	_, err := property.OneOf(values...)(value)
+	return err
 }
 
 // parseSize reads bytes: 500, 64k, 100m, 2g; nginx and Dokku write them so.
-func parseSize(value string) (n int64, wrong string) {
+func parseSize(value string) (int64, error) {
 	number, shift := strings.ToLower(value), 0
 	for unit, bits := range map[string]int{"k": 10, "m": 20, "g": 30} {
 		if rest, ok := strings.CutSuffix(number, unit); ok {
@@ -217,30 +321,30 @@ func parseSize(value string) (n int64, wrong string) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 1 || n > math.MaxInt64>>(shift+1) {
-		return 0, "it is a number of bytes, as 500, 64k, 100m or 2g"
+		return 0, errors.New("it is a number of bytes, as 500, 64k, 100m or 2g")
 	}
-	return n << shift, ""
+	return n << shift, nil
 }
 
 // parseRate reads 10/s, 100/m or 1000/h: so many requests in the time, whether
 // evenly or at once.
-func parseRate(value string) (rate float64, burst int, wrong string) {
+func parseRate(value string) (rate float64, burst int, err error) {
 	number, unit, _ := strings.Cut(value, "/")
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > 1_000_000 || seconds == 0 {
-		return 0, 0, "it is a number of requests in a time, as 10/s, 100/m or 1000/h"
+		return 0, 0, errors.New("it is a number of requests in a time, as 10/s, 100/m or 1000/h")
 	}
-	return float64(n) / seconds, n, ""
+	return float64(n) / seconds, n, nil
 }
 
 // parseHSTS reads off, on, or seconds, and the words subdomains and preload.
-func parseHSTS(value string) (header, wrong string) {
+func parseHSTS(value string) (header string, err error) {
 	words := strings.Fields(value)
 	if len(words) == 1 && words[0] == "off" {
-		return "", ""
+		return "", nil
 	}
-	const usage = "it is off, on or a number of seconds, and perhaps the words subdomains and preload"
+	usage := errors.New("it is off, on or a number of seconds, and perhaps the words subdomains and preload")
 	if len(words) == 0 {
 		return "", usage
 	}
@@ -263,5 +367,5 @@ func parseHSTS(value string) (header, wrong string) {
 			return "", usage
 		}
 	}
-	return header, ""
+	return header, nil
 }

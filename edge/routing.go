@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -43,11 +44,11 @@ func (e *Edge) routeOf(app string) (route router.Route, err error) {
 		for _, p := range ports {
 			route.Ports = append(route.Ports, router.Port{Number: p.Number, To: p.Container, TLS: p.TLS})
 		}
-		set, err := tx.Routing(app)
+		set, err := e.optionsOf(tx, app)
 		if err != nil {
 			return err
 		}
-		route.Options = e.optionsOf(app, set).Options
+		route.Options = set.Options
 		if route.Options.MaintenancePage, _, err = PageOf(tx, app, store.PageMaintenance); err != nil {
 			return err
 		}
@@ -63,23 +64,39 @@ type routing struct {
 	streamGrace time.Duration // of WebSockets and event streams, when their instance is replaced
 }
 
-// optionsOf translates what was set of an app into the router's words. What a
-// later berth has set is left out: an app that is routed a little otherwise is
-// better than one that is not.
-func (e *Edge) optionsOf(app string, set store.Routing) routing {
-	r := routing{streamGrace: drainUpgraded}
+// optionsOf translates what was set of an app, and of all apps, into the router's
+// words. What a later berth has set is left out: an app that is routed a little
+// otherwise is better than one that is not.
+func (e *Edge) optionsOf(tx *store.Tx, app string) (r routing, err error) {
+	r.streamGrace = drainUpgraded
+	set, err := tx.Routing(app)
+	if err != nil {
+		return r, err
+	}
+	settings, err := tx.Settings()
+	if err != nil {
+		return r, err
+	}
 	r.Maintenance = set.Maintenance
-	for _, name := range slices.Sorted(maps.Keys(set.Properties)) {
-		property, err := routerPropertyNamed(name)
-		if err == nil {
-			err = property.apply(&r, name, set.Properties[name])
+	for _, values := range []map[string]string{settings.Router, set.Properties} { // the app's own go last, and stay
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			property, err := routerPropertyNamed(name)
+			if err != nil && slices.ContainsFunc(peerProperties, func(p peerProperty) bool { return p.Name == name }) {
+				continue // is no app's
+			}
+			if err == nil {
+				changed := r
+				if err = property.set(&changed, values[name]); err == nil {
+					r = changed
+				}
+			}
+			e.warn("a property of the router is left out", err, "app", app)
 		}
-		e.warn("a property of the router is left out", err, "app", app)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Users)) {
 		r.Users = append(r.Users, router.User{Name: name, Hash: []byte(set.Users[name])})
 	}
-	return r
+	return r, nil
 }
 
 // drainUpgraded is the grace of WebSockets and event streams, which may never
@@ -91,8 +108,10 @@ const drainUpgraded = 30 * time.Second
 func (e *Edge) streamGrace(app string) (grace time.Duration) {
 	grace = drainUpgraded
 	err := e.db.View(func(tx *store.Tx) error {
-		set, err := tx.Routing(app)
-		grace = e.optionsOf(app, set).streamGrace
+		set, err := e.optionsOf(tx, app)
+		if err == nil {
+			grace = set.streamGrace
+		}
 		return err
 	})
 	e.warn("the grace of streams cannot be read", err, "app", app)
@@ -101,54 +120,35 @@ func (e *Edge) streamGrace(app string) (grace time.Duration) {
 
 // RouterReport is how an app's requests are treated.
 type RouterReport struct {
-	App         string           `json:"app"` // empty: all of them
-	Maintenance bool             `json:"maintenance"`
-	Properties  []RouterProperty `json:"properties"`
-	Users       []string         `json:"users"` // who may enter; none is everybody
+	App         string         `json:"app"` // empty: all of them
+	Maintenance bool           `json:"maintenance"`
+	Properties  []property.Row `json:"properties"`
+	Users       []string       `json:"users"` // who may enter; none is everybody
 }
 
-// RouterProperty is one of them.
-type RouterProperty struct {
-	Name  string `json:"name"`
-	Value string `json:"value"` // of a page, how long it is
-	Set   bool   `json:"set"`   // by somebody; else it is what is usual
-}
-
-// RouterReport tells how an app's requests are treated.
+// RouterReport tells how an app's requests are treated, or with "" what is set
+// for all apps.
 func (e *Edge) RouterReport(_ context.Context, app string) (RouterReport, error) {
 	r := RouterReport{App: app, Users: []string{}}
-	err := e.db.View(func(tx *store.Tx) error {
-		if _, err := tx.App(app); err != nil {
+	err := e.db.View(func(tx *store.Tx) (err error) {
+		if r.Properties, err = RouterProperties.Report(tx, app); err != nil || app == "" {
 			return err
 		}
 		set, err := tx.Routing(app)
 		if err != nil {
 			return err
 		}
-		for _, p := range routerProperties {
-			value, isSet := set.Properties[p.name]
-			if !isSet {
-				value = p.usual
+		for i, p := range r.Properties {
+			if !slices.Contains(RouterPages, p.Name) || p.Set {
+				continue
 			}
-			r.Properties = append(r.Properties, RouterProperty{p.name, value, isSet})
-		}
-		for _, name := range RouterPages {
-			content, carried, err := PageOf(tx, app, name)
+			content, carried, err := PageOf(tx, app, p.Name)
 			if err != nil {
 				return err
 			}
-			value := "berth's own"
-			switch {
-			case carried:
-				value = fmt.Sprintf("%d bytes, %s", len(content), pageFiles[name])
-			case len(content) > 0:
-				value = fmt.Sprintf("%d bytes", len(content))
-			}
-			r.Properties = append(r.Properties, RouterProperty{name, value, len(content) > 0 && !carried})
-		}
-		for _, name := range slices.Sorted(maps.Keys(set.Properties)) {
-			if strings.HasPrefix(name, headerPrefix) {
-				r.Properties = append(r.Properties, RouterProperty{name, set.Properties[name], true})
+			if carried {
+				r.Properties[i].Usual = false
+				r.Properties[i].Value = fmt.Sprintf("%d bytes, %s", len(content), pageFiles[p.Name])
 			}
 		}
 		r.Maintenance = set.Maintenance
@@ -159,56 +159,33 @@ func (e *Edge) RouterReport(_ context.Context, app string) (RouterReport, error)
 	return r, err
 }
 
-// SetRouter sets how an app's requests are treated; an empty value takes a
-// property back. The value of a page is its HTML. It counts at once and fails
-// no request.
+// SetRouter sets how an app's requests are treated, or with "" those of all apps;
+// an empty value takes a property back. The value of a page is its HTML. It
+// counts at once, fails no request and closes no connection.
 func (e *Edge) SetRouter(ctx context.Context, app, name, value string, by store.User) (RouterReport, error) {
-	text := "unset " + name
-	set := func(_ *store.Tx, r *store.Routing) error {
-		delete(r.Properties, name)
-		return nil
-	}
-	switch {
-	case slices.Contains(RouterPages, name):
-		if len(value) > store.MaxPage {
-			return RouterReport{}, fault.New(fault.Usage, code.RouterInvalid, "%s has %d bytes; the maximum is %d", name, len(value), store.MaxPage).
-				Hint("load images from another address")
-		}
-		if value != "" {
-			text = fmt.Sprintf("set %s to %d bytes", name, len(value))
-		}
-		set = func(tx *store.Tx, _ *store.Routing) error { return tx.Pages.Put(app, name, []byte(value)) }
-	default:
-		property, err := routerPropertyNamed(name)
-		if err != nil {
-			return RouterReport{}, err
-		}
-		if value == "" {
-			break
-		}
-		if err := property.apply(new(routing), name, value); err != nil {
-			return RouterReport{}, err
-		}
-		text = fmt.Sprintf("set %s to %.100s", name, value)
-		set = func(_ *store.Tx, r *store.Routing) error {
-			if _, there := r.Properties[name]; !there && len(r.Properties) >= maxRouterProperties {
-				return fault.New(fault.Conflict, code.RouterInvalid, "%s has %d router properties, which is the maximum", app, maxRouterProperties)
-			}
-			if r.Properties == nil {
-				r.Properties = map[string]string{}
-			}
-			r.Properties[name] = value
-			return nil
-		}
-	}
-	if err := e.changeRouting(app, by, text, set); err != nil {
+	change, err := RouterProperties.Check(app, name, value)
+	if err != nil {
 		return RouterReport{}, err
 	}
+	err = e.db.Update(func(tx *store.Tx) error {
+		return errors.Join(change.Keep(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "router", Text: change.Text()}))
+	})
+	if err != nil {
+		return RouterReport{}, fault.ExplainDiskFull(err)
+	}
+	if app == "" {
+		e.AnnouncePeers()
+		if change.Scope == property.Both {
+			for _, a := range e.cfg.Apps.All() {
+				a.Reroute()
+			}
+		}
+	} else if _, a, err := e.find(app); err == nil {
+		a.Reroute()
+	}
+	e.changed(app)
 	return e.RouterReport(ctx, app)
 }
-
-// maxRouterProperties bounds what an app can have set, headers included.
-const maxRouterProperties = 100
 
 // SetMaintenance puts the maintenance page in an app's place, or takes it away.
 func (e *Edge) SetMaintenance(_ context.Context, app string, on bool, by store.User) error {

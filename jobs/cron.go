@@ -92,7 +92,7 @@ func (j *Jobs) runCron(ctx context.Context, app, id, by string, out io.Writer) (
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
 	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
 	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
-		spec := formation.Spec(record, release, kindCron, map[string]string{
+		spec := formation.Spec(j.counts(record), release, kindCron, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelCron: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)

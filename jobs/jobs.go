@@ -21,6 +21,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -157,6 +158,13 @@ func (j *Jobs) find(name string) (record store.App, a *app, err error) {
 		return record, nil, err
 	}
 	return record, j.app(j.cfg.Apps.Running(record)), nil
+}
+
+// counts returns a record with the limits that count for it.
+func (j *Jobs) counts(record store.App) store.App {
+	counts, err := formation.Counts(j.db, record)
+	j.warn("what is set for all apps cannot be read", err, "app", record.Name)
+	return counts
 }
 
 // detached is the context of a run, which goes on when the one who asked has

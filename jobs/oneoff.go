@@ -35,7 +35,7 @@ func (j *Jobs) RunOnce(ctx context.Context, app string, args []string, att runti
 	if p, found := release.Process(args[0]); found && len(args) == 1 {
 		cmd = formation.ProcessCommand(record, release, p, "run")
 	}
-	return j.runOnce(ctx, app, formation.Spec(record, release, "one-off", nil), cmd, att, by)
+	return j.runOnce(ctx, app, formation.Spec(j.counts(record), release, "one-off", nil), cmd, att, by)
 }
 
 // RunBeside runs a one-off command as RunOnce does, with a mount besides those of
@@ -51,7 +51,7 @@ func (j *Jobs) RunBeside(ctx context.Context, app string, mount fleet.Mount, arg
 	}
 	cmd := formation.Command(record, release, "", "run")
 	cmd.Args, cmd.Dir = args, mount.Path
-	spec := formation.Spec(record, release, "one-off", nil)
+	spec := formation.Spec(j.counts(record), release, "one-off", nil)
 	spec.Mounts = append(spec.Mounts, mount)
 	return j.runOnce(ctx, app, spec, cmd, att, by)
 }

@@ -30,6 +30,7 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			fillApp(tx, name),
 			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
+			tx.Properties.Put(name, "builder", map[string]string{"colour": "red"}),
 			tx.Keys.Put(store.Key{Name: "ci-of-" + name, Fingerprint: "SHA256:" + name, Role: store.RoleDeploy, Apps: []string{name}}),
 			tx.Logins.Put(store.Login{Hash: "hash of " + name, User: store.User{Name: "ci", Apps: []string{name}}}),
 			tx.AddEvent(store.Event{App: name, By: "alice", Kind: "scale"}),

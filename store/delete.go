@@ -23,6 +23,7 @@ var hanging = []struct {
 	{"runs", removeUnder},
 	{"pairs", removeUnder},
 	{"routing", removeUnder},
+	{"properties", removeUnder},
 	{"mounts", removeUnder},
 	{"registries", removeUnder},
 	{"domainsof", removeUnder},
@@ -46,6 +47,9 @@ func (tx *Tx) DeleteApp(name string) error {
 		return fmt.Errorf("leave the volumes of %s to nobody: %w", name, err)
 	}
 	for _, h := range hanging {
+		if tx.bucket(h.bucket) == nil { // of a file that an older berth has made, while the disk was full
+			continue
+		}
 		if err := h.remove(tx.bucket(h.bucket), app); err != nil {
 			return fmt.Errorf("delete %s of %s: %w", h.bucket, name, err)
 		}

@@ -22,6 +22,8 @@ var recordKinds = map[string]func(raw []byte) error{
 	"logins":   decodes[storedLogin],
 	"audit":    decodes[Event],
 	"events":   decodes[Event],
+
+	"properties": decodes[map[string]string],
 }
 
 func decodes[T any](raw []byte) error {

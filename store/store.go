@@ -19,6 +19,7 @@
 //	pairs         ID / HOST       → sealed Pair
 //	registries    ID / HOST       → sealed RegistryLogin
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
+//	properties    ID / NOUN       → what is set of the noun's properties, by name
 //	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
 //	mounts        ID / PATH       → Mount
 //	ports         number          → Port, which says the ID of its app
@@ -76,7 +77,7 @@ const (
 
 var buckets = []string{
 	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "consents", "pairs",
-	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates",
+	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process

@@ -19,6 +19,7 @@ type Tx struct {
 	Pages      Pages
 	Pairs      Pairs
 	Ports      Ports
+	Properties Properties
 	Registries Registries
 	Volumes    Volumes
 
@@ -37,6 +38,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		Pages:      Pages{r},
 		Pairs:      Pairs{r},
 		Ports:      Ports{r},
+		Properties: Properties{r},
 		Registries: Registries{r},
 		Volumes:    Volumes{r},
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/berthd/berth/build"
-	"github.com/berthd/berth/buildpacks"
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/store"
 )
@@ -23,42 +22,24 @@ type builder struct {
 
 func (n builder) verbs() []Verb {
 	return []Verb{
-		act(Verb{
-			Name: "builder:set", Role: deploys,
+		setter(build.BuilderProperties, Verb{
 			Short: "say how an app is built",
-			Long: "selected   the builder, in the place of the one the source tells\n" +
-				"build-dir  the directory of the repository that is built, apps/api say\n" +
-				"test       on runs the language's usual tests, where app.json names none\n" +
-				"versions   latest forgets which versions of tools were resolved\n" +
-				"\nNo VALUE takes a property back. It counts from the next push on.",
-			Example: "builder:set shop build-dir apps/api\nbuilder:set shop selected",
-			Done:    "set for {app}; it counts from the next push on",
-			Values: func(words []string) []string {
-				switch {
-				case len(words) == 0:
-					return build.BuilderProperties
-				case words[0] == "selected":
-					return buildpacks.Languages()
-				case words[0] == "test":
-					return []string{"on", "off"}
-				case words[0] == "versions":
-					return []string{"latest"}
-				}
-				return nil
-			},
+			Example: "builder:set shop build-dir apps/api\nbuilder:set shop selected\n" +
+				"builder:set --global test on",
+			Done: "set for {app}; it counts from the next push on",
 		}, n.set),
-		look(Verb{
-			Name: "builder:report", Role: reads,
+		reporter(build.BuilderProperties, Verb{
 			Short:   "show how an app is built",
-			Example: "builder:report shop",
+			Example: "builder:report shop\nbuilder:report shop --builder-selected",
 			Aliases: []string{"builder"},
+			Keys:    keysOf(func(r build.BuilderReport) []Key { return []Key{{"builder-detected", r.Language}} }),
 		}, n.report),
 		look(Verb{
 			Name: "builder:mirror", Role: reads,
 			Short: "list the mirror's archives of tools",
-			Long: "They are what the operator has put into folders of berth serve --mirror, under\n" +
-				"the names that upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. What is\n" +
-				"passed over is listed with the reason.",
+			Long: "An operator puts them into folders of berth serve --mirror, under the names that\n" +
+				"upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. Ignored files are\n" +
+				"listed with the reason.",
 			Example: "builder:mirror",
 		}, n.mirror),
 		look(Verb{
@@ -71,14 +52,6 @@ func (n builder) verbs() []Verb {
 	}
 }
 
-// BuilderSetArgs give a property of an app's builds its value; an empty value
-// takes it back.
-type BuilderSetArgs struct {
-	AppArgs
-	Property string `json:"property" cli:"PROPERTY"`
-	Value    string `json:"value" cli:"[VALUE]"`
-}
-
 // PlanArgs name an app and what of its repository is to be planned; an empty
 // ref is what is live, or else the end of the deploy branch.
 type PlanArgs struct {
@@ -86,7 +59,7 @@ type PlanArgs struct {
 	Ref string `json:"ref,omitempty"`
 }
 
-func (n builder) report(ctx context.Context, _ Call, args AppArgs) (build.BuilderReport, error) {
+func (n builder) report(ctx context.Context, _ Call, args ReportArgs) (build.BuilderReport, error) {
 	return n.BuilderReport(ctx, args.App)
 }
 
@@ -94,7 +67,7 @@ func (n builder) mirror(ctx context.Context, _ Call, _ NoArgs) (mirror.Report, e
 	return n.Mirror(ctx)
 }
 
-func (n builder) set(ctx context.Context, c Call, args BuilderSetArgs) (build.BuilderReport, error) {
+func (n builder) set(ctx context.Context, c Call, args PropertyArgs) (build.BuilderReport, error) {
 	return n.SetBuilder(ctx, args.App, args.Property, args.Value, c.User)
 }
 

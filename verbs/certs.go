@@ -34,17 +34,33 @@ func (n certs) verbs() []Verb {
 			Name: "certs:report", Role: seesHost,
 			Short:   "show the certificates of hosts",
 			Example: "certs:report shop",
+			Whole:   true,
+			Keys:    keysOf(certKeys),
 			Aliases: []string{"certs"},
 		}, n.report),
 		act(Verb{
 			Name: "certs:add", Role: deploysHost,
 			Short: "add your own certificate",
-			Long: "With APP it is used for all hosts of the app that it covers, with HOST for that\n" +
-				"host only, and in preference to a CA's. Without files, standard input is a tar of\n" +
+			Long: "With APP it is used for all hosts of the app that it covers, with HOST only for\n" +
+				"that one, and in preference to a CA's. Without files, standard input is a tar of\n" +
 				"server.crt and server.key, or both as PEM. CRT includes the chain.",
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
 			Done:    "served from now on",
 		}, n.add),
+		act(Verb{ // it hands out a secret, so it is logged who had it
+			Name: "certs:show", Role: deploysHost,
+			Short: "print a certificate added by certs:add",
+			Long: "crt is the certificate with its chain, key the private key. Certificates that a\n" +
+				"CA issued to berth are not shown.",
+			Example: "certs:show shop crt >server.crt",
+			Prints:  "{result.pem}",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return []string{"crt", "key"}
+				}
+				return nil
+			},
+		}, n.show),
 		act(Verb{
 			Name: "certs:remove", Role: deploysHost,
 			Short:   "remove your own certificate",
@@ -62,12 +78,38 @@ func (n certs) verbs() []Verb {
 		look(Verb{
 			Name: "certs:root", Role: reads,
 			Short: "print the certificate of berth's own CA",
-			Long: "A client that trusts it opens the apps without a warning, before Let's Encrypt is\n" +
+			Long: "A client that trusts it opens apps without a warning, before Let's Encrypt is\n" +
 				"set up. It covers the machine's domain, its addresses and all current hosts, and\n" +
 				"nothing else. certs:trust explains how to trust it.",
 			Example: "certs:root >berth.pem",
 			Prints:  "{result.pem}",
 		}, n.root),
+	}
+}
+
+// certKeys are the values of Dokku's report: of the certificate that serves an
+// app's first host, unless it is one of the appliance's own CA.
+func certKeys(rows []Certificate) []Key {
+	var first Certificate
+	var hosts []string
+	for _, row := range rows {
+		if row.Source == "local" {
+			continue
+		}
+		if len(hosts) == 0 {
+			first = row
+		}
+		hosts = append(hosts, row.Host)
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format("Jan _2 15:04:05 2006 GMT") // as openssl writes it
+	}
+	return []Key{
+		{"ssl-enabled", fmt.Sprint(len(hosts) > 0)}, {"ssl-hostnames", strings.Join(hosts, " ")}, {"ssl-issuer", first.Issuer},
+		{"ssl-starts-at", at(first.NotBefore)}, {"ssl-expires-at", at(first.NotAfter)},
 	}
 }
 
@@ -333,4 +375,40 @@ func (n certs) row(app, host string) Certificate {
 	row.Issuer, row.NotBefore, row.NotAfter = s.Issuer, s.NotBefore, s.NotAfter
 	row.Pending, row.LastError, row.LastErrorAt = s.Pending, s.LastError, s.LastErrorAt
 	return row
+}
+
+// CertsShowArgs name an app or a host, and a part of its certificate.
+type CertsShowArgs struct {
+	CertsArgs
+	Part string `json:"part" cli:"crt|key"`
+}
+
+// PEM is a part of a certificate.
+type PEM struct {
+	PEM string `json:"pem"`
+}
+
+func (n certs) show(_ context.Context, c Call, args CertsShowArgs) (shown PEM, err error) {
+	if args.Part != "crt" && args.Part != "key" {
+		return shown, BadArguments("%.20q is not a part of a certificate", args.Part).Hint("the parts are crt and key")
+	}
+	err = n.db.View(func(tx *store.Tx) error {
+		pairs, err := tx.Pairs.Of(c.on.app)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(pairs, func(p store.Pair) bool { return p.Host == c.on.host })
+		if i < 0 && c.on.host == "" && len(pairs) == 1 {
+			i = 0 // of one of its hosts
+		}
+		if i < 0 {
+			return edge.NoOwnCertificate(args.Target)
+		}
+		shown.PEM = pairs[i].Chain
+		if args.Part == "key" {
+			shown.PEM = pairs[i].Key
+		}
+		return nil
+	})
+	return shown, err
 }

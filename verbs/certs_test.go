@@ -166,7 +166,7 @@ func TestReports_OfAnAppWhoseDefaultHostLeadsElsewhere(t *testing.T) {
 func TestLetsencrypt_SecretsAreKeptAndNeverShown(t *testing.T) {
 	h := newHouse(t)
 	set := func(property, value string) (now LetsEncrypt, err error) {
-		err = h.Call(t.Context(), store.Root, "letsencrypt:set", SetArgs{Property: property, Value: value}, &now, nil)
+		err = h.Call(t.Context(), store.Root, "letsencrypt:set", PropertyArgs{Property: property, Value: value}, &now, nil)
 		return now, err
 	}
 	now, err := set("dns-provider", "gandiv5")

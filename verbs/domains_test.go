@@ -119,7 +119,7 @@ func TestDomains_AreStoredAsTheRouterKnowsThem(t *testing.T) {
 func TestLetsencrypt_RefusesWhatMakesNoSense(t *testing.T) {
 	h := newHouse(t)
 	set := func(property, value string) string {
-		return codeOf(h.Call(t.Context(), store.Root, "letsencrypt:set", SetArgs{Property: property, Value: value}, nil, nil))
+		return codeOf(h.Call(t.Context(), store.Root, "letsencrypt:set", PropertyArgs{Property: property, Value: value}, nil, nil))
 	}
 	for _, c := range []struct{ property, value, want string }{
 		{"email", "ops@example.com", ""},

@@ -26,7 +26,7 @@ func (n repositories) verbs() []Verb {
 			Name: "git:set", Role: deploys,
 			Short: "set the deploy branch of an app",
 			Long: "deploy-branch  the branch that is deployed when it is pushed. The default is the\n" +
-				"               first branch that was pushed. Setting it deploys nothing by itself.\n" +
+				"               first branch that was pushed. Setting it deploys nothing.\n" +
 				"\nWithout VALUE it is unset: the next branch that is pushed becomes it.",
 			Example: "git:set shop deploy-branch main",
 			Values: func(words []string) []string {

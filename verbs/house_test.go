@@ -12,6 +12,7 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
@@ -22,6 +23,7 @@ import (
 type everything interface {
 	AppRoom
 	ProcessRoom
+	RebuildRoom
 	OneOffRoom
 	ConfigRoom
 	ReleaseRoom
@@ -49,6 +51,7 @@ func roomsOf(one everything) Rooms {
 	return Rooms{
 		Apps:        one,
 		Processes:   one,
+		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
@@ -237,6 +240,14 @@ func (p *puppet) SetSettings(_ context.Context, change func(*store.Settings) err
 		return tx.PutSettings(s)
 	})
 	return s, err
+}
+
+func (p *puppet) SetCertificates(_ context.Context, app, name, value string, _ store.User) error {
+	change, err := edge.CertificateProperties.Check(app, name, value)
+	if err != nil {
+		return err
+	}
+	return p.db.Update(change.Keep)
 }
 
 // Logs has three lines, and for those who follow one more, then none.

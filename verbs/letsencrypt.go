@@ -2,18 +2,14 @@ package verbs
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"maps"
-	"net"
-	"net/mail"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/router/certificates/dns"
 	"github.com/berthd/berth/store"
@@ -31,7 +27,7 @@ type Keeper interface {
 
 // LetsEncryptRoom is what the verbs of letsencrypt ask for; *edge.Edge documents it.
 type LetsEncryptRoom interface {
-	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
+	SetCertificates(ctx context.Context, app, property, value string, by store.User) error
 	SetLocalCertificates(ctx context.Context, app string, local bool, by store.User) error
 }
 
@@ -44,30 +40,14 @@ type letsencrypt struct {
 
 func (n letsencrypt) verbs() []Verb {
 	return []Verb{
-		act(Verb{
-			Name: "letsencrypt:set", Role: admins,
-			Short: "say how certificates come about",
-			Long: "email   contact of the ACME account; with it certificates come from Let's\n" +
-				"        Encrypt, without it from the appliance's own CA\n" +
-				"server  another CA's ACME directory: an address, letsencrypt, staging or zerossl\n" +
-				"roots   file of PEM certificates trusted for that server\n" +
-				"profile           kind of certificates, as the CA names it\n" +
-				"eab-kid, eab-hmac-key      external account, for a CA that knows its customers\n" +
-				"fallback-server, fallback-roots, fallback-eab-kid, fallback-eab-hmac-key\n" +
-				"                  likewise of a second CA, asked when the first does not deliver\n" +
-				"ip-addresses      on: the machine's public addresses are certified too\n" +
-				"dns-provider      cloudflare, route53, digitalocean, hetzner, gandi or rfc2136:\n" +
-				"                  names are proved by records there, wildcards among them\n" +
-				"dns-provider-NAME a setting of the provider, CLOUDFLARE_DNS_API_TOKEN say\n" +
-				"dns-resolvers     asked for those records in place of the system's\n" +
-				"An empty VALUE takes a property back. roots and secrets are read from the file\n" +
-				"VALUE when it is @FILE, from standard input when it is -.",
+		setter(edge.CertificateProperties, Verb{
+			Short:   "say how certificates come about",
 			Example: "letsencrypt:set --global email ops@example.com\nletsencrypt:set --global dns-provider-DO_AUTH_TOKEN - <token",
 		}, n.set),
-		look(Verb{
-			Name: "letsencrypt:report", Role: admins,
+		reporter(edge.CertificateProperties, Verb{
 			Short:   "show where certificates come from",
-			Example: "letsencrypt:report",
+			Example: "letsencrypt:report --global\nletsencrypt:report shop --letsencrypt-active",
+			Keys:    keysOf(LetsEncrypt.keys),
 		}, n.report),
 		look(Verb{
 			Name: "letsencrypt:list", Role: reads,
@@ -113,10 +93,6 @@ func (n letsencrypt) verbs() []Verb {
 // challenge takes seconds; one by DNS waits for the record to be seen.
 const enablePatience = 90 * time.Second
 
-// dnsSetting begins a property that is a setting of the DNS provider, as in
-// Dokku's plugin.
-const dnsSetting = "dns-provider-"
-
 // SetArgs give a property its value; an empty value takes it back.
 type SetArgs struct {
 	NoArgs
@@ -124,8 +100,13 @@ type SetArgs struct {
 	Value    string `json:"value"`
 }
 
-// LetsEncrypt is how certificates come about. It holds no secret.
+// LetsEncrypt is how certificates come about: of an app, or without one of all of
+// them. It holds no secret.
 type LetsEncrypt struct {
+	App      string `json:"app,omitempty"`
+	Active   bool   `json:"active,omitempty"`   // the CA certifies every public host of the app
+	Disabled bool   `json:"disabled,omitempty"` // it is not asked for the app's hosts: letsencrypt:disable
+
 	Email     string `json:"email"`             // empty: the appliance's own CA
 	Server    string `json:"server"`            // ACME directory; empty is Let's Encrypt
 	Roots     bool   `json:"roots"`             // a CA bundle of one's own is trusted for it
@@ -141,15 +122,40 @@ type LetsEncrypt struct {
 	DNSResolvers []string `json:"dns_resolvers,omitempty"`
 
 	Incomplete string `json:"incomplete,omitempty"` // what is missing, and not used until then
+
+	Properties []property.Row `json:"properties"`
 }
 
-func (n letsencrypt) report(context.Context, Call, NoArgs) (LetsEncrypt, error) {
-	settings, err := n.settings()
-	return letsEncryptOf(settings), err
+// report of an app tells nothing of how the machine's certificates come about:
+// whoever may read one app may not read that.
+func (n letsencrypt) report(ctx context.Context, c Call, args ReportArgs) (now LetsEncrypt, err error) {
+	if args.App == "" {
+		err = n.db.View(func(tx *store.Tx) error {
+			settings, err := tx.Settings()
+			if err == nil {
+				now, err = letsEncryptOf(tx, settings)
+			}
+			return err
+		})
+		return now, err
+	}
+	active, err := n.active(ctx, c, AppArgs{args.App})
+	if err != nil {
+		return LetsEncrypt{}, err
+	}
+	now = LetsEncrypt{App: args.App, Active: active.Active}
+	return now, n.db.View(func(tx *store.Tx) error {
+		record, err := tx.App(args.App)
+		now.Disabled = record.LocalCertificates
+		if err == nil {
+			now.Properties, err = edge.CertificateProperties.Report(tx, args.App)
+		}
+		return err
+	})
 }
 
-func letsEncryptOf(s store.Settings) LetsEncrypt {
-	now := LetsEncrypt{
+func letsEncryptOf(tx *store.Tx, s store.Settings) (now LetsEncrypt, err error) {
+	now = LetsEncrypt{
 		Email: s.Email, Server: s.ACME, Roots: s.ACMERoots != "", Profile: s.ACMEProfile, KeyID: s.ACMEKeyID, Addresses: s.ACMEAddresses,
 		Fallback: s.Fallback.Server, FallbackKeyID: s.Fallback.KeyID,
 		DNSProvider: s.DNSProvider, DNSResolvers: s.DNSResolvers,
@@ -162,175 +168,20 @@ func letsEncryptOf(s store.Settings) LetsEncrypt {
 	if _, err := edge.ACME(s); err != nil {
 		now.Incomplete = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	return now
+	now.Properties, err = edge.CertificateProperties.Report(tx, "")
+	return now, err
 }
 
-func (n letsencrypt) set(ctx context.Context, c Call, args SetArgs) (LetsEncrypt, error) {
-	settings, err := n.SetSettings(ctx, func(s *store.Settings) error { return setProperty(s, args.Property, args.Value) }, c.User)
-	return letsEncryptOf(settings), err
+// keys are the values of the report of Dokku's plugin.
+func (l LetsEncrypt) keys() []Key {
+	return []Key{{"letsencrypt-active", fmt.Sprint(l.Active)}, {"letsencrypt-autorenew", "true"}}
 }
 
-// property is one that letsencrypt:set knows.
-type property struct {
-	name string
-	set  func(s *store.Settings, value string) error
-}
-
-func properties() []property {
-	text := func(field func(*store.Settings) *string, check func(string) (string, error)) func(*store.Settings, string) error {
-		return func(s *store.Settings, value string) (err error) {
-			if value != "" && check != nil {
-				if value, err = check(value); err != nil {
-					return err
-				}
-			}
-			*field(s) = value
-			return nil
-		}
+func (n letsencrypt) set(ctx context.Context, c Call, args PropertyArgs) (LetsEncrypt, error) {
+	if err := n.SetCertificates(ctx, args.App, args.Property, args.Value, c.User); err != nil {
+		return LetsEncrypt{}, err
 	}
-	secret := func(name string) func(*store.Settings, string) error {
-		return func(s *store.Settings, value string) error { setSecret(s, name, value); return nil }
-	}
-	return []property{
-		{"email", text(func(s *store.Settings) *string { return &s.Email }, emailAddress)},
-		{"server", text(func(s *store.Settings) *string { return &s.ACME }, directory)},
-		{"roots", text(func(s *store.Settings) *string { return &s.ACMERoots }, bundle)},
-		{"profile", text(func(s *store.Settings) *string { return &s.ACMEProfile }, word)},
-		{"eab-kid", text(func(s *store.Settings) *string { return &s.ACMEKeyID }, word)},
-		{store.SecretMACKey, secret(store.SecretMACKey)},
-		{"fallback-server", text(func(s *store.Settings) *string { return &s.Fallback.Server }, directory)},
-		{"fallback-roots", text(func(s *store.Settings) *string { return &s.Fallback.Roots }, bundle)},
-		{"fallback-eab-kid", text(func(s *store.Settings) *string { return &s.Fallback.KeyID }, word)},
-		{store.SecretFallbackMACKey, secret(store.SecretFallbackMACKey)},
-		{"ip-addresses", func(s *store.Settings, value string) error {
-			switch value {
-			case "on", "true":
-				s.ACMEAddresses = true
-			case "off", "false", "":
-				s.ACMEAddresses = false
-			default:
-				return fault.New(fault.Usage, code.LetsencryptInvalid, "ip-addresses is on or off")
-			}
-			return nil
-		}},
-		{"dns-provider", text(func(s *store.Settings) *string { return &s.DNSProvider }, func(name string) (string, error) {
-			canonical, ok := dns.Name(name)
-			if !ok {
-				return "", fault.New(fault.Usage, code.LetsencryptInvalid, "there is no DNS provider %.60q", name).Hint("there is %s", strings.Join(dns.Names(), ", "))
-			}
-			return canonical, nil
-		})},
-		{"dns-resolvers", func(s *store.Settings, value string) error {
-			s.DNSResolvers = nil
-			for resolver := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == ' ' }) {
-				host := resolver
-				if h, _, err := net.SplitHostPort(resolver); err == nil {
-					host = h
-				}
-				if host == "" || strings.ContainsAny(resolver, "/@") {
-					return fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not the address of a DNS resolver", resolver)
-				}
-				s.DNSResolvers = append(s.DNSResolvers, resolver)
-			}
-			return nil
-		}},
-	}
-}
-
-// setProperty never puts a value into an error unless it is no secret.
-func setProperty(s *store.Settings, name, value string) error {
-	names := []string{}
-	for _, p := range properties() {
-		if p.name == name {
-			return p.set(s, value)
-		}
-		names = append(names, p.name)
-	}
-	if setting, ok := strings.CutPrefix(name, dnsSetting); ok {
-		canonical, known := dns.Canonical(setting)
-		if !known {
-			return fault.New(fault.Usage, code.LetsencryptInvalid, "no DNS provider has a setting %.60q", setting).Hint("%s", settingsHint(s.DNSProvider))
-		}
-		setSecret(s, canonical, value)
-		return nil
-	}
-	switch {
-	case name == "graceperiod":
-		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no grace period to set: a certificate is renewed when its CA says so, or when a third of its life is left")
-	case strings.HasPrefix(name, "lego-"):
-		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no lego here that could take arguments").Hint("its settings have properties of their own: %s", strings.Join(names, ", "))
-	}
-	return fault.New(fault.Usage, code.LetsencryptInvalid, "letsencrypt has no property %.60q", name).
-		Hint("it has %s, and %sNAME for the settings of a DNS provider", strings.Join(names, ", "), dnsSetting)
-}
-
-func settingsHint(provider string) string {
-	settings, ok := dns.Settings(provider)
-	if !ok {
-		return "dns-provider chooses one of " + strings.Join(dns.Names(), ", ")
-	}
-	var names []string
-	for _, s := range settings {
-		names = append(names, s.Name)
-	}
-	return provider + " has " + strings.Join(names, ", ")
-}
-
-func setSecret(s *store.Settings, name, value string) {
-	secrets := map[string]string{}
-	maps.Copy(secrets, s.Secrets)
-	if secrets[name] = value; value == "" {
-		delete(secrets, name)
-	}
-	s.Secrets = secrets
-}
-
-func emailAddress(value string) (string, error) {
-	address, err := mail.ParseAddress(value)
-	if err != nil || address.Address != value {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not an e-mail address", value)
-	}
-	return value, nil
-}
-
-func directory(value string) (string, error) {
-	if known, ok := certificates.Directory(value); ok {
-		return known, nil
-	}
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not the https address of an ACME directory", value).
-			Hint("letsencrypt, staging and zerossl are known by name")
-	}
-	return value, nil
-}
-
-func bundle(value string) (string, error) {
-	if !holdsCertificates(value) {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "the value of roots holds no certificates as PEM")
-	}
-	return value, nil
-}
-
-func word(value string) (string, error) {
-	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(value) > 500 {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "this value is no single word")
-	}
-	return value, nil
-}
-
-func holdsCertificates(bundle string) bool {
-	rest, found := []byte(bundle), false
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return found
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return false
-		}
-		found = true
-	}
+	return n.report(ctx, c, ReportArgs{})
 }
 
 // enable lets the ACME CA certify an app's hosts, which it does by
@@ -342,8 +193,7 @@ func (n letsencrypt) enable(ctx context.Context, c Call, args AppArgs) ([]Certif
 		return nil, err
 	}
 	if settings.Email == "" {
-		return nil, fault.New(fault.Conflict, code.LetsencryptInvalid, "no e-mail address is set, and a CA wants one").
-			Hint("berth letsencrypt:set --global email YOU@EXAMPLE.COM")
+		return nil, edge.NoEmail()
 	}
 	began := time.Now()
 	if err := n.SetLocalCertificates(ctx, args.App, false, c.User); err != nil {
@@ -459,6 +309,9 @@ func (n letsencrypt) revoke(ctx context.Context, c Call, args AppArgs) (revoked 
 		if err != nil {
 			return revoked, fault.New(fault.Failed, code.CARefused, "the CA did not revoke the certificate of %s: %w", row.Host, err)
 		}
+	}
+	if revoked.Count == 0 { // a CA gave none
+		return revoked, nil
 	}
 	return revoked, n.db.Update(func(tx *store.Tx) error {
 		return event(tx, c.User, args.App, "certs", "revoked the certificates of %s", strings.Join(revoked.Names, ", "))

@@ -8,11 +8,12 @@ import (
 
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/edge"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/store"
 )
 
 func (p *puppet) SetNetwork(_ context.Context, name, value string, _ store.User) (edge.NetworkReport, error) {
-	return edge.NetworkReport{Properties: []edge.RouterProperty{{Name: name, Value: value, Set: true}}}, nil
+	return edge.NetworkReport{Properties: []property.Row{{Name: name, Value: value, Set: true}}}, nil
 }
 
 func (p *puppet) NetworkReport(context.Context) (edge.NetworkReport, error) {

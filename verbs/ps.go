@@ -1,12 +1,15 @@
 package verbs
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/deploy"
+	"github.com/berthd/berth/fleet/formation"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
@@ -17,11 +20,15 @@ import (
 type ProcessRoom interface {
 	Status(ctx context.Context, app string) (deploy.AppStatus, error)
 	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error
-	SetLimit(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
-	SetRollout(ctx context.Context, app string, rollout store.Rollout, by store.User) error
+	SetProcesses(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
 	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
 	Start(ctx context.Context, app string, by store.User, out io.Writer) error
+}
+
+// RebuildRoom is what they ask of builds; deploy.Rebuilds documents it.
+type RebuildRoom interface {
+	Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error
 }
 
 // OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
@@ -33,15 +40,16 @@ type processes struct {
 	records
 	ProcessRoom
 	OneOffRoom
+	rebuilds RebuildRoom
 }
 
 func (n processes) verbs() []Verb {
 	return []Verb{
-		look(Verb{
-			Name: "ps:report", Role: reads,
+		reporter(formation.Properties, Verb{
 			Short:   "show what runs",
-			Example: "ps:report shop",
+			Example: "ps:report shop\nps:report shop --running",
 			Aliases: []string{"ps"},
+			Keys:    keysOf(Report.keys),
 		}, n.report),
 		act(Verb{
 			Name: "ps:scale", Role: deploys,
@@ -50,45 +58,32 @@ func (n processes) verbs() []Verb {
 			Example: "ps:scale shop web=2 worker=1",
 			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
-		act(Verb{
-			Name: "ps:set", Role: deploys,
-			Short: "say how processes are run",
-			Long: "rollout  start-first  the new release is up before the old one stops (usual)\n" +
-				"         stop-first   the old one stops before the new one starts, and requests\n" +
-				"                      wait: for an app of which two must not run at once\n" +
-				"memory     of each instance, job and one-off: 512MB (usual), 2GB\n" +
-				"processes  and threads, likewise: 1024 (usual)\n" +
-				"\nNo VALUE takes a property back. rollout counts from the next rollout, the\n" +
-				"limits at once: what runs is replaced.",
-			Example: "ps:set shop rollout stop-first\nps:set shop memory 1GB",
+		setter(formation.Properties, Verb{
+			Short:   "say how processes are run",
+			Example: "ps:set shop rollout stop-first\nps:set shop memory 1g\nps:set --global memory 256m",
 			Done:    "set for {app}",
-			Values: func(words []string) []string {
-				if len(words) == 0 {
-					return append([]string{"rollout"}, deploy.LimitProperties()...)
-				}
-				if words[0] != "rollout" {
-					return nil
-				}
-				return []string{string(store.StartFirst), string(store.StopFirst)}
-			},
 		}, n.set),
 		act(Verb{
 			Name: "ps:restart", Role: deploys,
 			Short:   "replace what runs, without downtime",
-			Example: "ps:restart shop web",
-			Done:    "restarted {app}: {result.state}",
+			Example: "ps:restart shop web\nps:restart --all --parallel 2",
 		}, n.restart),
+		act(Verb{
+			Name: "ps:rebuild", Role: deploys,
+			Short: "build what is live again, and deploy it",
+			Long: "It uses the same commit and the current settings of the builder, config and\n" +
+				"versions. An image is pulled again.",
+			Example: "ps:rebuild shop",
+		}, n.rebuild),
 		act(Verb{
 			Name: "ps:stop", Role: deploys,
 			Short:   "stop all of it, keep the release",
 			Example: "ps:stop shop",
-			Done:    "stopped {app}: {result.state}",
 		}, n.stop),
 		act(Verb{
 			Name: "ps:start", Role: deploys,
 			Short:   "undo ps:stop",
 			Example: "ps:start shop",
-			Done:    "started {app}: {result.state}",
 		}, n.start),
 		act(Verb{
 			Name: "run", Role: deploys, Attached: true,
@@ -104,24 +99,18 @@ func (n processes) verbs() []Verb {
 // ScaleArgs say how many instances of which process types should run.
 type ScaleArgs struct {
 	AppArgs
-	Formation map[string]int `json:"formation"`
+	Formation  map[string]int `json:"formation"`
+	SkipDeploy bool           `json:"skip_deploy,omitempty"` // it counts from the next release or restart
 }
 
-// RestartArgs name an app and perhaps one of its process types.
+// RestartArgs name an app and perhaps one of its process types, or all apps.
 type RestartArgs struct {
-	AppArgs
+	AllArgs
 	Process string `json:"process,omitempty" cli:"[TYPE]"`
 }
 
-// PSSetArgs name a property of how an app's processes are run; an empty value
-// takes it back.
-type PSSetArgs struct {
-	AppArgs
-	Property string `json:"property" cli:"PROPERTY"`
-	Value    string `json:"value,omitempty" cli:"[VALUE]"`
-}
-
-// Report is what should run of an app, and what does.
+// Report is what should run of an app, and what does; with no app it is what is
+// set for all of them.
 type Report struct {
 	App       string            `json:"app"`
 	State     deploy.AppState   `json:"state"`
@@ -130,9 +119,39 @@ type Report struct {
 	Rollout   store.Rollout     `json:"rollout"`
 	Limits    store.Limits      `json:"limits"` // of each instance, the usual ones filled in
 	Instances []deploy.Instance `json:"instances"`
+
+	Properties []property.Row `json:"properties"`
+
+	// Done has the apps, by their states, where it was asked for all of them.
+	Done map[string]deploy.AppState `json:"done,omitempty"`
 }
 
-func (n processes) report(ctx context.Context, _ Call, args AppArgs) (Report, error) {
+// keys are the values of Dokku's report.
+func (r Report) keys() []Key {
+	up := 0
+	for _, i := range r.Instances {
+		if i.State == deploy.InstanceUp {
+			up++
+		}
+	}
+	running := "false"
+	switch {
+	case up > 0 && up == len(r.Instances):
+		running = "true"
+	case up > 0:
+		running = "mixed"
+	}
+	keys := []Key{
+		{"deployed", fmt.Sprint(r.Release > 0)}, {"processes", fmt.Sprint(len(r.Instances))}, {"running", running},
+		{"ps-can-scale", "true"}, {"restore", fmt.Sprint(r.State != deploy.StateStopped)},
+	}
+	for _, i := range r.Instances {
+		keys = append(keys, Key{"status-" + strings.ReplaceAll(i.Name, ".", "-"), string(i.State)})
+	}
+	return keys
+}
+
+func (n processes) report(ctx context.Context, _ Call, args ReportArgs) (Report, error) {
 	return n.reportOf(ctx, args.App)
 }
 
@@ -140,58 +159,71 @@ func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, e
 	if len(args.Formation) == 0 {
 		return Report{}, fault.New(fault.Usage, code.ArgumentsInvalid, "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
-	if err := n.Scale(ctx, args.App, args.Formation, c.User, c.Out); err != nil {
+	var err error
+	if args.SkipDeploy {
+		err = n.db.Update(func(tx *store.Tx) error { return deploy.PlanFormation(tx, args.App, args.Formation, c.User) })
+	} else {
+		err = n.Scale(ctx, args.App, args.Formation, c.User, c.Out)
+	}
+	if err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)
 }
 
-func (n processes) set(ctx context.Context, c Call, args PSSetArgs) (Report, error) {
-	var err error
-	switch {
-	case args.Property == "rollout":
-		err = n.SetRollout(ctx, args.App, store.Rollout(args.Value), c.User)
-	case slices.Contains(deploy.LimitProperties(), args.Property):
-		err = n.SetLimit(ctx, args.App, args.Property, args.Value, c.User, c.Out)
-	default:
-		err = deploy.NoProcessProperty(args.Property)
-	}
-	if err != nil {
+func (n processes) set(ctx context.Context, c Call, args PropertyArgs) (Report, error) {
+	if err := n.SetProcesses(ctx, args.App, args.Property, args.Value, c.User, c.Out); err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)
 }
 
 func (n processes) restart(ctx context.Context, c Call, args RestartArgs) (Report, error) {
-	if err := n.Restart(ctx, args.App, args.Process, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+	return n.each(ctx, c, args.AllArgs, "restarted", store.App.Runs, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Restart(ctx, app, args.Process, c.User, out)
+	})
 }
 
-func (n processes) stop(ctx context.Context, c Call, args AppArgs) (Report, error) {
-	if err := n.Stop(ctx, args.App, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+func (n processes) rebuild(ctx context.Context, c Call, args AllArgs) (Report, error) {
+	return n.each(ctx, c, args, "rebuilt", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.rebuilds.Rebuild(ctx, app, c.User, out)
+	})
 }
 
-func (n processes) start(ctx context.Context, c Call, args AppArgs) (Report, error) {
-	if err := n.Start(ctx, args.App, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+func (n processes) stop(ctx context.Context, c Call, args AllArgs) (Report, error) {
+	return n.each(ctx, c, args, "stopped", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Stop(ctx, app, c.User, out)
+	})
 }
 
-func (n processes) reportOf(ctx context.Context, app string) (Report, error) {
-	status, err := n.Status(ctx, app)
+func (n processes) start(ctx context.Context, c Call, args AllArgs) (Report, error) {
+	return n.each(ctx, c, args, "started", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Start(ctx, app, c.User, out)
+	})
+}
+
+// reportOf is the report on an app, or with "" on what is set for all of them.
+func (n processes) reportOf(ctx context.Context, app string) (r Report, err error) {
+	r = Report{App: app, Formation: map[string]int{}, Instances: []deploy.Instance{}}
+	err = n.db.View(func(tx *store.Tx) error {
+		r.Properties, err = formation.Properties.Report(tx, app)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	var status deploy.AppStatus
+	if app != "" {
+		if status, err = n.Status(ctx, app); err != nil {
+			return Report{}, err
+		}
+	}
+	counts, err := formation.Counts(n.db, status.App)
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{
-		App: app, State: status.State, Release: status.Release,
-		Rollout: cmp.Or(status.Rollout, store.StartFirst), Limits: deploy.EffectiveLimits(status.Limits), Formation: map[string]int{}, Instances: append([]deploy.Instance{}, status.Instances...),
-	}
+	r.State, r.Release, r.Rollout, r.Limits = status.State, status.Release, counts.Rollout, formation.Usual(counts.Limits)
+	r.Instances = append(r.Instances, status.Instances...)
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started
 	for process, n := range status.Formation {

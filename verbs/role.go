@@ -61,6 +61,18 @@ var (
 			return err
 		}}
 
+	// setsProperty is for what can be set of an app, and by admins for all apps.
+	setsProperty = Role{Least: store.RoleDeploy, Also: "admin where no app is named",
+		rule: func(_ records, c *Call, app string, _ any) error {
+			if app == "" {
+				return c.User.May(store.RoleAdmin, "")
+			}
+			return nil
+		}}
+
+	// seesReport is for what is set: for all apps, for admins.
+	seesReport = Role{Least: store.RoleRead, Also: "admin where no app is named", rule: setsProperty.rule}
+
 	// seesRequests is for access logs: requests for no app are for admins.
 	seesRequests = Role{Least: store.RoleRead, Also: "admin where no app is named",
 		rule: func(_ records, c *Call, app string, _ any) error {

@@ -32,7 +32,7 @@ func (n sessions) verbs() []Verb {
 		act(Verb{
 			Name: "sessions:end", Role: admins,
 			Short:   "end a session, or all of a user's",
-			Long:    "The session ends at once with everything that runs in it, except builds. The user\ncan sign in again until ssh-keys:remove removes the key.",
+			Long:    "The session ends at once with everything that runs in it, except builds. The\nuser can sign in again until ssh-keys:remove removes the key.",
 			Example: "sessions:end --user root",
 			Usage:   "sessions:end [ID] [--user NAME]",
 			Done:    "ended {result.ended}",

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
 )
@@ -35,6 +36,14 @@ type Verb struct {
 	// those before it. Nil is when nothing is known of them.
 	Values func(words []string) []string
 	Hidden bool // it has no command of its own
+
+	// Properties are what the verb sets, or what it reports beside other things.
+	Properties *property.List
+	// Keys returns what the flags of a report (--KEY) print, of its result for one
+	// app, beside the fields of the result; may be nil. See keysOf.
+	Keys func(result []byte) ([]Key, error)
+	// Whole says of a report that without an app it is of all that the user may see.
+	Whole bool
 
 	Reads    bool         // it changes nothing, so that GET will do
 	Streams  bool         // its result is its items, in the order they were emitted

@@ -39,7 +39,7 @@ func (c *cli) applianceCommands() []command {
 		},
 		{
 			use: "serve", short: "run the berth daemon", local: true, noApp: true,
-			long:    "An environment variable can replace each flag: BERTH_STACK_CACHE for --stack-cache.",
+			long:    "Each flag can be set by the environment: BERTH_STACK_CACHE for --stack-cache.",
 			example: "serve --domain example.com", flags: serving.flags,
 			run: func(ctx context.Context, _ string, _ []string) error {
 				return serving.serve(ctx, c.version, c.err)
@@ -82,7 +82,7 @@ func (c *cli) printVersion(ctx context.Context) error {
 		}
 		return c.printJSON(raw)
 	}
-	t := newTable(c.out)
+	t := c.newTable()
 	t.row("berth", c.version)
 	return t.flush()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/buildpacks/mirror"
 	"github.com/berthd/berth/buildpacks/plan"
 	"github.com/berthd/berth/buildpacks/source"
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -49,10 +50,13 @@ func (c *cli) builderCommands() []command {
 }
 
 func printBuilder(t *table, r build.BuilderReport) {
-	t.row("app", r.App)
-	t.row("selected", r.Selected)
-	t.row("build-dir", r.BuildDir)
-	t.row("test", onOff(r.Test))
+	if r.App != "" {
+		t.row("app", r.App)
+	}
+	printRows(t, slices.DeleteFunc(r.Properties, func(p property.Row) bool { return p.Name == "versions" }))
+	if r.App == "" {
+		return
+	}
 	for i, version := range plan.ToolVersions(r.Versions) {
 		t.row(label(i, "versions"), version)
 	}
@@ -61,7 +65,7 @@ func printBuilder(t *table, r build.BuilderReport) {
 }
 
 func printMirror(t *table, r mirror.Report) {
-	t.row("TOOL", "VERSION", "FILE", "NOTE")
+	t.header("TOOL", "VERSION", "FILE", "NOTE")
 	for _, e := range r.Entries {
 		note := e.Why
 		switch {

@@ -27,7 +27,7 @@ var floors = map[string]int{
 	"deploy": 6, "services": 6,
 	"edge": 5, "jobs": 5, "storage": 5,
 	"fleet": 4, "build": 4,
-	"advice": 3, "git": 3,
+	"advice": 3, "git": 3, "property": 3,
 	"buildpacks": 2, "store": 2,
 	"router": 1, "runtime": 1, "access": 1, "names": 1,
 	"units": 0,

@@ -13,6 +13,12 @@ import (
 )
 
 var letsencryptShows = map[string]printer{
+	"letsencrypt:set": asText(func(c *cli, _ string, now verbs.LetsEncrypt) {
+		c.say("certificates come from %s", issuer(now))
+		if now.Incomplete != "" {
+			c.say("not used yet: %s", now.Incomplete)
+		}
+	}),
 	"letsencrypt:report":  asTable(printLetsEncrypt),
 	"letsencrypt:list":    asTable(printCertificates),
 	"letsencrypt:enable":  asTable(printCertificates),
@@ -34,44 +40,8 @@ var letsencryptShows = map[string]printer{
 }
 
 func (c *cli) letsencryptCommands() []command {
-	global := false
 	cron := [2]bool{}
 	return []command{
-		{
-			use: "letsencrypt:set --global NAME VALUE",
-
-			noApp: true, min: 2, max: 2,
-			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&global, "global", false, "for all apps (required)")
-			},
-			run: func(ctx context.Context, _ string, words []string) error {
-				if !global {
-					return usage("certificates are set for all apps at once").Hint("berth letsencrypt:set --global %s VALUE", words[0])
-				}
-				args := verbs.SetArgs{Property: words[0], Value: words[1]}
-				file, named := strings.CutPrefix(args.Value, "@")
-				if args.Value == "-" || strings.HasSuffix(args.Property, "roots") && args.Value != "" {
-					file, named = strings.TrimPrefix(args.Value, "@"), true
-				}
-				if named {
-					text, err := c.readFile(file)
-					if err != nil {
-						return err
-					}
-					args.Value = strings.TrimRight(text, "\r\n")
-				}
-				var now verbs.LetsEncrypt
-				if err := c.ask(ctx, "letsencrypt:set", args, &now); err != nil {
-					return err
-				}
-				c.say("certificates come from %s", issuer(now))
-				if now.Incomplete != "" {
-					c.say("not used yet: %s", now.Incomplete)
-				}
-				return nil
-			},
-		},
-
 		{
 			use: "letsencrypt:active APP",
 
@@ -114,6 +84,14 @@ func (c *cli) letsencryptCommands() []command {
 }
 
 func printLetsEncrypt(t *table, now verbs.LetsEncrypt) {
+	if now.App != "" {
+		t.row("app", now.App)
+		t.row("active", onOff(now.Active))
+		if now.Disabled {
+			t.row("disabled", "letsencrypt:enable undoes it")
+		}
+		return
+	}
 	t.row("certificates", "from "+issuer(now))
 	t.row("email", now.Email)
 	t.row("server", now.Server)
@@ -134,7 +112,7 @@ func printLetsEncrypt(t *table, now verbs.LetsEncrypt) {
 
 // printCertificates lists what hosts are served with, and what went wrong.
 func printCertificates(t *table, rows []verbs.Certificate) {
-	t.row("APP", "HOST", "FROM", "ISSUER", "EXPIRES", "STATE")
+	t.header("APP", "HOST", "FROM", "ISSUER", "EXPIRES", "STATE")
 	for _, row := range rows {
 		t.row(or(row.App, "berth"), row.Host, servedBy(row.Source), or(row.Issuer, "-"), expiry(row, time.Now()), state(row, time.Now()))
 	}

@@ -33,7 +33,7 @@ func printConsents(t *table, consents []edge.ConsentReport) {
 		t.row("no app may call another one")
 		return
 	}
-	t.row("FROM", "TO", "WHAT", "NAME", "REACHED")
+	t.header("FROM", "TO", "WHAT", "NAME", "REACHED")
 	for _, c := range consents {
 		reached := strings.Join(c.Reached, " ")
 		if reached == "" {

@@ -25,7 +25,7 @@ type Entry struct {
 
 var nouns = [][]Entry{
 	apps, releases, processes, oneOffs, crons, configs, domains, certificates, requests, ports,
-	access, asking, appliance, state, git, source, images, builds, machine, storage, networks,
+	access, asking, appliance, state, git, source, images, builds, machine, storage, networks, properties,
 }
 
 // scripts names the shell scripts that print codes.
