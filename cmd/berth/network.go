@@ -73,7 +73,8 @@ func (c *cli) networkCommands() []command {
 			run: func(ctx context.Context, _ string, words []string) error {
 				value := strings.Join(words[1:], ",")
 				if !global {
-					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value))
+					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value)).
+						Hint("to let one app call another: berth network:allow FROM TO")
 				}
 				if err := c.ask(ctx, "network:set-global", verbs.SetArgs{Property: words[0], Value: value}, nil); err != nil {
 					return err
