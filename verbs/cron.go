@@ -99,8 +99,8 @@ func (n cron) verbs() []Verb {
 		}, n.suspend),
 		act(Verb{
 			Name: "cron:resume", Role: deploys,
-			Short:   "resume the schedule of a cron job",
-			Long:    "This overrides maintenance in app.json. Runs that were due meanwhile are left\n" +
+			Short: "resume the schedule of a cron job",
+			Long: "This overrides maintenance in app.json. Runs that were due meanwhile are left\n" +
 				"out.",
 			Example: "cron:resume shop nightly",
 			Done:    "resumed {id} of {app}",

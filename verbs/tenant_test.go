@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,10 @@ type machine struct {
 	DoctorRoom
 	StorageRoom
 	MountRoom
+}
+
+func (m machine) Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error {
+	return deploy.Rebuilds{Deployer: m.Deployer}.Rebuild(ctx, app, by, out)
 }
 
 func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {

@@ -166,7 +166,7 @@ func scheduleWords(words []string) int {
 }
 
 func printCron(t *table, jobs []jobs.CronStatus) {
-	t.row("ID", "SCHEDULE", "STATE", "NEXT", "LAST", "COMMAND")
+	t.header("ID", "SCHEDULE", "STATE", "NEXT", "LAST", "COMMAND")
 	for _, job := range jobs {
 		schedule := job.Schedule
 		if job.Zone != "" {
@@ -195,7 +195,7 @@ func runState(run store.CronRun) string {
 }
 
 func printCronRuns(t *table, runs []store.CronRun) {
-	t.row("RUN", "JOB", "STATE", "STARTED", "TOOK", "SLOT", "TRY", "BY", "WHY")
+	t.header("RUN", "JOB", "STATE", "STARTED", "TOOK", "SLOT", "TRY", "BY", "WHY")
 	for _, run := range runs {
 		took, slot, try := "", "", ""
 		if !run.FinishedAt.IsZero() && run.State != store.CronMissed && run.State != store.CronSkipped {

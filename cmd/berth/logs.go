@@ -39,6 +39,7 @@ func (l lastLines) check() error {
 func (c *cli) logCommands() []command {
 	var logs verbs.LogArgs
 	var last lastLines
+	bare := false
 	return []command{
 		{
 			use: "logs APP",
@@ -46,6 +47,7 @@ func (c *cli) logCommands() []command {
 			reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
+				cmd.Flags().BoolVarP(&bare, "quiet", "q", false, "what was written alone, without time and process")
 				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
@@ -53,14 +55,14 @@ func (c *cli) logCommands() []command {
 					return err
 				}
 				logs.App, logs.Lines, logs.Follow = app, last.lines, last.goOn()
-				return c.logs(ctx, logs)
+				return c.logs(ctx, logs, bare)
 			},
 		},
 	}
 }
 
-func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
-	return c.printLogs(ctx, "logs", args, false)
+func (c *cli) logs(ctx context.Context, args verbs.LogArgs, bare bool) error {
+	return c.printLogs(ctx, "logs", args, bare)
 }
 
 // printLogs prints the lines that a verb streams; bare leaves out when and where

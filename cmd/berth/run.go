@@ -23,7 +23,7 @@ var runShows = map[string]printer{
 }
 
 func printOneOffs(t *table, all []store.OneOff) {
-	t.row("NAME", "STATE", "STARTED", "ENDS", "BY", "COMMAND")
+	t.header("NAME", "STATE", "STARTED", "ENDS", "BY", "COMMAND")
 	for _, o := range all {
 		ends := "with its connection"
 		switch {
