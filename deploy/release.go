@@ -76,7 +76,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
-	if mount, one := alone(release); one && record.Rollout != store.StopFirst && before != 0 {
+	if mount, one := alone(release); one && d.counts(record).Rollout != store.StopFirst && before != 0 {
 		out.Step("Storage", "%s is for one writer: v%d stops before v%d starts", mount.Path, before, release.Number)
 	}
 	if with.phase {
