@@ -211,7 +211,7 @@ func (e *Engine) runOCI(ctx context.Context, p ociRun) (exit Exit, err error) {
 		awaitPidfd(context.Background(), proc)
 		kills, limit = e.cgroups.oomKills(p.spec.ID)
 	}()
-	e.attend(ctx, attended{container: p.spec.ID}, p.att, stdin.end, ended)
+	attended{engine: e, container: p.spec.ID}.attend(ctx, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
 		signalPidfd(proc, unix.SIGKILL)
 		<-ended
@@ -253,17 +253,18 @@ func (e *Engine) killedExit(id string, oom bool) Exit {
 
 // attended is a program whose streams are somebody's.
 type attended struct {
+	engine    *Engine
 	container string
 	exec      string            // its id beside the container's own; "" is that one
 	signal    func(unix.Signal) // signals it; nil is all of the container
 }
 
 // attend passes on signals, sizes and the end of the input until the program ends.
-func (e *Engine) attend(ctx context.Context, to attended, att Attachment, inputEnd, ended <-chan struct{}) {
-	service := e.client.TaskService()
+func (to attended) attend(ctx context.Context, att Attachment, inputEnd, ended <-chan struct{}) {
+	service := to.engine.client.TaskService()
 	call := func(what string, err error) {
 		if err != nil && ctx.Err() == nil {
-			e.log.Debug("one-off: "+what, "id", to.container, "err", err)
+			to.engine.log.Debug("one-off: "+what, "id", to.container, "err", err)
 		}
 	}
 	if to.signal == nil {

@@ -133,7 +133,7 @@ func (c *Container) exec(ctx context.Context, cmd Command, att Attachment) (exit
 			return err
 		})
 	}()
-	c.engine.attend(ctx, attended{container: c.ID, exec: id, signal: func(sig unix.Signal) { c.signalSession(pid, sig) }}, att, stdin.end, ended)
+	attended{engine: c.engine, container: c.ID, exec: id, signal: func(sig unix.Signal) { c.signalSession(pid, sig) }}.attend(ctx, att, stdin.end, ended)
 	if ctx.Err() != nil {
 		c.killSession(pid)
 		select {

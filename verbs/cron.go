@@ -57,7 +57,8 @@ func (n cron) verbs() []Verb {
 			Name: "cron:run", Role: deploys,
 			Short: "run a cron job now and wait for its end",
 			Long: "The exit code is that of the command. With --detach\n" +
-				"berth waits only for the start; cron:runs shows the result, cron:logs the output.",
+				"berth waits only for the start; cron:runs shows the result and cron:logs the\n" +
+				"output.",
 			Example: "cron:run shop 3f2a91c0\ncron:run shop nightly --detach --ttl-seconds 600",
 		}, n.run),
 		act(Verb{
@@ -73,7 +74,7 @@ func (n cron) verbs() []Verb {
 				"maintenance  true: no job runs by its schedule (default false)\n" +
 				"\nWithout VALUE the property is unset.",
 			Example: "cron:set shop nightly '0 3 * * *' python report.py\n" +
-				"cron:set shop --timezone Europe/Berlin --timeout 600 mails @hourly python mails.py\n" +
+				"cron:set shop --timeout 600 mails @hourly python mails.py\n" +
 				"cron:set shop timezone Europe/Berlin",
 			Done: "set for {app}",
 			Values: func(words []string) []string {
@@ -98,8 +99,9 @@ func (n cron) verbs() []Verb {
 		}, n.suspend),
 		act(Verb{
 			Name: "cron:resume", Role: deploys,
-			Short:   "resume the schedule of a cron job",
-			Long:    "This overrides maintenance in app.json. Runs that were due meanwhile are skipped.",
+			Short: "resume the schedule of a cron job",
+			Long: "This overrides maintenance in app.json. Runs that were due meanwhile are left\n" +
+				"out.",
 			Example: "cron:resume shop nightly",
 			Done:    "resumed {id} of {app}",
 		}, n.resume),
