@@ -49,6 +49,7 @@ type Config struct {
 type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
+	Rebuilds    RebuildRoom
 	OneOffs     OneOffRoom
 	Config      ConfigRoom
 	Releases    ReleaseRoom
@@ -85,8 +86,8 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	links := portSuffix(cfg.HTTPSPort)
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
-		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs()}},
+		{"Apps", [][]Verb{apps{r, rooms.Apps, rooms.Domains}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs, rooms.Rebuilds}.verbs()}},
 		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{

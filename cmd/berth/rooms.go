@@ -18,6 +18,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		Rebuilds:    deploy.Rebuilds{Deployer: d},
 		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,

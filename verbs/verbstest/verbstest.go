@@ -9,6 +9,7 @@ import "github.com/berthd/berth/verbs"
 type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
+	verbs.RebuildRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
@@ -37,6 +38,7 @@ func Rooms(one Everything) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        one,
 		Processes:   one,
+		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,
