@@ -49,6 +49,14 @@ func MemoryLimit(bytes int64) string {
 	return "the memory limit of " + units.Bytes(bytes)
 }
 
+// Size writes a size as commands take it: "512m".
+func Size(bytes int64) string {
+	if bytes >= 1<<30 && bytes%(1<<30) == 0 {
+		return fmt.Sprintf("%dg", bytes>>30)
+	}
+	return fmt.Sprintf("%dm", bytes>>20)
+}
+
 // Give adds the hints that follow from what a program printed and how it ended.
 func Give(f *fault.Error, logs []string, exit Exit) *fault.Error {
 	Program(f, logs)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -73,7 +74,12 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	}
 	record.Branch, record.Formation, record.Versions = old.Branch, maps.Clone(old.Formation), maps.Clone(old.Versions)
 	record.Rollout, record.Limits, record.Builder, record.LocalCertificates = old.Rollout, old.Limits, old.Builder, old.LocalCertificates
-	if err := tx.PutApp(record); err != nil {
+	record.Resources = old.Resources.Clone()
+	for process, allotted := range record.Resources { // what is kept for an app is kept from others
+		allotted.Reserve = store.Resource{}
+		record.Resources[process] = allotted
+	}
+	if err := errors.Join(tx.PutApp(record), tx.Resources.Put(record)); err != nil {
 		return err
 	}
 	config, err := tx.Config(from)
@@ -81,6 +87,13 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 		return err
 	}
 	if err := tx.PutConfig(to, config); err != nil {
+		return err
+	}
+	cron, err := tx.CronPlans.Get(from)
+	if err != nil {
+		return err
+	}
+	if err := tx.CronPlans.Put(to, cron); err != nil {
 		return err
 	}
 	routing, err := tx.Routing(from)

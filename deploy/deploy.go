@@ -77,8 +77,10 @@ type Deployer struct {
 	*Apps
 	*Releases
 	*Processes
-	Mounts *Mounts
-	phases *phases
+	Mounts    *Mounts
+	phases    *phases
+	resources *Resources
+	checks    *Checks
 
 	cfg     Config
 	engine  *runtime.Engine
@@ -128,6 +130,8 @@ func (d *Deployer) join() {
 	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
 	d.Mounts = &Mounts{turns: d.turns, releases: d.Releases, jobs: d.jobs, volumes: d.volumes}
 	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
+	d.resources = &Resources{Processes: d.Processes, apps: d.Apps}
+	d.checks = &Checks{d.Processes}
 }
 
 // Run rolls every app to the release that the store names, then watches, heals
@@ -165,6 +169,12 @@ func (d *Deployer) Jobs() *jobs.Jobs { return d.jobs }
 
 // Logs is what the programs of the apps print.
 func (d *Deployer) Logs() *logs.Book { return d.logs }
+
+// Checks are those of the apps.
+func (d *Deployer) Checks() *Checks { return d.checks }
+
+// Resources is what the apps may take of the machine.
+func (d *Deployer) Resources() *Resources { return d.resources }
 
 // Storage is the volumes of the apps.
 func (d *Deployer) Storage() *storage.Room { return d.volumes }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/berthd/berth/build/progress"
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/jobs"
@@ -47,6 +46,7 @@ type change struct {
 	fleet.Change
 	record  store.App
 	release store.Release
+	by      store.User // who wants it; berth itself has no name
 
 	// commit is what the store learns at the swap. An error from it is a
 	// failure before the swap.
@@ -67,15 +67,6 @@ type events struct{ d *Deployer }
 func (n events) RecordEvent(e store.Event) { n.d.recordEvent(e) }
 
 func (n events) Changed(app string) { n.d.publish(app) }
-
-// FellOver rolls back to the release before, in the background.
-func (n events) FellOver(a *fleet.App, t fleet.Trial, why string) {
-	d := n.d
-	d.background(func(ctx context.Context) {
-		_, err := d.rollback(ctx, a.Name(), t.Before, t.Release, "berth", why, progress.New())
-		d.warn("a release that fell over could not be rolled back", err, "app", a.Name(), "release", t.Release)
-	})
-}
 
 // running is how the edge and the jobs find what runs of apps.
 type running struct{ d *Deployer }
@@ -106,6 +97,13 @@ func (s *turns) converge(ctx context.Context, a *app, c change) error {
 			}
 			return nil
 		}
+	}
+	if !c.Patient {
+		kept, err := s.promise(c.record, c.release, c.by)
+		if err != nil {
+			return err
+		}
+		defer kept()
 	}
 	return fault.ExplainDiskFull(a.fleet.Converge(ctx, c.Change))
 }

@@ -34,6 +34,6 @@ func (d *Deployer) fromImage(ctx context.Context, p Push, ref string) error {
 		defer unpin()
 		release := releaseOf(record, *build, commit, made, img)
 		release.Description, release.Subject = "Deploy image "+ref, ""
-		return d.releaseBuild(ctx, a, record, release, made, rollout{}, out)
+		return d.releaseBuild(ctx, a, record, release, made, rollout{by: by}, out)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -63,27 +64,44 @@ func newSecret() []byte {
 	return secret
 }
 
-// settle applies to the app's record what a push brings: app.json's formation
-// where nobody has scaled yet, one instance of a process that is the only one, and
-// the versions that were resolved, unless somebody had others resolved since the
-// build began.
+// settle applies to the app's record what a push brings: app.json's formation, as
+// Dokku does also where somebody has scaled by hand, one instance of a process that
+// is the only one, and the versions that were resolved, unless somebody had others
+// resolved since the build began.
 func settle(app *store.App, began store.App, made *plan.Plan) {
 	if maps.Equal(app.Versions, began.Versions) {
 		app.Versions = made.Versions
 	}
-	formation := map[string]int{}
-	if process, is := build.SoleProcess(made); is {
-		formation[process] = 1
-	}
-	maps.Copy(formation, made.Manifest.Formation)
-	for process, n := range formation {
-		if _, set := app.Formation[process]; !set {
+	for process, n := range formationOf(made) {
+		_, set := app.Formation[process]
+		if _, files := made.Manifest.Formation[process]; files || !set {
 			if app.Formation == nil {
 				app.Formation = map[string]int{}
 			}
 			app.Formation[process] = n
 		}
 	}
+}
+
+// formationOf is how many instances of each process type a build wants: what
+// app.json says, and one of a process that is the only one.
+func formationOf(made *plan.Plan) map[string]int {
+	formation := map[string]int{}
+	if process, is := build.SoleProcess(made); is {
+		formation[process] = 1
+	}
+	maps.Copy(formation, made.Manifest.Formation)
+	return formation
+}
+
+// rescaled says what of an app's formation app.json changes back.
+func rescaled(began store.App, made *plan.Plan) (lines []string) {
+	for _, process := range slices.Sorted(maps.Keys(made.Manifest.Formation)) {
+		if n, set := began.Formation[process]; set && n != made.Manifest.Formation[process] {
+			lines = append(lines, fmt.Sprintf("app.json scales %s from %d to %d", process, n, made.Manifest.Formation[process]))
+		}
+	}
+	return lines
 }
 
 // releaseOf puts together what a build has made. Its number is a guess: the app
@@ -94,7 +112,8 @@ func releaseOf(record store.App, build store.Build, commit git.Commit, made *pla
 		CreatedAt: time.Now().UTC(), CreatedBy: build.By,
 		Description: "Deploy " + short(commit.ID), Commit: commit.ID, Subject: commit.Subject, Build: build.Number,
 		Language: made.Language, Summary: made.Summary,
-		Layer: image.Top, Base: image.Base, Image: image.Foreign, Env: made.Env,
+		Formation: formationOf(made),
+		Layer:     image.Top, Base: image.Base, Image: image.Foreign, Env: made.Env,
 	}
 	for _, l := range made.Layers {
 		if l.Build && !l.Root {

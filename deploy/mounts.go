@@ -41,7 +41,7 @@ func (d *Deployer) newVolumes() *storage.Room {
 			by := store.User{Name: "berth", Role: store.RoleAdmin}
 			err = d.Restart(ctx, app, "", by, io.Discard)
 			if err != nil && stop {
-				err = errors.Join(err, d.Stop(ctx, app, by, io.Discard))
+				err = errors.Join(err, d.Stop(ctx, app, "", by, io.Discard))
 			}
 			return err
 		},

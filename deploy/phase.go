@@ -203,7 +203,7 @@ func (d *phases) run(ctx context.Context, record store.App, release store.Releas
 	for _, l := range lines {
 		last = append(last, l.Text)
 	}
-	return fleet.MoreMemory(phaseFault(d.ssh(), record.Name, code, name, script, exit, last), d.ssh(), record.Name, exit)
+	return fleet.MoreMemory(phaseFault(d.ssh(), record.Name, code, name, script, exit, last), d.ssh(), record.Name, "", exit)
 }
 
 // evidenceLines is how much of an output a failure shows.

@@ -36,7 +36,7 @@ func (d *Processes) Scale(ctx context.Context, app string, formation map[string]
 		return err
 	}
 	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
-		return change{}, form(record, release, formation)
+		return change{by: by}, form(record, release, formation)
 	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
 }
 
@@ -84,10 +84,12 @@ func form(record *store.App, release store.Release, formation map[string]int) er
 	}
 	for _, name := range slices.Sorted(maps.Keys(formation)) {
 		if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
-			return fault.New(fault.NotFound, code.ProcessUnknown, "%s has no process type %q", record.Name, name).
-				Hint("the process types are %s", strings.Join(processTypes(release), ", "))
+			return noProcess(record.Name, name, release)
 		}
 		changed[name] = formation[name]
+		if formation[name] > 0 {
+			record.StoppedTypes = allBut(record.StoppedTypes, name)
+		}
 	}
 	record.Formation = changed
 	return oneWriter(*record, release)
@@ -123,23 +125,75 @@ func (d *Processes) Restart(ctx context.Context, app, process string, by store.U
 	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})
 }
 
-// Stop stops all instances and keeps the release.
-func (d *Processes) Stop(ctx context.Context, app string, by store.User, out io.Writer) error {
-	return d.reshape(ctx, app, "the stop by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
-		record.Stopped = true
-		return change{}, nil
-	}, store.Event{App: app, By: by.Name, Kind: "stop", Text: "stopped"})
+// Unscale takes back what was scaled by hand: as many instances run as app.json
+// says, or as is usual.
+func (d *Processes) Unscale(ctx context.Context, app string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
+		record.Formation = maps.Clone(release.Formation)
+		return change{by: by}, nil
+	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: "as app.json says"})
 }
 
-// Start undoes Stop.
-func (d *Processes) Start(ctx context.Context, app string, by store.User, out io.Writer) error {
-	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, _ store.Release) (change, error) {
+// Stop stops all instances of a process type, or with "" of all, and keeps the
+// release.
+func (d *Processes) Stop(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the stop by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
+		if process == "" {
+			record.Stopped = true
+			return change{}, nil
+		}
+		if err := hasType(*record, release, process); err != nil {
+			return change{}, err
+		}
+		record.StoppedTypes = append(allBut(record.StoppedTypes, process), process)
+		return change{}, nil
+	}, store.Event{App: app, By: by.Name, Kind: stopKind("stop", process), Text: strings.TrimSpace("stopped " + process)})
+}
+
+// Start undoes Stop: of one process type, or with "" of everything.
+func (d *Processes) Start(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+	return d.reshape(ctx, app, "the start by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
 			return change{}, NeverDeployed(app)
 		}
-		record.Stopped = false
-		return change{}, nil
-	}, store.Event{App: app, By: by.Name, Kind: "start", Text: "started"})
+		if process == "" {
+			record.Stopped, record.StoppedTypes = false, nil
+			return change{by: by}, nil
+		}
+		if err := hasType(*record, release, process); err != nil {
+			return change{}, err
+		}
+		if record.Stopped { // all others stay as they are
+			record.Stopped = false
+			record.StoppedTypes = processTypes(release)
+		}
+		record.StoppedTypes = allBut(record.StoppedTypes, process)
+		return change{by: by}, nil
+	}, store.Event{App: app, By: by.Name, Kind: stopKind("start", process), Text: strings.TrimSpace("started " + process)})
+}
+
+// stopKind is the kind of the event of a stop or a start. Of one type it says
+// nothing about the release of a push under way.
+func stopKind(kind, process string) string {
+	if process == "" {
+		return kind
+	}
+	return "ps"
+}
+
+// hasType returns a fault (E115) when the live release has no such process type.
+func hasType(record store.App, release store.Release, process string) error {
+	if record.Release == 0 {
+		return NeverDeployed(record.Name)
+	}
+	if _, found := release.Process(process); !found || process == "release" {
+		return noProcess(record.Name, process, release)
+	}
+	return nil
+}
+
+func allBut(list []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 
 // reshape changes how the live release runs: edit changes the record and says
@@ -168,7 +222,8 @@ func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, 
 			return err
 		}
 		now.Formation, now.Stopped, now.Limits = record.Formation, record.Stopped, record.Limits
-		return errors.Join(tx.PutApp(now), tx.AddEvent(e))
+		now.StoppedTypes, now.Unchecked, now.UncheckedTypes = record.StoppedTypes, record.Unchecked, record.UncheckedTypes
+		return errors.Join(tx.PutApp(now), tx.Resources.Put(record), tx.AddEvent(e))
 	}
 	if err := d.converge(ctx, a, c); err != nil {
 		return err
@@ -180,7 +235,7 @@ func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, 
 		a.building(0).noteStop("")
 	}
 	if record.Release != 0 {
-		d.jobs.Schedule(a.fleet, release)
+		d.jobs.Schedule(a.fleet)
 	}
 	d.publish(e.App)
 	return nil

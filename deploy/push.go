@@ -141,6 +141,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 	defer script.Close()
 	out := progress.New(p.Out, script)
 	out.Record = script
+	d.tellFallen(record, out)
 
 	release, err := work(ctx, a, record, &build, out)
 	build.FinishedAt, build.Steps = time.Now().UTC(), out.Steps()
@@ -229,7 +230,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 	defer made.AddSource() // before the tree is removed
 	go made.AddSource()
 	release, err = d.releaseBuild(ctx, a, record, release, made.Plan, rollout{
-		standby: ready, waitForLayer: made.AddSource, onRecorded: made.Named,
+		standby: ready, waitForLayer: made.AddSource, onRecorded: made.Named, by: p.By,
 		inSwapTx: func(tx *store.Tx) error {
 			for _, content := range pages {
 				if err := tx.Pages.PutCarried(record.Name, content); err != nil {
@@ -261,6 +262,9 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	d.warn("the log of a predeploy has the wrong release", d.phases.moveLogs(record.ID(), phasePredeploy, guessed, release.Number), "app", record.Name)
 	if err := d.tellReplaced(began, record, out); err != nil {
 		return release, err
+	}
+	for _, line := range rescaled(record, made) {
+		out.Line("note: %s", line)
 	}
 	build := a.building(release.Build)
 	with.build, with.phase = build, true

@@ -38,6 +38,8 @@ type rollout struct {
 	standby      *fleet.Standby           // containers that were readied for it
 	waitForLayer func() error             // until the layer of the source is stored
 	onRecorded   func()                   // called once the record names its layers
+	by           store.User               // who wants it, where that may be refused
+	back         bool                     // it is a copy of an earlier release
 	phase        bool                     // the Procfile's release command is run before it starts
 	updateApp    func(*store.App)         // changes the app's record, with the swap
 	inSwapTx     func(tx *store.Tx) error // stored with the swap
@@ -69,6 +71,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Conceal(release.Config)
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
+	trial := with.trial(d.counts(record), release, before)
 	if with.updateApp != nil {
 		with.updateApp(&record)
 	}
@@ -79,6 +82,12 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if mount, one := alone(release); one && d.counts(record).Rollout != store.StopFirst && before != 0 {
 		out.Step("Storage", "%s is for one writer: v%d stops before v%d starts", mount.Path, before, release.Number)
 	}
+	kept, err := d.promise(record, release, with.by)
+	if err != nil {
+		d.markFailed(record.Name, release, err)
+		return nil, err
+	}
+	defer kept()
 	if with.phase {
 		if err := d.phases.release(ctx, record, release, with.waitForLayer, out); err != nil {
 			d.markFailed(record.Name, release, err)
@@ -87,16 +96,21 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	}
 	err = out.Timed("start", func() error {
 		return d.converge(ctx, a, change{
-			record: record, release: release,
+			record: record, release: release, by: with.by,
 			Change: fleet.Change{
 				Standby: with.standby, Layered: with.waitForLayer, Progress: out,
-				Trial: &fleet.Trial{Release: release.Number, Before: before},
+				Trial: trial,
 			},
 			commit: func(tx *store.Tx) error {
 				if err := with.build.seal(ctx); err != nil {
 					return err
 				}
-				err := makeLive(tx, record.Name, release.Number, with.updateApp)
+				err := makeLive(tx, record.Name, release.Number, func(app *store.App) {
+					if with.updateApp != nil {
+						with.updateApp(app)
+					}
+					app.Watch = watchOf(trial)
+				})
 				if err == nil && with.config != nil {
 					err = tx.PutConfig(record.Name, release.Config)
 				}
@@ -119,7 +133,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	d.jobs.Schedule(a.fleet, release)
+	d.jobs.Schedule(a.fleet)
 	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil
@@ -235,7 +249,7 @@ func (d *Releases) rollTo(ctx context.Context, a *app, record store.App, release
 
 // successor is a new release that runs what an earlier one ran.
 func successor(record store.App, r store.Release, by, description string) store.Release {
-	r.Number, r.Status, r.Error = record.LastRelease+1, store.ReleasePending, ""
+	r.Number, r.Status, r.Error, r.Fallen = record.LastRelease+1, store.ReleasePending, "", 0
 	r.CreatedAt, r.CreatedBy, r.Description = time.Now().UTC(), by, description
 	return r
 }

@@ -49,12 +49,23 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 		return store.Release{}, notKept(app, target)
 	}
 	release := successor(record, target, by, fmt.Sprintf("Rollback to v%d", target.Number))
+	release.Fallen = fallen
 	text := fmt.Sprintf("v%d: rolled back to v%d", release.Number, target.Number)
 	if why != "" {
 		text += ": " + why
 	}
-	err = d.rollTo(ctx, a, record, release, out, rollout{onRecorded: named, kept: fallen != 0, inSwapTx: func(tx *store.Tx) error {
+	err = d.rollTo(ctx, a, record, release, out, rollout{onRecorded: named, kept: fallen != 0, back: true, inSwapTx: func(tx *store.Tx) error {
+		config := target.Config
 		if fallen != 0 {
+			last, err := tx.Release(app, fallen)
+			if err != nil {
+				return err
+			}
+			now, err := tx.Config(app)
+			if err != nil {
+				return err
+			}
+			config = without(now, last.Config, target.Config)
 			if err := tx.Volumes.PutMounts(app, there(tx, release.Mounts)); err != nil {
 				return err
 			}
@@ -62,7 +73,7 @@ func (d *Releases) rollback(ctx context.Context, app string, number, fallen int,
 				return err
 			}
 		}
-		return errors.Join(tx.PutConfig(app, target.Config), tx.AddEvent(store.Event{App: app, By: by, Kind: "rollback", Text: text}))
+		return errors.Join(tx.PutConfig(app, config), tx.AddEvent(store.Event{App: app, By: by, Kind: "rollback", Text: text}))
 	}})
 	if err != nil {
 		return store.Release{}, err

@@ -23,8 +23,10 @@ import (
 // what is done in the background. What outlives a request hangs on its life.
 type turns struct {
 	*journal
-	fleet *fleet.Fleet
-	names names // that pushes come to and no app has
+	fleet    *fleet.Fleet
+	names    names // that pushes come to and no app has
+	promises promises
+	machine  func() (memory, cpu int64) // in bytes, and in thousandths of a core
 
 	adopted chan struct{}   // closed when what ran before has been taken back, and nothing else runs
 	life    context.Context // ends with Run
@@ -59,7 +61,10 @@ func (a *app) called() string { return a.fleet.Name() }
 
 func newTurns(j *journal) *turns {
 	life, end := context.WithCancel(context.Background())
-	return &turns{journal: j, names: names{db: j.db}, adopted: make(chan struct{}), life: life, end: end, apps: map[int]*app{}}
+	return &turns{
+		promises: promises{pending: map[int]store.Resource{}}, machine: func() (int64, int64) { return machineMemory(), machineCPU() },
+		journal: j, names: names{db: j.db}, adopted: make(chan struct{}), life: life, end: end, apps: map[int]*app{},
+	}
 }
 
 // rest waits for all work in the background, and lets no more begin.

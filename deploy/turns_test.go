@@ -94,7 +94,7 @@ func TestBuild_HoldsNothingButTheNextBuildUp(t *testing.T) {
 		b := startBuild(t, d, made)
 		out := io.Discard
 		for what, err := range map[string]error{
-			"ps:start": d.Start(t.Context(), "shop", bob, out),
+			"ps:start": d.Start(t.Context(), "shop", "", bob, out),
 			"ps:scale": d.Scale(t.Context(), "shop", map[string]int{"worker": 0}, bob, out),
 		} {
 			if err != nil {
@@ -172,12 +172,12 @@ func TestReleaseBuild_UndoesNothingThatCameMeanwhile(t *testing.T) {
 	}{
 		{name: "nothing", meanwhile: func(*testing.T, *Deployer) {}, wantVersion: "24.1.0"},
 		{name: "stopped", meanwhile: func(t *testing.T, d *Deployer) {
-			if err := d.Stop(t.Context(), "shop", bob, io.Discard); err != nil {
+			if err := d.Stop(t.Context(), "shop", "", bob, io.Discard); err != nil {
 				t.Error(err)
 			}
 		}, wantStopped: true, wantVersion: "24.1.0"},
 		{name: "stopped and started", meanwhile: func(t *testing.T, d *Deployer) {
-			if err := errors.Join(d.Stop(t.Context(), "shop", bob, io.Discard), d.Start(t.Context(), "shop", bob, io.Discard)); err != nil {
+			if err := errors.Join(d.Stop(t.Context(), "shop", "", bob, io.Discard), d.Start(t.Context(), "shop", "", bob, io.Discard)); err != nil {
 				t.Error(err)
 			}
 		}, wantVersion: "24.1.0"},
@@ -425,8 +425,8 @@ func TestHold_WhoLeavesWhileWaitingIsDropped(t *testing.T) {
 			return d.Scale(ctx, "shop", map[string]int{"web": 2}, bob, io.Discard)
 		},
 		"ps:restart": func(ctx context.Context, d *Deployer) error { return d.Restart(ctx, "shop", "", bob, io.Discard) },
-		"ps:stop":    func(ctx context.Context, d *Deployer) error { return d.Stop(ctx, "shop", bob, io.Discard) },
-		"ps:start":   func(ctx context.Context, d *Deployer) error { return d.Start(ctx, "shop", bob, io.Discard) },
+		"ps:stop":    func(ctx context.Context, d *Deployer) error { return d.Stop(ctx, "shop", "", bob, io.Discard) },
+		"ps:start":   func(ctx context.Context, d *Deployer) error { return d.Start(ctx, "shop", "", bob, io.Discard) },
 		"builds:cache-clear": func(ctx context.Context, d *Deployer) error {
 			_, err := d.build.ClearCaches(ctx, "shop", bob, io.Discard)
 			return err

@@ -14,6 +14,7 @@ type Wanted struct {
 	App       *App
 	Release   *Release // nil when nothing is to run
 	StopFirst bool     // as in Change
+	Trial     *Trial   // which began in an earlier life; nil when there was none
 }
 
 // Adopt adopts the containers of what should run, and routes their web
@@ -30,7 +31,7 @@ func (f *Fleet) Adopt(wanted []Wanted, containers []Container) (left []Container
 	}
 	for _, w := range wanted {
 		w.App.mu.Lock()
-		w.App.alone = w.StopFirst
+		w.App.alone, w.App.trial = w.StopFirst, w.Trial
 		w.App.mu.Unlock()
 		app := strconv.Itoa(w.App.uid)
 		mine := byApp[app]
@@ -83,7 +84,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 			left = append(left, c)
 			continue
 		}
-		found := candidate{c, s, limitsOf(c, r.Limits), false}
+		found := candidate{c, s, limitsOf(c, s.Process.Limits), false}
 		if s.Process.Type == "web" {
 			addresses, err := c.Listening()
 			a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", s.String())
@@ -98,7 +99,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 		}
 		slices.SortStableFunc(found, func(x, y candidate) int {
 			return cmp.Or(
-				-compareBool(x.limits == r.Limits, y.limits == r.Limits),
+				-compareBool(x.limits == s.Process.Limits, y.limits == s.Process.Limits),
 				-compareBool(x.listens, y.listens),
 				y.About().Created.Compare(x.About().Created),
 			)
@@ -106,9 +107,7 @@ func (a *App) found(r Release, containers []Container) (set []*instance, left []
 		for _, other := range found[1:] {
 			left = append(left, other.Container)
 		}
-		has := r
-		has.Limits = found[0].limits
-		set = append(set, a.takeBack(has, s, found[0].Container))
+		set = append(set, a.takeBack(r, s, found[0].Container))
 	}
 	return set, left
 }
@@ -128,6 +127,7 @@ func compareBool(x, y bool) int {
 func (a *App) takeBack(r Release, s Slot, c Container) *instance {
 	i := a.instance(r, s)
 	i.container, i.state, i.since = c, Up, c.About().Created
+	i.limits.has = unknown // Converge sets them anew
 	if s.Process.Type == "web" {
 		addresses, err := c.Listening()
 		a.fleet.warn("an instance's ports cannot be seen", err, "app", a.Name(), "instance", i.name())
@@ -182,7 +182,7 @@ func (f *Fleet) StopLeftOvers(ctx context.Context, wanted []Wanted, left []Conta
 			continue
 		}
 		all.Go(func() {
-			if err := stop(ctx, c); err != nil {
+			if err := stop(ctx, c, 0); err != nil {
 				f.warn("what is left of a rollout did not stop", err, "app", app.Name(), "container", about.ID)
 				app.mu.Lock()
 				app.strays = append(app.strays, c)

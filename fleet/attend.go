@@ -24,6 +24,7 @@ func (i *instance) attend(ctx context.Context, c Container) {
 	i.turn("")
 	var all sync.WaitGroup
 	all.Go(func() { i.watchMemory(ctx, c) })
+	all.Go(func() { i.watchDisk(ctx, c) })
 	failing := newFailing(i.turn)
 	for n, check := range i.lasting() {
 		all.Go(func() {
@@ -35,7 +36,7 @@ func (i *instance) attend(ctx context.Context, c Container) {
 			i.fleet().cfg.Log.Warn("stopping an instance: its liveness check failed", "app", i.app.Name(), "instance", i.name(), "err", why)
 			i.recordEvent("crash", "stopped %s of v%d: %v", i.name(), i.release.Number, why)
 			i.notice("stopped, its liveness check failed: %v", why)
-			i.fleet().warn("an instance whose liveness fails did not stop", stop(ctx, c), "instance", i.name())
+			i.fleet().warn("an instance whose liveness fails did not stop", i.stop(ctx, c), "instance", i.name())
 		})
 	}
 	select {

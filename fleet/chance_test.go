@@ -56,7 +56,7 @@ func TestConverge_WhateverHappens(t *testing.T) {
 				case 1:
 					r.Processes = release(number, chance.IntN(4)).Processes
 				case 2:
-					r.Limits.Memory = int64(chance.IntN(3)) << 30
+					r = limited(r, int64(chance.IntN(3))<<30)
 				}
 				c := w.change(r)
 				c.Fresh = chance.IntN(3) == 0

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -51,7 +52,7 @@ func (a *App) quit(ctx context.Context, left []*instance, drain Drain, grace tim
 			if c == nil {
 				return // it never came up
 			}
-			a.fleet.warn("an old instance did not stop", stop(ctx, c), "instance", i.name())
+			a.fleet.warn("an old instance did not stop", i.stop(ctx, c), "instance", i.name())
 			remove(c)
 		})
 	}
@@ -59,10 +60,14 @@ func (a *App) quit(ctx context.Context, left []*instance, drain Drain, grace tim
 	<-drained
 }
 
-// stop asks a container's program to end, and ends it. The grace period is kept
-// even if ctx or berth ends first.
-func stop(ctx context.Context, c Container) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), StopGrace+killTimeout)
+// stop asks an instance's program to end, and ends it.
+func (i *instance) stop(ctx context.Context, c Container) error { return stop(ctx, c, i.release.Grace) }
+
+// stop asks a container's program to end, and ends it after a grace period; 0 is
+// StopGrace. The period is kept even if ctx or berth ends first.
+func stop(ctx context.Context, c Container, grace time.Duration) error {
+	grace = cmp.Or(grace, StopGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+killTimeout)
 	defer cancel()
-	return c.Stop(ctx, StopGrace)
+	return c.Stop(ctx, grace)
 }

@@ -35,6 +35,13 @@ const (
 func (i *instance) awaitHealthy(ctx context.Context, again bool, note func(string)) error {
 	checks, hosts := i.checks(), i.hosts()
 	c, _, _ := i.running()
+	if i.process.Unchecked {
+		if i.process.Type != "web" {
+			return nil
+		}
+		_, err := i.awaitListening(ctx, c, 0, time.Now().Add(healthTimeout))
+		return err
+	}
 	if i.process.Type != "web" && len(checks) == 0 {
 		return i.awaitSteady(ctx, c, steadyFor)
 	}

@@ -29,6 +29,9 @@ type Host interface {
 // died meanwhile.
 var ErrInterrupted = errors.New("the engine of the containers died meanwhile")
 
+// ErrEnded is a container that ended while a command ran in it.
+var ErrEnded = errors.New("the container ended meanwhile")
+
 // Container is one container of a host, with its own network. It is safe for
 // concurrent use.
 type Container interface {
@@ -74,6 +77,15 @@ type Container interface {
 	OOMKills() (kills, limit int64)
 
 	Usage(ctx context.Context) (Usage, error)
+
+	// DiskUsed returns how many bytes of disk the program has written outside of
+	// mounts since its launch.
+	DiskUsed(ctx context.Context) (int64, error)
+
+	// SetLimits gives the container other limits while its program runs, but for
+	// those that Limits.Live leaves out. It is an error, and changes nothing, when
+	// more is in use than the new ones allow.
+	SetLimits(ctx context.Context, l Limits) error
 }
 
 // About is what does not change in the life of a container.
@@ -116,13 +128,6 @@ type Mount struct {
 
 // NewID returns an id for a container that was never used before.
 func NewID() string { return strings.ToLower(rand.Text()) }
-
-// Limits bound what a container may take. Zero is the host's usual limit.
-type Limits struct {
-	Memory int64 // bytes
-	CPUs   float64
-	Pids   int64
-}
 
 // Command is a program with its arguments.
 type Command struct {

@@ -37,6 +37,8 @@ type Instance struct {
 	Restarts  int       `json:"restarts"`
 	OOMKills  int64     `json:"oom_kills,omitempty"`   // processes killed for the memory limit while the program went on
 	Memory    int64     `json:"memory,omitempty"`      // bytes
+	Peak      int64     `json:"peak,omitempty"`        // the most of it that berth has seen since it looks
+	Limit     int64     `json:"limit,omitempty"`       // of its memory, in bytes; 0 is the usual one
 	CPU       float64   `json:"cpu_seconds,omitempty"` // of a processor, since its start
 	Detail    string    `json:"detail,omitempty"`      // "exit code 1", "listens on 127.0.0.1:5000"
 }
@@ -59,18 +61,27 @@ type instance struct {
 	restarts  int
 	detail    string
 	failing   string // checks of a running instance that fail now; it is out of turn then
+	limits    limits
+	peak      int64  // the most memory that was seen in use, in bytes
 	oomKills  int64  // processes of its containers that were killed while the program went on
 	root      answer // of GET / for the host rootHost, when the usual check asked it
 	rootHost  string
 }
 
 func (a *App) instance(r Release, s Slot) *instance {
-	return &instance{app: a, release: r, process: s.Process, number: s.Number, retire: func() {}}
+	return &instance{
+		app: a, release: r, process: s.Process, number: s.Number, retire: func() {},
+		limits: limits{wanted: s.Process.Limits, has: s.Process.Limits},
+	}
 }
 
 // again returns a new instance for the slot and release of i.
 func (i *instance) again() *instance {
-	return i.app.instance(i.release, Slot{i.process, i.number})
+	again := i.app.instance(i.release, Slot{i.process, i.number})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	again.limits = limits{wanted: i.limits.wanted, has: i.limits.wanted}
+	return again
 }
 
 func (i *instance) fleet() *Fleet { return i.app.fleet }
@@ -119,7 +130,7 @@ func (i *instance) snapshot(ctx context.Context) Instance {
 	i.mu.Lock()
 	seen := Instance{
 		Name: i.name(), Process: i.process.Type, Number: i.number, Release: i.release.Number,
-		State: i.state, Since: i.since, Restarts: i.restarts, Detail: i.detail,
+		State: i.state, Since: i.since, Limit: max(0, i.limits.wanted.Memory), Restarts: i.restarts, Detail: i.detail,
 	}
 	if i.failing != "" && i.state == Up {
 		seen.Detail = i.failing
@@ -135,7 +146,7 @@ func (i *instance) snapshot(ctx context.Context) Instance {
 	}
 	seen.Container = c.About().ID
 	if usage, err := c.Usage(ctx); err == nil { // it may be gone by now
-		seen.Memory, seen.CPU = usage.Memory, usage.CPU.Seconds()
+		seen.Memory, seen.CPU, seen.Peak = usage.Memory, usage.CPU.Seconds(), i.peaked(usage.Memory)
 	}
 	return seen
 }
@@ -174,8 +185,12 @@ func (i *instance) spec() Spec {
 	app := i.app.ref()
 	spec := i.release.Spec(app.Name, KindInstance, map[string]string{
 		LabelRelease: strconv.Itoa(i.release.Number), LabelProcess: i.process.Type, LabelNumber: strconv.Itoa(i.number),
-		labelLimits: i.release.Limits.String(),
 	})
+	i.mu.Lock()
+	spec.Limits = i.limits.wanted
+	i.limits.has, i.limits.tight = spec.Limits, false
+	i.mu.Unlock()
+	spec.Labels[labelLimits] = spec.Limits.String()
 	spec.LogFile = i.fleet().cfg.Logs.File(app, i.release.Number, i.name(), spec.ID)
 	return spec
 }

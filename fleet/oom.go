@@ -20,6 +20,7 @@ const (
 // oomWatch looks for processes of a program that the kernel kills for the
 // memory limit while the program itself goes on.
 type oomWatch struct {
+	look  func() // beside each look; may be nil
 	kills func() (kills, limit int64)
 	tell  func(kills, limit int64) // how many since it was called last
 }
@@ -36,6 +37,9 @@ func (w oomWatch) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if w.look != nil {
+			w.look()
+		}
 		kills, limit := w.kills()
 		if ctx.Err() != nil || kills <= known || !reported.IsZero() && time.Since(reported) < oomPace {
 			continue
@@ -47,7 +51,12 @@ func (w oomWatch) run(ctx context.Context) {
 
 // watchMemory reports what is killed of an instance that goes on.
 func (i *instance) watchMemory(ctx context.Context, c Container) {
-	oomWatch{kills: c.OOMKills, tell: func(kills, limit int64) {
+	look := func() {
+		if usage, err := c.Usage(ctx); err == nil { // it may be gone by now
+			i.peaked(usage.Memory)
+		}
+	}
+	oomWatch{look: look, kills: c.OOMKills, tell: func(kills, limit int64) {
 		if Ended(c) {
 			return // its end says it
 		}
@@ -57,7 +66,7 @@ func (i *instance) watchMemory(ctx context.Context, c Container) {
 		app, text := i.app.Name(), fmt.Sprintf("%s killed for %s; the program goes on", killedProcesses(kills), advice.MemoryLimit(limit))
 		i.fleet().cfg.Log.Warn("processes of an instance were killed for the memory limit", "app", app, "instance", i.name(), "processes", kills)
 		i.notice("%s", text)
-		i.recordEvent("oom", "%s of v%d: %s", i.name(), i.release.Number, text)
+		i.recordEvent("oom", "%s of v%d: %s; raise the limit: %s", i.name(), i.release.Number, text, i.raise(limit))
 		i.fleet().cfg.Journal.Changed(app)
 	}}.run(ctx)
 }
@@ -68,4 +77,17 @@ func killedProcesses(n int64) string {
 		return "1 process was"
 	}
 	return fmt.Sprintf("%d processes were", n)
+}
+
+// peaked notes how much memory an instance uses, and returns the most that was seen.
+func (i *instance) peaked(memory int64) int64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.peak = max(i.peak, memory)
+	return i.peak
+}
+
+// raise is the command that gives the instance's process type more memory.
+func (i *instance) raise(limit int64) string {
+	return RaiseMemory(i.fleet().cfg.SSHCommand(), i.app.Name(), i.process.Type, limit)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berthd/berth/store"
 )
@@ -31,8 +32,8 @@ const (
 // process type are to run.
 type Release struct {
 	Number int
-	UID    int // Unix user of its processes
-	Limits Limits
+	UID    int    // Unix user of its processes
+	Limits Limits // of what runs in its image and is no process: one-offs, jobs
 	Mounts []Mount
 
 	Layer string // key of the root filesystem
@@ -40,8 +41,9 @@ type Release struct {
 
 	// Of an image that berth did not build.
 	Foreign    bool
-	StopSignal string
-	Exposes    []string // ports that it says it listens on: "80/tcp"
+	StopSignal string        // what asks a program to end; "" is SIGTERM
+	Grace      time.Duration // between that and SIGKILL; 0 is StopGrace
+	Exposes    []string      // ports that it says it listens on: "80/tcp"
 
 	Language string   // what it was built as: "python"
 	Port     int      // the value of PORT
@@ -57,6 +59,11 @@ type Process struct {
 	Command string // as people know it
 	Args    []string
 	Dir     string
+	Limits  Limits // of each instance
+
+	// Unchecked is set when an instance counts as healthy once it runs and, where it
+	// is web, listens.
+	Unchecked bool
 
 	// Checks are what an instance has to pass. Those of another type are
 	// allowed and have no effect.
@@ -103,18 +110,6 @@ func (r Release) Spec(app, kind string, labels map[string]string) Spec {
 // hostname is what a container of an app calls itself. A name with dots is the
 // app's public host: in the container's hosts file it would lead to the container.
 func hostname(app string) string { return strings.ReplaceAll(app, ".", "-") }
-
-// String is how limits are kept in a label.
-func (l Limits) String() string { return fmt.Sprintf("%d %g %d", l.Memory, l.CPUs, l.Pids) }
-
-// limitsOf reads the limits of a container. One that an older berth made has no
-// label of them: its limits are those of the app.
-func limitsOf(c Container, app Limits) (l Limits) {
-	if _, err := fmt.Sscanf(c.About().Labels[labelLimits], "%d %g %d", &l.Memory, &l.CPUs, &l.Pids); err != nil {
-		return app
-	}
-	return l
-}
 
 // Slot is a place in the formation of a release, which one instance fills.
 type Slot struct {

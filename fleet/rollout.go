@@ -45,6 +45,8 @@ type Change struct {
 	Commit func() error
 
 	Progress Progress // may be nil
+
+	unlimit func() // takes back the limits that were changed at once
 }
 
 // Progress receives what a change is at. Its methods may be called concurrently.
@@ -92,14 +94,24 @@ func (c Change) replaces(s Slot) bool {
 	return c.Fresh && (c.Process == "" || c.Process == s.Process.Type || c.Process == s.String())
 }
 
-// Converge makes an app run what the change says: it starts missing instances
-// beside the running ones, waits until all of them are healthy, commits, swaps,
-// and retires the others. A failure leaves everything unchanged. Only one call
-// at a time for each app.
+// Converge makes an app run what the change says: it starts what is missing
+// beside what runs, waits until all of it is healthy, commits, swaps, and
+// retires what is left over. What goes on gets its limits at once, where the host
+// can do that. A failure leaves everything as it was. One call at a time for each
+// app.
 func (a *App) Converge(ctx context.Context, c Change) error {
 	if c.Progress == nil {
 		c.Progress = quiet{}
 	}
+	c.unlimit = a.relimit(ctx, c)
+	err := a.converge(ctx, c)
+	if err != nil {
+		c.unlimit()
+	}
+	return err
+}
+
+func (a *App) converge(ctx context.Context, c Change) error {
 	set, missing := a.compare(c)
 	a.mu.Lock()
 	a.alone = c.StopFirst
@@ -157,7 +169,7 @@ func (a *App) compare(c Change) (set, missing []*instance) {
 	}
 	for _, s := range c.Release.Slots() {
 		i := byName[s.String()]
-		if i == nil || i.release.Number != c.Release.Number || i.release.Limits != c.Release.Limits || c.replaces(s) {
+		if i == nil || i.release.Number != c.Release.Number || !c.Patient && i.outgrown() || c.replaces(s) {
 			i = a.instance(c.Release, s)
 			missing = append(missing, i)
 		}

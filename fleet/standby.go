@@ -14,9 +14,9 @@ import (
 // does not use them. A nil standby has none.
 type Standby struct {
 	fleet   *Fleet
-	base    string // the layer they stand on
-	release int    // the number they were made for
-	limits  Limits
+	base    string            // the layer they stand on
+	release int               // the number they were made for
+	limits  map[string]Limits // by process type
 	mounts  []Mount
 	cancel  context.CancelFunc
 
@@ -45,11 +45,12 @@ const (
 func (a *App) Expect(r Release) (cancel func()) {
 	f := a.fleet
 	ctx, stop := context.WithTimeout(f.life, readiedFor)
-	s := &Standby{fleet: f, base: r.Base, release: r.Number, limits: r.Limits, mounts: r.Mounts, cancel: stop, ready: map[string]*readied{}}
+	s := &Standby{fleet: f, base: r.Base, release: r.Number, limits: map[string]Limits{}, mounts: r.Mounts, cancel: stop, ready: map[string]*readied{}}
 	slots := r.Slots()
 	slots = slots[:min(len(slots), mostReadied)]
 	for _, slot := range slots {
 		s.ready[slot.String()] = &readied{made: make(chan struct{})}
+		s.limits[slot.Process.Type] = slot.Process.Limits
 	}
 	making := maps.Clone(s.ready) // s may be taken apart as soon as the app has it
 	a.mu.Lock()
@@ -106,7 +107,15 @@ func (a *App) Claim(base string) *Standby {
 // itself: during the build another release may have taken its number, or the
 // app's limits or mounts may have changed.
 func (s *Standby) Fits(r Release) bool {
-	return s == nil || s.base == r.Base && s.release == r.Number && s.limits == r.Limits && slices.Equal(s.mounts, r.Mounts)
+	if s == nil {
+		return true
+	}
+	for _, p := range r.Processes {
+		if made, is := s.limits[p.Type]; is && made != p.Limits {
+			return false
+		}
+	}
+	return s.base == r.Base && s.release == r.Number && slices.Equal(s.mounts, r.Mounts)
 }
 
 // take hands out the container readied for a slot, waiting for it if it is

@@ -3,17 +3,21 @@ package fleet
 import "testing"
 
 func TestStandby_FitsTheReleaseThatTheBuildGets(t *testing.T) {
-	s := &Standby{base: "b", release: 4, limits: Limits{Memory: 1}}
+	of := func(number int, l Limits) Release {
+		return Release{Base: "b", Number: number, Processes: []Process{{Type: "web", Limits: l}, {Type: "worker"}}}
+	}
+	made := Limits{Memory: 1}
+	s := &Standby{base: "b", release: 4, limits: map[string]Limits{"web": made}}
 	for _, test := range []struct {
 		release int
 		limits  Limits
 		want    bool
-	}{{4, s.limits, true}, {5, s.limits, false}, {4, Limits{}, false}} {
-		if got := s.Fits(Release{Base: "b", Number: test.release, Limits: test.limits}); got != test.want {
+	}{{4, made, true}, {5, made, false}, {4, Limits{}, false}} {
+		if got := s.Fits(of(test.release, test.limits)); got != test.want {
 			t.Errorf("v%d with %+v: got %t", test.release, test.limits, got)
 		}
 	}
-	if !(*Standby)(nil).Fits(Release{Base: "b", Number: 4, Limits: s.limits}) {
+	if !(*Standby)(nil).Fits(of(4, made)) {
 		t.Error("no containers are not fit")
 	}
 }

@@ -78,11 +78,13 @@ func stories() []story {
 		return func(w *world) error { return w.converge(w.change(release(1, web))) }
 	}
 	limits := func(w *world) error {
-		r := release(1, 2)
-		r.Limits.Memory = 1 << 30
-		c := w.change(r)
-		c.Fresh = true
-		return w.converge(c)
+		return w.converge(w.change(limited(release(1, 2), 1<<30)))
+	}
+	tighter := func(w *world) error {
+		for _, b := range w.machine.Boxes() {
+			b.Uses(1 << 20)
+		}
+		return w.converge(w.change(limited(release(1, 2), 1<<10)))
 	}
 	cut := func(w *world) error { w.machine.Reboot(); return nil }
 	brokenOff := func(step string) func(w *world) error { // a push that an earlier crash ended
@@ -109,6 +111,7 @@ func stories() []story {
 		{name: "first push", from: fleet.Release{UID: 70000}, do: push, down: true},
 		{name: "restart", from: release(1, 2), do: restart},
 		{name: "limits", from: release(1, 2), do: limits},
+		{name: "limits below what is in use", from: release(1, 2), do: tighter},
 		{name: "scale up", from: release(1, 1), do: scale(3)},
 		{name: "scale down", from: release(1, 3), do: scale(1)},
 		{name: "stop", from: release(1, 2), do: scale(0), down: true},

@@ -71,6 +71,7 @@ func (a *App) stopFirst(ctx context.Context, c Change, set, missing, old []*inst
 		err = c.commit()
 	}
 	if err != nil {
+		c.unlimit() // what comes back has the limits of before
 		if worse := a.bringBack(c, before, old, missing); worse != nil {
 			return errors.Join(err, worse)
 		}
@@ -150,7 +151,7 @@ func (a *App) bringBack(c Change, before, old, failed []*instance) error {
 			continue
 		}
 		all.Go(func() {
-			f.warn("an instance that did not come up did not stop", stop(f.life, container), "instance", i.name())
+			f.warn("an instance that did not come up did not stop", i.stop(f.life, container), "instance", i.name())
 			a.removeLater(container)
 		})
 	}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,9 +10,10 @@ import (
 )
 
 const (
-	// watched is how long a new release is watched after its swap: when it
-	// falls over within that time, the one before it comes back by itself.
-	watched = time.Minute
+	// Watched is how long a new release is watched after its swap where nothing
+	// else is said: when it falls over within that time, the one before it comes
+	// back by itself.
+	Watched = time.Minute
 
 	// fallsOver is how many crashes of one instance within that time are a fall.
 	fallsOver = 2
@@ -78,7 +80,11 @@ func (i *instance) crashed(ctx context.Context, c Container) {
 	i.restarts++
 	crashes := i.restarts
 	i.mu.Unlock()
-	how := c.Exit(ctx).String()
+	exit := c.Exit(ctx)
+	how := exit.String()
+	if exit.OOM {
+		how += "; raise the limit: " + i.raise(exit.MemoryLimit)
+	}
 	i.set(Crashed, how)
 	i.app.Reroute()
 	if ctx.Err() != nil {
@@ -181,8 +187,9 @@ func (i *instance) replace(ctx context.Context, old Container) error {
 // release before it.
 type Trial struct {
 	Release int
-	Before  int // 0 when there was none
-	since   time.Time
+	Before  int           // 0 when there was none
+	Window  time.Duration // how long it lasts; 0 is Watched
+	Since   time.Time     // when it began; zero is the swap
 }
 
 // onTrial begins the trial of a release, before its instances are watched.
@@ -190,16 +197,20 @@ func (a *App) onTrial(c Change) {
 	if c.Trial == nil {
 		return
 	}
+	t := *c.Trial
+	if t.Since.IsZero() {
+		t.Since = time.Now()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.trial = &Trial{Release: c.Trial.Release, Before: c.Trial.Before, since: time.Now()}
+	a.trial = &t
 }
 
 // fallBack gives up a release that falls over soon after its swap, once.
 func (a *App) fallBack(i *instance, how string) {
 	a.mu.Lock()
 	t := a.trial
-	if t == nil || t.Release != i.release.Number || t.Before == 0 || time.Since(t.since) > watched {
+	if t == nil || t.Release != i.release.Number || t.Before == 0 || time.Since(t.Since) > cmp.Or(t.Window, Watched) {
 		a.mu.Unlock()
 		return
 	}

@@ -46,7 +46,7 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 		} else {
 			f.Hint("it has to keep running; if it is meant to end: %s ps:scale %s %s=0", ssh, app, i.process.Type)
 		}
-		MoreMemory(advice.Give(f, logs, exit), ssh, app, exit)
+		MoreMemory(advice.Give(f, logs, exit), ssh, app, i.process.Type, exit)
 		return advice.Settings(f, ssh, app, logs)
 	}
 	var f *fault.Error
@@ -64,15 +64,6 @@ func (i *instance) unhealthy(ctx context.Context, c Container, what string, trie
 	}
 	f.With(logs...)
 	return advice.Settings(advice.Give(f, logs, Exit{}), ssh, app, logs)
-}
-
-// MoreMemory adds to a fault how the memory limit of an app is raised, when that
-// limit is what ended a program of it.
-func MoreMemory(f *fault.Error, ssh, app string, exit Exit) *fault.Error {
-	if exit.OOM {
-		f.Hint("or raise the limit: %s ps:set %s memory 1GB", ssh, app)
-	}
-	return f
 }
 
 // adviseEnd says what to do about a web process that ended without an error.

@@ -57,6 +57,15 @@ func release(number, web int) fleet.Release {
 	}
 }
 
+// limited is a release with another limit of memory for each of its processes.
+func limited(r fleet.Release, memory int64) fleet.Release {
+	r.Processes = slices.Clone(r.Processes)
+	for n := range r.Processes {
+		r.Processes[n].Limits.Memory = memory
+	}
+	return r
+}
+
 func newWorld(r fleet.Release, stopFirst bool) *world {
 	return &world{machine: new(fleettest.Machine), committed: r, stopFirst: stopFirst}
 }
@@ -144,8 +153,10 @@ func (w *world) check() (wrong []string) {
 		if !b.Runs() {
 			name += " (does not run)"
 		}
-		if b.Spec.Limits != r.Limits {
-			name += " (has other limits)"
+		for _, p := range r.Processes {
+			if p.Type == b.Spec.Labels[fleet.LabelProcess] && b.Limits() != p.Limits {
+				name += " (has other limits)"
+			}
 		}
 		got = append(got, name)
 	}

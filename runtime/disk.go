@@ -287,3 +287,22 @@ func DiskUsed(ctx context.Context, dir string, since time.Time) (sum int64, err 
 func (d *Disk) Guard(ctx context.Context, name, dir string) (context.Context, func(error) error) {
 	return d.watch(ctx, []writeDir{{name: name, dir: dir, own: true}})
 }
+
+// DiskUsed returns how many bytes of disk the files take that the container's
+// program has written outside of mounts since its launch. What it holds open and
+// has removed is not seen.
+func (c *Container) DiskUsed(ctx context.Context) (int64, error) {
+	launched, err := os.Stat(c.control("launched"))
+	if err != nil {
+		return 0, fmt.Errorf("disk of %s: %w", c.ID, err)
+	}
+	mounts, err := c.engine.Snapshots().Mounts(in(ctx), c.ID)
+	if err != nil {
+		return 0, fmt.Errorf("disk of %s: %w", c.ID, err)
+	}
+	dirs := layerDirs(mounts)
+	if len(dirs) == 0 {
+		return 0, fmt.Errorf("disk of %s: it has no layer of its own", c.ID)
+	}
+	return DiskUsed(ctx, dirs[0], launched.ModTime())
+}

@@ -19,10 +19,15 @@ import (
 
 // Limits bound a container. Zero means the engine's default for it.
 type Limits struct {
-	Memory    int64   // bytes, swap included
-	CPUs      float64 // cores
+	Memory    int64   // bytes
+	Swap      int64   // bytes of memory and swap together; zero is Memory: nothing is swapped
+	CPUs      float64 // cores; zero is all of them
 	CPUShares uint64  // weight against other containers, 1024 is usual
 	Pids      int64   // processes and threads
+
+	// A container keeps these as it was made with them.
+	Files int64 // that one process may have open
+	Shm   int64 // bytes of /dev/shm
 }
 
 // The limits of a container that asks for none.
@@ -30,8 +35,8 @@ const (
 	DefaultMemory    = 512 << 20 // what the usual smallest instance of a hosted platform has
 	DefaultPids      = 1024      // a JVM under load takes some 300 threads; a fork bomb stops here
 	DefaultCPUShares = 1024      // the kernel's own; CPUs have no cap by default, idle cores are for using
-
-	maxFiles = 65536 // open files of a process: plenty for a server, no bill in close-all loops
+	DefaultFiles     = 65536     // plenty for a server, no bill in close-all loops
+	DefaultShm       = 64 << 20  // what other engines give
 )
 
 // Mount binds a directory or file of the host into a container.
@@ -105,6 +110,7 @@ func (e *Engine) ociSpec(ctx context.Context, spec Spec, p process, mounts []spe
 	if p.terminal && p.size != (Size{}) {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(p.size.Rows), Width: uint(p.size.Cols)}
 	}
+	spec.Limits.sizeShm(s.Mounts)
 	s.Mounts = append(s.Mounts, specs.Mount{ // JVM, Node and Go read their limits here
 		Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 		Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"},
@@ -131,7 +137,7 @@ func (e *Engine) confine(s *specs.Spec, spec Spec) error {
 		return err
 	}
 	// More than our own hard limit makes runc fail where CAP_SYS_RESOURCE is missing.
-	files := min(own.Max, maxFiles)
+	files := min(own.Max, cmp.Or(uint64(spec.Limits.Files), DefaultFiles))
 	s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: files, Soft: files}}
 	// Else it is inherited from containerd, which its unit protects (-999): when
 	// memory runs out the kernel would take the SSH server before any app.
@@ -151,18 +157,17 @@ func (e *Engine) confine(s *specs.Spec, spec Spec) error {
 
 // resources turns limits into what runc sets.
 func (l Limits) resources(r *specs.LinuxResources) *specs.LinuxResources {
-	memory := cmp.Or(l.Memory, DefaultMemory)
+	memory, swap := l.memory()
 	pids := cmp.Or(l.Pids, DefaultPids)
 	shares := cmp.Or(l.CPUShares, DefaultCPUShares)
 	r.Memory = &specs.LinuxMemory{Limit: &memory}
 	if swapAccounted() {
-		r.Memory.Swap = &memory // memory and swap together: no swap beyond the limit
+		r.Memory.Swap = &swap
 	}
 	r.Pids = &specs.LinuxPids{Limit: &pids}
 	r.CPU = &specs.LinuxCPU{Shares: &shares}
-	if l.CPUs > 0 {
-		period := uint64(100_000)
-		quota := max(int64(l.CPUs*float64(period)), 1000) // the kernel's least
+	if quota := l.quota(); quota > 0 {
+		period := uint64(cpuPeriod)
 		r.CPU.Period, r.CPU.Quota = &period, &quota
 	}
 	return r

@@ -52,10 +52,30 @@ type App struct {
 	// Stopped is set by ps:stop: the release stays, nothing runs.
 	Stopped bool `json:"stopped,omitempty"`
 
+	// StoppedTypes are those process types that ps:stop has stopped by themselves.
+	StoppedTypes []string `json:"stopped_types,omitempty"`
+
+	// UncheckedTypes are those process types whose checks are not waited for when
+	// their instances start (checks:skip); Unchecked is all of them, also those of
+	// releases to come.
+	UncheckedTypes []string `json:"unchecked_types,omitempty"`
+	Unchecked      bool     `json:"unchecked,omitempty"`
+
 	// Rollout is the order in which releases follow one another; empty is StartFirst.
 	Rollout Rollout `json:"rollout,omitempty"`
 
+	// Limits are those that ps:set of an earlier berth has set. What Resources say
+	// goes before.
 	Limits Limits `json:"limits"`
+
+	// Resources are kept beside the record: see AppResources.
+	Resources Resources `json:"-"`
+
+	// What ps:set says of it, once formation.Counts has read that. Zero seconds
+	// until a kill, and no signal, are the usual ones.
+	StopSignal   string `json:"-"`
+	StopSeconds  int    `json:"-"`
+	WatchSeconds int    `json:"-"`
 
 	Builder Builder `json:"builder,omitzero"`
 
@@ -72,9 +92,26 @@ type App struct {
 	// tool's name, so that a new default does not move an old app.
 	Versions map[string]string `json:"versions,omitempty"`
 
+	// Watch is the first time of the live release; nil when there is nothing to
+	// fall back to.
+	Watch *Watch `json:"watch,omitempty"`
+
 	// LastRelease and LastBuild are the highest numbers ever given.
 	LastRelease int `json:"last_release"`
 	LastBuild   int `json:"last_build"`
+}
+
+// Watch is the time in which a release gives way to the one before it when it
+// falls over.
+type Watch struct {
+	Release int       `json:"release"`
+	Before  int       `json:"before"`
+	Since   time.Time `json:"since"`
+}
+
+// SkipsChecks tells whether the checks of a process type are not waited for.
+func (a App) SkipsChecks(process string) bool {
+	return a.Unchecked || slices.Contains(a.UncheckedTypes, process)
 }
 
 // Rollout is an order of the old and the new in a rollout.
@@ -113,6 +150,12 @@ type Limits struct {
 	Pids   int64   `json:"pids,omitempty"`   // processes and threads
 }
 
+// Limit is what an instance of a process type may take, as far as it was set.
+func (a App) Limit(process string) Resource {
+	usual := Resource{Memory: a.Limits.Memory, CPU: int64(1000 * a.Limits.CPUs), Pids: a.Limits.Pids}
+	return usual.over(a.Resources.Limit(process))
+}
+
 // ID is the app's id as a text: the key of its records, and the name of what it
 // has on the disk.
 func (a App) ID() string { return strconv.Itoa(a.UID) }
@@ -125,7 +168,7 @@ func (a App) Runs() bool { return a.Deployed() && !a.Stopped }
 
 // Instances returns how many instances of a process type should run.
 func (a App) Instances(process string) int {
-	if a.Stopped {
+	if a.Stopped || slices.Contains(a.StoppedTypes, process) {
 		return 0
 	}
 	if n, ok := a.Formation[process]; ok {
@@ -195,6 +238,9 @@ func (tx *records) app(name string) (App, error) {
 		if err == nil && !found {
 			err = fmt.Errorf("the app %s has the id %s, and no record", name, id)
 		}
+		if err == nil {
+			app.Resources, err = tx.resources(id)
+		}
 		return app, err
 	}
 	missing := fault.New(fault.NotFound, code.AppUnknown, "no app named %q", name)
@@ -209,7 +255,12 @@ func (tx *records) app(name string) (App, error) {
 func (tx *Tx) AppByID(uid int) (app App, found bool, err error) { return tx.appByID(uid) }
 
 func (tx *records) appByID(uid int) (app App, found bool, err error) {
-	return get[App](tx.bucket("apps"), []byte(strconv.Itoa(uid)))
+	id := []byte(strconv.Itoa(uid))
+	app, found, err = get[App](tx.bucket("apps"), id)
+	if err == nil && found {
+		app.Resources, err = tx.resources(id)
+	}
+	return app, found, err
 }
 
 // Apps returns all apps as Tx.Apps does, in a view of its own.

@@ -28,6 +28,10 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		logins[store.RegistryPlace{App: name, Host: "registry.example.com"}] = store.RegistryLogin{Password: name}
 		return errors.Join(
 			fillApp(tx, name),
+			tx.CronPlans.Put(name, store.CronPlan{Jobs: []store.CronJob{{ID: "of-" + name}}}),
+			tx.CronSlots.Put(name, "of-"+name, store.CronSlots{}),
+			tx.OneOffs.Put(store.OneOff{App: name, Number: 1, By: name}),
+			allot(tx, name),
 			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
 			tx.Properties.Put(name, "builder", map[string]string{"colour": "red"}),
@@ -38,6 +42,16 @@ func furnish(t *testing.T, s *store.Store, name string) {
 			tx.Volumes.PutMounts(name, []store.Mount{{Volume: "v-of-" + name, Path: "/app/data", Access: store.AccessOne}}),
 		)
 	})
+}
+
+// allot gives an app limits and reservations.
+func allot(tx *store.Tx, name string) error {
+	app, err := tx.App(name)
+	if err != nil {
+		return err
+	}
+	app.Resources = store.Resources{"web": {Limit: store.Resource{Memory: 1 << 30}}}
+	return tx.Resources.Put(app)
 }
 
 func consentToItself(tx *store.Tx, name string) error {
@@ -86,7 +100,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 		if err != nil || len(builds) != 2 || builds[0].App != "new" {
 			t.Errorf("builds: got %+v, %v", builds, err)
 		}
-		runs, err := tx.CronRuns("new", "", 0)
+		runs, err := tx.CronRuns.Of("new", "", 0)
 		if err != nil || len(runs) != 2 || runs[0].App != "new" {
 			t.Errorf("runs: got %+v, %v", runs, err)
 		}

@@ -51,6 +51,7 @@ type Release struct {
 	Language    string        `json:"language,omitempty"` // what it was built as: "python"
 	Summary     string        `json:"summary,omitempty"`  // "Python 3.13, Flask (web.py imports flask)"
 	Error       string        `json:"error,omitempty"`    // why it failed
+	Fallen      int           `json:"fallen,omitempty"`   // the release that fell over and in whose place this one came by itself
 
 	// Layer is the key of the topmost layer of the image that its processes
 	// run in; Base is the layer below it, which holds all but the source.
@@ -68,6 +69,7 @@ type Release struct {
 	Processes []Process         `json:"processes"` // in the order of the Procfile
 	Env       map[string]string `json:"env,omitempty"`
 	Health    []HealthCheck     `json:"health,omitempty"`
+	Formation map[string]int    `json:"formation,omitempty"` // app.json's, and one of the sole process
 	Cron      []CronJob         `json:"cron,omitempty"`
 	Pages     map[string]string `json:"pages,omitempty"` // those that the source carries, by PageKey
 	Mounts    []Mount           `json:"mounts,omitempty"`

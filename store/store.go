@@ -1,6 +1,6 @@
 // Package store keeps the state: the nouns of berth and their records, in one bbolt
-// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob and
-// Event, and nothing that runs.
+// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob, OneOff
+// and Event, and nothing that runs.
 //
 // An app is identified by its id, its user id in decimal. Its name is an index over
 // the ids: callers name an app, and its records are stored under the id.
@@ -14,10 +14,14 @@
 //	releases      ID / number     → Release, its config sealed beside it
 //	builds        ID / number     → Build
 //	runs          ID / number     → CronRun
+//	cron          ID              → CronPlan
+//	cronslots     ID / job        → CronSlots
+//	oneoffs       ID / number     → OneOff
 //	domains       HOST PATH       → Domain, which says the ID of its app
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
 //	registries    ID / HOST       → sealed RegistryLogin
+//	resources     ID              → Resources
 //	routing       ID / options    → Routing; / page:PAGE → what is shown; / page:sha256:HASH likewise, of releases
 //	properties    ID / NOUN       → what is set of the noun's properties, by name
 //	volumes       VOLUME          → Volume, which says the ID of its app; VOLUME is its own id
@@ -76,8 +80,8 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "consents", "pairs",
-	"registries", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "consents", "pairs",
+	"registries", "resources", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
 }
 
 // Store is the appliance's state. It is safe for concurrent use; one process

@@ -22,6 +22,8 @@ type dokkuNoun struct {
 	but     map[string]string // the same for single ones
 }
 
+const rebuiltNetwork = "the rules of the network follow the containers and are repaired by themselves; berth network:report shows what is allowed"
+
 // dokku is the table of what Dokku has, from which hints and docs/dokku.md are
 // made. What berth has under the same name is not noted here: the commands
 // themselves tell.
@@ -64,7 +66,11 @@ var dokku = []dokkuNoun{
 			"report": "logs are kept on the machine, of bounded size: berth logs APP",
 			"set":    "logs are kept on the machine, of bounded size: berth logs APP",
 		}, instead: "berth does not ship logs; a program can follow them with berth logs APP -f --format json"},
-	{noun: "network", verbs: "- create destroy exists info list rebuild rebuildall report set"},
+	{noun: "network", verbs: "- create destroy exists info list rebuild rebuildall report set",
+		instead: "an app reaches another one by consent: berth network:allow FROM TO, berth network:report shows what is allowed",
+		but: map[string]string{
+			"destroy": "berth network:deny FROM TO takes back what an app may reach", "rebuild": rebuiltNetwork, "rebuildall": rebuiltNetwork,
+		}},
 	{noun: "nginx", verbs: "- access-logs error-logs reload report set show-conf show-config start stop validate validate-config",
 		instead: "berth has its own router: berth router:set APP, berth router:report APP, berth router:logs APP"},
 	{noun: "plugin", verbs: "- disable enable install install-dependencies installed list trigger uninstall update",

@@ -10,7 +10,6 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/property"
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -22,8 +21,9 @@ type ProcessRoom interface {
 	Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error
 	SetProcesses(ctx context.Context, app, property, value string, by store.User, out io.Writer) error
 	Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error
-	Stop(ctx context.Context, app string, by store.User, out io.Writer) error
-	Start(ctx context.Context, app string, by store.User, out io.Writer) error
+	Unscale(ctx context.Context, app string, by store.User, out io.Writer) error
+	Stop(ctx context.Context, app, process string, by store.User, out io.Writer) error
+	Start(ctx context.Context, app, process string, by store.User, out io.Writer) error
 }
 
 // RebuildRoom is what they ask of builds; deploy.Rebuilds documents it.
@@ -31,15 +31,9 @@ type RebuildRoom interface {
 	Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error
 }
 
-// OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
-type OneOffRoom interface {
-	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
-}
-
 type processes struct {
 	records
 	ProcessRoom
-	OneOffRoom
 	rebuilds RebuildRoom
 }
 
@@ -53,8 +47,9 @@ func (n processes) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "ps:scale", Role: deploys,
-			Short:   "set how many of each type run",
-			Long:    "Without TYPE=N it shows them.",
+			Short: "set how many of each type run",
+			Long: "Without TYPE=N it shows them. What app.json says of a type counts again from the\n" +
+				"next push on; --clear takes back at once what was scaled by hand.",
 			Example: "ps:scale shop web=2 worker=1",
 			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
@@ -85,14 +80,6 @@ func (n processes) verbs() []Verb {
 			Short:   "undo ps:stop",
 			Example: "ps:start shop",
 		}, n.start),
-		act(Verb{
-			Name: "run", Role: deploys, Attached: true,
-			Short: "run a one-off command",
-			Long: "It runs in a fresh container of the live release and ends with the command's\n" +
-				"exit code. At a terminal it gets one (over SSH: ssh -t), unless -T is given.\n" +
-				"One word with spaces is given to bash.",
-			Example: "run shop -- python manage.py migrate\nrun -T shop cat schema.sql >schema.sql",
-		}, n.run),
 	}
 }
 
@@ -101,6 +88,7 @@ type ScaleArgs struct {
 	AppArgs
 	Formation  map[string]int `json:"formation"`
 	SkipDeploy bool           `json:"skip_deploy,omitempty"` // it counts from the next release or restart
+	Clear      bool           `json:"clear,omitempty"`       // as app.json says, or as is usual
 }
 
 // RestartArgs name an app and perhaps one of its process types, or all apps.
@@ -156,7 +144,13 @@ func (n processes) report(ctx context.Context, _ Call, args ReportArgs) (Report,
 }
 
 func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, error) {
-	if len(args.Formation) == 0 {
+	if args.Clear && len(args.Formation) == 0 {
+		if err := n.Unscale(ctx, args.App, c.User, c.Out); err != nil {
+			return Report{}, err
+		}
+		return n.reportOf(ctx, args.App)
+	}
+	if len(args.Formation) == 0 || args.Clear {
 		return Report{}, fault.New(fault.Usage, code.ArgumentsInvalid, "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
 	var err error
@@ -190,15 +184,15 @@ func (n processes) rebuild(ctx context.Context, c Call, args AllArgs) (Report, e
 	})
 }
 
-func (n processes) stop(ctx context.Context, c Call, args AllArgs) (Report, error) {
-	return n.each(ctx, c, args, "stopped", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
-		return n.Stop(ctx, app, c.User, out)
+func (n processes) stop(ctx context.Context, c Call, args RestartArgs) (Report, error) {
+	return n.each(ctx, c, args.AllArgs, "stopped", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Stop(ctx, app, args.Process, c.User, out)
 	})
 }
 
-func (n processes) start(ctx context.Context, c Call, args AllArgs) (Report, error) {
-	return n.each(ctx, c, args, "started", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
-		return n.Start(ctx, app, c.User, out)
+func (n processes) start(ctx context.Context, c Call, args RestartArgs) (Report, error) {
+	return n.each(ctx, c, args.AllArgs, "started", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Start(ctx, app, args.Process, c.User, out)
 	})
 }
 
@@ -222,7 +216,7 @@ func (n processes) reportOf(ctx context.Context, app string) (r Report, err erro
 	if err != nil {
 		return Report{}, err
 	}
-	r.State, r.Release, r.Rollout, r.Limits = status.State, status.Release, counts.Rollout, formation.Usual(counts.Limits)
+	r.State, r.Release, r.Rollout, r.Limits = status.State, status.Release, counts.Rollout, deploy.EffectiveLimits(counts)
 	r.Instances = append(r.Instances, status.Instances...)
 	wanted := status.App
 	wanted.Stopped = false // what runs once it is started
@@ -242,23 +236,4 @@ func (n processes) reportOf(ctx context.Context, app string) (r Report, err erro
 		}
 		return err
 	})
-}
-
-// RunArgs say what to run.
-type RunArgs struct {
-	AppArgs
-	Args     []string     `json:"args"`
-	Terminal bool         `json:"terminal,omitempty"`
-	Size     runtime.Size `json:"size,omitzero"`
-}
-
-// run runs a one-off command with the streams of whoever asks. Its result is
-// the exit code.
-func (n processes) run(ctx context.Context, c Call, args RunArgs) (int, error) {
-	if len(args.Args) == 0 || args.Args[0] == "" {
-		return 0, fault.New(fault.Usage, code.ArgumentsInvalid, "run needs a command").Hint("berth run %s -- COMMAND", args.App)
-	}
-	att := *c.Streams
-	att.Terminal, att.Size = args.Terminal, args.Size
-	return n.RunOnce(ctx, args.App, args.Args, att, c.User)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -175,7 +176,7 @@ func label(i int, name string) string {
 }
 
 func (c *cli) processCommands() []command {
-	skip := false
+	var skip, unscale bool
 	return []command{
 
 		{
@@ -184,16 +185,17 @@ func (c *cli) processCommands() []command {
 			max: -1, reads: true,
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&skip, "skip-deploy", false, "it counts from the next release or restart")
+				cmd.Flags().BoolVar(&unscale, "clear", false, "as many as app.json says, or as is usual")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
-				if len(words) == 0 {
+				if len(words) == 0 && !unscale {
 					return read(ctx, c, "ps:report", verbs.AppArgs{App: app}, printFormation)
 				}
 				formation, err := parseFormation(words)
 				if err != nil {
 					return err
 				}
-				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation, SkipDeploy: skip}
+				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation, SkipDeploy: skip, Clear: unscale}
 				var report verbs.Report
 				if err := c.ask(ctx, "ps:scale", args, &report); err != nil {
 					return err
@@ -206,8 +208,6 @@ func (c *cli) processCommands() []command {
 				return nil
 			},
 		},
-
-		c.runCommand(),
 	}
 }
 
@@ -216,9 +216,9 @@ func printReport(t *table, r verbs.Report) {
 		printRows(t, r.Properties)
 		return
 	}
-	t.header("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "DETAIL")
+	t.header("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "PEAK", "LIMIT", "DETAIL")
 	for _, i := range r.Instances {
-		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), i.Detail)
+		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), size(i.Peak), size(cmp.Or(i.Limit, r.Limits.Memory)), i.Detail)
 	}
 	if len(r.Instances) == 0 {
 		io.WriteString(t.w, fmt.Sprintf("nothing runs: %s is %s\n", r.App, r.State))

@@ -58,10 +58,10 @@ func (c *cli) networkCommands() []command {
 				"public-addresses\n" +
 				"           addresses that lead to this machine from outside though it does not\n" +
 				"           have them, as behind a router at home, or none\n" +
-				"\nApps always reach the public URLs of this machine's apps, by its own addresses and\n" +
-				"by the public ones. They reach nothing else of the machine except its DNS servers,\n" +
-				"no metadata addresses, and other apps only by network:allow. No VALUE takes a\n" +
-				"property back. It counts at once, also for running apps.",
+				"\nApps always reach the public URLs of this machine's apps, by its own addresses\n" +
+				"and by the public ones. They reach nothing else of the machine except its DNS\n" +
+				"servers, no metadata addresses, and other apps only by network:allow. No VALUE\n" +
+				"takes a property back. It counts at once, also for running apps.",
 			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24\nnetwork:set --global public-addresses 203.0.113.7",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
@@ -73,7 +73,8 @@ func (c *cli) networkCommands() []command {
 			run: func(ctx context.Context, _ string, words []string) error {
 				value := strings.Join(words[1:], ",")
 				if !global {
-					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value))
+					return usage("the network is set for all apps at once").Hint("%s", strings.TrimSpace("berth network:set --global "+words[0]+" "+value)).
+						Hint("to let one app call another: berth network:allow FROM TO")
 				}
 				if err := c.ask(ctx, "network:set-global", verbs.SetArgs{Property: words[0], Value: value}, nil); err != nil {
 					return err

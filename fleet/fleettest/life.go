@@ -182,7 +182,7 @@ func (l *Life) Host() fleet.Host { return host{l} }
 type host struct{ l *Life }
 
 func (h host) Create(ctx context.Context, spec fleet.Spec) (fleet.Container, error) {
-	b := &Box{Spec: spec, m: h.l.Machine, done: make(chan struct{})}
+	b := &Box{Spec: spec, limits: spec.Limits, m: h.l.Machine, done: make(chan struct{})}
 	err := h.l.Step("create "+b.Name(), func() error {
 		if err := pause(ctx, CreateTakes); err != nil {
 			return err
@@ -316,7 +316,17 @@ func (c container) Exec(ctx context.Context, cmd fleet.Command, out io.Writer) (
 func (c container) OOMKills() (kills, limit int64) {
 	c.b.m.mu.Lock()
 	defer c.b.m.mu.Unlock()
-	return c.b.kills, c.b.Spec.Limits.Memory
+	return c.b.kills, c.b.limits.Memory
+}
+
+func (c container) DiskUsed(context.Context) (int64, error) {
+	c.b.m.mu.Lock()
+	defer c.b.m.mu.Unlock()
+	return c.b.written, nil
+}
+
+func (c container) SetLimits(_ context.Context, l fleet.Limits) error {
+	return c.l.Step("limit "+c.b.Name(), func() error { return c.b.limit(l) })
 }
 
 func (c container) Usage(context.Context) (fleet.Usage, error) { return fleet.Usage{}, nil }

@@ -116,7 +116,46 @@ type Box struct {
 	program  Program
 	exit     fleet.Exit
 	kills    int64
+	limits   fleet.Limits
+	uses     int64
+	written  int64
 }
+
+// Limits returns what the container is bound to now.
+func (b *Box) Limits() fleet.Limits {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	return b.limits
+}
+
+// Uses says how much memory the program has in use.
+func (b *Box) Uses(memory int64) {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.uses = memory
+}
+
+// Writes says how much the program has written to its disk.
+func (b *Box) Writes(bytes int64) {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.written = bytes
+}
+
+// limit is Container.SetLimits.
+func (b *Box) limit(l fleet.Limits) error {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	if l.Memory != 0 && b.uses > l.Memory {
+		return errInUse
+	}
+	l.Files, l.Shm = b.limits.Files, b.limits.Shm
+	b.limits = l
+	return nil
+}
+
+// errInUse is what a container answers that has more in use than a limit.
+var errInUse = errors.New("more memory than that is in use")
 
 // Name is the slot that the container is for ("web.1 v2").
 func (b *Box) Name() string {

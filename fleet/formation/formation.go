@@ -3,9 +3,11 @@
 package formation
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
@@ -17,7 +19,7 @@ import (
 func Of(record store.App, r store.Release) fleet.Release {
 	out := fleet.Release{
 		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
-		Limits: fleet.Limits{Memory: record.Limits.Memory, CPUs: record.Limits.CPUs, Pids: record.Limits.Pids},
+		Limits: limits(record, store.AnyType),
 		Port:   store.ListenPort(r.Config), Env: environment(r),
 	}
 	for _, m := range r.Mounts {
@@ -26,6 +28,7 @@ func Of(record store.App, r store.Release) fleet.Release {
 	if r.Image != nil {
 		out.Foreign, out.StopSignal, out.Exposes = true, r.Image.StopSignal, r.Image.Ports
 	}
+	out.StopSignal, out.Grace = cmp.Or(record.StopSignal, out.StopSignal), time.Duration(record.StopSeconds)*time.Second
 	for _, p := range r.Processes {
 		if p.Type == "release" {
 			continue
@@ -33,9 +36,19 @@ func Of(record store.App, r store.Release) fleet.Release {
 		cmd := ProcessCommand(record, r, p, "")
 		out.Processes = append(out.Processes, fleet.Process{
 			Type: p.Type, Count: record.Instances(p.Type), Command: p.Command, Args: cmd.Args, Dir: cmd.Dir, Checks: r.Health,
+			Limits: limits(record, p.Type), Unchecked: record.SkipsChecks(p.Type),
 		})
 	}
 	return out
+}
+
+// Slot is a place in what is to run of an app.
+type Slot = fleet.Slot
+
+// limits are those of each instance of a process type.
+func limits(record store.App, process string) fleet.Limits {
+	r := record.Limit(process)
+	return fleet.Limits{Memory: r.Memory, Swap: r.Swap, CPUs: float64(r.CPU) / 1000, Pids: r.Pids, Files: r.Files, Shm: r.Shm, Disk: r.Disk}
 }
 
 // Slots lists the names of the instances that should run of an app.

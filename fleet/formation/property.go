@@ -3,12 +3,16 @@ package formation
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -27,12 +31,19 @@ const (
 	Rollout   = "rollout"
 	Memory    = "memory"
 	Processes = "processes"
+
+	StopTimeout = "stop-timeout-seconds"
+	StopSignal  = "stop-signal"
+	Watch       = "watch-seconds"
 )
+
+// usualWatch is how long a new release is watched, in seconds.
+const usualWatch = int(fleet.Watched / time.Second)
 
 // Properties are what can be set of how an app's processes are run.
 var Properties = property.List{
 	Noun: "ps", Has: "processes have", Code: code.ProcessPropertyInvalid,
-	Note: "rollout counts from the next rollout. A limit of an app counts at once: what runs is replaced. One for all apps counts for each from its next start or deploy.",
+	Note: "A limit of an app counts at once, and resource:limit has more of them. What is set for all apps counts for each from its next start or deploy, and all else from the next rollout or restart.",
 	Properties: []property.Property{
 		{Name: Rollout, Usual: string(store.StartFirst), Scope: property.Both, Values: orders, Check: property.OneOf(orders...),
 			Meaning: "start-first: the new release is up before the old one stops; stop-first: the old one stops before the new one starts, and requests wait, for an app of which two must not run at once"},
@@ -40,6 +51,12 @@ var Properties = property.List{
 			Meaning: "of each instance, job and one-off: 512m, 2g"},
 		{Name: Processes, Usual: ShowLimit(Processes, runtime.DefaultPids), Scope: property.Both, Check: checkLimit(Processes),
 			Meaning: "and threads, likewise"},
+		{Name: StopTimeout, Usual: strconv.Itoa(int(fleet.StopGrace / time.Second)), Scope: property.Both, Check: seconds(1, 600),
+			Meaning: "how long an instance has from being asked to stop until it is killed"},
+		{Name: StopSignal, Usual: "SIGTERM", Scope: property.Both, Values: stopSignals, Check: checkSignal,
+			Meaning: "what asks an instance to stop; an image's own STOPSIGNAL counts where nothing is set"},
+		{Name: Watch, Usual: strconv.Itoa(usualWatch), Scope: property.Both, Check: seconds(0, 3600),
+			Meaning: "how long a new release is watched: when it crashes twice meanwhile, the one before comes back; 0 is no watch"},
 	},
 	Kept: property.Fields{Noun: "ps", Of: map[string]property.Field{
 		Rollout: {
@@ -56,6 +73,36 @@ var orders = []string{string(store.StartFirst), string(store.StopFirst)}
 // IsLimit tells whether a property is a limit.
 func IsLimit(name string) bool { return name == Memory || name == Processes }
 
+// ResourceOf returns what resource:limit calls a limit.
+func ResourceOf(name string) string {
+	if name == Processes {
+		return "pids"
+	}
+	return name
+}
+
+// stopSignals are those that a program can handle, and that mean an end to some.
+var stopSignals = []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"}
+
+// checkSignal reads the name of a signal, with or without SIG.
+func checkSignal(value string) (string, error) {
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(value), "SIG")
+	if !slices.Contains(stopSignals, name) {
+		return "", fmt.Errorf("use one of %s", strings.Join(stopSignals, ", "))
+	}
+	return name, nil
+}
+
+func seconds(least, most int) func(string) (string, error) {
+	return func(value string) (string, error) {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < least || n > most {
+			return "", fmt.Errorf("use a number of seconds from %d to %d", least, most)
+		}
+		return strconv.Itoa(n), nil
+	}
+}
+
 // limitOf returns where a record has a limit.
 func limitOf(l *store.Limits, name string) *int64 {
 	if name == Memory {
@@ -67,7 +114,8 @@ func limitOf(l *store.Limits, name string) *int64 {
 func limitField(name string) property.Field {
 	return property.Field{
 		Get: func(app store.App) string {
-			if n := *limitOf(&app.Limits, name); n != 0 {
+			set := app.Limit(store.AnyType)
+			if n := *set.Of(ResourceOf(name)); n != 0 {
 				return ShowLimit(name, n)
 			}
 			return ""
@@ -126,11 +174,25 @@ func checkLimit(name string) func(string) (string, error) {
 // its own values alone.
 func Counts(db *store.Store, record store.App) (store.App, error) {
 	err := db.View(func(tx *store.Tx) error {
-		values, err := Properties.ComputedOf(tx, Properties.Kept.(property.Fields).ValuesOf(record))
+		own, err := tx.Properties.Of(record.Name, Properties.Noun)
+		if err != nil {
+			return err
+		}
+		if record.Name == "" { // no app: what is set for all of them
+			clear(own)
+		}
+		maps.Copy(own, Properties.Kept.(property.Fields).ValuesOf(record))
+		values, err := Properties.ComputedOf(tx, own)
 		if err != nil {
 			return err
 		}
 		record.Rollout = store.Rollout(cmp.Or(values[Rollout], string(store.StartFirst)))
+		record.StopSignal = values[StopSignal]
+		record.StopSeconds, _ = strconv.Atoi(values[StopTimeout])
+		record.WatchSeconds = usualWatch
+		if n, err := strconv.Atoi(values[Watch]); err == nil {
+			record.WatchSeconds = n
+		}
 		for _, name := range []string{Memory, Processes} {
 			if at := limitOf(&record.Limits, name); *at == 0 {
 				*at, _ = ReadLimit(name, values[name])

@@ -61,6 +61,16 @@ func (h Host) Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, at
 	return fleet.Exit(exit), err
 }
 
+// Enter runs a program in a container that runs, with its streams attached; see
+// runtime.Engine.Enter. The error is fleet.ErrEnded when the container ended.
+func (h Host) Enter(ctx context.Context, container string, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error) {
+	exit, err := h.engine.Enter(ctx, container, runtime.Command(cmd), att)
+	if errors.Is(err, runtime.ErrEnded) {
+		err = fmt.Errorf("%w: %w", fleet.ErrEnded, err)
+	}
+	return fleet.Exit(exit), err
+}
+
 // Containers is for the fleet.
 func (h Host) Containers(ctx context.Context) (list []fleet.Container, err error) {
 	all, err := h.engine.Containers(ctx)
@@ -87,10 +97,14 @@ func (h Host) spec(s fleet.Spec) (_ runtime.Spec, release func(), err error) {
 	}
 	return runtime.Spec{
 		ID: s.ID, Layer: s.Layer, UID: s.UID, Hostname: s.Hostname, Labels: s.Labels,
-		Limits:  runtime.Limits{Memory: s.Limits.Memory, CPUs: s.Limits.CPUs, Pids: s.Limits.Pids},
+		Limits:  limits(s.Limits),
 		Mounts:  mounts,
 		Foreign: s.Foreign, StopSignal: s.StopSignal, LogFile: s.LogFile,
 	}, release, nil
+}
+
+func limits(l fleet.Limits) runtime.Limits {
+	return runtime.Limits{Memory: l.Memory, Swap: l.Swap, CPUs: l.CPUs, Pids: l.Pids, Files: l.Files, Shm: l.Shm}
 }
 
 // container is the engine's, in the fleet's words. What is not translated here
@@ -115,4 +129,8 @@ func (c container) Exec(ctx context.Context, cmd fleet.Command, out io.Writer) (
 func (c container) Usage(ctx context.Context) (fleet.Usage, error) {
 	u, err := c.Container.Usage(ctx)
 	return fleet.Usage(u), err
+}
+
+func (c container) SetLimits(ctx context.Context, l fleet.Limits) error {
+	return c.Container.SetLimits(ctx, limits(l))
 }

@@ -14,9 +14,14 @@ import (
 
 const (
 	// oomMargin is by how much sooner the kernel takes the program than us when
-	// memory runs out: a tenth of the container's memory, far more than we use.
-	// We are needed to tell of it.
-	oomMargin = 100
+	// memory runs out, in thousandths of the container's limit: we are needed to
+	// tell of it, and our end is the program's. It is all that there are. The
+	// kernel counts the pages of our file against us as well, which the limit does
+	// not: with a tenth, under a limit of 96 MB, it took us and so the whole app,
+	// where a child of the program had eaten the memory.
+	//
+	// When the machine itself runs out, apps go before what they run on.
+	oomMargin = 1000
 	oomFile   = "/proc/self/oom_score_adj"
 	oomMax    = 1000
 )

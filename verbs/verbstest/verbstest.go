@@ -10,6 +10,9 @@ type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
 	verbs.RebuildRoom
+	verbs.InspectRoom
+	verbs.CheckRoom
+	verbs.ResourceRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
@@ -39,6 +42,9 @@ func Rooms(one Everything) verbs.Rooms {
 		Apps:        one,
 		Processes:   one,
 		Rebuilds:    one,
+		Inspect:     one,
+		Checks:      one,
+		Resources:   one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,

@@ -253,12 +253,12 @@ func (h *harbour) CancelBuild(_ context.Context, app string, number int, by stor
 	return store.Build{App: app, Number: number}, h.do(nil, "cancel build %d of %s by %s", number, app, by.Name)
 }
 
-func (h *harbour) Stop(_ context.Context, app string, by store.User, out io.Writer) error {
+func (h *harbour) Stop(_ context.Context, app, _ string, by store.User, out io.Writer) error {
 	h.change(app, func(s *deploy.AppStatus) { s.Stopped, s.State, s.Instances = true, deploy.StateStopped, nil })
 	return h.do(out, "stop %s by %s", app, by.Name)
 }
 
-func (h *harbour) Start(_ context.Context, app string, by store.User, out io.Writer) error {
+func (h *harbour) Start(_ context.Context, app, _ string, by store.User, out io.Writer) error {
 	return h.do(out, "start %s by %s", app, by.Name)
 }
 
@@ -273,7 +273,7 @@ func (h *harbour) Rollback(_ context.Context, app string, number int, by store.U
 	return store.Release{App: app, Number: number + 1}, h.do(out, "rollback %s v%d by %s", app, number, by.Name)
 }
 
-func (h *harbour) RunCron(_ context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+func (h *harbour) RunCron(_ context.Context, app, id string, _ jobs.CronOptions, by store.User, out io.Writer) (store.CronRun, error) {
 	return store.CronRun{App: app, Job: id, FinishedAt: time.Now(), ExitCode: 3}, h.do(out, "run job %s of %s by %s", id, app, by.Name)
 }
 

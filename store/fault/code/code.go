@@ -24,7 +24,7 @@ type Entry struct {
 }
 
 var nouns = [][]Entry{
-	apps, releases, processes, oneOffs, crons, configs, domains, certificates, requests, ports,
+	apps, releases, processes, resources, oneOffs, crons, configs, domains, certificates, requests, ports,
 	access, asking, appliance, state, git, source, images, builds, machine, storage, networks, properties,
 }
 
