@@ -113,6 +113,7 @@ func Detect(r plan.Request) (*plan.Plan, error) {
 		err = lang.plan(p, chain)
 		if err == nil {
 			noteIgnored(chain.Tree, lang.name)
+			noteUnread(chain.Tree)
 			if !slices.ContainsFunc(chain.Tree.Notes, func(note string) bool { return strings.HasPrefix(note, "SQLite:") }) {
 				p.Keeps = noteFiles(chain.Tree)
 			} else { // Django's settings have said it

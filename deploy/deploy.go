@@ -111,8 +111,8 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 		HTTPSPort: cfg.HTTPSPort, SSHPort: cfg.SSHPort, Ports: cfg.Ports,
 		Containers: cfg.Containers, Log: log,
 	})
-	d.lan = edge.NewNetwork(db, engine, events{d})
-	d.calls = edge.NewConsents(db, engine, running{d}, events{d}, log)
+	d.lan = edge.NewNetwork(db, engine.Network(), events{d})
+	d.calls = edge.NewConsents(db, engine.Network(), running{d}, events{d}, log)
 	d.volumes = d.newVolumes()
 	d.volumes.Watch(func(ctx context.Context) ([]fleet.Container, error) { return d.boxes.Containers(ctx) })
 	boxes := local.New(engine, d.volumes)

@@ -15,8 +15,12 @@ import (
 // FromImage deploys a ready image of a registry: it is pulled, released and
 // rolled out as a push is.
 func (d *Deployer) FromImage(ctx context.Context, name, ref string, by store.User, out io.Writer) error {
-	ref = strings.TrimSpace(ref)
-	p := Push{App: name, By: by, Out: out, direct: true}
+	return d.fromImage(ctx, Push{App: name, By: by, Out: out, direct: true}, strings.TrimSpace(ref))
+}
+
+// fromImage is FromImage for a push that may have its turn already.
+func (d *Deployer) fromImage(ctx context.Context, p Push, ref string) error {
+	by := p.By
 	commit := git.Commit{Subject: "image " + ref}
 	turn := ticket{what: fmt.Sprintf("the deploy of %s by %s", progress.Clip(ref, 60), by.Name)}
 	return d.attempt(ctx, p, commit, turn, func(ctx context.Context, a *app, record store.App, build *store.Build, out *progress.Report) (store.Release, error) {

@@ -31,31 +31,72 @@ type Processes struct {
 
 // Scale sets how many instances of each named process type run.
 func (d *Processes) Scale(ctx context.Context, app string, formation map[string]int, by store.User, out io.Writer) error {
-	names := slices.Sorted(maps.Keys(formation))
+	text, err := formationText(formation)
+	if err != nil {
+		return err
+	}
+	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
+		return change{by: by}, form(record, release, formation)
+	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
+}
+
+// PlanFormation is Scale without a rollout: the formation counts from the next
+// release or restart.
+func PlanFormation(tx *store.Tx, app string, formation map[string]int, by store.User) error {
+	text, err := formationText(formation)
+	if err != nil {
+		return err
+	}
+	record, err := tx.App(app)
+	if err != nil {
+		return err
+	}
+	var release store.Release
+	if record.Release != 0 {
+		if release, err = tx.ReleaseWithoutConfig(app, record.Release); err != nil {
+			return err
+		}
+	}
+	before := record
+	if err := form(&record, release, formation); err != nil {
+		return err
+	}
+	if err := mayHold(before, record, release, by); err != nil {
+		return err
+	}
+	return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "scale", Text: text + ", from the next release or restart"}))
+}
+
+// formationText writes a formation, or says that it cannot be.
+func formationText(formation map[string]int) (string, error) {
 	var parts []string
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(formation)) {
 		n := formation[name]
 		if n < 0 || n > MaxInstances {
-			return fault.New(fault.Usage, code.ScaleInvalid, "%s=%d is not valid", name, n).Hint("a process type can have 0 to %d instances", MaxInstances)
+			return "", fault.New(fault.Usage, code.ScaleInvalid, "%s=%d is not valid", name, n).Hint("a process type can have 0 to %d instances", MaxInstances)
 		}
 		parts = append(parts, fmt.Sprintf("%s=%d", name, n))
 	}
-	text := strings.Join(parts, " ")
-	return d.reshape(ctx, app, "the scaling by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
-		for _, name := range names {
-			if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
-				return change{}, noProcess(app, name, release)
-			}
-			if record.Formation == nil {
-				record.Formation = map[string]int{}
-			}
-			record.Formation[name] = formation[name]
-			if formation[name] > 0 {
-				record.StoppedTypes = allBut(record.StoppedTypes, name)
-			}
+	return strings.Join(parts, " "), nil
+}
+
+// form gives an app another formation, of the processes that its live release has.
+func form(record *store.App, release store.Release, formation map[string]int) error {
+	changed := maps.Clone(record.Formation)
+	if changed == nil {
+		changed = map[string]int{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(formation)) {
+		if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
+			return noProcess(record.Name, name, release)
 		}
-		return change{by: by}, oneWriter(*record, release)
-	}, store.Event{App: app, By: by.Name, Kind: "scale", Text: text})
+		changed[name] = formation[name]
+		if formation[name] > 0 {
+			record.StoppedTypes = allBut(record.StoppedTypes, name)
+		}
+	}
+	record.Formation = changed
+	return oneWriter(*record, release)
 }
 
 func processTypes(r store.Release) []string {

@@ -119,7 +119,7 @@ func (d *Deployer) attempt(ctx context.Context, p Push, commit git.Commit, turn 
 		return d.refusePush(p, wait, err)
 	}
 	defer leave()
-	if err := p.fits(now); err != nil {
+	if err := cmp.Or(p.fits(now), unlocked(now)); err != nil {
 		return d.refusePush(p, wait, err)
 	}
 

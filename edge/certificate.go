@@ -194,6 +194,12 @@ func NoCertTarget(name string) *fault.Error {
 		Hint("berth certs:report lists the hosts")
 }
 
+// NoOwnCertificate returns the fault (E179) of an app or a host that was given no
+// certificate.
+func NoOwnCertificate(what string) *fault.Error {
+	return fault.New(fault.NotFound, code.CertificateUnknown, "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
+}
+
 // NoHostToCertify returns the fault (E179) of an app without a host.
 func NoHostToCertify(app string) *fault.Error {
 	return fault.New(fault.Conflict, code.CertificateUnknown, "%s has no host that can have a certificate", app).
@@ -230,7 +236,7 @@ func (e *Edge) RemovePair(ctx context.Context, app, host string, by store.User) 
 	return e.changePairs(app, by, "removed the certificate of "+what, func(tx *store.Tx, _ []string) error {
 		found, err := tx.Pairs.Delete(app, host)
 		if err == nil && !found {
-			return fault.New(fault.NotFound, code.CertificateUnknown, "%s has no certificate of its own", what).Hint("berth certs:report shows what serves")
+			return NoOwnCertificate(what)
 		}
 		return err
 	})

@@ -116,9 +116,9 @@ func (c *claim) owner(domain store.Domain) (app string, whole bool, err error) {
 	if exact, found, err := c.tx.Domain(domain.Host); err != nil || found {
 		return exact.App, true, err
 	}
-	if under == c.settings.Domain {
-		if _, err := c.tx.App(label); err == nil {
-			return label, true, nil
+	for _, name := range byName(domain.Host, label, under, c.settings) {
+		if _, err := c.tx.App(name); err == nil {
+			return name, true, nil
 		}
 	}
 	wild, found, err := c.tx.Domain("*." + under)
@@ -126,6 +126,17 @@ func (c *claim) owner(domain store.Domain) (app string, whole bool, err error) {
 		return "", false, err
 	}
 	return wild.App, false, err
+}
+
+// byName are the names of apps that would have a host by their name.
+func byName(host, label, under string, s store.Settings) (names []string) {
+	if isHost(host) {
+		names = append(names, host)
+	}
+	if under == s.Domain {
+		names = append(names, label)
+	}
+	return names
 }
 
 // OwnerOf returns the app that a host itself leads to, without a wildcard and
@@ -178,6 +189,15 @@ func (c *claim) checkTenants(domain store.Domain) error {
 		if c.all, err = c.tx.Domains(""); err != nil {
 			return err
 		}
+		apps, err := c.tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, app := range apps {
+			if isHost(app.Name) { // its name is as much its own as a domain that was added
+				c.all = append(c.all, store.Domain{Host: app.Name, App: app.Name})
+			}
+		}
 	}
 	name, wildcard := strings.CutPrefix(domain.Host, "*.")
 	nearest, own := "", false
@@ -204,13 +224,32 @@ func (c *claim) checkTenants(domain store.Domain) error {
 }
 
 // CheckDefaultHost refuses the name of an app whose default host leads to
-// another one; from is the app's name so far, if it has one.
+// another one or to the admin page; from is the app's name so far, if it has one.
 func CheckDefaultHost(tx *store.Tx, name, from string) error {
 	settings, err := tx.Settings()
 	if err != nil {
 		return err
 	}
-	return checkFree(tx, defaultHost(name, settings), "an app named "+name, from)
+	return checkDefaultHost(tx, settings, name, from, "an app named "+name)
+}
+
+func checkDefaultHost(tx *store.Tx, settings store.Settings, name, from, what string) error {
+	host := defaultHost(name, settings)
+	if host != "" && slices.Contains(AdminHosts(settings.Domain), host) {
+		return fault.New(fault.Conflict, code.DefaultHostTaken, "%s would answer at %s, where the admin page is", what, host).
+			Hint("choose another name")
+	}
+	label, under, _ := strings.Cut(host, ".")
+	for _, other := range byName(host, label, under, settings) {
+		if other == name || other == from {
+			continue
+		}
+		if _, err := tx.App(other); err == nil {
+			return fault.New(fault.Conflict, code.DefaultHostTaken, "%s would answer at %s, as the app %q does by its name", what, host, other).
+				Hint("choose another name")
+		}
+	}
+	return checkFree(tx, host, what, from)
 }
 
 // checkGlobalDomain refuses a global domain whose names lead to apps already.
@@ -225,7 +264,7 @@ func checkGlobalDomain(tx *store.Tx, settings store.Settings) error {
 		return err
 	}
 	for _, app := range apps {
-		if err := checkFree(tx, defaultHost(app.Name, settings), "the app "+app.Name, app.Name); err != nil {
+		if err := checkDefaultHost(tx, settings, app.Name, app.Name, "the app "+app.Name); err != nil {
 			return err
 		}
 	}

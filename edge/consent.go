@@ -306,7 +306,7 @@ func checkProcess(tx *store.Tx, consent store.Consent) error {
 	if slices.Contains(types, consent.Port) {
 		return nil
 	}
-	f := fault.New(fault.Usage, code.ConsentInvalid, "%s has no process %q", consent.To, consent.Port)
+	f := store.InvalidConsent("%s has no process %q", consent.To, consent.Port)
 	if near := fault.Nearest(consent.Port, types); near != "" {
 		f.Hint("did you mean %q?", near)
 	}

@@ -75,6 +75,9 @@ func (e *Edge) AddDomains(ctx context.Context, app string, domains []store.Domai
 		if err != nil {
 			return err
 		}
+		if err := enableHosts(tx, app); err != nil {
+			return err
+		}
 		claim := claim{tx: tx, settings: settings, by: by, app: app}
 		for _, domain := range domains {
 			if err := claim.check(domain); err != nil {
@@ -130,6 +133,12 @@ func (e *Edge) RemoveDomains(ctx context.Context, app string, addresses []string
 				return err
 			}
 			if !found || domain.App != app {
+				if byName, err := removeDefault(tx, app, address); byName || err != nil {
+					if err != nil {
+						return err
+					}
+					continue
+				}
 				return fault.New(fault.NotFound, code.DomainUnknown, "%s has no domain %s", app, address).Hint("berth domains:report %s shows them", app)
 			}
 			if err := tx.DeleteDomain(address); err != nil {
@@ -201,13 +210,12 @@ func sharingWith(tx *store.Tx, app string) (others []string, err error) {
 func (e *Edge) GiveBack(freed []string) {
 	global := e.settings().Domain
 	for _, address := range freed {
-		name, under, _ := strings.Cut(address, ".")
-		if under != global {
-			continue
-		}
-		if _, a, err := e.find(name); err == nil {
-			a.Reroute()
-			e.AnnounceHostsOf(a)
+		label, under, _ := strings.Cut(address, ".")
+		for _, name := range byName(address, label, under, store.Settings{Domain: global}) {
+			if _, a, err := e.find(name); err == nil {
+				a.Reroute()
+				e.AnnounceHostsOf(a)
+			}
 		}
 	}
 }

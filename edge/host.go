@@ -2,9 +2,11 @@ package edge
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
 )
 
 // AdminHost is the host of the admin page that links name, by the global domain.
@@ -13,13 +15,20 @@ func AdminHost(global string) string { return "berth." + global }
 // AdminHosts are all hosts of the admin page.
 func AdminHosts(global string) []string { return []string{global, AdminHost(global)} }
 
-// defaultHost is the host that an app has by its name; "" without a global domain.
+// defaultHost is the host that an app has by its name: below the global domain, or
+// the name itself when it is a host's, as on Dokku. It is "" without a global domain.
 func defaultHost(app string, s store.Settings) string {
-	if s.Domain == "" {
+	switch {
+	case isHost(app):
+		return app
+	case s.Domain == "":
 		return ""
 	}
 	return app + "." + s.Domain
 }
+
+// isHost tells whether an app's name is a host of its own, under no domain of ours.
+func isHost(app string) bool { return strings.Contains(app, ".") }
 
 // host is the default host of an app, whoever has it.
 func (e *Edge) host(app string) string { return defaultHost(app, e.settings()) }
@@ -42,7 +51,7 @@ func (e *Edge) visited(app string) (hosts []string) {
 		hosts = append(hosts, domain.Host)
 	}
 	hosts = hosts[:min(len(hosts), fleet.MostVisited-1)]
-	if domains.Default == nil && len(hosts) > 0 { // it leads to another app
+	if domains.Default == nil && len(hosts) > 0 { // it leads to another app, or to none
 		return hosts
 	}
 	return append(hosts, usual)
@@ -60,25 +69,37 @@ func (e *Edge) settings() (s store.Settings) {
 // AppDomains is what leads to an app.
 type AppDomains struct {
 	Added   []store.Domain // by domains:add and domains:redirect, by address
-	Default *store.Domain  // the host that the app has by its name; nil if that was added to an app
+	Default *store.Domain  // the host that the app has by its name; nil if that was added to an app, or cleared
 }
 
-// DomainsOf returns what leads to an app. It alone decides that, for the
-// router, certificates, reports and pages.
+// DomainsOf returns what leads to an app: nothing after domains:disable. It alone
+// decides that, for the router, certificates, reports and pages.
 func DomainsOf(tx *store.Tx, app string) (AppDomains, error) {
 	settings, err := tx.Settings()
 	if err != nil {
 		return AppDomains{}, err
 	}
-	added, err := tx.Domains(app)
-	if err != nil {
+	record, err := tx.App(app)
+	if err != nil && !isNotFound(err) {
 		return AppDomains{}, err
+	}
+	if record.Hosts.Off {
+		return AppDomains{}, nil
+	}
+	added, err := tx.Domains(app)
+	if err != nil || record.Hosts.NoDefault {
+		return AppDomains{Added: added}, err
 	}
 	host := defaultHost(app, settings)
 	if _, taken, err := tx.Domain(host); err != nil || taken || host == "" {
 		return AppDomains{Added: added}, err
 	}
 	return AppDomains{added, &store.Domain{Host: host, App: app}}, nil
+}
+
+func isNotFound(err error) bool {
+	f := fault.From(err)
+	return f != nil && f.Kind == fault.NotFound
 }
 
 // All returns every domain, the default one last.

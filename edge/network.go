@@ -63,7 +63,7 @@ func parsePublic(value string) (list []netip.Addr, wrong string) {
 		case err != nil || addr.Zone() != "" || addr.Is4In6():
 			return nil, fmt.Sprintf("%.60q is not an address such as 203.0.113.7", word)
 		case !addr.IsGlobalUnicast():
-			return nil, fmt.Sprintf("%s is not an address at which others reach this machine", addr)
+			return nil, fmt.Sprintf("others cannot reach this machine at %s", addr)
 		}
 		if !slices.Contains(list, addr) {
 			list = append(list, addr)

@@ -101,11 +101,15 @@ func (r Release) Spec(app, kind string, labels map[string]string) Spec {
 		all[LabelVolumes] = strings.Join(volumes, " ")
 	}
 	return Spec{
-		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: app, Labels: all, Limits: r.Limits,
+		ID: NewID(), Layer: r.Layer, UID: r.UID, Hostname: hostname(app), Labels: all, Limits: r.Limits,
 		Mounts:  mounts,
 		Foreign: r.Foreign, StopSignal: r.StopSignal,
 	}
 }
+
+// hostname is what a container of an app calls itself. A name with dots is the
+// app's public host: in the container's hosts file it would lead to the container.
+func hostname(app string) string { return strings.ReplaceAll(app, ".", "-") }
 
 // Slot is a place in the formation of a release, which one instance fills.
 type Slot struct {

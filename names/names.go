@@ -123,6 +123,28 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 	return errors.Join(errs...)
 }
 
+// Probe asks by a connection whether it is a Server that answers.
+func Probe(conn net.Conn) error {
+	question := new(dns.Msg).SetQuestion(soaName, dns.TypeA)
+	dc := &dns.Conn{Conn: conn}
+	if err := dc.WriteMsg(question); err != nil {
+		return err
+	}
+	answer, err := dc.ReadMsg()
+	if err != nil {
+		return err
+	}
+	if len(answer.Ns) == 1 && answer.Id == question.Id {
+		if soa, ok := answer.Ns[0].(*dns.SOA); ok && soa.Ns == soaName {
+			return nil
+		}
+	}
+	return errors.New("another resolver answered")
+}
+
+// soaName is the server's name, in our zone. It leads nowhere.
+const soaName = "names." + Zone + "."
+
 // ServeDNS answers one question.
 func (s *Server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	answer := s.answer(w, req)
@@ -219,7 +241,7 @@ func (s *Server) fromApps(req *dns.Msg, asker netip.Addr, name string) *dns.Msg 
 	}
 	if len(m.Answer) == 0 {
 		m.Ns = append(m.Ns, &dns.SOA{
-			Hdr: header(Zone+".", dns.TypeSOA, appTTL), Ns: "names." + Zone + ".", Mbox: "nobody." + Zone + ".",
+			Hdr: header(Zone+".", dns.TypeSOA, appTTL), Ns: soaName, Mbox: "nobody." + Zone + ".",
 			Serial: 1, Refresh: 1, Retry: 1, Expire: 1, Minttl: appTTL,
 		})
 	}

@@ -283,6 +283,23 @@ func TestServer_OneAskerTakesNobodyElsesPlace(t *testing.T) {
 	t.Error("questions are counted that were answered")
 }
 
+func TestProbe_KnowsAServer(t *testing.T) {
+	other := listen(t, dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
+		w.WriteMsg(new(dns.Msg).SetRcode(req, dns.RcodeNameError))
+	}))
+	for at, want := range map[string]bool{serve(t, &Server{}): true, other: false} {
+		conn, err := net.Dial("udp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if err := Probe(conn); (err == nil) != want {
+			t.Errorf("a server of ours: %v; got %v", want, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestServer_OddQuestions(t *testing.T) {
 	at := serve(t, &Server{})
 	for want, change := range map[string]func(*dns.Msg){

@@ -200,19 +200,6 @@ func installationID(cfg Config) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// Gateways are the machine's own addresses in the containers' networks.
-func (e *Engine) Gateways() []netip.Addr {
-	if !e.net.hasSix() {
-		return e.net.gateways()[:1]
-	}
-	return e.net.gateways()
-}
-
-// Networks are the ranges in which containers have addresses, or may get them.
-func (e *Engine) Networks() []netip.Prefix {
-	return []netip.Prefix{e.net.subnet, e.net.six.subnet(true)}
-}
-
 // ErrNoContainerd is what Open fails with while containerd does not answer. It
 // may later.
 var ErrNoContainerd = errors.New("containerd cannot be reached")
@@ -307,15 +294,6 @@ func (e *Engine) Run(ctx context.Context) error {
 		g.Go(func() error { return e.daemon.run(ctx) })
 	}
 	return g.Wait()
-}
-
-// SetLAN changes whether containers, those that run included, reach the private
-// networks around the machine.
-func (e *Engine) SetLAN(ctx context.Context, lan LAN) error {
-	if err := e.net.setLAN(ctx, lan); err != nil {
-		return fmt.Errorf("set the reach of containers: %w", err)
-	}
-	return nil
 }
 
 // Close lets go of containerd and leaves it, and all containers, running.

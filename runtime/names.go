@@ -1,78 +1,120 @@
 package runtime
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 const (
 	// namesAgain is how long it takes until names are served again after a failure.
-	namesAgain = 5 * time.Second
-	// namesLook is how often it is looked whether the machine's resolvers are others.
+	namesAgain = 30 * time.Second
+	// namesLook is how often it is looked whether the machine's resolvers are
+	// others, and whether questions still come through.
 	namesLook = 2 * time.Second
+	// namesPatience is how long an answer may take, and namesTries how often it
+	// may be missing until questions go to the machine's resolvers again.
+	namesPatience = 3 * time.Second
+	namesTries    = 3
 )
 
 // ServeNames has what containers ask the machine's resolvers come to serve
 // instead, until ctx ends. serve answers on the sockets until its context ends,
-// and closes them.
+// and closes them. probe asks by a connection that is a container's, and fails
+// when it is not serve that answers.
 //
 // The rule that leads the questions here is in a table that the kernel removes
 // with the process that holds it (nftables' "owner"). So containers never ask
 // somebody who is not there: while berth is away, killed or stopped, their
 // questions go to the machine's resolvers as they are written in resolv.conf.
-// Where the kernel or nft cannot do that, they always do, and a warning says so.
-func (e *Engine) ServeNames(ctx context.Context, serve func(ctx context.Context, packets []net.PacketConn, listeners []net.Listener) error) error {
+// They do as well where another firewall of the machine drops what comes to it
+// from containers, and where the kernel or nft has no such tables; a warning
+// says so.
+func (n *Network) ServeNames(ctx context.Context, serve NameServer, probe func(net.Conn) error) error {
+	outlet, bridge := n.engine.Outlet(), n.net.cfg.Bridge
+	defer outlet.Close()
 	warned := false
 	for ctx.Err() == nil {
-		err := e.net.serveNames(ctx, serve)
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil && !warned {
-			e.log.Warn("containers ask the machine's resolvers alone: names of other apps do not resolve", "err", err, "again", namesAgain)
-			warned = true
-		} else if err != nil {
-			e.log.Debug("names are not served", "err", err)
-		}
-		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(namesAgain):
+		err := func() error {
+			from, err := outlet.namespace(ctx)
+			if err != nil {
+				return err
 			}
+			return n.net.serveNames(ctx, serve, from, probe)
+		}()
+		if ctx.Err() != nil || err == nil {
+			continue
+		}
+		if !warned {
+			n.net.log.Warn("containers ask the machine's resolvers alone: names of other apps do not resolve", "err", err, "again", namesAgain,
+				"hint", "another firewall may drop what comes from "+bridge+": ufw allow in on "+bridge+", or iptables -I INPUT -i "+bridge+" -j ACCEPT; berth's own rules keep all else closed")
+			warned = true
+		} else {
+			n.net.log.Debug("names are not served", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(namesAgain):
 		}
 	}
 	return nil
 }
 
-// serveNames is ServeNames as long as the resolvers are the same.
-func (n *network) serveNames(ctx context.Context, serve func(context.Context, []net.PacketConn, []net.Listener) error) error {
-	resolvers, gateways := n.firewall.current().resolvers, n.gateways()
-	if !n.hasSix() {
+// NameServer answers on sockets until ctx ends, and closes them.
+type NameServer func(ctx context.Context, packets []net.PacketConn, listeners []net.Listener) error
+
+// serveNames is ServeNames as long as the resolvers are the same and questions
+// come through. It asks itself from the namespace of a container.
+func (n *network) serveNames(ctx context.Context, serve NameServer, from *os.File, probe func(net.Conn) error) (err error) {
+	resolvers, six, gateways := n.firewall.current().resolvers, n.hasSix(), n.gateways()
+	if !six {
 		gateways = gateways[:1]
 	}
-	six := n.hasSix()
 	packets, listeners, port, err := listenForNames(gateways)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- serve(ctx, packets, listeners) }()
-	hold, err := holdTable(ctx, n.namesRules(resolvers, port), n.firewall.table+"_names")
-	if err != nil {
+	var held *heldTable
+	ended := false // serve has
+	defer func() {
 		cancel()
-		<-served
+		if !ended {
+			<-served
+		}
+		if held != nil {
+			<-held.ended
+		}
+	}()
+	address, err := n.addressWithin(from)
+	if err != nil {
+		return err
+	}
+	held, err = holdTable(ctx, n.firewall.table+"_names", n.namesTable())
+	if err == nil { // for the one who probes alone, so that nobody else asks in vain
+		err = held.add(ctx, n.namesRules(resolvers, port, "ip saddr "+address.String()+" "))
+	}
+	if err == nil {
+		err = n.probeNames(ctx, from, resolvers, probe)
+	}
+	if err == nil {
+		err = held.add(ctx, n.namesRules(resolvers, port, ""))
+	}
+	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(namesLook)
@@ -80,29 +122,63 @@ func (n *network) serveNames(ctx context.Context, serve func(context.Context, []
 	for {
 		select {
 		case err := <-served:
-			cancel()
-			<-hold
-			if ctx.Err() == nil && err == nil {
-				err = errors.New("names are not served any more")
-			}
-			return err
-		case err := <-hold:
-			cancel()
-			<-served
+			ended = true
+			return errors.Join(err, errors.New("names are not served any more"))
+		case err := <-held.ended:
+			held = nil
 			return fmt.Errorf("the table of names is gone: %w", err)
 		case <-ctx.Done():
-			<-hold
-			<-served
 			return nil
 		case <-tick.C:
 			if now := n.firewall.current().resolvers; !slices.Equal(now, resolvers) || n.hasSix() != six {
-				cancel()
-				<-hold
-				<-served
 				return nil
+			}
+			if err := n.probeNames(ctx, from, resolvers, probe); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// probeNames asks a resolver from the namespace of a container.
+func (n *network) probeNames(ctx context.Context, from *os.File, resolvers []netip.Addr, probe func(net.Conn) error) (err error) {
+	four := ofFamily(resolvers, "ip")
+	if len(four) == 0 {
+		return nil // no rule of IPv4 is there to be tried
+	}
+	for range namesTries {
+		var conn net.Conn
+		if err := n.within(from, func() (err error) {
+			conn, err = net.Dial("udp", netip.AddrPortFrom(four[0], 53).String())
+			return err
+		}); err != nil {
+			return err
+		}
+		conn.SetDeadline(time.Now().Add(namesPatience))
+		err = probe(conn)
+		conn.Close()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("what containers ask does not come through: %w", err)
+}
+
+// addressWithin is the IPv4 address of a container by its namespace.
+func (n *network) addressWithin(ns *os.File) (addr netip.Addr, err error) {
+	err = n.within(ns, func() error {
+		link, err := netlink.LinkByName(containerInterface)
+		if err != nil {
+			return err
+		}
+		addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+		if err != nil || len(addrs) == 0 {
+			return errors.Join(err, errors.New("the interface has no address"))
+		}
+		addr, _ = netip.AddrFromSlice(addrs[0].IP.To4())
+		return nil
+	})
+	return addr, err
 }
 
 // listenForNames opens the sockets, all at one port that is free: the usual one
@@ -144,97 +220,86 @@ func tryListenForNames(gateways []netip.Addr) (packets []net.PacketConn, listene
 	return packets, listeners, port, nil
 }
 
-// namesRules are the commands that make the table.
-func (n *network) namesRules(resolvers []netip.Addr, port int) (lines []string) {
+// namesTable are the commands that make the table.
+func (n *network) namesTable() []string {
 	table := n.firewall.table + "_names"
-	lines = []string{
+	return []string{
 		fmt.Sprintf("add table inet %s { flags owner ; }", table),
 		fmt.Sprintf("add chain inet %s prerouting { type nat hook prerouting priority dstnat - 1 ; policy accept ; }", table),
 	}
+}
+
+// namesRules are the commands that lead the questions of some containers to a port.
+func (n *network) namesRules(resolvers []netip.Addr, port int, of string) (lines []string) {
 	for _, family := range []string{"ip", "ip6"} {
-		if to := matchAny(ofFamily(resolvers, family)); to != "" && (family == "ip" || n.hasSix()) {
-			for _, protocol := range []string{"udp", "tcp"} {
-				lines = append(lines, fmt.Sprintf("add rule inet %s prerouting iifname %q %s %s dport 53 redirect to :%d", table, n.cfg.Bridge, to, protocol, port))
-			}
+		to := matchAny(ofFamily(resolvers, family))
+		if to == "" || family == "ip6" && (of != "" || !n.hasSix()) {
+			continue
+		}
+		for _, protocol := range []string{"udp", "tcp"} {
+			lines = append(lines, fmt.Sprintf("add rule inet %s_names prerouting iifname %q %s%s %s dport 53 redirect to :%d", n.firewall.table, n.cfg.Bridge, of, to, protocol, port))
 		}
 	}
 	return lines
 }
 
+// heldTable is a table that a process of nft's holds.
+type heldTable struct {
+	name  string
+	in    io.Writer
+	rules int
+	ended chan error // gets the end of the process
+}
+
 // holdTable has a process of nft's make a table and hold it until ctx ends or
-// this process does. The channel gets its end.
-func holdTable(ctx context.Context, lines []string, table string) (<-chan error, error) {
+// this process does.
+func holdTable(ctx context.Context, name string, lines []string) (*heldTable, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, "nft", "--interactive")
-	in, err := cmd.StdinPipe() // its end is the end of the process: that is how a kill of ours ends it
+	cmd.Env = append(os.Environ(), "HOME=/nonexistent") // where it would write a history
+	in, err := cmd.StdinPipe()                          // its end is the end of the process: that is how a kill of ours ends it
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	cmd.Stderr = cmd.Stdout
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		cancel()
 		return nil, err
 	}
-	said := make(chan string, 1)
+	t := &heldTable{name: name, in: in, ended: make(chan error, 1)}
 	go func() {
-		var text strings.Builder
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			if text.Len() < 2000 {
-				text.WriteString(scanner.Text() + "\n")
-			}
-		}
-		said <- text.String()
-	}()
-	ended := make(chan error, 1)
-	go func() {
-		text := <-said
 		err := cmd.Wait()
 		cancel()
-		ended <- fmt.Errorf("nft: %w: %s", errors.Join(err, io.EOF), strings.TrimSpace(text))
+		t.ended <- fmt.Errorf("nft: %w: %s", errors.Join(err, io.EOF), bytes.TrimSpace(said.Bytes()))
 	}()
-	give := func(err error) (<-chan error, error) {
+	if err := t.add(ctx, lines); err != nil {
 		cancel()
-		return nil, errors.Join(err, <-ended)
+		return nil, errors.Join(err, <-t.ended)
 	}
-	if _, err := io.WriteString(in, strings.Join(lines, "\n")+"\n"); err != nil {
-		return give(err)
+	return t, nil
+}
+
+// add gives the process more commands, and waits until they are done.
+func (t *heldTable) add(ctx context.Context, lines []string) error {
+	if _, err := io.WriteString(t.in, strings.Join(lines, "\n")+"\n"); err != nil {
+		return err
 	}
-	rules := strings.Count(strings.Join(lines, "\n"), "redirect")
-	for range 40 {
-		list, err := exec.CommandContext(ctx, "nft", "list", "table", "inet", table).Output()
-		if err == nil && strings.Count(string(list), "redirect") == rules && strings.Contains(string(list), "flags owner") {
-			return ended, nil
+	t.rules += strings.Count(strings.Join(lines, "\n"), "redirect to")
+	for range 100 {
+		list, err := exec.CommandContext(ctx, "nft", "list", "table", "inet", t.name).Output()
+		if err == nil && strings.Count(string(list), "redirect to") == t.rules && strings.Contains(string(list), "flags owner") {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return give(ctx.Err())
+			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return give(errors.New("nft did not make the table"))
+	return errors.New("nft did not make the table")
 }
-
-// AddressesOf are the addresses of a container on the network, none when it is
-// gone.
-func (e *Engine) AddressesOf(id string) []netip.Addr {
-	p, there := e.net.firewall.directory.port(id)
-	switch {
-	case !there:
-		return nil
-	case e.net.hasSix():
-		return []netip.Addr{p.Address, p.Address6}
-	}
-	return []netip.Addr{p.Address}
-}
-
-// OwnerOf tells whose container has an address, 0 when nobody's has.
-func (e *Engine) OwnerOf(addr netip.Addr) int { return e.net.firewall.directory.owner(addr) }
 
 // directory finds containers for whoever cannot wait for nft, which the
 // firewall's turn may be held for.

@@ -2,7 +2,7 @@ package runtime
 
 import (
 	"context"
-	"log/slog"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -72,7 +72,7 @@ func TestServeNames_AnswersInThePlaceOfTheResolversWhileItLives(t *testing.T) {
 		return
 	}
 	m := buildMachineBy(t, append(v6World, v4World...), Config{}, lanResolver)
-	e := &Engine{LayerStore: newLayerStore(m.cfg, m.id, slog.New(slog.NewTextHandler(m, nil))), net: m.network}
+	e := &Network{net: m.network}
 	m.owner = 70001
 	app, address := m.container(t)
 	p := m.firewall.admitted()[app]
@@ -104,7 +104,20 @@ func TestServeNames_AnswersInThePlaceOfTheResolversWhileItLives(t *testing.T) {
 
 	serving, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- e.ServeNames(serving, echoes("names")) }()
+	from, err := os.Open(m.path(app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	go func() {
+		for serving.Err() == nil { // as ServeNames does
+			if err := m.serveNames(serving, echoes("names"), from, probeEcho); err != nil && serving.Err() == nil {
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
 	eventually(t, "names are served to the container by its own address", func() bool { return m.asks(t, app, at) == "names "+address })
 	if !m.reaches(t, app, at) {
 		t.Error("names are not served by TCP")
@@ -151,6 +164,54 @@ func TestServeNames_AnswersInThePlaceOfTheResolversWhileItLives(t *testing.T) {
 	}
 }
 
+// probeEcho asks whether it is ours that echoes.
+func probeEcho(conn net.Conn) error {
+	if _, err := conn.Write([]byte("?")); err != nil {
+		return err
+	}
+	data := make([]byte, 100)
+	n, err := conn.Read(data)
+	if err == nil && !strings.HasPrefix(string(data[:n]), "names") {
+		err = fmt.Errorf("%s answers", data[:n])
+	}
+	return err
+}
+
+// Where another firewall drops what comes to the machine from containers, they
+// go on asking the machine's resolvers.
+func TestServeNames_GivesWayToAnotherFirewall(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	m := buildMachine(t, LAN{})
+	app, address := m.container(t)
+	from, err := os.Open(m.path(app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	command(t, "iptables", "-P", "INPUT", "DROP")
+	probes := 0
+	quick := func(conn net.Conn) error {
+		probes++
+		conn.SetDeadline(time.Now().Add(200 * time.Millisecond))
+		return probeEcho(conn)
+	}
+	if err := m.serveNames(t.Context(), echoes("names"), from, quick); err == nil || probes != namesTries {
+		t.Errorf("behind a firewall that drops: %v after %d probes, want an error after %d", err, probes, namesTries)
+	}
+	if tables := command(t, "nft", "list", "tables"); strings.Contains(tables, "_names") {
+		t.Errorf("the table is left:\n%s", tables)
+	}
+	command(t, "iptables", "-I", "INPUT", "-i", m.cfg.Bridge, "-j", "ACCEPT")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.serveNames(ctx, echoes("names"), from, quick) }()
+	eventually(t, "names, with the firewall opened", func() bool { return m.asks(t, app, lanResolver+":53") == "names "+address })
+	stop()
+	<-ended
+}
+
 // A process that is killed takes its table along.
 func TestHoldTable_GoesWithItsHolder(t *testing.T) {
 	if !inOwnNetwork(t) {
@@ -158,7 +219,7 @@ func TestHoldTable_GoesWithItsHolder(t *testing.T) {
 	}
 	if os.Getenv("BERTH_TEST_HOLD") != "" {
 		lines := []string{"add table inet held { flags owner ; }", "add chain inet held c { type nat hook prerouting priority dstnat ; }", "add rule inet held c udp dport 53 redirect to :5353"}
-		if _, err := holdTable(t.Context(), lines, "held"); err != nil {
+		if _, err := holdTable(t.Context(), "held", lines); err != nil {
 			t.Fatal(err)
 		}
 		os.Stdout.WriteString("held\n")
@@ -183,7 +244,7 @@ func TestHoldTable_GoesWithItsHolder(t *testing.T) {
 	holder.Wait()
 	eventually(t, "the table's end", func() bool { return !strings.Contains(command(t, "nft", "list", "tables"), "held") })
 
-	if _, err := holdTable(t.Context(), []string{"add table inet held { flags nonsense ; }"}, "held"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, err := holdTable(t.Context(), "held", []string{"add table inet held { flags nonsense ; }"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("what nft refuses: got %v, want its words", err)
 	}
 }

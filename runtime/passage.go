@@ -24,18 +24,6 @@ type Passage struct {
 	Port uint16 `json:"port"`
 }
 
-// SetPassages says which passages there are, all of them, in one transaction of
-// the kernel's. A container that is made later has those of its owner from its
-// start; of one that is removed none are left, before its address can be
-// another's. Connections by a passage that is closed are cut off. The next Open
-// has the passages again, for the containers that have gone on running.
-func (e *Engine) SetPassages(ctx context.Context, list []Passage) error {
-	if err := e.net.setPassages(ctx, list); err != nil {
-		return fmt.Errorf("set the passages between containers: %w", err)
-	}
-	return nil
-}
-
 // way is a passage in the kernel's words, for one address of the caller.
 type way struct {
 	from, to netip.Addr

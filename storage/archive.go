@@ -2,6 +2,9 @@ package storage
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -194,15 +198,42 @@ func (r *Room) begin(id, prefix string) (dir string, done func(), err error) {
 	}, nil
 }
 
-// idle returns a fault (E608) while something runs with a volume.
+// stopPatience is how long an import waits for what was told to stop: for its last
+// requests, and for the grace that a program has.
+const stopPatience = fleet.DrainRequests + 2*fleet.StopGrace
+
+// idle waits until nothing runs with a volume. That is a fault (E608) at once where
+// the app is to run, and else after a while.
 func (r *Room) idle(ctx context.Context, v store.Volume) error {
 	containers, err := r.running(ctx, v.ID)
-	if err != nil {
+	if err != nil || len(containers) == 0 {
 		return err
 	}
-	if len(containers) > 0 {
-		return fault.New(fault.Conflict, code.VolumeBusy, "%s runs with the volume %s", v.App, v.Name).
-			Hint("berth ps:stop %s stops it, and berth ps:start %s starts it again", v.App, v.App)
+	busy := fault.New(fault.Conflict, code.VolumeBusy, "%s runs with the volume %s", v.App, v.Name).
+		Hint("berth ps:stop %s stops it, and berth ps:start %s starts it again", v.App, v.App)
+	stays := false
+	err = r.db.View(func(tx *store.Tx) error {
+		by, err := tx.Volumes.MountedBy(v)
+		if err != nil || by == "" {
+			return err
+		}
+		app, err := tx.App(by)
+		stays = !app.Stopped
+		return err
+	})
+	if err != nil || stays {
+		return cmp.Or(err, error(busy))
+	}
+	late := time.NewTimer(r.patience)
+	defer late.Stop()
+	for _, c := range containers {
+		select {
+		case <-c.Done():
+		case <-late.C:
+			return busy
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
@@ -318,7 +349,11 @@ func (r *Room) unpack(ctx context.Context, dir string, in io.Reader, room *quota
 		return 0, err
 	}
 	defer root.Close()
-	source := &watched{Reader: reader{ctx, in}}
+	buffered := bufio.NewReaderSize(reader{ctx, in}, 64<<10)
+	if head, _ := buffered.Peek(4); isCompressed(head) {
+		return 0, badArchive("it is compressed").Hint("uncompress it first, for example with gunzip")
+	}
+	source := &watched{Reader: buffered}
 	archive := tar.NewReader(source)
 	for {
 		head, err := archive.Next()
@@ -465,4 +500,14 @@ func clearName(root *os.Root, name string) error {
 		return nil
 	}
 	return err
+}
+
+// isCompressed tells whether bytes begin as gzip, zstd, bzip2 or xz do.
+func isCompressed(head []byte) bool {
+	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zX"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
 }

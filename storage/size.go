@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -71,14 +72,17 @@ func judge(v store.Volume, used int64) verdict {
 // beyond count under each name.
 const mostSeen = 1_000_000
 
+var errEnough = errors.New("that is enough")
+
 // inodeSize is what a file counts besides its blocks: a file of nothing takes room
 // too, and a filesystem has so many and no more.
-const inodeSize = 1 << 10
+const inodeSize = 4 * units.KiB
 
 // Measure returns what the files of a tree take on the disk, in bytes. A file
 // with several names counts once. A tree that is too deep to be measured takes
-// more than any limit.
-func Measure(ctx context.Context, dir string) (used int64, err error) {
+// more than any limit. enough, when not 0, ends the walk once the files take more:
+// an app that makes files without end is not walked to their end.
+func Measure(ctx context.Context, dir string, enough int64) (used int64, err error) {
 	type inode struct{ dev, ino uint64 }
 	seen := map[inode]bool{}
 	root, err := os.OpenRoot(dir)
@@ -95,9 +99,14 @@ func Measure(ctx context.Context, dir string) (used int64, err error) {
 			}
 			seen[at] = true
 		}
-		used += st.Blocks*512 + inodeSize
+		if used += st.Blocks*512 + inodeSize; enough > 0 && used > enough {
+			return errEnough
+		}
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		return used, nil
+	}
 	if errors.Is(err, errTooDeep) {
 		return math.MaxInt64, nil
 	}
@@ -106,8 +115,12 @@ func Measure(ctx context.Context, dir string) (used int64, err error) {
 
 // Used returns what a volume takes now, and remembers it.
 func (r *Room) Used(ctx context.Context, v store.Volume) (int64, error) {
+	return r.used(ctx, v, 0)
+}
+
+func (r *Room) used(ctx context.Context, v store.Volume, enough int64) (int64, error) {
 	began := time.Now()
-	used, err := r.measure(ctx, r.files(v.ID))
+	used, err := r.measure(ctx, r.files(v.ID), enough)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, r.missing(v, err)
 	}
@@ -121,8 +134,8 @@ func (r *Room) Used(ctx context.Context, v store.Volume) (int64, error) {
 }
 
 // Watchdog measures the volumes with a limit that are due, and sees to it that
-// what is over its limit is written to no more.
-func (r *Room) Watchdog(ctx context.Context) {
+// nothing writes to those over their limit. What it starts for that joins acting.
+func (r *Room) Watchdog(ctx context.Context, acting *sync.WaitGroup) {
 	var volumes []store.Volume
 	err := r.db.View(func(tx *store.Tx) (err error) {
 		volumes, err = tx.Volumes.All()
@@ -136,11 +149,14 @@ func (r *Room) Watchdog(ctx context.Context) {
 		if v.Size == 0 && !v.Full || measured && !last.due(time.Now()) {
 			continue
 		}
-		used, err := r.Used(ctx, v)
-		if err == nil {
-			err = r.enforce(ctx, v, used)
+		used, err := r.used(ctx, v, v.Size)
+		if err != nil || judge(v, used) == leave {
+			r.warn("a volume is not measured", err, "app", v.App, "volume", v.Name)
+			continue
 		}
-		r.warn("the limit of a volume is not held", err, "app", v.App, "volume", v.Name)
+		acting.Go(func() { // a restart may take a minute, and the other volumes do not wait
+			r.warn("the limit of a volume is not enforced", r.enforce(ctx, v, used), "app", v.App, "volume", v.Name)
+		})
 	}
 }
 

@@ -55,9 +55,10 @@ type Config struct {
 
 // Room has the volumes. Its methods are safe for concurrent use.
 type Room struct {
-	cfg     Config
-	db      *store.Store
-	measure func(ctx context.Context, dir string) (int64, error) // Measure, but in tests
+	cfg      Config
+	db       *store.Store
+	measure  func(ctx context.Context, dir string, enough int64) (int64, error) // Measure, but in tests
+	patience time.Duration                                                      // stopPatience, but in tests
 
 	mu         sync.Mutex // guards what follows; held for memory only
 	containers func(context.Context) ([]fleet.Container, error)
@@ -70,7 +71,7 @@ type Room struct {
 // New returns the room. Watch has to be called before anything is imported.
 func New(cfg Config) *Room {
 	return &Room{
-		cfg: cfg, db: cfg.Store, measure: Measure,
+		cfg: cfg, db: cfg.Store, measure: Measure, patience: stopPatience,
 		held: map[string]int{}, replaced: map[string]bool{}, underWay: map[string]bool{}, readings: map[string]reading{},
 	}
 }

@@ -67,6 +67,7 @@ func newRoom(t *testing.T) (*Room, *machine) {
 		Store: db, Dir: filepath.Join(dir, "volumes"), Own: []string{dir}, Log: slog.New(slog.DiscardHandler),
 		Restart: func(context.Context, string, bool) error { return nil },
 	})
+	r.patience = 10 * time.Millisecond
 	r.Watch(m.list)
 	return r, m
 }
@@ -218,6 +219,7 @@ func TestImport_RefusesWhatLeadsOut(t *testing.T) {
 		"a pipe":                    {archive(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), "E619"},
 		"too deep":                  {archive(t, reg(strings.Repeat("d/", 600)+"x")), "E619"},
 		"no tar":                    {strings.NewReader(strings.Repeat("no tar at all ", 100)), "E619"},
+		"a compressed one":          {strings.NewReader("\x1f\x8b\x08 short"), "E619"},
 		"nothing":                   {strings.NewReader(""), "E620"},
 		"cut in a file":             {bytes.NewReader(whole.Bytes()[:513]), "E620"},
 		"cut between files":         {bytes.NewReader(whole.Bytes()[:1024]), "E620"},
@@ -530,7 +532,7 @@ func TestSnapshot_StandsStillAndGoesOn(t *testing.T) {
 func TestMeasure_CountsAFileOnce(t *testing.T) {
 	r, _ := newRoom(t)
 	v := volume(t, r, store.Volume{Name: "data"})
-	before, err := Measure(t.Context(), r.files(v.ID))
+	before, err := Measure(t.Context(), r.files(v.ID), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -538,9 +540,25 @@ func TestMeasure_CountsAFileOnce(t *testing.T) {
 	if err := os.Link(filepath.Join(r.files(v.ID), "a"), filepath.Join(r.files(v.ID), "b")); err != nil {
 		t.Fatal(err)
 	}
-	after, err := Measure(t.Context(), r.files(v.ID))
+	after, err := Measure(t.Context(), r.files(v.ID), 0)
 	if took := after - before; err != nil || took < 1<<20 || took > 1<<20+64<<10 {
 		t.Errorf("it takes %d: %v", took, err)
+	}
+}
+
+func TestMeasure_EndsWhenItIsEnough(t *testing.T) {
+	r, _ := newRoom(t)
+	v := volume(t, r, store.Volume{Name: "data"})
+	for n := range 100 {
+		write(t, r, v, strings.Repeat("x", n+1), "")
+	}
+	all, err := Measure(t.Context(), r.files(v.ID), 0)
+	if err != nil || all < 100*inodeSize {
+		t.Errorf("files of nothing take %d: %v", all, err)
+	}
+	some, err := Measure(t.Context(), r.files(v.ID), 10*inodeSize)
+	if err != nil || some <= 10*inodeSize || some > 20*inodeSize {
+		t.Errorf("up to what is enough they take %d: %v", some, err)
 	}
 }
 
@@ -563,7 +581,7 @@ func TestMeasure_ATreeThatIsTooDeepIsOverEveryLimit(t *testing.T) {
 		root = below
 	}
 	root.Close()
-	if used, err := Measure(t.Context(), r.files(v.ID)); err != nil || used != math.MaxInt64 {
+	if used, err := Measure(t.Context(), r.files(v.ID), 0); err != nil || used != math.MaxInt64 {
 		t.Errorf("got %d, %v", used, err)
 	}
 }
@@ -619,7 +637,7 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		used, measured := int64(0), 0
-		r.measure = func(_ context.Context, dir string) (int64, error) {
+		r.measure = func(_ context.Context, dir string, _ int64) (int64, error) {
 			if dir == r.files(idle.ID) {
 				return 2 << 30, nil
 			}
@@ -763,4 +781,34 @@ func free(t *testing.T, dir string) int64 {
 		t.Fatal(err)
 	}
 	return int64(st.Bavail) * st.Bsize
+}
+
+// An app that was just stopped is waited for, and one that runs is not.
+func TestImport_WaitsForWhatStops(t *testing.T) {
+	r, m := newRoom(t)
+	shop := app(t, r, "shop")
+	v := volume(t, r, store.Volume{Name: "data", App: "shop"})
+	c := &container{volume: v.ID, done: make(chan struct{})}
+	m.containers = []fleet.Container{c}
+	stop := func(stopped bool) {
+		t.Helper()
+		shop.Stopped = stopped
+		err := r.db.Update(func(tx *store.Tx) error {
+			return errors.Join(tx.PutApp(shop), tx.Volumes.PutMounts("shop", []store.Mount{{Volume: v.ID, Path: "/app/data"}}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.patience = time.Hour
+	stop(false)
+	_, err := r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "E608")
+	stop(true)
+	time.AfterFunc(20*time.Millisecond, func() { close(c.done) })
+	_, err = r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "")
+	c.done, r.patience = make(chan struct{}), 10*time.Millisecond
+	_, err = r.Import(t.Context(), v.ID, archive(t), store.Root)
+	wantCode(t, err, "E608")
 }

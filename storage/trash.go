@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -195,8 +196,10 @@ func (r *Room) Run(ctx context.Context) {
 	look := time.NewTicker(measureEvery)
 	defer look.Stop()
 	r.warn("not all volumes were swept", r.Sweep(time.Now()))
+	var acting sync.WaitGroup
+	defer acting.Wait()
 	for {
-		r.Watchdog(ctx)
+		r.Watchdog(ctx, &acting)
 		select {
 		case <-ctx.Done():
 			return

@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/net/idna"
 
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -22,9 +24,9 @@ const (
 	lastUID  = 99_999
 )
 
-// MaxAppName is the longest name of an app in bytes. It is a label of a host
-// name (63) with room for a prefix.
-const MaxAppName = 40
+// MaxAppName is the longest name of an app in bytes: as long as a label of a
+// host name may be, which it becomes below the global domain.
+const MaxAppName = 63
 
 // App is one application: a name, its git repository, its releases.
 type App struct {
@@ -77,6 +79,12 @@ type App struct {
 
 	Builder Builder `json:"builder,omitzero"`
 
+	// Hosts says which hosts lead to the app besides those that were added.
+	Hosts Hosts `json:"hosts,omitzero"`
+
+	// Locked is who keeps deploys away (apps:lock); nil is nobody.
+	Locked *Lock `json:"locked,omitempty"`
+
 	// LocalCertificates keeps the app's hosts from the ACME CA (letsencrypt:disable).
 	LocalCertificates bool `json:"local_certificates,omitempty"`
 
@@ -115,6 +123,18 @@ const (
 	StopFirst  Rollout = "stop-first"  // the two never run at once
 )
 
+// Hosts is what domains:* has set of an app's hosts besides its domains.
+type Hosts struct {
+	NoDefault bool `json:"no_default,omitempty"` // the app has no host by its name
+	Off       bool `json:"off,omitempty"`        // no host leads to it; its domains stay its own
+}
+
+// Lock keeps deploys away from an app.
+type Lock struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
+}
+
 // Builder is how an app's source is built, as far as somebody has said so.
 type Builder struct {
 	Selected string `json:"selected,omitempty"`  // the language; "" is what the source tells
@@ -140,6 +160,12 @@ func (a App) Limit(process string) Resource {
 // has on the disk.
 func (a App) ID() string { return strconv.Itoa(a.UID) }
 
+// Deployed tells whether the app has a release that should be live.
+func (a App) Deployed() bool { return a.Release != 0 }
+
+// Runs tells whether that release is to run.
+func (a App) Runs() bool { return a.Deployed() && !a.Stopped }
+
 // Instances returns how many instances of a process type should run.
 func (a App) Instances(process string) int {
 	if a.Stopped || slices.Contains(a.StoppedTypes, process) {
@@ -154,22 +180,53 @@ func (a App) Instances(process string) int {
 	return 0
 }
 
-var appName = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+// appName is one label of a host or several: each has a letter or digit at both
+// ends, so that no name is a path, a flag or a hidden file.
+var appName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 
 // ValidAppName returns nil for a name that an app may have, else a fault (E100).
+// One with dots is a host of its own, so it must not be an address: browsers take
+// for one whatever ends in a number.
 func ValidAppName(name string) error {
-	switch {
-	case name == "berth":
+	if name == machine {
 		return fault.New(fault.Usage, code.AppNameInvalid, "the name %q is reserved", name)
-	case len(name) > MaxAppName, !appName.MatchString(name):
-		shown := name
-		if len(shown) > MaxAppName {
-			shown = shown[:MaxAppName] + "…"
-		}
-		return fault.New(fault.Usage, code.AppNameInvalid, "%q is not a valid app name", shown).
-			Hint("use a-z, 0-9 and -, with a letter first, at most %d characters", MaxAppName)
 	}
-	return nil
+	why := ""
+	switch last := name[strings.LastIndexByte(name, '.')+1:]; {
+	case len(name) > MaxAppName, !appName.MatchString(name):
+		why = "is not a valid app name"
+	case strings.HasSuffix(name, ".git"):
+		why = "is not a valid app name: git drops .git from a URL"
+	case last != name && (last[0] < 'a' || last[0] > 'z'):
+		why = "is not a valid app name: a host cannot end in a number"
+	default:
+		return nil
+	}
+	shown := name
+	if len(shown) > MaxAppName {
+		shown = strings.ToValidUTF8(shown[:MaxAppName], "") + "…"
+	}
+	f := fault.New(fault.Usage, code.AppNameInvalid, "%q %s", shown, why)
+	if near := nearestValid(name); near != "" {
+		f.Hint("%s is a valid name", near)
+	}
+	return f.Hint("use a-z, 0-9, - and single dots, with a letter or digit at both ends, at most %d characters", MaxAppName)
+}
+
+// nearestValid is the name as an app could have it: in lower case, and in the
+// ASCII form that the DNS has of letters beyond it; "" when that is none either.
+func nearestValid(name string) string {
+	if len(name) > 4*MaxAppName {
+		return ""
+	}
+	near, err := idna.Lookup.ToASCII(strings.ReplaceAll(strings.ToLower(strings.TrimSuffix(name, ".git")), "_", "-"))
+	if err != nil || near == name || near == machine || len(near) > MaxAppName || !appName.MatchString(near) {
+		return ""
+	}
+	if ValidAppName(near) != nil {
+		return ""
+	}
+	return near
 }
 
 // App returns the app of that name, or a fault (E101) that offers the nearest one.

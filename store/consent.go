@@ -52,8 +52,13 @@ func ParseConsentPort(word string) (string, error) {
 	if n, err := strconv.Atoi(word); err == nil && n >= 1 && n <= 65535 && word == strconv.Itoa(n) || consentType.MatchString(word) {
 		return word, nil
 	}
-	return "", fault.New(fault.Usage, code.ConsentInvalid, "%.60q is neither a port from 1 to 65535 nor a process type", word).
+	return "", InvalidConsent("%.60q is neither a port from 1 to 65535 nor a process type", word).
 		Hint("--port 5432 is a port, --port worker the port at which the app's process worker listens")
+}
+
+// InvalidConsent returns the fault (E640) of what one app cannot open to another.
+func InvalidConsent(format string, args ...any) *fault.Error {
+	return fault.New(fault.Usage, code.ConsentInvalid, format, args...)
 }
 
 // storedConsent is a consent as it lies in the file: of ids, not of names.

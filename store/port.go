@@ -58,9 +58,7 @@ func ParsePort(word string) (p Port, err error) {
 	parts := strings.Split(word, ":")
 	switch scheme := parts[0]; {
 	case scheme == "http" || scheme == "https":
-		return p, no("HTTP and HTTPS need no mapping").
-			Hint("berth detects the port on which the app listens, $PORT or another").
-			Hint("for other protocols use tcp:PORT:CONTAINERPORT or tls:PORT:CONTAINERPORT")
+		return p, webPort(parts, no("HTTP and HTTPS need no mapping"))
 	case len(parts) != 3 || scheme != "tcp" && scheme != "tls":
 		return p, no("the form is SCHEME:PORT:CONTAINERPORT").
 			Hint("tcp:5432:5432 passes everything, tls:993:143 terminates TLS")
@@ -75,6 +73,19 @@ func ParsePort(word string) (p Port, err error) {
 		*into = n
 	}
 	return p, nil
+}
+
+// webPort adds what replaces Dokku's mapping of HTTP: a machine port other than 80
+// and 443 can pass everything to the app.
+func webPort(parts []string, f *fault.Error) *fault.Error {
+	if len(parts) == 3 && parts[1] != "80" && parts[1] != "443" {
+		return f.Hint("tcp:%.5s:%.5s passes everything from the machine's port to the app's", parts[1], parts[2])
+	}
+	if len(parts) == 3 {
+		return f.Hint("berth detects the port on which the app listens; berth config:set APP PORT=%.5s sets it", parts[2])
+	}
+	return f.Hint("berth detects the port on which the app listens, $PORT or another").
+		Hint("for other protocols use tcp:PORT:CONTAINERPORT or tls:PORT:CONTAINERPORT")
 }
 
 // storedPort is a port as it lies in the file: of an id, not of a name.

@@ -149,16 +149,37 @@ func TestApp_MissingOneOffersTheNearest(t *testing.T) {
 }
 
 func TestValidAppName(t *testing.T) {
-	for _, name := range []string{"a", "shop", "my-shop-2", strings.Repeat("a", store.MaxAppName)} {
+	for _, name := range []string{
+		"a", "shop", "my-shop-2", strings.Repeat("a", store.MaxAppName),
+		"2048", "7", "example.com", "www.example.co.uk", "2048.example.com", "a--b", "xn--mller-kva.de", "berth.example.com",
+	} {
 		if err := store.ValidAppName(name); err != nil {
 			t.Errorf("%q: got %v, want it valid", name, err)
 		}
 	}
 	for _, name := range []string{
-		"", "-", "-a", "a-", "2shop", "Shop", "a.b", "a b", "a/b", "../a", "a\n", "é", "berth", "a;id", "$(id)",
+		"", "-", "-a", "a-", "Shop", "a b",
+		".", "..", ".git", "a.git", "example.com.git", ".a", "a.", "a..b", "a.-b", "a-.b", "...", "1.2", "10.0.0.1", "example.com.1", "a.0x7f",
+		"a:b", "a=b", "a%2f", "a\\b", "a\x00", "~a", "@a", "example.com/", "müller", "\xff", "a/b", "../a", "a\n", "é", "berth", "a;id", "$(id)",
 		strings.Repeat("a", store.MaxAppName+1), strings.Repeat("x", 1<<20),
 	} {
 		wantCode(t, store.ValidAppName(name), "E100")
+	}
+}
+
+func TestValidAppName_ItsHintIsAName(t *testing.T) {
+	for name, want := range map[string]string{
+		"Shop": "shop", "my_shop": "my-shop", "müller.de": "xn--mller-kva.de", "Shop.git": "shop",
+		"a b": "", "-rf": "", "10.0.0.1": "", strings.Repeat("x", 1<<20): "", "é": "xn--9ca",
+	} {
+		f := fault.From(store.ValidAppName(name))
+		got := ""
+		if len(f.Hints) == 2 {
+			got, _, _ = strings.Cut(f.Hints[0], " ")
+		}
+		if got != want || want != "" && store.ValidAppName(got) != nil {
+			t.Errorf("%.40q: got the hint %q, want %q", name, f.Hints, want)
+		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/berthd/berth/build"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/store"
+	"github.com/berthd/berth/store/fault"
+	"github.com/berthd/berth/store/fault/code"
 )
 
 // BuildRoom is what the verbs of builds ask for; *build.Builder documents it.
@@ -46,6 +48,11 @@ func (n builds) verbs() []Verb {
 			Short:   "print or follow the output of a build",
 			Example: "builds:output shop",
 		}, n.output),
+		follow[string](Verb{
+			Name: "logs:failed", Role: reads,
+			Short:   "print the last failed build",
+			Example: "logs:failed shop",
+		}, n.failed),
 		act(Verb{
 			Name: "builds:cancel", Role: deploys,
 			Short:   "cancel a waiting or running build",
@@ -62,6 +69,7 @@ func (n builds) verbs() []Verb {
 			Short:   "remove the build caches",
 			Long:    "The next build downloads its dependencies again. Waits for a running build.",
 			Example: "builds:cache-clear shop",
+			Aliases: []string{"repo:purge-cache"},
 		}, n.clearCache),
 	}
 }
@@ -108,6 +116,21 @@ func (n builds) output(ctx context.Context, c Call, args NumberArgs) error {
 		return err
 	}
 	return split.end()
+}
+
+// failed emits the lines of the last build that failed.
+func (n builds) failed(ctx context.Context, c Call, args AppArgs) error {
+	builds, err := n.list(ctx, c, LimitArgs{AppArgs: args})
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		if b.Status == store.BuildFailed {
+			return n.output(ctx, c, NumberArgs{AppArgs: args, Number: b.Number})
+		}
+	}
+	return fault.New(fault.NotFound, code.BuildNoneFailed, "no build of %s has failed", args.App).
+		Hint("berth builds:list %s lists them", args.App)
 }
 
 // cancel takes number 0 for the build under way. Its result is the build's

@@ -47,6 +47,20 @@ func (n certs) verbs() []Verb {
 			Example: "certs:add shop server.crt server.key\ncerts:add www.example.com <both.pem",
 			Done:    "served from now on",
 		}, n.add),
+		act(Verb{ // it hands out a secret, so it is logged who had it
+			Name: "certs:show", Role: deploysHost,
+			Short: "print a certificate added by certs:add",
+			Long: "crt is the certificate with its chain, key the private key. Certificates that a\n" +
+				"CA issued to berth are not shown.",
+			Example: "certs:show shop crt >server.crt",
+			Prints:  "{result.pem}",
+			Values: func(words []string) []string {
+				if len(words) == 0 {
+					return []string{"crt", "key"}
+				}
+				return nil
+			},
+		}, n.show),
 		act(Verb{
 			Name: "certs:remove", Role: deploysHost,
 			Short:   "remove your own certificate",
@@ -361,4 +375,40 @@ func (n certs) row(app, host string) Certificate {
 	row.Issuer, row.NotBefore, row.NotAfter = s.Issuer, s.NotBefore, s.NotAfter
 	row.Pending, row.LastError, row.LastErrorAt = s.Pending, s.LastError, s.LastErrorAt
 	return row
+}
+
+// CertsShowArgs name an app or a host, and a part of its certificate.
+type CertsShowArgs struct {
+	CertsArgs
+	Part string `json:"part" cli:"crt|key"`
+}
+
+// PEM is a part of a certificate.
+type PEM struct {
+	PEM string `json:"pem"`
+}
+
+func (n certs) show(_ context.Context, c Call, args CertsShowArgs) (shown PEM, err error) {
+	if args.Part != "crt" && args.Part != "key" {
+		return shown, BadArguments("%.20q is not a part of a certificate", args.Part).Hint("the parts are crt and key")
+	}
+	err = n.db.View(func(tx *store.Tx) error {
+		pairs, err := tx.Pairs.Of(c.on.app)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(pairs, func(p store.Pair) bool { return p.Host == c.on.host })
+		if i < 0 && c.on.host == "" && len(pairs) == 1 {
+			i = 0 // of one of its hosts
+		}
+		if i < 0 {
+			return edge.NoOwnCertificate(args.Target)
+		}
+		shown.PEM = pairs[i].Chain
+		if args.Part == "key" {
+			shown.PEM = pairs[i].Key
+		}
+		return nil
+	})
+	return shown, err
 }

@@ -18,6 +18,8 @@ import (
 type DomainRoom interface {
 	AddDomains(ctx context.Context, app string, domains []store.Domain, by store.User) error
 	RemoveDomains(ctx context.Context, app string, addresses []string, by store.User) error
+	ReplaceDomains(ctx context.Context, app string, as edge.DomainsAs, by store.User) error
+	SetHostless(ctx context.Context, app string, off bool, by store.User) error
 	SetSettings(ctx context.Context, change func(*store.Settings) error, by store.User) (store.Settings, error)
 }
 
@@ -70,12 +72,59 @@ func (n domains) verbs() []Verb {
 			Aliases: []string{"redirect:unset"},
 		}, n.remove),
 		act(Verb{
+			Name: "domains:set", Role: deploys,
+			Short:   "replace all domains of an app",
+			Long:    "The default host is one of them: without it in the list, it is removed.\nRedirects stay.",
+			Example: "domains:set shop www.example.com example.com",
+		}, n.set),
+		act(Verb{
+			Name: "domains:clear", Role: deploys,
+			Short:   "remove all domains of an app",
+			Long:    "The default host as well; domains:reset restores that one.",
+			Example: "domains:clear shop",
+		}, n.clear),
+		act(Verb{
+			Name: "domains:reset", Role: deploys,
+			Short:   "keep only the default host of an app",
+			Long:    "Removes the added domains. Redirects stay.",
+			Example: "domains:reset shop",
+		}, n.reset),
+		act(Verb{
+			Name: "domains:disable", Role: deploys,
+			Short:   "disable all domains of an app",
+			Long:    "No host points to it until domains:enable, and no other app can take its\ndomains. TCP ports keep working.",
+			Example: "domains:disable shop",
+		}, n.disable),
+		act(Verb{
+			Name: "domains:enable", Role: deploys,
+			Short:   "enable the domains again",
+			Example: "domains:enable shop",
+		}, n.enable),
+		act(Verb{
 			Name: "domains:set-global", Role: admins,
 			Short:   "set the global domain of all apps",
-			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to point to this machine.",
+			Long:    "An app answers at APP.DOMAIN, the admin page at berth.DOMAIN. A DNS record for\n*.DOMAIN has to point to this machine. There is one global domain.",
 			Example: "domains:set-global example.com",
 			Done:    "apps answer at APP.{result.global}, the admin page at https://berth.{result.global}",
 		}, n.setGlobal),
+		act(Verb{
+			Name: "domains:add-global", Role: admins,
+			Short:   "set it where none is set",
+			Long:    "Dokku allows several global domains, berth one: a second is refused.",
+			Example: "domains:add-global example.com",
+			Done:    "apps answer at APP.{result.global}",
+		}, n.addGlobal),
+		act(Verb{
+			Name: "domains:remove-global", Role: admins,
+			Short:   "refused: one is required",
+			Example: "domains:remove-global example.com",
+			Done:    "apps answer at APP.{result.global}",
+		}, n.removeGlobal),
+		act(Verb{
+			Name: "domains:clear-global", Role: admins,
+			Short:   "refused: one is required",
+			Example: "domains:clear-global",
+		}, n.clearGlobal),
 	}
 }
 
@@ -103,7 +152,8 @@ type RedirectArgs struct {
 type Domains struct {
 	App       string            `json:"app,omitempty"`
 	Global    string            `json:"global"`              // the appliance's domain
-	Default   string            `json:"default,omitempty"`   // the host that the app has by its name; empty if that was added to an app
+	Default   string            `json:"default,omitempty"`   // the host that the app has by its name; empty if that was added to an app, or cleared
+	Disabled  bool              `json:"disabled,omitempty"`  // no host leads to it, by domains:disable
 	Domains   []string          `json:"domains"`             // www.example.com, *.example.com, example.com/blog
 	Stripped  []string          `json:"stripped,omitempty"`  // those of them whose path the app does not see
 	Redirects map[string]string `json:"redirects,omitempty"` // hosts, by the host that leads there
@@ -132,9 +182,11 @@ func (n domains) of(app string) (report Domains, err error) {
 		if app == "" {
 			return nil
 		}
-		if _, err := tx.App(app); err != nil {
+		record, err := tx.App(app)
+		if err != nil {
 			return err
 		}
+		report.Disabled = record.Hosts.Off
 		domains, err := edge.DomainsOf(tx, app)
 		if domains.Default != nil {
 			report.Default = domains.Default.Host
@@ -235,13 +287,65 @@ func normalDomains(names []string) ([]store.Domain, error) {
 	return domains, nil
 }
 
+func (n domains) set(ctx context.Context, c Call, args DomainsArgs) (Domains, error) {
+	domains, err := normalDomains(args.Domains)
+	if err != nil {
+		return Domains{}, err
+	}
+	report, err := n.replace(ctx, c, args.App, edge.DomainsAs{Domains: domains})
+	if err != nil {
+		return report, err
+	}
+	var hosts []string
+	for _, d := range domains {
+		hosts = append(hosts, d.Host)
+	}
+	report.Points = n.pointing(ctx, c.Out, hosts)
+	return report, n.tellUncovered(c.Out, hosts)
+}
+
+func (n domains) clear(ctx context.Context, c Call, args AppArgs) (Domains, error) {
+	return n.replace(ctx, c, args.App, edge.DomainsAs{})
+}
+
+func (n domains) reset(ctx context.Context, c Call, args AppArgs) (Domains, error) {
+	return n.replace(ctx, c, args.App, edge.DomainsAs{Default: true})
+}
+
+func (n domains) replace(ctx context.Context, c Call, app string, as edge.DomainsAs) (Domains, error) {
+	if err := n.ReplaceDomains(ctx, app, as, c.User); err != nil {
+		return Domains{}, err
+	}
+	return n.of(app)
+}
+
+func (n domains) disable(ctx context.Context, c Call, args AppArgs) (Domains, error) {
+	return n.hostless(ctx, c, args.App, true)
+}
+
+func (n domains) enable(ctx context.Context, c Call, args AppArgs) (Domains, error) {
+	return n.hostless(ctx, c, args.App, false)
+}
+
+func (n domains) hostless(ctx context.Context, c Call, app string, off bool) (Domains, error) {
+	if err := n.SetHostless(ctx, app, off, c.User); err != nil {
+		return Domains{}, err
+	}
+	return n.of(app)
+}
+
 // DomainArgs name a domain for the whole appliance.
 type DomainArgs struct {
 	NoArgs
-	Domain string `json:"domain" cli:"DOMAIN"`
+	Domain string   `json:"domain" cli:"DOMAIN"`
+	Others []string `json:"others,omitempty" cli:"[DOMAIN ...]"` // Dokku takes several; they are refused
 }
 
 func (n domains) setGlobal(ctx context.Context, c Call, args DomainArgs) (Domains, error) {
+	if len(args.Others) > 0 {
+		return Domains{}, oneGlobal("%d global domains are given, and an appliance has one", 1+len(args.Others)).
+			Hint("berth domains:set-global %s sets the first, berth domains:add APP DOMAIN adds others to an app", args.Domain)
+	}
 	domain, err := NormalHost(args.Domain)
 	if err != nil {
 		return Domains{}, err
@@ -253,4 +357,73 @@ func (n domains) setGlobal(ctx context.Context, c Call, args DomainArgs) (Domain
 		return Domains{}, err
 	}
 	return n.of("")
+}
+
+// oneGlobal is the fault (E423) of a request for more global domains than one, or
+// for none.
+func oneGlobal(format string, args ...any) *fault.Error {
+	return fault.New(fault.Conflict, code.GlobalDomainOne, format, args...)
+}
+
+// global are the domains of a request for the whole appliance, and the one that
+// there is.
+func (n domains) global(args DomainArgs) (asked []string, now string, err error) {
+	settings, err := n.settings()
+	if err != nil {
+		return nil, "", err
+	}
+	for _, name := range append([]string{args.Domain}, args.Others...) {
+		domain, err := NormalHost(name)
+		if err != nil {
+			return nil, "", err
+		}
+		asked = append(asked, domain)
+	}
+	return asked, settings.Domain, nil
+}
+
+// addGlobal takes the domain that there is; any other would be a second.
+func (n domains) addGlobal(ctx context.Context, c Call, args DomainArgs) (Domains, error) {
+	asked, now, err := n.global(args)
+	if err != nil {
+		return Domains{}, err
+	}
+	for _, domain := range asked {
+		switch now {
+		case domain:
+		case "":
+			return n.setGlobal(ctx, c, args)
+		default:
+			return Domains{}, oneGlobal("an appliance has one global domain, which is %s", now).
+				Hint("berth domains:set-global %s replaces it for all apps", domain).
+				Hint("berth domains:add APP HOST.%s adds a host below it to one app", domain)
+		}
+	}
+	return n.of("")
+}
+
+// removeGlobal removes what is not there anyway.
+func (n domains) removeGlobal(_ context.Context, _ Call, args DomainArgs) (Domains, error) {
+	asked, now, err := n.global(args)
+	if err != nil {
+		return Domains{}, err
+	}
+	if slices.Contains(asked, now) {
+		return Domains{}, keepsGlobal(now)
+	}
+	return n.of("")
+}
+
+func (n domains) clearGlobal(context.Context, Call, NoArgs) (Domains, error) {
+	settings, err := n.settings()
+	if err != nil || settings.Domain == "" {
+		return Domains{}, err
+	}
+	return Domains{}, keepsGlobal(settings.Domain)
+}
+
+func keepsGlobal(domain string) error {
+	return oneGlobal("%s cannot be removed: the admin page is below it", domain).
+		Hint("berth domains:set-global DOMAIN replaces it").
+		Hint("berth domains:clear APP removes the host that an app has below it")
 }

@@ -23,6 +23,7 @@ import (
 type everything interface {
 	AppRoom
 	ProcessRoom
+	RebuildRoom
 	OneOffRoom
 	ConfigRoom
 	ReleaseRoom
@@ -50,6 +51,7 @@ func roomsOf(one everything) Rooms {
 	return Rooms{
 		Apps:        one,
 		Processes:   one,
+		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,

@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -47,7 +48,7 @@ func (n keys) verbs() []Verb {
 			Name: "ssh-keys:remove", Role: admins,
 			Short:   "remove an SSH key and end its sessions",
 			Example: "ssh-keys:remove alice",
-			Done:    "removed the key {name} and ended its sessions",
+			Done:    "removed the key {result.name} and ended its sessions",
 		}, n.remove),
 	}
 }
@@ -68,8 +69,9 @@ type KeyAddArgs struct {
 // KeyRemoveArgs name a key.
 type KeyRemoveArgs struct {
 	NoArgs
-	Name  string `json:"name" cli:"NAME"`
-	Force bool   `json:"force,omitempty" flag:"force,f" help:"remove even the last key of an admin"`
+	Name        string `json:"name,omitempty" cli:"[NAME]"`
+	Fingerprint string `json:"fingerprint,omitempty" flag:"fingerprint" help:"SHA256:..., instead of the name"`
+	Force       bool   `json:"force,omitempty" flag:"force,f" help:"remove even the last key of an admin"`
 }
 
 // KeyAdded is a key that may enter now.
@@ -171,7 +173,7 @@ func (n keys) remove(ctx context.Context, c Call, args KeyRemoveArgs) (key store
 		if err != nil {
 			return err
 		}
-		if key, err = tx.Keys.Get(args.Name); err != nil {
+		if key, err = args.find(tx); err != nil {
 			return err
 		}
 		if key.Role == store.RoleAdmin && lastAdmin(keys, key.Name) && !args.Force {
@@ -190,6 +192,23 @@ func (n keys) remove(ctx context.Context, c Call, args KeyRemoveArgs) (key store
 	}
 	n.disconnect(c.User, key.Name)
 	return key, n.cancelBuilds(ctx, c.User, key.Name, func(string) bool { return false })
+}
+
+// find returns the key that the arguments name.
+func (a KeyRemoveArgs) find(tx *store.Tx) (store.Key, error) {
+	switch {
+	case a.Name == "" && a.Fingerprint == "":
+		return store.Key{}, BadArguments("ssh-keys:remove needs the name of a key, or --fingerprint").Hint("berth ssh-keys:list shows both")
+	case a.Name != "" && a.Fingerprint != "":
+		return store.Key{}, BadArguments("ssh-keys:remove takes a name or a fingerprint, and not both")
+	case a.Name != "":
+		return tx.Keys.Get(a.Name)
+	}
+	key, found, err := tx.Keys.ByFingerprint(a.Fingerprint)
+	if err == nil && !found {
+		err = store.NoKeyOf(a.Fingerprint)
+	}
+	return key, err
 }
 
 // lastAdmin tells whether no admin is left but for the key of that name.
@@ -226,9 +245,12 @@ func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 	if _, isCertificate := public.(*ssh.Certificate); isCertificate {
 		return nil, "", no("certificates are not supported")
 	}
-	if len(options) > 0 {
-		return nil, "", no("options before the key are not supported").With(options...)
+	name, strange := dokkuOptions(options)
+	if len(strange) > 0 {
+		return nil, "", no("options before the key are not supported").With(strange...).
+			Hint("omit the options; --role and --app say what a key may do")
 	}
+	comment = cmp.Or(name, comment)
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return nil, "", no("there is more than one line").Hint("add one key at a time")
 	}
@@ -238,6 +260,30 @@ func parseKey(line string) (public ssh.PublicKey, comment string, err error) {
 		}
 	}
 	return public, comment, nil
+}
+
+// dokkuOptions reads the options before a key as Dokku's authorized_keys has them:
+// its own command, which names the key, and what berth does for every key. strange
+// are those that would bind a key in ways which berth does not heed.
+func dokkuOptions(options []string) (name string, strange []string) {
+	for _, option := range options {
+		kind, value, _ := strings.Cut(option, "=")
+		switch strings.ToLower(kind) {
+		case "no-agent-forwarding", "no-port-forwarding", "no-user-rc", "no-x11-forwarding", "restrict":
+		case "command":
+			value = strings.ReplaceAll(strings.Trim(value, `"`), `\"`, `"`)
+			if !strings.HasPrefix(value, "FINGERPRINT=") || !strings.Contains(value, "SSH_ORIGINAL_COMMAND") {
+				strange = append(strange, option)
+				continue
+			}
+			if _, after, ok := strings.Cut(value, `NAME="`); ok {
+				name, _, _ = strings.Cut(after, `"`)
+			}
+		default:
+			strange = append(strange, option)
+		}
+	}
+	return name, strange
 }
 
 // recentBuilds is among how many of an app's last builds one may be under way.

@@ -310,6 +310,9 @@ func (n letsencrypt) revoke(ctx context.Context, c Call, args AppArgs) (revoked 
 			return revoked, fault.New(fault.Failed, code.CARefused, "the CA did not revoke the certificate of %s: %w", row.Host, err)
 		}
 	}
+	if revoked.Count == 0 { // a CA gave none
+		return revoked, nil
+	}
 	return revoked, n.db.Update(func(tx *store.Tx) error {
 		return event(tx, c.User, args.App, "certs", "revoked the certificates of %s", strings.Join(revoked.Names, ", "))
 	})

@@ -33,7 +33,7 @@ func (n network) verbs() []Verb {
 				"type of TO, or a TCP port of all its instances.\n" +
 				"\nThe public URLs of apps need no consent.",
 			Example: "network:allow shop api\nnetwork:allow shop api --port worker\nnetwork:allow shop api --port 5432",
-			Usage:   "FROM TO [flags]",
+			Usage:   "network:allow FROM TO",
 			Done:    "{app} may call {to}",
 		}, n.allow),
 		act(Verb{
@@ -41,7 +41,7 @@ func (n network) verbs() []Verb {
 			Short:   "keep an app from calling another one",
 			Long:    "It takes back what network:allow gave, all of it without --port, and cuts the\nconnections that came by it.",
 			Example: "network:deny shop api\nnetwork:deny shop api --port 5432",
-			Usage:   "FROM TO [flags]",
+			Usage:   "network:deny FROM TO",
 			Done:    "{app} may not call {to}",
 		}, n.deny),
 		look(Verb{

@@ -53,6 +53,11 @@ func (n ports) verbs() []Verb {
 			Example: "ports:remove db tcp:5432:5432",
 		}, n.remove),
 		act(Verb{
+			Name: "ports:set", Role: deploys,
+			Short:   "replace all TCP ports of an app",
+			Example: "ports:set db tcp:5432:5432",
+		}, n.set),
+		act(Verb{
 			Name: "ports:clear", Role: deploys,
 			Short:   "remove all TCP ports of an app",
 			Example: "ports:clear db",
@@ -87,6 +92,28 @@ func (n ports) add(ctx context.Context, c Call, args PortsArgs) (edge.PortsRepor
 		return edge.PortsReport{}, err
 	}
 	return n.AddPorts(ctx, args.App, ports, c.User)
+}
+
+// set adds before it removes: what cannot be had leaves all as it was.
+func (n ports) set(ctx context.Context, c Call, args PortsArgs) (edge.PortsReport, error) {
+	ports, err := store.ParsePorts(args.Ports)
+	if err != nil {
+		return edge.PortsReport{}, err
+	}
+	report, err := n.AddPorts(ctx, args.App, ports, c.User)
+	if err != nil {
+		return report, err
+	}
+	var others []store.Port
+	for _, p := range report.Ports {
+		if !slices.ContainsFunc(ports, func(wanted store.Port) bool { return wanted.String() == p.String() }) {
+			others = append(others, p.Port)
+		}
+	}
+	if len(others) == 0 {
+		return report, nil
+	}
+	return n.RemovePorts(ctx, args.App, others, c.User)
 }
 
 func (n ports) remove(ctx context.Context, c Call, args PortsArgs) (edge.PortsReport, error) {

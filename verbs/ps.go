@@ -27,6 +27,11 @@ type ProcessRoom interface {
 	Start(ctx context.Context, app, process string, by store.User, out io.Writer) error
 }
 
+// RebuildRoom is what they ask of builds; deploy.Rebuilds documents it.
+type RebuildRoom interface {
+	Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error
+}
+
 // OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
 type OneOffRoom interface {
 	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
@@ -36,6 +41,7 @@ type processes struct {
 	records
 	ProcessRoom
 	OneOffRoom
+	rebuilds RebuildRoom
 }
 
 func (n processes) verbs() []Verb {
@@ -62,20 +68,24 @@ func (n processes) verbs() []Verb {
 		act(Verb{
 			Name: "ps:restart", Role: deploys,
 			Short:   "replace what runs, without downtime",
-			Example: "ps:restart shop web",
-			Done:    "restarted {app}: {result.state}",
+			Example: "ps:restart shop web\nps:restart --all --parallel 2",
 		}, n.restart),
+		act(Verb{
+			Name: "ps:rebuild", Role: deploys,
+			Short: "build what is live again, and deploy it",
+			Long: "It uses the same commit and the current settings of the builder, config and\n" +
+				"versions. An image is pulled again.",
+			Example: "ps:rebuild shop",
+		}, n.rebuild),
 		act(Verb{
 			Name: "ps:stop", Role: deploys,
 			Short:   "stop all of it, keep the release",
 			Example: "ps:stop shop",
-			Done:    "stopped {app}: {result.state}",
 		}, n.stop),
 		act(Verb{
 			Name: "ps:start", Role: deploys,
 			Short:   "undo ps:stop",
 			Example: "ps:start shop",
-			Done:    "started {app}: {result.state}",
 		}, n.start),
 		act(Verb{
 			Name: "run", Role: deploys, Attached: true,
@@ -91,13 +101,14 @@ func (n processes) verbs() []Verb {
 // ScaleArgs say how many instances of which process types should run.
 type ScaleArgs struct {
 	AppArgs
-	Formation map[string]int `json:"formation"`
-	Clear     bool           `json:"clear,omitempty"` // as app.json says, or as is usual
+	Formation  map[string]int `json:"formation"`
+	SkipDeploy bool           `json:"skip_deploy,omitempty"` // it counts from the next release or restart
+	Clear      bool           `json:"clear,omitempty"`       // as app.json says, or as is usual
 }
 
-// RestartArgs name an app and perhaps one of its process types.
+// RestartArgs name an app and perhaps one of its process types, or all apps.
 type RestartArgs struct {
-	AppArgs
+	AllArgs
 	Process string `json:"process,omitempty" cli:"[TYPE]"`
 }
 
@@ -113,6 +124,9 @@ type Report struct {
 	Instances []deploy.Instance `json:"instances"`
 
 	Properties []property.Row `json:"properties"`
+
+	// Done has the apps, by their states, where it was asked for all of them.
+	Done map[string]deploy.AppState `json:"done,omitempty"`
 }
 
 // keys are the values of Dokku's report.
@@ -154,7 +168,13 @@ func (n processes) scale(ctx context.Context, c Call, args ScaleArgs) (Report, e
 	if len(args.Formation) == 0 || args.Clear {
 		return Report{}, fault.New(fault.Usage, code.ArgumentsInvalid, "ps:scale needs a process type and a number").Hint("berth ps:scale %s web=2", args.App)
 	}
-	if err := n.Scale(ctx, args.App, args.Formation, c.User, c.Out); err != nil {
+	var err error
+	if args.SkipDeploy {
+		err = n.db.Update(func(tx *store.Tx) error { return deploy.PlanFormation(tx, args.App, args.Formation, c.User) })
+	} else {
+		err = n.Scale(ctx, args.App, args.Formation, c.User, c.Out)
+	}
+	if err != nil {
 		return Report{}, err
 	}
 	return n.reportOf(ctx, args.App)
@@ -168,24 +188,27 @@ func (n processes) set(ctx context.Context, c Call, args PropertyArgs) (Report, 
 }
 
 func (n processes) restart(ctx context.Context, c Call, args RestartArgs) (Report, error) {
-	if err := n.Restart(ctx, args.App, args.Process, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+	return n.each(ctx, c, args.AllArgs, "restarted", store.App.Runs, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Restart(ctx, app, args.Process, c.User, out)
+	})
+}
+
+func (n processes) rebuild(ctx context.Context, c Call, args AllArgs) (Report, error) {
+	return n.each(ctx, c, args, "rebuilt", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.rebuilds.Rebuild(ctx, app, c.User, out)
+	})
 }
 
 func (n processes) stop(ctx context.Context, c Call, args RestartArgs) (Report, error) {
-	if err := n.Stop(ctx, args.App, args.Process, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+	return n.each(ctx, c, args.AllArgs, "stopped", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Stop(ctx, app, args.Process, c.User, out)
+	})
 }
 
 func (n processes) start(ctx context.Context, c Call, args RestartArgs) (Report, error) {
-	if err := n.Start(ctx, args.App, args.Process, c.User, c.Out); err != nil {
-		return Report{}, err
-	}
-	return n.reportOf(ctx, args.App)
+	return n.each(ctx, c, args.AllArgs, "started", store.App.Deployed, func(ctx context.Context, app string, out io.Writer) error {
+		return n.Start(ctx, app, args.Process, c.User, out)
+	})
 }
 
 // reportOf is the report on an app, or with "" on what is set for all of them.

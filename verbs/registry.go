@@ -24,7 +24,7 @@ func (n registries) verbs() []Verb {
 		act(Verb{
 			Name: "registry:login", Role: ownLogin,
 			Short: "store registry credentials",
-			Long: "Without FILE the password is read from standard input. It is stored encrypted.\n" +
+			Long: "Without PASSWORD it is read from standard input, which keeps it out of process\nlists. It is stored encrypted.\n" +
 				"berth uses it for git:from-image and for FROM in Dockerfiles: with --app for\n" +
 				"that app, else for all apps, except where a key that is bound to apps deploys.\n" +
 				"docker.io is the registry of images whose name has no registry.",
@@ -65,7 +65,7 @@ type RegistryArgs struct {
 type RegistryLoginArgs struct {
 	RegistryArgs
 	Username string `json:"username" cli:"USER"`
-	Password string `json:"password" cli:"[FILE]" file:"type the password"`
+	Password string `json:"password" cli:"[PASSWORD]" stdin:"type the password"`
 }
 
 // Registry is a registry that berth has a login for.

@@ -142,7 +142,7 @@ func (t *Table) Verb(name string) (Verb, error) {
 		return v, nil
 	}
 	f := fault.New(fault.NotFound, code.VerbUnknown, "no verb named %.60q", name)
-	if near := fault.Nearest(name, t.Verbs()); near != "" {
+	if near := NearestVerb(name, t.Verbs()); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
 	return Verb{}, f

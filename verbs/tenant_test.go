@@ -52,6 +52,10 @@ func (m machine) RunCron(ctx context.Context, app, id string, by store.User, out
 	return m.Deployer.Jobs().RunCron(ctx, app, id, by, out)
 }
 
+func (m machine) Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error {
+	return deploy.Rebuilds{Deployer: m.Deployer}.Rebuild(ctx, app, by, out)
+}
+
 func (m machine) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) error) error {
 	return m.Deployer.Logs().Logs(ctx, q, fn)
 }

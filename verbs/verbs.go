@@ -52,6 +52,7 @@ type Rooms struct {
 	Inspect     InspectRoom
 	Checks      CheckRoom
 	Resources   ResourceRoom
+	Rebuilds    RebuildRoom
 	OneOffs     OneOffRoom
 	Config      ConfigRoom
 	Releases    ReleaseRoom
@@ -88,8 +89,8 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	links := portSuffix(cfg.HTTPSPort)
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
-		{"Apps", [][]Verb{apps{r, rooms.Apps}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs}.verbs(), inspect{rooms.Inspect}.verbs(),
+		{"Apps", [][]Verb{apps{r, rooms.Apps, rooms.Domains}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs, rooms.Rebuilds}.verbs(), inspect{rooms.Inspect}.verbs(),
 			checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
 		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},

@@ -82,7 +82,7 @@ func (c *cli) printVersion(ctx context.Context) error {
 		}
 		return c.printJSON(raw)
 	}
-	t := newTable(c.out)
+	t := c.newTable()
 	t.row("berth", c.version)
 	return t.flush()
 }

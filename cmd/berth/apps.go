@@ -21,11 +21,55 @@ var appShows = map[string]printer{
 	"apps:info": asTable(printApp),
 }
 
-var processShows = map[string]printer{"ps:report": asTable(printReport)}
+var processShows = map[string]printer{
+	"ps:report":  asTable(printReport),
+	"ps:restart": asText(tellDone("restarted")),
+	"ps:rebuild": asText(tellDone("rebuilt")),
+	"ps:stop":    asText(tellDone("stopped")),
+	"ps:start":   asText(tellDone("started")),
+}
+
+// tellDone says what was done to an app, or to all of them.
+func tellDone(what string) func(*cli, string, verbs.Report) {
+	return func(c *cli, app string, r verbs.Report) {
+		if app != "" {
+			c.say("%s %s: %s", what, app, r.State)
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Done)) {
+			c.say("%s %s: %s", what, name, r.Done[name])
+		}
+		if len(r.Done) == 0 {
+			c.say("no app to be %s", what)
+		}
+	}
+}
 
 func (c *cli) appCommands() []command {
 	force := false
 	return []command{
+		{
+			use: "apps:locked APP", reads: true,
+			run: func(ctx context.Context, app string, _ []string) error {
+				var state verbs.LockState
+				if err := c.ask(ctx, "apps:locked", verbs.AppArgs{App: app}, &state); err != nil {
+					return err
+				}
+				if c.format == "json" {
+					if err := encodeJSON(c.out, state); err != nil {
+						return err
+					}
+				} else if state.Locked {
+					c.say("deploys of %s are locked, by %s, %s", app, state.By, ago(state.At))
+				} else {
+					c.say("deploys of %s are not locked", app)
+				}
+				if !state.Locked {
+					return exitCode(1)
+				}
+				return nil
+			},
+		},
 
 		{
 			after: "apps:info", use: "apps:exists APP", short: "exit with 0 if the app exists, else 3", example: "apps:exists shop && echo yes",
@@ -42,7 +86,7 @@ func (c *cli) appCommands() []command {
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
 				confirm := app
-				if !force {
+				if !force && !c.global.force {
 					confirm = c.prompt("This removes %s with its releases, config, logs and repository.\nType its name to confirm: ", app)
 				}
 				args := verbs.DestroyArgs{AppArgs: verbs.AppArgs{App: app}, Confirm: confirm}
@@ -74,7 +118,13 @@ func (c *cli) prompt(format string, args ...any) string {
 }
 
 func printApps(t *table, apps []deploy.AppStatus) {
-	t.row("NAME", "STATE", "RELEASE", "INSTANCES", "URL")
+	if t.quiet { // a name a line, as scripts for Dokku read them
+		for _, app := range apps {
+			t.row(app.Name)
+		}
+		return
+	}
+	t.header("NAME", "STATE", "RELEASE", "INSTANCES", "URL")
 	for _, app := range apps {
 		up := 0
 		for _, i := range app.Instances {
@@ -94,6 +144,9 @@ func printApp(t *table, app deploy.AppStatus) {
 	t.row("name", app.Name)
 	t.row("id", app.ID()) // of its directories
 	t.row("state", app.State)
+	if app.Locked != nil {
+		t.row("locked", ago(app.Locked.At)+" by "+app.Locked.By)
+	}
 	t.row("release", releaseName(app.Release))
 	t.row("built as", app.Summary)
 	if app.Building > 0 {
@@ -123,7 +176,7 @@ func label(i int, name string) string {
 }
 
 func (c *cli) processCommands() []command {
-	var unscale bool
+	var skip, unscale bool
 	return []command{
 
 		{
@@ -132,6 +185,7 @@ func (c *cli) processCommands() []command {
 			max: -1, reads: true,
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&unscale, "clear", false, "as many as app.json says, or as is usual")
+				cmd.Flags().BoolVar(&skip, "skip-deploy", false, "it counts from the next release or restart")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				if len(words) == 0 && !unscale {
@@ -141,10 +195,14 @@ func (c *cli) processCommands() []command {
 				if err != nil {
 					return err
 				}
-				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation, Clear: unscale}
+				args := verbs.ScaleArgs{AppArgs: verbs.AppArgs{App: app}, Formation: formation, SkipDeploy: skip, Clear: unscale}
 				var report verbs.Report
 				if err := c.ask(ctx, "ps:scale", args, &report); err != nil {
 					return err
+				}
+				if skip {
+					c.say("kept for the next release or restart of %s", report.App)
+					return nil
 				}
 				c.say("scaled %s: %s", report.App, report.State)
 				return nil
@@ -160,7 +218,7 @@ func printReport(t *table, r verbs.Report) {
 		printRows(t, r.Properties)
 		return
 	}
-	t.row("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "PEAK", "LIMIT", "DETAIL")
+	t.header("INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "PEAK", "LIMIT", "DETAIL")
 	for _, i := range r.Instances {
 		t.row(i.Name, i.State, releaseName(i.Release), ago(i.Since), i.Restarts, size(i.Memory), size(i.Peak), size(cmp.Or(i.Limit, r.Limits.Memory)), i.Detail)
 	}
@@ -194,13 +252,17 @@ func startHint(r verbs.Report) string {
 }
 
 func printFormation(t *table, r verbs.Report) {
-	t.row("TYPE", "INSTANCES")
+	t.header("TYPE", "INSTANCES")
 	types := make([]string, 0, len(r.Formation))
 	for name := range r.Formation {
 		types = append(types, name)
 	}
 	slices.Sort(types)
 	for _, name := range types {
+		if t.quiet { // as scripts for Dokku read it
+			t.line("%s: %d", name, r.Formation[name])
+			continue
+		}
 		t.row(name, r.Formation[name])
 	}
 }

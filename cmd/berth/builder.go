@@ -65,7 +65,7 @@ func printBuilder(t *table, r build.BuilderReport) {
 }
 
 func printMirror(t *table, r mirror.Report) {
-	t.row("TOOL", "VERSION", "FILE", "NOTE")
+	t.header("TOOL", "VERSION", "FILE", "NOTE")
 	for _, e := range r.Entries {
 		note := e.Why
 		switch {

@@ -27,7 +27,7 @@ func (c *cli) certsCommands() []command {
 			return err
 		}
 		c.say("%s", done)
-		t := newTable(c.out)
+		t := c.newTable()
 		printCertificates(t, rows)
 		return t.flush()
 	}

@@ -37,6 +37,7 @@ type cli struct {
 	words  []string // the command line
 	app    string   // --app
 	format string   // --format
+	global globalFlags
 }
 
 // terminal is where whoever asks sits.
@@ -81,6 +82,9 @@ func (c *cli) execute(ctx context.Context, words []string) error {
 		if !utf8.ValidString(word) {
 			return usage("the command line holds text that is not UTF-8").Hint("encode binary values, for example as base64")
 		}
+	}
+	if len(words) > 0 && words[0] == "--" { // as ssh hands on what was kept from its own flags
+		words = words[1:]
 	}
 	c.words = words
 	root := c.tree()
@@ -133,7 +137,7 @@ func (c *cli) written() []command {
 	return slices.Concat(
 		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
 		c.letsencryptCommands(), c.certsCommands(), c.requestCommands(),
-		c.networkCommands(), c.storageCommands(), c.applianceCommands(),
+		c.networkCommands(), c.storageCommands(), c.eventCommands(), c.registryCommands(), c.applianceCommands(), c.dokkuCommands(),
 	)
 }
 
@@ -198,17 +202,19 @@ func (c *cli) tree() *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.PersistentFlags().StringVarP(&c.app, "app", "a", "", "the app, in place of the first argument")
+	c.global.flags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if cmd.HasParent() {
 			return usage("%v", err).Hint("usage: berth %s", cmd.Use)
 		}
-		if word := c.firstWord(c.words); word != "" { // its flags are not the matter
+		if word := c.firstWord(c.words); word != "" && !slices.Contains(c.names(), word) { // its flags are not the matter
 			return c.unknown(word)
 		}
 		return usage("%v", err).Hint("usage: berth COMMAND [ARGS]; berth help lists the commands")
 	})
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { c.help(cmd) })
-	root.SetHelpCommand(&cobra.Command{
+	all := false // help shows all of them in any case
+	help := &cobra.Command{
 		Use: "help [COMMAND]", Short: "show help for a command", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return c.names(), cobra.ShellCompDirectiveNoFileComp
@@ -218,18 +224,25 @@ func (c *cli) tree() *cobra.Command {
 				c.help(root)
 				return nil
 			}
-			cmd, _, err := root.Find(words)
-			if err != nil || cmd == root {
-				return c.unknown(words[0])
+			if cmd, _, err := root.Find(words); err == nil && cmd != root {
+				c.help(cmd)
+				return nil
 			}
-			c.help(cmd)
-			return nil
+			return c.helpNoun(words[0])
 		},
-	})
-	root.RunE = func(_ *cobra.Command, words []string) error {
+	}
+	help.Flags().BoolVar(&all, "all", false, "all commands")
+	root.SetHelpCommand(help)
+	root.RunE = func(cmd *cobra.Command, words []string) error {
+		if c.global.version {
+			return c.printDokkuVersion()
+		}
 		if len(words) == 0 {
 			c.help(root)
 			return nil
+		}
+		if noun, ok := strings.CutSuffix(words[0], ":help"); ok {
+			return c.helpNoun(noun)
 		}
 		return c.unknown(words[0])
 	}
@@ -275,21 +288,41 @@ func (c *cli) cobra(spec command) *cobra.Command {
 		if spec.reads && c.format != "table" && c.format != "json" {
 			return usage("there is no format %q", c.format).Hint("the formats are table and json")
 		}
-		app := c.app
-		if !spec.noApp && app == "" && len(words) > 0 {
-			app, words = words[0], words[1:]
+		if c.global.version {
+			return c.printDokkuVersion()
 		}
-		switch {
-		case app == "" && !spec.noApp && !spec.maybeApp:
-			return usage("%s needs the name of an app", cmd.Name()).Hint("usage: berth %s", spec.use)
-		case len(words) < spec.min:
-			return usage("%s is missing an argument", cmd.Name()).Hint("usage: berth %s", spec.use)
-		case spec.max >= 0 && len(words) > spec.max:
-			return usage("%s does not take %q", cmd.Name(), words[spec.max]).Hint("usage: berth %s", spec.use)
+		defer c.global.traced(c.err, cmd.Name())()
+		app, words, err := spec.place(c.app, words)
+		if err != nil {
+			return err
 		}
 		return spec.run(cmd.Context(), app, words)
 	}
 	return cmd
+}
+
+// place says which of the words is the app, unless --app has said it, and that
+// there are as many others as the command takes.
+func (cmd command) place(app string, words []string) (string, []string, error) {
+	switch {
+	case cmd.noApp || len(words) == 0:
+	case app == "":
+		app, words = words[0], words[1:]
+	case words[0] == app && cmd.max >= 0 && len(words) > cmd.max:
+		words = words[1:] // Dokku's client names the app twice: --app shop apps:create shop
+	}
+	var err *fault.Error
+	switch {
+	case app == "" && !cmd.noApp && !cmd.maybeApp:
+		err = usage("%s needs the name of an app", cmd.name())
+	case len(words) < cmd.min:
+		err = usage("%s is missing an argument", cmd.name())
+	case cmd.max >= 0 && len(words) > cmd.max:
+		err = usage("%s does not take %q", cmd.name(), words[cmd.max])
+	default:
+		return app, words, nil
+	}
+	return "", nil, err.Hint("usage: berth %s", cmd.use)
 }
 
 // firstWord returns the first of the words that is no flag, nor the value of
@@ -307,10 +340,10 @@ func (c *cli) firstWord(words []string) string {
 // unknown is a word that is no command.
 func (c *cli) unknown(word string) error {
 	f := fault.New(fault.Usage, code.CommandUnknown, "berth has no command %.60q", word)
-	if near := fault.Nearest(word, c.names()); near != "" {
-		return f.Hint("did you mean %q?", near)
+	for _, hint := range verbs.Advise(word, c.names()) {
+		f.Hint("%s", hint)
 	}
-	return f.Hint("berth help lists them")
+	return f
 }
 
 func (c *cli) names() (names []string) {
@@ -340,7 +373,7 @@ func (c *cli) appNames(ctx context.Context) (names []string) {
 
 // ask asks the daemon for a verb; its progress is talk.
 func (c *cli) ask(ctx context.Context, verb string, args, result any) error {
-	return c.client.Call(ctx, verb, args, result, c.err)
+	return c.client.Call(ctx, verb, args, result, c.talk())
 }
 
 // read asks for a verb and prints its result: as it is with --format json, else
@@ -357,7 +390,7 @@ func read[R any](ctx context.Context, c *cli, verb string, args any, table func(
 	if err := json.Unmarshal(raw, &result); err != nil {
 		return fmt.Errorf("read the answer to %s: %w", verb, err)
 	}
-	t := newTable(c.out)
+	t := c.newTable()
 	table(t, result)
 	return t.flush()
 }
@@ -371,13 +404,13 @@ func show[R any](c *cli, result R, table func(*table, R)) error {
 		}
 		return c.printJSON(raw)
 	}
-	t := newTable(c.out)
+	t := c.newTable()
 	table(t, result)
 	return t.flush()
 }
 
 // say writes a line of talk.
-func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.talk(), format+"\n", args...) }
 
 // help prints what there is, or what one command does.
 func (c *cli) help(cmd *cobra.Command) {
@@ -394,7 +427,25 @@ func (c *cli) help(cmd *cobra.Command) {
 			}
 		}
 	}
-	fmt.Fprint(c.out, "\nberth help COMMAND shows its flags and an example. APP may be given as -a APP.\n")
+	fmt.Fprint(c.out, "\nberth help COMMAND shows its flags and an example. APP may be given as -a APP.\n"+
+		"--quiet omits headers and messages, --force skips confirmations, --trace shows\nhow long the command took. They go before or after the command.\n")
+}
+
+// helpNoun prints the commands of a noun, as Dokku's apps:help does.
+func (c *cli) helpNoun(noun string) error {
+	found := false
+	for _, t := range c.topics() {
+		for _, cmd := range t.commands {
+			if (cmd.name() == noun || strings.HasPrefix(cmd.name(), noun+":")) && (c.local || !cmd.local) {
+				found = true
+				fmt.Fprintf(c.out, "%-37s %s\n", cmd.use, cmd.short)
+			}
+		}
+	}
+	if !found {
+		return c.unknown(noun)
+	}
+	return nil
 }
 
 func (c *cli) helpCommand(cmd *cobra.Command) {

@@ -39,7 +39,7 @@ func (c *cli) cronCommands() []command {
 }
 
 func printCron(t *table, jobs []jobs.CronStatus) {
-	t.row("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
+	t.header("ID", "SCHEDULE", "NEXT", "LAST", "COMMAND")
 	for _, job := range jobs {
 		last := ""
 		if run := job.Last; run != nil {

@@ -10,13 +10,22 @@ import (
 )
 
 var domainShows = map[string]printer{
-	"domains:report": asTable(printDomains),
-	"domains:add":    asText(tellDomains),
-	"domains:remove": asText(tellDomains),
+	"domains:report":  asTable(printDomains),
+	"domains:add":     asText(tellDomains),
+	"domains:remove":  asText(tellDomains),
+	"domains:set":     asText(tellDomains),
+	"domains:clear":   asText(tellDomains),
+	"domains:reset":   asText(tellDomains),
+	"domains:disable": asText(tellDomains),
+	"domains:enable":  asText(tellDomains),
 }
 
 func tellDomains(c *cli, app string, now verbs.Domains) {
-	c.say("%s answers at %s", app, strings.Join(allHosts(now), ", "))
+	if hosts := allHosts(now); len(hosts) > 0 {
+		c.say("%s answers at %s", app, strings.Join(hosts, ", "))
+		return
+	}
+	c.say("no host points to %s", app)
 }
 
 func allHosts(d verbs.Domains) []string {
@@ -33,6 +42,9 @@ func printDomains(t *table, d verbs.Domains) {
 		return
 	}
 	t.row("app", d.App)
+	if d.Disabled {
+		t.row("hosts", "disabled: berth domains:enable "+d.App)
+	}
 	for i, host := range allHosts(d) {
 		if slices.Contains(d.Stripped, host) {
 			host += " (the app does not see the path)"

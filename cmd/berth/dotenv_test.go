@@ -123,8 +123,8 @@ func TestUnknown_ACommandThatThereIsNotIsNamedWhateverItsFlags(t *testing.T) {
 		"-a shop nosuch -x":    `no command "nosuch"`,
 		"ps:scal shop --x":     `did you mean "ps:scale"`,
 		"config:shw shop -n 3": `did you mean "config:show"`,
-		"apps:list --force":    "unknown flag: --force",
-		"--force":              "unknown flag: --force",
+		"apps:list --colour":   "unknown flag: --colour",
+		"--colour":             "unknown flag: --colour",
 	} {
 		var said bytes.Buffer
 		c := &cli{out: &said, err: &said, in: strings.NewReader("")}

@@ -17,13 +17,13 @@ var keyShows = map[string]printer{
 		c.say("%s the key %s with the role %s (%s)", done, key.Name, scope(key.Key), key.Fingerprint)
 	}),
 	"ssh-keys:list": asTable(func(t *table, keys []store.Key) {
-		t.row("NAME", "ROLE", "LAST USED", "FINGERPRINT")
+		t.header("NAME", "ROLE", "LAST USED", "FINGERPRINT")
 		for _, key := range keys {
 			t.row(key.Name, scope(key), ago(key.LastUsed), key.Fingerprint)
 		}
 	}),
 	"sessions:list": asTable(func(t *table, sessions []verbs.OpenSession) {
-		t.row("ID", "USER", "DOOR", "SINCE", "REMOTE")
+		t.header("ID", "USER", "DOOR", "SINCE", "REMOTE")
 		for _, s := range sessions {
 			t.row(s.ID, s.User, s.Door, ago(s.Since), s.Remote)
 		}

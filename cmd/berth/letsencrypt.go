@@ -112,7 +112,7 @@ func printLetsEncrypt(t *table, now verbs.LetsEncrypt) {
 
 // printCertificates lists what hosts are served with, and what went wrong.
 func printCertificates(t *table, rows []verbs.Certificate) {
-	t.row("APP", "HOST", "FROM", "ISSUER", "EXPIRES", "STATE")
+	t.header("APP", "HOST", "FROM", "ISSUER", "EXPIRES", "STATE")
 	for _, row := range rows {
 		t.row(or(row.App, "berth"), row.Host, servedBy(row.Source), or(row.Issuer, "-"), expiry(row, time.Now()), state(row, time.Now()))
 	}

@@ -39,6 +39,7 @@ func (l lastLines) check() error {
 func (c *cli) logCommands() []command {
 	var logs verbs.LogArgs
 	var last lastLines
+	bare := false
 	return []command{
 		{
 			use: "logs APP",
@@ -46,6 +47,7 @@ func (c *cli) logCommands() []command {
 			reads: true,
 			flags: func(cmd *cobra.Command) {
 				last.flags(cmd)
+				cmd.Flags().BoolVarP(&bare, "quiet", "q", false, "what was written alone, without time and process")
 				cmd.Flags().StringVarP(&logs.Process, "ps", "p", "", "a type (web), an instance (web.1), a job (cron.ID) or a phase (release)")
 			},
 			run: func(ctx context.Context, app string, _ []string) error {
@@ -53,13 +55,13 @@ func (c *cli) logCommands() []command {
 					return err
 				}
 				logs.App, logs.Lines, logs.Follow = app, last.lines, last.goOn()
-				return c.logs(ctx, logs)
+				return c.logs(ctx, logs, bare)
 			},
 		},
 	}
 }
 
-func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
+func (c *cli) logs(ctx context.Context, args verbs.LogArgs, bare bool) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
 		return client.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
@@ -71,6 +73,10 @@ func (c *cli) logs(ctx context.Context, args verbs.LogArgs) error {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
 	return client.Follow(ctx, c.client, "logs", args, func(line logs.LogLine) error {
+		if bare {
+			_, err := fmt.Fprintln(c.out, line.Text)
+			return err
+		}
 		source := line.Source
 		if line.Stream == "berth" {
 			source = "berth[" + source + "]" // as Heroku marks what the platform says of a process

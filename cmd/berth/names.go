@@ -24,22 +24,22 @@ const (
 )
 
 // serveNames answers what containers ask for names, until ctx ends.
-func serveNames(ctx context.Context, engine *runtime.Engine, apps names.Apps, sites names.Sites, log *slog.Logger) error {
+func serveNames(ctx context.Context, network *runtime.Network, apps names.Apps, sites names.Sites, log *slog.Logger) error {
 	resolvers := names.ReadResolvers(resolvConf)
 	server := &names.Server{Apps: apps, Sites: sites, Upstream: resolvers.Servers, Foreign: resolvers.Foreign, Log: log}
 	gate := new(peer.Gate)
 	gate.Set(peer.Policy{MaxConnections: maxNameConnections})
-	return engine.ServeNames(ctx, func(ctx context.Context, packets []net.PacketConn, listeners []net.Listener) error {
+	return network.ServeNames(ctx, func(ctx context.Context, packets []net.PacketConn, listeners []net.Listener) error {
 		for i, l := range listeners {
 			listeners[i] = gate.Listen(l, peer.Patience{Sending: 10 * time.Second}, log)
 		}
 		return server.Serve(ctx, packets, listeners)
-	})
+	}, names.Probe)
 }
 
 // sites are the hosts of the machine as names.Sites has them.
 type sites struct {
-	engine       *runtime.Engine
+	network      *runtime.Network
 	table        *router.Router
 	certificates *certificates.Keeper
 	db           *store.Store
@@ -69,4 +69,4 @@ func (s *sites) Likely(host string) bool {
 	return err == nil && domain != "" && (host == domain || strings.HasSuffix(host, "."+domain))
 }
 
-func (s *sites) Addresses() []netip.Addr { return s.engine.Gateways() }
+func (s *sites) Addresses() []netip.Addr { return s.network.Gateways() }

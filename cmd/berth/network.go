@@ -33,7 +33,7 @@ func printConsents(t *table, consents []edge.ConsentReport) {
 		t.row("no app may call another one")
 		return
 	}
-	t.row("FROM", "TO", "WHAT", "NAME", "REACHED")
+	t.header("FROM", "TO", "WHAT", "NAME", "REACHED")
 	for _, c := range consents {
 		reached := strings.Join(c.Reached, " ")
 		if reached == "" {
@@ -58,10 +58,10 @@ func (c *cli) networkCommands() []command {
 				"public-addresses\n" +
 				"           addresses that lead to this machine from outside though it does not\n" +
 				"           have them, as behind a router at home, or none\n" +
-				"\nThe sites of this machine are always reached, by its own addresses and by the\n" +
-				"public ones; nothing else of the machine is, nor are metadata addresses, nor apps\n" +
-				"that have not been opened (network:allow). Its DNS servers always are. No VALUE\n" +
-				"takes a property back. It counts at once, for apps that run too.",
+				"\nApps always reach the public URLs of this machine's apps, by its own addresses and\n" +
+				"by the public ones. They reach nothing else of the machine except its DNS servers,\n" +
+				"no metadata addresses, and other apps only by network:allow. No VALUE takes a\n" +
+				"property back. It counts at once, also for running apps.",
 			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24\nnetwork:set --global public-addresses 203.0.113.7",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {

@@ -10,6 +10,7 @@ var portShows = map[string]printer{
 	"ports:report": asTable(printPorts),
 	"ports:add":    asText(tellPorts),
 	"ports:remove": asText(tellPorts),
+	"ports:set":    asText(tellPorts),
 	"ports:clear":  asText(tellPorts),
 }
 

@@ -48,14 +48,29 @@ func (c *cli) printJSON(raw []byte) error {
 // table aligns columns. It is written at once: over SSH, talk that comes after
 // it would stand among its rows.
 type table struct {
-	w   *tabwriter.Writer
-	all *bytes.Buffer
-	out io.Writer
+	w     *tabwriter.Writer
+	all   *bytes.Buffer
+	out   io.Writer
+	quiet bool // no headers
 }
 
 func newTable(out io.Writer) *table {
 	all := new(bytes.Buffer)
 	return &table{w: tabwriter.NewWriter(all, 0, 0, 2, ' ', 0), all: all, out: out}
+}
+
+// newTable is a table on standard output.
+func (c *cli) newTable() *table {
+	t := newTable(c.out)
+	t.quiet = c.global.quiet
+	return t
+}
+
+// header is the row that names the columns.
+func (t *table) header(cells ...any) {
+	if !t.quiet {
+		t.row(cells...)
+	}
 }
 
 func (t *table) row(cells ...any) {

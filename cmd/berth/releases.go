@@ -26,7 +26,7 @@ var releaseShows = map[string]printer{
 }
 
 func printCaches(t *table, all build.Caches) {
-	t.row("CACHE", "SIZE", "LAST USED")
+	t.header("CACHE", "SIZE", "LAST USED")
 	for _, cache := range all.Caches {
 		t.row(cache.Name, size(cache.Bytes), ago(cache.UsedAt))
 	}
@@ -34,7 +34,7 @@ func printCaches(t *table, all build.Caches) {
 }
 
 func printReleases(t *table, releases []store.Release) {
-	t.row("RELEASE", "STATUS", "WHEN", "BY", "WHAT")
+	t.header("RELEASE", "STATUS", "WHEN", "BY", "WHAT")
 	for _, r := range releases {
 		what := r.Description
 		if r.Subject != "" {
@@ -68,7 +68,7 @@ func printRelease(t *table, r store.Release) {
 }
 
 func printBuilds(t *table, builds []store.Build) {
-	t.row("BUILD", "STATUS", "WHEN", "TOOK", "BY", "COMMIT", "RELEASE")
+	t.header("BUILD", "STATUS", "WHEN", "TOOK", "BY", "COMMIT", "RELEASE")
 	for _, b := range builds {
 		t.row(b.Number, b.Status, ago(b.StartedAt), took(b), b.By, brief(short(b.Commit)+" "+b.Subject), releaseName(b.Release))
 	}

@@ -21,6 +21,7 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 		Inspect:     d,
 		Checks:      d.Checks(),
 		Resources:   d.Resources(),
+		Rebuilds:    deploy.Rebuilds{Deployer: d},
 		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,

@@ -185,7 +185,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return err
 	}
 	opened.add(engine.Close)
-	forContainers := doors.within(engine.Gateways(), log)
+	forContainers := doors.within(engine.Network().Gateways(), log)
 	opened.add(forContainers.close)
 
 	hosts := &hostAnnouncer{table: table, certificates: keeper, log: log}
@@ -199,7 +199,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		Git:       repositories,
 		HTTPSPort: port(doors.https),
 		SSHPort:   port(doors.ssh),
-		Ports:     doors.ports(), Containers: engine.Networks(),
+		Ports:     doors.ports(), Containers: engine.Network().Ranges(),
 		Builds: builds, KeepReleases: keepReleases,
 	}, db, engine, table, hosts, log)
 	asked := edge.NewRequests(db, table, requests)
@@ -240,7 +240,7 @@ func (s *serve) serve(ctx context.Context, version string, logTo io.Writer) (err
 		return deployer.Consents().Run(ctx, deployer.Subscribe(ctx))
 	})
 	jobs.run("names", func(ctx context.Context) error {
-		return serveNames(ctx, engine, deployer.Consents(), &sites{engine: engine, table: table, certificates: keeper, db: db}, log)
+		return serveNames(ctx, engine.Network(), deployer.Consents(), &sites{network: engine.Network(), table: table, certificates: keeper, db: db}, log)
 	})
 	jobs.run("commands", func(ctx context.Context) error { return api.Serve(ctx, doors.local, apiGrace) })
 	jobs.run("ssh", func(ctx context.Context) error { return serveSSH(ctx, ssh, doors.ssh) })

@@ -86,7 +86,7 @@ func printMounts(t *table, entries []verbs.StorageEntry) {
 }
 
 func printStorage(t *table, entries []verbs.StorageEntry) {
-	t.row("VOLUME", "APP", "MOUNTED AT", "WRITERS", "LIMIT")
+	t.header("VOLUME", "APP", "MOUNTED AT", "WRITERS", "LIMIT")
 	for _, e := range entries {
 		from, writers, limit := e.Volume, e.Access, storage.Size(e.Size)
 		if from == "" {

@@ -30,7 +30,7 @@ func asTable[R any](table func(*table, R)) printer {
 		if err := json.Unmarshal(raw, &result); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
-		t := newTable(c.out)
+		t := c.newTable()
 		table(t, result)
 		return t.flush()
 	}
@@ -52,7 +52,7 @@ func asText[R any](say func(c *cli, app string, result R)) printer {
 func shows() map[string]printer {
 	all := map[string]printer{}
 	for _, of := range []map[string]printer{
-		appShows, processShows, resourceShows, configShows, releaseShows, builderShows, gitShows, registryShows, eventShows, cronShows, domainShows,
+		appShows, processShows, resourceShows, configShows, releaseShows, builderShows, gitShows, registryShows, cronShows, domainShows,
 		certsShows, letsencryptShows, routerShows, storageShows, requestShows, portShows, keyShows, networkShows,
 	} {
 		maps.Copy(all, of)
@@ -275,7 +275,7 @@ func printAny(of reflect.Type) func(*table, json.RawMessage) {
 			for i, f := range fields {
 				header[i] = strings.ToUpper(fieldName(f))
 			}
-			t.row(header...)
+			t.header(header...)
 			for i := range v.Len() {
 				cells := make([]any, len(fields))
 				for n, f := range fields {

@@ -12,6 +12,7 @@ type Everything interface {
 	verbs.InspectRoom
 	verbs.CheckRoom
 	verbs.ResourceRoom
+	verbs.RebuildRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
@@ -43,6 +44,7 @@ func Rooms(one Everything) verbs.Rooms {
 		Inspect:     one,
 		Checks:      one,
 		Resources:   one,
+		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,

@@ -38,11 +38,11 @@ func (a *admin) serveAction(w http.ResponseWriter, r *http.Request, user store.U
 	var args any
 	switch action := r.PathValue("action"); action {
 	case "restart":
-		verb, args, what = "ps:restart", verbs.RestartArgs{AppArgs: verbs.AppArgs{App: app}, Process: r.PostFormValue("process")}, app+" was restarted"
+		verb, args, what = "ps:restart", verbs.RestartArgs{AllArgs: verbs.AllArgs{App: app}, Process: r.PostFormValue("process")}, app+" was restarted"
 	case "stop":
-		verb, args, what = "ps:stop", verbs.AppArgs{App: app}, app+" was stopped"
+		verb, args, what = "ps:stop", verbs.AllArgs{App: app}, app+" was stopped"
 	case "start":
-		verb, args, what = "ps:start", verbs.AppArgs{App: app}, app+" was started"
+		verb, args, what = "ps:start", verbs.AllArgs{App: app}, app+" was started"
 	case "scale":
 		formation, err := formationOf(r.PostForm)
 		if err != nil {

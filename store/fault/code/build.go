@@ -3,6 +3,7 @@ package code
 // Builds: what runs between a push and a release.
 const (
 	BuildUnknown       = "E106"
+	BuildNoneFailed    = "E424"
 	BuilderInvalid     = "E159"
 	BuildNotRunning    = "E161"
 	BuildPastCancel    = "E162"
@@ -26,6 +27,9 @@ const (
 )
 
 var builds = []Entry{
+	{BuildNoneFailed, "No build of the app has failed.",
+		"`berth logs:failed` shows the output of the last failed build, and none of the kept builds has failed. " +
+			"`berth builds:list APP` lists them, `berth builds:output APP` shows the last one."},
 	{BuildUnknown, "The app has no build with this number.",
 		"Each app's builds are numbered from 1, and old ones are deleted. `berth builds:list APP` lists the " +
 			"builds that are kept."},

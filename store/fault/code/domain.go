@@ -9,6 +9,7 @@ const (
 	RedirectLoop      = "E184"
 	DomainForbidden   = "E187"
 	DomainsFull       = "E199"
+	GlobalDomainOne   = "E423"
 )
 
 var domains = []Entry{
@@ -20,6 +21,11 @@ var domains = []Entry{
 		"The domain was never added to this app, or it was removed. A domain with a path is a separate " +
 			"domain: example.com and example.com/blog are two. `berth domains:report APP` lists them as they have " +
 			"to be written."},
+	{GlobalDomainOne, "An appliance has one global domain.",
+		"All apps and the admin page are below one domain, so a second one cannot be added and the only one " +
+			"cannot be removed. Nothing was changed. `berth domains:set-global DOMAIN` replaces it; " +
+			"`berth domains:add APP DOMAIN` adds domains to an app, and `berth domains:clear APP` removes an app's " +
+			"host below the global domain."},
 	{ApplianceNoDomain, "The appliance has no domain yet.",
 		"The sign-in link opens the admin page, which is served at the appliance's domain. No domain has been " +
 			"set. Set one that points to this machine: `berth domains:set-global example.com`. Then run `berth " +

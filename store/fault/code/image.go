@@ -16,7 +16,7 @@ var images = []Entry{
 			"APP` lists them, and `berth registry:logout HOST --app APP` removes one."},
 	{RegistryLoginInvalid, "The login to a registry is incomplete.",
 		"A login needs the registry's host as in image names (registry.example.com, optionally with a port), " +
-			"a user and a password. The password is read from a file or from standard input. Write it as `berth " +
+			"a user and a password. The password is read from standard input, or is the last argument. Write it as `berth " +
 			"registry:login HOST USER <token`."},
 	{RegistryLoginUnknown, "There is no login for this registry.",
 		"No login was stored for this host, or it was stored for an app and not for the machine, or the other " +
