@@ -49,7 +49,7 @@ func printResources(t *table, r deploy.ResourceReport) {
 	}
 	cpu := func(n int64) string { return none(n, strconv.FormatFloat(float64(n)/1000, 'f', -1, 64)) }
 	sized := func(n int64) string { return none(n, size(n)) }
-	t.row("TYPE", "INSTANCES", "MEMORY", "WITH SWAP", "CPU", "PIDS", "FILES", "SHM", "DISK", "RESERVED", "USED", "PEAK")
+	t.header("TYPE", "INSTANCES", "MEMORY", "WITH SWAP", "CPU", "PIDS", "FILES", "SHM", "DISK", "RESERVED", "USED", "PEAK")
 	for _, p := range r.Types {
 		l := p.Limit
 		reserved := strings.TrimSuffix(strings.TrimPrefix(sized(p.Reserve.Memory)+", "+cpu(p.Reserve.CPU)+" CPU", ", "), ",  CPU")
