@@ -109,9 +109,7 @@ func (d *Apps) RenameApp(ctx context.Context, from, to string, by store.User, w 
 	}
 	a.fleet.Rename(to)
 	d.edge.AnnounceHostsOf(a.fleet)
-	if release, err := d.liveRelease(record); err == nil {
-		d.jobs.Schedule(a.fleet, release)
-	}
+	d.jobs.Schedule(a.fleet)
 	d.publish(to)
 	d.publish(from)
 	return record, nil

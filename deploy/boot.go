@@ -107,6 +107,7 @@ type broken struct {
 	releases []brokenRelease
 	builds   []store.Build
 	runs     []store.CronRun
+	oneOffs  []store.OneOff
 }
 
 // brokenRelease is one that was being rolled out.
@@ -115,10 +116,13 @@ type brokenRelease struct {
 	number int
 }
 
+// oneOffJob stands in the place of a job for one-offs.
+const oneOffJob = "(one-off)"
+
 // whyBroken is what the records say.
 const whyBroken = "interrupted: berth was stopped"
 
-func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs) == 0 }
+func (b broken) none() bool { return len(b.releases)+len(b.builds)+len(b.runs)+len(b.oneOffs) == 0 }
 
 // closeInterrupted closes the records of what was interrupted, later when the
 // state file cannot be written now: what runs is routed all the same.
@@ -169,8 +173,18 @@ func (b broken) close(tx *store.Tx) error {
 		}
 	}
 	for _, run := range b.runs {
-		if there(run.App) && tx.HasCronRun(run.App, run.Number) {
-			if _, err := tx.PutCronRun(run); err != nil {
+		if there(run.App) && tx.CronRuns.Has(run.App, run.Number) {
+			if _, err := tx.CronRuns.Put(run); err != nil {
+				return err
+			}
+			if err := tx.AddEvent(jobs.EventOf(run)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range b.oneOffs {
+		if there(o.App) && tx.OneOffs.Has(o.App, o.Number) {
+			if err := tx.OneOffs.Put(o); err != nil {
 				return err
 			}
 		}
@@ -187,6 +201,9 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 	for _, c := range containers {
 		if job, number, is := jobs.RunOf(c); is {
 			running[[3]string{c.About().Labels[labelApp], job, strconv.Itoa(number)}] = true
+		}
+		if number, is := jobs.OneOffOf(c); is {
+			running[[3]string{c.About().Labels[labelApp], oneOffJob, strconv.Itoa(number)}] = true
 		}
 	}
 	err = db.View(func(tx *store.Tx) error {
@@ -219,16 +236,27 @@ func interrupted(db *store.Store, containers []fleet.Container) (left broken, er
 				}
 				left.builds = append(left.builds, b)
 			}
-			runs, err := tx.CronRuns(app.Name, "", 0)
+			runs, err := tx.CronRuns.Of(app.Name, "", 0)
 			if err != nil {
 				return err
 			}
 			for _, run := range runs {
-				if !run.FinishedAt.IsZero() || running[[3]string{strconv.Itoa(app.UID), run.Job, strconv.Itoa(run.Number)}] {
+				if run.State.Ended() || running[[3]string{strconv.Itoa(app.UID), run.Job, strconv.Itoa(run.Number)}] {
 					continue
 				}
-				run.FinishedAt, run.ExitCode, run.Error = now, 1, whyBroken
+				run.FinishedAt, run.ExitCode, run.Error, run.State = now, 1, whyBroken, store.CronFailed
 				left.runs = append(left.runs, run)
+			}
+			oneOffs, err := tx.OneOffs.Of(app.Name)
+			if err != nil {
+				return err
+			}
+			for _, o := range oneOffs {
+				if o.State != store.OneOffRunning || running[[3]string{strconv.Itoa(app.UID), oneOffJob, strconv.Itoa(o.Number)}] {
+					continue
+				}
+				o.FinishedAt, o.ExitCode, o.Error, o.State = now, 1, whyBroken, store.OneOffFailed
+				left.oneOffs = append(left.oneOffs, o)
 			}
 		}
 		return nil
@@ -271,7 +299,7 @@ func (d *Deployer) bootApp(ctx context.Context, record store.App) {
 	release, err := d.liveRelease(record)
 	if err == nil {
 		err = d.converge(ctx, a, change{Change: fleet.Change{Patient: true}, record: record, release: release})
-		d.jobs.Schedule(a.fleet, release)
+		d.jobs.Schedule(a.fleet)
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("an app could not be started", "app", record.Name, "err", err)

@@ -40,11 +40,14 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 			{App: "shop", Job: "j", StartedAt: start, FinishedAt: start, ExitCode: 4},
 			{App: "shop", Job: "j", StartedAt: start}, // its container is gone
 		} {
-			if _, err := tx.PutCronRun(run); err != nil {
+			if _, err := tx.CronRuns.Put(run); err != nil {
 				return err
 			}
 		}
-		return nil
+		return errors.Join(
+			tx.OneOffs.Put(store.OneOff{App: "shop", Number: 1, State: store.OneOffOK, StartedAt: start}),
+			tx.OneOffs.Put(store.OneOff{App: "shop", Number: 2, State: store.OneOffRunning, StartedAt: start}), // its container is gone
+		)
 	})
 	if err := d.closeInterrupted(nil); err != nil {
 		t.Fatal(err)
@@ -67,7 +70,7 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		if pending.Status != store.ReleaseFailed {
 			t.Errorf("the pending release: got %s", pending.Status)
 		}
-		runs, err := tx.CronRuns("shop", "j", 0)
+		runs, err := tx.CronRuns.Of("shop", "j", 0)
 		if err != nil {
 			return err
 		}
@@ -76,6 +79,20 @@ func TestInterrupted_ClosesWhatNobodyWillEnd(t *testing.T) {
 		}
 		if got := runs[1]; got.ExitCode != 4 || got.Error != "" {
 			t.Errorf("the run that had ended: got %+v", got)
+		}
+		events, err := tx.Events("shop", 1)
+		if err != nil || len(events) != 1 || !strings.Contains(events[0].Text, "job j failed: interrupted") {
+			t.Errorf("got the events %+v, %v", events, err)
+		}
+		oneOffs, err := tx.OneOffs.Of("shop")
+		if err != nil {
+			return err
+		}
+		if got := oneOffs[0]; got.State != store.OneOffFailed || got.Error == "" || got.FinishedAt.IsZero() {
+			t.Errorf("the one-off whose container is gone: got %+v", got)
+		}
+		if got := oneOffs[1]; got.State != store.OneOffOK || got.Error != "" {
+			t.Errorf("the one-off that had ended: got %+v", got)
 		}
 		return nil
 	})
@@ -90,7 +107,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 	shop(t, d)
 	begin := func(app string) {
 		update(t, d, func(tx *store.Tx) error {
-			_, err := tx.PutCronRun(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
+			_, err := tx.CronRuns.Put(store.CronRun{App: app, Job: "j", StartedAt: time.Now()})
 			return errors.Join(err,
 				tx.Builds.Put(store.Build{App: app, Number: 7, Status: store.BuildRunning}),
 				tx.PutRelease(store.Release{App: app, Number: 2, Status: store.ReleasePending, Build: 7}))
@@ -123,7 +140,7 @@ func TestClose_LeavesOutWhatIsNotThereAnyMore(t *testing.T) {
 			release, err1 := tx.Release(app, 2)
 			build, err2 := tx.Builds.Get(app, 7)
 			builds, err3 := tx.Builds.Of(app, 0)
-			runs, err4 := tx.CronRuns(app, "j", 0)
+			runs, err4 := tx.CronRuns.Of(app, "j", 0)
 			state := "open"
 			if n := len(runs); n > 0 && !runs[n-1].FinishedAt.IsZero() {
 				state = "closed"

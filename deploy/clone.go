@@ -89,6 +89,13 @@ func copySettings(tx *store.Tx, from string, record store.App) error {
 	if err := tx.PutConfig(to, config); err != nil {
 		return err
 	}
+	cron, err := tx.CronPlans.Get(from)
+	if err != nil {
+		return err
+	}
+	if err := tx.CronPlans.Put(to, cron); err != nil {
+		return err
+	}
 	routing, err := tx.Routing(from)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/fleet/fleettest"
 	"github.com/berthd/berth/git"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -181,7 +182,7 @@ func TestDestroyApp_EndsItsJobsAndIsNotRoutedAgain(t *testing.T) {
 	})
 	ended := make(chan store.CronRun)
 	go func() {
-		run, _ := d.jobs.RunCron(context.Background(), "shop", "j", store.Root, io.Discard)
+		run, _ := d.jobs.RunCron(context.Background(), "shop", "j", jobs.CronOptions{}, store.Root, io.Discard)
 		ended <- run
 	}()
 	for !slices.ContainsFunc(m.Boxes(), (*fleettest.Box).Runs) {

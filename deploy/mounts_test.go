@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,16 +135,16 @@ func TestMount_IsForOneWriterUnlessItSaysOtherwise(t *testing.T) {
 		m := new(fleettest.Machine)
 		d, l, v := withVolume(t, m)
 		ctx := t.Context()
-		most := 0 // instances that run with the volume at once
+		var most atomic.Int64 // instances that run with the volume at once
 		m.SetProgram(func(spec fleet.Spec, cmd fleet.Command) fleettest.Program {
-			n := 0
+			n := int64(0)
 			for _, b := range m.Boxes() {
 				if b.Runs() && len(b.Spec.Mounts) > 0 {
 					n++
 				}
 			}
 			if len(spec.Mounts) > 0 {
-				most = max(most, n+1)
+				most.Store(max(most.Load(), n+1))
 			}
 			return fleettest.Program{}
 		})
@@ -173,15 +174,15 @@ func TestMount_IsForOneWriterUnlessItSaysOtherwise(t *testing.T) {
 		if got := scale(2); got != "E615" {
 			t.Errorf("a second instance: %q", got)
 		}
-		most = 0
+		most.Store(0)
 		if _, err := d.SetConfig(ctx, "shop", map[string]string{"COLOR": "blue"}, nil, false, store.Root, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.Restart(ctx, "shop", "", store.Root, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if most != 1 {
-			t.Errorf("%d instances ran with it at once", most)
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d instances ran with it at once", n)
 		}
 		for path, want := range map[string]string{
 			"/app": "E611", "/": "E611", "/proc/x": "E611", "app/x": "E611", "/app/../etc": "E611", "/app/x:y": "E611", "/etc/passwd": "E611",

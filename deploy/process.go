@@ -239,7 +239,7 @@ func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, 
 		a.building(0).noteStop("")
 	}
 	if record.Release != 0 {
-		d.jobs.Schedule(a.fleet, release)
+		d.jobs.Schedule(a.fleet)
 	}
 	d.publish(e.App)
 	return nil

@@ -79,7 +79,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
-	if mount, one := alone(release); one && record.Rollout != store.StopFirst && before != 0 {
+	if mount, one := alone(release); one && d.counts(record).Rollout != store.StopFirst && before != 0 {
 		out.Step("Storage", "%s is for one writer: v%d stops before v%d starts", mount.Path, before, release.Number)
 	}
 	kept, err := d.promise(record, release, with.by)
@@ -133,7 +133,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())
 	}
-	d.jobs.Schedule(a.fleet, release)
+	d.jobs.Schedule(a.fleet)
 	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.Warn)
 	return release.Config, nil

@@ -29,6 +29,9 @@ type Host interface {
 // died meanwhile.
 var ErrInterrupted = errors.New("the engine of the containers died meanwhile")
 
+// ErrEnded is a container that ended while a command ran in it.
+var ErrEnded = errors.New("the container ended meanwhile")
+
 // Container is one container of a host, with its own network. It is safe for
 // concurrent use.
 type Container interface {

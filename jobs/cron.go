@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
+	"github.com/berthd/berth/units"
 )
 
 const (
@@ -31,16 +33,31 @@ const (
 	labelRun  = "berth.run"
 )
 
+// The runs of an app are bounded, whatever its jobs allow.
+const (
+	// maxRuns is how many runs of an app's jobs may go on at once.
+	maxRuns = 20
+
+	// startsAtOnce is how many runs of all apps are started side by side: at
+	// midnight, the jobs of many apps are due.
+	startsAtOnce = 8
+)
+
+// bySchedule is who asked for a run that nobody asked for.
+const bySchedule = "schedule"
+
 // End ends the jobs of an app that is destroyed, and those of its runs that go on.
 func (j *Jobs) End(of *fleet.App) {
 	a := j.app(of)
-	a.unschedule(j.cron)
 	a.mu.Lock()
-	a.gone = true
+	a.gone, a.planned = true, nil
 	for _, runs := range a.runs {
 		for cancel := range maps.Values(runs) {
 			cancel(errDestroyed)
 		}
+	}
+	for _, o := range a.oneOffs {
+		o.cancel(errDestroyed)
 	}
 	a.mu.Unlock()
 	j.mu.Lock()
@@ -48,79 +65,252 @@ func (j *Jobs) End(of *fleet.App) {
 	delete(j.apps, of.UID())
 }
 
-// RunCron runs a job now, copies its output to out and returns how it ended.
-func (j *Jobs) RunCron(ctx context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
-	return j.runCron(ctx, app, id, by.Name, out)
+// CronOptions say how a job is run by hand.
+type CronOptions struct {
+	Detach bool          // only its start is waited for
+	TTL    time.Duration // the longest it may take; 0 is as the job says
 }
 
-// runCron runs a job of the live release in a container of its own. A job that
-// runs already is not run a second time.
-func (j *Jobs) runCron(ctx context.Context, app, id, by string, out io.Writer) (run store.CronRun, err error) {
+// RunCron runs a job now, copies its output to out and returns how it ended, or
+// how it began when it is detached.
+func (j *Jobs) RunCron(ctx context.Context, app, id string, o CronOptions, by store.User, out io.Writer) (store.CronRun, error) {
+	seconds := int(o.TTL / time.Second)
+	if o.TTL < 0 || o.TTL > cronTimeout || o.TTL > 0 && seconds == 0 {
+		return store.CronRun{}, fault.New(fault.Usage, code.CronInvalid, "a run of a cron job may take from 1 second to %d hours", int(cronTimeout.Hours()))
+	}
+	return j.runCron(ctx, app, id, beginning{by: by.Name, timeout: seconds, detach: o.Detach}, out)
+}
+
+// beginning is how a run comes about.
+type beginning struct {
+	by      string
+	timeout int // seconds; 0 is as the job says
+	detach  bool
+
+	slot, before time.Time // by schedule: the slot that it is for, and the one before when that was claimed
+	attempt      int       // from 1
+}
+
+// going is a run that was started.
+type going struct {
+	run  store.CronRun
+	app  *app
+	c    fleet.Container
+	log  string
+	done func()
+}
+
+// errClaimed is a slot that was decided already.
+var errClaimed = errors.New("the slot is claimed")
+
+// runCron runs a job in a container of its own.
+func (j *Jobs) runCron(ctx context.Context, app, id string, b beginning, out io.Writer) (run store.CronRun, err error) {
 	if err := j.cfg.Ready(ctx); err != nil {
 		return run, err
 	}
 	ctx, cancel := j.detached(ctx)
+	ctx, g, run, err := j.startCron(ctx, app, id, b)
+	if err != nil || g == nil {
+		cancel()
+		if errors.Is(err, errClaimed) {
+			return run, nil
+		}
+		return run, err
+	}
+	if b.detach {
+		began := j.cfg.Background(func(context.Context) {
+			defer cancel()
+			j.awaitRun(ctx, g)
+		})
+		if !began {
+			cancel()
+		}
+		return run, nil
+	}
 	defer cancel()
+	follow, stop := context.WithCancel(ctx)
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		runtime.FollowLog(follow, g.log, time.Unix(1, 0), func(l runtime.LogLine) error {
+			fmt.Fprintln(out, l.Text)
+			return nil
+		})
+	}()
+	run = j.awaitRun(ctx, g)
+	time.AfterFunc(runtime.LogSettles, stop)
+	<-copied
+	return run, nil
+}
+
+// startCron starts a run. It is recorded before anything of it starts, and what
+// is for a slot claims the slot by that. It returns nothing that goes on when the
+// run is left out.
+func (j *Jobs) startCron(ctx context.Context, app, id string, b beginning) (_ context.Context, g *going, run store.CronRun, err error) {
 	record, a, err := j.find(app)
 	if err != nil {
-		return run, err
+		return ctx, nil, run, err
 	}
 	release, err := j.cfg.Apps.Live(record)
 	if err != nil {
-		return run, err
+		return ctx, nil, run, err
 	}
 	if record.Stopped {
-		return run, Stopped(app)
+		return ctx, nil, run, Stopped(app)
 	}
-	job, err := findCron(release, id)
+	job, err := j.findCron(record, id)
 	if err != nil {
-		return run, err
+		return ctx, nil, run, err
 	}
-	ctx, done, err := a.admit(ctx, job)
-	if err != nil {
-		return run, err
+	ctx, done, refused := a.admit(ctx, job)
+	if refused != nil && b.slot.IsZero() {
+		return ctx, nil, run, refused
 	}
-	defer done()
+	if refused != nil {
+		done = func() {}
+	}
+	defer func() {
+		if g == nil {
+			done()
+		}
+	}()
+	run = store.CronRun{
+		App: record.Name, Job: id, State: store.CronScheduled, Command: job.Command, Release: release.Number, StartedAt: time.Now().UTC(), By: b.by,
+		Slot: b.slot.UTC(), Attempt: b.attempt, Timeout: cmp.Or(b.timeout, job.Timeout),
+	}
+	if b.slot.IsZero() {
+		run.Slot = time.Time{}
+	}
+	if refused != nil {
+		run.State, run.FinishedAt, run.Error = store.CronSkipped, run.StartedAt, refused.Error()
+	}
 	err = j.db.Update(func(tx *store.Tx) error {
-		run, err = tx.PutCronRun(store.CronRun{App: app, Job: id, Command: job.Command, Release: release.Number, StartedAt: time.Now().UTC(), By: by})
+		if b.attempt == 1 {
+			if err := claim(tx, record.Name, id, b); err != nil {
+				return err
+			}
+		}
+		run, err = tx.CronRuns.Put(run)
 		return err
 	})
 	if err != nil {
-		return run, fault.ExplainDiskFull(err)
+		return ctx, nil, run, fault.ExplainDiskFull(err)
 	}
-	j.cfg.Journal.Changed(app)
+	j.cfg.Journal.Changed(record.Name)
+	if refused != nil {
+		return ctx, nil, run, nil
+	}
 	j.cfg.Logs.Trim(a.ref(), release.Number, Source)
-	source := fmt.Sprintf("%s.%s.%d", Source, id, run.Number)
-	spec, c, err := fleet.Create(ctx, j.cfg.Host, func() fleet.Spec {
+	source := runSource(run)
+	spec, c, err := j.launch(ctx, func() fleet.Spec {
 		spec := formation.Spec(j.counts(record), release, kindCron, map[string]string{
 			fleet.LabelRelease: strconv.Itoa(release.Number), labelCron: id, labelRun: strconv.Itoa(run.Number),
 		})
 		spec.LogFile = j.cfg.Logs.File(a.ref(), release.Number, source, spec.ID)
 		return spec
-	})
-	if err == nil {
-		err = c.Launch(ctx, cronCommand(record, release, job, source))
-	}
+	}, cronCommand(record, release, job, source))
 	if err != nil {
-		if c != nil {
-			j.cfg.Fleet.Remove(c)
+		if j.life.Err() != nil {
+			return ctx, nil, run, err // the next start of berth closes the record
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
 		err = fault.ExplainDiskFull(fmt.Errorf("start the job: %w", err))
-		return j.endRun(a, run, fleet.Exit{}, err), err
+		return ctx, nil, j.endRun(a, run, fleet.Exit{}, err), err
 	}
-	follow, stop := context.WithCancel(ctx)
-	copied := make(chan struct{})
-	go func() {
-		defer close(copied)
-		runtime.FollowLog(follow, spec.LogFile, time.Unix(1, 0), func(l runtime.LogLine) error {
-			fmt.Fprintln(out, l.Text)
-			return nil
-		})
-	}()
-	run = j.awaitRun(ctx, a, c, run)
-	time.AfterFunc(runtime.LogSettles, stop)
-	<-copied
-	return run, nil
+	run.State = store.CronRunning
+	run = j.keepRun(a, run, false)
+	return ctx, &going{run, a, c, spec.LogFile, done}, run, nil
+}
+
+// launch makes a container and starts its program. What was made before an error
+// is removed.
+func (j *Jobs) launch(ctx context.Context, spec func() fleet.Spec, cmd fleet.Command) (fleet.Spec, fleet.Container, error) {
+	select {
+	case j.starts <- struct{}{}:
+		defer func() { <-j.starts }()
+	case <-ctx.Done():
+		return fleet.Spec{}, nil, ctx.Err()
+	}
+	made, c, err := fleet.Create(ctx, j.cfg.Host, spec)
+	if err == nil {
+		err = c.Launch(ctx, cmd)
+	}
+	if err != nil && c != nil {
+		j.cfg.Fleet.Remove(c)
+	}
+	return made, c, err
+}
+
+// claim claims the slot of a run, or returns errClaimed.
+func claim(tx *store.Tx, app, id string, b beginning) error {
+	slots, err := tx.CronSlots.Get(app, id)
+	if err != nil {
+		return err
+	}
+	if slots.Has(b.slot) {
+		return errClaimed
+	}
+	slots.Claim(b.slot.UTC(), b.before.UTC())
+	return tx.CronSlots.Put(app, id, slots)
+}
+
+// recordMissed records that slots of a job were missed.
+func (j *Jobs) recordMissed(a *app, job store.CronJob, d due) {
+	now := time.Now().UTC()
+	run := store.CronRun{
+		Job: job.ID, State: store.CronMissed, Command: job.Command, StartedAt: now, FinishedAt: now, By: bySchedule,
+		Slot: d.lastMissed.UTC(), Slots: d.missed, Error: "berth was not running when it was due",
+	}
+	if d.missed > 1 {
+		run.Error = fmt.Sprintf("berth was not running when %d slots were due", d.missed)
+	}
+	err := j.db.Update(func(tx *store.Tx) (err error) {
+		if run.App, err = nameNow(tx, a); err != nil || run.App == "" {
+			return err
+		}
+		if d.slot.IsZero() {
+			if err := claim(tx, run.App, job.ID, beginning{slot: d.lastMissed, before: d.before}); errors.Is(err, errClaimed) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		if run, err = tx.CronRuns.Put(run); err != nil {
+			return err
+		}
+		return tx.AddEvent(EventOf(run))
+	})
+	j.warn("missed runs of a job were not recorded", err, "app", a.called(), "job", job.ID)
+	j.cfg.Journal.Changed(a.called())
+}
+
+// nameNow returns what an app is called now; "" when it was destroyed.
+func nameNow(tx *store.Tx, a *app) (string, error) {
+	apps, err := tx.Apps()
+	if err != nil {
+		return "", err
+	}
+	n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.fleet.UID() })
+	if n < 0 {
+		return "", nil
+	}
+	return apps[n].Name, nil
+}
+
+// EventOf is the event of a run that somebody should hear of.
+func EventOf(run store.CronRun) store.Event {
+	how := run.Error
+	if how == "" {
+		how = fmt.Sprintf("exit code %d", run.ExitCode)
+	}
+	text := fmt.Sprintf("job %s %s: %s (run %d)", run.Job, run.State, how, run.Number)
+	return store.Event{Time: time.Now().UTC(), App: run.App, By: "berth", Kind: "cron", Text: text}
+}
+
+func runSource(run store.CronRun) string {
+	return fmt.Sprintf("%s.%s.%d", Source, run.Job, run.Number)
 }
 
 // cronCommand is what runs a job. A command that is the name of a process type
@@ -132,15 +322,21 @@ func cronCommand(record store.App, r store.Release, job store.CronJob, name stri
 	return formation.Command(record, r, job.Command, name)
 }
 
-// awaitRun waits for a job's container to end and records how it did.
-func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run store.CronRun) store.CronRun {
-	timeout := time.NewTimer(time.Until(run.StartedAt.Add(cronTimeout)))
+// awaitRun waits for a run to end and records how it did.
+func (j *Jobs) awaitRun(ctx context.Context, g *going) store.CronRun {
+	defer g.done()
+	run, c := g.run, g.c
+	limit := cronTimeout
+	if run.Timeout > 0 {
+		limit = time.Duration(run.Timeout) * time.Second
+	}
+	timeout := time.NewTimer(time.Until(run.StartedAt.Add(limit)))
 	defer timeout.Stop()
 	var err error
 	select {
 	case <-c.Done():
 	case <-timeout.C:
-		err = fmt.Errorf("it ran longer than %d hours", int(cronTimeout.Hours()))
+		err = fmt.Errorf("%w than %s", errTimedOut, units.Duration(limit))
 	case <-ctx.Done():
 		if err = context.Cause(ctx); !errors.Is(err, errReplaced) && !errors.Is(err, errDestroyed) {
 			return run // berth is ending; the job goes on and is taken back
@@ -149,16 +345,18 @@ func (j *Jobs) awaitRun(ctx context.Context, a *app, c fleet.Container, run stor
 	ctx = context.WithoutCancel(ctx)
 	j.warn("a job did not stop", c.Stop(ctx, fleet.StopGrace), "app", run.App, "job", run.Job)
 	exit := c.Exit(ctx)
-	run = j.endRun(a, run, exit, err)
+	run = j.endRun(g.app, run, exit, err)
 	if run.Error != "" {
-		j.cfg.Logs.Note(a.fleet, run.Release, fmt.Sprintf("%s.%s.%d", Source, run.Job, run.Number), "failed: "+run.Error)
+		j.cfg.Logs.Note(g.app.fleet, run.Release, runSource(run), string(run.State)+": "+run.Error)
 	}
 	j.cfg.Fleet.Remove(c)
 	return run
 }
 
+// endRun records how a run ended. One that failed is tried again when its job
+// says so.
 func (j *Jobs) endRun(a *app, run store.CronRun, exit fleet.Exit, err error) store.CronRun {
-	run.FinishedAt, run.ExitCode = time.Now().UTC(), exit.Code
+	run.FinishedAt, run.ExitCode, run.State = time.Now().UTC(), exit.Code, store.CronOK
 	if !exit.At.IsZero() { // it may have ended while berth was away
 		run.FinishedAt = exit.At.UTC()
 	}
@@ -171,24 +369,103 @@ func (j *Jobs) endRun(a *app, run store.CronRun, exit fleet.Exit, err error) sto
 	if run.Error != "" && run.ExitCode == 0 {
 		run.ExitCode = 1
 	}
-	failed := j.db.Update(func(tx *store.Tx) error {
-		apps, err := tx.Apps()
-		if err != nil {
+	switch {
+	case errors.Is(err, errTimedOut):
+		run.State = store.CronTimedOut
+	case run.ExitCode != 0:
+		run.State = store.CronFailed
+	}
+	wanted := errors.Is(err, errReplaced) || errors.Is(err, errDestroyed)
+	run = j.keepRun(a, run, run.State.Bad() && !wanted)
+	if !wanted {
+		j.retryLater(a, run)
+	}
+	return run
+}
+
+// keepRun records what is known of a run now, with an event of it for tell.
+func (j *Jobs) keepRun(a *app, run store.CronRun, tell bool) store.CronRun {
+	err := j.db.Update(func(tx *store.Tx) error {
+		name, err := nameNow(tx, a) // the app may have another name by now
+		if err != nil || name == "" {
 			return err
 		}
-		// The app may have another name by now. A destroyed one has no runs.
-		n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.fleet.UID() })
-		if n < 0 {
-			return nil
+		run.App = name
+		if tell {
+			if err := tx.AddEvent(EventOf(run)); err != nil {
+				return err
+			}
 		}
-		run.App = apps[n].Name
-		_, err = tx.PutCronRun(run)
+		_, err = tx.CronRuns.Put(run)
 		return err
 	})
-	j.warn("the end of a job was not recorded", failed, "app", run.App, "job", run.Job)
+	j.warn("where a run of a job stands was not recorded", err, "app", run.App, "job", run.Job)
 	j.cfg.Journal.Changed(run.App)
 	return run
 }
+
+// How long it takes until a run that failed is tried again: it doubles with each.
+const (
+	firstRetry = 30 * time.Second
+	lastRetry  = 10 * time.Minute
+)
+
+// retryLater tries a run of a slot again that failed, if its job says so.
+func (j *Jobs) retryLater(a *app, run store.CronRun) {
+	if run.Slot.IsZero() || run.State != store.CronFailed && run.State != store.CronTimedOut || run.Attempt < 1 {
+		return
+	}
+	wanted := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		p := a.planned[run.Job]
+		return p != nil && run.Attempt <= p.job.Retries
+	}
+	if !wanted() {
+		return
+	}
+	pause := min(firstRetry<<min(run.Attempt-1, 8), lastRetry)
+	j.cfg.Background(func(ctx context.Context) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return // the next start of berth tries it again
+		}
+		if !wanted() {
+			return
+		}
+		_, err := j.runCron(ctx, a.called(), run.Job, beginning{by: bySchedule, slot: run.Slot, attempt: run.Attempt + 1}, io.Discard)
+		j.warn("a cron job was not tried again", err, "app", a.called(), "job", run.Job)
+	})
+}
+
+// retryAtStart tries again what failed shortly before berth was stopped.
+func (j *Jobs) retryAtStart(a *app) {
+	a.mu.Lock()
+	first := !a.retried
+	a.retried = true
+	wants := slices.ContainsFunc(slices.Collect(maps.Values(a.planned)), func(p *planned) bool { return p.job.Retries > 0 })
+	a.mu.Unlock()
+	if !first || !wants {
+		return
+	}
+	var runs []store.CronRun
+	err := j.db.View(func(tx *store.Tx) (err error) {
+		runs, err = tx.CronRuns.Of(a.called(), "", 0)
+		return err
+	})
+	j.warn("it cannot be read which jobs are to be tried again", err, "app", a.called())
+	seen := map[string]bool{}
+	for _, run := range runs {
+		if !seen[run.Job] && time.Since(run.FinishedAt) < retriedFor {
+			j.retryLater(a, run)
+		}
+		seen[run.Job] = true
+	}
+}
+
+// retriedFor is how long after its end a run is tried again at a start of berth.
+const retriedFor = time.Hour
 
 // RunOf returns the cron job and the number of the run of a container; it is
 // false for other containers. The run still goes on, or its end has not been
@@ -199,7 +476,7 @@ func RunOf(c fleet.Container) (job string, number int, is bool) {
 	return labels[labelCron], number, labels[fleet.LabelKind] == kindCron && c.Launched()
 }
 
-// Adopt takes back the runs of some apps that went on, or ended, while berth was
+// Adopt takes back the runs and detached one-offs of some apps that went on, or ended, while berth was
 // away. It returns the other containers.
 func (j *Jobs) Adopt(records []store.App, containers []fleet.Container) (left []fleet.Container) {
 	apps := map[string]store.App{}
@@ -207,12 +484,17 @@ func (j *Jobs) Adopt(records []store.App, containers []fleet.Container) (left []
 		apps[strconv.Itoa(record.UID)] = record
 	}
 	for _, c := range containers {
-		job, number, is := RunOf(c)
-		if record, there := apps[c.About().Labels[fleet.LabelApp]]; there && is {
+		record, there := apps[c.About().Labels[fleet.LabelApp]]
+		job, number, cron := RunOf(c)
+		oneOff, once := OneOffOf(c)
+		switch {
+		case there && cron:
 			j.adopt(record, c, job, number)
-			continue
+		case there && once:
+			j.adoptOneOff(record, c, oneOff)
+		default:
+			left = append(left, c)
 		}
-		left = append(left, c)
 	}
 	return left
 }
@@ -220,37 +502,45 @@ func (j *Jobs) Adopt(records []store.App, containers []fleet.Container) (left []
 func (j *Jobs) adopt(record store.App, c fleet.Container, id string, number int) {
 	a := j.app(j.cfg.Apps.Running(record))
 	var run store.CronRun
-	err := j.db.View(func(tx *store.Tx) error {
-		runs, err := tx.CronRuns(record.Name, id, 0)
-		for _, r := range runs {
-			if r.Number == number {
-				run = r
-			}
-		}
+	err := j.db.View(func(tx *store.Tx) (err error) {
+		run, _, err = tx.CronRuns.Get(record.Name, number)
 		return err
 	})
 	j.warn("the record of a running job cannot be read", err, "app", record.Name, "job", id)
-	if run.Number == 0 || !run.FinishedAt.IsZero() {
+	if run.Number == 0 || run.Job != id || run.State.Ended() {
 		j.cfg.Background(func(context.Context) { j.cfg.Fleet.Remove(c) })
 		return
 	}
 	ctx, done, err := a.admit(j.life, store.CronJob{ID: id, Concurrency: "allow"})
-	j.warn("a running job was not taken back", err, "app", record.Name, "job", id)
-	j.cfg.Background(func(context.Context) {
-		defer done()
-		j.awaitRun(ctx, a, c, run)
-	})
+	if err != nil { // it goes on all the same
+		ctx, done = j.life, func() {}
+	}
+	j.cfg.Background(func(context.Context) { j.awaitRun(ctx, &going{run: run, app: a, c: c, done: done}) })
 }
 
-func findCron(release store.Release, id string) (store.CronJob, error) {
+// findCron returns a job of an app.
+func (j *Jobs) findCron(record store.App, id string) (store.CronJob, error) {
+	var jobs []store.CronJob
+	err := j.db.View(func(tx *store.Tx) error {
+		release, plan, err := cronOf(tx, record)
+		jobs = jobsOf(plan, release)
+		return err
+	})
+	if err != nil {
+		return store.CronJob{}, err
+	}
+	return findCron(record.Name, jobs, id)
+}
+
+func findCron(app string, jobs []store.CronJob, id string) (store.CronJob, error) {
 	var ids []string
-	for _, job := range release.Cron {
+	for _, job := range jobs {
 		if job.ID == id {
 			return job, nil
 		}
 		ids = append(ids, job.ID)
 	}
-	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %q", release.App, id).Hint("berth cron:list %s shows them", release.App)
+	f := fault.New(fault.NotFound, code.CronUnknown, "%s has no cron job %.60q", app, id).Hint("berth cron:list %s shows them", app)
 	if near := fault.Nearest(id, ids); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -261,6 +551,7 @@ func findCron(release store.Release, id string) (store.CronJob, error) {
 var (
 	errReplaced  = errors.New("replaced by a newer run")
 	errDestroyed = errors.New("its app was destroyed")
+	errTimedOut  = errors.New("it ran longer")
 )
 
 // admit lets a run of a job begin, as its concurrency says. The context it
@@ -271,6 +562,14 @@ func (a *app) admit(ctx context.Context, job store.CronJob) (_ context.Context, 
 	defer a.mu.Unlock()
 	if a.gone {
 		return nil, nil, errDestroyed
+	}
+	all := 0
+	for _, runs := range a.runs {
+		all += len(runs)
+	}
+	if all >= maxRuns && job.Concurrency != "replace" {
+		return nil, nil, fault.New(fault.Conflict, code.CronFull, "%d runs of the cron jobs of %s are in progress; the maximum is %d", all, a.called(), maxRuns).
+			Hint("berth cron:list %s shows them; a timeout ends runs that hang", a.called())
 	}
 	switch going := a.runs[job.ID]; {
 	case len(going) == 0, job.Concurrency == "allow":

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,12 +63,12 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 	record, a := shop(t, d)
 	var run store.CronRun
 	update(t, d, func(tx *store.Tx) (err error) {
-		run, err = tx.PutCronRun(store.CronRun{App: "shop", Job: "j", StartedAt: time.Now()})
+		run, err = tx.CronRuns.Put(store.CronRun{App: "shop", Job: "j", State: store.CronRunning, StartedAt: time.Now()})
 		return err
 	})
 	runs := func(app string) (runs []store.CronRun) {
 		err := d.db.View(func(tx *store.Tx) (err error) {
-			runs, err = tx.CronRuns(app, "j", 0)
+			runs, err = tx.CronRuns.Of(app, "j", 0)
 			return err
 		})
 		if err != nil {
@@ -89,5 +90,20 @@ func TestEndRun_IsTheAppsUnderWhateverName(t *testing.T) {
 	d.endRun(a, run, fleet.Exit{}, nil)
 	if got := append(runs("store"), runs("shop")...); len(got) != 0 {
 		t.Errorf("the runs of the destroyed app %d: got %+v", record.UID, got)
+	}
+}
+
+func TestCronCommand_AProcessTypeIsItsCommand(t *testing.T) {
+	r := store.Release{Processes: []store.Process{{Type: "web", Command: "serve"}, {Type: "task", Command: "echo x"}, {Type: "image", Args: []string{"/bin/tool"}}}}
+	for command, want := range map[string][]string{
+		"task":       {"/bin/bash", "-c", "echo x"},
+		" task ":     {"/bin/bash", "-c", "echo x"},
+		"image":      {"/bin/tool"},
+		"task -v":    {"/bin/bash", "-c", "task -v"},
+		"python job": {"/bin/bash", "-c", "python job"},
+	} {
+		if got := cronCommand(store.App{}, r, store.CronJob{Command: command}, "cron.1.1").Args; !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", command, got, want)
+		}
 	}
 }

@@ -4,8 +4,11 @@
 // A run of a cron job has a container and a record. It continues when berth stops,
 // and the next start adopts it:
 //
-//	schedule, cron:run ──> admit ──> record ──> container ──> end of the record
-//	start of berth     ──> Adopt ─────────────────────────────┘
+//	slot, cron:run, run:detached ──> admit ──> record ──> container ──> end of the record
+//	start of berth               ──> Adopt ─────────────────────────────┘
+//
+// A slot is a time of a job's schedule. Its run claims it by its record, before
+// anything starts, so that no slot is run twice.
 //
 // The package does not know how a release is made. Schedule tells it which one is
 // live.
@@ -16,9 +19,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/berthd/berth/fleet"
 	"github.com/berthd/berth/fleet/formation"
@@ -53,9 +53,11 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Engine runs commands at a terminal.
+// Engine runs commands at a terminal: in a container of their own, or in one that
+// runs. *runtime.Engine documents it.
 type Engine interface {
 	Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
+	Enter(ctx context.Context, container string, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error)
 }
 
 // Remover removes containers that may be nil.
@@ -100,7 +102,9 @@ type Jobs struct {
 	cfg  Config
 	life context.Context
 	db   *store.Store
-	cron *cron.Cron
+
+	replanned chan struct{} // something is planned anew
+	starts    chan struct{} // has a place for each start that is under way
 
 	mu   sync.Mutex // guards what follows
 	apps map[int]*app
@@ -110,11 +114,17 @@ type Jobs struct {
 type app struct {
 	fleet *fleet.App
 
-	mu   sync.Mutex // guards what follows; held for memory only
-	jobs []cron.EntryID
-	ran  map[string]*ranAt                           // when each job was run by its schedule last, by its id
-	gone bool                                        // destroyed: no job begins any more
-	runs map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+	planning sync.Mutex // held while its jobs are planned
+
+	mu      sync.Mutex                                  // guards what follows; held for memory only
+	planned map[string]*planned                         // what runs by schedule, by the job's id; nil until it was planned
+	retried bool                                        // what failed before the start of berth was tried again
+	gone    bool                                        // destroyed: no job begins any more
+	runs    map[string]map[*int]context.CancelCauseFunc // the runs of cron jobs that go on, by the job's id
+
+	oneOffs map[int]*oneOff // those that go on, by their numbers
+	last    int             // the number of the one that began last; 0 until one did
+	entered int             // how many commands go on in instances
 }
 
 // called returns the app's name as it is now.
@@ -125,15 +135,10 @@ func (a *app) ref() fleet.Ref { return fleet.Ref{UID: a.fleet.UID(), Name: a.cal
 // New returns the jobs of all apps. They are run by their schedules while Run
 // runs; none begins after life has ended.
 func New(life context.Context, cfg Config) *Jobs {
-	return &Jobs{cfg: cfg, life: life, db: cfg.Store, cron: cron.New(cron.WithLocation(time.UTC)), apps: map[int]*app{}}
-}
-
-// Run runs jobs by their schedules until ctx ends. It returns once those that it
-// began have ended or been left to the next start of berth.
-func (j *Jobs) Run(ctx context.Context) {
-	j.cron.Start()
-	j.watchClock(ctx)
-	<-j.cron.Stop().Done()
+	return &Jobs{
+		cfg: cfg, life: life, db: cfg.Store, apps: map[int]*app{},
+		replanned: make(chan struct{}, 1), starts: make(chan struct{}, startsAtOnce),
+	}
 }
 
 // app returns what is planned and runs of an app.
@@ -142,7 +147,7 @@ func (j *Jobs) app(a *fleet.App) *app {
 	defer j.mu.Unlock()
 	one := j.apps[a.UID()]
 	if one == nil {
-		one = &app{fleet: a, ran: map[string]*ranAt{}, runs: map[string]map[*int]context.CancelCauseFunc{}}
+		one = &app{fleet: a, runs: map[string]map[*int]context.CancelCauseFunc{}, oneOffs: map[int]*oneOff{}}
 		j.apps[a.UID()] = one
 	}
 	return one

@@ -8,35 +8,67 @@ import (
 	"testing"
 
 	"github.com/berthd/berth/fleet"
+	"github.com/berthd/berth/fleet/fleettest"
 	"github.com/berthd/berth/store"
 )
 
-// world is jobs without a host. It is what they ask for: their Apps, Journal
-// and Logs.
+// world is jobs on a host that keeps time under testing/synctest. It is what they
+// ask for: their Apps, Fleet, Journal and Logs.
 type world struct {
 	*Jobs
-	fleet *fleet.Fleet
-	dir   string
-	work  sync.WaitGroup
-	apps  map[int]*fleet.App
+	fleet   *fleet.Fleet
+	machine *fleettest.Machine
+	host    *fleettest.Life
+	dir     string
+	work    sync.WaitGroup
+	apps    map[int]*fleet.App
+	end     context.CancelFunc
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newLife(t, t.TempDir(), &fleettest.Machine{}) }
+
+// newLife is berth on a machine that may have had one before, in the same directory.
+func newLife(t *testing.T, dir string, machine *fleettest.Machine) *world {
 	t.Helper()
-	w := &world{fleet: new(fleet.Fleet), dir: t.TempDir(), apps: map[int]*fleet.App{}}
+	w := &world{fleet: new(fleet.Fleet), machine: machine, host: fleettest.NewLife(machine), dir: dir, apps: map[int]*fleet.App{}}
 	db, err := store.Open(w.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w.Jobs = New(t.Context(), Config{
-		Store: db, Apps: w, Journal: w, Logs: w, SSHCommand: func() string { return "berth" },
+	life, end := context.WithCancel(t.Context())
+	w.end = end
+	w.Jobs = New(life, Config{
+		Store: db, Host: w.host.Host(), Fleet: w, Apps: w, Journal: w, Logs: w, SSHCommand: func() string { return "berth" },
 		Ready:      func(context.Context) error { return nil },
-		Background: func(fn func(context.Context)) bool { w.work.Go(func() { fn(t.Context()) }); return true },
+		Background: func(fn func(context.Context)) bool { w.work.Go(func() { fn(life) }); return true },
 		Log:        slog.New(slog.DiscardHandler),
 	})
 	return w
 }
+
+// crash ends the life without a word, and returns the next one, which has not
+// taken anything back yet.
+func (w *world) crash(t *testing.T) *world {
+	t.Helper()
+	w.host.End()
+	w.end()
+	w.work.Wait()
+	if err := w.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return newLife(t, w.dir, w.machine)
+}
+
+// finish ends the last life and all that runs.
+func (w *world) finish() {
+	w.end()
+	w.work.Wait()
+	w.machine.Reboot()
+	w.db.Close()
+}
+
+func (w *world) Remove(c fleet.Container) { c.Remove(context.Background()) }
 
 func (w *world) Running(record store.App) *fleet.App {
 	if w.apps[record.UID] == nil {

@@ -211,7 +211,7 @@ func (e *Engine) runOCI(ctx context.Context, p ociRun) (exit Exit, err error) {
 		awaitPidfd(context.Background(), proc)
 		kills, limit = e.cgroups.oomKills(p.spec.ID)
 	}()
-	e.attend(ctx, p.spec.ID, p.att, stdin.end, ended)
+	e.attend(ctx, attended{container: p.spec.ID}, p.att, stdin.end, ended)
 	if ctx.Err() != nil {
 		signalPidfd(proc, unix.SIGKILL)
 		<-ended
@@ -251,12 +251,25 @@ func (e *Engine) killedExit(id string, oom bool) Exit {
 	return Exit{Code: 137, Signal: int(unix.SIGKILL), OOM: oom || kills > 0, MemoryLimit: limit}
 }
 
+// attended is a program whose streams are somebody's.
+type attended struct {
+	container string
+	exec      string            // its id beside the container's own; "" is that one
+	signal    func(unix.Signal) // signals it; nil is all of the container
+}
+
 // attend passes on signals, sizes and the end of the input until the program ends.
-func (e *Engine) attend(ctx context.Context, id string, att Attachment, inputEnd, ended <-chan struct{}) {
+func (e *Engine) attend(ctx context.Context, to attended, att Attachment, inputEnd, ended <-chan struct{}) {
 	service := e.client.TaskService()
 	call := func(what string, err error) {
 		if err != nil && ctx.Err() == nil {
-			e.log.Debug("one-off: "+what, "id", id, "err", err)
+			e.log.Debug("one-off: "+what, "id", to.container, "err", err)
+		}
+	}
+	if to.signal == nil {
+		to.signal = func(sig unix.Signal) { // All: the shell that came first does not pass signals on.
+			_, err := service.Kill(ctx, &tasks.KillRequest{ContainerID: to.container, Signal: uint32(sig), All: true})
+			call("signal", err)
 		}
 	}
 	for {
@@ -267,24 +280,22 @@ func (e *Engine) attend(ctx context.Context, id string, att Attachment, inputEnd
 			return
 		case <-inputEnd:
 			inputEnd = nil
-			_, err := service.CloseIO(ctx, &tasks.CloseIORequest{ContainerID: id, Stdin: true})
+			_, err := service.CloseIO(ctx, &tasks.CloseIORequest{ContainerID: to.container, ExecID: to.exec, Stdin: true})
 			call("close input", err)
 		case size, ok := <-att.Resize:
 			if !ok {
 				att.Resize = nil
 				continue
 			}
-			_, err := service.ResizePty(ctx, &tasks.ResizePtyRequest{ContainerID: id, Width: uint32(size.Cols), Height: uint32(size.Rows)})
+			_, err := service.ResizePty(ctx, &tasks.ResizePtyRequest{ContainerID: to.container, ExecID: to.exec, Width: uint32(size.Cols), Height: uint32(size.Rows)})
 			call("resize", err)
 		case name, ok := <-att.Signals:
 			if !ok {
 				att.Signals = nil
 				continue
 			}
-			// All: the shell that came first does not pass signals on.
 			if sig := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); sig != 0 {
-				_, err := service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(sig), All: true})
-				call("signal", err)
+				to.signal(sig)
 			}
 		}
 	}

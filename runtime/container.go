@@ -320,6 +320,15 @@ func (e *Engine) Containers(ctx context.Context) ([]*Container, error) {
 		}
 		if c == nil {
 			c = e.adopt(r, running[r.ID])
+			if c.proc != nil {
+				go func() { // bounded by its context
+					ctx, cancel := outage.Lasting(ctx)
+					defer cancel()
+					if err := c.endExecs(ctx); err != nil {
+						e.log.Warn("what an earlier berth ran in a container was not ended", "id", c.ID, "err", err)
+					}
+				}()
+			}
 		}
 		list = append(list, c)
 	}

@@ -12,7 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -313,9 +316,10 @@ func TestFiles_StayInTheVolume(t *testing.T) {
 			t.Errorf("%s is there", name)
 		}
 	}
-	for name, want := range map[string]string{"../x": "E616", "out/secret": "E616", ".": "E616", "none": "E617", "dir": "E618", "out": "", "pipe": ""} {
+	for name, want := range map[string]string{"../x": "E616", "out/secret": "E616", ".": "E616", "none": "E617", "dir": "E618", "pipe": ""} {
 		wantCode(t, r.Remove(t.Context(), v.ID, name, false, store.Root), want)
 	}
+	wantCode(t, r.Remove(t.Context(), v.ID, "out", false, store.Root), "")
 	wantCode(t, r.Remove(t.Context(), v.ID, "dir", true, store.Root), "")
 	if entries, err := os.ReadDir(r.place(v.ID)); err != nil || len(entries) != 1 {
 		t.Errorf("left: %v %v", entries, err)
@@ -620,10 +624,18 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 			app  string
 			stop bool
 		}
+		var mu sync.Mutex // guards restarts
 		var restarts []restart
+		done := func() []restart {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(restarts)
+		}
 		r := New(Config{
 			Store: db, Dir: filepath.Join(dir, "volumes"), Log: slog.New(slog.DiscardHandler),
 			Restart: func(_ context.Context, app string, stop bool) error {
+				mu.Lock()
+				defer mu.Unlock()
 				restarts = append(restarts, restart{app, stop})
 				return nil
 			},
@@ -636,13 +648,13 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		used, measured := int64(0), 0
+		var used, measured atomic.Int64
 		r.measure = func(_ context.Context, dir string, _ int64) (int64, error) {
 			if dir == r.files(idle.ID) {
 				return 2 << 30, nil
 			}
-			measured++
-			return used, nil
+			measured.Add(1)
+			return used.Load(), nil
 		}
 		writable := func() bool {
 			bound, release, err := r.Hold([]fleet.Mount{{Volume: v.ID, Path: "/app/data"}})
@@ -656,29 +668,29 @@ func TestWatchdog_HoldsTheLimit(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { r.Run(ctx); close(ended) }()
 		time.Sleep(10 * measureEvery)
-		if n := measured; n < 9 || n > 12 || len(restarts) != 0 || !writable() {
-			t.Errorf("at rest: measured %d times, restarts %v", n, restarts)
+		if n := measured.Load(); n < 9 || n > 12 || len(done()) != 0 || !writable() {
+			t.Errorf("at rest: measured %d times, restarts %v", n, done())
 		}
-		used = 1<<30 + 1
+		used.Store(1<<30 + 1)
 		time.Sleep(measureEvery + time.Second)
-		if len(restarts) != 1 || restarts[0] != (restart{"shop", true}) || writable() {
-			t.Errorf("over the limit: restarts %v", restarts)
+		if len(done()) != 1 || done()[0] != (restart{"shop", true}) || writable() {
+			t.Errorf("over the limit: restarts %v", done())
 		}
-		used = 1 << 30 // not far enough below
+		used.Store(1 << 30) // not far enough below
 		time.Sleep(10 * measureEvery)
-		if len(restarts) != 1 || writable() {
-			t.Errorf("at the limit: restarts %v", restarts)
+		if len(done()) != 1 || writable() {
+			t.Errorf("at the limit: restarts %v", done())
 		}
-		used = 900 << 20
+		used.Store(900 << 20)
 		time.Sleep(measureEvery + time.Second)
-		if len(restarts) != 2 || restarts[1] != (restart{"shop", false}) || !writable() {
-			t.Errorf("below the limit: restarts %v", restarts)
+		if len(done()) != 2 || done()[1] != (restart{"shop", false}) || !writable() {
+			t.Errorf("below the limit: restarts %v", done())
 		}
-		if _, err := r.SetSize(ctx, v.ID, 500<<20, store.Root); err != nil || len(restarts) != 3 || writable() {
-			t.Errorf("a lower limit: %v, restarts %v", err, restarts)
+		if _, err := r.SetSize(ctx, v.ID, 500<<20, store.Root); err != nil || len(done()) != 3 || writable() {
+			t.Errorf("a lower limit: %v, restarts %v", err, done())
 		}
-		if _, err := r.SetSize(ctx, v.ID, 0, store.Root); err != nil || len(restarts) != 4 || !writable() {
-			t.Errorf("no limit: %v, restarts %v", err, restarts)
+		if _, err := r.SetSize(ctx, v.ID, 0, store.Root); err != nil || len(done()) != 4 || !writable() {
+			t.Errorf("no limit: %v, restarts %v", err, done())
 		}
 		cancel()
 		<-ended

@@ -28,6 +28,9 @@ func furnish(t *testing.T, s *store.Store, name string) {
 		logins[store.RegistryPlace{App: name, Host: "registry.example.com"}] = store.RegistryLogin{Password: name}
 		return errors.Join(
 			fillApp(tx, name),
+			tx.CronPlans.Put(name, store.CronPlan{Jobs: []store.CronJob{{ID: "of-" + name}}}),
+			tx.CronSlots.Put(name, "of-"+name, store.CronSlots{}),
+			tx.OneOffs.Put(store.OneOff{App: name, Number: 1, By: name}),
 			allot(tx, name),
 			consentToItself(tx, name),
 			tx.Registries.Replace(logins),
@@ -97,7 +100,7 @@ func TestRenameApp_ChangesTheNameAndNothingElse(t *testing.T) {
 		if err != nil || len(builds) != 2 || builds[0].App != "new" {
 			t.Errorf("builds: got %+v, %v", builds, err)
 		}
-		runs, err := tx.CronRuns("new", "", 0)
+		runs, err := tx.CronRuns.Of("new", "", 0)
 		if err != nil || len(runs) != 2 || runs[0].App != "new" {
 			t.Errorf("runs: got %+v, %v", runs, err)
 		}

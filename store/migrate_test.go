@@ -171,7 +171,7 @@ func TestMigrate_WhatHadTheNameBeforeIsNotTheNextApps(t *testing.T) {
 	}
 	// Counters go on.
 	err = s.Update(func(tx *store.Tx) error {
-		run, err := tx.PutCronRun(store.CronRun{App: "shop", Job: "1a2b3c4d"})
+		run, err := tx.CronRuns.Put(store.CronRun{App: "shop", Job: "1a2b3c4d"})
 		if err != nil || run.Number != 3 {
 			t.Errorf("the next run is number %d (%v), want 3", run.Number, err)
 		}

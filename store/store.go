@@ -1,6 +1,6 @@
 // Package store keeps the state: the nouns of berth and their records, in one bbolt
-// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob and
-// Event, and nothing that runs.
+// file. It owns the shape of App, Release, Build, Domain, Port, Key, CronJob, OneOff
+// and Event, and nothing that runs.
 //
 // An app is identified by its id, its user id in decimal. Its name is an index over
 // the ids: callers name an app, and its records are stored under the id.
@@ -14,6 +14,9 @@
 //	releases      ID / number     → Release, its config sealed beside it
 //	builds        ID / number     → Build
 //	runs          ID / number     → CronRun
+//	cron          ID              → CronPlan
+//	cronslots     ID / job        → CronSlots
+//	oneoffs       ID / number     → OneOff
 //	domains       HOST PATH       → Domain, which says the ID of its app
 //	domainsof     ID / HOST PATH  → nothing: which of the domains are the app's
 //	pairs         ID / HOST       → sealed Pair
@@ -77,7 +80,7 @@ const (
 )
 
 var buckets = []string{
-	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "domains", "domainsof", "ports", "consents", "pairs",
+	"meta", "apps", "appnames", "config", "releases", "builds", "runs", "cron", "cronslots", "oneoffs", "domains", "domainsof", "ports", "consents", "pairs",
 	"registries", "resources", "routing", "volumes", "mounts", "keys", "logins", "audit", "auditof", "events", "eventsof", "hostkeys", "certificates", "properties",
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -382,11 +383,11 @@ func TestUser_May(t *testing.T) {
 func TestHistory_IsBounded(t *testing.T) {
 	s := open(t, t.TempDir())
 	create(t, s, "shop")
-	const more = 620 // runs, of which 500 are kept
+	const more = store.KeptCronRuns + 120
 	for range 2 {
 		err := s.Update(func(tx *store.Tx) error {
 			for range more / 2 {
-				if _, err := tx.PutCronRun(store.CronRun{App: "shop", Job: "j"}); err != nil {
+				if _, err := tx.CronRuns.Put(store.CronRun{App: "shop", Job: "j", State: store.CronOK, StartedAt: time.Now()}); err != nil {
 					return err
 				}
 			}
@@ -397,11 +398,90 @@ func TestHistory_IsBounded(t *testing.T) {
 		}
 	}
 	s.View(func(tx *store.Tx) error {
-		runs, err := tx.CronRuns("shop", "j", 0)
-		if err != nil || len(runs) > 500 || runs[0].Number != more {
-			t.Errorf("got %d runs (newest %d), %v; want at most 500, the newest %d", len(runs), runs[0].Number, err, more)
+		runs, err := tx.CronRuns.Of("shop", "j", 0)
+		if err != nil || len(runs) > store.KeptCronRuns || runs[0].Number != more {
+			t.Errorf("got %d runs (newest %d), %v; want at most %d, the newest %d", len(runs), runs[0].Number, err, store.KeptCronRuns, more)
 		}
 		return nil
+	})
+}
+
+func TestCronRuns_OldOnesGoAndThoseThatGoOnStay(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "shop")
+	update(t, s, func(tx *store.Tx) error {
+		long := time.Now().Add(-store.KeptCronRunsFor - time.Hour)
+		for _, run := range []store.CronRun{
+			{Job: "hangs", State: store.CronRunning, StartedAt: long},
+			{Job: "old", State: store.CronOK, StartedAt: long},
+			{Job: "new", State: store.CronOK, StartedAt: time.Now()},
+		} {
+			run.App = "shop"
+			if _, err := tx.CronRuns.Put(run); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var got []string
+	update(t, s, func(tx *store.Tx) error {
+		runs, err := tx.CronRuns.Of("shop", "", 0)
+		for _, run := range runs {
+			got = append(got, run.Job)
+		}
+		return err
+	})
+	if !slices.Equal(got, []string{"new", "hangs"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCronSlots_ASpanGrowsAndASlotIsClaimedOnce(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 29, 12, minute, 0, 0, time.UTC) }
+	var s store.CronSlots
+	s.Claim(at(1), time.Time{})
+	s.Claim(at(2), at(1))
+	s.Claim(at(40), at(39)) // 3 to 39 were left out
+	for minute, want := range map[int]bool{0: false, 1: true, 2: true, 3: false, 39: false, 40: true, 41: false} {
+		if got := s.Has(at(minute)); got != want {
+			t.Errorf("12:%02d: got %v", minute, got)
+		}
+	}
+	if len(s.Claimed) != 2 {
+		t.Errorf("got the spans %v", s.Claimed)
+	}
+	if got := s.Last(at(30)); !got.Equal(at(2)) {
+		t.Errorf("the last until 12:30: got %s", got)
+	}
+	if got := s.Last(at(50)); !got.Equal(at(40)) {
+		t.Errorf("the last until 12:50: got %s", got)
+	}
+	for n := range 100 {
+		s.Claim(at(100+2*n), time.Time{})
+	}
+	if len(s.Claimed) > 32 {
+		t.Errorf("%d spans are kept", len(s.Claimed))
+	}
+}
+
+func TestOneOffs_ThoseThatEndedAreBounded(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "shop")
+	update(t, s, func(tx *store.Tx) error {
+		for n := 1; n <= store.KeptOneOffs+50; n++ {
+			o := store.OneOff{App: "shop", Number: n, State: store.OneOffOK}
+			if n == 1 {
+				o.State = store.OneOffRunning
+			}
+			if err := tx.OneOffs.Put(o); err != nil {
+				return err
+			}
+		}
+		all, err := tx.OneOffs.Of("shop")
+		if len(all) != store.KeptOneOffs+1 || all[len(all)-1].Number != 1 || all[0].Number != store.KeptOneOffs+50 {
+			t.Errorf("got %d, the newest %d, the oldest %d", len(all), all[0].Number, all[len(all)-1].Number)
+		}
+		return err
 	})
 }
 

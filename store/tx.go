@@ -13,9 +13,13 @@ import (
 type Tx struct {
 	Builds     Builds
 	Consents   Consents
+	CronPlans  CronPlans
+	CronRuns   CronRuns
+	CronSlots  CronSlotBook
 	HostKeys   HostKeys
 	Keys       Keys
 	Logins     Logins
+	OneOffs    OneOffs
 	Pages      Pages
 	Pairs      Pairs
 	Ports      Ports
@@ -33,9 +37,13 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 	return &Tx{
 		Builds:     Builds{r},
 		Consents:   Consents{r},
+		CronPlans:  CronPlans{r},
+		CronRuns:   CronRuns{r},
+		CronSlots:  CronSlotBook{r},
 		HostKeys:   HostKeys{r},
 		Keys:       Keys{r},
 		Logins:     Logins{r},
+		OneOffs:    OneOffs{r},
 		Pages:      Pages{r},
 		Pairs:      Pairs{r},
 		Ports:      Ports{r},
@@ -61,11 +69,11 @@ func (tx *records) bucket(name string) *bolt.Bucket { return tx.bolt.Bucket([]by
 // of returns the bucket of an app's records, nil when it has none. The app is
 // named, and its records hang under its id.
 func (tx *records) of(name, app string) *bolt.Bucket {
-	id := tx.id(app)
-	if id == "" {
+	id, b := tx.id(app), tx.bucket(name)
+	if id == "" || b == nil { // a file that cannot be written lacks the newest buckets
 		return nil
 	}
-	return tx.bucket(name).Bucket([]byte(id))
+	return b.Bucket([]byte(id))
 }
 
 // makeOf is of, and makes the bucket. An app that is missing is a fault (E101):

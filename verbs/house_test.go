@@ -282,8 +282,8 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 
 func (p *puppet) CronJobs(context.Context, string) ([]jobs.CronStatus, error) { return nil, nil }
 
-func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
-	return p.runOnce(ctx, args, att)
+func (p *puppet) RunOnce(ctx context.Context, _ string, o jobs.OneOffOptions, att runtime.Attachment, _ store.User) (int, error) {
+	return p.runOnce(ctx, o.Args, att)
 }
 
 type lockedBuffer struct {

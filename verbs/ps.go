@@ -10,7 +10,6 @@ import (
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/fleet/formation"
 	"github.com/berthd/berth/property"
-	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -32,15 +31,9 @@ type RebuildRoom interface {
 	Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error
 }
 
-// OneOffRoom is what the verb run asks for; *jobs.Jobs documents it.
-type OneOffRoom interface {
-	RunOnce(ctx context.Context, app string, args []string, att runtime.Attachment, by store.User) (int, error)
-}
-
 type processes struct {
 	records
 	ProcessRoom
-	OneOffRoom
 	rebuilds RebuildRoom
 }
 
@@ -87,14 +80,6 @@ func (n processes) verbs() []Verb {
 			Short:   "undo ps:stop",
 			Example: "ps:start shop",
 		}, n.start),
-		act(Verb{
-			Name: "run", Role: deploys, Attached: true,
-			Short: "run a one-off command",
-			Long: "It runs in a fresh container of the live release and ends with the command's\n" +
-				"exit code. At a terminal it gets one (over SSH: ssh -t), unless -T is given.\n" +
-				"One word with spaces is given to bash.",
-			Example: "run shop -- python manage.py migrate\nrun -T shop cat schema.sql >schema.sql",
-		}, n.run),
 	}
 }
 
@@ -251,23 +236,4 @@ func (n processes) reportOf(ctx context.Context, app string) (r Report, err erro
 		}
 		return err
 	})
-}
-
-// RunArgs say what to run.
-type RunArgs struct {
-	AppArgs
-	Args     []string     `json:"args"`
-	Terminal bool         `json:"terminal,omitempty"`
-	Size     runtime.Size `json:"size,omitzero"`
-}
-
-// run runs a one-off command with the streams of whoever asks. Its result is
-// the exit code.
-func (n processes) run(ctx context.Context, c Call, args RunArgs) (int, error) {
-	if len(args.Args) == 0 || args.Args[0] == "" {
-		return 0, fault.New(fault.Usage, code.ArgumentsInvalid, "run needs a command").Hint("berth run %s -- COMMAND", args.App)
-	}
-	att := *c.Streams
-	att.Terminal, att.Size = args.Terminal, args.Size
-	return n.RunOnce(ctx, args.App, args.Args, att, c.User)
 }

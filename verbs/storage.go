@@ -92,7 +92,19 @@ func (n volumes) verbs() []Verb {
 		look(Verb{
 			Name: "storage:report", Role: reads,
 			Short:   "show the mounts of apps",
-			Example: "storage:report shop",
+			Example: "storage:report shop --storage-deploy-mounts",
+			Whole:   true,
+			Keys: keysOf(func(apps []StorageReport) []Key {
+				var r StorageReport
+				if len(apps) == 1 {
+					r = apps[0]
+				}
+				return []Key{
+					{"storage-build-mounts", strings.Join(r.BuildMounts, " ")},
+					{"storage-deploy-mounts", strings.Join(r.DeployMounts, " ")},
+					{"storage-run-mounts", strings.Join(r.RunMounts, " ")},
+				}
+			}),
 		}, n.report),
 		look(Verb{
 			Name: "storage:info", Role: seesVolume,

@@ -15,7 +15,6 @@ import (
 	"github.com/berthd/berth/deploy/logs"
 	"github.com/berthd/berth/edge"
 	"github.com/berthd/berth/git"
-	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router"
 	"github.com/berthd/berth/router/accesslog"
 	"github.com/berthd/berth/router/certificates"
@@ -37,19 +36,12 @@ type machine struct {
 	BuildRoom
 	BuilderRoom
 	RegistryRoom
+	CronRoom
 	OneOffRoom
 	RequestRoom
 	DoctorRoom
 	StorageRoom
 	MountRoom
-}
-
-func (m machine) CronJobs(ctx context.Context, app string) ([]jobs.CronStatus, error) {
-	return m.Deployer.Jobs().CronJobs(ctx, app)
-}
-
-func (m machine) RunCron(ctx context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
-	return m.Deployer.Jobs().RunCron(ctx, app, id, by, out)
 }
 
 func (m machine) Rebuild(ctx context.Context, app string, by store.User, out io.Writer) error {
@@ -70,7 +62,7 @@ func newTenancy(t *testing.T) *house {
 	cfg.AccessLog = accesslog.New(cfg.Logs, log)
 	table := router.New(router.Config{}, log)
 	d := deploy.New(cfg, h.db, nil, table, noHosts{}, log)
-	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Consents(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}, d.Storage(), d.Mounts})
+	h.rooms = roomsOf(machine{d, d.Edge(), d.Network(), d.Consents(), d.Builder(), d.Builder(), d.Builder(), d.Jobs(), d.Jobs(), edge.NewRequests(h.db, table, cfg.AccessLog), deploy.Doctor{}, d.Storage(), d.Mounts})
 	h.rebuild()
 	h.update(t, func(tx *store.Tx) error {
 		settings := store.Settings{Domain: "example.com", Email: "hidden@example.com", DNSResolvers: []string{"hidden.test"}}

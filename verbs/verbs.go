@@ -49,10 +49,10 @@ type Config struct {
 type Rooms struct {
 	Apps        AppRoom
 	Processes   ProcessRoom
+	Rebuilds    RebuildRoom
 	Inspect     InspectRoom
 	Checks      CheckRoom
 	Resources   ResourceRoom
-	Rebuilds    RebuildRoom
 	OneOffs     OneOffRoom
 	Config      ConfigRoom
 	Releases    ReleaseRoom
@@ -90,15 +90,15 @@ func topics(cfg Config, rooms Rooms, db *store.Store) []topic {
 	certs := certs{r, rooms.Certs, cfg.RootCA, cfg.Certificate}
 	return []topic{
 		{"Apps", [][]Verb{apps{r, rooms.Apps, rooms.Domains}.verbs()}},
-		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.OneOffs, rooms.Rebuilds}.verbs(), inspect{rooms.Inspect}.verbs(),
-			checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
+		{"Processes", [][]Verb{processes{r, rooms.Processes, rooms.Rebuilds}.verbs(), oneOffs{r, rooms.OneOffs, rooms.Logs}.verbs(),
+			inspect{rooms.Inspect}.verbs(), checks{rooms.Checks, rooms.Processes}.verbs(), resources{r, rooms.Resources}.verbs()}},
 		{"Storage", [][]Verb{volumes{r, rooms.Storage, rooms.Mounts}.verbs()}},
 		{"Config", [][]Verb{variables{r, rooms.Config}.verbs()}},
 		{"Releases and builds", [][]Verb{
 			releases{r, rooms.Releases}.verbs(), builds{r, rooms.Builds, rooms.Pushes}.verbs(), builder{rooms.Builder}.verbs(),
 			repositories{r, rooms.Git}.verbs(), registries{r, rooms.Registries}.verbs(),
 		}},
-		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{rooms.Cron}.verbs()}},
+		{"Logs, events and cron", [][]Verb{appLogs{r, rooms.Logs}.verbs(), events{r}.verbs(), cron{r, rooms.Cron, rooms.Logs}.verbs()}},
 		{"Domains and certificates", [][]Verb{
 			domains{r, rooms.Domains, cfg.Addresses, cfg.Resolver}.verbs(),
 			letsencrypt{r, rooms.LetsEncrypt, certs, cfg.Keeper}.verbs(), certs.verbs(),

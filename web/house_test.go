@@ -185,8 +185,8 @@ func (p *puppet) FollowBuild(_ context.Context, _ string, _ int, w io.Writer) er
 	return nil
 }
 
-func (p *puppet) RunOnce(ctx context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
-	return p.runOnce(ctx, args, att)
+func (p *puppet) RunOnce(ctx context.Context, _ string, o jobs.OneOffOptions, att runtime.Attachment, _ store.User) (int, error) {
+	return p.runOnce(ctx, o.Args, att)
 }
 
 type lockedBuffer struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -97,5 +98,40 @@ func TestRun_Refusals(t *testing.T) {
 		if _, err := h.Client(c.user).Run(t.Context(), c.app, c.args, att); codeOf(err) != c.want {
 			t.Errorf("%s runs %v in %q: got %v, want %s", c.user.Name, c.args, c.app, err, c.want)
 		}
+	}
+}
+
+// What came before the asker left, or before its input broke, does not pass for
+// all of it: an archive would be taken for a shorter one.
+func TestRun_InputThatBreaksOffDoesNotEnd(t *testing.T) {
+	h := newHouse(t)
+	read := make(chan error, 1)
+	h.deployer.runOnce = func(_ context.Context, _ []string, att runtime.Attachment) (int, error) {
+		_, err := io.ReadAll(att.Stdin)
+		read <- err
+		return 0, err
+	}
+	run := func(ctx context.Context, stdin io.Reader) {
+		h.Client(store.Root).Run(ctx, "shop", []string{"cat"}, runtime.Attachment{Stdin: stdin, Stdout: io.Discard, Stderr: io.Discard})
+	}
+	broken := io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrClosedPipe))
+	run(t.Context(), broken)
+	if err := <-read; err == nil {
+		t.Error("an input that broke was taken for all of it")
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	half, feed := io.Pipe()
+	defer feed.Close()
+	go func() {
+		io.WriteString(feed, "half")
+		leave()
+	}()
+	run(ctx, half)
+	if err := <-read; err == nil {
+		t.Error("what came of an asker who left was taken for all of it")
+	}
+	run(t.Context(), strings.NewReader("all"))
+	if err := <-read; err != nil {
+		t.Error(err)
 	}
 }

@@ -40,6 +40,9 @@ type CronEntry struct {
 	Schedule    string // as robfig/cron's ParseStandard takes it, with its time zone
 	Concurrency string // "allow", "forbid" or "replace" a run that still goes on
 	Maintenance bool   // the entry is paused
+	Missed      string // "skip" or "once": what comes of runs that were due while the machine was down; "" is skip
+	Timeout     int    // seconds that a run may take; 0 is not said
+	Retries     int    // how often a run that failed is tried again
 }
 
 // What one app.json may ask for: more than any real one does, and little
@@ -50,6 +53,11 @@ const (
 	maxChecks   = 20
 	maxEnv      = 1000
 	maxSeconds  = 3600
+
+	// MaxCronTimeout is the longest that a run of a cron entry may take, in
+	// seconds, and MaxCronRetries how often one that failed is tried again.
+	MaxCronTimeout = 24 * 3600
+	MaxCronRetries = 10
 
 	maxBuildpacks = 50
 )

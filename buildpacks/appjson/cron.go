@@ -1,6 +1,7 @@
 package appjson
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -63,6 +64,12 @@ func cronEntry(v source.JSON, want string) (CronEntry, error) {
 			entry.Maintenance, err = f.Flag()
 		case "concurrency_policy":
 			entry.Concurrency, err = f.OneOf("allow", "forbid", "replace")
+		case "missed":
+			entry.Missed, err = f.OneOf("skip", "once")
+		case "timeout":
+			entry.Timeout, err = f.Integer(1, MaxCronTimeout)
+		case "retries":
+			entry.Retries, err = f.Integer(0, MaxCronRetries)
 		}
 		if err != nil {
 			return entry, err
@@ -94,8 +101,7 @@ func timezone(v source.JSON) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	// The machine's own zone is none that a repository can name.
-	if _, err := time.LoadLocation(name); err != nil || name == "Local" || strings.ContainsAny(name, " \t\r\n") {
+	if !ValidZone(name) {
 		return "", v.Bad("is %q, which is not a time zone", source.Printable(name)).Hint(`write it as in "Europe/Berlin"; without it, schedules are in UTC`)
 	}
 	return name, nil
@@ -103,29 +109,45 @@ func timezone(v source.JSON) (string, error) {
 
 // schedule checks that cron takes s, and that it comes, and not too often.
 func schedule(v source.JSON, s string) error {
-	bad := func(why string) error {
-		return v.Bad("is %q: %s", source.Printable(s), why).
-			Hint(`five fields, "minute hour day month weekday" in UTC, or @hourly, @daily, @weekly, @monthly`)
+	if _, err := CheckSchedule(s); err != nil {
+		return v.Bad("is %q: %s", source.Printable(s), err).Hint(ScheduleHint)
 	}
+	return nil
+}
+
+// ScheduleHint says how a schedule is written.
+const ScheduleHint = `five fields, "minute hour day month weekday" in UTC, or @hourly, @daily, @weekly, @monthly`
+
+// CheckSchedule returns a schedule as it is kept, with Sundays as cron takes
+// them, or why it is none.
+func CheckSchedule(s string) (string, error) {
+	s = sundays(strings.TrimSpace(s))
 	// ParseStandard slices beyond the end of a zone with nothing after it.
 	if strings.Contains(s, "TZ=") && !strings.Contains(s, " ") {
-		return bad("nothing follows the time zone")
+		return "", errors.New("nothing follows the time zone")
 	}
 	if strings.ContainsAny(s, "\n\r") {
-		return bad("a line break in it")
+		return "", errors.New("a line break in it")
 	}
 	sched, err := cron.ParseStandard(s)
 	if err != nil {
-		return bad(err.Error())
+		return "", err
 	}
 	if every, ok := sched.(cron.ConstantDelaySchedule); ok && every.Delay < time.Minute {
-		return bad("more often than once a minute")
+		return "", errors.New("more often than once a minute")
 	}
 	// From one fixed day on, so that the same file always gets the same answer.
 	if sched.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return bad("there is no such day")
+		return "", errors.New("there is no such day")
 	}
-	return nil
+	return s, nil
+}
+
+// ValidZone tells whether there is a time zone of that name. The machine's own is
+// none that an app can name.
+func ValidZone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err == nil && name != "" && name != "Local" && !strings.ContainsAny(name, " \t\r\n")
 }
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}

@@ -184,8 +184,8 @@ func (c *cli) processCommands() []command {
 
 			max: -1, reads: true,
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&unscale, "clear", false, "as many as app.json says, or as is usual")
 				cmd.Flags().BoolVar(&skip, "skip-deploy", false, "it counts from the next release or restart")
+				cmd.Flags().BoolVar(&unscale, "clear", false, "as many as app.json says, or as is usual")
 			},
 			run: func(ctx context.Context, app string, words []string) error {
 				if len(words) == 0 && !unscale {
@@ -208,8 +208,6 @@ func (c *cli) processCommands() []command {
 				return nil
 			},
 		},
-
-		c.runCommand(),
 	}
 }
 

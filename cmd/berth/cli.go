@@ -135,7 +135,7 @@ type topic struct {
 // none.
 func (c *cli) written() []command {
 	return slices.Concat(
-		c.appCommands(), c.processCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
+		c.appCommands(), c.processCommands(), c.oneOffCommands(), c.configCommands(), c.builderCommands(), c.logCommands(), c.cronCommands(),
 		c.letsencryptCommands(), c.certsCommands(), c.requestCommands(),
 		c.networkCommands(), c.storageCommands(), c.eventCommands(), c.registryCommands(), c.applianceCommands(), c.dokkuCommands(),
 	)

@@ -21,6 +21,7 @@ import (
 	"github.com/berthd/berth/client"
 	"github.com/berthd/berth/deploy"
 	"github.com/berthd/berth/deploy/logs"
+	"github.com/berthd/berth/jobs"
 	"github.com/berthd/berth/router/certificates"
 	"github.com/berthd/berth/runtime"
 	"github.com/berthd/berth/store"
@@ -92,10 +93,10 @@ func (p puppet) Logs(ctx context.Context, q logs.Query, fn func(logs.LogLine) er
 	return fn(logs.LogLine{Time: time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC), Source: "web.1", Text: "hello"})
 }
 
-func (p puppet) RunOnce(_ context.Context, _ string, args []string, att runtime.Attachment, _ store.User) (int, error) {
+func (p puppet) RunOnce(_ context.Context, _ string, o jobs.OneOffOptions, att runtime.Attachment, _ store.User) (int, error) {
 	text, err := io.ReadAll(att.Stdin)
-	fmt.Fprintf(att.Stdout, "%q %s", args, text)
-	return len(args), err
+	fmt.Fprintf(att.Stdout, "%q %s", o.Args, text)
+	return len(o.Args), err
 }
 
 // site is an appliance without containers, and a command line to it.

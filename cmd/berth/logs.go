@@ -62,8 +62,14 @@ func (c *cli) logCommands() []command {
 }
 
 func (c *cli) logs(ctx context.Context, args verbs.LogArgs, bare bool) error {
+	return c.printLogs(ctx, "logs", args, bare)
+}
+
+// printLogs prints the lines that a verb streams; bare leaves out when and where
+// they were written.
+func (c *cli) printLogs(ctx context.Context, verb string, args any, bare bool) error {
 	if c.format == "json" { // an object a line: following has no end that could close a list
-		return client.Follow(ctx, c.client, "logs", args, func(line json.RawMessage) error {
+		return client.Follow(ctx, c.client, verb, args, func(line json.RawMessage) error {
 			_, err := fmt.Fprintf(c.out, "%s\n", line)
 			return err
 		})
@@ -72,7 +78,7 @@ func (c *cli) logs(ctx context.Context, args verbs.LogArgs, bare bool) error {
 	if c.color {
 		dim, plain = "\x1b[2m", "\x1b[0m"
 	}
-	return client.Follow(ctx, c.client, "logs", args, func(line logs.LogLine) error {
+	return client.Follow(ctx, c.client, verb, args, func(line logs.LogLine) error {
 		if bare {
 			_, err := fmt.Fprintln(c.out, line.Text)
 			return err

@@ -18,10 +18,10 @@ func rooms(d *deploy.Deployer, asked *edge.Requests, doctor deploy.Doctor) verbs
 	return verbs.Rooms{
 		Apps:        d,
 		Processes:   d,
+		Rebuilds:    deploy.Rebuilds{Deployer: d},
 		Inspect:     d,
 		Checks:      d.Checks(),
 		Resources:   d.Resources(),
-		Rebuilds:    deploy.Rebuilds{Deployer: d},
 		OneOffs:     d.Jobs(),
 		Config:      d,
 		Releases:    d,

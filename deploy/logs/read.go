@@ -24,7 +24,7 @@ const lookAgain = 300 * time.Millisecond
 // Query chooses lines of an app's logs.
 type Query struct {
 	App     string
-	Process string // "web", "web.1", "cron.ID", "release"; "" is every process of the formation
+	Process string // "web", "web.1", "cron.ID", "run.12", "release"; "" is every process of the formation
 	Lines   int    // the last n; negative is all
 	Follow  bool
 
@@ -178,7 +178,7 @@ func (b *Book) logFiles(q Query) ([]logFile, error) {
 // "release".
 func (b *Book) wants(q Query, source string) bool {
 	if q.Process == "" {
-		return !strings.HasPrefix(source, jobs.Source+".") && !b.cfg.Aside(source)
+		return !strings.HasPrefix(source, jobs.Source+".") && !strings.HasPrefix(source, jobs.OneOffSource+".") && !b.cfg.Aside(source)
 	}
 	return source == q.Process || strings.HasPrefix(source, q.Process+".")
 }

@@ -61,6 +61,16 @@ func (h Host) Attach(ctx context.Context, spec fleet.Spec, cmd fleet.Command, at
 	return fleet.Exit(exit), err
 }
 
+// Enter runs a program in a container that runs, with its streams attached; see
+// runtime.Engine.Enter. The error is fleet.ErrEnded when the container ended.
+func (h Host) Enter(ctx context.Context, container string, cmd fleet.Command, att runtime.Attachment) (fleet.Exit, error) {
+	exit, err := h.engine.Enter(ctx, container, runtime.Command(cmd), att)
+	if errors.Is(err, runtime.ErrEnded) {
+		err = fmt.Errorf("%w: %w", fleet.ErrEnded, err)
+	}
+	return fleet.Exit(exit), err
+}
+
 // Containers is for the fleet.
 func (h Host) Containers(ctx context.Context) (list []fleet.Container, err error) {
 	all, err := h.engine.Containers(ctx)

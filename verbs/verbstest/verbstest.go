@@ -9,10 +9,10 @@ import "github.com/berthd/berth/verbs"
 type Everything interface {
 	verbs.AppRoom
 	verbs.ProcessRoom
+	verbs.RebuildRoom
 	verbs.InspectRoom
 	verbs.CheckRoom
 	verbs.ResourceRoom
-	verbs.RebuildRoom
 	verbs.OneOffRoom
 	verbs.ConfigRoom
 	verbs.ReleaseRoom
@@ -41,10 +41,10 @@ func Rooms(one Everything) verbs.Rooms {
 	return verbs.Rooms{
 		Apps:        one,
 		Processes:   one,
+		Rebuilds:    one,
 		Inspect:     one,
 		Checks:      one,
 		Resources:   one,
-		Rebuilds:    one,
 		OneOffs:     one,
 		Config:      one,
 		Releases:    one,

@@ -273,7 +273,7 @@ func (h *harbour) Rollback(_ context.Context, app string, number int, by store.U
 	return store.Release{App: app, Number: number + 1}, h.do(out, "rollback %s v%d by %s", app, number, by.Name)
 }
 
-func (h *harbour) RunCron(_ context.Context, app, id string, by store.User, out io.Writer) (store.CronRun, error) {
+func (h *harbour) RunCron(_ context.Context, app, id string, _ jobs.CronOptions, by store.User, out io.Writer) (store.CronRun, error) {
 	return store.CronRun{App: app, Job: id, FinishedAt: time.Now(), ExitCode: 3}, h.do(out, "run job %s of %s by %s", id, app, by.Name)
 }
 
