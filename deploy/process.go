@@ -26,7 +26,8 @@ const MaxInstances = 100
 // limits.
 type Processes struct {
 	*turns
-	jobs *jobs.Jobs
+	jobs     *jobs.Jobs
+	releases *Releases
 }
 
 // Scale sets how many instances of each named process type run.
@@ -108,6 +109,11 @@ func processTypes(r store.Release) []string {
 // Restart replaces the instances of a process type, or one instance ("web.1"),
 // without failing a request; "" is all of them.
 func (d *Processes) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+	if process == "" {
+		if done, err := d.releases.takeUp(ctx, app, by, out); err != nil || done {
+			return err
+		}
+	}
 	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
 			return change{}, NeverDeployed(app)
@@ -120,6 +126,11 @@ func (d *Processes) Restart(ctx context.Context, app, process string, by store.U
 		}) {
 			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs no process named %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
+		}
+		if left, err := d.releases.leftOf(app, release); err != nil {
+			return change{}, err
+		} else if process != "" && len(left) > 0 {
+			progress.New(out).Line("note: %s keeps its config; berth ps:restart %s takes up %s", process, app, someNames(left))
 		}
 		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})
