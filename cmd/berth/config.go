@@ -27,6 +27,9 @@ import (
 // maxStdin is more than an app's environment can hold.
 const maxStdin = 1 << 20
 
+// configs are the commands of config.
+type configs struct{ *cli }
+
 // configWords are what a command of config takes.
 type configWords struct {
 	verbs.ConfigArgs
@@ -34,9 +37,9 @@ type configWords struct {
 	form                                       string
 }
 
-// configCommand is a command on the config of an app or, with --global, of all
+// command is a command on the config of an app or, with --global, of all
 // apps. use says what it takes after the app; min and max how many words these are.
-func (c *cli) configCommand(name, use string, min, max int, flags func(*pflag.FlagSet, *configWords), run func(context.Context, *configWords, []string) error) command {
+func (c configs) command(name, use string, min, max int, flags func(*pflag.FlagSet, *configWords), run func(context.Context, *configWords, []string) error) command {
 	var given configWords
 	return command{
 		use: strings.TrimSpace(name + " APP|--global " + use), maybeApp: true, max: -1,
@@ -83,53 +86,55 @@ func flagNoRestart(set *pflag.FlagSet, w *configWords) {
 // configForms are the forms that config:export writes, as its help names them.
 const configForms = "exports, envfile, shell, json, json-list, docker-args, docker-args-keys, pack-keys or pretty"
 
-func (c *cli) configCommands() []command {
+func (c *cli) configCommands() []command { return configs{c}.commands() }
+
+func (c configs) commands() []command {
 	reads := func(cmd command) command {
 		cmd.reads = true
 		return cmd
 	}
 	return []command{
-		reads(c.configCommand("config:show", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
-			return read(ctx, c, "config:show", w.ConfigArgs, func(t *table, config map[string]string) {
+		reads(c.command("config:show", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
+			return read(ctx, c.cli, "config:show", w.ConfigArgs, func(t *table, config map[string]string) {
 				for _, name := range slices.Sorted(maps.Keys(config)) {
 					t.row(name, oneLineValue(config[name]))
 				}
 			})
 		})),
-		reads(c.configCommand("config:keys", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
-			return read(ctx, c, "config:keys", w.ConfigArgs, func(t *table, names []string) {
+		reads(c.command("config:keys", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
+			return read(ctx, c.cli, "config:keys", w.ConfigArgs, func(t *table, names []string) {
 				for _, name := range names {
 					t.row(name)
 				}
 			})
 		})),
-		reads(c.configCommand("config:get", "NAME", 1, 1, func(set *pflag.FlagSet, w *configWords) {
+		reads(c.command("config:get", "NAME", 1, 1, func(set *pflag.FlagSet, w *configWords) {
 			flagMerged(set, w)
 			set.BoolVar(&w.quoted, "quoted", false, "as one word of a shell")
-		}, c.configGet)),
-		c.configCommand("config:set", "NAME=VALUE ...", 0, -1, func(set *pflag.FlagSet, w *configWords) {
+		}, c.get)),
+		c.command("config:set", "NAME=VALUE ...", 0, -1, func(set *pflag.FlagSet, w *configWords) {
 			flagNoRestart(set, w)
 			set.BoolVar(&w.encoded, "encoded", false, "the values are base64")
 			set.BoolVar(&w.stdin, "stdin", false, "read NAME=VALUE lines from standard input")
-		}, c.configSet),
-		c.configCommand("config:import", "[FILE]", 0, 1, func(set *pflag.FlagSet, w *configWords) {
+		}, c.set),
+		c.command("config:import", "[FILE]", 0, 1, func(set *pflag.FlagSet, w *configWords) {
 			flagNoRestart(set, w)
 			set.StringVar(&w.form, "format", "", "envfile, exports, shell, json or json-list; without it the text tells")
 			set.BoolVar(&w.replace, "replace", false, "unset what the file does not have")
-		}, c.configImport),
-		c.configCommand("config:unset", "NAME ...", 1, -1, flagNoRestart, func(ctx context.Context, w *configWords, words []string) error {
+		}, c.importAll),
+		c.command("config:unset", "NAME ...", 1, -1, flagNoRestart, func(ctx context.Context, w *configWords, words []string) error {
 			args := verbs.ConfigUnsetArgs{ConfigOf: w.ConfigOf, Names: words, NoRestart: w.noRestart}
-			return c.configChange(ctx, "config:unset", w, args)
+			return c.change(ctx, "config:unset", w, args)
 		}),
-		c.configCommand("config:clear", "", 0, 0, flagNoRestart, func(ctx context.Context, w *configWords, _ []string) error {
-			return c.configChange(ctx, "config:clear", w, verbs.ConfigClearArgs{ConfigOf: w.ConfigOf, NoRestart: w.noRestart})
+		c.command("config:clear", "", 0, 0, flagNoRestart, func(ctx context.Context, w *configWords, _ []string) error {
+			return c.change(ctx, "config:clear", w, verbs.ConfigClearArgs{ConfigOf: w.ConfigOf, NoRestart: w.noRestart})
 		}),
-		c.configExport(),
-		c.configBundle(),
+		c.export(),
+		c.bundle(),
 	}
 }
 
-func (c *cli) configGet(ctx context.Context, w *configWords, words []string) error {
+func (c configs) get(ctx context.Context, w *configWords, words []string) error {
 	var variable verbs.Variable
 	if err := c.ask(ctx, "config:get", verbs.ConfigGetArgs{ConfigArgs: w.ConfigArgs, Name: words[0]}, &variable); err != nil {
 		return err
@@ -144,7 +149,7 @@ func (c *cli) configGet(ctx context.Context, w *configWords, words []string) err
 	return err
 }
 
-func (c *cli) configSet(ctx context.Context, w *configWords, words []string) error {
+func (c configs) set(ctx context.Context, w *configWords, words []string) error {
 	set, err := parseConfig(words)
 	if err != nil {
 		return err
@@ -168,7 +173,7 @@ func (c *cli) configSet(ctx context.Context, w *configWords, words []string) err
 			return err
 		}
 	}
-	return c.configChange(ctx, "config:set", w, verbs.ConfigSetArgs{ConfigOf: w.ConfigOf, Set: set, NoRestart: w.noRestart})
+	return c.change(ctx, "config:set", w, verbs.ConfigSetArgs{ConfigOf: w.ConfigOf, Set: set, NoRestart: w.noRestart})
 }
 
 // decodeValues decodes all values from base64. What a value is, is never part of
@@ -193,7 +198,7 @@ func notEncoded(format string, name string) *fault.Error {
 	return fault.New(fault.Usage, code.ConfigNotEncoded, format, name)
 }
 
-func (c *cli) configImport(ctx context.Context, w *configWords, words []string) error {
+func (c configs) importAll(ctx context.Context, w *configWords, words []string) error {
 	file := "-"
 	if len(words) > 0 {
 		file = words[0]
@@ -213,11 +218,11 @@ func (c *cli) configImport(ctx context.Context, w *configWords, words []string) 
 	args := verbs.ConfigImportArgs{
 		ConfigSetArgs: verbs.ConfigSetArgs{ConfigOf: w.ConfigOf, Set: set, NoRestart: w.noRestart}, Replace: w.replace,
 	}
-	return c.configChange(ctx, "config:import", w, args)
+	return c.change(ctx, "config:import", w, args)
 }
 
-// configChange calls a verb that changes config, and says from when on it counts.
-func (c *cli) configChange(ctx context.Context, verb string, w *configWords, args any) error {
+// change calls a verb that changes config, and says from when on it counts.
+func (c configs) change(ctx context.Context, verb string, w *configWords, args any) error {
 	var release store.Release
 	if err := c.ask(ctx, verb, args, &release); err != nil {
 		return err
@@ -233,8 +238,8 @@ func (c *cli) configChange(ctx context.Context, verb string, w *configWords, arg
 	return nil
 }
 
-func (c *cli) configExport() command {
-	cmd := c.configCommand("config:export", "", 0, 0, func(set *pflag.FlagSet, w *configWords) {
+func (c configs) export() command {
+	cmd := c.command("config:export", "", 0, 0, func(set *pflag.FlagSet, w *configWords) {
 		flagMerged(set, w)
 		set.StringVar(&w.form, "format", "exports", configForms)
 	}, func(ctx context.Context, w *configWords, _ []string) error {
@@ -253,8 +258,8 @@ func (c *cli) configExport() command {
 	return cmd
 }
 
-func (c *cli) configBundle() command {
-	cmd := c.configCommand("config:bundle", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
+func (c configs) bundle() command {
+	cmd := c.command("config:bundle", "", 0, 0, flagMerged, func(ctx context.Context, w *configWords, _ []string) error {
 		if c.term != nil {
 			return usage("config:bundle writes a tar archive, which a terminal cannot show").Hint("send it to a file: ... >config.tar")
 		}
