@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"time"
 
@@ -93,29 +92,6 @@ func referred(tx *store.Tx, keptReleases int, wanted map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// Keep chooses the releases of which the layers stay: the live one, those that
-// are being rolled out, and the last that served, n with the live one. It reads
-// no further than to the last of them.
-func Keep(app store.App, newestFirst iter.Seq2[store.Release, error], n int) (kept []store.Release, err error) {
-	served := 0
-	for r, err := range newestFirst {
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case r.Number == app.Release, r.Status == store.ReleasePending:
-			kept = append(kept, r)
-		case r.Status == store.ReleaseRetired && served < n-1:
-			served++
-			kept = append(kept, r)
-		}
-		if served >= n-1 && r.Number <= app.Release {
-			break
-		}
-	}
-	return kept, nil
 }
 
 func (b *Builder) collectLayers(ctx context.Context, wanted map[string]bool, unused time.Duration) {

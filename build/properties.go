@@ -21,13 +21,13 @@ var BuilderProperties = property.List{
 	Note: "It counts from the next push on.",
 	Properties: []property.Property{
 		{Name: "selected", Scope: property.Both, Values: buildpacks.Languages(), Check: checkBuilder,
-			Meaning: "the builder, in the place of the one that the source tells"},
+			Meaning: "the builder to use instead of the detected one"},
 		{Name: "build-dir", Scope: property.Both, Check: checkBuildDir,
-			Meaning: "the directory of the repository that is built, apps/api say; . is all of it"},
+			Meaning: "the directory of the repository to build, for example apps/api; . is all of it"},
 		{Name: "test", Usual: "off", Scope: property.Both, Values: property.OnOff, Check: property.OneOf(property.OnOff...),
-			Meaning: "on runs the language's usual tests, where app.json names none"},
+			Meaning: "on runs the language's usual tests if app.json has none"},
 		{Name: "versions", Values: []string{"latest"}, Check: checkVersions,
-			Meaning: "latest forgets which versions of tools were resolved"},
+			Meaning: "latest resolves the versions of tools again"},
 	},
 	Kept: property.Fields{Noun: "builder", Of: map[string]property.Field{
 		"selected": {
@@ -117,7 +117,7 @@ func (p Properties) SetBuilder(ctx context.Context, app, name, value string, by 
 	}
 	text := change.Text()
 	if name == "versions" {
-		text = "forgot the resolved versions"
+		text = "reset the resolved versions"
 	}
 	err = p.db.Update(func(tx *store.Tx) error {
 		return errors.Join(change.Keep(tx), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "builder", Text: text}))
@@ -148,22 +148,22 @@ func checkBuilder(value string) (string, error) {
 	if near := fault.Nearest(value, names); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
-	return "", f.Hint("there are %s", strings.Join(names, ", "))
+	return "", f.Hint("the builders are %s", strings.Join(names, ", "))
 }
 
 func checkVersions(value string) (string, error) {
 	if value == "latest" {
 		return "", nil
 	}
-	return "", fault.New(fault.Usage, code.BuilderInvalid, "versions takes no value but latest, and not %.60q", value).
-		Hint("a version is pinned in the repository: .python-version, .nvmrc, .tool-versions, ...")
+	return "", fault.New(fault.Usage, code.BuilderInvalid, "versions only takes the value latest, not %.60q", value).
+		Hint("pin a version in the repository: .python-version, .nvmrc, .tool-versions, ...")
 }
 
 // checkBuildDir takes the path of a directory of a repository, as git writes it.
 func checkBuildDir(dir string) (string, error) {
 	bad := func(why string) (string, error) {
-		return "", fault.New(fault.Usage, code.BuilderInvalid, "%.100q cannot be a build-dir: %s", dir, why).
-			Hint("name a directory of the repository, from its root: apps/api")
+		return "", fault.New(fault.Usage, code.BuilderInvalid, "%.100q is not a valid build-dir: %s", dir, why).
+			Hint("use a path from the root of the repository: apps/api")
 	}
 	switch trimmed := strings.TrimSuffix(dir, "/"); {
 	case trimmed == ".":

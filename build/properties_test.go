@@ -34,7 +34,7 @@ func TestSetBuilder_ValuesAreCheckedAndTakenBack(t *testing.T) {
 		{"selected", "", store.Builder{BuildDir: "apps/api"}, ""},
 		{"build-dir", ".", store.Builder{BuildDir: "."}, ""},
 		{"build-dir", "", store.Builder{}, ""},
-		{"versions", "24", store.Builder{}, "no value but latest"},
+		{"versions", "24", store.Builder{}, "only takes the value latest"},
 		{"colour", "", store.Builder{}, "the properties are selected, build-dir, test, versions"},
 	} {
 		r, err := d.SetBuilder(t.Context(), "shop", step.property, step.value, store.User{Name: "alice"})

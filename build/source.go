@@ -84,6 +84,6 @@ func (b *Builder) noBuildDir(record store.App, missing *git.NoDirError) error {
 	}
 	f := fault.New(fault.Failed, code.BuildDirMissing, "the commit has no directory %s", missing.Path).
 		With(fmt.Sprintf("it is the build-dir of %s; %s there are %s", record.Name, where, what))
-	return f.Hint("to choose another: %s builder:set %s build-dir PATH", b.deploys.SSHCommand(), record.Name).
-		Hint("to build the whole repository: %s builder:set %s build-dir .", b.deploys.SSHCommand(), record.Name)
+	return f.Hint("%s builder:set %s build-dir PATH chooses another", b.deploys.SSHCommand(), record.Name).
+		Hint("%s builder:set %s build-dir . builds the whole", b.deploys.SSHCommand(), record.Name)
 }

@@ -58,7 +58,11 @@ func PlanFormation(tx *store.Tx, app string, formation map[string]int, by store.
 			return err
 		}
 	}
+	before := record
 	if err := form(&record, release, formation); err != nil {
+		return err
+	}
+	if err := mayHold(before, record, release, by); err != nil {
 		return err
 	}
 	return errors.Join(tx.PutApp(record), tx.AddEvent(store.Event{App: app, By: by.Name, Kind: "scale", Text: text + ", from the next release or restart"}))

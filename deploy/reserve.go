@@ -78,7 +78,7 @@ func (s *turns) promise(record store.App, release store.Release, by store.User) 
 		holds := held(other, live)
 		if other.UID == record.UID {
 			has = holds
-			other.Stopped = false
+			other.Stopped, other.StoppedTypes = false, nil
 			if live.Number == 0 {
 				live = release
 			}
@@ -92,9 +92,8 @@ func (s *turns) promise(record store.App, release store.Release, by store.User) 
 			others = append(others, holder{other.Name, holds})
 		}
 	}
-	if len(by.Apps) > 0 && (wants.Memory > granted.Memory || wants.CPU > granted.CPU) {
-		return nil, by.NoAccess("more of the machine than is reserved for "+record.Name).
-			Hint("with its reservations %s may run what it runs now; a key that is bound to no app can start more", record.Name)
+	if err := mayTake(granted, wants, record.Name, by); err != nil {
+		return nil, err
 	}
 	if err := fits(room(s.machine()), record.Name, wants, has, others, by); err != nil {
 		return nil, err
@@ -105,6 +104,23 @@ func (s *turns) promise(record store.App, release store.Release, by store.User) 
 		defer p.mu.Unlock()
 		delete(p.pending, record.UID)
 	}, nil
+}
+
+// mayTake returns a fault (E111) when a key that is bound to apps wants more than
+// its app was granted.
+func mayTake(granted, wants store.Resource, app string, by store.User) error {
+	if len(by.Apps) == 0 || wants.Memory <= granted.Memory && wants.CPU <= granted.CPU {
+		return nil
+	}
+	return by.NoAccess("more of the machine than is reserved for "+app).
+		Hint("with its reservations %s may run what it runs now; a key that is bound to no app can start more", app)
+}
+
+// mayHold is mayTake for a formation that counts later.
+func mayHold(before, after store.App, release store.Release, by store.User) error {
+	before.Stopped, before.StoppedTypes = false, nil
+	after.Stopped, after.StoppedTypes = false, nil
+	return mayTake(held(before, release), held(after, release), after.Name, by)
 }
 
 // fits returns a fault (E626) when an app wants more than the others leave, and

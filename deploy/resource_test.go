@@ -193,3 +193,20 @@ func TestPromise_TwoAtOnceDoNotGetTheSame(t *testing.T) {
 		t.Errorf("what was given up is still kept: %v", err)
 	}
 }
+
+func TestPlanFormation_AKeyOfOneAppKeepsNoMoreForItLater(t *testing.T) {
+	d := newDeployer(t)
+	reserving(t, d, "shop", 100)
+	plan := func(by store.User, web int) error {
+		return d.db.Update(func(tx *store.Tx) error { return PlanFormation(tx, "shop", map[string]int{"web": web}, by) })
+	}
+	if err := plan(tenant, 3); fault.CodeOf(err) != "E111" {
+		t.Errorf("got %v, want E111", err)
+	}
+	if err := plan(tenant, 1); err != nil {
+		t.Error(err)
+	}
+	if err := plan(operator, 3); err != nil {
+		t.Error(err)
+	}
+}

@@ -31,7 +31,7 @@ var CertificateProperties = property.List{
 	Foreign: foreignCertificateProperty,
 	Properties: []property.Property{
 		{Name: "email", Scope: property.Global, Check: emailAddress,
-			Meaning: "contact of the ACME account; with it certificates come from Let's Encrypt, without it from the appliance's own CA"},
+			Meaning: "contact of the ACME account; if set, certificates come from Let's Encrypt, else from the appliance's own CA"},
 		{Name: "server", Scope: property.Global, Check: directory, Values: []string{"letsencrypt", "staging", "zerossl"},
 			Meaning: "another CA's ACME directory: an address, letsencrypt, staging or zerossl"},
 		{Name: "roots", Scope: property.Global, File: true, Check: bundle,
@@ -39,11 +39,11 @@ var CertificateProperties = property.List{
 		{Name: "profile", Scope: property.Global, Check: word,
 			Meaning: "kind of certificates, as the CA names it"},
 		{Name: "eab-kid", Scope: property.Global, Check: word,
-			Meaning: "external account, for a CA that knows its customers"},
+			Meaning: "external account binding, for a CA that requires it"},
 		{Name: store.SecretMACKey, Scope: property.Global, Secret: true, Check: secret,
 			Meaning: "the key that goes with it"},
 		{Name: "fallback-server", Scope: property.Global, Check: directory,
-			Meaning: "a second CA, asked when the first does not deliver"},
+			Meaning: "a second CA, used when the first fails"},
 		{Name: "fallback-roots", Scope: property.Global, File: true, Check: bundle,
 			Meaning: "as roots, for the second CA"},
 		{Name: "fallback-eab-kid", Scope: property.Global, Check: word,
@@ -51,13 +51,13 @@ var CertificateProperties = property.List{
 		{Name: store.SecretFallbackMACKey, Scope: property.Global, Secret: true, Check: secret,
 			Meaning: "the key that goes with it"},
 		{Name: "ip-addresses", Usual: "off", Scope: property.Global, Values: property.OnOff, Check: onOrTrue,
-			Meaning: "on: the machine's public addresses are certified too"},
+			Meaning: "on: also get certificates for the machine's public addresses"},
 		{Name: "dns-provider", Scope: property.Global, Values: dns.Names(), Check: dnsProvider,
-			Meaning: strings.Join(dns.Names(), ", ") + ": names are proved by records there, wildcards among them"},
+			Meaning: strings.Join(dns.Names(), ", ") + ": validates names by DNS records, including wildcards"},
 		{Name: dnsSetting, Rest: "NAME", Scope: property.Global, Family: dnsSettingNamed,
-			Meaning: "a setting of the provider, CLOUDFLARE_DNS_API_TOKEN say"},
+			Meaning: "a setting of the provider, for example CLOUDFLARE_DNS_API_TOKEN"},
 		{Name: "dns-resolvers", Scope: property.Global, Words: true, Check: resolvers,
-			Meaning: "asked for those records in place of the system's"},
+			Meaning: "DNS servers for these records, instead of the system's"},
 	},
 	Kept: certificateKeeper{},
 }
@@ -90,10 +90,10 @@ func settingsOfAll() string {
 func foreignCertificateProperty(name string) error {
 	switch {
 	case name == "graceperiod":
-		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no grace period to set: a certificate is renewed when its CA says so, or when a third of its life is left")
+		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no grace period to set: a certificate is renewed when its CA says so, or when a third of its lifetime is left")
 	case strings.HasPrefix(name, "lego-"):
-		return fault.New(fault.Usage, code.LetsencryptInvalid, "there is no lego here that could take arguments").
-			Hint("its settings have properties of their own: email, server, dns-provider and others; berth help letsencrypt:set lists them")
+		return fault.New(fault.Usage, code.LetsencryptInvalid, "berth does not use lego, so it takes no arguments for it").
+			Hint("use the properties: email, server, dns-provider and others; berth help letsencrypt:set lists them")
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (certificateKeeper) Keep(tx *store.Tx, _, name, value string) error {
 
 // NoEmail returns the fault (E155) of certificates that no CA can be asked for.
 func NoEmail() *fault.Error {
-	return fault.New(fault.Conflict, code.LetsencryptInvalid, "no e-mail address is set, and a CA wants one").
+	return fault.New(fault.Conflict, code.LetsencryptInvalid, "no e-mail address is set, and a CA needs one").
 		Hint("berth letsencrypt:set --global email YOU@EXAMPLE.COM")
 }
 
@@ -216,7 +216,7 @@ func directory(value string) (string, error) {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "%.80q is not the https address of an ACME directory", value).
-			Hint("letsencrypt, staging and zerossl are known by name")
+			Hint("or use the names letsencrypt, staging or zerossl")
 	}
 	return value, nil
 }
@@ -231,7 +231,7 @@ func bundle(value string) (string, error) {
 
 func word(value string) (string, error) {
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(value) > 500 {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "this value is no single word")
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "the value must be a single word")
 	}
 	return value, nil
 }
@@ -274,7 +274,7 @@ func onOrTrue(value string) (string, error) {
 func dnsProvider(name string) (string, error) {
 	canonical, ok := dns.Name(name)
 	if !ok {
-		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "there is no DNS provider %.60q", name).Hint("there is %s", strings.Join(dns.Names(), ", "))
+		return "", fault.New(fault.Usage, code.LetsencryptInvalid, "there is no DNS provider %.60q", name).Hint("the DNS providers are %s", strings.Join(dns.Names(), ", "))
 	}
 	return canonical, nil
 }

@@ -30,7 +30,7 @@ type peerProperty struct {
 
 var peerProperties = []peerProperty{
 	{property.Property{Name: "trusted-proxies", Usual: "none", Values: []string{"none", "loopback", "private"}, Words: true,
-		Meaning: "addresses and networks of the proxies in front, whose word for who the client is counts; private and loopback are some",
+		Meaning: "addresses and networks of the proxies in front, whose headers about clients are trusted; also the words private and loopback",
 	}, func(p *peer.Policy, value string) error {
 		if value == "none" {
 			return nil
@@ -46,7 +46,7 @@ var peerProperties = []peerProperty{
 		return nil
 	}},
 	{property.Property{Name: "proxy-protocol", Usual: "off", Values: []string{"off", "on", "optional"},
-		Meaning: "on: they begin each connection with a PROXY header; optional",
+		Meaning: "on: proxies begin each connection with a PROXY header; optional",
 	}, func(p *peer.Policy, value string) error {
 		header, ok := map[string]peer.Header{"off": peer.HeaderNone, "on": peer.HeaderRequired, "optional": peer.HeaderOptional}[value]
 		if !ok {
@@ -60,7 +60,7 @@ var peerProperties = []peerProperty{
 	}, func(p *peer.Policy, value string) error {
 		n, err := strconv.Atoi(value)
 		if value != "off" && (err != nil || n < 1) {
-			return errors.New("it is a number from 1, or off")
+			return errors.New("use a number from 1, or off")
 		}
 		p.MaxConnections = n
 		return nil

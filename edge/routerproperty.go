@@ -32,7 +32,7 @@ type routerProperty struct {
 // routerProperties are those of an app that have one name each.
 var routerProperties = []routerProperty{
 	{property.Property{Name: "https-only", Usual: "on", Values: property.OnOff, Scope: property.Both,
-		Meaning: "off answers plain HTTP too, in place of sending it to HTTPS",
+		Meaning: "off answers plain HTTP instead of redirecting it to HTTPS",
 	}, func(r *routing, value string) (err error) {
 		r.Plain, err = isOff(value)
 		return err
@@ -50,7 +50,7 @@ var routerProperties = []routerProperty{
 		return oneOf(value, protocols)
 	}},
 	{property.Property{Name: "max-body", Usual: "100m", Values: []string{"unlimited"}, Scope: property.Both,
-		Meaning: "how long a request may be: 64k, 100m, 2g, unlimited",
+		Meaning: "the largest request: 64k, 100m, 2g, unlimited",
 	}, func(r *routing, value string) (err error) {
 		if r.MaxBody = -1; value != "unlimited" {
 			r.MaxBody, err = parseSize(value)
@@ -58,7 +58,7 @@ var routerProperties = []routerProperty{
 		return err
 	}},
 	{property.Property{Name: "min-body-rate", Usual: strconv.Itoa(router.DefaultMinBodyRate), Values: []string{"off"}, Scope: property.Both,
-		Meaning: "bytes a second that it has to come with, or off",
+		Meaning: "the slowest upload in bytes a second, or off",
 	}, func(r *routing, value string) (err error) {
 		if r.MinBodyRate = -1; value != "off" {
 			r.MinBodyRate, err = parseSize(value)
@@ -81,7 +81,7 @@ var routerProperties = []routerProperty{
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 {
-			return errors.New("it is a number from 1, or off")
+			return errors.New("use a number from 1, or off")
 		}
 		r.InFlight = n
 		return nil
@@ -91,35 +91,35 @@ var routerProperties = []routerProperty{
 	}, func(r *routing, value string) error {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < time.Second || d > maxResponseTimeout {
-			return errors.New("it is a time from 1s to 24h, as 90s or 5m")
+			return errors.New("use a time from 1s to 24h, such as 90s or 5m")
 		}
 		r.ResponseTimeout = d
 		return nil
 	}},
 	{property.Property{Name: "stream-grace", Usual: drainUpgraded.String(), Values: []string{"0s", "30s", "5m"}, Scope: property.Both,
-		Meaning: "how long WebSockets go on when a release replaces theirs: 5m",
+		Meaning: "how long WebSockets continue when a release replaces theirs: 5m",
 	}, func(r *routing, value string) error {
 		d, err := time.ParseDuration(value)
 		if err != nil || d < 0 || d > maxStreamGrace {
-			return errors.New("it is a time from 0s to " + strings.TrimSuffix(maxStreamGrace.String(), "0m0s") + ", as 90s or 5m")
+			return errors.New("use a time from 0s to " + strings.TrimSuffix(maxStreamGrace.String(), "0m0s") + ", such as 90s or 5m")
 		}
 		r.streamGrace = d
 		return nil
 	}},
 	{property.Property{Name: "hsts", Usual: "off", Values: []string{"off", "on"}, Scope: property.Both, Words: true,
-		Meaning: "on, off or SECONDS, then perhaps subdomains and preload",
+		Meaning: "on, off or SECONDS, optionally with subdomains and preload",
 	}, func(r *routing, value string) (err error) {
 		r.HSTS, err = parseHSTS(value)
 		return err
 	}},
 	{property.Property{Name: "compress", Usual: "on", Values: property.OnOff, Scope: property.Both,
-		Meaning: "off passes responses as the app makes them",
+		Meaning: "off passes responses unchanged",
 	}, func(r *routing, value string) (err error) {
 		r.Uncompressed, err = isOff(value)
 		return err
 	}},
 	{property.Property{Name: "access-log", Usual: string(router.LogAll), Values: logged, Scope: property.Both,
-		Meaning: "off, or paths to leave out queries, which may hold secrets",
+		Meaning: "off, or paths to omit queries, which may contain secrets",
 	}, func(r *routing, value string) error {
 		r.Log = router.Logged(value)
 		return oneOf(value, logged)
@@ -146,7 +146,7 @@ func listRouterProperties() (all []property.Property) {
 		property.Property{Name: store.PageError, Usual: "berth's own", Scope: property.Both, File: true, Check: checkPage,
 			Meaning: "the same, for when the app does not answer (502, 503, 504)"},
 		property.Property{Name: headerPrefix, Rest: "NAME", Scope: property.Both, Words: true,
-			Meaning: "a header of every response, in place of the app's own",
+			Meaning: "a header of every response, replacing the app's",
 			Family: func(header string) (property.Property, error) {
 				p, err := headerProperty(header)
 				return p.Property, err
@@ -163,8 +163,8 @@ func listRouterProperties() (all []property.Property) {
 
 func checkPage(content string) (string, error) {
 	if len(content) > store.MaxPage {
-		return "", fault.New(fault.Usage, code.RouterInvalid, "a page has %d bytes, and may have %d", len(content), store.MaxPage).
-			Hint("pictures can be addressed elsewhere")
+		return "", fault.New(fault.Usage, code.RouterInvalid, "a page has %d bytes; the maximum is %d", len(content), store.MaxPage).
+			Hint("load images from another address")
 	}
 	return content, nil
 }
@@ -283,11 +283,11 @@ func routerPropertyNamed(name string) (routerProperty, error) {
 func headerProperty(header string) (routerProperty, error) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(header) || len(header) > 100:
-		return routerProperty{}, fault.New(fault.Usage, code.RouterInvalid, "%.60q is not the name of a header", header).Hint("header:X-Frame-Options has one")
+		return routerProperty{}, fault.New(fault.Usage, code.RouterInvalid, "%.60q is not a header name", header).Hint("write it as header:X-Frame-Options")
 	case router.OwnHeader(header):
-		f := fault.New(fault.Usage, code.RouterInvalid, "%s is not a header to be set by hand", header)
+		f := fault.New(fault.Usage, code.RouterInvalid, "%s cannot be set as a header", header)
 		if strings.EqualFold(header, "Strict-Transport-Security") {
-			f.Hint("the property hsts sets it")
+			f.Hint("use the property hsts")
 		}
 		return routerProperty{}, f
 	}
@@ -321,7 +321,7 @@ func parseSize(value string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 1 || n > math.MaxInt64>>(shift+1) {
-		return 0, errors.New("it is a number of bytes, as 500, 64k, 100m or 2g")
+		return 0, errors.New("use a size such as 64k, 100m or 2g")
 	}
 	return n << shift, nil
 }
@@ -333,7 +333,7 @@ func parseRate(value string) (rate float64, burst int, err error) {
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > 1_000_000 || seconds == 0 {
-		return 0, 0, errors.New("it is a number of requests in a time, as 10/s, 100/m or 1000/h")
+		return 0, 0, errors.New("use requests in a time, such as 10/s, 100/m or 1000/h")
 	}
 	return float64(n) / seconds, n, nil
 }
@@ -344,7 +344,7 @@ func parseHSTS(value string) (header string, err error) {
 	if len(words) == 1 && words[0] == "off" {
 		return "", nil
 	}
-	usage := errors.New("it is off, on or a number of seconds, and perhaps the words subdomains and preload")
+	usage := errors.New("use off, on or a number of seconds, optionally with subdomains and preload")
 	if len(words) == 0 {
 		return "", usage
 	}

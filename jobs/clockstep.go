@@ -1,6 +1,9 @@
 package jobs
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The scheduler sleeps until a job's next time by the clock that is never set.
 // When the machine's clock is set meanwhile, that time is another one: set back
@@ -27,4 +30,41 @@ func clockStep(before, after time.Time, elapsed time.Duration) time.Duration {
 		return 0
 	}
 	return step
+}
+
+// look decides the slots until now. jumped is set when the clock was set forward
+// over them.
+func (p *planned) look(now time.Time, jumped bool) (d due) {
+	if now.Before(p.since) { // the clock was set back
+		p.since = now
+		p.seek()
+		return d
+	}
+	if p.next.IsZero() || p.next.After(now) {
+		return d
+	}
+	open := p.next.Add(-time.Second)
+	slot, count := p.last(open, now)
+	p.since = now
+	defer p.seek()
+	if count == 0 || p.slots.Has(slot) {
+		return d
+	}
+	if last := p.slots.Last(slot.Add(-time.Second)); !last.IsZero() && p.Next(last).Equal(slot) {
+		d.before = last
+	}
+	p.slots.Claimed = slices.Clone(p.slots.Claimed)
+	p.slots.Claim(slot, d.before)
+	switch once := jumped || p.job.Missed == missedOnce; {
+	case once:
+		d.slot = slot
+	case now.Sub(slot) <= onTime:
+		d.slot = slot
+		if d.missed = count - 1; d.missed > 0 {
+			d.lastMissed, _ = p.last(open, slot.Add(-time.Second))
+		}
+	default:
+		d.missed, d.lastMissed = count, slot
+	}
+	return d
 }

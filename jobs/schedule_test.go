@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,22 +157,22 @@ func wantRuns(t *testing.T, w *world, want ...string) {
 }
 
 // programs makes programs end after some time with a code.
-func programs(w *world, after time.Duration, code *int) {
+func programs(w *world, after time.Duration, code *atomic.Int64) {
 	w.machine.SetProgram(func(fleet.Spec, fleet.Command) fleettest.Program {
-		return fleettest.Program{Ends: after, Exit: fleet.Exit{Code: *code}}
+		return fleettest.Program{Ends: after, Exit: fleet.Exit{Code: int(code.Load())}}
 	})
 }
 
 func TestRun_JobsRunByTheirSchedules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, code := newWorld(t), 0
-		programs(w, time.Second, &code)
+		w, code := newWorld(t), new(atomic.Int64)
+		programs(w, time.Second, code)
 		tick(t, w, store.CronJob{ID: "hourly", Schedule: "0 * * * *", Command: "x"}, store.CronJob{ID: "off", Schedule: "* * * * *", Command: "x", Paused: true})
 		go w.Run(w.life)
 		time.Sleep(2*time.Hour + time.Minute)
 		synctest.Wait()
 		wantRuns(t, w, "hourly ok", "hourly ok")
-		code = 3
+		code.Store(3)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		wantRuns(t, w, "hourly ok", "hourly ok", "hourly failed")
@@ -202,7 +203,9 @@ func TestRun_ConcurrencyTimeoutAndRetries(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			programs(w, tt.long, &tt.code)
+			code := new(atomic.Int64)
+			code.Store(int64(tt.code))
+			programs(w, tt.long, code)
 			tt.job.ID, tt.job.Command = "j", "x"
 			if tt.job.Schedule == "" {
 				tt.job.Schedule = "* * * * *"
@@ -224,8 +227,8 @@ func TestRun_KilledAtEachStepOfASlot(t *testing.T) {
 	for step := 1; step <= 4; step++ {
 		for _, after := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				w, code := newWorld(t), 0
-				programs(w, 20*time.Second, &code)
+				w, code := newWorld(t), new(atomic.Int64)
+				programs(w, 20*time.Second, code)
 				time.Sleep(time.Second)
 				tick(t, w, store.CronJob{ID: "j", Schedule: "0 * * * *", Command: "x", Missed: missedOnce})
 				// What is written stays; what is not is lost.
@@ -246,7 +249,7 @@ func TestRun_KilledAtEachStepOfASlot(t *testing.T) {
 
 				next := newLife(t, w.dir, w.machine)
 				defer next.db.Close()
-				programs(next, 20*time.Second, &code)
+				programs(next, 20*time.Second, code)
 				record := store.App{}
 				next.db.View(func(tx *store.Tx) (err error) { record, err = tx.App("shop"); return err })
 				containers, _ := next.host.Host().Containers(context.Background())
@@ -285,8 +288,8 @@ func TestSchedule_WhatWasDueWhileBerthWasAway(t *testing.T) {
 		{missedOnce, []string{"j ok", "j ok"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w, code := newWorld(t), 0
-			programs(w, time.Second, &code)
+			w, code := newWorld(t), new(atomic.Int64)
+			programs(w, time.Second, code)
 			time.Sleep(time.Second)
 			a := tick(t, w, store.CronJob{ID: "j", Schedule: "0 * * * *", Command: "x", Missed: tt.missed})
 			go w.Run(w.life)
@@ -317,8 +320,8 @@ func TestSchedule_WhatWasDueWhileBerthWasAway(t *testing.T) {
 
 func TestSchedule_NothingIsMissedWhileItIsSuspendedOrStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, code := newWorld(t), 0
-		programs(w, time.Second, &code)
+		w, code := newWorld(t), new(atomic.Int64)
+		programs(w, time.Second, code)
 		time.Sleep(time.Second)
 		a := tick(t, w, store.CronJob{ID: "j", Schedule: "0 * * * *", Command: "x"})
 		go w.Run(w.life)
@@ -345,8 +348,9 @@ func TestSchedule_NothingIsMissedWhileItIsSuspendedOrStopped(t *testing.T) {
 // A retry that was due when berth was stopped comes after its next start.
 func TestRetry_OutlivesBerth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, code := newWorld(t), 1
-		programs(w, time.Second, &code)
+		w, code := newWorld(t), new(atomic.Int64)
+		code.Store(1)
+		programs(w, time.Second, code)
 		time.Sleep(time.Second)
 		a := tick(t, w, store.CronJob{ID: "j", Schedule: "0 * * * *", Command: "x", Retries: 1})
 		go w.Run(w.life)
@@ -354,7 +358,7 @@ func TestRetry_OutlivesBerth(t *testing.T) {
 		synctest.Wait()
 		wantRuns(t, w, "j failed")
 		next := w.crash(t)
-		code = 0
+		code.Store(0)
 		next.Schedule(next.Running(store.App{UID: a.fleet.UID(), Name: "shop"}))
 		next.Schedule(next.Running(store.App{UID: a.fleet.UID(), Name: "shop"}))
 		go next.Run(next.life)

@@ -462,7 +462,15 @@ func TestPort_LimitsAddressesAsTheRouteSays(t *testing.T) {
 	}
 	rt.Options = Options{}
 	set(t, s, rt)
-	dialPort(t, port).says(t, "a", "shop a")
+	third := dialPort(t, port)
+	for range 500 { // the one that was refused may still be counted
+		if got, err := third.ask("a"); err == nil && got == "shop a" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		third = dialPort(t, port)
+	}
+	third.says(t, "a", "shop a")
 	if _, err := askOnce(port); err == nil {
 		t.Error("the machine's own limit was passed")
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -823,4 +824,35 @@ func TestImport_WaitsForWhatStops(t *testing.T) {
 	c.done, r.patience = make(chan struct{}), 10*time.Millisecond
 	_, err = r.Import(t.Context(), v.ID, archive(t), store.Root)
 	wantCode(t, err, "E608")
+}
+
+// A volume passes through, and is not held in memory.
+func TestImportAndExport_TakeNoMemory(t *testing.T) {
+	r, _ := newRoom(t)
+	v := volume(t, r, store.Volume{Name: "data"})
+	const size = 64 << 20
+	var end bytes.Buffer
+	if err := tar.NewWriter(&end).Close(); err != nil {
+		t.Fatal(err)
+	}
+	allocated := func(what string, do func() error) {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := do(); err != nil {
+			t.Error(err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
+			t.Errorf("the %s of %d bytes allocates %d", what, size, took)
+		}
+	}
+	allocated("import", func() error {
+		_, err := r.Import(t.Context(), v.ID, io.MultiReader(bigFile(t, size), &end), store.Root)
+		return err
+	})
+	allocated("export", func() error { return r.Export(t.Context(), v.ID, io.Discard) })
+	if info, err := os.Stat(filepath.Join(r.files(v.ID), "zeros")); err != nil || info.Size() != size {
+		t.Error(err)
+	}
 }

@@ -55,7 +55,7 @@ type Settings struct {
 
 	// DNSProvider is where records are put that prove names; empty is nowhere.
 	DNSProvider string `json:"dns_provider,omitempty"`
-	// DNSResolvers are asked for those records in place of the system's.
+	// DNSResolvers are DNS servers for these records, instead of the system's.
 	DNSResolvers []string `json:"dns_resolvers,omitempty"`
 
 	// Router holds what router:set --global has set, by the property's name.

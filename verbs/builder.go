@@ -23,10 +23,10 @@ type builder struct {
 func (n builder) verbs() []Verb {
 	return []Verb{
 		setter(build.BuilderProperties, Verb{
-			Short: "say how an app is built",
+			Short: "set how an app is built",
 			Example: "builder:set shop build-dir apps/api\nbuilder:set shop selected\n" +
 				"builder:set --global test on",
-			Done: "set for {app}; it counts from the next push on",
+			Done: "set for {app}; used from the next push",
 		}, n.set),
 		reporter(build.BuilderProperties, Verb{
 			Short:   "show how an app is built",
@@ -36,7 +36,7 @@ func (n builder) verbs() []Verb {
 		}, n.report),
 		look(Verb{
 			Name: "builder:mirror", Role: reads,
-			Short: "list the mirror's archives of tools",
+			Short: "list the tool archives of the mirror",
 			Long: "An operator puts them into folders of berth serve --mirror, under the names that\n" +
 				"upstream gives them: node/node-v22.9.0-linux-x64.tar.xz. Ignored files are\n" +
 				"listed with the reason.",
@@ -44,9 +44,9 @@ func (n builder) verbs() []Verb {
 		}, n.mirror),
 		look(Verb{
 			Name: "builds:plan", Role: reads,
-			Short: "show what would be built, build nothing",
-			Long: "Of an app it is the commit that is live, or --ref. A word with a / in it is a\n" +
-				"directory on this machine, which needs no berth that runs: builds:plan ./",
+			Short: "show what would be built (dry run)",
+			Long: "For an app it plans the live commit, or --ref. An argument with a / in it is a\n" +
+				"directory on this machine and needs no running berth: builds:plan ./",
 			Example: "builds:plan shop --ref main\nbuilds:plan ./ --format json",
 		}, n.plan),
 	}

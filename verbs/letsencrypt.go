@@ -41,49 +41,49 @@ type letsencrypt struct {
 func (n letsencrypt) verbs() []Verb {
 	return []Verb{
 		setter(edge.CertificateProperties, Verb{
-			Short:   "say how certificates come about",
+			Short:   "configure certificate issuance",
 			Example: "letsencrypt:set --global email ops@example.com\nletsencrypt:set --global dns-provider-DO_AUTH_TOKEN - <token",
 		}, n.set),
 		reporter(edge.CertificateProperties, Verb{
-			Short:   "show where certificates come from",
+			Short:   "show the settings of certificates",
 			Example: "letsencrypt:report --global\nletsencrypt:report shop --letsencrypt-active",
 			Keys:    keysOf(LetsEncrypt.keys),
 		}, n.report),
 		look(Verb{
 			Name: "letsencrypt:list", Role: reads,
-			Short:   "show the CA's certificates and errors",
+			Short:   "list the CA's certificates and errors",
 			Example: "letsencrypt:list",
 			Aliases: []string{"letsencrypt:ls"},
 		}, n.list),
 		act(Verb{
 			Name: "letsencrypt:enable", Role: deploys,
-			Short:   "ask the CA for an app's certificates now",
-			Long:    "It is asked by itself when a domain is added; this asks again at once after a\nfailure, undoes letsencrypt:disable, and waits for the answer.",
+			Short:   "get certificates of the CA for an app",
+			Long:    "Adding a domain orders a certificate automatically. This retries at once after a\nfailure, reverts letsencrypt:disable, and waits for the result.",
 			Example: "letsencrypt:enable shop",
-			Done:    "{app} is certified by the CA",
+			Done:    "{app} has certificates of the CA",
 		}, n.enable),
 		act(Verb{
 			Name: "letsencrypt:disable", Role: deploys,
-			Short:   "keep an app's hosts from the CA",
-			Long:    "They are served with certificates of their own, or of the appliance's CA.",
+			Short:   "disable the CA's certificates for an app",
+			Long:    "Its hosts use your own certificates, or those of the appliance's CA.",
 			Example: "letsencrypt:disable shop",
-			Done:    "{app} is certified by the appliance's own CA, or by its own certificates",
+			Done:    "{app} uses your own certificates, or those of the appliance's own CA",
 		}, n.disable),
 		look(Verb{
 			Name: "letsencrypt:active", Role: reads,
-			Short:   "tell whether the CA certifies an app",
+			Short:   "show whether an app uses the CA",
 			Long:    "It prints true or false; the exit code is 0 for true and 1 for false.",
 			Example: "letsencrypt:active shop",
 		}, n.active),
 		act(Verb{
 			Name: "letsencrypt:revoke", Role: deploys,
-			Short:   "declare an app's certificates void",
-			Long:    "New ones with new keys are ordered, unless letsencrypt:disable was said before.",
+			Short:   "revoke an app's certificates",
+			Long:    "New certificates with new keys are ordered, unless letsencrypt:disable is set.",
 			Example: "letsencrypt:revoke shop",
 		}, n.revoke),
 		act(Verb{
 			Name: "letsencrypt:cleanup", Role: admins,
-			Short:   "forget certificates of former hosts",
+			Short:   "delete certificates of removed hosts",
 			Example: "letsencrypt:cleanup",
 		}, n.cleanup),
 	}
@@ -206,13 +206,13 @@ func (n letsencrypt) enable(ctx context.Context, c Call, args AppArgs) ([]Certif
 	var waiting []string
 	for _, row := range rows {
 		if !certificates.Public(row.Host) {
-			fmt.Fprintf(c.Out, "%s is not public: the appliance's own CA certifies it\n", row.Host)
+			fmt.Fprintf(c.Out, "%s is not public: it gets a certificate of the appliance's own CA\n", row.Host)
 		} else if row.Pending {
 			waiting = append(waiting, row.Host)
 		}
 	}
 	if n.keeper != nil && len(waiting) > 0 {
-		fmt.Fprintf(c.Out, "asking for %s\n", strings.Join(waiting, ", "))
+		fmt.Fprintf(c.Out, "ordering certificates for %s\n", strings.Join(waiting, ", "))
 		n.keeper.Retry(ctx, waiting)
 		if err := n.await(ctx, c, waiting, began); err != nil {
 			return nil, err
@@ -239,14 +239,14 @@ func (n letsencrypt) await(ctx context.Context, c Call, hosts []string, began ti
 			case <-tick.C:
 			case <-ctx.Done():
 				return fault.New(fault.Timeout, code.RequestTimeout, "the CA has not answered for %s yet", host).
-					Hint("it goes on in the background; berth letsencrypt:list shows it")
+					Hint("it continues in the background: see berth letsencrypt:list")
 			}
 		}
 	}
 	if len(failed) > 0 {
 		return fault.New(fault.Failed, code.CARefused, "the CA gave no certificate for %s", strings.Join(failed, ", ")).
-			Hint("what is served now goes on being served, and berth asks again by itself").
-			Hint("the name has to lead to this machine, and port 80 or 443 has to be open to the world")
+			Hint("the current certificate stays, and berth retries automatically").
+			Hint("the name must point to this machine, and port 80 or 443 must be open to the internet")
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (n letsencrypt) revoke(ctx context.Context, c Call, args AppArgs) (revoked 
 	}
 	for _, row := range rows {
 		if err := n.maySpeakFor(c.User, args.App, row.Host); err != nil {
-			fmt.Fprintf(c.Out, "%s is left as it is: other apps answer there too\n", row.Host)
+			fmt.Fprintf(c.Out, "%s is not changed: other apps use it too\n", row.Host)
 			continue
 		}
 		n, err := n.keeper.Revoke(ctx, row.Host)

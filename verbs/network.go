@@ -50,11 +50,11 @@ func (n network) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "network:set-global", Role: admins, Hidden: true,
-			Short: "say what apps reach beside the internet",
+			Short: "set which private networks apps reach",
 		}, n.setGlobal),
 		look(Verb{
 			Name: "network:report-global", Role: admins, Hidden: true,
-			Short: "show what apps reach",
+			Short: "show which private networks apps reach",
 		}, n.reportGlobal),
 	}
 }

@@ -40,27 +40,27 @@ type processes struct {
 func (n processes) verbs() []Verb {
 	return []Verb{
 		reporter(formation.Properties, Verb{
-			Short:   "show what runs",
+			Short:   "show the processes of an app",
 			Example: "ps:report shop\nps:report shop --running",
 			Aliases: []string{"ps"},
 			Keys:    keysOf(Report.keys),
 		}, n.report),
 		act(Verb{
 			Name: "ps:scale", Role: deploys,
-			Short: "set how many of each type run",
-			Long: "Without TYPE=N it shows them. What app.json says of a type counts again from the\n" +
-				"next push on; --clear takes back at once what was scaled by hand.",
+			Short: "set the number of instances of each type",
+			Long: "Without TYPE=N it shows the numbers. What app.json says of a type applies again\n" +
+				"from the next push; --clear resets at once what was scaled by hand.",
 			Example: "ps:scale shop web=2 worker=1",
 			Done:    "scaled {app}: {result.state}",
 		}, n.scale),
 		setter(formation.Properties, Verb{
-			Short:   "say how processes are run",
+			Short:   "set how processes run",
 			Example: "ps:set shop rollout stop-first\nps:set shop memory 1g\nps:set --global memory 256m",
 			Done:    "set for {app}",
 		}, n.set),
 		act(Verb{
 			Name: "ps:restart", Role: deploys,
-			Short:   "replace what runs, without downtime",
+			Short:   "restart an app without downtime",
 			Example: "ps:restart shop web\nps:restart --all --parallel 2",
 		}, n.restart),
 		act(Verb{
@@ -72,12 +72,12 @@ func (n processes) verbs() []Verb {
 		}, n.rebuild),
 		act(Verb{
 			Name: "ps:stop", Role: deploys,
-			Short:   "stop all of it, keep the release",
+			Short:   "stop an app and keep its release",
 			Example: "ps:stop shop",
 		}, n.stop),
 		act(Verb{
 			Name: "ps:start", Role: deploys,
-			Short:   "undo ps:stop",
+			Short:   "start a stopped app",
 			Example: "ps:start shop",
 		}, n.start),
 	}

@@ -25,14 +25,14 @@ type routing struct {
 func (n routing) verbs() []Verb {
 	return []Verb{
 		setter(edge.RouterProperties, Verb{
-			Short: "say how requests are treated",
+			Short: "set how requests are handled",
 			Example: "router:set shop max-body 500m\nrouter:set shop hsts on subdomains\n" +
 				"router:set shop header:X-Frame-Options DENY\nrouter:set shop error-page sorry.html\n" +
 				"router:set --global trusted-proxies 192.0.2.10 2001:db8::/32",
 			Done: "set for {app}",
 		}, n.set),
 		reporter(edge.RouterProperties, Verb{
-			Short:   "show how requests are treated",
+			Short:   "show how requests are handled",
 			Example: "router:report shop\nrouter:report shop --router-computed-max-body",
 			Aliases: []string{"router", "maintenance:report", "http-auth:report"},
 			Keys: keysOf(func(r edge.RouterReport) []Key {
@@ -41,30 +41,30 @@ func (n routing) verbs() []Verb {
 		}, n.report),
 		act(Verb{
 			Name: "maintenance:on", Role: deploys,
-			Short:   "show a page in the app's place",
-			Long:    "The app goes on and gets no requests. router:set APP maintenance-page FILE\nmakes the page your own.",
+			Short:   "enable maintenance mode",
+			Long:    "Visitors see a maintenance page; the app keeps running and gets no requests.\nrouter:set APP maintenance-page FILE sets your own page.",
 			Example: "maintenance:on shop",
 			Aliases: []string{"maintenance:enable"},
-			Done:    "{app} is under maintenance",
+			Done:    "maintenance mode of {app} is on",
 		}, n.maintenanceOn),
 		act(Verb{
 			Name: "maintenance:off", Role: deploys,
-			Short:   "lead requests to the app again",
+			Short:   "disable maintenance mode",
 			Example: "maintenance:off shop",
 			Aliases: []string{"maintenance:disable"},
-			Done:    "{app} answers again",
+			Done:    "maintenance mode of {app} is off",
 		}, n.maintenanceOff),
 		act(Verb{
 			Name: "http-auth:add-user", Role: deploys,
 			Short: "ask visitors for a password",
-			Long: "From then on nobody sees the app without one. A password that is not given is\n" +
-				"read from standard input, where no list of processes shows it. The app does\nnot see it either.",
+			Long: "Then the app can only be seen with a password. Without PASSWORD it is\n" +
+				"read from standard input, where no list of processes shows it. The app does\nnot see the password.",
 			Example: "http-auth:add-user shop alice <password.txt",
-			Done:    "{user} may enter {app}; nobody without a password does",
+			Done:    "added {user}; {app} now asks visitors for a password",
 		}, n.addUser),
 		act(Verb{
 			Name: "http-auth:remove-user", Role: deploys,
-			Short:   "take a password away",
+			Short:   "remove a user of http-auth",
 			Example: "http-auth:remove-user shop alice",
 		}, n.removeUser),
 	}

@@ -35,8 +35,8 @@ func (n oneOffs) verbs() []Verb {
 			Name: "run", Role: deploys, Attached: true,
 			Short: "run a one-off command",
 			Long: "It runs in a fresh container of the live release and ends with the command's\n" +
-				"exit code. At a terminal it gets one (over SSH: ssh -t), unless -T is given.\n" +
-				"One word with spaces is given to bash.",
+				"exit code. It gets a terminal if there is one (over SSH: ssh -t), unless -T is\n" +
+				"given. One argument with spaces is run by bash.",
 			Example: "run shop -- python manage.py migrate\nrun -T shop cat schema.sql >schema.sql\nrun -e COLOR=blue --ttl-seconds 600 shop python job.py",
 		}, n.run),
 		act(Verb{

@@ -175,7 +175,7 @@ func TestGlobalFlags_StandAnywhere(t *testing.T) {
 		{"apps:list --quiet", 0, "shop\n", ""},
 		{"-- --quiet apps:list", 0, "shop\n", ""},
 		{"--quiet --force apps:list", 0, "shop\n", ""},
-		{"--quiet ps:report shop", 0, "web.1  up  v2  3m ago  0  48 MiB  -\nlimits of each: 512 MiB of memory, 1024 processes\n", ""},
+		{"--quiet ps:report shop", 0, "web.1  up  v2  3m ago  0  48 MiB  -  512 MiB  -\nlimits of each: 512 MiB of memory, 1024 processes\n", ""},
 		{"--quiet releases shop", 0, "", ""},
 		{"--quiet config:set shop COLOR=BLUE", 0, "", ""},
 		{"--quiet config:show shop", 0, "COLOR  BLUE\n", ""}, // no header, however it looks
@@ -189,7 +189,7 @@ func TestGlobalFlags_StandAnywhere(t *testing.T) {
 		{"apps:list --version", 0, "dokku version 0.38.0, as berth 1.2.3 speaks it\n", ""},
 		{"--app blog apps:create blog", 0, "berth@example.com:blog\n", "created blog; to deploy to it:\n  git remote add berth berth@example.com:blog\n  git push berth main\n"},
 		{"--app=other --quiet apps:create other", 0, "berth@example.com:other\n", ""},
-		{"--app shop apps:info blog", 2, "", "error: apps:info does not take \"blog\" [E151]\nhint:  usage: berth apps:info APP\n"},
+		{"--app shop apps:info blog", 2, "", "error: apps:info does not take \"blog\" [E151]\nhint:  usage: berth apps:info [APP] [--KEY]\n"},
 		{"--quiet apps:info none", 3, "", "error: no app named \"none\" [E101]\n"},
 		{"--quiet apps:destroy shop", 2, "", "error: destroying shop was not confirmed [E153]\n" +
 			"hint:  it removes the app's releases, config, logs and repository for good\n" +

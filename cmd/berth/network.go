@@ -50,11 +50,11 @@ func (c *cli) networkCommands() []command {
 	}
 	return []command{
 		{
-			after: "network:set-global", use: "network:set --global PROPERTY [VALUE]", short: "say what apps reach beside the internet",
+			after: "network:set-global", use: "network:set --global PROPERTY [VALUE]", short: "set which private networks apps reach",
 			long: "lan        allow, deny or auto: whether apps and builds reach private networks\n" +
 				"           (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10);\n" +
 				"           auto denies on a machine with a public IPv4 address\n" +
-				"lan-allow  addresses and networks that they reach all the same, or none\n" +
+				"lan-allow  exceptions: addresses and networks that they can reach, or none\n" +
 				"public-addresses\n" +
 				"           addresses that lead to this machine from outside though it does not\n" +
 				"           have them, as behind a router at home, or none\n" +

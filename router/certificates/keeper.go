@@ -47,8 +47,12 @@ type Config struct {
 	// a CA's challenges. Zero is 80 and 443.
 	HTTPPort, HTTPSPort int
 
-	renewCheck time.Duration // how often certificates are looked through; zero is certmagic's ten minutes
-	anyAddress bool          // the machine's addresses count as public ones
+	// renewCheck is how often certificates are looked through; zero is certmagic's
+	// ten minutes. One is renewed when its CA says so (ARI), else when a third of
+	// its life is left: certmagic's RenewalWindowRatio.
+	renewCheck time.Duration
+
+	anyAddress bool // the machine's addresses count as public ones
 }
 
 // Validate reports every value that makes no sense.
