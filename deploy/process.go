@@ -131,10 +131,14 @@ func (d *Processes) Restart(ctx context.Context, app, process string, by store.U
 			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs no process named %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
 		}
-		if left, err := d.releases.leftOf(app, release); err != nil {
-			return change{}, err
-		} else if process != "" && len(left) > 0 {
-			progress.New(out).Line("note: %s keeps its config; berth ps:restart %s takes up %s", process, app, someNames(left))
+		if process != "" { // the release stays, and its config with it
+			left, err := d.releases.leftOf(app, release)
+			if err != nil {
+				return change{}, err
+			}
+			if len(left) > 0 {
+				progress.New(out).Line("note: %s restarts with the config of v%d; ps:restart %s takes up %s", process, release.Number, app, someNames(left))
+			}
 		}
 		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})
