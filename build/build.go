@@ -279,7 +279,7 @@ func (b *Builder) buildLayer(ctx context.Context, record store.App, layer plan.L
 	}
 	var env []string
 	if layer.Config != plan.ConfigNone {
-		env = configEnv(config)
+		env = configEnv(config, tree.commit)
 	}
 	env = append(env, layer.Env...)
 	passed, files := operators(layer)
@@ -330,7 +330,9 @@ func lookAhead(env []string) runtime.Command {
 
 // configEnv is the app's config as a build's commands get it, with its names in
 // BERTH_CONFIG. What would keep a build from finding its own tools is left out.
-func configEnv(config map[string]string) []string {
+// Beside it stands the commit, under Heroku's name and Dokku's: no key of a layer
+// depends on it, so that a step that is reused has seen an earlier one.
+func configEnv(config map[string]string, commit string) []string {
 	var env, names []string
 	for _, name := range slices.Sorted(maps.Keys(config)) {
 		if name != "PATH" && name != "HOME" {
@@ -339,6 +341,11 @@ func configEnv(config map[string]string) []string {
 	}
 	if config["PORT"] == "" {
 		env = append(env, "PORT="+strconv.Itoa(store.UsualPort)) // a build that loads the app's settings reads it
+	}
+	for _, name := range []string{"SOURCE_VERSION", "GIT_REV"} {
+		if _, own := config[name]; !own && commit != "" {
+			env = append(env, name+"="+commit)
+		}
 	}
 	return append(env, "BERTH_CONFIG="+strings.Join(names, " "))
 }

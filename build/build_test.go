@@ -46,10 +46,17 @@ func TestBuildFault_OfACommandThatWasKilledNamesTheMemory(t *testing.T) {
 }
 
 func TestBuilds_HaveAPort(t *testing.T) {
-	if env := configEnv(map[string]string{"A": "1"}); !slices.Contains(env, "PORT=5000") || !slices.Contains(env, "BERTH_CONFIG=A") {
+	if env := configEnv(map[string]string{"A": "1"}, ""); !slices.Contains(env, "PORT=5000") || !slices.Contains(env, "BERTH_CONFIG=A") {
 		t.Errorf("without one in the config: got %q", env)
 	}
-	if env := configEnv(map[string]string{"PORT": "8080"}); !slices.Contains(env, "PORT=8080") || slices.Contains(env, "PORT=5000") {
+	if env := configEnv(map[string]string{"PORT": "8080"}, ""); !slices.Contains(env, "PORT=8080") || slices.Contains(env, "PORT=5000") {
 		t.Errorf("with one in the config: got %q", env)
+	}
+}
+
+func TestBuilds_HaveTheCommit(t *testing.T) {
+	env := configEnv(map[string]string{"GIT_REV": "mine"}, "4f1c9ab")
+	if !slices.Contains(env, "SOURCE_VERSION=4f1c9ab") || !slices.Contains(env, "GIT_REV=mine") || slices.Contains(env, "GIT_REV=4f1c9ab") || !slices.Contains(env, "BERTH_CONFIG=GIT_REV") {
+		t.Errorf("got %q", env)
 	}
 }

@@ -22,6 +22,7 @@ type source struct {
 	path   string // of the tree
 	dir    string // of all that is scratch
 	digest string
+	commit string // that it is of; "" for a tree of none
 }
 
 func (s *source) remove() {
@@ -42,7 +43,7 @@ func (b *Builder) checkout(ctx context.Context, record store.App, commit git.Com
 	if err != nil {
 		return nil, fault.ExplainDiskFull(fmt.Errorf("make a directory for the source: %w", err))
 	}
-	s = &source{dir: dir, path: filepath.Join(dir, "source")}
+	s = &source{dir: dir, path: filepath.Join(dir, "source"), commit: commit.ID}
 	defer func() {
 		if err != nil && s != nil {
 			s.remove()

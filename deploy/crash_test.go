@@ -88,7 +88,7 @@ func differs(t *testing.T, d *Deployer, m *fleettest.Machine) (wrong []string) {
 				wrong = append(wrong, fmt.Sprintf("the live release of %s is %s", app.Name, release.Status))
 			}
 			for _, s := range formation.Slots(app, release) {
-				want = append(want, fmt.Sprintf("%s %s v%d COLOR=%s", app.Name, s, app.Release, release.Config["COLOR"]))
+				want = append(want, fmt.Sprintf("%s %s v%d COLOR=%s", app.Name, s, app.Release, release.Variables()["COLOR"]))
 			}
 			for r, err := range tx.EachRelease(app.Name) {
 				if err != nil {
@@ -140,16 +140,33 @@ func differs(t *testing.T, d *Deployer, m *fleettest.Machine) (wrong []string) {
 // A change of config is recorded, rolled out and swapped; the store and the
 // machine say the same after a crash at any step of it.
 func TestSetConfig_EveryMomentCanBeTheCrash(t *testing.T) {
+	everyConfigCrash(t, func(d *Deployer, l *fleettest.Life) error {
+		_, err := d.SetConfig(l.Context, "shop", map[string]string{"COLOR": "blue"}, nil, false, store.Root, io.Discard)
+		return err
+	})
+}
+
+// A restart that takes up what was set for all apps is a release like any other.
+func TestRestart_EveryMomentCanBeTheCrash(t *testing.T) {
+	everyConfigCrash(t, func(d *Deployer, l *fleettest.Life) error {
+		if err := d.db.Update(func(tx *store.Tx) error { return tx.Global.Put(map[string]string{"COLOR": "blue"}) }); err != nil {
+			return err
+		}
+		return d.Restart(l.Context, "shop", "", store.Root, io.Discard)
+	})
+}
+
+func everyConfigCrash(t *testing.T, change func(*Deployer, *fleettest.Life) error) {
 	for _, rollout := range []store.Rollout{store.StartFirst, store.StopFirst} {
 		t.Run(string(rollout), func(t *testing.T) {
 			tried := 0
-			steps := configCrash(t, rollout, fleettest.Trap{})
+			steps := configCrash(t, rollout, fleettest.Trap{}, change)
 			seen := map[string]int{}
 			for n, step := range steps {
 				if seen[step]++; seen[step] > 2 {
 					continue // looks at a container, which are alike
 				}
-				configCrash(t, rollout, fleettest.Trap{End: n + 1, After: n%2 == 0})
+				configCrash(t, rollout, fleettest.Trap{End: n + 1, After: n%2 == 0}, change)
 				tried++
 			}
 			t.Logf("crashes at %d of %d steps", tried, len(steps))
@@ -157,7 +174,7 @@ func TestSetConfig_EveryMomentCanBeTheCrash(t *testing.T) {
 	}
 }
 
-func configCrash(t *testing.T, rollout store.Rollout, trap fleettest.Trap) (steps []string) {
+func configCrash(t *testing.T, rollout store.Rollout, trap fleettest.Trap, change func(*Deployer, *fleettest.Life) error) (steps []string) {
 	synctest.Test(t, func(t *testing.T) {
 		d, m := newDeployer(t), new(fleettest.Machine)
 		machineApp(t, d, "shop", rollout)
@@ -168,10 +185,7 @@ func configCrash(t *testing.T, rollout store.Rollout, trap fleettest.Trap) (step
 		time.Sleep(time.Minute)
 		l.Set(trap)
 		ended := make(chan error, 1)
-		go func() {
-			_, err := now.SetConfig(l.Context, "shop", map[string]string{"COLOR": "blue"}, nil, false, store.Root, io.Discard)
-			ended <- err
-		}()
+		go func() { ended <- change(now, l) }()
 		select {
 		case err := <-ended:
 			if trap.End == 0 && err != nil {

@@ -127,7 +127,7 @@ func New(cfg Config, db *store.Store, engine *runtime.Engine, table *router.Rout
 func (d *Deployer) join() {
 	d.phases = &phases{turns: d.turns, boxes: d.boxes, logs: d.logs, ssh: d.sshCommand}
 	d.Releases = &Releases{turns: d.turns, phases: d.phases, build: d.build, jobs: d.jobs, layers: d.engine, ssh: d.sshCommand}
-	d.Processes = &Processes{turns: d.turns, jobs: d.jobs}
+	d.Processes = &Processes{turns: d.turns, jobs: d.jobs, releases: d.Releases}
 	d.Mounts = &Mounts{turns: d.turns, releases: d.Releases, jobs: d.jobs, volumes: d.volumes}
 	d.Apps = &Apps{turns: d.turns, cfg: d.cfg, build: d.build, edge: d.edge, jobs: d.jobs, logs: d.logs}
 	d.resources = &Resources{Processes: d.Processes, apps: d.Apps}

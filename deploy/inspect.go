@@ -27,7 +27,7 @@ type Inspection struct {
 }
 
 // given are the variables that berth gives.
-var given = []string{"PORT", "BERTH_APP", "BERTH_RELEASE", "BERTH_PROCESS"}
+var given = append([]string{"PORT", "GIT_REV", "SOURCE_VERSION"}, fleet.IdentityNames...)
 
 // masked stands in the place of a value.
 const masked = "********"
@@ -63,7 +63,7 @@ func (d *Apps) Inspect(ctx context.Context, app string) ([]Inspection, error) {
 		}
 		if p, found := release.Process(i.Process); found {
 			cmd := formation.ProcessCommand(record, release, p, i.Name)
-			one.Command, one.Dir, one.Env = cmd.Args, cmd.Dir, mask(cmd.Env)
+			one.Command, one.Dir, one.Env = cmd.Args, cmd.Dir, mask(cmd.Env, release.Variables())
 		}
 		for _, c := range release.Health {
 			if c.Process == i.Process {
@@ -75,12 +75,14 @@ func (d *Apps) Inspect(ctx context.Context, app string) ([]Inspection, error) {
 	return list, nil
 }
 
-// mask hides the values of variables, but for those that berth gives.
-func mask(env []string) map[string]string {
+// mask hides the values of variables, but for those that berth gives. One of their
+// names that the config sets is the app's own secret; a port is none.
+func mask(env []string, config map[string]string) map[string]string {
 	shown := map[string]string{}
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if !slices.Contains(given, name) {
+		_, own := config[name]
+		if !slices.Contains(given, name) || own && name != "PORT" {
 			value = masked
 		}
 		shown[name] = value

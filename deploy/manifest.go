@@ -23,9 +23,14 @@ import (
 // is not set, secrets that are made up once. A secret that the build was given
 // already, which stands in earlier, is the same again. What app.json requires
 // and nobody has set is a fault (E127).
-func completed(ssh string, app string, config map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
+func completed(ssh string, app string, config, global map[string]string, manifest appjson.Manifest, earlier map[string]string) (map[string]string, error) {
+	isSet := func(name string) bool {
+		_, own := config[name]
+		_, all := global[name]
+		return own || all
+	}
 	for name, value := range manifest.Env {
-		if _, set := config[name]; !set || slices.Contains(manifest.Sync, name) {
+		if !isSet(name) || slices.Contains(manifest.Sync, name) {
 			if err := store.ValidConfig(name, value); err != nil {
 				return nil, err
 			}
@@ -33,7 +38,7 @@ func completed(ssh string, app string, config map[string]string, manifest appjso
 		}
 	}
 	generate := func(name string, encode func([]byte) string) {
-		if _, set := config[name]; set {
+		if isSet(name) {
 			return
 		}
 		secret, given := earlier[name]
@@ -49,7 +54,7 @@ func completed(ssh string, app string, config map[string]string, manifest appjso
 		generate(name, func(secret []byte) string { return "base64:" + base64.StdEncoding.EncodeToString(secret) })
 	}
 	for _, name := range manifest.Required {
-		if _, set := config[name]; !set {
+		if !isSet(name) {
 			return nil, fault.New(fault.Conflict, code.ConfigRequired, "app.json requires the config variable %s, which is not set", name).
 				Hint("%s config:set %s %s=VALUE", ssh, app, name)
 		}

@@ -213,6 +213,7 @@ func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, b
 		return live, nil
 	}
 	release := successor(record, live, by.Name, what)
+	release.Config = nil // the app's own of now, as each release has
 	err = d.releases.rollTo(ctx, a, record, release, out, rollout{mounts: &after, inSwapTx: stored(fmt.Sprintf("v%d: %s", release.Number, what))})
 	if err != nil {
 		return store.Release{}, err

@@ -26,7 +26,8 @@ const MaxInstances = 100
 // limits.
 type Processes struct {
 	*turns
-	jobs *jobs.Jobs
+	jobs     *jobs.Jobs
+	releases *Releases
 }
 
 // Scale sets how many instances of each named process type run.
@@ -112,6 +113,11 @@ func processTypes(r store.Release) []string {
 // Restart replaces the instances of a process type, or one instance ("web.1"),
 // without failing a request; "" is all of them.
 func (d *Processes) Restart(ctx context.Context, app, process string, by store.User, out io.Writer) error {
+	if process == "" {
+		if done, err := d.releases.takeUp(ctx, app, by, out); err != nil || done {
+			return err
+		}
+	}
 	return d.reshape(ctx, app, "the restart by "+by.Name, out, func(record *store.App, release store.Release) (change, error) {
 		if record.Release == 0 {
 			return change{}, NeverDeployed(app)
@@ -124,6 +130,15 @@ func (d *Processes) Restart(ctx context.Context, app, process string, by store.U
 		}) {
 			return change{}, fault.New(fault.NotFound, code.ProcessUnknown, "%s runs no process named %q", app, process).
 				Hint("berth ps:report %s shows what it runs", app)
+		}
+		if process != "" { // the release stays, and its config with it
+			left, err := d.releases.leftOf(app, release)
+			if err != nil {
+				return change{}, err
+			}
+			if len(left) > 0 {
+				progress.New(out).Line("note: %s restarts with the config of v%d; ps:restart %s takes up %s", process, release.Number, app, someNames(left))
+			}
 		}
 		return change{Change: fleet.Change{Fresh: true, Process: process}}, nil
 	}, store.Event{App: app, By: by.Name, Kind: "restart", Text: strings.TrimSpace("restarted " + process)})

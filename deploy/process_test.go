@@ -81,8 +81,9 @@ func TestStop_OfOneType(t *testing.T) {
 }
 
 func TestMask_HidesAllButWhatBerthGives(t *testing.T) {
-	got := mask([]string{"PORT=5000", "BERTH_APP=shop", "BERTH_TOKEN=secret", "DATABASE_URL=postgres://a:b@c", "EMPTY="})
-	for name, want := range map[string]string{"PORT": "5000", "BERTH_APP": "shop", "BERTH_TOKEN": masked, "DATABASE_URL": masked, "EMPTY": masked} {
+	got := mask([]string{"PORT=5000", "BERTH_APP=shop", "BERTH_TOKEN=secret", "DATABASE_URL=postgres://a:b@c", "EMPTY=", "DYNO=mine"},
+		map[string]string{"PORT": "5000", "DYNO": "mine"})
+	for name, want := range map[string]string{"PORT": "5000", "BERTH_APP": "shop", "BERTH_TOKEN": masked, "DATABASE_URL": masked, "EMPTY": masked, "DYNO": masked} {
 		if got[name] != want {
 			t.Errorf("%s is shown as %q, want %q", name, got[name], want)
 		}

@@ -208,7 +208,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 	}
 	defer made.Close()
 	release := releaseOf(record, *number, commit, made.Plan, made.Image)
-	release.Config = made.Config // of predeploy; the one of the release is read once the app is held
+	release.Config = made.Config // of predeploy, with that of all apps; the one of the release is read once the app is held
 	pages := edge.ReadPages(made.Root(), out.Line)
 	for page, content := range pages {
 		if release.Pages == nil {
@@ -268,8 +268,8 @@ func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, re
 	}
 	build := a.building(release.Build)
 	with.build, with.phase = build, true
-	with.config = func(now map[string]string) (map[string]string, error) {
-		return completed(d.sshCommand(), record.Name, now, made.Manifest, before)
+	with.config = func(now, global map[string]string) (map[string]string, error) {
+		return completed(d.sshCommand(), record.Name, now, global, made.Manifest, before)
 	}
 	with.updateApp = func(app *store.App) {
 		settle(app, began, made)

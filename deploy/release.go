@@ -50,12 +50,12 @@ type rollout struct {
 	kept   bool
 
 	// config makes the release's config of the app's, which becomes the same at
-	// the swap; nil leaves both as they are.
-	config func(now map[string]string) (map[string]string, error)
+	// the swap, and of that of all apps; nil leaves both as they are.
+	config func(now, global map[string]string) (map[string]string, error)
 }
 
 // roll records a release, rolls it out and tells how it went. It returns the
-// config that the release has. The caller holds the app.
+// variables that the release has. The caller holds the app.
 func (d *Releases) roll(ctx context.Context, a *app, record store.App, release store.Release, with rollout, out *progress.Report) (map[string]string, error) {
 	config, err := d.record(&record, &release, with)
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if with.onRecorded != nil {
 		with.onRecorded()
 	}
-	out.Conceal(release.Config)
+	out.Conceal(release.Variables())
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
 	trial := with.trial(d.counts(record), release, before)
@@ -136,7 +136,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	d.jobs.Schedule(a.fleet)
 	d.background(func(ctx context.Context) { d.build.Collect(ctx, record.Name) })
 	a.fleet.Visit(ctx, out.Warn)
-	return release.Config, nil
+	return release.Variables(), nil
 }
 
 // record stores a release as pending, with the config that it brings or that
@@ -153,8 +153,13 @@ func (d *Releases) record(record *store.App, release *store.Release, with rollou
 				return err
 			}
 		}
+		if !with.back { // a copy of a release that served has what it served with
+			if release.Global, err = tx.Global.Get(); err != nil {
+				return err
+			}
+		}
 		if configure != nil {
-			if release.Config, err = configure(release.Config); err != nil {
+			if release.Config, err = configure(release.Config, release.Global); err != nil {
 				return err
 			}
 		}
@@ -167,7 +172,7 @@ func (d *Releases) record(record *store.App, release *store.Release, with rollou
 			}
 		}
 		config = "config unchanged"
-		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !maps.Equal(live.Config, release.Config) {
+		if live, err := tx.Release(record.Name, fresh.Release); err == nil && !maps.Equal(live.Variables(), release.Variables()) {
 			config = "config changed"
 		}
 		fresh.LastRelease = release.Number

@@ -152,12 +152,12 @@ func TestReleaseBuild_MadeUpSecretsAreThoseOfTheBuild(t *testing.T) {
 	d := newDeployer(t)
 	manifest := appjson.Manifest{Secrets: []string{"A", "B"}, Keys: []string{"K"}, Required: []string{"R"}}
 	earlier := map[string]string{"A": "a", "B": "b", "K": "k", "GONE": "x"}
-	got, err := completed(d.sshCommand(), "shop", map[string]string{"B": "set since", "R": "r"}, manifest, earlier)
+	got, err := completed(d.sshCommand(), "shop", map[string]string{"B": "set since", "R": "r"}, nil, manifest, earlier)
 	want := map[string]string{"A": "a", "B": "set since", "K": "k", "R": "r"}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
-	_, err = completed(d.sshCommand(), "shop", map[string]string{}, manifest, earlier)
+	_, err = completed(d.sshCommand(), "shop", map[string]string{}, nil, manifest, earlier)
 	if f := fault.From(err); f == nil || f.Code != "E127" {
 		t.Errorf("what app.json requires was unset during the build: got %v, want E127", err)
 	}

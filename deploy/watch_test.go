@@ -197,3 +197,57 @@ func TestWatch_WhatIsNotUndone(t *testing.T) {
 		})
 	}
 }
+
+// A rollback runs with the config of all apps that its release had, and leaves what
+// is set for all of them alone: the next restart has that again.
+func TestRollback_HasTheConfigOfAllAppsOfItsRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDeployer(t), new(fleettest.Machine)
+		machineApp(t, d, "shop", store.StartFirst)
+		now, l := another(t, d, m)
+		now.Releases.layers = everyLayer{}
+		if err := now.boot(now.life); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		global := func(value string) {
+			update(t, now, func(tx *store.Tx) error { return tx.Global.Put(map[string]string{"TZ": value}) })
+		}
+		restart := func(what string) {
+			t.Helper()
+			if err := now.Restart(l.Context, "shop", what, store.Root, io.Discard); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		expect := func(when string, number int, tz string) {
+			t.Helper()
+			if live := liveOf(t, now); live.Number != number || live.Variables()["TZ"] != tz || len(live.Config) > 0 {
+				t.Errorf("%s: v%d is live with %v, own %v; want v%d with TZ %q and nothing of its own", when, live.Number, live.Variables(), live.Config, number, tz)
+			}
+			if config := configOf(t, now, "shop"); len(config) > 0 {
+				t.Errorf("%s: the app's own config is %v", when, config)
+			}
+		}
+		global("UTC")
+		restart("web")
+		expect("after a restart of one type", 1, "")
+		restart("")
+		expect("after a restart", 2, "UTC")
+		global("CET")
+		restart("")
+		expect("after a change", 3, "CET")
+		if _, err := now.Rollback(l.Context, "shop", 2, store.Root, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		expect("after a rollback", 4, "UTC")
+		restart("")
+		expect("after another restart", 5, "CET")
+		if wrong := differs(t, now, m); len(wrong) > 0 {
+			t.Error(strings.Join(wrong, "\n"))
+		}
+		over(now, l)
+		m.Reboot()
+	})
+}

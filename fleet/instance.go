@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -205,7 +204,7 @@ func (i *instance) launch(ctx context.Context) error {
 func (i *instance) command(args []string) Command {
 	return Command{
 		Args: args, Dir: i.process.Dir,
-		Env: append(slices.Clone(i.release.Env), Identity(i.app.Name(), i.release.Number, i.name())...),
+		Env: WithIdentity(i.release.Env, i.app.Name(), i.release.Number, i.name()),
 	}
 }
 

@@ -132,8 +132,19 @@ func (r Release) Slots() []Slot {
 	return all
 }
 
-// Identity returns the variables that tell a program what it is: of which app
-// and release, and by which name ("web.1").
-func Identity(app string, release int, name string) []string {
-	return []string{"BERTH_APP=" + app, fmt.Sprintf("BERTH_RELEASE=v%d", release), "BERTH_PROCESS=" + name}
+// IdentityNames are the variables that WithIdentity adds.
+var IdentityNames = []string{"BERTH_APP", "BERTH_RELEASE", "BERTH_PROCESS", "DYNO"}
+
+// WithIdentity adds the variables that tell a program what it is: of which app and
+// release, and by which name ("web.1"; DYNO is Heroku's and Dokku's variable for
+// it). One that the release sets stays as it is.
+func WithIdentity(env []string, app string, release int, name string) []string {
+	all := slices.Clone(env)
+	for i, value := range []string{app, fmt.Sprintf("v%d", release), name, name} {
+		prefix := IdentityNames[i] + "="
+		if !slices.ContainsFunc(env, func(set string) bool { return strings.HasPrefix(set, prefix) }) {
+			all = append(all, prefix+value)
+		}
+	}
+	return all
 }

@@ -79,16 +79,26 @@ type Release struct {
 	// it: to decrypt it takes longer than to read all the rest.
 	Config map[string]string `json:"-"`
 
+	// Global is the config of all apps as of this release. It is kept as Config is,
+	// and apart from it: a rollback gives the app its own back.
+	Global map[string]string `json:"-"`
+
 	bare bool // read without its config
 }
 
 // sealedRelease is a release as it lies in the file.
 type sealedRelease struct {
 	Release
-	Sealed []byte `json:"sealed"`
+	Sealed       []byte `json:"sealed"`
+	SealedGlobal []byte `json:"sealed_global,omitempty"` // absent when there is none
 }
 
 func releasePlace(id string, number int) string { return fmt.Sprintf("release %s/%d", id, number) }
+
+func globalPlace(id string, number int) string { return "global of " + releasePlace(id, number) }
+
+// Variables are what the release's processes get of both.
+func (r Release) Variables() map[string]string { return MergedConfig(r.Global, r.Config) }
 
 func (tx *Tx) unsealed(s sealedRelease, app string) (Release, error) {
 	s.Release.App = app
@@ -98,6 +108,15 @@ func (tx *Tx) unsealed(s sealedRelease, app string) (Release, error) {
 	}
 	if err := json.Unmarshal(plain, &s.Release.Config); err != nil {
 		return Release{}, fmt.Errorf("read the config of release %d: %w", s.Number, err)
+	}
+	if s.SealedGlobal == nil {
+		return s.Release, nil
+	}
+	if plain, err = tx.seal.open(globalPlace(tx.id(app), s.Number), s.SealedGlobal); err != nil {
+		return Release{}, err
+	}
+	if err := json.Unmarshal(plain, &s.Release.Global); err != nil {
+		return Release{}, fmt.Errorf("read the config of all apps of release %d: %w", s.Number, err)
 	}
 	return s.Release, nil
 }
@@ -237,9 +256,16 @@ func (tx *Tx) PutRelease(r Release) error {
 	if err != nil {
 		return err
 	}
-	place := releasePlace(tx.id(r.App), r.Number)
-	r.App = "" // it hangs under the app, whatever the app is called
-	return put(b, number(r.Number), sealedRelease{r, tx.seal.seal(place, plain)})
+	id := tx.id(r.App)
+	sealed := sealedRelease{Release: r, Sealed: tx.seal.seal(releasePlace(id, r.Number), plain)}
+	if len(r.Global) > 0 {
+		if plain, err = json.Marshal(r.Global); err != nil {
+			return err
+		}
+		sealed.SealedGlobal = tx.seal.seal(globalPlace(id, r.Number), plain)
+	}
+	sealed.App = "" // it hangs under the app, whatever the app is called
+	return put(b, number(r.Number), sealed)
 }
 
 // Image is what a release runs in when it is no stack of berth's.

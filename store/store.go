@@ -10,8 +10,8 @@
 //	meta          version, settings and their sealed secrets, next-uid, key-check, files, made-ahead
 //	apps          ID              → App
 //	appnames      NAME            → ID
-//	config        ID              → sealed map of the app's config
-//	releases      ID / number     → Release, its config sealed beside it
+//	config        ID              → sealed map of the app's config, or of that of all apps
+//	releases      ID / number     → Release, its config and that of all apps sealed beside it
 //	builds        ID / number     → Build
 //	runs          ID / number     → CronRun
 //	cron          ID              → CronPlan

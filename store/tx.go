@@ -16,6 +16,7 @@ type Tx struct {
 	CronPlans  CronPlans
 	CronRuns   CronRuns
 	CronSlots  CronSlotBook
+	Global     GlobalConfig
 	HostKeys   HostKeys
 	Keys       Keys
 	Logins     Logins
@@ -40,6 +41,7 @@ func (s *Store) tx(bolt *bolt.Tx) *Tx {
 		CronPlans:  CronPlans{r},
 		CronRuns:   CronRuns{r},
 		CronSlots:  CronSlotBook{r},
+		Global:     GlobalConfig{r},
 		HostKeys:   HostKeys{r},
 		Keys:       Keys{r},
 		Logins:     Logins{r},

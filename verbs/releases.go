@@ -103,7 +103,8 @@ func (n releases) compare(_ context.Context, _ Call, args NumberArgs) (compared 
 		compared.Release, err = tx.Release(args.App, args.Number)
 		return err
 	})
-	compared.Config, _ = list(differing(compared.Live.Config, compared.Release.Config), nil)
+	compared.Config, _ = list(differing(compared.Live.Variables(), compared.Release.Variables()), nil)
+	compared.Live.Global, compared.Release.Global = nil, nil
 	compared.Live.Config, compared.Release.Config = nil, nil // values are secrets, names are not
 	return compared, err
 }

@@ -70,6 +70,11 @@ var (
 			return nil
 		}}
 
+	// ofConfig is for config: an app's, or for admins that of all apps.
+	ofConfig = func(least Role) Role {
+		return Role{Least: least.Least, Also: "admin with --global", rule: setsProperty.rule}
+	}
+
 	// seesReport is for what is set: for all apps, for admins.
 	seesReport = Role{Least: store.RoleRead, Also: "admin where no app is named", rule: setsProperty.rule}
 

@@ -183,14 +183,14 @@ func FuzzDecodeStrictly(f *testing.F) {
 func TestDo_LogsWhoChangesWhatAndNoArguments(t *testing.T) {
 	h := newHouse(t)
 	h.makeApp(t, "shop")
-	args := ConfigSetArgs{AppArgs: AppArgs{"shop"}, Set: map[string]string{"PASSWORD": "hunter2"}}
+	args := ConfigSetArgs{ConfigOf: ConfigOf{App: "shop"}, Set: map[string]string{"PASSWORD": "hunter2"}}
 	for user, code := range map[string]string{"dora": `""`, "rita": "E110"} {
 		h.Call(t.Context(), map[string]store.User{"dora": deployer, "rita": reader}[user], "config:set", args, nil, nil)
 		if want := "name=config:set user=" + user + " app=shop code=" + code; !strings.Contains(h.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, h.log)
 		}
 	}
-	if err := h.Call(t.Context(), deployer, "config:get", ConfigGetArgs{AppArgs{"shop"}, "PASSWORD"}, nil, nil); err != nil {
+	if err := h.Call(t.Context(), deployer, "config:get", ConfigGetArgs{ConfigArgs{ConfigOf: ConfigOf{App: "shop"}}, "PASSWORD"}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if text := h.log.String(); strings.Contains(text, "hunter2") || strings.Contains(text, "config:get") {

@@ -69,6 +69,9 @@ func newTenancy(t *testing.T) *house {
 		if err := tx.PutSettings(settings); err != nil {
 			return err
 		}
+		if err := tx.Global.Put(map[string]string{"HIDDEN": "hidden"}); err != nil {
+			return err
+		}
 		if err := tx.Keys.Put(store.Key{Name: "hidden-hand", Role: store.RoleAdmin, Fingerprint: "SHA256:hidden"}); err != nil {
 			return err
 		}

@@ -146,6 +146,18 @@ func (p *puppet) SetConfig(_ context.Context, app string, set map[string]string,
 	})
 }
 
+func (p *puppet) ReplaceConfig(ctx context.Context, app string, set map[string]string, noRestart bool, by store.User, out io.Writer) (store.Release, error) {
+	var now map[string]string
+	err := p.db.View(func(tx *store.Tx) (err error) {
+		now, err = tx.Config(app)
+		return err
+	})
+	if err != nil {
+		return store.Release{}, err
+	}
+	return p.SetConfig(ctx, app, set, deploy.OtherNames(now, set), noRestart, by, out)
+}
+
 func (p *puppet) CancelBuild(_ context.Context, app string, number int, _ store.User) (store.Build, error) {
 	p.cancelled = append(p.cancelled, fmt.Sprintf("%s %d", app, number))
 	return store.Build{}, nil

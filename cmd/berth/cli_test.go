@@ -83,6 +83,18 @@ func (p puppet) SetConfig(_ context.Context, app string, set map[string]string, 
 	})
 }
 
+func (p puppet) ReplaceConfig(ctx context.Context, app string, set map[string]string, noRestart bool, by store.User, out io.Writer) (store.Release, error) {
+	var now map[string]string
+	err := p.db.View(func(tx *store.Tx) (err error) {
+		now, err = tx.Config(app)
+		return err
+	})
+	if err != nil {
+		return store.Release{}, err
+	}
+	return p.SetConfig(ctx, app, set, deploy.OtherNames(now, set), noRestart, by, out)
+}
+
 func (p puppet) Scale(context.Context, string, map[string]int, store.User, io.Writer) error {
 	return fault.New(fault.Timeout, "E301", "web.1 did not become healthy in 30s").
 		With("ModuleNotFoundError: No module named 'flask'", "\x1b[2Jboom").

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/berthd/berth/store/fault"
@@ -16,12 +17,61 @@ var dotenvEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\
 // dotenvQuote writes a value as parseDotenv reads it.
 func dotenvQuote(value string) string { return `"` + dotenvEscapes.Replace(value) + `"` }
 
-// parseSettings reads what config:export writes, in each of its forms: an
-// object of JSON, or the lines of an .env file.
+// parseSettings reads what config:export writes, in each of its forms that have
+// the values: JSON, the lines of an .env file, or the words of a shell.
 func parseSettings(text string) (map[string]string, error) {
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+	switch trimmed := strings.TrimSpace(text); {
+	case strings.HasPrefix(trimmed, "{"):
+		return parseJSON(text)
+	case strings.HasPrefix(trimmed, "["):
+		return parseJSONList(text)
+	}
+	return parseDotenv(text)
+}
+
+// parseForm reads a text in a form that somebody names; "" is that of the text.
+func parseForm(form, text string) (map[string]string, error) {
+	switch form {
+	case "":
+		return parseSettings(text)
+	case "json":
+		return parseJSON(text)
+	case "json-list":
+		return parseJSONList(text)
+	case "envfile", "env", "dotenv", "exports", "shell":
 		return parseDotenv(text)
 	}
+	return nil, usage("there is no format %q to read", form).Hint("the formats are envfile, exports, shell, json and json-list")
+}
+
+// parseJSONList reads [{"name": "NAME", "value": "VALUE"}].
+func parseJSONList(text string) (map[string]string, error) {
+	var list []struct {
+		Name  *string `json:"name"`
+		Value *string `json:"value"`
+	}
+	err := json.Unmarshal([]byte(text), &list)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil, usage("the JSON list has a %s where it must not", wrong.Value).Hint(`write it as in [{"name": "NAME", "value": "VALUE"}]`)
+	}
+	if err != nil {
+		return nil, usage("standard input begins as JSON and is none: %v", err)
+	}
+	config := map[string]string{}
+	for i, v := range list {
+		if v.Name == nil || v.Value == nil {
+			return nil, usage("element %d of the JSON list has no name or no value", i+1).Hint(`write it as in [{"name": "NAME", "value": "VALUE"}]`)
+		}
+		if _, twice := config[*v.Name]; twice {
+			return nil, usage("element %d of the JSON list gives a name for the second time", i+1)
+		}
+		config[*v.Name] = *v.Value
+	}
+	return config, nil
+}
+
+// parseJSON reads {"NAME": "VALUE"}.
+func parseJSON(text string) (map[string]string, error) {
 	config := map[string]string{}
 	err := json.Unmarshal([]byte(text), &config)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -33,12 +83,16 @@ func parseSettings(text string) (map[string]string, error) {
 	return config, nil
 }
 
+// assignment is where a variable begins behind another one.
+var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
 // parseDotenv reads the lines of an .env file: NAME=VALUE, perhaps after
 // "export". A value is bare, up to the line's end or " #"; in single quotes, as
 // it is; or in double quotes, where \n, \r, \t, \", \$, \`, \! and \\ stand for
 // what they do in a shell, in C or in Dokku's files. A quoted value may go over
 // several lines, and others may follow it at once, as shells write it's:
-// 'it'\”s'. Nothing is expanded.
+// 'it'\”s'. After a quoted value another NAME=VALUE may follow in the line, as
+// Dokku's shell format has it. Nothing is expanded.
 func parseDotenv(text string) (map[string]string, error) {
 	config := map[string]string{}
 	text = strings.TrimPrefix(text, "\ufeff")
@@ -71,7 +125,9 @@ func parseDotenv(text string) (map[string]string, error) {
 			return nil, bad("opens a quote that is never closed")
 		}
 		tail, next, _ := strings.Cut(after, "\n")
-		if tail = strings.TrimLeft(tail, " \t\r"); tail != "" && tail[0] != '#' {
+		if tail = strings.TrimLeft(tail, " \t\r"); assignment.MatchString(tail) && len(tail) < len(after) && strings.ContainsAny(after[:1], " \t") {
+			next = strings.TrimLeft(after, " \t\r") // the words of a shell
+		} else if tail != "" && tail[0] != '#' {
 			return nil, bad("goes on after its closing quote")
 		}
 		config[name] = value

@@ -52,7 +52,7 @@ func asText[R any](say func(c *cli, app string, result R)) printer {
 func shows() map[string]printer {
 	all := map[string]printer{}
 	for _, of := range []map[string]printer{
-		appShows, processShows, runShows, resourceShows, configShows, releaseShows, builderShows, gitShows, registryShows, cronShows, domainShows,
+		appShows, processShows, runShows, resourceShows, releaseShows, builderShows, gitShows, registryShows, cronShows, domainShows,
 		certsShows, letsencryptShows, routerShows, storageShows, requestShows, portShows, keyShows, networkShows,
 	} {
 		maps.Copy(all, of)

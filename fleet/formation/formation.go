@@ -20,7 +20,7 @@ func Of(record store.App, r store.Release) fleet.Release {
 	out := fleet.Release{
 		Number: r.Number, UID: record.UID, Layer: r.Layer, Base: r.Base, Language: r.Language,
 		Limits: limits(record, store.AnyType),
-		Port:   store.ListenPort(r.Config), Env: environment(r),
+		Port:   store.ListenPort(r.Variables()), Env: environment(r),
 	}
 	for _, m := range r.Mounts {
 		out.Mounts = append(out.Mounts, fleet.Mount{Volume: m.Volume, Host: m.Host, Path: m.Path, ReadOnly: m.ReadOnly, Process: m.Process})
@@ -62,7 +62,7 @@ func Spec(record store.App, release store.Release, kind string, labels map[strin
 // Command is what a process of the release runs: the shell line of the Procfile,
 // with the release's config. name is the process's, "web.1" say.
 func Command(record store.App, r store.Release, line, name string) fleet.Command {
-	list := append(environment(r), fleet.Identity(record.Name, r.Number, name)...)
+	list := fleet.WithIdentity(environment(r), record.Name, r.Number, name)
 	if r.Image != nil {
 		// As Docker runs a command: as the arguments of the entry point.
 		args := slices.Concat(r.Image.Entrypoint, []string{"/bin/sh", "-c", line})
@@ -80,14 +80,20 @@ func ProcessCommand(record store.App, r store.Release, p store.Process, name str
 	return cmd
 }
 
-// environment is what the processes of a release get of its config and build.
+// environment is what the processes of a release get of its build, of berth, and
+// of its config: the later wins.
 func environment(r store.Release) []string {
-	env := maps.Clone(r.Env)
-	if env == nil {
-		env = map[string]string{}
+	env := map[string]string{}
+	maps.Copy(env, r.Env)
+	for _, name := range fleet.IdentityNames { // an image's own would be another's
+		delete(env, name)
 	}
-	maps.Copy(env, r.Config)
-	env["PORT"] = fmt.Sprint(store.ListenPort(r.Config)) // for every kind of process: all of them read the app's settings
+	if r.Commit != "" { // Dokku's and Heroku's name of it
+		env["GIT_REV"], env["SOURCE_VERSION"] = r.Commit, r.Commit
+	}
+	config := r.Variables()
+	maps.Copy(env, config)
+	env["PORT"] = fmt.Sprint(store.ListenPort(config)) // for every kind of process: all of them read the app's settings
 	list := make([]string, 0, len(env)+8)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])

@@ -34,3 +34,31 @@ func TestCommand_EveryProcessHasAPort(t *testing.T) {
 		}
 	}
 }
+
+func TestCommand_WhoWins(t *testing.T) {
+	of := func(name string, env []string) (got []string) {
+		for _, kv := range env {
+			if strings.HasPrefix(kv, name+"=") {
+				got = append(got, kv[len(name)+1:])
+			}
+		}
+		return got
+	}
+	r := store.Release{
+		Number: 7, Commit: "4f1c9ab", Env: map[string]string{"GIT_REV": "image", "DYNO": "image", "A": "image", "B": "image", "C": "image"},
+		Global: map[string]string{"B": "global", "C": "global", "BERTH_PROCESS": "global"}, Config: map[string]string{"C": "own", "DYNO": "own"},
+	}
+	env := Command(store.App{Name: "shop"}, r, "true", "web.2").Env
+	for name, want := range map[string]string{
+		"GIT_REV": "4f1c9ab", "SOURCE_VERSION": "4f1c9ab", "BERTH_APP": "shop", "BERTH_RELEASE": "v7", "PORT": "5000",
+		"A": "image", "B": "global", "C": "own", "DYNO": "own", "BERTH_PROCESS": "global",
+	} {
+		if got := of(name, env); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is %q, want %q once", name, got, want)
+		}
+	}
+	env = Command(store.App{Name: "shop"}, store.Release{Number: 7}, "true", "web.2").Env
+	if got := of("DYNO", env); !slices.Equal(got, []string{"web.2"}) || len(of("GIT_REV", env)) != 0 {
+		t.Errorf("without config and commit: DYNO %q, GIT_REV %q", got, of("GIT_REV", env))
+	}
+}

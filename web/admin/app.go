@@ -107,7 +107,7 @@ func (a *admin) readApp(ctx context.Context, r *http.Request, user store.User) (
 	page := appPage{
 		frame:     a.frame(r, user, name),
 		MayDeploy: a.may(user, "ps:restart", name) == nil,
-		MayReveal: a.table.May(user, "config:reveal", verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: name}}) == nil,
+		MayReveal: a.table.May(user, "config:reveal", verbs.ConfigGetArgs{ConfigArgs: verbs.ConfigArgs{ConfigOf: verbs.ConfigOf{App: name}}}) == nil,
 	}
 	of := verbs.AppArgs{App: name}
 	var routing edge.RouterReport

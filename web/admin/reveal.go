@@ -17,7 +17,7 @@ type revealPage struct {
 func (a *admin) serveReveal(w http.ResponseWriter, r *http.Request, user store.User) error {
 	app, name := r.PathValue("app"), r.PathValue("name")
 	page := revealPage{frame: a.frame(r, user, "Config of "+app), App: app}
-	if err := a.table.Call(r.Context(), user, "config:reveal", verbs.ConfigGetArgs{AppArgs: verbs.AppArgs{App: app}, Name: name}, &page.Variable, nil); err != nil {
+	if err := a.table.Call(r.Context(), user, "config:reveal", verbs.ConfigGetArgs{ConfigArgs: verbs.ConfigArgs{ConfigOf: verbs.ConfigOf{App: app}}, Name: name}, &page.Variable, nil); err != nil {
 		return err
 	}
 	part := ""

@@ -6,6 +6,8 @@ const (
 	ConfigRequired    = "E127"
 	ConfigUnknown     = "E154"
 	ConfigPortInvalid = "E196"
+	ConfigNotEncoded  = "E219"
+	ConfigImportEmpty = "E220"
 )
 
 var configs = []Entry{
@@ -23,4 +25,11 @@ var configs = []Entry{
 		"PORT is the port on which the app listens, a number from 1 to 65535. Without it the app gets " +
 			"PORT=5000. Set a number with `berth config:set APP PORT=8080`, or remove it with `berth config:unset " +
 			"APP PORT`."},
+	{ConfigNotEncoded, "A value of `config:set --encoded` is not base64, or is no text.",
+		"With `--encoded` each value is base64 in its usual alphabet, as `base64 -w0` writes it, and what it " +
+			"decodes to is UTF-8: a variable holds text. Nothing was set. Leave `--encoded` out for a value that is " +
+			"to be set as it is."},
+	{ConfigImportEmpty, "What `config:import` read has no variable in it.",
+		"The file or standard input was empty, or had comments alone, as when the command before the pipe " +
+			"failed. Nothing was changed, with `--replace` either. `berth config:clear APP` unsets all variables."},
 }
