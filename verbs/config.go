@@ -62,7 +62,7 @@ func (n variables) verbs() []Verb {
 			Name: "config:import", Role: ofConfig(deploys),
 			Short: "set config variables from a file",
 			Long: "Without FILE, or with -, it reads standard input. It reads what config:export\n" +
-				"writes, also Dokku's. --replace unsets all variables that the file does not have.",
+				"writes, also Dokku's. --replace unsets all variables that are not in the file.",
 			Example: "config:import shop .env\nconfig:export shop --format json | berth config:import blog --replace",
 		}, n.importAll),
 		act(Verb{

@@ -269,7 +269,7 @@ func (c configs) bundle() command {
 		}
 		return bundle(c.out, config)
 	})
-	cmd.after, cmd.short = "config:export", "print the config as a tar, a file for each"
+	cmd.after, cmd.short = "config:export", "print the config as a tar of files"
 	cmd.example = "config:bundle shop >config.tar"
 	return cmd
 }
