@@ -18,7 +18,7 @@ import (
 // BuilderProperties are what can be set of how apps are built.
 var BuilderProperties = property.List{
 	Noun: "builder", Has: "a builder has", Code: code.BuilderInvalid,
-	Note: "It counts from the next push on.",
+	Note: "Changes apply from the next push.",
 	Properties: []property.Property{
 		{Name: "selected", Scope: property.Both, Values: buildpacks.Languages(), Check: checkBuilder,
 			Meaning: "the builder to use instead of the detected one"},

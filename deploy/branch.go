@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/berthd/berth/property"
 	"github.com/berthd/berth/store"
 	"github.com/berthd/berth/store/fault"
 	"github.com/berthd/berth/store/fault/code"
@@ -85,17 +85,28 @@ func errBranchChanged(record store.App) error {
 		Hint("check the branch, then try again: berth git:report %s", record.Name)
 }
 
-// GitProperties are those that SetGit takes.
-var GitProperties = []string{"deploy-branch"}
+// GitProperties are what can be set of pushes to an app.
+var GitProperties = property.List{
+	Noun: "git", Has: "git has", Code: code.GitPropertyUnknown,
+	Note: "Then the next branch that is pushed becomes the deploy branch. Setting it deploys nothing.",
+	Properties: []property.Property{
+		{Name: "deploy-branch", Meaning: "the branch that is deployed when it is pushed; by default the first branch that was pushed"},
+	},
+	Kept: property.Fields{Noun: "git", Of: map[string]property.Field{
+		"deploy-branch": {
+			Get: func(app store.App) string { return app.Branch },
+			Set: func(app *store.App, value string) { app.Branch = value },
+		},
+	}},
+}
 
-// SetGit sets a property of what pushes to an app do; "" takes it back.
-func (d *Deployer) SetGit(ctx context.Context, app, property, value string, by store.User) (GitReport, error) {
+// SetGit sets a property of what pushes to an app do; "" unsets it.
+func (d *Deployer) SetGit(ctx context.Context, app, name, value string, by store.User) (GitReport, error) {
 	if _, _, err := d.find(app); err != nil {
 		return GitReport{}, err
 	}
-	if !slices.Contains(GitProperties, property) {
-		return GitReport{}, fault.New(fault.Usage, code.GitPropertyUnknown, "git has no property %.60q", property).
-			Hint("the property is deploy-branch: berth git:set %s deploy-branch main", app)
+	if _, err := GitProperties.Find(name); err != nil { // git itself checks the value
+		return GitReport{}, err
 	}
 	if err := d.SetDeployBranch(ctx, app, value, by); err != nil {
 		return GitReport{}, fmt.Errorf("set the deploy branch: %w", err)

@@ -129,7 +129,7 @@ var routerProperties = []routerProperty{
 // RouterProperties are what can be set of how requests are treated.
 var RouterProperties = property.List{
 	Noun: "router", Has: "the router has", Code: code.RouterInvalid,
-	Note:       "It counts at once and fails no request.",
+	Note:       "Changes apply at once and fail no request.",
 	Properties: listRouterProperties(),
 	Kept:       routerKeeper{},
 }

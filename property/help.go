@@ -37,7 +37,7 @@ func (l List) Help() string {
 	default:
 		text = append(text, "With --global in place of APP a value counts for all apps that have none of their own; "+list(alone)+" can be set for an app alone.")
 	}
-	text = append(text, "No VALUE takes a property back.")
+	text = append(text, "Without VALUE a property is unset.")
 	if l.Note != "" {
 		text = append(text, l.Note)
 	}

@@ -291,7 +291,7 @@ func TestHelp_NamesEveryPropertyWithin80Columns(t *testing.T) {
 	for _, want := range []string{
 		"colour      what it looks like, in the light of a day without clouds and with\n            the sun behind whoever looks (usual: white)\n",
 		"\nWith --global, for all apps:\nbrand  who makes it\n",
-		"gloss and swatch can be set for an app alone.", "No VALUE takes a property back. It dries at once.",
+		"gloss and swatch can be set for an app alone.", "Without VALUE a property is unset. It dries at once.",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(help), " "), strings.Join(strings.Fields(want), " ")) || strings.Contains(want, "\n") && !strings.Contains(help, want) {
 			t.Errorf("the help has no %q:\n%s", want, help)

@@ -22,19 +22,9 @@ type repositories struct {
 
 func (n repositories) verbs() []Verb {
 	return []Verb{
-		act(Verb{
-			Name: "git:set", Role: deploys,
-			Short: "set the deploy branch of an app",
-			Long: "deploy-branch  the branch that is deployed when it is pushed. The default is the\n" +
-				"               first branch that was pushed. Setting it deploys nothing.\n" +
-				"\nWithout VALUE it is unset: the next branch that is pushed becomes it.",
+		setter(deploy.GitProperties, Verb{
+			Short:   "set the deploy branch of an app",
 			Example: "git:set shop deploy-branch main",
-			Values: func(words []string) []string {
-				if len(words) == 0 {
-					return deploy.GitProperties
-				}
-				return nil
-			},
 		}, n.set),
 		look(Verb{
 			Name: "git:report", Role: reads,
@@ -50,19 +40,11 @@ func (n repositories) verbs() []Verb {
 	}
 }
 
-// GitSetArgs name a property of what pushes to an app do; an empty value takes
-// it back.
-type GitSetArgs struct {
-	AppArgs
-	Property string `json:"property" cli:"PROPERTY"`
-	Value    string `json:"value,omitempty" cli:"[VALUE]"`
-}
-
 func (n repositories) report(ctx context.Context, _ Call, args AppArgs) (deploy.GitReport, error) {
 	return n.GitReport(ctx, args.App)
 }
 
-func (n repositories) set(ctx context.Context, c Call, args GitSetArgs) (deploy.GitReport, error) {
+func (n repositories) set(ctx context.Context, c Call, args PropertyArgs) (deploy.GitReport, error) {
 	return n.SetGit(ctx, args.App, args.Property, args.Value, c.User)
 }
 

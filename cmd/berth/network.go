@@ -60,8 +60,8 @@ func (c *cli) networkCommands() []command {
 				"           have them, as behind a router at home, or none\n" +
 				"\nApps always reach the public URLs of this machine's apps, by its own addresses\n" +
 				"and by the public ones. They reach nothing else of the machine except its DNS\n" +
-				"servers, no metadata addresses, and other apps only by network:allow. No VALUE\n" +
-				"takes a property back. It counts at once, also for running apps.",
+				"servers, no metadata addresses, and other apps only by network:allow.\n" +
+				"Without VALUE a property is unset. Changes apply at once, also to running apps.",
 			example: "network:set --global lan deny\nnetwork:set --global lan-allow 192.168.1.10 10.8.0.0/24\nnetwork:set --global public-addresses 203.0.113.7",
 			noApp:   true, min: 1, max: -1, flags: forAll,
 			complete: func(words []string) []string {
