@@ -98,6 +98,9 @@ func (e *Engine) run(ctx context.Context, j job) (exit Exit, err error) {
 		}
 	}
 	step("snapshot")
+	if err := checkTargets(layerDirs(j.prepared), spec.Mounts); err != nil {
+		return exit, err
+	}
 	users := lowerFile(j.prepared)
 	if spec.UID == 0 {
 		users = nil // dpkg adds users, and must find the real files

@@ -129,6 +129,9 @@ func (e *Engine) create(ctx context.Context, spec Spec) (_ *Container, err error
 		return nil, fmt.Errorf("snapshot of layer %s: %w", spec.Layer, err)
 	}
 	step("snapshot")
+	if err := checkTargets(layerDirs(mounts), spec.Mounts); err != nil {
+		return nil, err
+	}
 	binds, err := e.etcFiles(spec, caBundle, lowerFile(mounts))
 	if err != nil {
 		return nil, err

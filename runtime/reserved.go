@@ -7,8 +7,52 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
+
+// ErrLinkedTarget means that a volume would be mounted through a link of the
+// image: it could lead to berth's own files, or into another volume.
+var ErrLinkedTarget = errors.New("a volume cannot be mounted at a path with a link in it")
+
+// checkTargets refuses mounts whose target, or a directory above it, is a link in
+// the root that some directories make, the upper ones first. An app owns its
+// image and its volumes: by a link to /.berth its own file would be the first
+// program of the container, which starts as root.
+func checkTargets(layers []string, mounts []Mount) error {
+	var roots []*os.Root
+	defer func() {
+		for _, root := range roots {
+			root.Close()
+		}
+	}()
+	for _, m := range mounts {
+		if roots == nil {
+			for _, dir := range layers {
+				root, err := os.OpenRoot(dir)
+				if err != nil {
+					return fmt.Errorf("look for links: %w", err)
+				}
+				roots = append(roots, root)
+			}
+		}
+		place := ""
+		for part := range strings.SplitSeq(strings.Trim(m.Target, "/"), "/") {
+			place = path.Join(place, part)
+			for _, root := range roots {
+				info, err := root.Lstat(place)
+				if err != nil { // not in this layer, or beneath what an upper one has replaced
+					continue
+				}
+				if info.Mode()&fs.ModeSymlink != 0 {
+					return fmt.Errorf("%w: /%s", ErrLinkedTarget, place)
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
 
 // ErrReserved means that an image has something else where berth's own files
 // are mounted in a container: the mounts would fail, or land elsewhere.
