@@ -33,7 +33,8 @@ type claim struct {
 	by       store.User
 	app      string
 
-	all []store.Domain // of every app; read once, for a bound user
+	all     []store.Domain // of every app; read once, for a bound user
+	pending int            // domains that were found right and are added later
 }
 
 // maxTenantDomains bounds the domains of an app that such users add: for each,
@@ -91,7 +92,7 @@ func (c *claim) check(domain store.Domain) error {
 // add. Paths count too: each is a record of its own.
 func (c *claim) checkCount() error {
 	own, err := c.tx.Domains(c.app)
-	if err != nil || len(own) < maxTenantDomains {
+	if err != nil || len(own)+c.pending < maxTenantDomains {
 		return err
 	}
 	return fault.New(fault.Conflict, code.DomainsFull, "%s has %d domains, and %s may not add more", c.app, len(own), c.by.Name).

@@ -269,6 +269,9 @@ func TestClaim_ATenantsAppHasSoManyDomains(t *testing.T) {
 	if err := d.AddDomains(t.Context(), "blog", many, bound); codeOf(err) != "E199" {
 		t.Errorf("got %v, want E199", err)
 	}
+	if err := d.ReplaceDomains(t.Context(), "blog", DomainsAs{Domains: many}, bound); codeOf(err) != "E199" {
+		t.Errorf("in place of the present ones: got %v, want E199", err)
+	}
 	if err := d.AddDomains(t.Context(), "blog", many, store.Root); err != nil {
 		t.Errorf("by root: %v", err)
 	}

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/berthd/berth/store"
@@ -43,6 +44,9 @@ func (e *Edge) ReplaceDomains(ctx context.Context, app string, as DomainsAs, by 
 		for _, domain := range as.Domains { // before the old ones are gone: what a tenant was given, it keeps
 			if err := claim.check(domain); err != nil {
 				return err
+			}
+			if !slices.ContainsFunc(before, func(old store.Domain) bool { return old.Address() == domain.Address() }) {
+				claim.pending++ // it is added below
 			}
 		}
 		stays := map[string]bool{}

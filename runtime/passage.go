@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,18 +43,27 @@ func compareWays(a, b way) int {
 	return int(a.port) - int(b.port)
 }
 
+// maxWays bounds the ways of one owner's containers: all ways are written whenever
+// a container comes or goes, and everybody's waits for that. It is 32 callers of
+// 32 instances at one port.
+const maxWays = 2048
+
 // findWays is what the passages come to, for the containers that there are. The
 // caller has the turn.
 func (f *firewall) findWays() (ways []way) {
+	callers := slices.Sorted(maps.Keys(f.ports)) // so that a bound leaves out the same ones each time
+	taken := map[int]int{}
 	for _, p := range f.passages {
 		to, there := f.ports[p.To]
 		if !there {
 			continue
 		}
-		for id, from := range f.ports {
-			if id == p.To || f.owners[id] != p.From {
+		for _, id := range callers {
+			from := f.ports[id]
+			if id == p.To || f.owners[id] != p.From || taken[p.From] == maxWays {
 				continue
 			}
+			taken[p.From] += 2
 			ways = append(ways, way{from.Address, to.Address, p.Port}, way{from.Address6, to.Address6, p.Port})
 		}
 	}

@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,4 +173,26 @@ func (m machine) connect(t *testing.T, id, to string) net.Conn {
 		t.Fatalf("the echo is %d bytes, %v", n, err)
 	}
 	return conn
+}
+
+// An app may have many instances, and consent to itself at many ports: what comes
+// of that is written again whenever any container starts.
+func TestFindWays_AreBoundedForEachOwner(t *testing.T) {
+	f := &firewall{ports: map[string]port{}, owners: map[string]int{}}
+	for i := range 100 {
+		id := fmt.Sprint("c", i)
+		f.owners[id] = 1 + i%2
+		f.ports[id] = port{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Address6: netip.AddrFrom16([16]byte{0xfd, 15: byte(i)})}
+	}
+	for i := range 100 {
+		f.passages = append(f.passages, Passage{From: 1, To: fmt.Sprint("c", i), Port: 80}, Passage{From: 1, To: fmt.Sprint("c", i), Port: 81})
+	}
+	f.passages = append(f.passages, Passage{From: 2, To: "c0", Port: 80})
+	ways := f.findWays()
+	if n := len(ways); n != maxWays+2*50 {
+		t.Errorf("%d ways, want %d of the one and all of the other", n, maxWays)
+	}
+	if !slices.Equal(ways, f.findWays()) {
+		t.Error("others are left out the second time")
+	}
 }

@@ -415,7 +415,8 @@ func (r *Room) unpackOne(root *os.Root, archive io.Reader, head *tar.Header, roo
 	if err != nil || name == "." {
 		return err
 	}
-	if err := room.take(4096); err != nil { // a file of nothing takes room too
+	// A file of nothing takes room too, and so does each directory made for it.
+	if err := room.take(4096 * int64(1+missingParents(root, name))); err != nil {
 		return err
 	}
 	refused := func(err error) error {
@@ -484,6 +485,17 @@ func hasDots(name string) bool {
 		}
 	}
 	return false
+}
+
+// missingParents counts the directories that have to be made above a name.
+func missingParents(root *os.Root, name string) (n int) {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if _, err := root.Lstat(dir); err == nil {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func makeParent(root *os.Root, name string) error {

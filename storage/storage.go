@@ -193,8 +193,18 @@ func (r *Room) Volume(id string) (v store.Volume, err error) {
 	return v, err
 }
 
-// Destroy moves a volume to the trash. One that an app has mounted is a fault (E604).
-func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volume, error) {
+// notMounted returns the fault (E604) of a volume that an app has mounted.
+func notMounted(tx *store.Tx, v store.Volume) error {
+	app, err := tx.Volumes.MountedBy(v)
+	if err != nil || app == "" {
+		return err
+	}
+	return fault.New(fault.Conflict, code.VolumeMounted, "the volume %s is mounted in %s", v.Name, app).
+		Hint("berth storage:unmount %s %s takes it from there", app, v.Name)
+}
+
+// Destroy moves a volume to the trash, once nothing runs with it (E608). One that an app has mounted is a fault (E604).
+func (r *Room) Destroy(ctx context.Context, id string, by store.User) (store.Volume, error) {
 	v, err := r.Volume(id)
 	if err != nil {
 		return v, err
@@ -207,6 +217,12 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 	if err := r.mayDiscard(v, by); err != nil {
 		return v, err
 	}
+	if err := r.db.View(func(tx *store.Tx) error { return notMounted(tx, v) }); err != nil {
+		return v, err
+	}
+	if err := r.idle(ctx, v); err != nil { // a one-off may still have what its app no longer mounts
+		return v, err
+	}
 	err = r.db.Update(func(tx *store.Tx) error {
 		now, found, err := tx.Volumes.Get(id)
 		if err != nil {
@@ -215,13 +231,8 @@ func (r *Room) Destroy(_ context.Context, id string, by store.User) (store.Volum
 		if !found {
 			return store.NoVolume(v.Name)
 		}
-		app, err := tx.Volumes.MountedBy(now)
-		if err != nil {
+		if err := notMounted(tx, now); err != nil {
 			return err
-		}
-		if app != "" {
-			return fault.New(fault.Conflict, code.VolumeMounted, "the volume %s is mounted in %s", now.Name, app).
-				Hint("berth storage:unmount %s %s takes it from there", app, now.Name)
 		}
 		if err := tx.Volumes.Delete(id); err != nil {
 			return err

@@ -372,6 +372,11 @@ func TestDestroy_KeepsTheFiles(t *testing.T) {
 	_, err = r.Destroy(t.Context(), v.ID, store.Root)
 	wantCode(t, err, "E608")
 	release()
+	r.patience = 10 * time.Millisecond
+	m.containers = []fleet.Container{&container{volume: v.ID, done: make(chan struct{})}} // a one-off of before the unmount
+	_, err = r.Destroy(t.Context(), v.ID, store.Root)
+	wantCode(t, err, "E608")
+	m.containers = nil
 	if _, err = r.Destroy(t.Context(), v.ID, store.Root); err != nil {
 		t.Fatal(err)
 	}

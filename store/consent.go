@@ -15,7 +15,7 @@ import (
 
 // MaxConsents bounds the consents in which an app is the one who calls, or the
 // one who is called.
-const MaxConsents = 64
+const MaxConsents = 16
 
 // UsualConsent is what a consent opens that says no more: the app's sites.
 const UsualConsent = "web"

@@ -33,7 +33,7 @@ func (n checks) verbs() []Verb {
 			Aliases: []string{"checks"},
 		}, n.report),
 		look(Verb{
-			Name: "checks:run", Role: reads,
+			Name: "checks:run", Role: deploys,
 			Short:   "make the checks of what runs, once",
 			Long:    "Of one process type or one instance, or of all. It changes nothing, and fails\nwhen a check does.",
 			Example: "checks:run shop\nchecks:run shop web.1",

@@ -46,13 +46,27 @@ type sites struct {
 }
 
 // Certain is for hosts of which a CA has found that they lead here: whoever may
-// add a domain could otherwise take any other one's callers on this machine.
+// add a domain could otherwise take any other one's callers on this machine. With
+// a DNS provider a certificate proves only that the operator owns the zone, and
+// nothing of where the host leads.
 func (s *sites) Certain(host string) bool {
-	if !s.table.Serves(host) {
+	if !s.table.Serves(host) || s.settings().DNSProvider != "" {
 		return false
 	}
 	state := s.certificates.State(host)
 	return !state.Local && !state.Own && time.Now().Before(state.NotAfter)
+}
+
+// settings are those of the machine. What cannot be read proves nothing.
+func (s *sites) settings() (settings store.Settings) {
+	err := s.db.View(func(tx *store.Tx) (err error) {
+		settings, err = tx.Settings()
+		return err
+	})
+	if err != nil {
+		return store.Settings{DNSProvider: "unknown"}
+	}
+	return settings
 }
 
 // Likely is for hosts beneath the global domain, which an admin has set.
@@ -60,13 +74,8 @@ func (s *sites) Likely(host string) bool {
 	if !s.table.Serves(host) {
 		return false
 	}
-	var settings store.Settings
-	err := s.db.View(func(tx *store.Tx) (err error) {
-		settings, err = tx.Settings()
-		return err
-	})
-	domain := settings.Domain
-	return err == nil && domain != "" && (host == domain || strings.HasSuffix(host, "."+domain))
+	domain := s.settings().Domain
+	return domain != "" && (host == domain || strings.HasSuffix(host, "."+domain))
 }
 
 func (s *sites) Addresses() []netip.Addr { return s.network.Gateways() }
