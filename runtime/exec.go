@@ -112,7 +112,12 @@ func (c *Container) exec(ctx context.Context, cmd Command, att Attachment) (exit
 		_, deleted := process.Delete(ctx, containerd.WithProcessKill)
 		err = errors.Join(err, deleted)
 	}()
-	if err := process.Start(ctx); err != nil {
+	// A start that is broken off may have started the program all the same, and
+	// without its pid nothing of what it has forked could be found.
+	starting, cancel := outage.Lasting(ctx)
+	err = process.Start(starting)
+	cancel()
+	if err != nil {
 		return exit, err
 	}
 	pid = int(process.Pid())

@@ -40,3 +40,28 @@ func TestExec_EndsWithItsContext(t *testing.T) {
 	default:
 	}
 }
+
+// onWrite calls a function with the first bytes.
+type onWrite func()
+
+func (f onWrite) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
+}
+
+// The program may print before containerd has said that it started: whoever goes
+// away then still ends all that it has forked.
+func TestExec_LeavesNothingWhenItIsBrokenOffAtItsStart(t *testing.T) {
+	c := create(t, runtime.Spec{Isolated: true})
+	launch(t, c, sh("exec sleep 60"))
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := c.Exec(ctx, sh("sleep 4322 & yes"), onWrite(cancel)); err == nil {
+			t.Fatal("a program that was broken off gave no error")
+		}
+		exit, err := c.Exec(t.Context(), sh(`grep -alx "sleep.4322." /proc/[0-9]*/cmdline`), nil)
+		if err != nil || exit.Code != 1 {
+			t.Fatalf("the forked program is there still: exit %+v, %v", exit, err)
+		}
+	}
+}
