@@ -14,12 +14,10 @@ import (
 	"github.com/berthd/berth/store"
 )
 
-// This file is run by two berths: the last one that wrote format 1, which makes
-// the fixture with it (testdata/make-format1.sh), and the present one, which
-// reads the fixture. So it says nothing that either of them does not know.
+// This file has filled the fixtures of formats 1 and 2, as it was then
+// (testdata/make-fixtures.sh). Today it reads what they hold.
 
-// TestMakeFormat1 fills a state with one of everything. testdata/make-format1.sh
-// has the berth of format 1 do so in a directory that it names, for the fixture.
+// TestMakeFormat1 fills a state with one of everything.
 func TestMakeFormat1(t *testing.T) {
 	dir := os.Getenv("BERTH_MAKE_FORMAT1")
 	if dir == "" {

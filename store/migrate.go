@@ -15,14 +15,18 @@ import (
 	"github.com/berthd/berth/store/fault/code"
 )
 
-// migrations bring the file from each format to the next. Each runs once, in one
-// transaction. It is written against the file and not against today's types:
-// those go on changing, and what an old file holds does not.
+// migrations bring the file from each format to the next. Each runs once, all that
+// a file needs in one transaction. They are written against the file and not
+// against today's types: those go on changing, and what an old file holds does not.
 var migrations = []struct {
 	to     int
 	change func(tx *Tx) error
 }{
 	{2, hangOnIDs},
+	// Volumes, limits by process type, cron jobs that are set, consents and the
+	// config of all apps lie in buckets of their own, which makeBuckets makes. An
+	// older berth must not run apps without them.
+	{3, func(*Tx) error { return nil }},
 }
 
 // formatVersion is the format that this berth reads and writes.
@@ -70,8 +74,8 @@ func (tx *records) checkFormat() error {
 // migration from it.
 func formatCopy(path string, format int) string { return fmt.Sprintf("%s.format%d", path, format) }
 
-// migrate brings the file to the present format. After a crash it is as it was
-// before or after one of the migrations. Of a file that cannot be written, as on
+// migrate brings the file to the present format. After a crash the file has its old
+// format or the present one. Of a file that cannot be written, as on
 // a full disk, a copy in memory is: what runs is served then, and changes are
 // refused until the next start (E316).
 func (s *Store) migrate() error {
@@ -119,14 +123,7 @@ func (s *Store) migrateInMemory(format int, cause error) error {
 	}
 	s.behind = s.db.Swap(db)
 	s.writer.Store(db) // for the migrations alone: see Update
-	err = s.View(func(tx *Tx) (err error) {
-		format, err = tx.format() // of several migrations, the disk may have taken the first
-		return err
-	})
-	if err == nil {
-		err = s.migrateFrom(format)
-	}
-	if err != nil {
+	if err := s.migrateFrom(format); err != nil {
 		return err
 	}
 	f := fault.New(fault.Failed, code.StateNotMigrated, "the state file %s has format %d, and could not be brought to this berth's %d: %w", s.path, format, formatVersion, cause)
@@ -142,32 +139,29 @@ func (s *Store) migrateInMemory(format int, cause error) error {
 
 // migrateFrom runs the migrations that a file of that format has before it.
 func (s *Store) migrateFrom(format int) error {
-	for _, m := range migrations {
-		if m.to <= format {
-			continue
+	err := s.update(func(tx *Tx) error {
+		if err := tx.makeBuckets(); err != nil {
+			return err
 		}
-		err := s.update(func(tx *Tx) error {
-			step(fmt.Sprintf("to %d", m.to))
-			if err := tx.makeBuckets(); err != nil {
-				return err
+		for _, m := range migrations {
+			if m.to <= format {
+				continue
 			}
+			step(fmt.Sprintf("to %d", m.to))
 			if err := m.change(tx); err != nil {
 				return err
 			}
-			if m.to == formatVersion { // what cannot be read afterwards is not written
-				if err := tx.checkRecords(); err != nil {
-					return err
-				}
-			}
-			step(fmt.Sprintf("commit %d", m.to))
-			return tx.putFormat(m.to)
-		})
-		if err != nil {
+		}
+		if err := tx.checkRecords(); err != nil { // what cannot be read is not written
 			return err
 		}
-		step(fmt.Sprintf("done %d", m.to))
+		step("commit")
+		return tx.putFormat(formatVersion)
+	})
+	if err == nil {
+		step("done")
 	}
-	return nil
+	return err
 }
 
 // step is called between the steps of a migration, for tests that end the

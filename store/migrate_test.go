@@ -22,9 +22,13 @@ import (
 
 // format1 puts the state of the last berth that wrote format 1 into a directory.
 // It returns the file as it was.
-func format1(t *testing.T, dir string) []byte {
+func format1(t *testing.T, dir string) []byte { return inFormat(t, dir, 1) }
+
+// inFormat is format1 for another format.
+func inFormat(t *testing.T, dir string, format int) []byte {
 	t.Helper()
-	packed, err := os.Open("testdata/format1/berth.db.gz")
+	fixture := fmt.Sprintf("testdata/format%d/", format)
+	packed, err := os.Open(fixture + "berth.db.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +41,7 @@ func format1(t *testing.T, dir string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := os.ReadFile("testdata/format1/secret.key")
+	key, err := os.ReadFile(fixture + "secret.key")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,11 +56,11 @@ func format1(t *testing.T, dir string) []byte {
 	return state
 }
 
-// wantNouns is what the berth of format 1 read in its file, but for what is meant
-// to have changed: events go by what their app is called now.
-func wantNouns(t *testing.T) string {
+// wantNouns is what the berth of a format read in its file, but for what is meant
+// to have changed: since format 2, events go by what their app is called now.
+func wantNouns(t *testing.T, format int) string {
 	t.Helper()
-	text, err := os.ReadFile("testdata/format1/nouns.txt")
+	text, err := os.ReadFile(fmt.Sprintf("testdata/format%d/nouns.txt", format))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +74,9 @@ func wantNouns(t *testing.T) string {
 	return strings.Join(lines, "")
 }
 
-func compareNouns(t *testing.T, s *store.Store) {
+func compareNouns(t *testing.T, s *store.Store, format int) {
 	t.Helper()
-	got, want := strings.Split(nouns(t, s), "\n"), strings.Split(wantNouns(t), "\n")
+	got, want := strings.Split(nouns(t, s), "\n"), strings.Split(wantNouns(t, format), "\n")
 	for i := range max(len(got), len(want)) {
 		var g, w string
 		if i < len(got) {
@@ -100,7 +104,7 @@ func TestMigrate_EveryNounOfFormat1ReadsBackEqual(t *testing.T) {
 	dir := t.TempDir()
 	before := format1(t, dir)
 	s := open(t, dir)
-	compareNouns(t, s)
+	compareNouns(t, s, 1)
 
 	kept, err := os.ReadFile(filepath.Join(dir, "berth.db.format1"))
 	if err != nil {
@@ -131,6 +135,15 @@ func TestMigrate_EveryNounOfFormat1ReadsBackEqual(t *testing.T) {
 	second, err := os.ReadFile(filepath.Join(dir, "berth.db"))
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("a second start wrote to the file (%v)", err)
+	}
+}
+
+func TestMigrate_EveryNounOfFormat2ReadsBackEqual(t *testing.T) {
+	dir := t.TempDir()
+	inFormat(t, dir, 2)
+	compareNouns(t, open(t, dir), 2)
+	if _, err := os.Stat(filepath.Join(dir, "berth.db.format2")); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -194,7 +207,7 @@ func TestMigrate_WhatHadTheNameBeforeIsNotTheNextApps(t *testing.T) {
 }
 
 // The steps at which a migration is ended by kill -9, and what a start then finds.
-var migrationSteps = []string{"copy", "copied", "to 2", "commit 2", "done 2"}
+var migrationSteps = []string{"copy", "copied", "to 2", "to 3", "commit", "done"}
 
 func TestMigrate_KilledAtAnyStepGoesOnAtTheNextStart(t *testing.T) {
 	if dir := os.Getenv("BERTH_MIGRATE"); dir != "" {
@@ -229,7 +242,7 @@ func TestMigrate_KilledAtAnyStepGoesOnAtTheNextStart(t *testing.T) {
 				t.Fatalf("it was not killed: %v\n%s", err, out)
 			}
 			s := open(t, dir)
-			compareNouns(t, s)
+			compareNouns(t, s, 1)
 			copies, _ := filepath.Glob(filepath.Join(dir, "berth.db.*"))
 			want := []string{filepath.Join(dir, "berth.db.format1"), filepath.Join(dir, "berth.db.made")}
 			if !slices.Equal(copies, want) {
@@ -337,37 +350,39 @@ func TestMigrate_OnADiskThatTakesNothingServesFromMemory(t *testing.T) {
 			return func() { mount(0) }
 		}},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			dir := smallDisk(t, "4m")
-			before := format1(t, dir)
-			mend := row.spoil(t, dir)
-			s := open(t, dir)
-			compareNouns(t, s)
-			for range 2 {
-				err := addEvent(s, "x")
-				wantCode(t, err, "E316")
-				if f := fault.From(err); f == nil || !strings.Contains(strings.Join(f.Hints, " "), "restart berth") {
-					t.Errorf("the hints are %+v", f)
+		for format := 1; format < store.FormatVersion(); format++ {
+			t.Run(fmt.Sprintf("%s, format %d", row.name, format), func(t *testing.T) {
+				dir := smallDisk(t, "4m")
+				before := inFormat(t, dir, format)
+				mend := row.spoil(t, dir)
+				s := open(t, dir)
+				compareNouns(t, s, format)
+				for range 2 {
+					err := addEvent(s, "x")
+					wantCode(t, err, "E316")
+					if f := fault.From(err); f == nil || !strings.Contains(strings.Join(f.Hints, " "), "restart berth") {
+						t.Errorf("the hints are %+v", f)
+					}
 				}
-			}
-			wantCode(t, s.Unwritable(), "E316")
-			if row.name == "full" { // a file that is only read has room for two
-				_, err := store.Open(dir)
-				wantCode(t, err, "E122")
-			}
-			if after, err := os.ReadFile(filepath.Join(dir, "berth.db")); err != nil || !bytes.Equal(before, after) {
-				t.Errorf("the file was changed (%v)", err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			mend()
-			s = open(t, dir)
-			compareNouns(t, s)
-			if err := addEvent(s, "x"); err != nil {
-				t.Errorf("a change once the disk takes it: %v", err)
-			}
-		})
+				wantCode(t, s.Unwritable(), "E316")
+				if row.name == "full" { // a file that is only read has room for two
+					_, err := store.Open(dir)
+					wantCode(t, err, "E122")
+				}
+				if after, err := os.ReadFile(filepath.Join(dir, "berth.db")); err != nil || !bytes.Equal(before, after) {
+					t.Errorf("the file was changed (%v)", err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				mend()
+				s = open(t, dir)
+				compareNouns(t, s, format)
+				if err := addEvent(s, "x"); err != nil {
+					t.Errorf("a change once the disk takes it: %v", err)
+				}
+			})
+		}
 	}
 }
 
