@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -288,15 +287,8 @@ func (j *Jobs) recordMissed(a *app, job store.CronJob, d due) {
 
 // nameNow returns what an app is called now; "" when it was destroyed.
 func nameNow(tx *store.Tx, a *app) (string, error) {
-	apps, err := tx.Apps()
-	if err != nil {
-		return "", err
-	}
-	n := slices.IndexFunc(apps, func(app store.App) bool { return app.UID == a.fleet.UID() })
-	if n < 0 {
-		return "", nil
-	}
-	return apps[n].Name, nil
+	app, _, err := tx.AppByID(a.fleet.UID())
+	return app.Name, err
 }
 
 // EventOf is the event of a run that somebody should hear of.
@@ -444,23 +436,26 @@ func (j *Jobs) retryAtStart(a *app) {
 	a.mu.Lock()
 	first := !a.retried
 	a.retried = true
-	wants := slices.ContainsFunc(slices.Collect(maps.Values(a.planned)), func(p *planned) bool { return p.job.Retries > 0 })
+	var retried []string
+	for id, p := range a.planned {
+		if p.job.Retries > 0 {
+			retried = append(retried, id)
+		}
+	}
 	a.mu.Unlock()
-	if !first || !wants {
+	if !first {
 		return
 	}
-	var runs []store.CronRun
+	var last map[string]store.CronRun
 	err := j.db.View(func(tx *store.Tx) (err error) {
-		runs, err = tx.CronRuns.Of(a.called(), "", 0)
+		last, err = tx.CronRuns.Last(a.called(), retried)
 		return err
 	})
 	j.warn("it cannot be read which jobs are to be tried again", err, "app", a.called())
-	seen := map[string]bool{}
-	for _, run := range runs {
-		if !seen[run.Job] && time.Since(run.FinishedAt) < retriedFor {
+	for _, run := range last {
+		if time.Since(run.FinishedAt) < retriedFor {
 			j.retryLater(a, run)
 		}
-		seen[run.Job] = true
 	}
 }
 

@@ -273,17 +273,18 @@ func (j *Jobs) CronJobs(ctx context.Context, app string) ([]CronStatus, error) {
 	}
 	var jobs []store.CronJob
 	var plan store.CronPlan
-	last := map[string]store.CronRun{}
+	var last map[string]store.CronRun
 	err = j.db.View(func(tx *store.Tx) error {
 		var release store.Release
 		if release, plan, err = cronOf(tx, record); err != nil {
 			return err
 		}
 		jobs = jobsOf(plan, release)
-		runs, err := tx.CronRuns.Of(record.Name, "", 0)
-		for _, run := range slices.Backward(runs) {
-			last[run.Job] = run
+		var ids []string
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
 		}
+		last, err = tx.CronRuns.Last(record.Name, ids)
 		return err
 	})
 	if err != nil {

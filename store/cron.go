@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -305,4 +306,20 @@ func (tx CronRuns) Of(app, job string, limit int) ([]CronRun, error) {
 		runs[i] = runs[i].read(app)
 	}
 	return runs, err
+}
+
+// Last returns the newest run of each of some jobs of an app, by the job's id.
+func (tx CronRuns) Last(app string, jobs []string) (map[string]CronRun, error) {
+	last := map[string]CronRun{}
+	if len(jobs) == 0 {
+		return last, nil
+	}
+	_, err := newest(tx.of("runs", app), len(jobs), func(r CronRun) bool {
+		if _, newer := last[r.Job]; newer || !slices.Contains(jobs, r.Job) {
+			return false
+		}
+		last[r.Job] = r.read(app)
+		return true
+	})
+	return last, err
 }
