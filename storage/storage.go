@@ -47,9 +47,6 @@ type Config struct {
 	// be used now; stop is set where what ran before may not go on in any case.
 	Restart func(ctx context.Context, app string, stop bool) error
 
-	// Happened remembers an event.
-	Happened func(e store.Event)
-
 	Log *slog.Logger
 }
 
@@ -63,7 +60,7 @@ type Room struct {
 	mu         sync.Mutex // guards what follows; held for memory only
 	containers func(context.Context) ([]fleet.Container, error)
 	held       map[string]int  // how many containers are being made, or run attached, by volume
-	replaced   map[string]bool // volumes whose files are being replaced: no container gets them
+	replaced   map[string]bool // volumes whose files are being replaced or removed: no container gets them
 	underWay   map[string]bool // directories of imports that go on
 	readings   map[string]reading
 }
@@ -203,7 +200,8 @@ func notMounted(tx *store.Tx, v store.Volume) error {
 		Hint("berth storage:unmount %s %s takes it from there", app, v.Name)
 }
 
-// Destroy moves a volume to the trash, once nothing runs with it (E608). One that an app has mounted is a fault (E604).
+// Destroy moves a volume to the trash. One that an app has mounted is a fault
+// (E604), and so is one with which something still runs after a while (E608).
 func (r *Room) Destroy(ctx context.Context, id string, by store.User) (store.Volume, error) {
 	v, err := r.Volume(id)
 	if err != nil {
@@ -258,8 +256,7 @@ func (r *Room) claim(v store.Volume) (release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.replaced[v.ID] {
-		return nil, fault.New(fault.Conflict, code.VolumeBusy, "the files of the volume %s are being replaced", v.Name).
-			Hint("wait until that has finished")
+		return nil, beingReplaced(v)
 	}
 	if r.held[v.ID] > 0 {
 		return nil, fault.New(fault.Conflict, code.VolumeBusy, "a container with the volume %s is being created, or a one-off command runs with it", v.Name).
@@ -273,18 +270,20 @@ func (r *Room) claim(v store.Volume) (release func(), err error) {
 	}, nil
 }
 
+// beingReplaced returns the fault (E608) of a volume that somebody has claimed.
+func beingReplaced(v store.Volume) error {
+	return fault.New(fault.Conflict, code.VolumeBusy, "the files of the volume %s are being replaced or removed", v.Name).
+		Hint("wait until that has finished")
+}
+
 // Hold returns where what is to be mounted lies on the machine. Until release is
 // called, the files of the volumes stay what they are: it is called when the
 // container can be found among those of the machine, or has ended.
 func (r *Room) Hold(mounts []fleet.Mount) (bound []runtime.Mount, release func(), err error) {
 	var volumes []string
 	release = func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		for _, id := range volumes {
-			if r.held[id]--; r.held[id] <= 0 {
-				delete(r.held, id)
-			}
+			r.letGo(id)
 		}
 	}
 	for _, m := range mounts {
@@ -301,7 +300,16 @@ func (r *Room) Hold(mounts []fleet.Mount) (bound []runtime.Mount, release func()
 	return bound, release, nil
 }
 
-// bind is Hold for one mount.
+// letGo ends the hold of one container on a volume.
+func (r *Room) letGo(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held[id]--; r.held[id] <= 0 {
+		delete(r.held, id)
+	}
+}
+
+// bind is Hold for one mount, of which a volume is held until letGo.
 func (r *Room) bind(m fleet.Mount) (runtime.Mount, error) {
 	if m.Volume == "" {
 		path, err := r.HostPath(m.Host)
@@ -318,17 +326,14 @@ func (r *Room) bind(m fleet.Mount) (runtime.Mount, error) {
 	}
 	r.mu.Unlock()
 	if busy {
-		return runtime.Mount{}, fault.New(fault.Conflict, code.VolumeBusy, "the files of the volume %s are being replaced", v.Name).
-			Hint("wait until that has finished")
+		return runtime.Mount{}, beingReplaced(v)
 	}
 	info, err := os.Lstat(r.files(v.ID))
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		r.mu.Lock()
-		r.held[v.ID]--
-		r.mu.Unlock()
+		r.letGo(v.ID)
 		return runtime.Mount{}, r.missing(v, err)
 	}
 	return runtime.Mount{Source: r.files(v.ID), Target: m.Path, Writable: !m.ReadOnly && !v.Full}, nil
