@@ -51,16 +51,22 @@ const maxWays = 2048
 // findWays is what the passages come to, for the containers that there are. The
 // caller has the turn.
 func (f *firewall) findWays() (ways []way) {
-	callers := slices.Sorted(maps.Keys(f.ports)) // so that a bound leaves out the same ones each time
+	if len(f.passages) == 0 {
+		return nil
+	}
+	callers := map[int][]string{}                          // by owner
+	for _, id := range slices.Sorted(maps.Keys(f.ports)) { // so that the bound always leaves out the same ones
+		callers[f.owners[id]] = append(callers[f.owners[id]], id)
+	}
 	taken := map[int]int{}
 	for _, p := range f.passages {
 		to, there := f.ports[p.To]
 		if !there {
 			continue
 		}
-		for _, id := range callers {
+		for _, id := range callers[p.From] {
 			from := f.ports[id]
-			if id == p.To || f.owners[id] != p.From || taken[p.From] == maxWays {
+			if id == p.To || taken[p.From] == maxWays {
 				continue
 			}
 			taken[p.From] += 2

@@ -15,27 +15,24 @@ import (
 // image: it could lead to berth's own files, or into another volume.
 var ErrLinkedTarget = errors.New("a volume cannot be mounted at a path with a link in it")
 
-// checkTargets refuses mounts whose target, or a directory above it, is a link in
-// the root that some directories make, the upper ones first. An app owns its
-// image and its volumes: by a link to /.berth its own file would be the first
-// program of the container, which starts as root.
+// checkTargets refuses a mount whose target, or a directory above it, is a link in
+// a container's root. layers are the directories of the root, the uppermost first.
+// An app owns its image and its volumes: with a link to /.berth, a file of the app
+// would run as the first program of the container, which starts as root.
 func checkTargets(layers []string, mounts []Mount) error {
+	if len(mounts) == 0 {
+		return nil
+	}
 	var roots []*os.Root
-	defer func() {
-		for _, root := range roots {
-			root.Close()
+	for _, dir := range layers {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return fmt.Errorf("look for links: %w", err)
 		}
-	}()
+		defer root.Close()
+		roots = append(roots, root)
+	}
 	for _, m := range mounts {
-		if roots == nil {
-			for _, dir := range layers {
-				root, err := os.OpenRoot(dir)
-				if err != nil {
-					return fmt.Errorf("look for links: %w", err)
-				}
-				roots = append(roots, root)
-			}
-		}
 		place := ""
 		for part := range strings.SplitSeq(strings.Trim(m.Target, "/"), "/") {
 			place = path.Join(place, part)
