@@ -83,13 +83,13 @@ func (d *Apps) createApp(ctx context.Context, name string, by store.User, set fu
 // running build, which uses the name, and for a push until its refs have moved.
 func (d *Apps) RenameApp(ctx context.Context, from, to string, by store.User, w io.Writer) (store.App, error) {
 	out := progress.New(w)
-	t, waiting := ticket{what: "the renaming by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) }
-	_, _, done, err := d.buildTurn(ctx, from, t, waiting)
+	t := ticket{what: "the renaming by " + by.Name}
+	_, _, done, err := d.buildTurn(ctx, from, t, out.Waiting)
 	if err != nil {
 		return store.App{}, err
 	}
 	defer done()
-	_, a, leave, err := d.hold(ctx, from, t, waiting)
+	_, a, leave, err := d.hold(ctx, from, t, out.Waiting)
 	if err != nil {
 		return store.App{}, err
 	}

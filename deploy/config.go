@@ -43,7 +43,7 @@ func (d *Releases) changeConfig(ctx context.Context, app string, set map[string]
 		return store.Release{}, err
 	}
 	out := progress.New(w)
-	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: "the config change by " + by.Name}, out.Waiting)
 	if err != nil {
 		return store.Release{}, err
 	}
@@ -113,7 +113,7 @@ func ValidConfig(config map[string]string) error {
 // and with that of all apps, when the live one has other variables.
 func (d *Releases) takeUp(ctx context.Context, app string, by store.User, w io.Writer) (done bool, err error) {
 	out := progress.New(w)
-	record, a, leave, err := d.hold(ctx, app, ticket{what: "the restart by " + by.Name}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: "the restart by " + by.Name}, out.Waiting)
 	if err != nil {
 		return false, err
 	}

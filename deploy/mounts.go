@@ -163,7 +163,7 @@ func (d *Mounts) change(ctx context.Context, app, turn string, noRestart bool, b
 	edit func(store.App, []store.Mount) ([]store.Mount, string, error), also func(*store.Tx) error,
 ) (store.Release, error) {
 	out := progress.New(w)
-	record, a, leave, err := d.hold(ctx, app, ticket{what: turn}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: turn}, out.Waiting)
 	if err != nil {
 		return store.Release{}, err
 	}

@@ -88,7 +88,7 @@ func form(record *store.App, release store.Release, formation map[string]int) er
 		changed = map[string]int{}
 	}
 	for _, name := range slices.Sorted(maps.Keys(formation)) {
-		if _, found := release.Process(name); record.Release != 0 && (!found || name == "release") {
+		if record.Release != 0 && !hasProcess(release, name) {
 			return noProcess(record.Name, name, release)
 		}
 		changed[name] = formation[name]
@@ -99,6 +99,9 @@ func form(record *store.App, release store.Release, formation map[string]int) er
 	record.Formation = changed
 	return oneWriter(*record, release)
 }
+
+// hasProcess tells whether a release has a process type that runs.
+func hasProcess(r store.Release, name string) bool { return slices.Contains(processTypes(r), name) }
 
 func processTypes(r store.Release) []string {
 	var types []string
@@ -205,7 +208,7 @@ func hasType(record store.App, release store.Release, process string) error {
 	if record.Release == 0 {
 		return NeverDeployed(record.Name)
 	}
-	if _, found := release.Process(process); !found || process == "release" {
+	if !hasProcess(release, process) {
 		return noProcess(record.Name, process, release)
 	}
 	return nil
@@ -219,7 +222,7 @@ func allBut(list []string, name string) []string {
 // what else is to change, and the new record is stored at the swap.
 func (d *Processes) reshape(ctx context.Context, app, what string, w io.Writer, edit func(*store.App, store.Release) (change, error), e store.Event) error {
 	out := progress.New(w)
-	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: what}, out.Waiting)
 	if err != nil {
 		return err
 	}

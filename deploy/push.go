@@ -69,9 +69,7 @@ func (d *Deployer) Push(ctx context.Context, p Push) error {
 func (d *Deployer) storeRefs(ctx context.Context, p Push) error {
 	out := progress.New(p.Out)
 	t := ticket{what: "a push by " + p.By.Name}
-	record, _, leave, err := d.inTurn(ctx, p, t, func(holder string) {
-		out.Title("waiting for %s", holder)
-	})
+	record, _, leave, err := d.inTurn(ctx, p, t, out.Waiting)
 	if err != nil {
 		return d.refusePush(p, out, err)
 	}
@@ -252,7 +250,7 @@ func (d *Deployer) deploy(ctx context.Context, a *app, record store.App, number 
 // have changed, and what somebody has done since is not undone.
 func (d *Deployer) releaseBuild(ctx context.Context, a *app, began store.App, release store.Release, made *plan.Plan, with rollout, out *progress.Report) (store.Release, error) {
 	t := ticket{what: fmt.Sprintf("the release of build %d by %s", release.Build, release.CreatedBy)}
-	record, _, leave, err := d.hold(ctx, began.Name, t, func(holder string) { out.Title("waiting for %s", holder) })
+	record, _, leave, err := d.hold(ctx, began.Name, t, out.Waiting)
 	if err != nil {
 		return release, err
 	}

@@ -25,7 +25,7 @@ func (r Rebuilds) Rebuild(ctx context.Context, name string, by store.User, w io.
 	}
 	out := progress.New(w)
 	t := ticket{what: "the rebuild by " + by.Name}
-	record, a, leave, err := d.buildTurn(ctx, name, t, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.buildTurn(ctx, name, t, out.Waiting)
 	if err != nil {
 		return err
 	}

@@ -116,18 +116,23 @@ func (d *Resources) Allot(ctx context.Context, app string, a Allotting, by store
 
 func (d *Processes) allot(ctx context.Context, app string, a Allotting, by store.User, out io.Writer) (Allotted, error) {
 	done := Allotted{App: app, Process: cmp.Or(a.Process, store.AnyType), Now: []string{}, Later: []string{}}
-	parsed := map[string]int64{} // "limit memory" → n
-	for kind, values := range map[string]map[string]string{"limit": a.Limit, "reserve": a.Reserve} {
-		for name, value := range values {
+	type setting struct {
+		kind, name string
+		n          int64
+	}
+	var settings []setting
+	for _, kind := range []string{"limit", "reserve"} {
+		values := map[string]map[string]string{"limit": a.Limit, "reserve": a.Reserve}[kind]
+		for _, name := range slices.Sorted(maps.Keys(values)) { // the same fault each time
 			if !slices.Contains(store.ResourceNames, name) || kind == "reserve" && !slices.Contains(reservable, name) {
 				return done, fault.New(fault.Usage, code.ResourceInvalid, "no %s of %.60q can be set", kind, name).
 					Hint("limits: %s; reservations: %s", strings.Join(store.ResourceNames, ", "), strings.Join(reservable, ", "))
 			}
-			n, err := resourceOf(name).parse(value)
+			n, err := resourceOf(name).parse(values[name])
 			if err != nil {
 				return done, err
 			}
-			parsed[kind+" "+name] = n
+			settings = append(settings, setting{kind, name, n})
 		}
 	}
 	e := store.Event{App: app, By: by.Name, Kind: "resource", Text: a.text()}
@@ -138,9 +143,8 @@ func (d *Processes) allot(ctx context.Context, app string, a Allotting, by store
 		before, machine := *record, d.counts(store.App{}).Limits
 		record.Resources = record.Resources.Clone()
 		a.clear(record, len(by.Apps) > 0)
-		for key, n := range parsed {
-			kind, name, _ := strings.Cut(key, " ")
-			if err := setResource(record, done.Process, kind, name, n, by, machine); err != nil {
+		for _, s := range settings {
+			if err := setResource(record, done.Process, s.kind, s.name, s.n, by, machine); err != nil {
 				return change{}, err
 			}
 		}
@@ -184,7 +188,7 @@ func (d *Processes) knows(record store.App, release store.Release, a Allotting) 
 	if a.Process == "" || a.Process == store.AnyType || a.ClearLimits || a.ClearReserves {
 		return nil
 	}
-	if _, found := release.Process(a.Process); record.Release != 0 && (!found || a.Process == "release") {
+	if record.Release != 0 && !hasProcess(release, a.Process) {
 		return noProcess(record.Name, a.Process, release)
 	}
 	if _, is := record.Resources[a.Process]; !is && len(record.Resources) >= mostTypes {

@@ -22,7 +22,7 @@ func (d *Releases) Rollback(ctx context.Context, app string, number int, by stor
 // rollback is Rollback; fallen, when not 0, is the release that fell over, and
 // why says how: nothing is done when another one is live by then.
 func (d *Releases) rollback(ctx context.Context, app string, number, fallen int, by, why string, out *progress.Report) (store.Release, error) {
-	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, func(holder string) { out.Title("waiting for %s", holder) })
+	record, a, leave, err := d.hold(ctx, app, ticket{what: "the rollback by " + by}, out.Waiting)
 	if err != nil {
 		return store.Release{}, err
 	}

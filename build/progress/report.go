@@ -56,6 +56,9 @@ func (r *Report) Title(format string, args ...any) {
 	r.print("-----> " + fmt.Sprintf(format, args...))
 }
 
+// Waiting is Title for a turn that another one has.
+func (r *Report) Waiting(holder string) { r.Title("waiting for %s", holder) }
+
 // Step prints a line that begins a step.
 func (r *Report) Step(name, format string, args ...any) {
 	r.print(fmt.Sprintf("-----> %-8s ", name) + fmt.Sprintf(format, args...))
