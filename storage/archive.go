@@ -30,10 +30,6 @@ const (
 	// mostEntries bounds the files of an archive that is imported.
 	mostEntries = 1_000_000
 
-	// mostLinked bounds how many files with several names an export keeps as one;
-	// those beyond are exported under each name.
-	mostLinked = 100_000
-
 	// A disk keeps this much free when something is written into a volume from
 	// outside: a twentieth of it, and at most reserve bytes.
 	reserve      = 1 << 30
@@ -56,8 +52,7 @@ func (r *Room) Export(ctx context.Context, id string, w io.Writer) error {
 		return err
 	}
 	defer root.Close()
-	type inode struct{ dev, ino uint64 }
-	named := map[inode]string{}
+	var links links
 	archive := tar.NewWriter(w)
 	err = walk(ctx, root, func(f found) error {
 		head := &tar.Header{Name: f.path, Mode: int64(f.info.Mode().Perm()), ModTime: f.info.ModTime().Truncate(time.Second), Format: tar.FormatPAX}
@@ -78,15 +73,9 @@ func (r *Room) Export(ctx context.Context, id string, w io.Writer) error {
 		case !mode.IsRegular():
 			return nil
 		}
-		if st := f.stat(); st.Nlink > 1 {
-			at := inode{uint64(st.Dev), st.Ino}
-			if first, seen := named[at]; seen {
-				head.Typeflag, head.Linkname = tar.TypeLink, first
-				return archive.WriteHeader(head)
-			}
-			if len(named) < mostLinked {
-				named[at] = f.path
-			}
+		if first := links.first(f); first != "" {
+			head.Typeflag, head.Linkname = tar.TypeLink, first
+			return archive.WriteHeader(head)
 		}
 		return exportFile(ctx, archive, head, f)
 	})

@@ -83,7 +83,6 @@ const inodeSize = 4 * units.KiB
 // more than any limit. enough, when not 0, ends the walk once the files take more:
 // an app that makes files without end is not walked to their end.
 func Measure(ctx context.Context, dir string, enough int64) (used int64, err error) {
-	type inode struct{ dev, ino uint64 }
 	seen := map[inode]bool{}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -93,7 +92,7 @@ func Measure(ctx context.Context, dir string, enough int64) (used int64, err err
 	err = walk(ctx, root, func(f found) error {
 		st := f.stat()
 		if st.Nlink > 1 && !f.info.IsDir() && len(seen) < mostSeen {
-			at := inode{uint64(st.Dev), st.Ino}
+			at := inodeOf(st)
 			if seen[at] {
 				return nil
 			}

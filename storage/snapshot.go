@@ -85,8 +85,7 @@ func (r *Room) Thaw(containers []fleet.Container) {
 
 // copyTree copies what is below a directory.
 func copyTree(ctx context.Context, from, to *os.Root, room *quota) error {
-	type inode struct{ dev, ino uint64 }
-	named := map[inode]string{}
+	var links links
 	return walk(ctx, from, func(f found) error {
 		mode := f.info.Mode()
 		switch {
@@ -104,14 +103,8 @@ func copyTree(ctx context.Context, from, to *os.Root, room *quota) error {
 		case !mode.IsRegular():
 			return nil
 		}
-		if st := f.stat(); st.Nlink > 1 {
-			at := inode{uint64(st.Dev), st.Ino}
-			if first, seen := named[at]; seen {
-				return to.Link(first, f.path)
-			}
-			if len(named) < mostLinked {
-				named[at] = f.path
-			}
+		if first := links.first(f); first != "" {
+			return to.Link(first, f.path)
 		}
 		err := copyFile(ctx, f, to, room)
 		if errors.Is(err, fs.ErrNotExist) || fault.CodeOf(err) == code.FileNotRegular {

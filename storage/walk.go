@@ -115,3 +115,41 @@ func openFile(dir *os.Root, name, shown string) (*os.File, fs.FileInfo, error) {
 	}
 	return f, info, nil
 }
+
+// inode identifies a file, whatever its names are.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(st syscall.Stat_t) inode { return inode{uint64(st.Dev), st.Ino} }
+
+// links remembers the first names of files that have several, within bounds: a
+// file that is not remembered is copied under each of its names.
+type links struct {
+	names map[inode]string
+	bytes int // of the names
+}
+
+const (
+	mostLinked      = 100_000
+	mostLinkedBytes = 16 << 20 // an app can make names of 130 KB
+)
+
+// first returns the name under which a file was met before, or "". It remembers
+// the present one.
+func (l *links) first(f found) string {
+	st := f.stat()
+	if st.Nlink < 2 {
+		return ""
+	}
+	at := inodeOf(st)
+	if first, seen := l.names[at]; seen {
+		return first
+	}
+	if len(l.names) < mostLinked && l.bytes+len(f.path) <= mostLinkedBytes {
+		if l.names == nil {
+			l.names = map[inode]string{}
+		}
+		l.names[at] = f.path
+		l.bytes += len(f.path)
+	}
+	return ""
+}
