@@ -183,33 +183,43 @@ func configCrash(t *testing.T, rollout store.Rollout, trap fleettest.Trap, chang
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		l.Set(trap)
-		ended := make(chan error, 1)
-		go func() { ended <- change(now, l) }()
-		select {
-		case err := <-ended:
-			if trap.End == 0 && err != nil {
-				t.Error(err)
-			}
-		case <-l.Context.Done():
-		}
-		if trap.End == 0 {
-			time.Sleep(time.Minute)
-			steps = l.Steps()
-		}
-		over(now, l)
-		next, l2 := another(t, now, m)
-		if err := next.boot(next.life); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if wrong := differs(t, next, m); len(wrong) > 0 {
-			t.Errorf("after a crash at step %d, %s:\n%s", trap.End, l.Sprung(), strings.Join(wrong, "\n"))
-		}
+		next, l2, taken := crashDuring(t, now, l, m, trap, change)
+		steps = taken
 		over(next, l2)
 		m.Reboot()
 	})
 	return steps
+}
+
+// crashDuring crashes a deployer at a step of a change, and boots the next one: what
+// runs is then what the store says. Without a step to crash at, the change has to
+// succeed, and its steps are returned.
+func crashDuring(t *testing.T, now *Deployer, l *fleettest.Life, m *fleettest.Machine, trap fleettest.Trap, change func(*Deployer, *fleettest.Life) error) (next *Deployer, l2 *fleettest.Life, steps []string) {
+	t.Helper()
+	l.Set(trap)
+	ended := make(chan error, 1)
+	go func() { ended <- change(now, l) }()
+	select {
+	case err := <-ended:
+		if trap.End == 0 && err != nil {
+			t.Error(err)
+		}
+	case <-l.Context.Done():
+	}
+	if trap.End == 0 {
+		time.Sleep(time.Minute)
+		steps = l.Steps()
+	}
+	over(now, l)
+	next, l2 = another(t, now, m)
+	if err := next.boot(next.life); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+	if wrong := differs(t, next, m); len(wrong) > 0 {
+		t.Errorf("after a crash at step %d, %s:\n%s", trap.End, l.Sprung(), strings.Join(wrong, "\n"))
+	}
+	return next, l2, steps
 }
 
 func TestBoot_BringsManyAppsBackThoughSomeDoNotStart(t *testing.T) {

@@ -93,32 +93,11 @@ func mountCrash(t *testing.T, trap fleettest.Trap) (steps []string) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(fleettest.Machine)
 		now, l, v := withVolume(t, m)
-		l.Set(trap)
-		ended := make(chan error, 1)
-		go func() {
-			_, err := now.Mounts.Mount(l.Context, "shop", store.Mount{Volume: v.ID, Path: "/app/data"}, false, store.Root, io.Discard)
-			ended <- err
-		}()
-		select {
-		case err := <-ended:
-			if trap.End == 0 && err != nil {
-				t.Error(err)
-			}
-		case <-l.Context.Done():
-		}
-		if trap.End == 0 {
-			time.Sleep(time.Minute)
-			steps = l.Steps()
-		}
-		over(now, l)
-		next, l2 := another(t, now, m)
-		if err := next.boot(next.life); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if wrong := differs(t, next, m); len(wrong) > 0 {
-			t.Errorf("after a crash at step %d, %s:\n%s", trap.End, l.Sprung(), strings.Join(wrong, "\n"))
-		}
+		next, l2, taken := crashDuring(t, now, l, m, trap, func(d *Deployer, l *fleettest.Life) error {
+			_, err := d.Mounts.Mount(l.Context, "shop", store.Mount{Volume: v.ID, Path: "/app/data"}, false, store.Root, io.Discard)
+			return err
+		})
+		steps = taken
 		boxes, live, mounts := mounted(t, next, m)
 		if len(boxes) != 1 || len(boxes[0]) != len(live) || !slices.Equal(live, mounts) || trap.End == 0 && len(live) != 1 {
 			t.Errorf("after a crash at step %d, %s: what runs has %v, the release %v, the app %v", trap.End, l.Sprung(), boxes, live, mounts)

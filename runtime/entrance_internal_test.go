@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 )
 
 // natAddress leads to the machine from outside, by a router that does not send
@@ -112,11 +111,7 @@ func TestEntrance_IsReachedAndNothingBesideIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	received := func() bool {
-		server.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		n, _, err := server.ReadFrom(make([]byte, 100))
-		return err == nil && n > 0
-	}
+	received := func() bool { return arrives(server) }
 	to := netip.MustParseAddr(publicAddress)
 	m.forge(t, app, udp(a.MAC, bridgeMAC(m.id), a.Address, to))
 	if !received() {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 const (
@@ -150,11 +149,7 @@ func TestIPv6_ComesWithTheMachinesAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	received := func() bool {
-		server.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		n, _, err := server.ReadFrom(make([]byte, 100))
-		return err == nil && n > 0
-	}
+	received := func() bool { return arrives(server) }
 	to := netip.MustParseAddr(internetServer6)
 	m.forge(t, app, udp6(a.MAC, bridgeMAC(m.id), a.Address6, to))
 	if !received() {

@@ -472,11 +472,7 @@ func TestPort_ForgedFramesChangeNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	received := func() bool {
-		server.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		n, _, err := server.ReadFrom(make([]byte, 100))
-		return err == nil && n > 0
-	}
+	received := func() bool { return arrives(server) }
 	internet := netip.MustParseAddr(internetServer)
 	m.forge(t, attacker, udp(a.MAC, gateway, a.Address, internet))
 	if !received() {
@@ -589,4 +585,11 @@ func TestLAN_Denies(t *testing.T) {
 			t.Errorf("%q: a mode that is set does not count", own)
 		}
 	}
+}
+
+// arrives tells whether a datagram comes to a socket within a moment.
+func arrives(server net.PacketConn) bool {
+	server.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	n, _, err := server.ReadFrom(make([]byte, 100))
+	return err == nil && n > 0
 }
