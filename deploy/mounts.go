@@ -73,7 +73,7 @@ func (d *Mounts) Mount(ctx context.Context, app string, mount store.Mount, noRes
 	}
 	mount.Access = cmp.Or(mount.Access, store.AccessOne)
 	if mount.Access != store.AccessOne && mount.Access != store.AccessMany {
-		return store.Release{}, store.BadMount("access cannot be %.40q", mount.Access).Hint("it is one or many")
+		return store.Release{}, store.BadMount("access cannot be %.40q", mount.Access).Hint("use one or many")
 	}
 	var volume store.Volume
 	what := fmt.Sprintf("Mount %s at %s", mount.Host, mount.Path)

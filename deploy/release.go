@@ -61,7 +61,8 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	if err != nil {
 		return nil, err
 	}
-	if !with.standby.Fits(formation.Of(d.counts(record), release)) {
+	counts := d.counts(record)
+	if !with.standby.Fits(formation.Of(counts, release)) {
 		with.standby.Dismiss()
 		with.standby = nil
 	}
@@ -71,7 +72,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Conceal(release.Variables())
 	out.Step("Release", "v%d, %s", release.Number, config)
 	before := record.Release
-	trial := with.trial(d.counts(record), release, before)
+	trial := with.trial(counts, release, before)
 	if with.updateApp != nil {
 		with.updateApp(&record)
 	}
@@ -79,7 +80,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 		d.markFailed(record.Name, release, err)
 		return nil, err
 	}
-	if mount, one := alone(release); one && d.counts(record).Rollout != store.StopFirst && before != 0 {
+	if mount, one := alone(release); one && counts.Rollout != store.StopFirst && before != 0 {
 		out.Step("Storage", "%s is for one writer: v%d stops before v%d starts", mount.Path, before, release.Number)
 	}
 	kept, err := d.promise(record, release, with.by)
@@ -128,7 +129,7 @@ func (d *Releases) roll(ctx context.Context, a *app, record store.App, release s
 	out.Live = time.Now()
 	switch {
 	case before == 0 || before == release.Number:
-	case stopsFirst(d.counts(record), release):
+	case stopsFirst(counts, release):
 		out.Step("Switch", "v%d -> v%d", before, release.Number)
 	default:
 		out.Step("Switch", "v%d -> v%d, draining v%d for up to %.0fs", before, release.Number, before, fleet.DrainRequests.Seconds())

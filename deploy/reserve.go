@@ -13,8 +13,8 @@ import (
 	"github.com/berthd/berth/units"
 )
 
-// promises are what is kept of the machine for what is being started. What
-// runs already is in the records.
+// promises are the reservations of what is being started. The records have those
+// of what already runs.
 type promises struct {
 	mu      sync.Mutex             // guards what follows; two that start at once may not have the same
 	pending map[int]store.Resource // by the app's user id
@@ -113,7 +113,7 @@ func mayTake(granted, wants store.Resource, app string, by store.User) error {
 		return nil
 	}
 	return by.NoAccess("more of the machine than is reserved for "+app).
-		Hint("with its reservations %s may run what it runs now; a key that is bound to no app can start more", app)
+		Hint("%s can run as many instances as its reservations allow now; a key that is bound to no app can start more", app)
 }
 
 // mayHold is mayTake for a formation that counts later.

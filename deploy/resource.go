@@ -239,7 +239,7 @@ func setResource(record *store.App, process, kind, name string, n int64, by stor
 			if most == 0 {
 				f = by.NoAccess("reservations")
 			}
-			return f.Hint("up to %s it is the app's own affair; a key that is bound to no app can give it more", r.show(most))
+			return f.Hint("this key can set up to %s; a key that is bound to no app can set more", r.show(most))
 		}
 	}
 	switch {

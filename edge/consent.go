@@ -283,7 +283,7 @@ func (c *Consents) apply(ctx context.Context, consent store.Consent, err error) 
 	if err := c.keep(ctx); err != nil {
 		f := fault.New(fault.Failed, code.NetworkPending, "it is stored, but it is not yet in force for all containers").With(err.Error())
 		f.Cause = err
-		return f.Hint("berth tries again by itself; berth doctor looks for what is wrong with the machine")
+		return f.Hint("berth retries by itself; berth doctor checks the machine")
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func checkProcess(tx *store.Tx, consent store.Consent) error {
 	if near := fault.Nearest(consent.Port, types); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
-	return f.Hint("it has %s; --port takes a number too", strings.Join(types, ", "))
+	return f.Hint("the process types are %s; --port also takes a port number", strings.Join(types, ", "))
 }
 
 // ConsentReport is a consent and what comes of it now.
@@ -385,7 +385,7 @@ func (c *Consents) reportOn(consent store.Consent, endpoints []fleet.Endpoint) C
 	switch {
 	case len(r.Reached) > 0:
 	case alone != "":
-		r.Trouble = fmt.Sprintf("it listens on %s alone, where no other app reaches it; 0.0.0.0 is for all", alone)
+		r.Trouble = fmt.Sprintf("it listens only on %s, which other apps cannot reach; listen on 0.0.0.0", alone)
 	default:
 		r.Trouble = "no healthy instance listens there"
 	}

@@ -42,7 +42,7 @@ const (
 	startsAtOnce = 8
 )
 
-// bySchedule is who asked for a run that nobody asked for.
+// bySchedule is the author of the runs that the schedule starts.
 const bySchedule = "schedule"
 
 // End ends the jobs of an app that is destroyed, and those of its runs that go on.

@@ -53,9 +53,9 @@ func (j *Jobs) SetCron(ctx context.Context, app string, job store.CronJob, by st
 	case job.Zone != "" && strings.Contains(job.Schedule, "TZ="):
 		return badCron("the schedule also names a time zone").Hint("keep one of the two")
 	case job.Concurrency != "" && !slices.Contains([]string{"allow", "forbid", "replace"}, job.Concurrency):
-		return badCron("the concurrency policy cannot be %.40q", job.Concurrency).Hint("it is allow, forbid or replace")
+		return badCron("the concurrency policy cannot be %.40q", job.Concurrency).Hint("use allow, forbid or replace")
 	case job.Missed != "" && job.Missed != "skip" && job.Missed != missedOnce:
-		return badCron("what was missed cannot be %.40q", job.Missed).Hint("it is skip or once")
+		return badCron("the rule for missed runs cannot be %.40q", job.Missed).Hint("use skip or once")
 	case job.Timeout < 0 || job.Timeout > appjson.MaxCronTimeout:
 		return badCron("a run may take from 1 second to %d hours", appjson.MaxCronTimeout/3600)
 	case job.Retries < 0 || job.Retries > appjson.MaxCronRetries:
@@ -144,7 +144,7 @@ func (j *Jobs) SetCronProperty(ctx context.Context, app, name, value string, by 
 	case name == "timezone" && value != "" && !appjson.ValidZone(value):
 		return noZone(value)
 	case name == "maintenance" && !slices.Contains([]string{"", "true", "false"}, value):
-		return badCron("maintenance cannot be %.40q", value).Hint("it is true or false")
+		return badCron("maintenance cannot be %.40q", value).Hint("use true or false")
 	case !slices.Contains(CronProperties, name):
 		return badCron("cron has no property %.60q", name).
 			Hint("its properties are %s", strings.Join(CronProperties, " and ")).

@@ -93,7 +93,7 @@ func (r *Room) place(id string) string { return filepath.Join(r.cfg.Dir, id) }
 // files is where a volume's files are.
 func (r *Room) files(id string) string { return filepath.Join(r.cfg.Dir, id, filesDir) }
 
-// Path is where the files of a volume are on the machine, for who looks there.
+// Path returns the directory of a volume's files on the machine.
 func (r *Room) Path(id string) string { return r.files(id) }
 
 // open returns the files of a volume, from which no link leads out.

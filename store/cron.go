@@ -136,7 +136,7 @@ func (s CronSlots) Last(until time.Time) (last time.Time) {
 // CronSlotBook is what a transaction has of the slots of cron jobs.
 type CronSlotBook struct{ *records }
 
-// Of returns what is spoken for of all jobs of an app, by their ids.
+// Of returns the claimed slots of all jobs of an app, by their ids.
 func (tx CronSlotBook) Of(app string) (map[string]CronSlots, error) {
 	all := map[string]CronSlots{}
 	b := tx.of("cronslots", app)
@@ -153,13 +153,13 @@ func (tx CronSlotBook) Of(app string) (map[string]CronSlots, error) {
 	})
 }
 
-// Get returns what is spoken for of a job.
+// Get returns the claimed slots of a job.
 func (tx CronSlotBook) Get(app, job string) (slots CronSlots, err error) {
 	slots, _, err = get[CronSlots](tx.of("cronslots", app), []byte(job))
 	return slots, err
 }
 
-// Put stores what is spoken for of a job.
+// Put stores the claimed slots of a job.
 func (tx CronSlotBook) Put(app, job string, slots CronSlots) error {
 	b, err := tx.makeOf("cronslots", app)
 	if err != nil {

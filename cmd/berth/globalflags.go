@@ -13,8 +13,8 @@ import (
 // globalFlags are Dokku's, which stand before or after any command. A command
 // with a flag of the same name has its own.
 type globalFlags struct {
-	quiet   bool // no headers, no talk
-	force   bool // what would be asked is answered
+	quiet   bool // print no headers and no messages
+	force   bool // answer every confirmation
 	trace   bool
 	version bool
 }
@@ -37,7 +37,7 @@ func (g *globalFlags) traced(out io.Writer, command string) (done func()) {
 	}
 }
 
-// talk is where what is no data goes.
+// talk returns where messages go, which are not data.
 func (c *cli) talk() io.Writer {
 	if c.global.quiet {
 		return io.Discard

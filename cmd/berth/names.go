@@ -18,12 +18,12 @@ import (
 
 const (
 	resolvConf = "/etc/resolv.conf"
-	// maxNameConnections bounds the connections by which one container asks for
-	// names; by UDP it asks without.
+	// maxNameConnections bounds the TCP connections of one container to the DNS
+	// server.
 	maxNameConnections = 20
 )
 
-// serveNames answers what containers ask for names, until ctx ends.
+// serveNames runs the DNS server of the containers until ctx ends.
 func serveNames(ctx context.Context, network *runtime.Network, apps names.Apps, sites names.Sites, log *slog.Logger) error {
 	resolvers := names.ReadResolvers(resolvConf)
 	server := &names.Server{Apps: apps, Sites: sites, Upstream: resolvers.Servers, Foreign: resolvers.Foreign, Log: log}
